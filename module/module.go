@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package module says what a source of process events is; each folder below holds one.
+//
+//	auditd    the kernel's audit netlink socket: complete, needs root (CAP_AUDIT_CONTROL, CAP_AUDIT_READ)
+//	auditlog  the log that auditd writes, followed, or read as a recording
+//	ecs       documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a recording
+//	procconn  the kernel's process connector and /proc: works for a plain user, misses short programs
+//
+// beater holds the literal table of constructors; there is no registry.
+package module
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Module is one configured source of process events. Its constructor validates options and opens nothing.
+type Module interface {
+	// Run reads from where the cursor says (the zero Cursor: from now on, or from the start in a replay) until ctx ends, the input ends, or the source
+	// is lost for good. It is called once. emit is called from one goroutine, in the source's order; the Event is valid only during the call.
+	// When emit returns an error, Run ends with it. nil means ctx or the input ended.
+	Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error
+}
+
+// Env is what a module is given beside its options.
+type Env struct {
+	ID     string // of this configured module: "auditd", "auditlog-2"; the subject of its health conditions
+	Logger *logp.Logger
+	Stats  *Stats        // never nil
+	Health *health.Board // never nil
+	Replay bool          // a recording is read: from the start to the end, then Run returns; nothing on this host is looked at
+}
+
+// Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any time.
+type Stats struct {
+	Records      atomic.Uint64 // records, lines or documents read
+	Execs        atomic.Uint64 // exec events handed on
+	Malformed    atomic.Uint64 // records, lines or documents that could not be understood
+	Truncated    atomic.Uint64 // events whose arguments were cut to the bound
+	Incomplete   atomic.Uint64 // events handed on without some of their records
+	LostKernel   atomic.Uint64 // records that the kernel says it dropped
+	LostSocket   atomic.Uint64 // times that the socket's buffer overflowed (ENOBUFS); how many records each cost is unknown
+	LostSequence atomic.Uint64 // sequence numbers never seen
+	LostRace     atomic.Uint64 // processes that were gone before /proc could be read
+	LostFile     atomic.Uint64 // bytes of a followed file that vanished before they were read (rotation, truncation)
+	LastEvent    atomic.Int64  // Unix time in nanoseconds of the newest event; 0: none yet
+}
+
+// Support is what a module says of itself on this host, for `test modules`, `auto` and the log line at start.
+type Support struct {
+	Works bool
+	Why   string   // why it works or does not, one sentence
+	Sees  []string // what it would see
+	Blind []string // what it would not see
+	Help  string   // what would make it work, or work better; may be empty
+}
+
+// Watermarker is a Module that knows better than the default until when nothing more can come.
+type Watermarker interface {
+	// Watermark returns the time before which the module will emit nothing more; it is safe for use while Run runs.
+	Watermark(now time.Time) time.Time
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"net/netip"
+	"time"
+	"unsafe"
+)
+
+// Kind tells what happened.
+type Kind uint8
+
+// The kinds of event. The zero Kind is no event.
+const (
+	Exec   Kind = iota + 1 // a program started in the process: execve or execveat succeeded
+	Fork                   // the process came to be as a copy of its parent, still running its parent's program
+	Exit                   // the process ended
+	Login                  // a login session began, or more of it became known; Session says what
+	Logout                 // a login session ended; Session.ID says which
+)
+
+// String returns the kind in lower case, "unknown" for one that is none of the constants.
+func (k Kind) String() string {
+	switch k {
+	case Exec:
+		return "exec"
+	case Fork:
+		return "fork"
+	case Exit:
+		return "exit"
+	case Login:
+		return "login"
+	case Logout:
+		return "logout"
+	}
+	return "unknown"
+}
+
+// Unset is the id that the kernel itself uses for "none": the login user and the session of a daemon, or an id that a source does not give.
+const Unset uint32 = 1<<32 - 1
+
+// User is an account. Sources of the kernel give the id only, recordings of other agents often the name only.
+type User struct {
+	ID   uint32 // Unset when unknown or none
+	Name string // empty when not (yet) resolved
+}
+
+// Known reports whether there is a user: an id or a name.
+func (u User) Known() bool { return u.ID != Unset || u.Name != "" }
+
+// Binary identifies the contents of an executable, whatever it is called. The zero value: not read.
+type Binary struct {
+	BuildID string // the GNU build-id from the ELF notes, lower-case hex
+	SHA256  string // lower-case hex; only where it was worth reading the file
+	// Tool is the program of a rule that the contents are known to be ("ss" for a copy of ss under another name); empty when they are none's.
+	Tool string
+}
+
+// Process is one program that runs in one process. Its zero value is not "nothing known", because id 0 is root: start from NoProcess.
+type Process struct {
+	PID         uint32    // in the host's pid namespace; 0 when unknown
+	EntityID    string    // process.entity_id: the same process has the same id in every event and after a restart of reconbeat
+	Start       time.Time // when the program started; zero when unknown
+	StartTicks  uint64    // when the process was forked, in clock ticks since boot (/proc/PID/stat field 22); 0 when unknown
+	Name        string    // base name of the executable; what the source calls it where no path is known
+	Executable  string    // path of the executable as the kernel resolved it; empty when unknown
+	Args        []string  // the arguments, args[0] included
+	ArgsCount   int       // how many arguments there were; more than len(Args) when they were cut
+	CommandLine string    // as the source gave it; empty: Args joined by spaces
+	CWD         string    // working directory
+	TTY         string    // controlling terminal: "pts0", "tty1", "ttyS0"; empty: none
+	Interactive bool      // it has a controlling terminal, or its source says that somebody sits before it
+	User        User      // the real user
+	Effective   User      // the effective user
+	Group       User      // the real group
+	EffGroup    User      // the effective group
+	Binary      Binary
+}
+
+// NoProcess is a Process of which nothing is known.
+var NoProcess = Process{User: User{ID: Unset}, Effective: User{ID: Unset}, Group: User{ID: Unset}, EffGroup: User{ID: Unset}}
+
+// Known reports whether anything at all is known of the process.
+func (p *Process) Known() bool {
+	return p.PID != 0 || p.Name != "" || p.Executable != "" || p.EntityID != ""
+}
+
+// The ways into a host, in the words of ECS (process.entry_leader.entry_meta.type), and two of ours: cron and container.
+const (
+	EntrySSHD      = "sshd"
+	EntryInit      = "init" // a daemon, started by the init system
+	EntryTerminal  = "terminal"
+	EntryCron      = "cron"
+	EntryContainer = "container"
+	EntryKernel    = "kernel" // a helper that the kernel itself starts
+)
+
+// Session is a login session: everything between a login and its end shares the kernel's session id.
+type Session struct {
+	ID     uint32     // the audit session (ses); Unset for what no login started
+	User   User       // the login user (auid): stays through sudo and su
+	Entry  string     // how they came in, one of the Entry constants or the source's own word; empty when unknown
+	Source netip.Addr // the remote address; the zero Addr when local or unknown
+	TTY    string     // the terminal of the login; empty when none
+	Leader uint32     // the pid of the process that opened the session; 0 when unknown
+	Start  time.Time
+}
+
+// NoSession is a Session of which nothing is known.
+var NoSession = Session{ID: Unset, User: User{ID: Unset}}
+
+// Host is the host that an event happened on. The zero Host is the one that reconbeat runs on.
+type Host struct {
+	ID     string
+	Name   string
+	OSType string // host.os.type, "linux"
+}
+
+// Container is the container that a process runs in. The zero Container: none, or unknown.
+type Container struct {
+	ID    string
+	Name  string
+	Image string
+}
+
+// Cursor says where reading goes on after an event. The zero Cursor: the source cannot be read again.
+// It is opaque to all but its source; it is kept across restarts as JSON.
+type Cursor struct {
+	Device      uint64 `json:"device,omitempty"`
+	Inode       uint64 `json:"inode,omitempty"`
+	Fingerprint uint64 `json:"fingerprint,omitempty"` // of the file's first bytes: tells a file from a later one with its inode
+	Offset      int64  `json:"offset,omitempty"`      // of the first byte not yet read, in bytes
+}
+
+// Event is something that happened to a process. A source fills one Event again and again; see the package comment on who owns its strings.
+type Event struct {
+	Kind     Kind
+	Time     time.Time // when it happened; event time, never the time of reading
+	ID       string    // the source's own event id (event.id); empty: the publisher makes one
+	Sequence uint64    // the source's sequence number (event.sequence); 0: none
+	Source   string    // event.module of the document that it was read from, else the module's name
+	Success  bool      // false: the exec failed (sources that report failures too)
+	ExitCode int32     // of Exit events
+
+	Host      Host
+	Process          // the process, after the event
+	PPID      uint32 // its parent; 0 when unknown
+	Parent    Process
+	Leader    Process // the session leader (process.session_leader)
+	Entry     Process // the entry leader: the first process of the way in (process.entry_leader)
+	Session   Session
+	Container Container
+
+	Lossy  bool // the source may have missed facts of this event (arguments, users) and says so
+	Cursor Cursor
+
+	arena []byte
+	args  []string
+}
+
+// Reset makes e an event of which nothing is known, and keeps its memory.
+func (e *Event) Reset() {
+	arena, args := e.arena[:0], e.args[:0]
+	*e = Event{Process: NoProcess, Parent: NoProcess, Leader: NoProcess, Entry: NoProcess, Session: NoSession, Success: true, arena: arena, args: args}
+}
+
+// Text copies b into e's memory and returns it as a string that is valid until e's next Reset or Copy.
+func (e *Event) Text(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	n := len(e.arena)
+	e.arena = append(e.arena, b...)
+	return unsafe.String(&e.arena[n], len(b))
+}
+
+// textOf is Text for a string.
+func (e *Event) textOf(s string) string {
+	if s == "" {
+		return ""
+	}
+	n := len(e.arena)
+	e.arena = append(e.arena, s...)
+	return unsafe.String(&e.arena[n], len(s))
+}
+
+// AddArg appends one argument, copied, to the Args of p, which is one of e's own processes (&e.Process, &e.Parent ...).
+func (e *Event) AddArg(p *Process, b []byte) {
+	n := len(p.Args)
+	if n > 0 && (len(e.args) < n || &e.args[len(e.args)-1] != &p.Args[n-1]) {
+		e.args = append(e.args, p.Args...) // another process's arguments came in between
+	}
+	e.args = append(e.args, e.Text(b))
+	p.Args = e.args[len(e.args)-n-1 : len(e.args) : len(e.args)]
+}
+
+// Copy makes e a copy of src that shares no memory with it. It allocates only where e's memory is too small.
+func (e *Event) Copy(src *Event) {
+	arena, args := e.arena[:0], e.args[:0]
+	*e = *src
+	e.arena, e.args = arena, args
+	e.ID, e.Source = e.textOf(src.ID), e.textOf(src.Source)
+	e.Host = Host{ID: e.textOf(src.Host.ID), Name: e.textOf(src.Host.Name), OSType: e.textOf(src.Host.OSType)}
+	e.copyProcess(&e.Process, &src.Process)
+	e.copyProcess(&e.Parent, &src.Parent)
+	e.copyProcess(&e.Leader, &src.Leader)
+	e.copyProcess(&e.Entry, &src.Entry)
+	e.Session.User.Name = e.textOf(src.Session.User.Name)
+	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
+	e.Container = Container{ID: e.textOf(src.Container.ID), Name: e.textOf(src.Container.Name), Image: e.textOf(src.Container.Image)}
+}
+
+func (e *Event) copyProcess(dst, src *Process) {
+	dst.EntityID, dst.Name, dst.Executable = e.textOf(src.EntityID), e.textOf(src.Name), e.textOf(src.Executable)
+	dst.CommandLine, dst.CWD, dst.TTY = e.textOf(src.CommandLine), e.textOf(src.CWD), e.textOf(src.TTY)
+	dst.User.Name, dst.Effective.Name = e.textOf(src.User.Name), e.textOf(src.Effective.Name)
+	dst.Group.Name, dst.EffGroup.Name = e.textOf(src.Group.Name), e.textOf(src.EffGroup.Name)
+	dst.Binary = Binary{BuildID: e.textOf(src.Binary.BuildID), SHA256: e.textOf(src.Binary.SHA256), Tool: e.textOf(src.Binary.Tool)}
+	dst.Args = nil
+	start := len(e.args)
+	for _, a := range src.Args {
+		e.args = append(e.args, e.textOf(a))
+	}
+	if len(src.Args) > 0 {
+		dst.Args = e.args[start:len(e.args):len(e.args)]
+	}
+}
