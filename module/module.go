@@ -50,6 +50,7 @@ type Stats struct {
 	LostSequence atomic.Uint64 // sequence numbers never seen
 	LostRace     atomic.Uint64 // processes that were gone before /proc could be read
 	LostFile     atomic.Uint64 // bytes of a followed file that vanished before they were read (rotation, truncation)
+	RulesLost    atomic.Uint64 // times that the kernel's audit rules were found deleted, or audit switched off, by somebody else
 	LastEvent    atomic.Int64  // Unix time in nanoseconds of the newest event; 0: none yet
 }
 
