@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package auditd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+
+	"github.com/elastic/go-libaudit/v2/rule"
+	"golang.org/x/sys/unix"
+)
+
+// Key marks our rules, and nobody else's.
+const Key = "reconbeat"
+
+// goarch is the machine that the rules are for.
+const goarch = runtime.GOARCH
+
+// abi is a way to enter the kernel that has syscall numbers of its own, and so needs a rule of its own.
+type abi struct {
+	name     string // as auditctl calls it
+	arch     uint32 // AUDIT_ARCH_*
+	execve   uint32
+	execveat uint32
+}
+
+// abis returns the ABIs of this machine, the native one first. A 64-bit program may enter by the 32-bit gate (int 0x80 on x86), so both are needed.
+func abis(goarch string) []abi {
+	switch goarch {
+	case "amd64":
+		return []abi{{"b64", unix.AUDIT_ARCH_X86_64, 59, 322}, {"b32", unix.AUDIT_ARCH_I386, 11, 358}}
+	case "arm64":
+		return []abi{{"b64", unix.AUDIT_ARCH_AARCH64, 221, 281}, {"b32", unix.AUDIT_ARCH_ARM, 11, 387}}
+	case "386":
+		return []abi{{"b32", unix.AUDIT_ARCH_I386, 11, 358}}
+	case "arm":
+		return []abi{{"b32", unix.AUDIT_ARCH_ARM, 11, 387}}
+	}
+	return nil
+}
+
+// ownRule returns our rule for one ABI in the kernel's format:
+//
+//	-a always,exit -F arch=b64 -F success=1 -F pid!=PID -S execve -S execveat -k reconbeat
+//
+// success=1 because a shell or execvp that walks PATH fails several times for each program that starts.
+func ownRule(a abi, pid uint32) ([]byte, error) {
+	r := &rule.SyscallRule{
+		Type: rule.AppendSyscallRuleType, List: "exit", Action: "always",
+		Filters: []rule.FilterSpec{
+			{Type: rule.ValueFilterType, LHS: "arch", Comparator: "=", RHS: a.name},
+			{Type: rule.ValueFilterType, LHS: "success", Comparator: "=", RHS: "1"},
+			{Type: rule.ValueFilterType, LHS: "pid", Comparator: "!=", RHS: strconv.FormatUint(uint64(pid), 10)},
+		},
+		Syscalls: []string{strconv.FormatUint(uint64(a.execve), 10), strconv.FormatUint(uint64(a.execveat), 10)},
+		Keys:     []string{Key},
+	}
+	wire, err := rule.Build(r)
+	if err != nil {
+		return nil, fmt.Errorf("building the %s rule: %w", a.name, err)
+	}
+	return wire, nil
+}
+
+// loadedRule is a rule that the kernel listed: struct audit_rule_data of linux/audit.h.
+type loadedRule struct {
+	wire   []byte // as listed; what DEL_RULE wants back
+	list   uint32 // AUDIT_FILTER_*
+	action uint32 // AUDIT_ALWAYS or AUDIT_NEVER
+	mask   [unix.AUDIT_BITMASK_SIZE]uint32
+	fields []ruleField
+}
+
+type ruleField struct {
+	id, op, value uint32
+	text          string // of the fields that have one
+}
+
+const (
+	maxRuleFields = 64
+	ruleHeader    = 4 * (3 + unix.AUDIT_BITMASK_SIZE + 3*maxRuleFields + 1)
+)
+
+// parseRule reads a rule as the kernel lists it.
+func parseRule(wire []byte) (loadedRule, error) {
+	r := loadedRule{wire: wire}
+	if len(wire) < ruleHeader {
+		return r, fmt.Errorf("an audit rule of %d bytes is too short", len(wire))
+	}
+	word := func(i int) uint32 { return binary.NativeEndian.Uint32(wire[4*i:]) }
+	r.list, r.action = word(0)&^unix.AUDIT_FILTER_PREPEND, word(1)
+	count := int(word(2))
+	if count > maxRuleFields {
+		return r, fmt.Errorf("an audit rule with %d fields has too many", count)
+	}
+	for i := range r.mask {
+		r.mask[i] = word(3 + i)
+	}
+	const ids, values, ops = 3 + unix.AUDIT_BITMASK_SIZE, 3 + unix.AUDIT_BITMASK_SIZE + maxRuleFields, 3 + unix.AUDIT_BITMASK_SIZE + 2*maxRuleFields
+	text := wire[ruleHeader:]
+	for i := range count {
+		f := ruleField{id: word(ids + i), value: word(values + i), op: word(ops + i)}
+		if hasText(f.id) {
+			if uint64(f.value) > uint64(len(text)) {
+				return r, fmt.Errorf("field %d of an audit rule is longer than the rule", f.id)
+			}
+			f.text, text = string(text[:f.value]), text[f.value:]
+		}
+		r.fields = append(r.fields, f)
+	}
+	return r, nil
+}
+
+// hasText says whether the value of a field is the length of a string behind the rule.
+func hasText(id uint32) bool {
+	switch id {
+	case unix.AUDIT_SUBJ_USER, unix.AUDIT_SUBJ_ROLE, unix.AUDIT_SUBJ_TYPE, unix.AUDIT_SUBJ_SEN, unix.AUDIT_SUBJ_CLR,
+		unix.AUDIT_OBJ_USER, unix.AUDIT_OBJ_ROLE, unix.AUDIT_OBJ_TYPE, unix.AUDIT_OBJ_LEV_LOW, unix.AUDIT_OBJ_LEV_HIGH,
+		unix.AUDIT_WATCH, unix.AUDIT_DIR, unix.AUDIT_FILTERKEY, unix.AUDIT_EXE:
+		return true
+	}
+	return false
+}
+
+// own says whether the rule is one of ours, of this process or of one that was killed.
+func (r loadedRule) own() bool {
+	return slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id == unix.AUDIT_FILTERKEY && f.text == Key })
+}
+
+// excludedPID returns the pid that the rule leaves out (-F pid!=), 0 when none: in our rules, the process that added them.
+func (r loadedRule) excludedPID() uint32 {
+	for _, f := range r.fields {
+		if f.id == unix.AUDIT_PID && f.op == unix.AUDIT_NOT_EQUAL {
+			return f.value
+		}
+	}
+	return 0
+}
+
+// names says whether the rule speaks of a syscall of an ABI.
+func (r loadedRule) names(a abi, syscall uint32) bool {
+	for _, f := range r.fields {
+		if f.id == unix.AUDIT_ARCH && (f.value == a.arch) != (f.op == unix.AUDIT_EQUAL) {
+			return false
+		}
+	}
+	return r.mask[syscall/32]&(1<<(syscall%32)) != 0
+}
+
+// reportsExecs says whether the rule alone reports every exec that succeeds through an ABI.
+func (r loadedRule) reportsExecs(a abi) bool {
+	if r.list != unix.AUDIT_FILTER_EXIT || r.action != unix.AUDIT_ALWAYS || !r.names(a, a.execve) || !r.names(a, a.execveat) {
+		return false
+	}
+	for _, f := range r.fields {
+		switch {
+		case f.id == unix.AUDIT_ARCH, f.id == unix.AUDIT_FILTERKEY:
+		case f.id == unix.AUDIT_SUCCESS && f.op == unix.AUDIT_EQUAL && f.value == 1:
+		case f.id == unix.AUDIT_PID && f.op == unix.AUDIT_NOT_EQUAL:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// hidesExecs says whether the rule keeps some execs from the rules behind it.
+func (r loadedRule) hidesExecs(a abi) bool {
+	return r.list == unix.AUDIT_FILTER_EXIT && r.action == unix.AUDIT_NEVER && (r.names(a, a.execve) || r.names(a, a.execveat))
+}
+
+// hidesTasks says whether the rule keeps every process that starts from then on out of audit: `-a task,never`, which some distributions ship.
+func (r loadedRule) hidesTasks() bool {
+	return r.list == unix.AUDIT_FILTER_TASK && r.action == unix.AUDIT_NEVER &&
+		!slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id != unix.AUDIT_FILTERKEY })
+}
+
+// excludesRecords says whether the rule drops the records that execs are made of, for some or all processes.
+func (r loadedRule) excludesRecords() bool {
+	if r.list != unix.AUDIT_FILTER_EXCLUDE || r.action != unix.AUDIT_ALWAYS && r.action != unix.AUDIT_NEVER {
+		return false
+	}
+	typed := false
+	for _, f := range r.fields {
+		if f.id != unix.AUDIT_MSGTYPE {
+			continue
+		}
+		typed = true
+		for _, t := range []uint32{unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE} {
+			if compare(t, f.op, f.value) {
+				return true
+			}
+		}
+	}
+	return !typed // by pid, uid ...: whatever the record
+}
+
+// compare is the kernel's audit_comparator for numbers.
+func compare(left, op, right uint32) bool {
+	switch op {
+	case unix.AUDIT_EQUAL:
+		return left == right
+	case unix.AUDIT_NOT_EQUAL:
+		return left != right
+	case unix.AUDIT_LESS_THAN:
+		return left < right
+	case unix.AUDIT_LESS_THAN_OR_EQUAL:
+		return left <= right
+	case unix.AUDIT_GREATER_THAN:
+		return left > right
+	case unix.AUDIT_GREATER_THAN_OR_EQUAL:
+		return left >= right
+	}
+	return false
+}
+
+// coverage says of each ABI of this machine whether some rule among rules reports its execs.
+func coverage(rules []loadedRule) (missing []abi) {
+	for _, a := range abis(goarch) {
+		if !slices.ContainsFunc(rules, func(r loadedRule) bool { return r.reportsExecs(a) }) {
+			missing = append(missing, a)
+		}
+	}
+	return missing
+}
