@@ -226,3 +226,13 @@ func (e *Event) copyProcess(dst, src *Process) {
 		dst.Args = e.args[start:len(e.args):len(e.args)]
 	}
 }
+
+// Shrink gives memory beyond max bytes back, so that one hostile command line does not stay with e for ever.
+func (e *Event) Shrink(max int) {
+	if cap(e.arena) > max {
+		e.arena = nil
+	}
+	if cap(e.args) > max/16 {
+		e.args = nil
+	}
+}

@@ -77,11 +77,18 @@ type Model struct {
 	bucket  int64   // number of the open bucket since the epoch; -1: nothing seen yet
 	first   int64   // the first whole bucket; what comes before is ignored, as the job does
 	open    []*user // who is in the open bucket
+	ahead   []ahead // who is in buckets after the open one, in the order they came
 	buckets int     // closed buckets that had anybody in them
 	history history
 
 	evicted, late uint64
 	ranked        ranked // of the last AtOnce
+}
+
+// ahead is an appearance in a bucket that is still to open, because a slower source may have more for the open one.
+type ahead struct {
+	bucket int64
+	name   string
 }
 
 // New makes a Model that has seen nothing.
@@ -125,16 +132,33 @@ func (m *Model) number(t time.Time) int64 {
 // Advance closes the buckets that end at or before t, appends their records to out, and returns it.
 func (m *Model) Advance(t time.Time, out []Record) []Record {
 	b := m.number(t)
-	if m.bucket < 0 || b <= m.bucket {
-		return out
+	for m.bucket >= 0 && m.bucket < b {
+		out = m.close(out)
+		m.bucket = m.nextBucket(b) // those in between had nobody in them, and change nothing
+		m.takeAhead()
 	}
-	out = m.close(out)
-	m.bucket = b // the ones in between had nobody in them, and change nothing
 	return out
 }
 
-// Add notes that a user appears at t, and reports whether it was learned: not in the cut bucket that a stream begins with, and not in one that has closed. It never
-// closes a bucket; Advance to t first.
+// nextBucket is the first bucket that somebody is known to be in, at most b.
+func (m *Model) nextBucket(b int64) int64 {
+	for _, a := range m.ahead {
+		b = min(b, a.bucket)
+	}
+	return b
+}
+
+func (m *Model) takeAhead() {
+	m.ahead = slices.DeleteFunc(m.ahead, func(a ahead) bool {
+		if a.bucket == m.bucket {
+			m.appear(a.name)
+		}
+		return a.bucket == m.bucket
+	})
+}
+
+// Add notes that a user appears at t, and reports whether it was learned: not in the cut bucket that a stream begins with, and not in one that has closed. An
+// appearance after the open bucket is kept until Advance opens its own.
 func (m *Model) Add(t time.Time, name string) bool {
 	b := m.number(t)
 	if m.bucket < 0 {
@@ -143,13 +167,25 @@ func (m *Model) Add(t time.Time, name string) bool {
 			m.first = b + 1
 		}
 	}
-	if b < m.bucket {
+	switch {
+	case b < m.bucket:
 		m.late++
 		return false
-	}
-	if b < m.first {
+	case b < m.first:
 		return false
+	case b == m.bucket:
+		m.appear(name)
+	case len(m.ahead) < maxAhead && !slices.Contains(m.ahead, ahead{b, name}):
+		m.ahead = append(m.ahead, ahead{b, name})
 	}
+	return true
+}
+
+// maxAhead bounds how many appearances may wait for their bucket to open. The sources of one host are at most seconds apart, so that there is one bucket ahead.
+const maxAhead = 1000
+
+// appear puts a user into the open bucket.
+func (m *Model) appear(name string) {
 	u := m.users[name]
 	if u == nil {
 		if len(m.users) >= m.o.MaxUsers {
@@ -158,16 +194,16 @@ func (m *Model) Add(t time.Time, name string) bool {
 		u = &user{name: name, last: -1}
 		m.users[name] = u
 	}
-	if !u.present {
-		u.present = true
-		m.open = append(m.open, u)
-		if m.ranked.who == name {
-			m.ranked.who = "" // the ranking that answered the question has them in it already
-		} else {
-			m.ranked.valid = false
-		}
+	if u.present {
+		return
 	}
-	return true
+	u.present = true
+	m.open = append(m.open, u)
+	if m.ranked.who == name {
+		m.ranked.who = "" // the ranking that answered the question has them in it already
+	} else {
+		m.ranked.valid = false
+	}
 }
 
 // evict forgets the user seen least recently, of several the lightest, of those the first by name.
@@ -256,7 +292,7 @@ func (u *user) maxNow(bucket int64, decay float64) float64 {
 }
 
 // AtOnce returns the result as if the bucket closed with this appearance: the users of the open bucket so far, this one included. It learns nothing.
-// For a time in a bucket that has closed it judges by what is known now; for one after the open bucket, as in a bucket of its own.
+// For a time in a bucket that has closed, or is still to open, it judges by the open one.
 func (m *Model) AtOnce(t time.Time, name string) Result {
 	b := m.number(t)
 	u := m.users[name]

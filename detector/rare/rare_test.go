@@ -203,6 +203,22 @@ func TestNoMoreUsersAreRememberedThanTheBound(t *testing.T) {
 	require.InDelta(t, sum, m.total, 1e-9)
 }
 
+func TestAnAppearanceAheadOfTheOpenBucketWaitsForItsOwn(t *testing.T) {
+	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	inOrder, mixed := New(options), New(options)
+	inOrder.Add(at, "root")
+	inOrder.Add(at, "slow")
+	inOrder.Advance(at.Add(15*time.Minute), nil)
+	inOrder.Add(at.Add(15*time.Minute), "fast")
+	inOrder.Advance(at.Add(time.Hour), nil)
+	mixed.Add(at, "root")
+	require.True(t, mixed.Add(at.Add(15*time.Minute), "fast"))
+	require.True(t, mixed.Add(at, "slow"))
+	mixed.Advance(at.Add(time.Hour), nil)
+	require.Equal(t, inOrder.Snapshot(), mixed.Snapshot())
+	require.Zero(t, mixed.Late())
+}
+
 func TestWhatComesAfterItsBucketClosedIsNotLearned(t *testing.T) {
 	m := New(options)
 	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -20,11 +20,18 @@ type Snapshot struct {
 	Total      float64        `json:"total"`
 	Unit       float64        `json:"unit"`
 	Users      []UserSnapshot `json:"users"`
+	Ahead      []Ahead        `json:"ahead,omitempty"` // appearances in buckets that are still to open
 	Run        float64        `json:"run"`
 	InRun      int            `json:"in_run"`
 	Scores     [][2]float64   `json:"scores"` // a raw score in thousandths, and how often it was
 	Evicted    uint64         `json:"evicted,omitempty"`
 	Late       uint64         `json:"late,omitempty"`
+}
+
+// Ahead is an appearance in a bucket that is still to open.
+type Ahead struct {
+	Bucket int64  `json:"bucket"`
+	Name   string `json:"name"`
 }
 
 // UserSnapshot is one user of a Snapshot.
@@ -49,6 +56,9 @@ func (m *Model) Snapshot() Snapshot {
 	slices.SortFunc(s.Users, func(a, b UserSnapshot) int { return cmp.Compare(a.Name, b.Name) })
 	for v, n := range m.history.counts {
 		s.Scores = append(s.Scores, [2]float64{float64(v), n})
+	}
+	for _, a := range m.ahead {
+		s.Ahead = append(s.Ahead, Ahead{a.bucket, a.name})
 	}
 	slices.SortFunc(s.Scores, func(a, b [2]float64) int { return cmp.Compare(a[0], b[0]) })
 	return s
@@ -86,6 +96,11 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		before := len(m.users)
 		if m.evict(); len(m.users) == before {
 			break
+		}
+	}
+	for _, a := range s.Ahead {
+		if a.Bucket > m.bucket && len(m.ahead) < maxAhead {
+			m.ahead = append(m.ahead, ahead{a.Bucket, a.Name})
 		}
 	}
 	m.history.run, m.history.inRun = s.Run, s.InRun%m.history.every

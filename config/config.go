@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is what a user may write under `reconbeat:` in reconbeat.yml, in modules.d and in rules.d: one tree of structs with its
+// defaults and its checks.
+//
+// A wrong setting is told by its YAML path, its value and what is allowed, and all wrong settings are told at once. The options of a
+// module belong to the module; this package holds what every module takes (processors, tags, fields, index ...).
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	_ "time/tzdata" // a host without zoneinfo must still understand detector.timezone
+
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/common/fmtstr"
+	"github.com/elastic/beats/v7/libbeat/processors"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+)
+
+// Config is everything under `reconbeat:`.
+type Config struct {
+	Modules       []*conf.C             `config:"modules"`        // the static modules; empty and no modules.d: one `auto`
+	ConfigModules cfgfile.DynamicConfig `config:"config.modules"` // modules.d
+	Detector      Detector              `config:"detector"`
+	Events        string                `config:"events"`    // which raw events ship: matched, all or none
+	Namespace     string                `config:"namespace"` // the last part of the data streams' names
+}
+
+// Which raw events ship beside the alerts.
+const (
+	EventsMatched = "matched" // the execs that match a rule
+	EventsAll     = "all"     // every exec
+	EventsNone    = "none"    // alerts and summaries only
+)
+
+// Detector is everything under `reconbeat.detector:`.
+type Detector struct {
+	Model      string        `config:"model"`       // which model's score is held against a rule's threshold; "rare"
+	Actor      string        `config:"actor"`       // who is the actor: login (the login user, else the real user) or user (always the real user)
+	Rules      []*conf.C     `config:"rules"`       // overrides of rules, by id
+	RulesPath  string        `config:"rules_path"`  // the folder of the user's own rules, relative to path.config
+	Timezone   string        `config:"timezone"`    // IANA name; empty: the host's
+	BucketSpan time.Duration `config:"bucket_span"` // of the rare model
+	MaxUsers   int           `config:"max_users"`   // that the rare model of one rule remembers
+	Episode    Episode       `config:"episode"`
+}
+
+// Episode is everything under `reconbeat.detector.episode:`.
+type Episode struct {
+	Idle time.Duration `config:"idle"` // an episode closes after this long without an exec over the threshold
+	Max  time.Duration `config:"max"`  // and after this long at the latest
+}
+
+// Default returns the configuration of an empty file.
+func Default() Config {
+	return Config{
+		ConfigModules: cfgfile.DynamicConfig{Reload: cfgfile.Reload{Period: 10 * time.Second}},
+		Detector: Detector{
+			Model:      "rare",
+			Actor:      "login",
+			RulesPath:  "rules.d",
+			BucketSpan: 15 * time.Minute,
+			MaxUsers:   10000,
+			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
+		},
+		Events:    EventsMatched,
+		Namespace: "default",
+	}
+}
+
+// Parse reads what stands under `reconbeat:`; nil is an empty file. The error names everything that is wrong.
+func Parse(c *conf.C) (Config, error) {
+	cfg := Default()
+	if c == nil {
+		return cfg, nil
+	}
+	if err := c.Unpack(&cfg); err != nil {
+		return cfg, fmt.Errorf("reading reconbeat's configuration: %w", err)
+	}
+	return cfg, errors.Join(cfg.check(), unknownKeys("reconbeat", c, cfg))
+}
+
+// check returns every wrong value, not only the first.
+func (c Config) check() error {
+	var errs []error
+	wrong := func(path string, value any, allowed string) {
+		errs = append(errs, fmt.Errorf("reconbeat.%s: %v is not allowed; it must be %s", path, value, allowed))
+	}
+	if c.Events != EventsMatched && c.Events != EventsAll && c.Events != EventsNone {
+		wrong("events", quoted(c.Events), "matched, all or none")
+	}
+	if !namespaceAllowed(c.Namespace) {
+		wrong("namespace", quoted(c.Namespace), `1 to 100 characters, lower case, without \ / * ? " < > | , # : - and blanks`)
+	}
+	d := c.Detector
+	if d.Model != "rare" {
+		wrong("detector.model", quoted(d.Model), "rare")
+	}
+	if d.Actor != "login" && d.Actor != "user" {
+		wrong("detector.actor", quoted(d.Actor), "login or user")
+	}
+	if _, err := d.Location(); err != nil {
+		wrong("detector.timezone", quoted(d.Timezone), "an IANA time zone such as Europe/Berlin, or empty for the host's")
+	}
+	if d.BucketSpan < time.Minute || d.BucketSpan > 24*time.Hour || 24*time.Hour%d.BucketSpan != 0 {
+		wrong("detector.bucket_span", d.BucketSpan, "1m to 24h and divide a day")
+	}
+	if d.MaxUsers < 100 || d.MaxUsers > 1000000 {
+		wrong("detector.max_users", d.MaxUsers, "100 to 1000000")
+	}
+	if d.Episode.Idle < time.Second || d.Episode.Idle > d.Episode.Max {
+		wrong("detector.episode.idle", d.Episode.Idle, "at least 1s and at most detector.episode.max")
+	}
+	if d.Episode.Max > 7*24*time.Hour {
+		wrong("detector.episode.max", d.Episode.Max, "at most 168h")
+	}
+	if c.ConfigModules.Reload.Enabled && c.ConfigModules.Reload.Period < time.Second {
+		wrong("config.modules.reload.period", c.ConfigModules.Reload.Period, "at least 1s")
+	}
+	return errors.Join(errs...)
+}
+
+func quoted(s string) string { return fmt.Sprintf("%q", s) }
+
+// namespaceAllowed holds a namespace against the rules of data stream names
+// (https://www.elastic.co/docs/reference/ecs/ecs-data_stream, data_stream.namespace).
+func namespaceAllowed(s string) bool {
+	if s == "" || len(s) > 100 {
+		return false
+	}
+	for _, r := range s {
+		switch {
+		case r >= 'A' && r <= 'Z', r <= ' ', r == 0x7f:
+			return false
+		}
+		for _, bad := range `\/*?"<>|,#:-` {
+			if r == bad {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Location returns the time zone of the detector, the host's when none is configured.
+func (d Detector) Location() (*time.Location, error) {
+	if d.Timezone == "" {
+		return time.Local, nil
+	}
+	return time.LoadLocation(d.Timezone)
+}
+
+// Module is what every module takes beside its own options.
+type Module struct {
+	Module               string                   `config:"module"`  // which module: auto, auditd, auditlog, ecs or procconn
+	ID                   string                   `config:"id"`      // tells two modules of one kind apart, keeps the place in a file; empty: the module's name
+	Enabled              *bool                    `config:"enabled"` // nil: yes
+	mapstr.EventMetadata `config:",inline"`       // tags, fields, fields_under_root
+	Processors           processors.PluginConfig  `config:"processors"` // run before the event is judged; what they drop is counted and not learned
+	Index                fmtstr.EventFormatString `config:"index"`      // where its documents go, instead of the data streams; a format string
+	Pipeline             string                   `config:"pipeline"`   // the ingest pipeline of its documents
+}
+
+// ParseModule reads what every module takes; the module's constructor reads the rest.
+func ParseModule(c *conf.C) (Module, error) {
+	var m Module
+	if err := c.Unpack(&m); err != nil {
+		return m, fmt.Errorf("reading a module's configuration: %w", err)
+	}
+	if m.Module == "" {
+		return m, errors.New("a module's configuration lacks `module`; it must be auto, auditd, auditlog, ecs or procconn")
+	}
+	if m.ID == "" {
+		m.ID = m.Module
+	}
+	return m, nil
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"testing"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAnEmptyFileIsTheDefault(t *testing.T) {
+	c, err := Parse(nil)
+	require.NoError(t, err)
+	require.Equal(t, Default(), c)
+	require.NoError(t, c.check())
+}
+
+func TestEveryWrongSettingIsToldAtOnceWithItsPathItsValueAndWhatIsAllowed(t *testing.T) {
+	_, err := Parse(conf.MustNewConfigFrom(`
+events: some
+namespace: My-Space
+detector:
+  model: magic
+  actor: nobody
+  timezone: Mars/Olympus
+  bucket_span: 7m
+  max_users: 3
+  episode.idle: 48h
+  treshold: 3
+config.modules.reload: {enabled: true, period: 1ms}
+`))
+	for _, want := range []string{
+		`reconbeat.events: "some" is not allowed; it must be matched, all or none`,
+		`reconbeat.namespace: "My-Space" is not allowed`,
+		`reconbeat.detector.model: "magic" is not allowed; it must be rare`,
+		`reconbeat.detector.actor: "nobody"`,
+		`reconbeat.detector.timezone: "Mars/Olympus"`,
+		`reconbeat.detector.bucket_span: 7m0s`,
+		`reconbeat.detector.max_users: 3`,
+		`reconbeat.detector.episode.idle: 48h0m0s`,
+		`reconbeat.detector.treshold: no such setting; known are`,
+		`reconbeat.config.modules.reload.period: 1ms`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestListsAndNestedNamesAreKnown(t *testing.T) {
+	c, err := Parse(conf.MustNewConfigFrom(`
+modules: [{module: auditd, processors: [{add_locale: ~}], tags: [a]}]
+config.modules.path: modules.d/*.yml
+detector.rules: [{id: x, threshold: 50}]
+events: none
+`))
+	require.NoError(t, err)
+	require.Len(t, c.Modules, 1)
+	m, err := ParseModule(c.Modules[0])
+	require.NoError(t, err)
+	require.Equal(t, "auditd", m.ID)
+	require.Equal(t, []string{"a"}, m.Tags)
+	require.Len(t, m.Processors, 1)
+}
+
+func TestAModuleWithoutANameIsRefused(t *testing.T) {
+	_, err := ParseModule(conf.MustNewConfigFrom(`{tags: [a]}`))
+	require.ErrorContains(t, err, "lacks `module`")
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/go-ucfg"
+	"github.com/elastic/go-ucfg/yaml"
+
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/detector/rules"
+)
+
+// Options returns what the detector is made of: the settings here, and the rules that are shipped, in the folder, and overridden.
+func (d Detector) Options(rulesDir string) (detector.Options, error) {
+	list, err := LoadRules(rulesDir, d.Rules)
+	return detector.Options{
+		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
+		Rare: rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
+	}, err
+}
+
+// LoadRules returns the shipped rules, then those of dir (*.yml, one rule each; a folder that does not exist has none), changed by overrides: mappings with the id
+// of a rule and the keys that are to be different. The error tells everything that is wrong, each with file or path, value and what is allowed.
+func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
+	list, errs := shipped()
+	files, err := filepath.Glob(filepath.Join(dir, "*.yml"))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("looking for rules in %s: %w", dir, err))
+	}
+	from := map[string]string{}
+	for _, r := range list {
+		from[r.ID] = "the shipped rules"
+	}
+	for _, file := range files {
+		r, err := readRule(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+			continue
+		}
+		if where, taken := from[r.ID]; taken {
+			errs = append(errs, fmt.Errorf("%s: id: %q is taken by %s; choose another, or change that rule under reconbeat.detector.rules", file, r.ID, where))
+			continue
+		}
+		from[r.ID] = file
+		list = append(list, r)
+	}
+	for i, o := range overrides {
+		if err := override(list, o); err != nil {
+			errs = append(errs, fmt.Errorf("reconbeat.detector.rules.%d: %w", i, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+func shipped() (list []detector.Rule, errs []error) {
+	files, err := fs.Glob(rules.Files, "*.yml")
+	if err != nil {
+		return nil, []error{err}
+	}
+	// The mission comes first: its bit in a rule set, and its place in lists.
+	const mission = "network-connection-discovery.yml"
+	slices.SortFunc(files, func(a, b string) int {
+		if (a == mission) != (b == mission) {
+			if a == mission {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	for _, file := range files {
+		r, err := readRule(rules.Files, file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("shipped rule %s: %w", file, err))
+		}
+		list = append(list, r)
+	}
+	return list, errs
+}
+
+// ReadRule reads and checks the rule in one file.
+func ReadRule(file string) (detector.Rule, error) {
+	r, err := readRule(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
+func readRule(dir fs.FS, file string) (detector.Rule, error) {
+	text, err := fs.ReadFile(dir, file)
+	if err != nil {
+		return detector.Rule{}, fmt.Errorf("reading a rule: %w", err)
+	}
+	return parseRule(text)
+}
+
+// parseRule makes a rule of YAML. What a rule leaves out has the mission's value, so that a user's rule is short.
+func parseRule(text []byte) (r detector.Rule, err error) {
+	defer func() {
+		if p := recover(); p != nil { // the YAML library panics on some malformed documents
+			err = fmt.Errorf("this is no YAML: %v", p)
+		}
+	}()
+	c, err := yaml.NewConfig(text, ucfg.PathSep("."))
+	if err != nil {
+		return detector.Rule{}, fmt.Errorf("this is no YAML: %w", err)
+	}
+	r = detector.Rule{Enabled: true, Version: 1, Threshold: 25, Severity: "low", RiskScore: 21}
+	tree := (*conf.C)(c)
+	if err := tree.Unpack(&r); err != nil {
+		return r, fmt.Errorf("reading a rule: %w", err)
+	}
+	return r, errors.Join(unknownKeys("rule", tree, r), r.Check())
+}
+
+func override(list []detector.Rule, o *conf.C) error {
+	id, err := o.String("id", -1)
+	if err != nil {
+		return errors.New("id: is missing; it must be the id of a rule")
+	}
+	i := slices.IndexFunc(list, func(r detector.Rule) bool { return r.ID == id })
+	if i < 0 {
+		return fmt.Errorf("id: %q is no rule; known are %s", id, strings.Join(ids(list), ", "))
+	}
+	changed := list[i]
+	if o.HasField("programs") {
+		changed.Programs = nil // a list replaces a list
+	}
+	if o.HasField("except") {
+		changed.Except = nil
+	}
+	if err := o.Unpack(&changed); err != nil {
+		return fmt.Errorf("reading an override of rule %q: %w", id, err)
+	}
+	if err := errors.Join(unknownKeys("rule "+id, o, changed), changed.Check()); err != nil {
+		return err
+	}
+	list[i] = changed
+	return nil
+}
+
+func ids(list []detector.Rule) []string {
+	out := make([]string, len(list))
+	for i, r := range list {
+		out[i] = r.ID
+	}
+	return out
+}
+
+// LintRules returns what is legal in rules and yet probably not meant: a program that two enabled rules both look for, a threshold that everybody or nobody
+// reaches, a rule without ATT&CK ids or without a guide.
+func LintRules(list []detector.Rule) []string {
+	var notes []string
+	note := func(r detector.Rule, format string, args ...any) {
+		notes = append(notes, fmt.Sprintf("rule %q: ", r.ID)+fmt.Sprintf(format, args...))
+	}
+	owner := map[string]string{}
+	for _, r := range list {
+		if r.Enabled {
+			for _, p := range r.Programs {
+				if other := owner[p]; other != "" {
+					note(r, "programs: %q is also looked for by rule %q; one exec will make two alerts", p, other)
+				}
+				owner[p] = r.ID
+			}
+		}
+		if r.Threshold == 0 {
+			note(r, "threshold: 0 alerts on every exec of every user")
+		}
+		if r.Threshold > 95 {
+			note(r, "threshold: %v is reached by hardly anybody", r.Threshold)
+		}
+		if len(r.Threat) == 0 {
+			note(r, "threat: is missing; alerts will not show in ATT&CK views")
+		}
+		if r.Note == "" {
+			note(r, "note: is missing; whoever gets the alert has no guide")
+		}
+	}
+	return notes
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/stretchr/testify/require"
+)
+
+func write(t *testing.T, dir, name, text string) string {
+	file := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+func TestTheMissionIsTheFirstRuleAndTheOnlyOneThatIsOn(t *testing.T) {
+	list, err := LoadRules(t.TempDir(), nil)
+	require.NoError(t, err)
+	first := list[0]
+	require.Equal(t, "network-connection-discovery", first.ID)
+	require.Equal(t, []string{"netstat", "ss", "route", "showmount"}, first.Programs)
+	require.EqualValues(t, 25, first.Threshold)
+	require.Equal(t, 21, first.SeverityNumber())
+	require.EqualValues(t, 21, first.RiskScore)
+	require.Equal(t, "T1049", first.Threat[0].Technique[0].ID)
+	require.Contains(t, first.References[1], "c28c4d8c-f014-40ef-88b6-79a1d67cd499")
+	require.NotEmpty(t, first.Note)
+	require.NotEmpty(t, first.FalsePositives)
+	for _, r := range list[1:] {
+		require.False(t, r.Enabled, r.ID)
+	}
+	require.Empty(t, LintRules(list))
+	require.Len(t, list, 8)
+}
+
+func TestARuleOfTheUsersOwnIsShort(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "vpn.yml", "id: vpn\nname: Unusual use of the VPN client\nhabit: used the VPN client\nprograms: [wg, openvpn]\n")
+	list, err := LoadRules(dir, nil)
+	require.NoError(t, err)
+	r := list[len(list)-1]
+	require.Equal(t, "vpn", r.ID)
+	require.True(t, r.Enabled)
+	require.EqualValues(t, 25, r.Threshold)
+	require.Len(t, LintRules(list), 2, "no ATT&CK ids, no guide")
+}
+
+func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
+	list, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
+	require.Error(t, err, "the exception names route, which is no program of the rule any more")
+	require.ErrorContains(t, err, `reconbeat.detector.rules.0: except.0.programs: "route" is none of the rule's programs`)
+	list, err = LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50}`), conf.MustNewConfigFrom(`{id: sudo-use, enabled: true}`)})
+	require.NoError(t, err)
+	require.EqualValues(t, 50, list[0].Threshold)
+	require.Equal(t, "low", list[0].Severity)
+	require.Len(t, list[0].Programs, 4)
+	for _, r := range list {
+		require.Equal(t, r.ID == "sudo-use" || r.ID == "network-connection-discovery", r.Enabled, r.ID)
+	}
+}
+
+func TestEverythingThatIsWrongWithRulesIsToldAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yml", "id: Bad Id\nname: x\nhabit: y\nprograms: [/bin/ss, a, a]\nthreshold: 300\nseverity: dire\ntreshold: 5\nexcept: [{programs: [z]}]\n")
+	write(t, dir, "b.yml", "id: sudo-use\nname: x\nhabit: y\nprograms: [a]\n")
+	write(t, dir, "c.yml", "{{{")
+	_, err := LoadRules(dir, []*conf.C{conf.MustNewConfigFrom(`{id: nowhere}`), conf.MustNewConfigFrom(`{threshold: 3}`)})
+	for _, want := range []string{
+		`a.yml: rule.treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`, `programs.2: "a" stands there twice`,
+		`threshold: 300 is not allowed; it must be 0 to 100`, `severity: "dire" is not allowed`, `except.0: has no condition`, `except.0.programs: "z" is none`,
+		`b.yml: id: "sudo-use" is taken by the shipped rules`, `c.yml: this is no YAML`,
+		`reconbeat.detector.rules.0: id: "nowhere" is no rule; known are network-connection-discovery`, `reconbeat.detector.rules.1: id: is missing`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func FuzzParseRule(f *testing.F) {
+	f.Add([]byte("id: vpn\nname: VPN\nhabit: used it\nprograms: [wg]\nexcept: [{any_arg: [\"-*\"]}]\n"))
+	f.Add([]byte("programs: {a: 1}\nthreat: 3"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := parseRule(text)
+		if err == nil && r.Check() != nil {
+			t.Fatal("a rule passed that does not hold")
+		}
+	})
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// The ways to say who the actor is.
+const (
+	ActorLogin = "login" // the login user, where somebody logged in; else the real user
+	ActorUser  = "user"  // always the real user
+)
+
+// Options are what a Detector is made of.
+type Options struct {
+	Rules       []Rule // the disabled ones are passed over; at most 64 enabled
+	HostID      string // of events that bring no host of their own
+	Actor       string // ActorLogin or ActorUser; empty: ActorLogin
+	EpisodeIdle time.Duration
+	EpisodeMax  time.Duration
+	Rare        rare.Options
+	// OnRecord receives each record of the rare model at its bucket's end; nil: nobody wants them.
+	OnRecord func(*Rule, rare.Record)
+}
+
+// Decision is what is to become of a match over the threshold, and of its learning.
+type Decision struct {
+	Alert bool
+	Learn bool
+	By    string // who decided, for the record: an exception's or a window's name
+}
+
+// Detector holds the rules, what each has learned, and the episodes that are open.
+type Detector struct {
+	o        Options
+	rules    []*Rule
+	models   []*rare.Model // of rules, by index
+	programs map[string]RuleSet
+	kept     map[string]*rare.Model // by rule id, of disabled and unknown rules too: a change of rules resets nothing
+	episodes map[episodeKey]*episode
+	clock    time.Time // the last Advance
+
+	records []rare.Record // reused
+	evicted uint64
+}
+
+// New makes a Detector that has learned nothing. The error tells everything that is wrong with the options.
+func New(o Options) (*Detector, error) {
+	d := &Detector{kept: map[string]*rare.Model{}, episodes: map[episodeKey]*episode{}}
+	if err := d.Configure(o); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Configure changes rules and options; what was learned stays, except that models of another bucket span begin anew. On an error nothing changes.
+func (d *Detector) Configure(o Options) error {
+	if o.Actor == "" {
+		o.Actor = ActorLogin
+	}
+	rules, err := enabled(o)
+	if err != nil {
+		return err
+	}
+	if d.o.Rare.BucketSpan != o.Rare.BucketSpan {
+		d.kept = map[string]*rare.Model{}
+	}
+	d.o, d.rules, d.models, d.programs = o, rules, nil, map[string]RuleSet{}
+	for i, r := range rules {
+		if d.kept[r.ID] == nil {
+			d.kept[r.ID] = rare.New(o.Rare)
+		}
+		d.models = append(d.models, d.kept[r.ID])
+		for _, p := range r.Programs {
+			d.programs[p] |= 1 << i
+		}
+	}
+	return nil
+}
+
+func enabled(o Options) ([]*Rule, error) {
+	var rules []*Rule
+	var errs []error
+	ids := map[string]bool{}
+	for i := range o.Rules {
+		r := o.Rules[i]
+		if err := r.Check(); err != nil {
+			errs = append(errs, fmt.Errorf("rule %q: %w", r.ID, err))
+		}
+		if ids[r.ID] {
+			errs = append(errs, fmt.Errorf("rule %q: the id stands there twice", r.ID))
+		}
+		ids[r.ID] = true
+		if r.Enabled {
+			rules = append(rules, &r)
+		}
+	}
+	if len(rules) > maxRules {
+		errs = append(errs, fmt.Errorf("%d rules are enabled; at most %d may be", len(rules), maxRules))
+	}
+	if o.Rare.BucketSpan <= 0 || o.Rare.MaxUsers <= 0 || o.EpisodeIdle <= 0 || o.EpisodeMax < o.EpisodeIdle {
+		errs = append(errs, errors.New("bucket span, number of users and the episodes' times must be more than 0"))
+	}
+	return rules, errors.Join(errs...)
+}
+
+// Rules returns the enabled rules, in the order of a RuleSet's bits.
+func (d *Detector) Rules() []*Rule { return d.rules }
+
+// Programs returns the names of all programs that enabled rules look for, in order.
+func (d *Detector) Programs() []string {
+	names := make([]string, 0, len(d.programs))
+	for p := range d.programs {
+		names = append(names, p)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Judge says what there is to say of an exec that matched rules, appends it to out, and learns. It scores by what is known at e.Time, asks decide what to do
+// with it (nil: alert over the threshold, learn always), and only then learns. A command line that a rule excepts gives no finding, but rare learns it, as the
+// job does that sees names alone.
+func (d *Detector) Judge(e *process.Event, set RuleSet, decide func(*Finding) Decision, out []Finding) []Finding {
+	for set != 0 {
+		var i int
+		i, set = set.next()
+		out = d.judge(i, e, decide, out)
+	}
+	return out
+}
+
+func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision, out []Finding) []Finding {
+	r, m := d.rules[i], d.models[i]
+	user := rareUser(e)
+	f := Finding{Kind: Observation, Rule: r, Time: e.Time, User: user, Threshold: r.Threshold, BucketSpan: d.o.Rare.BucketSpan}
+	means := true
+	var args []string
+	if f.Program, args = Program(&e.Process); !slices.Contains(r.Programs, f.Program) {
+		f.Program = e.Binary.Tool
+	}
+	means = r.means(f.Program, args)
+	decision := Decision{Alert: true, Learn: true}
+	if means {
+		result := m.AtOnce(e.Time, user)
+		f.Actor = d.actor(e)
+		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
+		f.Buckets, f.Users, f.BucketStart = m.Buckets(), m.Users(), m.BucketStart(e.Time)
+		if decide != nil {
+			decision = decide(&f)
+		}
+		if f.Score >= f.Threshold {
+			out = d.over(&f, m, e, decision.Alert, out)
+		}
+		out = append(out, f)
+	}
+	if decision.Learn {
+		m.Add(e.Time, user)
+	}
+	return out
+}
+
+// over finds the place of an exec over the threshold: it opens an episode, escalates one, or belongs to one. A summary of the episode before it may go to out.
+func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool, out []Finding) []Finding {
+	if !alert {
+		f.Kind = Suppressed
+		return out
+	}
+	key := episodeKey{rule: f.Rule.ID, host: d.hostOf(e), actor: f.Actor.key()}
+	ep := d.episodes[key]
+	if ep != nil && !ep.closes(d.o).After(e.Time) {
+		out = append(out, d.close(key, ep))
+		ep = nil
+	}
+	id := process.ID("alert", key.host, key.rule, key.actor, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10), e.ID)
+	switch {
+	case ep == nil:
+		if len(d.episodes) >= maxEpisodes {
+			out = d.evict(out)
+		}
+		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, Episode: Episode{ID: id, Start: e.Time}}
+		d.episodes[key] = ep
+		f.Kind, f.AlertID = Alert, id
+	case band(f.Score) > band(ep.MaxScore):
+		f.Kind, f.AlertID, f.EarlierID, f.Escalated = Alert, id, ep.ID, true
+	default:
+		f.Kind, f.AlertID = Repeat, ep.ID
+	}
+	ep.add(f, e)
+	f.Episode = ep.Episode
+	f.Episode.Commands = slices.Clone(ep.Commands)
+	if f.Kind == Alert {
+		f.TypicalUsers = m.Typical(typicalUsers, f.User)
+	}
+	return out
+}
+
+// typicalUsers is how many of the usual users an alert names.
+const typicalUsers = 5
+
+// Advance says that nothing more comes before t: buckets and episodes that end until then close. The summaries are appended to out.
+func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
+	if !t.After(d.clock) {
+		return out
+	}
+	d.clock = t
+	for i, m := range d.models {
+		d.records = m.Advance(t, d.records[:0])
+		if d.o.OnRecord != nil {
+			for _, rec := range d.records {
+				d.o.OnRecord(d.rules[i], rec)
+			}
+		}
+	}
+	if len(d.episodes) == 0 {
+		return out
+	}
+	return d.closeUntil(t, out)
+}
+
+// Late returns how many matches came after their bucket had closed: judged, not learned. Evicted, how many users and open episodes were given up for want of room.
+func (d *Detector) Late() (n uint64) {
+	for _, m := range d.kept {
+		n += m.Late()
+	}
+	return n
+}
+
+// Evicted returns how many users and open episodes were given up for want of room.
+func (d *Detector) Evicted() uint64 {
+	n := d.evicted
+	for _, m := range d.kept {
+		n += m.Evicted()
+	}
+	return n
+}
+
+// rareUser is the value that `rare by user.name` sees: the real user's name, or the id where no name is known.
+func rareUser(e *process.Event) string {
+	u := e.User
+	if u.Name != "" {
+		return strings.Clone(u.Name)
+	}
+	if u.ID != process.Unset {
+		return strconv.FormatUint(uint64(u.ID), 10)
+	}
+	return ""
+}
+
+// actor is who is behind the exec. A login that is not a person's presence, cron's, is its service account.
+func (d *Detector) actor(e *process.Event) Actor {
+	login := e.Session.User
+	if d.o.Actor == ActorUser || !login.Known() || e.Session.Entry == process.EntryCron {
+		return Actor{ID: e.User.ID, Name: strings.Clone(e.User.Name), Service: !login.Known() || e.Session.Entry == process.EntryCron}
+	}
+	return Actor{ID: login.ID, Name: strings.Clone(login.Name)}
+}
+
+// key tells actors apart: by id where it is known, for names are reused and change.
+func (a Actor) key() string {
+	if a.ID != process.Unset {
+		return "uid " + strconv.FormatUint(uint64(a.ID), 10)
+	}
+	return "name " + a.Name
+}
+
+func (d *Detector) hostOf(e *process.Event) string {
+	switch {
+	case e.Host.ID != "":
+		return strings.Clone(e.Host.ID)
+	case e.Host.Name != "":
+		return strings.Clone(e.Host.Name)
+	}
+	return d.o.HostID
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+const (
+	// maxEpisodes bounds how many episodes may be open; the one without an exec for the longest time closes early.
+	maxEpisodes = 1000
+	// episodeCommands is how many distinct command lines an episode remembers, commandBytes how much of each.
+	episodeCommands = 20
+	commandBytes    = 1024
+)
+
+type episodeKey struct{ rule, host, actor string }
+
+// episode is an Episode that is open.
+type episode struct {
+	Episode
+	rule  *Rule
+	actor Actor
+	user  string
+}
+
+// band is which of the steps 50, 75 and 90 a score has reached.
+func band(score float64) int {
+	switch {
+	case score >= 90:
+		return 3
+	case score >= 75:
+		return 2
+	case score >= 50:
+		return 1
+	}
+	return 0
+}
+
+// closes is when the episode ends if nothing more happens.
+func (ep *episode) closes(o Options) time.Time {
+	idle, most := ep.Last.Add(o.EpisodeIdle), ep.Start.Add(o.EpisodeMax)
+	if most.Before(idle) {
+		return most
+	}
+	return idle
+}
+
+func (ep *episode) add(f *Finding, e *process.Event) {
+	ep.Execs++
+	ep.MaxScore = max(ep.MaxScore, f.Score)
+	if f.Kind == Alert {
+		ep.Alerts++
+	}
+	if e.Time.After(ep.Last) {
+		ep.Last = e.Time
+	}
+	line := e.CommandLine
+	if line == "" {
+		line = strings.Join(e.Args, " ")
+	}
+	if len(line) > commandBytes {
+		line = line[:commandBytes]
+	}
+	for i := range ep.Commands {
+		if ep.Commands[i].Line == line {
+			ep.Commands[i].Count++
+			return
+		}
+	}
+	if len(ep.Commands) < episodeCommands {
+		ep.Commands = append(ep.Commands, Command{strings.Clone(line), 1})
+	}
+}
+
+// close ends an episode.
+func (d *Detector) close(key episodeKey, ep *episode) Finding {
+	delete(d.episodes, key)
+	return Finding{
+		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user, Threshold: ep.rule.Threshold,
+		AlertID: ep.ID, Episode: ep.Episode,
+	}
+}
+
+// closeUntil closes the episodes that end at or before t, the first to end first.
+func (d *Detector) closeUntil(t time.Time, out []Finding) []Finding {
+	var ended []episodeKey
+	for key, ep := range d.episodes {
+		if !ep.closes(d.o).After(t) {
+			ended = append(ended, key)
+		}
+	}
+	slices.SortFunc(ended, func(a, b episodeKey) int {
+		return cmp.Or(d.episodes[a].closes(d.o).Compare(d.episodes[b].closes(d.o)), cmp.Compare(a.rule, b.rule), cmp.Compare(a.host, b.host), cmp.Compare(a.actor, b.actor))
+	})
+	for _, key := range ended {
+		out = append(out, d.close(key, d.episodes[key]))
+	}
+	return out
+}
+
+// evict closes the open episode that has been without an exec for the longest time.
+func (d *Detector) evict(out []Finding) []Finding {
+	var worst episodeKey
+	var oldest *episode
+	for key, ep := range d.episodes {
+		if oldest == nil || ep.Last.Before(oldest.Last) || ep.Last.Equal(oldest.Last) && ep.ID < oldest.ID {
+			worst, oldest = key, ep
+		}
+	}
+	d.evicted++
+	return append(out, d.close(worst, oldest))
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Kind tells what a Finding is.
+type Kind uint8
+
+// The kinds of Finding.
+const (
+	Observation Kind = iota + 1 // a match below the threshold
+	Alert                       // a match over the threshold that opens an episode, or reaches a higher band in one
+	Repeat                      // a match over the threshold in an episode that has alerted
+	Suppressed                  // a match over the threshold that a decision kept back
+	Summary                     // an episode that closed; from Advance, or from the Judge that opens the next one
+)
+
+// Actor is who a finding is about: the login user when a person is behind it, else the service account.
+type Actor struct {
+	ID      uint32 // process.Unset where only the name is known
+	Name    string // empty where only the id is known
+	Service bool   // nobody's presence: a daemon, a cron job
+}
+
+// String is the actor's name, or "uid 1000" where there is none.
+func (a Actor) String() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	if a.ID != process.Unset {
+		return fmt.Sprintf("uid %d", a.ID)
+	}
+	return "an unknown user"
+}
+
+// Command is a command line of an episode and how often it was.
+type Command struct {
+	Line  string `json:"line"`
+	Count int    `json:"count"`
+}
+
+// Episode is what an actor did under a rule from the first exec over the threshold on.
+type Episode struct {
+	ID       string
+	Start    time.Time // of the opening exec
+	Last     time.Time // of the last exec over the threshold
+	Execs    int       // over the threshold
+	Alerts   int       // the opening one and escalations
+	MaxScore float64
+	Commands []Command // the first distinct ones, at most episodeCommands
+}
+
+// Finding is what the detector has to say of one exec under one rule, or of one episode at its end.
+type Finding struct {
+	Kind      Kind
+	Rule      *Rule
+	Time      time.Time // of the exec, or of the episode's close
+	Actor     Actor
+	User      string // user.name as the rare model knows it
+	Program   string // the rule's program that ran
+	Threshold float64
+
+	Score           float64 // of the model in charge, 0 to 100
+	RecordScore     float64 // of rare, as if its bucket closed with this exec
+	Probability     float64
+	FirstOccurrence bool
+	BucketStart     time.Time
+	BucketSpan      time.Duration
+	Buckets         int      // learned so far
+	Users           int      // known to the model
+	TypicalUsers    []string // who usually does this, the most frequent first; of alerts only
+
+	AlertID   string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
+	EarlierID string // of an escalation: the alert that opened the episode
+	Escalated bool
+	Episode   Episode // empty for Observation and Suppressed
+}
+
+// Message is the alert's short title: the rule and the actor.
+func (f *Finding) Message() string {
+	if f.Kind == Summary {
+		return fmt.Sprintf("%s by %s: %s over %s", f.Rule.Name, f.Actor, plural(f.Episode.Execs, "exec"), f.Episode.Last.Sub(f.Episode.Start).Round(time.Second))
+	}
+	return fmt.Sprintf("%s by %s", f.Rule.Name, f.Actor)
+}
+
+// Reason is one sentence on why this is unusual, for the person who must decide.
+func (f *Finding) Reason() string {
+	if f.Kind == Summary {
+		lines := make([]string, len(f.Episode.Commands))
+		for i, c := range f.Episode.Commands {
+			lines[i] = c.Line
+		}
+		return fmt.Sprintf("%s %s %s between %s and %s: %s", f.Actor, f.Rule.Habit, plural(f.Episode.Execs, "time"),
+			f.Episode.Start.UTC().Format(time.RFC3339), f.Episode.Last.UTC().Format(time.RFC3339), strings.Join(lines, "; "))
+	}
+	var b strings.Builder
+	who := f.User
+	if f.Actor.Name != "" && f.Actor.Name != f.User {
+		who = fmt.Sprintf("%s (logged in as %s)", f.User, f.Actor.Name)
+	}
+	if f.FirstOccurrence {
+		fmt.Fprintf(&b, "%s has never %s before", who, f.Rule.Habit)
+	} else {
+		fmt.Fprintf(&b, "%s has rarely %s", who, f.Rule.Habit)
+	}
+	fmt.Fprintf(&b, " in %s of %s", plural(f.Buckets, "interval"), minutes(f.BucketSpan))
+	if len(f.TypicalUsers) > 0 {
+		fmt.Fprintf(&b, "; usually %s", list(f.TypicalUsers))
+		if len(f.TypicalUsers) == 1 {
+			b.WriteString(" does")
+		} else {
+			b.WriteString(" do")
+		}
+	}
+	return b.String()
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func minutes(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return plural(int(d/time.Minute), "minute")
+	}
+	return d.String()
+}
+
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// Field is one field of the documents that a Finding fills.
+type Field struct {
+	Name string
+	Type string // as in Elasticsearch: keyword, long, float, double, boolean, date, text
+	// Score: it says how unusual the exec is, and is in raw events as well.
+	Score bool
+	get   func(*Finding) any // nil: the document has no such field
+}
+
+// Fields is the table of what a Finding adds to a document. The process and the host come from the exec's own document.
+var Fields = []Field{
+	{Name: "message", Type: "match_only_text", get: func(f *Finding) any { return f.Message() }},
+	{Name: "event.reason", Type: "keyword", get: func(f *Finding) any { return f.Reason() }},
+	{Name: "event.severity", Type: "long", get: alertOnly(func(f *Finding) any { return f.Rule.SeverityNumber() })},
+	{Name: "event.risk_score", Type: "float", get: alertOnly(func(f *Finding) any { return f.Rule.RiskScore })},
+	{Name: "event.reference", Type: "keyword", get: func(f *Finding) any { return first(f.Rule.References) }},
+
+	{Name: "rule.id", Type: "keyword", get: func(f *Finding) any { return f.Rule.ID }},
+	{Name: "rule.name", Type: "keyword", get: func(f *Finding) any { return f.Rule.Name }},
+	{Name: "rule.version", Type: "keyword", get: func(f *Finding) any { return fmt.Sprint(f.Rule.Version) }},
+	{Name: "rule.description", Type: "keyword", get: func(f *Finding) any { return orNil(f.Rule.Description) }},
+	{Name: "rule.category", Type: "keyword", get: func(f *Finding) any { return tactics(f.Rule) }},
+	{Name: "rule.reference", Type: "keyword", get: func(f *Finding) any { return first(f.Rule.References) }},
+	{Name: "rule.author", Type: "keyword", get: func(f *Finding) any { return listOrNil(f.Rule.Author) }},
+	{Name: "rule.license", Type: "keyword", get: func(f *Finding) any { return orNil(f.Rule.License) }},
+	{Name: "rule.ruleset", Type: "keyword", get: func(*Finding) any { return "reconbeat" }},
+
+	{Name: "threat.framework", Type: "keyword", get: func(f *Finding) any { return ifAny(len(f.Rule.Threat), "MITRE ATT&CK") }},
+	{Name: "threat.tactic.id", Type: "keyword", get: threats(true, func(t Technique) string { return t.ID })},
+	{Name: "threat.tactic.name", Type: "keyword", get: threats(true, func(t Technique) string { return t.Name })},
+	{Name: "threat.tactic.reference", Type: "keyword", get: threats(true, Technique.Reference)},
+	{Name: "threat.technique.id", Type: "keyword", get: threats(false, func(t Technique) string { return t.ID })},
+	{Name: "threat.technique.name", Type: "keyword", get: threats(false, func(t Technique) string { return t.Name })},
+	{Name: "threat.technique.reference", Type: "keyword", get: threats(false, Technique.Reference)},
+
+	{Name: "reconbeat.actor.name", Type: "keyword", get: func(f *Finding) any { return orNil(f.Actor.Name) }},
+	{Name: "reconbeat.actor.id", Type: "keyword", get: func(f *Finding) any {
+		if f.Actor.ID == process.Unset {
+			return nil
+		}
+		return fmt.Sprint(f.Actor.ID)
+	}},
+	{Name: "reconbeat.actor.kind", Type: "keyword", get: func(f *Finding) any {
+		if f.Actor.Service {
+			return "service"
+		}
+		return "login"
+	}},
+
+	{Name: "reconbeat.anomaly.score", Type: "float", Score: true, get: func(f *Finding) any {
+		if f.Kind == Summary {
+			return cents(f.Episode.MaxScore)
+		}
+		return cents(f.Score)
+	}},
+	{Name: "reconbeat.anomaly.record_score", Type: "float", Score: true, get: execOnly(func(f *Finding) any { return cents(f.RecordScore) })},
+	{Name: "reconbeat.anomaly.probability", Type: "double", Score: true, get: execOnly(func(f *Finding) any { return significant(f.Probability) })},
+	{Name: "reconbeat.anomaly.threshold", Type: "float", Score: true, get: func(f *Finding) any { return f.Threshold }},
+	{Name: "reconbeat.anomaly.first_occurrence", Type: "boolean", Score: true, get: execOnly(func(f *Finding) any { return f.FirstOccurrence })},
+	{Name: "reconbeat.anomaly.typical_users", Type: "keyword", get: execOnly(func(f *Finding) any { return listOrNil(f.TypicalUsers) })},
+	{Name: "reconbeat.anomaly.bucket.start", Type: "date", get: execOnly(func(f *Finding) any { return date(f.BucketStart) })},
+	{Name: "reconbeat.anomaly.bucket.span", Type: "long", get: execOnly(func(f *Finding) any { return int64(f.BucketSpan / time.Second) })},
+	{Name: "reconbeat.anomaly.buckets", Type: "long", get: execOnly(func(f *Finding) any { return f.Buckets })},
+	{Name: "reconbeat.anomaly.users", Type: "long", get: execOnly(func(f *Finding) any { return f.Users })},
+
+	{Name: "reconbeat.alert.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.AlertID) }},
+	{Name: "reconbeat.alert.earlier_id", Type: "keyword", get: func(f *Finding) any { return orNil(f.EarlierID) }},
+	{Name: "reconbeat.alert.escalated", Type: "boolean", get: alertOnly(func(f *Finding) any { return f.Escalated })},
+	{Name: "reconbeat.program", Type: "keyword", get: func(f *Finding) any { return orNil(f.Program) }},
+	{Name: "reconbeat.episode.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.Episode.ID) }},
+	{Name: "reconbeat.episode.start", Type: "date", get: func(f *Finding) any { return date(f.Episode.Start) }},
+	{Name: "reconbeat.episode.last", Type: "date", get: summaryOnly(func(f *Finding) any { return date(f.Episode.Last) })},
+	{Name: "reconbeat.episode.execs", Type: "long", get: summaryOnly(func(f *Finding) any { return f.Episode.Execs })},
+	{Name: "reconbeat.episode.alerts", Type: "long", get: summaryOnly(func(f *Finding) any { return f.Episode.Alerts })},
+	{Name: "reconbeat.episode.commands", Type: "keyword", get: summaryOnly(func(f *Finding) any {
+		lines := make([]string, len(f.Episode.Commands))
+		for i, c := range f.Episode.Commands {
+			lines[i] = c.Line
+		}
+		return listOrNil(lines)
+	})},
+}
+
+// Encode puts the finding's fields into a document.
+func Encode(f *Finding, into mapstr.M) {
+	for i := range Fields {
+		if v := Fields[i].get(f); v != nil {
+			_, _ = into.Put(Fields[i].Name, v) // the document is ours: no part of the way is anything but an object
+		}
+	}
+}
+
+// EncodeScore puts only what says how unusual the exec is, as raw events carry it.
+func (f *Finding) EncodeScore(into mapstr.M) {
+	for i := range Fields {
+		if Fields[i].Score {
+			if v := Fields[i].get(f); v != nil {
+				_, _ = into.Put(Fields[i].Name, v)
+			}
+		}
+	}
+}
+
+func alertOnly(get func(*Finding) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Kind != Alert {
+			return nil
+		}
+		return get(f)
+	}
+}
+
+func execOnly(get func(*Finding) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Kind == Summary {
+			return nil
+		}
+		return get(f)
+	}
+}
+
+func summaryOnly(get func(*Finding) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Kind != Summary {
+			return nil
+		}
+		return get(f)
+	}
+}
+
+func threats(tactic bool, of func(Technique) string) func(*Finding) any {
+	return func(f *Finding) any {
+		var out []string
+		for _, t := range f.Rule.Threat {
+			if tactic {
+				out = append(out, of(t.Tactic))
+				continue
+			}
+			for _, q := range t.Technique {
+				out = append(out, of(q))
+			}
+		}
+		return listOrNil(out)
+	}
+}
+
+func tactics(r *Rule) any {
+	for _, t := range r.Threat {
+		return t.Tactic.Name
+	}
+	return nil
+}
+
+func first(s []string) any {
+	if len(s) == 0 {
+		return nil
+	}
+	return s[0]
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func listOrNil(s []string) any {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+func ifAny(n int, v any) any {
+	if n == 0 {
+		return nil
+	}
+	return v
+}
+
+func date(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// cents rounds a score to two decimals: what is published is the same on every architecture.
+func cents(v float64) float64 { return math.Round(v*100) / 100 }
+
+// significant rounds a probability to six significant digits, for the same reason.
+func significant(p float64) float64 {
+	if p <= 0 {
+		return p
+	}
+	unit := math.Pow(10, 5-math.Floor(math.Log10(p)))
+	return math.Round(p*unit) / unit
+}
