@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package procfs
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+func TestThisProcessIsReadAsItIs(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	require.NotEmpty(t, fs.BootID())
+	var p process.Process
+	ppid, s, err := fs.Read(uint32(os.Getpid()), &p)
+	require.NoError(t, err)
+	require.EqualValues(t, os.Getppid(), ppid)
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	require.Equal(t, exe, p.Executable)
+	require.Equal(t, os.Args, p.Args)
+	cwd, err := os.Getwd()
+	require.NoError(t, err)
+	require.Equal(t, cwd, p.CWD)
+	require.EqualValues(t, os.Getuid(), p.User.ID)
+	require.EqualValues(t, os.Geteuid(), p.Effective.ID)
+	require.WithinDuration(t, time.Now(), p.Start, 10*time.Minute)
+	require.NotZero(t, p.StartTicks)
+	_ = s
+}
+
+func TestAProcessThatEndedIsGone(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	c := exec.Command("true")
+	require.NoError(t, c.Run())
+	var p process.Process
+	_, _, err = fs.Read(uint32(c.Process.Pid), &p)
+	require.ErrorIs(t, err, ErrGone)
+}
+
+func TestTheSnapshotHasInitAndThisProcess(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	found := map[uint32]bool{}
+	require.NoError(t, fs.Snapshot(func(p *process.Process, _ uint32, _ process.Session) { found[p.PID] = true }))
+	require.True(t, found[1])
+	require.True(t, found[uint32(os.Getpid())])
+}
+
+func TestACommandMayBeCalledAnything(t *testing.T) {
+	const rest = " S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"
+	for _, comm := range []string{"bash", "a b", ") R 1 1 (", "new\nline", "", "(sd-pam)"} {
+		s, err := parseStat([]byte("40 (" + comm + ")" + rest))
+		require.NoError(t, err)
+		require.Equal(t, stat{comm: comm, ppid: 41, ttyMajor: 136, ttyMinor: 1, startTicks: 987654}, s)
+	}
+	for _, bad := range []string{"", "40 (bash", "40 (bash) S 1", "40 (bash)" + strings.Replace(rest, "41", "x", 1)} {
+		_, err := parseStat([]byte(bad))
+		require.Error(t, err, bad)
+	}
+}
+
+func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
+	const id = "3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234"
+	for name, c := range map[string]struct{ cgroup, want string }{
+		"docker on cgroup v1":                {"12:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n", id},
+		"docker on cgroup v2 with systemd":   {"0::/system.slice/docker-" + id + ".scope\n", id},
+		"podman":                             {"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope/container\n", id},
+		"containerd below the kubelet":       {"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod5f1.slice/cri-containerd-" + id + ".scope\n", id},
+		"cri-o":                              {"0::/kubepods.slice/kubepods-pod5f1.slice/crio-" + id + ".scope\n", id},
+		"the kubelet with cgroupfs":          {"11:memory:/kubepods/besteffort/pod5f1/" + id + "\n", id},
+		"containerd's own prefix with colon": {"0::/system.slice/kubepods-pod5f1.slice:cri-containerd:" + id + "\n", id},
+		"lxc":                                {"0::/lxc.payload.web1\n", "web1"},
+		"old lxc":                            {"5:cpuset:/lxc/web2\n", "web2"},
+		"a service of the host":              {"0::/system.slice/ssh.service\n", ""},
+		"a person's session":                 {"0::/user.slice/user-1000.slice/session-3.scope\n", ""},
+		"nothing":                            {"", ""},
+		"nonsense":                           {"::::\nx\n", ""},
+	} {
+		require.Equal(t, c.want, containerID([]byte(c.cgroup)), name)
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte("40 (bash) S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"))
+	f.Add([]byte(")("))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_, _ = parseStat(b)
+		containerID(b)
+		ids(b, "Uid:")
+	})
+}
