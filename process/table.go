@@ -174,6 +174,9 @@ func (t *Table) entryOfLogin(e *Event) string {
 	return entryOf(name)
 }
 
+// OpensSession reports whether a program, by its base name, opens login sessions: sshd, login, cron and their like. sudo and su act within one.
+func OpensSession(program string) bool { return entryOf(program) != "" }
+
 // entryOf is the way in that a program stands for; empty: none.
 func entryOf(program string) string {
 	switch program {

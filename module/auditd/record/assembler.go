@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+const (
+	// inFlight is how many events may be incomplete at the same time; the oldest is handed on as it is when there are more.
+	inFlight = 64
+	// patience is how much newer another event's time must be for an event to count as complete that never got its end.
+	patience = 2 * time.Second
+	// maxText bounds how much of a command line is kept, in bytes; maxArgs, how many arguments.
+	maxText = 64 << 10
+	maxArgs = 4096
+)
+
+// Options shape an Assembler.
+type Options struct {
+	Stats  *module.Stats // never nil
+	Logger *logp.Logger  // where malformed records are told, one in a while
+	Source string        // event.Source of what is emitted: the module's name
+	Names  bool          // take over the names of enriched records; not where they are another host's
+}
+
+// Assembler makes process events of records. It belongs to one goroutine.
+type Assembler struct {
+	o     Options
+	emit  func(*process.Event) error
+	slots [inFlight]pending
+	order []*pending // the ones in use, the oldest first
+	free  []*pending
+	buf   []byte // reused
+	last  process.Cursor
+	login process.Event // reused
+	told  time.Time     // when a malformed record was last told; wall clock, of the log only
+}
+
+// pending is an event that is not complete yet.
+type pending struct {
+	seq     uint64
+	node    uint64 // of the host that it is from, hashed: the log of several hosts has the same numbers
+	millis  int64
+	start   process.Cursor // before its first record
+	event   process.Event
+	ignored bool // no exec, or one that failed
+	sure    bool // SYSCALL says that it is an exec
+	execve  bool // an EXECVE record came
+	cut     bool
+	missing bool
+	bytes   int
+	index   int    // of the argument in part
+	part    []byte // an argument that comes in pieces
+	inPart  bool
+}
+
+// NewAssembler makes an Assembler that hands complete events to emit. The Event is valid during the call only.
+func NewAssembler(o Options, emit func(*process.Event) error) *Assembler {
+	a := &Assembler{o: o, emit: emit}
+	for i := range a.slots {
+		a.free = append(a.free, &a.slots[i])
+	}
+	a.order = make([]*pending, 0, inFlight)
+	return a
+}
+
+// Line is Record for a line of a log. cursor is the place after the line.
+func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
+	typ, body, node, err := ParseLine(line)
+	if err != nil {
+		a.o.Stats.Records.Add(1)
+		a.malformed(line)
+		a.last = cursor
+		return nil
+	}
+	return a.record(typ, body, node, cursor)
+}
+
+// Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an emitted event is the place after it, or
+// before the first record of the oldest event that is still incomplete: to resume there loses nothing and may read some again.
+func (a *Assembler) Record(typ uint16, body []byte, cursor process.Cursor) error {
+	return a.record(typ, body, nil, cursor)
+}
+
+func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor) error {
+	a.o.Stats.Records.Add(1)
+	before := a.last
+	a.last = cursor
+	switch typ {
+	case typeSyscall, typeExecve, typeCwd, typeEOE, typeProctitle:
+	case typeLogin, typeUserLogin, typeUserLogout, typeUserStart, typeUserEnd:
+		millis, seq, rest, ok := header(body)
+		if !ok {
+			a.malformed(body)
+			return nil
+		}
+		return a.session(typ, millis, seq, rest)
+	default:
+		return nil
+	}
+	millis, seq, rest, ok := header(body)
+	if !ok {
+		a.malformed(body)
+		return nil
+	}
+	if err := a.overdue(millis); err != nil {
+		return err
+	}
+	host := hashed(node)
+	p := a.find(seq, host)
+	switch typ {
+	case typeSyscall:
+		if p == nil {
+			var err error
+			if p, err = a.begin(seq, host, millis, before); err != nil {
+				return err
+			}
+		}
+		a.syscall(p, rest)
+	case typeExecve:
+		if p == nil { // its SYSCALL record was lost: who did it is not known, and a guess is worse than a count
+			a.o.Stats.Incomplete.Add(1)
+			return nil
+		}
+		if !p.ignored {
+			a.execve(p, rest)
+		}
+	case typeCwd:
+		if p != nil && !p.ignored {
+			for key, v, more, ok := next(rest); ok; key, v, more, ok = next(more) {
+				if string(key) == "cwd" {
+					a.buf = text(v, a.buf[:0])
+					p.event.CWD = p.event.Text(a.buf)
+				}
+			}
+		}
+	case typeProctitle, typeEOE:
+		if p != nil {
+			return a.complete(p)
+		}
+	}
+	return nil
+}
+
+// Flush hands on everything that is incomplete: nothing more comes, or nothing has for a while.
+func (a *Assembler) Flush() error {
+	for len(a.order) > 0 {
+		if err := a.complete(a.order[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Pending is how many events are incomplete.
+func (a *Assembler) Pending() int { return len(a.order) }
+
+// overdue completes the events that an end never came for.
+func (a *Assembler) overdue(millis int64) error {
+	for len(a.order) > 0 && millis-a.order[0].millis > patience.Milliseconds() {
+		if err := a.complete(a.order[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hashed(node []byte) uint64 {
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, c := range node {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
+}
+
+func (a *Assembler) find(seq, node uint64) *pending {
+	for _, p := range a.order {
+		if p.seq == seq && p.node == node {
+			return p
+		}
+	}
+	return nil
+}
+
+func (a *Assembler) begin(seq, node uint64, millis int64, start process.Cursor) (*pending, error) {
+	if len(a.free) == 0 {
+		if err := a.complete(a.order[0]); err != nil {
+			return nil, err
+		}
+	}
+	p := a.free[len(a.free)-1]
+	a.free = a.free[:len(a.free)-1]
+	event, part := p.event, p.part[:0]
+	*p = pending{seq: seq, node: node, millis: millis, start: start, event: event, part: part}
+	p.event.Reset()
+	p.event.Kind, p.event.Sequence, p.event.Source = process.Exec, seq, a.o.Source
+	p.event.Time = time.UnixMilli(millis).UTC()
+	a.order = append(a.order, p)
+	return p, nil
+}
+
+// complete hands an event on, if it is an exec that succeeded, and frees its place.
+func (a *Assembler) complete(p *pending) error {
+	a.order = slices.DeleteFunc(a.order, func(o *pending) bool { return o == p })
+	a.free = append(a.free, p)
+	if p.ignored || !p.sure && !p.execve {
+		return nil
+	}
+	p.endPart()
+	e := &p.event
+	if p.missing || !p.execve || len(e.Args) < e.ArgsCount && !p.cut {
+		a.o.Stats.Incomplete.Add(1)
+		e.Lossy = true
+	}
+	if p.cut {
+		a.o.Stats.Truncated.Add(1)
+	}
+	e.Cursor = a.last
+	for _, o := range a.order {
+		if !o.ignored {
+			e.Cursor = o.start
+			break
+		}
+	}
+	err := a.emit(e)
+	e.Shrink(2 * maxText)
+	return err
+}
+
+func (a *Assembler) syscall(p *pending, b []byte) {
+	var arch []byte
+	var call uint32
+	success := false
+	e := &p.event
+	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
+		switch string(key) {
+		case "arch":
+			arch = v
+		case "syscall":
+			call, _ = number(v)
+			known, starts := startsProgram(arch, call)
+			if p.sure = starts; known && !starts {
+				p.ignored = true
+				return
+			}
+		case "success":
+			if success = string(v) == "yes"; !success {
+				p.ignored = true
+				return
+			}
+		case "ppid":
+			e.PPID, _ = number(v)
+		case "pid":
+			e.PID, _ = number(v)
+		case "auid":
+			e.Session.User.ID = id(v)
+		case "uid":
+			e.User.ID = id(v)
+		case "gid":
+			e.Group.ID = id(v)
+		case "euid":
+			e.Effective.ID = id(v)
+		case "egid":
+			e.EffGroup.ID = id(v)
+		case "ses":
+			e.Session.ID = id(v)
+		case "tty":
+			if string(v) != "(none)" {
+				a.buf = text(v, a.buf[:0])
+				e.TTY = e.Text(a.buf)
+				e.Interactive = e.TTY != ""
+			}
+		case "comm":
+			a.buf = text(v, a.buf[:0])
+			e.Name = e.Text(a.buf)
+		case "exe":
+			a.buf = text(v, a.buf[:0])
+			e.Executable = e.Text(a.buf)
+			if i := bytes.LastIndexByte(a.buf, '/'); i >= 0 {
+				e.Name = e.Executable[i+1:]
+			}
+		case "AUID", "UID", "EUID":
+			if a.o.Names {
+				a.name(e, key, v)
+			}
+		}
+	}
+	if !success {
+		p.ignored = true
+	}
+}
+
+// name takes over what auditd resolved an id to when it wrote the log.
+func (a *Assembler) name(e *process.Event, key, v []byte) {
+	a.buf = text(v, a.buf[:0])
+	if string(a.buf) == "unset" || bytes.HasPrefix(a.buf, []byte("unknown(")) {
+		return
+	}
+	switch string(key) {
+	case "AUID":
+		e.Session.User.Name = e.Text(a.buf)
+	case "UID":
+		e.User.Name = e.Text(a.buf)
+	case "EUID":
+		e.Effective.Name = e.Text(a.buf)
+	}
+}
+
+func id(v []byte) uint32 {
+	if n, ok := number(v); ok {
+		return n
+	}
+	return process.Unset
+}
+
+// execve takes the arguments of one EXECVE record: a0=..., and for a long one a0_len=N a0[0]=... a0[1]=..., over as many records as it needs.
+func (a *Assembler) execve(p *pending, b []byte) {
+	p.execve = true
+	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
+		if string(key) == "argc" {
+			n, _ := number(v)
+			p.event.ArgsCount = int(n)
+			continue
+		}
+		index, piece, ok := argument(key)
+		if !ok {
+			continue
+		}
+		if p.inPart && (index != p.index || piece == 0) {
+			p.endPart()
+		}
+		if index != len(p.event.Args) {
+			if index > len(p.event.Args) && !p.cut {
+				p.missing = true // a record in between was lost
+			}
+			continue
+		}
+		if p.bytes >= maxText || index >= maxArgs {
+			p.cut = true
+			continue
+		}
+		a.buf = text(v, a.buf[:0])
+		if room := maxText - p.bytes; len(a.buf) > room {
+			a.buf, p.cut = a.buf[:room], true
+		}
+		p.bytes += len(a.buf) + 1
+		if piece < 0 {
+			p.event.AddArg(&p.event.Process, a.buf)
+			continue
+		}
+		p.part, p.inPart, p.index = append(p.part, a.buf...), true, index
+	}
+}
+
+// endPart adds the argument that came in pieces.
+func (p *pending) endPart() {
+	if p.inPart {
+		p.event.AddArg(&p.event.Process, p.part)
+		p.part, p.inPart = p.part[:0], false
+	}
+}
+
+// argument reads a key of EXECVE: a3 is argument 3 (piece -1), a3[1] its piece 1. Anything else, a3_len too, is none.
+func argument(key []byte) (index, piece int, ok bool) {
+	if len(key) < 2 || key[0] != 'a' {
+		return 0, 0, false
+	}
+	name, in, pieces := bytes.Cut(key[1:], []byte("["))
+	n, ok := number(name)
+	if !ok || !pieces {
+		return int(n), -1, ok
+	}
+	m, ok := number(bytes.TrimSuffix(in, []byte("]")))
+	return int(n), int(m), ok
+}
+
+// session hands on what a record tells of a login session.
+func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) error {
+	e := &a.login
+	e.Reset()
+	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(millis).UTC(), seq, a.o.Source, a.last
+	for _, p := range a.order {
+		if !p.ignored {
+			e.Cursor = p.start
+			break
+		}
+	}
+	res := true
+	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
+		switch string(key) {
+		case "pid":
+			e.PID, _ = number(v)
+		case "uid":
+			e.User.ID = id(v)
+		case "auid":
+			e.Session.User.ID = id(v)
+		case "ses":
+			e.Session.ID = id(v)
+		case "exe":
+			a.buf = text(v, a.buf[:0])
+			e.Executable = e.Text(a.buf)
+			e.Name = e.Executable[bytes.LastIndexByte(a.buf, '/')+1:]
+		case "addr":
+			a.buf = text(v, a.buf[:0])
+			if addr, err := netip.ParseAddr(e.Text(a.buf)); err == nil {
+				e.Session.Source = addr.Unmap()
+			}
+		case "tty", "terminal":
+			a.buf = text(v, a.buf[:0])
+			if t := bytes.TrimPrefix(a.buf, []byte("/dev/")); len(t) > 0 && isTTY(t) {
+				e.Session.TTY = e.Text(t)
+			}
+		case "res":
+			res = string(v) == "1" || string(v) == "success" || string(v) == "yes"
+		}
+	}
+	if !res || e.Session.ID == process.Unset {
+		return nil
+	}
+	switch typ {
+	case typeLogin:
+		e.Session.Leader = e.PID
+	case typeUserEnd, typeUserLogout:
+		e.Kind = process.Logout
+	}
+	if typ != typeLogin && !process.OpensSession(e.Name) {
+		return nil // sudo, su and their like begin no login session
+	}
+	return a.emit(e)
+}
+
+func isTTY(name []byte) bool {
+	return bytes.HasPrefix(name, []byte("pts")) || bytes.HasPrefix(name, []byte("tty")) || string(name) == "console"
+}
+
+// malformed counts what is no record, and tells one in a while.
+func (a *Assembler) malformed(b []byte) {
+	a.o.Stats.Malformed.Add(1)
+	if now := time.Now(); a.o.Logger != nil && now.Sub(a.told) > time.Minute {
+		a.told = now
+		a.o.Logger.Warnf("%s: this is no audit record: %q", a.o.Source, b[:min(len(b), 200)])
+	}
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package record is the language of the Linux audit system: records as the kernel's socket sends them and as auditd writes them to its log.
+//
+// One event, say an exec, is several records with the same sequence number: SYSCALL, EXECVE (more than one when the arguments are long), CWD, PATH, PROCTITLE.
+// Records of different events interleave. An Assembler puts them together again and hands on what reconbeat is interested in: execs that
+// succeeded, and the beginnings and ends of login sessions.
+//
+// A record is text, `key=value` after `audit(SECONDS.MILLIS:SEQUENCE):`. A value that a user had a hand in stands in double quotes, or in hexadecimal
+// when it holds a quote, a blank or anything unprintable. auditd's enriched format adds, behind a group separator (0x1d), the ids resolved to names.
+//
+// Nothing here allocates once its memory is warm: a busy host writes thousands of records a second, of which nearly none matter.
+package record
+
+import (
+	"bytes"
+	"errors"
+)
+
+// The types of record that are looked at (include/uapi/linux/audit.h).
+const (
+	typeLogin      = 1006
+	typeUserStart  = 1105
+	typeUserEnd    = 1106
+	typeUserLogin  = 1112
+	typeUserLogout = 1113
+	typeSyscall    = 1300
+	typePath       = 1302
+	typeCwd        = 1307
+	typeExecve     = 1309
+	typeEOE        = 1320
+	typeProctitle  = 1327
+)
+
+// TypeExecve is the type of the records that hold a command line: whoever looks whether exec rules are loaded looks for it.
+const TypeExecve = typeExecve
+
+// typeOf returns the number of a type's name; 0 for those that are not looked at.
+func typeOf(name []byte) uint16 {
+	switch string(name) {
+	case "SYSCALL":
+		return typeSyscall
+	case "EXECVE":
+		return typeExecve
+	case "CWD":
+		return typeCwd
+	case "PATH":
+		return typePath
+	case "PROCTITLE":
+		return typeProctitle
+	case "EOE":
+		return typeEOE
+	case "LOGIN":
+		return typeLogin
+	case "USER_LOGIN":
+		return typeUserLogin
+	case "USER_LOGOUT":
+		return typeUserLogout
+	case "USER_START":
+		return typeUserStart
+	case "USER_END":
+		return typeUserEnd
+	}
+	return 0
+}
+
+// ErrNoRecord says that a line is not a record of the audit system.
+var ErrNoRecord = errors.New("this is no audit record")
+
+// ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that nothing is known of. The results
+// share the line's memory.
+func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
+	line = bytes.TrimRight(line, "\r\n")
+	if rest, ok := bytes.CutPrefix(line, []byte("node=")); ok {
+		node, line, ok = bytes.Cut(rest, []byte(" "))
+		if !ok {
+			return 0, nil, nil, ErrNoRecord
+		}
+	}
+	rest, ok := bytes.CutPrefix(line, []byte("type="))
+	if !ok {
+		return 0, nil, nil, ErrNoRecord
+	}
+	name, body, ok := bytes.Cut(rest, []byte(" "))
+	if !ok {
+		return 0, nil, nil, ErrNoRecord
+	}
+	body = bytes.TrimPrefix(body, []byte("msg="))
+	if !bytes.HasPrefix(body, []byte("audit(")) {
+		return 0, nil, nil, ErrNoRecord
+	}
+	return typeOf(name), body, node, nil
+}
+
+// header reads `audit(SECONDS.MILLIS:SEQUENCE): ` and returns what follows.
+func header(body []byte) (millis int64, seq uint64, rest []byte, ok bool) {
+	b, ok := bytes.CutPrefix(body, []byte("audit("))
+	if !ok {
+		return 0, 0, nil, false
+	}
+	sec, b, ok := digits(b, '.')
+	if !ok || sec > 1<<40 {
+		return 0, 0, nil, false
+	}
+	ms, b, ok := digits(b, ':')
+	if !ok || ms > 999 {
+		return 0, 0, nil, false
+	}
+	seq, b, ok = digits(b, ')')
+	if !ok {
+		return 0, 0, nil, false
+	}
+	b = bytes.TrimPrefix(b, []byte(":"))
+	return int64(sec)*1000 + int64(ms), seq, bytes.TrimPrefix(b, []byte(" ")), true //nolint:gosec // bounded above
+}
+
+// digits reads a decimal number that ends with end.
+func digits(b []byte, end byte) (n uint64, rest []byte, ok bool) {
+	for i, c := range b {
+		switch {
+		case c == end && i > 0:
+			return n, b[i+1:], true
+		case c < '0' || c > '9' || n > 1<<60:
+			return 0, nil, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return 0, nil, false
+}
+
+// next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its quotes.
+// ok is false at the end.
+func next(b []byte) (key, value, rest []byte, ok bool) {
+	for {
+		b = bytes.TrimLeft(b, " \x1d,'")
+		eq := bytes.IndexByte(b, '=')
+		if eq < 0 {
+			return nil, nil, nil, false
+		}
+		key = b[:eq]
+		if i := bytes.LastIndexAny(key, " \x1d'"); i >= 0 {
+			key = key[i+1:]
+		}
+		b = b[eq+1:]
+		if len(b) > 0 && b[0] == '\'' {
+			continue // msg='op=... : what is inside are pairs, too
+		}
+		end := 0
+		if len(b) > 0 && b[0] == '"' {
+			end = bytes.IndexByte(b[1:], '"')
+			if end < 0 {
+				return key, b, nil, true // torn
+			}
+			end += 2
+		} else {
+			for end < len(b) && b[end] != ' ' && b[end] != 0x1d && b[end] != '\'' {
+				end++
+			}
+		}
+		return key, b[:end], b[end:], true
+	}
+}
+
+// number is a value as an unsigned 32-bit number; false for what is none. Ids that are negative are unset ones, as old kernels wrote them.
+func number(v []byte) (uint32, bool) {
+	if len(v) > 0 && v[0] == '-' {
+		return 1<<32 - 1, true
+	}
+	if len(v) == 0 || len(v) > 10 {
+		return 0, false
+	}
+	n := uint64(0)
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return uint32(n), n < 1<<32
+}
+
+// text decodes a value that a user had a hand in, appending it to into: quoted, hexadecimal, or the kernel's (null) and (none), which are empty.
+func text(v, into []byte) []byte {
+	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
+		return append(into, v[1:len(v)-1]...)
+	}
+	if len(v) > 0 && v[0] == '"' {
+		return append(into, v[1:]...) // torn
+	}
+	if string(v) == "(null)" || string(v) == "(none)" || string(v) == "?" {
+		return into
+	}
+	start := len(into)
+	for i := 0; i+1 < len(v); i += 2 {
+		hi, lo := nibble(v[i]), nibble(v[i+1])
+		if hi > 15 || lo > 15 {
+			return append(into[:start], v...)
+		}
+		into = append(into, hi<<4|lo)
+	}
+	if len(v)%2 == 1 {
+		return append(into[:start], v...)
+	}
+	return into
+}
+
+func nibble(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+// The system calls that start a program, by architecture (AUDIT_ARCH_* of include/uapi/linux/audit.h, numbers of the kernel's tables).
+func startsProgram(arch []byte, call uint32) (known, starts bool) {
+	const x32 = 0x40000000
+	switch string(arch) {
+	case "c000003e": // x86_64, and x32 on it
+		return true, call == 59 || call == 322 || call == x32|520 || call == x32|545
+	case "40000003": // i386
+		return true, call == 11 || call == 358
+	case "c00000b7": // aarch64
+		return true, call == 221 || call == 281
+	case "40000028": // arm
+		return true, call == 11 || call == 387
+	}
+	return false, false
+}
