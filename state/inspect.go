@@ -184,8 +184,9 @@ func (in *inspection) freelist(id uint64) error {
 	return nil
 }
 
-// tree checks the pages of one bucket from a page downwards. last is the key before, nil at first; least is the key that the page's first must reach.
-func (in *inspection) tree(id uint64, depth int, last *[]byte, least []byte) error {
+// tree checks the pages of one bucket from a page downwards. last is the key before, nil at first. named is the key under which the page's
+// parent knows it, nil for a root: bbolt looks its pages up by their first key when it writes them back, and where the two differ it enters a page twice.
+func (in *inspection) tree(id uint64, depth int, last *[]byte, named []byte) error {
 	if depth >= maxDepth {
 		return errors.New("the tree is too deep")
 	}
@@ -195,7 +196,7 @@ func (in *inspection) tree(id uint64, depth int, last *[]byte, least []byte) err
 	}
 	switch {
 	case flags == leafPage:
-		return in.leaf(id, b, count, depth, last, least)
+		return in.leaf(id, b, count, depth, last, named)
 	case flags != branchPage || count == 0:
 		return fmt.Errorf("page %d is neither branch nor leaf", id)
 	}
@@ -204,7 +205,7 @@ func (in *inspection) tree(id uint64, depth int, last *[]byte, least []byte) err
 		if err != nil {
 			return fmt.Errorf("page %d: %w", id, err)
 		}
-		if *last != nil && bytes.Compare(*last, key) >= 0 || i == 0 && bytes.Compare(key, least) < 0 {
+		if *last != nil && bytes.Compare(*last, key) >= 0 || i == 0 && named != nil && !bytes.Equal(key, named) {
 			return fmt.Errorf("page %d: keys out of order", id)
 		}
 		if err := in.tree(order.Uint64(b[pageHead+elementHead*i+8:]), depth+1, last, key); err != nil {
@@ -214,13 +215,13 @@ func (in *inspection) tree(id uint64, depth int, last *[]byte, least []byte) err
 	return nil
 }
 
-func (in *inspection) leaf(id uint64, b []byte, count uint16, depth int, last *[]byte, least []byte) error {
+func (in *inspection) leaf(id uint64, b []byte, count uint16, depth int, last *[]byte, named []byte) error {
 	for i := range int(count) {
 		key, value, err := element(b, i, int(count), false)
 		if err != nil {
 			return fmt.Errorf("page %d: %w", id, err)
 		}
-		if *last != nil && bytes.Compare(*last, key) >= 0 || i == 0 && bytes.Compare(key, least) < 0 {
+		if *last != nil && bytes.Compare(*last, key) >= 0 || i == 0 && named != nil && !bytes.Equal(key, named) {
 			return fmt.Errorf("page %d: keys out of order", id)
 		}
 		*last = append((*last)[:0:0], key...)

@@ -3,6 +3,7 @@
 package state
 
 import (
+	"bytes"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -16,6 +17,9 @@ type journal struct {
 	settled uint64 // entries up to here are deleted from the file
 	forgot  uint64 // IDs up to here are deleted from the file
 }
+
+// maxSeq is more than any Beat ever gives: beyond is damage.
+const maxSeq = 1 << 62
 
 // slot is an entry in the file.
 type slot struct {
@@ -103,39 +107,52 @@ func deleteAllBut(b *bolt.Bucket, keep int) error {
 	return nil
 }
 
-// scan reads what the file holds: the entries' slots, the IDs, the highest sequence number ever given, and how many values are damaged.
+// scan reads what the file holds: the entries' slots, the IDs, the highest sequence number ever given. Damaged values are deleted, and how many they were.
 func (j *journal) scan() (ids []identity, last uint64, damaged int, err error) {
 	j.pending, j.bytes = nil, 0
+	type place struct{ bucket, key []byte }
+	var bad []place
 	err = j.view(func(tx *bolt.Tx) error {
-		entries := tx.Bucket(entriesBucket)
-		last = entries.Sequence()
-		if err := entries.ForEach(func(k, v []byte) error {
-			seq := keySeq(k)
-			last = max(last, seq)
-			if _, err := unseal(k, v); err != nil || seq == 0 {
-				damaged++
-				return nil
-			}
-			j.pending = append(j.pending, slot{seq, int64(len(v))})
-			j.bytes += int64(len(v))
-			return nil
-		}); err != nil {
-			return err
+		if last = tx.Bucket(entriesBucket).Sequence(); last > maxSeq {
+			return fmt.Errorf("%w: its sequence number is %d", errBroken, last)
 		}
-		return tx.Bucket(idsBucket).ForEach(func(k, v []byte) error {
-			id, err := unseal(k, v)
-			if err != nil {
-				damaged++
+		for _, name := range [][]byte{entriesBucket, idsBucket, alertsBucket} {
+			if err := tx.Bucket(name).ForEach(func(k, v []byte) error {
+				seq := keySeq(k)
+				v, err := unseal(k, v)
+				if err != nil || seq == 0 || seq > maxSeq {
+					bad = append(bad, place{name, bytes.Clone(k)})
+					return nil
+				}
+				last = max(last, seq)
+				switch {
+				case bytes.Equal(name, entriesBucket):
+					j.pending = append(j.pending, slot{seq, int64(len(v))})
+					j.bytes += int64(len(v))
+				case bytes.Equal(name, idsBucket):
+					ids = append(ids, identity{seq, string(v)})
+				}
 				return nil
+			}); err != nil {
+				return err
 			}
-			ids = append(ids, identity{keySeq(k), string(id)})
+		}
+		return nil
+	})
+	if err == nil && len(bad) > 0 {
+		err = j.update(func(tx *bolt.Tx) error {
+			for _, p := range bad {
+				if err := tx.Bucket(p.bucket).Delete(p.key); err != nil {
+					return err
+				}
+			}
 			return nil
 		})
-	})
+	}
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("reading %s: %w", j.path, err)
 	}
-	return ids, last, damaged, nil
+	return ids, last, len(bad), nil
 }
 
 // load reads the entries of these sequence numbers that are in the file. damaged counts those that are, and cannot be read.

@@ -210,11 +210,7 @@ func (s *Store) readJournal(j *journal) (ids []identity, last uint64, err error)
 	if err != nil {
 		return nil, 0, fmt.Errorf("opening the state: %w", err)
 	}
-	if damaged > 0 {
-		s.stats.Damaged.Add(uint64(damaged))
-		s.log.Warnf("%s: %d values are damaged and left out", j.path, damaged)
-		s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), fmt.Sprintf("%d values are damaged", damaged), s.o.Now())
-	}
+	s.damaged(j, damaged)
 	return ids, last, nil
 }
 
@@ -363,7 +359,7 @@ func (s *Store) load(seqs []uint64) ([]Entry, error) {
 	var out []Entry
 	for _, j := range []*journal{&s.alerts, &s.events} {
 		damaged, err := j.load(seqs, func(e Entry) { out = append(out, e) })
-		s.stats.Damaged.Add(uint64(damaged))
+		s.damaged(j, damaged)
 		if err != nil {
 			return nil, err
 		}
@@ -375,12 +371,13 @@ func (s *Store) load(seqs []uint64) ([]Entry, error) {
 // Alerts calls each with the records of the last alerts, the newest first, and ends with its first error.
 func (s *Store) Alerts(each func(Alert) error) error {
 	var all []Alert
+	damaged := 0
 	err := s.alerts.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(alertsBucket).Cursor()
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
 			e, err := decode(k, v)
 			if err != nil {
-				s.stats.Damaged.Add(1)
+				damaged++
 				continue
 			}
 			all = append(all, Alert{Seq: e.Seq, ID: e.ID, Time: e.Time, Record: e.Document})
@@ -390,6 +387,7 @@ func (s *Store) Alerts(each func(Alert) error) error {
 	if err != nil {
 		return fmt.Errorf("reading the records of alerts: %w", err)
 	}
+	s.damaged(&s.alerts, damaged)
 	for _, a := range all {
 		if err := each(a); err != nil {
 			return err
@@ -430,6 +428,16 @@ func (s *Store) Close() error {
 		s.closeErr = errors.Join(s.closeErr, s.events.sync(), s.alerts.close(), s.events.close(), s.lock.Close())
 	})
 	return s.closeErr
+}
+
+// damaged says that values of a journal could not be read.
+func (s *Store) damaged(j *journal, n int) {
+	if n == 0 {
+		return
+	}
+	s.stats.Damaged.Add(uint64(n))
+	s.log.Warnf("%s: %d values are damaged and left out", j.path, n)
+	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), fmt.Sprintf("%d values are damaged", n), s.o.Now())
 }
 
 // setAside sets a file aside, warns and raises the condition.
