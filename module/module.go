@@ -35,7 +35,9 @@ type Env struct {
 	Logger *logp.Logger
 	Stats  *Stats        // never nil
 	Health *health.Board // never nil
-	Replay bool          // a recording is read: from the start to the end, then Run returns; nothing on this host is looked at
+	// Progress, in a replay, is kept at the number of bytes that were read of the recordings; may be nil.
+	Progress *atomic.Int64
+	Replay   bool // a recording is read: from the start to the end, then Run returns; nothing on this host is looked at
 }
 
 // Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any time.

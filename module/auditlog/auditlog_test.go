@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package auditlog
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// truth is one exec that really happened while the recording was made.
+type truth struct {
+	PID, PPID  uint32
+	UID, AUID  uint32
+	Ses        uint32
+	TTY        bool
+	CWD        string
+	Argv       []string
+	Exit       int
+	StartNanos int64 `json:"ts_ns"`
+	EndNanos   int64 `json:"ts_end_ns"`
+}
+
+func readTruth(t testing.TB) []truth {
+	f, err := os.Open(filepath.Join("testdata", "audit.truth.ndjson.gz"))
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	var all []truth
+	for lines := bufio.NewScanner(z); lines.Scan(); {
+		var one truth
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &one))
+		all = append(all, one)
+	}
+	return all
+}
+
+// key is what the truth and an event must agree on.
+func (o truth) key() string {
+	return fmt.Sprint(o.PID, o.PPID, o.UID, o.AUID, o.Ses, o.TTY, o.CWD, fmt.Sprintf("%q", o.Argv))
+}
+
+func replay(t testing.TB, options string, each func(*process.Event)) *module.Stats {
+	stats := &module.Stats{}
+	m, err := New(conf.MustNewConfigFrom(options), module.Env{ID: "auditlog", Logger: logp.NewNopLogger(), Stats: stats, Health: &health.Board{}, Replay: true})
+	require.NoError(t, err)
+	require.NoError(t, m.Run(context.Background(), process.Cursor{}, func(e *process.Event) error { each(e); return nil }))
+	return stats
+}
+
+const recording = `paths: [testdata/audit.log.gz]`
+
+func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
+	whole, inScope := map[string]int{}, map[string]int{}
+	stats := replay(t, recording, func(e *process.Event) {
+		if e.Kind != process.Exec {
+			return
+		}
+		whole[truth{PID: e.PID, PPID: e.PPID, UID: e.User.ID, AUID: e.Session.User.ID, Ses: e.Session.ID, TTY: e.TTY != "", CWD: e.CWD, Argv: e.Args}.key()]++
+		if isTool(e.Name) {
+			inScope[fmt.Sprintf("%q in %s", e.Args, e.CWD)]++
+		}
+	})
+	wanted, missing := map[string]int{}, 0
+	for _, o := range readTruth(t) {
+		if o.Exit == 127 {
+			continue // there was no such program
+		}
+		if isTool(path.Base(o.Argv[0])) {
+			wanted[fmt.Sprintf("%q in %s", o.Argv, o.CWD)]++
+		}
+		if whole[o.key()] == 0 && o.PID >= 1000 {
+			missing++ // those below 1000 are pids within a namespace of their own; the log has the host's
+		}
+	}
+	require.Len(t, wanted, 25)
+	for _, nested := range nestedLooks {
+		wanted[nested]++
+	}
+	require.Equal(t, wanted, inScope, "every exec of the four programs, and none more")
+	require.Zero(t, missing)
+	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load()+stats.Truncated.Load())
+}
+
+// nestedLooks are execs that the truth does not list, because it has what the recording's generator started itself, by the name that it gave it: shells of its
+// started these, or they ran under a name that is no tool's.
+var nestedLooks = []string{
+	`["ss" "-tan"] in /home/evcarol`, `["netstat" "-rn"] in /home/evcarol`, // sh -c "ss -tan; netstat -rn; ip a"
+	`["kworker/0:1" "-tunap"] in /home/evcarol`,                                                                                                                      // bash -c "exec -a kworker/0:1 ss -tunap"
+	`["renamed-ss" "-tn"] in /home/evcarol`,                                                                                                                          // os.execv("/usr/bin/ss", ["renamed-ss", "-tn"])
+	`["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, `["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, `["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, // three scripts of daemons
+}
+
+func isTool(name string) bool {
+	return name == "ss" || name == "netstat" || name == "route" || name == "showmount"
+}
+
+func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
+	_, err := New(conf.MustNewConfigFrom(`{paths: [a, b], from: middle}`), module.Env{})
+	require.ErrorContains(t, err, `paths: ["a" "b"] is not allowed; it must be one file`)
+	require.ErrorContains(t, err, `from: "middle" is not allowed; it must be end or beginning`)
+}
+
+func TestAFollowedLogIsReadAcrossARestartWithoutAGapOrARepeat(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.log")
+	var cursor process.Cursor
+	var seen []string
+	run := func(want int) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		m, err := New(conf.MustNewConfigFrom(map[string]any{"paths": []string{file}, "from": "beginning"}), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+		require.NoError(t, err)
+		var n atomic.Int64
+		n.Store(int64(len(seen)))
+		go func() {
+			defer cancel()
+			for range 500 {
+				if n.Load() >= int64(want) {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
+		require.NoError(t, m.Run(ctx, cursor, func(e *process.Event) error {
+			seen = append(seen, strings.Join(e.Args, " "))
+			cursor = e.Cursor
+			n.Store(int64(len(seen)))
+			return nil
+		}))
+	}
+	exec := func(seq int, arg string) string {
+		return fmt.Sprintf("type=SYSCALL msg=audit(1700000000.%03d:%d): arch=c000003e syscall=59 success=yes exit=0 ppid=1 pid=%d auid=1 uid=1 gid=1 euid=1 egid=1 tty=(none) ses=1 comm=\"ss\" exe=\"/usr/bin/ss\"\n"+
+			"type=EXECVE msg=audit(1700000000.%03d:%d): argc=2 a0=\"ss\" a1=\"%s\"\n", seq, seq, seq, seq, seq, arg)
+	}
+	write := func(text string) {
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		require.NoError(t, err)
+		_, err = f.WriteString(text)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+	}
+	write(exec(1, "one") + exec(2, "two"))
+	run(2)
+	write(exec(3, "three"))
+	run(3)
+	require.Equal(t, []string{"ss one", "ss two", "ss three"}, seen)
+}
+
+func TestARecordingIsToldByItsFirstLines(t *testing.T) {
+	for sample, want := range map[string]bool{
+		"type=DAEMON_START msg=audit(1795441638.758:457): op=start\n": true,
+		"\nnode=a type=SYSCALL msg=audit(1.1:1): a=b":                 true,
+		`{"@timestamp":"2024-01-01T00:00:00Z"}`:                       false,
+		"":                                                            false,
+		"some prose\nand more\n":                                      false,
+	} {
+		require.Equal(t, want, Looks([]byte(sample)), sample)
+	}
+}
+
+func BenchmarkRecording(b *testing.B) {
+	b.ReportAllocs()
+	execs := 0
+	for b.Loop() {
+		replay(b, recording, func(e *process.Event) { execs++ })
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(execs), "ns/exec")
+}
