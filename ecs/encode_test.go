@@ -279,3 +279,16 @@ func BenchmarkEncode(b *testing.B) {
 		})
 	}
 }
+
+func TestTheManualNamesEveryFieldThatIsRead(t *testing.T) {
+	manual, err := os.ReadFile("../docs/modules/ecs.md")
+	require.NoError(t, err)
+	below := strings.NewReplacer("process.parent.", "process.", "process.session_leader.", "process.", "process.entry_leader.", "process.")
+	for _, f := range append(fields(), aliases()...) {
+		name := f.Name
+		if !strings.Contains(name, "entry_meta") {
+			name = below.Replace(name)
+		}
+		assert.Contains(t, string(manual), "`"+name+"`", f.Name)
+	}
+}
