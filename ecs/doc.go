@@ -18,5 +18,5 @@
 // # JSON
 //
 // The Decoder walks the tokens of jsontext (github.com/go-json-experiment/json, what encoding/json/jsontext will be): it checks the whole syntax, bounds the nesting, knows
-// surrogates, allocates nothing, and reads 800 bytes in 1.5 µs, which fastjson (1.4 µs, lax about syntax) does not better and go-structform (2.3 µs) does not reach.
+// surrogates, allocates nothing, and walked a document of 800 bytes in 1.5 µs where fastjson, lax about syntax, took 1.4 µs and go-structform 2.3 µs.
 package ecs
