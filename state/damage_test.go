@@ -219,21 +219,19 @@ func TestAFileCutShortWhileTheBeatRunsIsReplaced(t *testing.T) {
 	}
 }
 
+// The input is edits of a whole file, 4 bytes each: page, place in it, new byte.
 func FuzzInspect(f *testing.F) {
-	for name, content := range filled(f, 10) {
-		if name != "snapshot" {
-			f.Add(content[:min(len(content), 24*4096)], uint32(8200), byte(1))
+	whole := filled(f, 20)["alerts.db"]
+	f.Add([]byte{0, 0, 20, 1})
+	f.Add([]byte{2, 0, 8, 0xff, 3, 0, 24, 7})
+	f.Add([]byte{5, 0, 10, 0xff, 5, 0, 11, 0xff, 6, 15, 0xff, 1})
+	dir := filepath.Join(f.TempDir(), "state")
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		content := append([]byte(nil), whole...)
+		for ; len(edits) >= 4; edits = edits[4:] {
+			at := int(edits[0])*4096 + int(edits[1])%16<<8 + int(edits[2])
+			content[at%len(content)] = edits[3]
 		}
-	}
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, content []byte, at uint32, bits byte) {
-		if len(content) > 1<<20 {
-			return
-		}
-		content = append([]byte(nil), content...)
-		if int(at) < len(content) {
-			content[at] ^= bits
-		}
-		use(t, filepath.Join(dir, "state"), "alerts.db", content)
+		use(t, dir, "alerts.db", content)
 	})
 }
