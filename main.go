@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command reconbeat alerts when an unusual user looks at this host's network connections. See package cmd for its command line.
 package main
 
 import (
@@ -7,7 +10,7 @@ import (
 )
 
 func main() {
-	if err := cmd.RootCmd.Execute(); err != nil {
+	if err := cmd.NewRootCommand().Execute(); err != nil {
 		os.Exit(1)
 	}
 }

@@ -1,12 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cmd is the command line of reconbeat: libbeat's own commands (run, setup, export, test config, keystore ...), and ours: watch, replay, modules,
+// test modules and test rules. The hooks that libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
 package cmd
 
 import (
 	"errors"
+	"path/filepath"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/beats/v7/libbeat/publisher/processing"
 	"github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/paths"
+
+	"github.com/reconbeat/reconbeat/beater"
+	reconfig "github.com/reconbeat/reconbeat/config"
 )
 
-var RootCmd = libcmd.GenRootCmdWithSettings(func(*beat.Beat, *config.C) (beat.Beater, error) { return nil, errors.New("x") }, instance.Settings{Name: "reconbeat"})
+// Name is the Beat's name: of the binary, of the configuration's root key, and of the fields' prefix.
+const Name = "reconbeat"
+
+// Version is set by the build; the value here is what `go run` and `go install` show.
+var Version = "0.1.0"
+
+// Settings returns what libbeat is told of the Beat.
+func Settings() instance.Settings {
+	return instance.Settings{
+		Name:            Name,
+		Version:         Version,
+		HasDashboards:   false,
+		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithECS, processing.WithHost, processing.WithAgentMeta()),
+		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}},
+	}
+}
+
+// immediateQueue hands every event to the output at once. libbeat's default gathers events for 10 s, far too late for an alert.
+func immediateQueue() *config.C {
+	return config.MustNewConfigFrom(map[string]any{"queue.mem.flush": map[string]any{"min_events": 1, "timeout": 0}})
+}
+
+// queueUnset reports whether the user said nothing of the queue, so that ours is the default.
+func queueUnset(c *config.C) bool {
+	if c.HasField("queue") {
+		return false
+	}
+	out, err := c.Child("output", -1)
+	if err != nil {
+		return true
+	}
+	for _, name := range out.GetFields() {
+		if o, err := out.Child(name, -1); err == nil && o.Enabled() && o.HasField("queue") {
+			return false
+		}
+	}
+	return true
+}
+
+// NewRootCommand makes the whole command line.
+func NewRootCommand() *libcmd.BeatsRootCmd {
+	settings := Settings()
+	root := libcmd.GenRootCmdWithSettings(beater.New, settings)
+	root.Short = "Alerts when an unusual user looks at this host's network connections"
+	root.Long = long
+	root.SilenceUsage = true
+	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
+	root.AddCommand(newWatchCommand(settings), newReplayCommand(settings))
+	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings))
+	return root
+}
+
+const long = `reconbeat watches every program start on this host, recognises commands that look at network
+connections (ATT&CK T1049: netstat, ss, route, showmount), learns who uses them, and ships an
+ECS alert within milliseconds when an unusual user does.
+
+  reconbeat watch          see it work, now, without configuration
+  reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
+  reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
+  reconbeat test modules   which sources of program starts work on this host`
+
+// modulesManager finds the files that `modules list|enable|disable` manage.
+func modulesManager(b *beat.Beat) (libcmd.ModulesManager, error) {
+	cfg, err := reconfig.Parse(b.BeatConfig)
+	if err != nil {
+		return nil, err
+	}
+	glob := cfg.ConfigModules.Path
+	if glob == "" {
+		return nil, errors.New("reconbeat.config.modules.path is not set: there is no folder of modules to manage")
+	}
+	if !filepath.IsAbs(glob) {
+		glob = b.Paths.Resolve(paths.Config, glob)
+	}
+	return cfgfile.NewGlobManager(glob, ".yml", ".disabled", b.Info.Logger)
+}

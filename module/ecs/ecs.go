@@ -106,7 +106,7 @@ func (m *documents) replay(ctx context.Context) error {
 	for _, path := range m.Paths {
 		m.trouble = trouble{path: path}
 		records, malformed := stats.Records.Load(), stats.Malformed.Load()
-		if err := follow.Read(ctx, path, stats, m.env.Logger, nil, func(line []byte) error { return m.line(line, process.Cursor{}) }); err != nil {
+		if err := follow.Read(ctx, path, stats, m.env.Logger, m.env.Progress, func(line []byte) error { return m.line(line, process.Cursor{}) }); err != nil {
 			return err
 		}
 		m.tell()

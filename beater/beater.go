@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package beater is the Beat: it runs the configured modules, takes their events through one goroutine in order (stream), and ships what is to be said of
+// them through the journal (state) and libbeat's publisher pipeline.
+//
+//	module ─> ring ─> stream (table, match, complete, judge) ─> state (journal) ─> publisher ─> libbeat
+//	                                                                ^── acknowledged up to N ──┘
+//
+// The way is one way. The ring and the journal are where the three speeds meet: modules never wait for detection (kernel sources drop and count), detection never
+// waits for the disk, the disk never waits for the output.
+package beater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/process"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+// reconbeat is the Beat.
+type reconbeat struct {
+	config  config.Config
+	logger  *logp.Logger
+	health  *health.Board
+	ring    *ring
+	modules *moduleSet
+	cursors *cursors
+	stream  *stream
+	set     *configured
+	initial []*conf.C // the modules that New found valid
+
+	saved  time.Time // when model and cursors were last saved
+	drops  uint64    // events dropped by the ring when last looked
+	dropAt time.Time // and when that number last grew
+
+	stateDir string
+	stop     chan struct{}
+	once     sync.Once
+}
+
+// New checks the whole configuration, the modules' and the rules' included, and opens nothing: `test config` calls it too.
+func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
+	cfg, err := config.Parse(c)
+	logger := b.Info.Logger.Named("reconbeat")
+	r := &reconbeat{
+		config:   cfg,
+		logger:   logger,
+		health:   &health.Board{},
+		ring:     newRing(ringSlots),
+		modules:  &moduleSet{},
+		cursors:  &cursors{},
+		stateDir: StateDir(b.Paths),
+		stop:     make(chan struct{}),
+	}
+	r.health.Listen(func(s health.State, active bool) { logCondition(logger, s, active) })
+	errs := []error{err}
+	host, err := thisHost(b.Info.Name)
+	errs = append(errs, err)
+	r.stream, err = newStream(cfg, rulesDir(b.Paths, cfg), host, logger)
+	errs = append(errs, err)
+
+	f := &factory{ring: r.ring, cursors: r.cursors, health: r.health, logger: logger, modules: r.modules}
+	r.set = &configured{
+		static:  cfg.Modules,
+		dynamic: cfg.ConfigModules,
+		factory: f,
+		list:    cfgfile.NewRunnerList("modules", f, b.Publisher, logger),
+		health:  r.health,
+		logger:  logger,
+	}
+	if p := cfg.ConfigModules.Path; p != "" {
+		r.set.glob = p
+		if !filepath.IsAbs(p) {
+			r.set.glob = b.Paths.Resolve(paths.Config, p)
+		}
+	}
+	r.initial, err = r.set.load()
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// rulesDir is the folder of the user's own rules.
+func rulesDir(p *paths.Path, cfg config.Config) string {
+	if filepath.IsAbs(cfg.Detector.RulesPath) {
+		return cfg.Detector.RulesPath
+	}
+	return p.Resolve(paths.Config, cfg.Detector.RulesPath)
+}
+
+// newStream makes a stream that knows nothing yet, and can ask no host.
+func newStream(cfg config.Config, rules string, host hostFields, logger *logp.Logger) (*stream, error) {
+	options, err := cfg.Detector.Options(rules)
+	if err != nil {
+		return nil, err
+	}
+	options.HostID = host.id
+	d, err := detector.New(options)
+	if err != nil {
+		return nil, fmt.Errorf("making the detector: %w", err)
+	}
+	return &stream{
+		host:     host,
+		table:    process.NewTable(process.TableOptions{HostID: host.id, BootID: host.bootID}),
+		detector: d,
+		config:   cfg,
+		counts:   &counts{},
+		logger:   logger,
+	}, nil
+}
+
+func logCondition(logger *logp.Logger, s health.State, active bool) {
+	about := s.Condition.Code
+	if s.Subject != "" {
+		about += " (" + s.Subject + ")"
+	}
+	switch {
+	case !active:
+		logger.Infof("%s is over", about)
+	case s.Detail == "":
+		logger.Warnf("%s: %s. %s", about, s.Condition.Title, s.Condition.Help)
+	default:
+		logger.Warnf("%s: %s: %s. %s", about, s.Condition.Title, s.Detail, s.Condition.Help)
+	}
+}
+
+// Run runs the Beat until Stop. What the output has not acknowledged by then stays in the journal and ships at the next start.
+func (r *reconbeat) Run(b *beat.Beat) error {
+	publisher := newPublisher(r.health, r.logger)
+	store, err := state.Open(r.stateDir, state.Options{Logger: r.logger.Named("state"), Health: r.health, Committed: publisher.committed})
+	if err != nil {
+		return fmt.Errorf("opening the state in %s: %w", r.stateDir, err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			r.logger.Errorf("closing the state: %v", err)
+		}
+	}()
+	r.restore(store.Snapshot())
+	r.stream.publish = func(d *document) { r.journal(store, d) }
+	if r.stream.local, err = newLocal(r.stream.detector.Programs()); err != nil {
+		return err
+	}
+	if err := r.stream.local.snapshot(r.stream.table); err != nil {
+		return err
+	}
+	r.register(b.Monitoring.StatsRegistry().GetOrCreateRegistry("reconbeat"), store.Stats())
+
+	if err := publisher.start(b.Publisher, store); err != nil {
+		return err
+	}
+	defer publisher.stop()
+	if err := b.Manager.Start(); err != nil {
+		return fmt.Errorf("starting the manager: %w", err)
+	}
+	defer b.Manager.Stop()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	loopDone := make(chan struct{})
+	go func() { defer close(loopDone); r.loop(ctx, store) }()
+	if err := r.set.apply(r.initial); err != nil {
+		r.logger.Errorf("starting the modules: %v", err)
+	}
+	wg.Go(func() { r.set.watch(ctx) })
+	wg.Go(func() { publisher.watch(ctx) })
+	<-r.stop
+
+	r.set.list.Stop() // waits until what was read has been judged
+	cancel()
+	wg.Wait()
+	<-loopDone
+	r.ring.close()
+	r.save(store)
+	return nil
+}
+
+// restore takes over what an earlier run had learned.
+func (r *reconbeat) restore(snap state.Snapshot) {
+	if snap.Model == nil {
+		r.logger.Infof("nothing has been learned on this host yet; alerts begin when there is something to be rare against")
+		return
+	}
+	if err := r.stream.detector.Restore(snap.Model); err != nil {
+		r.health.Set(health.ModelNotRestored, "", err.Error(), time.Now())
+		return
+	}
+	r.cursors.restore(snap.Cursors)
+	r.logger.Infof("the model of %s goes on", snap.Taken.UTC().Format(time.RFC3339))
+}
+
+// save hands model and cursors of this moment to the state. It runs where nothing is being judged.
+func (r *reconbeat) save(store *state.Store) {
+	model, err := r.stream.detector.Snapshot()
+	if err == nil {
+		err = store.SaveSnapshot(state.Snapshot{Model: model, Cursors: r.cursors.all(), Taken: time.Now()})
+	}
+	if err != nil {
+		r.logger.Errorf("saving what was learned: %v", err)
+	}
+}
+
+// InboxModel is the kind of message by which `replay --learn` hands a model to the Beat on this host.
+const InboxModel = "model"
+
+// StateDir is where the Beat with these paths keeps its state.
+func StateDir(p *paths.Path) string { return p.Resolve(paths.Data, "state") }
+
+// accept takes a message of another process from the state's inbox.
+func (r *reconbeat) accept(kind string, payload []byte) error {
+	if kind != InboxModel {
+		r.logger.Warnf("a message of the unknown kind %q is passed over", kind)
+		return nil
+	}
+	if err := r.stream.detector.Restore(payload); err != nil {
+		r.logger.Errorf("the model that was handed over is not taken: %v", err)
+		return nil // it would not be better the next time
+	}
+	r.health.Clear(health.ModelNotRestored, "")
+	r.saved = time.Time{} // soon
+	r.logger.Infof("a model that was learned from recordings has been taken over")
+	return nil
+}
+
+// journal hands a document to the journal, which hands it on to the publisher.
+func (r *reconbeat) journal(store *state.Store, d *document) {
+	line, err := encode(&d.Event)
+	if err != nil {
+		r.stream.counts.unencodable.Add(1)
+		r.logger.Errorf("a document cannot be encoded and does not ship: %v", err)
+		return
+	}
+	if _, err := store.Append(state.Entry{ID: d.id, Durable: d.durable, Time: d.Timestamp, Document: line}); err != nil {
+		r.logger.Errorf("a document does not ship: %v", err)
+	}
+}
+
+// Stop makes Run return. libbeat has closed the publisher by then; the journal keeps what it did not ship.
+func (r *reconbeat) Stop() { r.once.Do(func() { close(r.stop) }) }
+
+const (
+	tickEvery = time.Second      // how often buckets and episodes may close
+	saveEvery = 30 * time.Second // how often model and cursors are saved
+)
+
+// loop is the one goroutine that owns the stream.
+func (r *reconbeat) loop(ctx context.Context, store *state.Store) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.tick(store, time.Now())
+		default:
+		}
+		if s := r.ring.next(); s != nil {
+			r.stream.take(&s.event, s.source)
+			r.cursors.set(s.source.ID, s.event.Cursor)
+			r.ring.release()
+			continue
+		}
+		select {
+		case <-r.ring.filled:
+		case <-tick.C:
+			r.tick(store, time.Now())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick closes what time closes: buckets, episodes, and the interval between two savings.
+func (r *reconbeat) tick(store *state.Store, now time.Time) {
+	if err := store.Inbox(r.accept); err != nil {
+		r.logger.Errorf("reading the inbox: %v", err)
+	}
+	mark := r.modules.watermark(now)
+	if oldest, ok := r.ring.oldest(); ok && oldest.Before(mark) {
+		mark = oldest
+	}
+	r.stream.advance(mark)
+	r.noteDrops(now)
+	if now.Sub(r.saved) >= saveEvery {
+		r.save(store)
+		r.saved = now
+	}
+}
+
+// noteDrops keeps the condition of a full ring as long as events were dropped within the last minute.
+func (r *reconbeat) noteDrops(now time.Time) {
+	n := r.ring.dropped.Load()
+	switch {
+	case n > r.drops:
+		r.drops, r.dropAt = n, now
+		r.health.Set(health.RingFull, "", fmt.Sprintf("%d events in all", n), now)
+	case now.Sub(r.dropAt) > time.Minute:
+		r.health.Clear(health.RingFull, "")
+	}
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// The data sets of the two data streams, logs-DATASET-NAMESPACE.
+const (
+	datasetAlert   = "reconbeat.alert"
+	datasetProcess = "reconbeat.process"
+)
+
+// document is what ships: a libbeat event with what the journal must know of it.
+type document struct {
+	beat.Event
+	id      string // _id: the same exec, alert or summary has the same one, however often it is read
+	durable bool   // alerts and summaries: on disk before they are handed on
+}
+
+// hostFields is this host as every document of its events tells it.
+type hostFields struct {
+	id     string
+	bootID string   // of the running kernel
+	fields mapstr.M // host.*
+}
+
+// document is the document of an exec before rules and models had their say.
+func (s *stream) document(e *process.Event) *beat.Event {
+	fields := ecs.Encode(e)
+	if e.Host == (process.Host{}) && len(s.host.fields) > 0 {
+		fields["host"] = s.host.fields.Clone()
+	}
+	put(fields, "event.module", "reconbeat")
+	related(fields, e)
+	s.dataStream(fields, datasetProcess)
+	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: s.meta(datasetProcess)}
+}
+
+// dataStream says which data stream a document belongs to.
+func (s *stream) dataStream(fields mapstr.M, dataset string) {
+	put(fields, "event.dataset", dataset)
+	fields["data_stream"] = mapstr.M{"type": "logs", "dataset": dataset, "namespace": s.config.Namespace}
+}
+
+// meta says the same to the Elasticsearch output. A data stream takes documents by `create` only.
+func (s *stream) meta(dataset string) mapstr.M {
+	return mapstr.M{"raw_index": "logs-" + dataset + "-" + s.config.Namespace, "op_type": "create"}
+}
+
+// raw makes of an exec's document the raw event.
+func (s *stream) raw(doc *beat.Event, e *process.Event, findings []detector.Finding) *document {
+	id := s.execID(e)
+	if e.ID == "" {
+		put(doc.Fields, "event.id", id)
+	}
+	var rules []string
+	best := -1
+	for i := range findings {
+		if findings[i].Kind == detector.Summary {
+			continue
+		}
+		rules = append(rules, findings[i].Rule.ID)
+		if best < 0 || findings[i].Score > findings[best].Score {
+			best = i
+		}
+	}
+	if best >= 0 {
+		put(doc.Fields, "reconbeat.rules", rules)
+		findings[best].EncodeScore(doc.Fields)
+	}
+	return s.finish(doc, id, false)
+}
+
+// alert makes the alert: the exec's document, and beside it the rule, the score and the reason.
+func (s *stream) alert(doc *beat.Event, e *process.Event, f *detector.Finding) *document {
+	alert := beat.Event{Timestamp: e.Time, Fields: doc.Fields.Clone(), Meta: doc.Meta.Clone()}
+	exec := s.execID(e)
+	if e.ID != "" {
+		exec = e.ID
+	}
+	put(alert.Fields, "event.kind", "alert")
+	put(alert.Fields, "event.type", []string{"info"})
+	put(alert.Fields, "event.action", "alert")
+	if f.Escalated {
+		put(alert.Fields, "event.action", "alert-escalated")
+	}
+	put(alert.Fields, "event.id", f.AlertID)
+	put(alert.Fields, "reconbeat.process.event_id", exec)
+	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
+	s.place(&alert, datasetAlert)
+	detector.Encode(f, alert.Fields)
+	return s.finish(&alert, f.AlertID, true)
+}
+
+// summary makes the event that closes an episode.
+func (s *stream) summary(f *detector.Finding) *document {
+	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: s.meta(datasetAlert)}
+	if len(s.host.fields) > 0 {
+		doc.Fields["host"] = s.host.fields.Clone()
+	}
+	put(doc.Fields, "event.kind", "event")
+	put(doc.Fields, "event.category", []string{"process"})
+	put(doc.Fields, "event.type", []string{"info"})
+	put(doc.Fields, "event.action", "alert-summary")
+	put(doc.Fields, "event.module", "reconbeat")
+	s.dataStream(doc.Fields, datasetAlert)
+	detector.Encode(f, doc.Fields)
+	id := process.ID("summary", f.Episode.ID)
+	put(doc.Fields, "event.id", id)
+	return s.finish(&doc, id, true)
+}
+
+// place moves a document to another of our data streams, unless its module has an index of its own.
+func (s *stream) place(doc *beat.Event, dataset string) {
+	own := s.meta(datasetProcess)["raw_index"]
+	s.dataStream(doc.Fields, dataset)
+	if doc.Meta["raw_index"] == own {
+		maps.Copy(doc.Meta, s.meta(dataset))
+	}
+}
+
+func (s *stream) finish(doc *beat.Event, id string, durable bool) *document {
+	doc.Meta["_id"] = id
+	return &document{Event: *doc, id: id, durable: durable}
+}
+
+// execID is the id of an exec: the same however often it is read.
+func (s *stream) execID(e *process.Event) string {
+	host := e.Host.ID
+	if host == "" {
+		host = s.host.id
+	}
+	if e.ID != "" {
+		return process.ID(host, e.ID)
+	}
+	return process.ID(host, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10))
+}
+
+// related fills related.*: what an analyst pivots on.
+func related(fields mapstr.M, e *process.Event) {
+	var users, ips []string
+	for _, u := range []process.User{e.User, e.Effective, e.Session.User} {
+		if u.Name != "" && !slices.Contains(users, u.Name) {
+			users = append(users, u.Name)
+		}
+	}
+	if e.Session.Source.IsValid() {
+		ips = append(ips, e.Session.Source.String())
+	}
+	if len(users) > 0 {
+		put(fields, "related.user", users)
+	}
+	if len(ips) > 0 {
+		put(fields, "related.ip", ips)
+	}
+	if e.Binary.SHA256 != "" {
+		put(fields, "related.hash", []string{e.Binary.SHA256})
+	}
+	if name, err := fields.GetValue("host.name"); err == nil {
+		if n, ok := name.(string); ok {
+			put(fields, "related.hosts", []string{n})
+		}
+	}
+}
+
+// readBack takes from a document what the module's processors may know better: the container.
+func readBack(doc *beat.Event, e *process.Event) {
+	for field, to := range map[string]*string{
+		"container.id":         &e.Container.ID,
+		"container.name":       &e.Container.Name,
+		"container.image.name": &e.Container.Image,
+	} {
+		if v, err := doc.Fields.GetValue(field); err == nil {
+			if s, ok := v.(string); ok && s != "" {
+				*to = s
+			}
+		}
+	}
+}
+
+// put sets a dotted field. The documents are ours, so that no part of the way can be anything but an object.
+func put(m mapstr.M, field string, value any) { _, _ = m.Put(field, value) }

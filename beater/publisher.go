@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/common/acker"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+// publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in Publish, and what comes meanwhile
+// stays in the journal. When every entry up to N is settled (delivered, dropped by a processor of the user's, or rejected for good) it tells the
+// journal N.
+type publisher struct {
+	health *health.Board
+	logger *logp.Logger
+
+	client beat.Client
+	store  *state.Store
+	ready  chan struct{} // closed once what an earlier run left is handed on: new entries come after it
+	quit   chan struct{}
+	done   sync.WaitGroup
+
+	mu       sync.Mutex
+	waiting  int       // entries handed on and not settled
+	progress time.Time // when the last entry was settled, or the first began to wait
+}
+
+// stalledAfter is how long an output may settle nothing before it is said.
+const stalledAfter = time.Minute
+
+func newPublisher(h *health.Board, logger *logp.Logger) *publisher {
+	return &publisher{health: h, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
+}
+
+// start begins with what an earlier run left unsettled.
+func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) error {
+	client, err := pipeline.ConnectWith(beat.ClientConfig{
+		PublishMode:   beat.GuaranteedSend,
+		EventListener: acker.EventPrivateReporter(p.settled),
+	})
+	if err != nil {
+		return fmt.Errorf("connecting to libbeat's pipeline: %w", err)
+	}
+	p.client, p.store = client, store
+	p.done.Go(func() {
+		defer close(p.ready)
+		left := 0
+		err := store.Pending(func(e state.Entry) error { left++; return p.publish(e) })
+		if err != nil && !errors.Is(err, errStopping) {
+			p.logger.Errorf("reading what an earlier run left in the journal: %v", err)
+		}
+		if left > 0 {
+			p.logger.Infof("%d documents of an earlier run had not been acknowledged and ship again", left)
+		}
+	})
+	return nil
+}
+
+// committed is given entries by the journal. It blocks as long as the output does.
+func (p *publisher) committed(entries []state.Entry) {
+	select {
+	case <-p.ready:
+	case <-p.quit:
+		return
+	}
+	for _, e := range entries {
+		if p.publish(e) != nil {
+			return // they are in the journal
+		}
+	}
+}
+
+// errStopping ends a publisher; what was not handed on stays in the journal.
+var errStopping = errors.New("the publisher is stopping")
+
+func (p *publisher) publish(e state.Entry) error {
+	select {
+	case <-p.quit:
+		return errStopping
+	default:
+	}
+	event, err := decode(e.Document)
+	if err != nil {
+		p.logger.Errorf("an entry of the journal cannot be read and is given up: %v", err)
+		event = beat.Event{Timestamp: e.Time, Fields: mapstr.M{"message": "an entry of reconbeat's journal could not be read"}}
+	}
+	event.Private = e.Seq
+	p.began()
+	p.client.Publish(event)
+	return nil
+}
+
+// stop ends the publisher; what is not settled stays in the journal.
+func (p *publisher) stop() {
+	close(p.quit)
+	_ = p.client.Close() // also frees a Publish that waits for room in the queue
+	p.done.Wait()
+}
+
+func (p *publisher) began() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting == 0 {
+		p.progress = time.Now()
+	}
+	p.waiting++
+}
+
+// settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a processor.
+func (p *publisher) settled(_ int, private []any) {
+	var upTo uint64
+	for _, v := range private {
+		if seq, ok := v.(uint64); ok && seq > upTo {
+			upTo = seq
+		}
+	}
+	p.mu.Lock()
+	p.waiting = max(0, p.waiting-len(private))
+	p.progress = time.Now()
+	p.mu.Unlock()
+	p.health.Clear(health.OutputStalled, "")
+	p.store.Acknowledged(upTo)
+}
+
+// watch says when the output has settled nothing for long, until ctx ends.
+func (p *publisher) watch(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			p.checkStalled(now)
+		}
+	}
+}
+
+func (p *publisher) checkStalled(now time.Time) {
+	p.mu.Lock()
+	waiting, since := p.waiting, now.Sub(p.progress)
+	p.mu.Unlock()
+	if waiting > 0 && since > stalledAfter {
+		p.health.Set(health.OutputStalled, "", fmt.Sprintf("%d documents handed on, none acknowledged for %s", waiting, since.Round(time.Second)), now)
+	}
+}
+
+// journaled is how a document stands in the journal.
+type journaled struct {
+	Timestamp time.Time `json:"@timestamp"`
+	Meta      mapstr.M  `json:"@metadata"`
+	Fields    mapstr.M  `json:"fields"`
+}
+
+func encode(e *beat.Event) ([]byte, error) {
+	return json.Marshal(journaled{e.Timestamp, e.Meta, e.Fields})
+}
+
+// decode makes of a journal entry the event that it was. Whole numbers come back as integers: Elasticsearch takes 3.0 for a long, but ids above 2^53 would change.
+func decode(line []byte) (beat.Event, error) {
+	var j journaled
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if err := d.Decode(&j); err != nil {
+		return beat.Event{}, fmt.Errorf("decoding a document: %w", err)
+	}
+	numbers(j.Meta)
+	numbers(j.Fields)
+	return beat.Event{Timestamp: j.Timestamp, Meta: j.Meta, Fields: j.Fields}, nil
+}
+
+// numbers turns the decoder's numbers and maps into those that libbeat's outputs know.
+func numbers(m map[string]any) {
+	for k, v := range m {
+		m[k] = number(v)
+	}
+}
+
+func number(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if !strings.ContainsAny(v.String(), ".eE") {
+			if n, err := v.Int64(); err == nil {
+				return n
+			}
+		}
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		numbers(v)
+		return mapstr.M(v)
+	case []any:
+		for i := range v {
+			v[i] = number(v[i])
+		}
+	}
+	return v
+}

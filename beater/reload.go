@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/common/reload"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/health"
+)
+
+// configured keeps the modules that run equal to those that are configured: the static ones of reconbeat.yml and the files of modules.d together.
+//
+// libbeat's own cfgfile.Reloader stops the old runner of a changed file before it looks whether the new one is valid, so a typo ends detection.
+// Here all modules are checked, alone and against each other, before any is touched; when anything is wrong the last good set runs on.
+type configured struct {
+	static  []*conf.C
+	dynamic cfgfile.DynamicConfig
+	glob    string // the absolute pattern of modules.d; empty: none
+	factory *factory
+	list    *cfgfile.RunnerList
+	health  *health.Board
+	logger  *logp.Logger
+}
+
+// load reads and checks the whole set. The error tells everything that is wrong with it.
+func (c *configured) load() ([]*conf.C, error) {
+	all := append([]*conf.C(nil), c.static...)
+	var errs []error
+	if c.glob != "" {
+		files, err := filepath.Glob(c.glob)
+		if err != nil {
+			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is no pattern: %w", c.glob, err)
+		}
+		for _, file := range files {
+			list, err := cfgfile.LoadList(file, c.logger)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			all = append(all, list...)
+		}
+	}
+	enabled := all[:0]
+	for _, m := range all {
+		if m.Enabled() {
+			enabled = append(enabled, m)
+		}
+	}
+	if len(enabled) == 0 && len(errs) == 0 {
+		enabled = []*conf.C{conf.MustNewConfigFrom(map[string]any{"module": autoModule})}
+	}
+	for _, m := range enabled {
+		if err := c.factory.CheckConfig(m); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return enabled, errors.Join(append(errs, together(enabled)...)...)
+}
+
+// together returns what is wrong with modules side by side: two of one id, or two that would report the same execs.
+func together(modules []*conf.C) []error {
+	var errs []error
+	ids := map[string]bool{}
+	var local []string
+	for _, c := range modules {
+		m, err := config.ParseModule(c)
+		if err != nil {
+			continue // told already
+		}
+		if ids[m.ID] {
+			errs = append(errs, fmt.Errorf("id: two modules are called %q; give one an `id` of its own", m.ID))
+		}
+		ids[m.ID] = true
+		kind, err := kindOf(m.Module)
+		if m.Module == autoModule || err == nil && kind.Local {
+			local = append(local, m.ID)
+		}
+	}
+	if len(local) > 1 {
+		errs = append(errs, fmt.Errorf("modules: %s would each report this host's execs, and every one would count double; only one of them is allowed", strings.Join(local, " and ")))
+	}
+	return errs
+}
+
+// apply makes the set run.
+func (c *configured) apply(modules []*conf.C) error {
+	with := make([]*reload.ConfigWithMeta, len(modules))
+	for i, m := range modules {
+		with[i] = &reload.ConfigWithMeta{Config: m}
+	}
+	return c.list.Reload(with)
+}
+
+// watch applies changes of modules.d until ctx ends.
+func (c *configured) watch(ctx context.Context) {
+	if c.glob == "" || !c.dynamic.Reload.Enabled {
+		<-ctx.Done()
+		return
+	}
+	changes := cfgfile.NewGlobWatcher(c.glob, c.logger)
+	_, _, _ = changes.Scan() // what is there now was loaded at start
+	tick := time.NewTicker(c.dynamic.Reload.Period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, updated, err := changes.Scan(); err != nil {
+			c.logger.Errorf("cannot look for changed modules in %s: %v", c.glob, err)
+			continue
+		} else if !updated {
+			continue
+		}
+		c.reload()
+	}
+}
+
+func (c *configured) reload() {
+	modules, err := c.load()
+	if err == nil {
+		err = c.apply(modules)
+	}
+	if err != nil {
+		c.health.Set(health.ConfigRejected, c.glob, err.Error(), time.Now())
+		c.logger.Errorf("the changed modules are not applied, the last good ones run on: %v", err)
+		return
+	}
+	c.health.Clear(health.ConfigRejected, c.glob)
+	c.logger.Infof("modules reloaded: %d run", len(modules))
+}

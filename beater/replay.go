@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Replay runs recordings through the same stream as a live Beat, past journal and publisher. It starts knowing nothing, asks nothing of this host and
+// writes nothing. The same recording gives the same documents.
+type Replay struct {
+	stream *stream
+	logger *logp.Logger
+	stats  module.Stats
+	health health.Board
+	read   atomic.Int64 // bytes of the file
+	err    error        // of the receiver of documents
+	last   time.Time
+}
+
+// ReplayOptions are what a replay is made of.
+type ReplayOptions struct {
+	Config    config.Config                            // the rules and the model; its modules are not used
+	RulesPath string                                   // the folder of the user's own rules
+	HostID    string                                   // of the documents that bring no host of their own, for their ids
+	Logger    *logp.Logger                             // where malformed input is told
+	Document  func(*beat.Event) error                  // receives alerts, summaries and, as Config.Events says, raw events
+	Record    func(rule *detector.Rule, r rare.Record) // receives every record of the rare model at its bucket's end; nil: nobody wants them
+}
+
+// NewReplay makes a replay.
+func NewReplay(o ReplayOptions) (*Replay, error) {
+	options, err := o.Config.Detector.Options(o.RulesPath)
+	if err != nil {
+		return nil, err
+	}
+	options.HostID, options.OnRecord = o.HostID, o.Record
+	d, err := detector.New(options)
+	if err != nil {
+		return nil, fmt.Errorf("making the detector: %w", err)
+	}
+	r := &Replay{logger: o.Logger}
+	r.stream = &stream{
+		host:     hostFields{id: o.HostID},
+		table:    process.NewTable(process.TableOptions{HostID: o.HostID}),
+		detector: d,
+		config:   o.Config,
+		counts:   &counts{},
+		logger:   o.Logger,
+		publish: func(doc *document) {
+			if err := o.Document(&doc.Event); err != nil && r.err == nil {
+				r.err = err
+			}
+		},
+	}
+	return r, nil
+}
+
+// File runs one recording, read by the named module, through the stream.
+func (r *Replay) File(ctx context.Context, moduleName, path string) error {
+	kind, err := kindOf(moduleName)
+	if err != nil {
+		return err
+	}
+	cfg := conf.MustNewConfigFrom(map[string]any{"module": moduleName, "paths": []string{path}})
+	m, err := kind.New(cfg, module.Env{ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read})
+	if err != nil {
+		return err
+	}
+	r.read.Store(0)
+	from := &source{Module: config.Module{Module: moduleName, ID: moduleName}, kind: kind, rereadable: true, stats: &r.stats}
+	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
+		if e.Kind == process.Exec {
+			r.stats.Execs.Add(1)
+			r.stream.advance(e.Time)
+			r.last = e.Time
+		}
+		r.stream.take(e, from)
+		return r.err
+	})
+}
+
+// Model returns what the replay has learned so far, for a live Beat's state.
+func (r *Replay) Model() ([]byte, error) { return r.stream.detector.Learned() }
+
+// Read returns how many bytes of the present file have been read; it may be called while File runs.
+func (r *Replay) Read() int64 { return r.read.Load() }
+
+// Finish closes the buckets and episodes that the end of the input left open.
+func (r *Replay) Finish() error {
+	if !r.last.IsZero() {
+		r.stream.advance(r.last.Add(r.stream.config.Detector.Episode.Max + r.stream.config.Detector.BucketSpan))
+	}
+	return r.err
+}
+
+// ReplayCounts are the numbers that a replay ends with.
+type ReplayCounts struct{ Execs, Matched, Alerts, Suppressed, Malformed uint64 }
+
+// Counts returns what happened so far; it may be called while File runs.
+func (r *Replay) Counts() ReplayCounts {
+	c := r.stream.counts
+	return ReplayCounts{c.execs.Load(), c.matched.Load(), c.alerts.Load(), c.suppressed.Load(), r.stats.Malformed.Load()}
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/processors"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/auditd"
+	"github.com/reconbeat/reconbeat/module/auditlog"
+	"github.com/reconbeat/reconbeat/module/ecs"
+	"github.com/reconbeat/reconbeat/module/procconn"
+)
+
+// Kind is a kind of module, as the table Modules lists them.
+type Kind struct {
+	Name  string
+	New   func(*conf.C, module.Env) (module.Module, error)
+	Probe func() module.Support
+	// Local: it reports this host's execs as they happen. At most one of these runs, and /proc and the accounts of this host may be asked about its events.
+	Local bool
+	// Rereadable: what it has emitted can be read again from a cursor, so it may be made to wait.
+	Rereadable bool
+}
+
+// Modules is the table of modules, the best source of live execs first: the order in which `auto` tries the local ones.
+func Modules() []Kind {
+	return []Kind{
+		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Local: true},
+		{Name: "auditlog", New: auditlog.New, Probe: auditlog.Probe, Local: true, Rereadable: true},
+		{Name: "procconn", New: procconn.New, Probe: procconn.Probe, Local: true},
+		{Name: "ecs", New: ecs.New, Probe: ecs.Probe, Rereadable: true},
+	}
+}
+
+// autoModule is the name that stands for the best local module that works on this host.
+const autoModule = "auto"
+
+func kindOf(name string) (Kind, error) {
+	var known []string
+	for _, k := range Modules() {
+		if k.Name == name {
+			return k, nil
+		}
+		known = append(known, k.Name)
+	}
+	sort.Strings(known)
+	return Kind{}, fmt.Errorf("module: %q is not allowed; it must be auto or one of %s", name, strings.Join(known, ", "))
+}
+
+// NoSourceError says that no local module works here, and why each does not.
+type NoSourceError struct{ Reasons []string }
+
+func (e *NoSourceError) Error() string {
+	return "no source of live program starts works on this host: " + strings.Join(e.Reasons, "; ")
+}
+
+// Choose returns the best local module that works on this host and says why, or a *NoSourceError.
+func Choose() (Kind, module.Support, error) {
+	var reasons []string
+	for _, k := range Modules() {
+		if !k.Local {
+			continue
+		}
+		s := k.Probe()
+		if s.Works {
+			if len(reasons) > 0 {
+				s.Why += " (not " + strings.Join(reasons, "; not ") + ")"
+			}
+			return k, s, nil
+		}
+		reasons = append(reasons, k.Name+": "+s.Why)
+	}
+	return Kind{}, module.Support{}, &NoSourceError{Reasons: reasons}
+}
+
+// source is what the stream knows of the configured module that an event came from.
+type source struct {
+	config.Module
+	kind       Kind
+	local      bool
+	rereadable bool
+	stats      *module.Stats
+	processors *processors.Processors
+}
+
+// newSource reads what every module takes.
+func newSource(cfg config.Module, kind Kind, stats *module.Stats, logger *logp.Logger) (*source, error) {
+	p, err := processors.New(cfg.Processors, logger)
+	if err != nil {
+		return nil, fmt.Errorf("module %s: processors: %w", cfg.ID, err)
+	}
+	return &source{Module: cfg, kind: kind, local: kind.Local, rereadable: kind.Rereadable, stats: stats, processors: p}, nil
+}
+
+// process applies what the user configured for the module to one of its documents. nil: its processors dropped the event.
+func (s *source) process(doc *beat.Event) (*beat.Event, error) {
+	if err := mapstr.MergeFields(doc.Fields, s.Fields, s.FieldsUnderRoot); err != nil {
+		return doc, fmt.Errorf("adding the fields of module %s: %w", s.ID, err)
+	}
+	if err := mapstr.AddTags(doc.Fields, s.Tags); err != nil {
+		return doc, fmt.Errorf("adding the tags of module %s: %w", s.ID, err)
+	}
+	if s.Pipeline != "" {
+		doc.Meta["pipeline"] = s.Pipeline
+	}
+	if !s.Index.IsEmpty() {
+		index, err := s.Index.Run(doc)
+		if err != nil {
+			return doc, fmt.Errorf("the index of module %s: %w", s.ID, err)
+		}
+		doc.Meta["raw_index"] = index
+	}
+	if !s.hasProcessors() {
+		return doc, nil
+	}
+	return s.processors.Run(doc)
+}
+
+// hasProcessors reports whether the module has processors of its own, which must see an exec before it is judged.
+func (s *source) hasProcessors() bool { return s.processors != nil && len(s.processors.List) > 0 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// stream is the one way of every event, in order, on one goroutine: table, match, completion, judgement, documents. A live Beat and a
+// replay run the same stream; they differ in what it may ask of the host (local) and in where the documents go (publish).
+type stream struct {
+	host     hostFields
+	table    *process.Table
+	detector *detector.Detector
+	local    *local // what the running host can be asked; nil in a replay
+	config   config.Config
+	publish  func(*document)
+	counts   *counts
+	logger   *logp.Logger
+
+	findings []detector.Finding // reused
+}
+
+// take brings one event through. e is the stream's until take returns.
+func (s *stream) take(e *process.Event, from *source) {
+	s.table.Observe(e)
+	if e.Kind != process.Exec {
+		return
+	}
+	s.counts.execs.Add(1)
+	if from.local && s.local != nil {
+		s.local.identify(e)
+	}
+	rules := s.detector.Match(e)
+	if rules == 0 && s.config.Events != config.EventsAll {
+		return
+	}
+	s.report(e, from, rules)
+}
+
+// report judges an exec that matches rules, and publishes what is to be said of it. The document is made only where somebody will see it:
+// a processor of the module, or the output.
+func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) {
+	if from.local && s.local != nil {
+		s.local.complete(e, s.table)
+	} else {
+		s.table.Complete(e)
+	}
+	var doc *beat.Event
+	if from.hasProcessors() {
+		var ok bool
+		if doc, ok = s.processed(e, from); !ok {
+			s.counts.dropped.Add(1)
+			return
+		}
+		readBack(doc, e)
+	}
+	s.findings = s.detector.Judge(e, rules, nil, s.findings[:0])
+	if rules != 0 {
+		s.counts.matched.Add(1)
+	}
+	raw := s.config.Events == config.EventsAll
+	for i := range s.findings {
+		f := &s.findings[i]
+		s.count(f)
+		raw = raw || s.config.Events == config.EventsMatched && f.Kind != detector.Summary
+		if f.Kind == detector.Summary {
+			s.publish(s.summary(f))
+			continue
+		}
+		if f.Kind != detector.Alert {
+			continue
+		}
+		if doc == nil {
+			doc, _ = s.processed(e, from)
+		}
+		s.publish(s.alert(doc, e, f))
+	}
+	if !raw {
+		return
+	}
+	if doc == nil {
+		doc, _ = s.processed(e, from)
+	}
+	s.publish(s.raw(doc, e, s.findings))
+}
+
+// processed is the exec's document with what the module's configuration does to it. false: a processor dropped it.
+func (s *stream) processed(e *process.Event, from *source) (*beat.Event, bool) {
+	doc, err := from.process(s.document(e))
+	if err != nil {
+		s.counts.processorErrors.Add(1)
+		s.logger.Warnf("module %s: %v", from.ID, err)
+	}
+	return doc, doc != nil
+}
+
+// advance tells the detector that nothing before t will come any more.
+func (s *stream) advance(t time.Time) {
+	s.findings = s.detector.Advance(t, s.findings[:0])
+	for i := range s.findings {
+		s.count(&s.findings[i])
+		s.publish(s.summary(&s.findings[i]))
+	}
+}
+
+func (s *stream) count(f *detector.Finding) {
+	switch f.Kind {
+	case detector.Alert:
+		s.counts.alerts.Add(1)
+	case detector.Suppressed:
+		s.counts.suppressed.Add(1)
+	case detector.Repeat:
+		s.counts.repeats.Add(1)
+	case detector.Summary:
+		s.counts.summaries.Add(1)
+	}
+}

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// The people of the live test. Their names are unlikely to be anybody's.
+const (
+	liveAdmin  = "rbadmin"  // looks every day
+	liveNewbie = "rbnewbie" // has never looked
+	liveDaemon = "rbdaemon" // a service account that has never looked
+)
+
+// looker is one exec of the live test: what is run, and what reconbeat must say of it.
+type looker struct {
+	name   string
+	run    func(l *live) *exec.Cmd
+	want   mapstr.M // fields of the raw event, dotted; "process.args" as one string
+	silent bool     // no event at all is expected
+}
+
+// TestLiveExecsOfRealUsers is the main job: real users run real commands under the real kernel's audit, and the output file holds exactly the events and
+// alerts expected, each exec once.
+func TestLiveExecsOfRealUsers(t *testing.T) {
+	l := newLive(t)
+	l.learnTenDays()
+	l.start()
+	defer l.stop()
+
+	ss := lookPath(t, "ss")
+	copied := filepath.Join(l.dir, "session-helper")
+	data, err := os.ReadFile(ss)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(copied, data, 0o755))
+
+	cases := []looker{
+		{
+			name: "the admin looks as every day",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "ss -tlnp; true") },
+			want: mapstr.M{"process.name": "ss", "process.args": "ss -tlnp", "user.name": liveAdmin, "user.audit.name": liveAdmin, "process.parent.name": "bash", "process.parent.args": "bash -c ss -tlnp; true"},
+		},
+		{
+			name: "a newcomer looks from bash",
+			run:  func(l *live) *exec.Cmd { return l.as(liveNewbie, "ss -tan; true") },
+			want: mapstr.M{"process.name": "ss", "process.args": "ss -tan", "user.name": liveNewbie, "user.audit.name": liveNewbie, "process.parent.name": "bash"},
+		},
+		{
+			name: "the newcomer looks through sudo, which hides nobody",
+			run:  func(l *live) *exec.Cmd { return l.as(liveNewbie, "sudo -n netstat -rn; true") },
+			want: mapstr.M{"process.name": "netstat", "process.args": "netstat -rn", "user.name": "root", "user.audit.name": liveNewbie, "process.parent.name": "sudo"},
+		},
+		{
+			name: "timeout is a wrapper and the tool is an exec of its own",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "timeout 5 ss -s; true") },
+			want: mapstr.M{"process.name": "ss", "process.args": "ss -s", "user.name": liveAdmin, "process.parent.name": "timeout"},
+		},
+		{
+			name: "an applet of busybox is the tool",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "busybox netstat -tln; true") },
+			want: mapstr.M{"process.name": "busybox", "process.args": "busybox netstat -tln", "user.name": liveAdmin, "process.parent.name": "bash"},
+		},
+		{
+			name: "the dynamic loader is looked through",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, loader+" "+ss+" -tn; true") },
+			want: mapstr.M{"process.args": loader + " " + ss + " -tn", "user.name": liveAdmin, "process.parent.name": "bash"},
+		},
+		{
+			name: "a copy under another name is known by its contents",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, copied+" -tan; true") },
+			want: mapstr.M{"process.name": "session-helper", "process.executable": copied, "user.name": liveAdmin, "process.parent.name": "bash"},
+		},
+		{
+			name: "showmount counts, even if nobody answers",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "timeout 5 showmount -e 127.0.0.1; true") },
+			want: mapstr.M{"process.name": "showmount", "process.args": "showmount -e 127.0.0.1", "user.name": liveAdmin, "process.parent.name": "timeout"},
+		},
+		{
+			name: "route -n is a look",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "route -n; true") },
+			want: mapstr.M{"process.name": "route", "process.args": "route -n", "user.name": liveAdmin},
+		},
+		{
+			name:   "route add is none",
+			run:    func(l *live) *exec.Cmd { return l.as(liveAdmin, "route add -net nonsense; true") },
+			silent: true,
+		},
+		{
+			name: "a terminal is seen",
+			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "script -qec 'ss -lu; true' /dev/null") },
+			want: mapstr.M{"process.name": "ss", "process.args": "ss -lu", "user.name": liveAdmin, "process.interactive": "true", "process.tty.char_device.major": "136"},
+		},
+		{
+			name: "a daemon is its service account",
+			run:  func(l *live) *exec.Cmd { return l.daemon(liveDaemon, "sh -c 'ss -tunap; true'") },
+			want: mapstr.M{"process.name": "ss", "process.args": "ss -tunap", "user.name": liveDaemon, "process.parent.name": "dash"},
+		},
+		{
+			name: "an ssh session tells its address",
+			run:  func(l *live) *exec.Cmd { return l.ssh(liveAdmin, "ss -xl; true") },
+			want: mapstr.M{
+				"process.name": "ss", "process.args": "ss -xl", "user.name": liveAdmin, "user.audit.name": liveAdmin, "process.parent.name": "bash",
+				"process.entry_leader.entry_meta.type": "sshd", "process.entry_leader.entry_meta.source.ip": "127.0.0.1",
+			},
+		},
+	}
+	for _, c := range cases {
+		_ = c.run(l).Run() // a tool may well end with an error; that it ran is what counts
+	}
+	l.canary()
+
+	var wanted, got []string
+	for _, c := range cases {
+		if c.silent {
+			continue
+		}
+		doc := l.find("event", c.want)
+		if doc == nil {
+			t.Errorf("%s: no such event, wanted %v", c.name, c.want)
+			continue
+		}
+		wanted = append(wanted, text(doc, "process.command_line"))
+	}
+	for _, doc := range l.documents() {
+		if text(doc, "event.kind") == "event" && text(doc, "event.action") == "exec" && !isCanary(doc) {
+			got = append(got, text(doc, "process.command_line"))
+		}
+	}
+	sort.Strings(wanted)
+	sort.Strings(got)
+	require.Equal(t, wanted, got, "each exec once, none more")
+
+	alerted := map[string]string{}
+	for _, doc := range l.documents() {
+		if text(doc, "event.kind") != "alert" {
+			continue
+		}
+		who := text(doc, "user.name")
+		require.NotContains(t, alerted, who, "one alert an episode")
+		alerted[who] = text(doc, "process.command_line")
+		for _, field := range []string{"message", "event.reason", "event.risk_score", "event.severity", "rule.id", "rule.name", "threat.technique.id", "host.name", "host.id",
+			"agent.type", "process.entity_id", "process.parent.entity_id", "process.parent.executable", "related.user", "reconbeat.anomaly.score", "reconbeat.anomaly.threshold", "reconbeat.episode.id"} {
+			require.NotEmpty(t, text(doc, field), field)
+		}
+	}
+	require.Equal(t, map[string]string{liveNewbie: "ss -tan", liveDaemon: "ss -tunap"}, alerted)
+}
+
+// loader is the dynamic loader of this test's machine.
+const loader = "/lib64/ld-linux-x86-64.so.2"
+
+// live is a running reconbeat with real users.
+type live struct {
+	t     *testing.T
+	dir   string
+	data  string
+	beat  *exec.Cmd
+	log   *bytes.Buffer
+	sshd  *exec.Cmd
+	port  int
+	rules string // audit's rules and settings before
+}
+
+func newLive(t *testing.T) *live {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules and makes users")
+	}
+	for _, tool := range []string{"ss", "netstat", "route", "showmount", "busybox", "sudo", "timeout", "script", "setpriv", "ssh", "sshd", "auditctl", "useradd"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: net-tools nfs-common busybox sudo openssh-server auditd iproute2)", tool)
+		}
+	}
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	t.Cleanup(func() { lock.Close() })
+	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
+		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
+	}
+	l := &live{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, rules: auditSettings(t)}
+	require.NoError(t, os.Chmod(l.dir, 0o755))
+	for d := l.dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
+		require.NoError(t, os.Chmod(d, 0o755)) // real users must reach the copied binary
+	}
+	l.data = filepath.Join(l.dir, "data")
+	for _, name := range []string{liveAdmin, liveNewbie, liveDaemon} {
+		_ = exec.Command("userdel", "-rf", name).Run()
+		out, err := exec.Command("useradd", "-m", "-s", "/bin/bash", name).CombinedOutput()
+		require.NoError(t, err, string(out))
+		t.Cleanup(func() { _ = exec.Command("userdel", "-rf", name).Run() })
+	}
+	sudoers := "/etc/sudoers.d/reconbeat-live-test"
+	require.NoError(t, os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440))
+	t.Cleanup(func() { os.Remove(sudoers) })
+	l.startSSHD()
+	return l
+}
+
+func lookPath(t *testing.T, tool string) string {
+	p, err := exec.LookPath(tool)
+	require.NoError(t, err)
+	p, err = filepath.EvalSymlinks(p)
+	require.NoError(t, err)
+	return p
+}
+
+// auditSettings is what reconbeat must leave as it was.
+func auditSettings(t *testing.T) string {
+	status, err := exec.Command("auditctl", "-s").Output()
+	require.NoError(t, err)
+	rules, err := exec.Command("auditctl", "-l").Output()
+	require.NoError(t, err)
+	var kept []string
+	for line := range strings.Lines(string(status)) {
+		for _, setting := range []string{"enabled", "failure", "pid", "rate_limit", "backlog_limit", "backlog_wait_time "} {
+			if strings.HasPrefix(line, setting) {
+				kept = append(kept, line)
+			}
+		}
+	}
+	return strings.Join(kept, "") + string(rules)
+}
+
+func (l *live) uid(name string) string {
+	u, err := user.Lookup(name)
+	require.NoError(l.t, err)
+	return u.Uid
+}
+
+// as runs a shell command as a person with a login of his own: the login user is set before the privileges are dropped, as PAM does it.
+func (l *live) as(name, command string) *exec.Cmd {
+	c := exec.Command("bash", "-c", `echo "$1" > /proc/self/loginuid && exec setpriv --reuid "$2" --regid "$2" --init-groups bash -c "$3"`, "login", l.uid(name), name, command)
+	c.Dir = "/"
+	return c
+}
+
+// daemon runs a command as a service account, without a login.
+func (l *live) daemon(name, command string) *exec.Cmd {
+	c := exec.Command("setpriv", "--reuid", name, "--regid", name, "--init-groups", "sh", "-c", command)
+	c.Dir = "/"
+	return c
+}
+
+func (l *live) ssh(name, command string) *exec.Cmd {
+	return exec.Command("ssh", "-i", filepath.Join(l.dir, "key"), "-p", fmt.Sprint(l.port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+		"-o", "BatchMode=yes", "-o", "LogLevel=ERROR", name+"@127.0.0.1", command)
+}
+
+func (l *live) startSSHD() {
+	t := l.t
+	for _, key := range []string{"key", "hostkey"} {
+		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(l.dir, key)).CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	u, err := user.Lookup(liveAdmin)
+	require.NoError(t, err)
+	pub, err := os.ReadFile(filepath.Join(l.dir, "key.pub"))
+	require.NoError(t, err)
+	authorized := filepath.Join(l.dir, "authorized_keys")
+	require.NoError(t, os.WriteFile(authorized, pub, 0o644))
+	_ = u
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l.port = listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	require.NoError(t, os.MkdirAll("/run/sshd", 0o755))
+	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nUsePAM yes\nStrictModes no\nAuthorizedKeysFile %s\nPasswordAuthentication no\nLogLevel ERROR\n",
+		l.port, filepath.Join(l.dir, "hostkey"), authorized)
+	file := filepath.Join(l.dir, "sshd_config")
+	require.NoError(t, os.WriteFile(file, []byte(conf), 0o600))
+	l.sshd = exec.Command(lookPath(t, "sshd"), "-D", "-e", "-f", file)
+	l.sshd.Stderr = os.Stderr
+	require.NoError(t, l.sshd.Start())
+	t.Cleanup(func() { _ = l.sshd.Process.Kill(); _ = l.sshd.Wait() })
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}, 10*time.Second, 20*time.Millisecond)
+}
+
+// learnTenDays makes a history of ten days that ends now, and has it learned.
+func (l *live) learnTenDays() {
+	var b bytes.Buffer
+	now := time.Now().UTC()
+	line := func(at time.Time, name string) {
+		fmt.Fprintf(&b, `{"@timestamp":%q,"user":{"name":%q,"id":%q},"process":{"name":"ss","executable":"/usr/bin/ss","args":["ss","-s"]}}`+"\n", at.Format(time.RFC3339Nano), name, l.uid(name))
+	}
+	for at := now.AddDate(0, 0, -10); at.Before(now); at = at.Add(10 * time.Minute) {
+		line(at, "root")
+		if at.Hour() >= 8 && at.Hour() < 18 && at.Minute() < 20 {
+			line(at.Add(time.Minute), liveAdmin)
+		}
+	}
+	history := filepath.Join(l.dir, "history.ndjson")
+	require.NoError(l.t, os.WriteFile(history, b.Bytes(), 0o644))
+	out, err := l.command("replay", "--learn", "--module", "ecs", history).CombinedOutput()
+	require.NoError(l.t, err, string(out))
+}
+
+// command is reconbeat itself, with this test's configuration.
+func (l *live) command(args ...string) *exec.Cmd {
+	file := filepath.Join(l.dir, "reconbeat.yml")
+	conf := fmt.Sprintf(`
+reconbeat.modules: [{module: auditd}]
+output.file: {path: %s, filename: out, permissions: 0600}
+logging: {to_stderr: true, level: info}
+`, l.dir)
+	require.NoError(l.t, os.WriteFile(file, []byte(conf), 0o600))
+	c := exec.Command(os.Args[0], append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
+	c.Env = append(os.Environ(), asReconbeat+"=1")
+	return c
+}
+
+func (l *live) start() {
+	l.beat = l.command("run")
+	l.beat.Stderr, l.beat.Stdout = l.log, l.log
+	require.NoError(l.t, l.beat.Start())
+	l.canary()
+}
+
+// canaryCommand is a look that the usual user root makes so that the test knows how far reconbeat is.
+const canaryCommand = "ss -H -o state closing sport = :%d"
+
+func isCanary(doc mapstr.M) bool {
+	return strings.HasPrefix(text(doc, "process.command_line"), "ss -H -o state closing")
+}
+
+// canary runs a look of its own and waits until it is in the output: everything before it is there too.
+func (l *live) canary() {
+	deadline := time.Now().Add(60 * time.Second)
+	for n := 1; time.Now().Before(deadline); n++ {
+		command := fmt.Sprintf(canaryCommand, n+int(time.Now().UnixNano()%60000))
+		_ = exec.Command("sh", "-c", command).Run()
+		for range 50 {
+			if l.find("event", mapstr.M{"process.command_line": command}) != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	l.t.Fatalf("reconbeat reports nothing; its log:\n%s", l.log)
+}
+
+// stop ends reconbeat as systemd does, and looks whether the kernel's audit is as it was.
+func (l *live) stop() {
+	require.NoError(l.t, l.beat.Process.Signal(syscall.SIGTERM))
+	err := l.beat.Wait()
+	require.NoError(l.t, err, l.log.String())
+	require.Equal(l.t, l.rules, auditSettings(l.t), "audit's rules and settings are as before")
+	if l.t.Failed() {
+		l.t.Logf("reconbeat's log:\n%s", l.log)
+	}
+}
+
+// documents returns what the output file holds.
+func (l *live) documents() []mapstr.M {
+	var docs []mapstr.M
+	files, err := filepath.Glob(filepath.Join(l.dir, "out*"))
+	require.NoError(l.t, err)
+	for _, file := range files {
+		f, err := os.Open(file)
+		require.NoError(l.t, err)
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, 16<<20)
+		for lines.Scan() {
+			var doc mapstr.M
+			if err := json.Unmarshal(lines.Bytes(), &doc); err != nil {
+				var syntax *json.SyntaxError
+				if errors.As(err, &syntax) {
+					continue // the last line is still being written
+				}
+				require.NoError(l.t, err)
+			}
+			docs = append(docs, doc)
+		}
+		f.Close()
+	}
+	return docs
+}
+
+// find returns the document of a kind with all the fields wanted.
+func (l *live) find(kind string, want mapstr.M) mapstr.M {
+	for _, doc := range l.documents() {
+		if text(doc, "event.kind") != kind {
+			continue
+		}
+		fits := true
+		for field, v := range want {
+			fits = fits && flat(doc, field) == v
+		}
+		if fits {
+			return doc
+		}
+	}
+	return nil
+}
+
+// flat is a field as text, a list joined by blanks.
+func flat(doc mapstr.M, field string) string {
+	v, _ := doc.GetValue(field)
+	if list, ok := v.([]any); ok {
+		words := make([]string, len(list))
+		for i := range list {
+			words[i] = fmt.Sprint(list[i])
+		}
+		return strings.Join(words, " ")
+	}
+	return text(doc, field)
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/reconbeat/reconbeat/beater"
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/module/auditlog"
+	"github.com/reconbeat/reconbeat/module/ecs"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+type replayFlags struct {
+	module  string
+	format  string
+	events  bool
+	records bool
+	learn   bool
+}
+
+func newReplayCommand(settings instance.Settings) *cobra.Command {
+	var f replayFlags
+	c := &cobra.Command{
+		Use:   "replay [flags] FILE...",
+		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
+		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be - for
+standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's model,
+which a running reconbeat takes over within seconds and a stopped one at its next start.
+
+Counts go to standard error. The exit status is 1 when a file cannot be read.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, files []string) error { return replay(settings, f, files) },
+	}
+	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ecs")
+	c.Flags().StringVar(&f.format, "format", formatTable, "table for people, or ndjson: ECS documents, one a line")
+	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table always does)")
+	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
+	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model")
+	return c
+}
+
+func replay(settings instance.Settings, f replayFlags, files []string) error {
+	if f.module != "auto" && f.module != "auditlog" && f.module != "ecs" {
+		return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ecs", f.module)
+	}
+	if f.format != formatTable && f.format != formatNDJSON {
+		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", f.format)
+	}
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Parse(b.Beat.BeatConfig)
+	if err != nil {
+		return err
+	}
+	cfg.Events = config.EventsNone
+	if f.events || f.format == formatTable && !f.records {
+		cfg.Events = config.EventsMatched
+	}
+	out := bufio.NewWriterSize(os.Stdout, 64<<10)
+	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
+	o := beater.ReplayOptions{
+		Config:    cfg,
+		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
+		Logger:    b.Info.Logger,
+		Document: func(doc *beat.Event) error {
+			if f.records && f.format == formatTable {
+				return nil // records were asked for, and they are no table
+			}
+			return s.show(doc)
+		},
+	}
+	if f.records {
+		o.Record = func(rule *detector.Rule, r rare.Record) { writeRecord(out, rule, r) }
+	}
+	r, err := beater.NewReplay(o)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer cancel()
+	for _, file := range files {
+		if err := replayFile(ctx, r, f.module, file); err != nil {
+			return errors.Join(err, out.Flush())
+		}
+	}
+	if f.learn {
+		if err := learn(b.Paths, r); err != nil {
+			return errors.Join(err, out.Flush())
+		}
+	}
+	if err := errors.Join(r.Finish(), out.Flush()); err != nil {
+		return err
+	}
+	n := r.Counts()
+	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed\n", n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed)
+	return nil
+}
+
+// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.
+func configured(settings instance.Settings) (*instance.Beat, error) {
+	if file := cfgfile.GetDefaultCfgfile(); file == Name+".yml" || file == "" {
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			empty, err := os.CreateTemp("", "reconbeat-*.yml")
+			if err != nil {
+				return nil, fmt.Errorf("writing the built-in configuration: %w", err)
+			}
+			defer os.Remove(empty.Name())
+			defer empty.Close()
+			if _, err := empty.WriteString("logging: {to_stderr: true, level: warning}\n"); err != nil {
+				return nil, fmt.Errorf("writing the built-in configuration: %w", err)
+			}
+			if err := setFlag("c", empty.Name()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return instance.NewInitializedBeat(settings)
+}
+
+// replayFile runs one file, with a progress bar where it is long and somebody looks.
+func replayFile(ctx context.Context, r *beater.Replay, moduleName, file string) error {
+	if moduleName == "auto" {
+		var err error
+		if moduleName, err = sniff(file); err != nil {
+			return err
+		}
+	}
+	stop := showProgress(r, file)
+	err := r.File(ctx, moduleName, file)
+	stop()
+	if err != nil {
+		return fmt.Errorf("replaying %s as %s: %w", file, moduleName, err)
+	}
+	return ctx.Err()
+}
+
+// sniffBytes is how much of a file is looked at to tell what it is.
+const sniffBytes = 64 << 10
+
+// sniff tells what a recording is by its first lines.
+func sniff(file string) (string, error) {
+	if file == "-" {
+		return "", errors.New("standard input cannot be looked at before it is read: name its kind with --module auditlog or --module ecs")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	defer f.Close()
+	sample, err := io.ReadAll(io.LimitReader(f, sniffBytes))
+	if err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	if z, err := gzip.NewReader(bytes.NewReader(sample)); err == nil {
+		sample, _ = io.ReadAll(io.LimitReader(z, sniffBytes)) // the sample is cut, so its end is an error
+	}
+	switch {
+	case ecs.Looks(sample):
+		return "ecs", nil
+	case auditlog.Looks(sample):
+		return "auditlog", nil
+	case len(bytes.TrimSpace(sample)) == 0:
+		return "ecs", nil // nothing is nothing in every language
+	}
+	return "", fmt.Errorf("%s looks like neither an audit.log nor NDJSON; name its kind with --module", file)
+}
+
+// longFile is the size from which on a progress bar is worth its line.
+const longFile = 16 << 20
+
+func showProgress(r *beater.Replay, file string) (stop func()) {
+	info, err := os.Stat(file)
+	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
+		return func() {}
+	}
+	bar := progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetDescription(file), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = bar.Set64(min(r.Read(), info.Size()))
+			case <-done:
+				_ = bar.Finish()
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-gone }
+}
+
+// record is an anomaly record in the shape of Elastic's results index.
+type record struct {
+	ResultType         string  `json:"result_type"`
+	JobID              string  `json:"job_id"`
+	Timestamp          int64   `json:"timestamp"` // of the bucket's start, in milliseconds
+	BucketSpan         int64   `json:"bucket_span"`
+	Function           string  `json:"function"`
+	ByFieldName        string  `json:"by_field_name"`
+	ByFieldValue       string  `json:"by_field_value"`
+	Probability        float64 `json:"probability"`
+	RecordScore        float64 `json:"record_score"`
+	InitialRecordScore float64 `json:"initial_record_score"`
+	IsInterim          bool    `json:"is_interim"`
+}
+
+func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
+	line, err := json.Marshal(record{
+		ResultType: "record", JobID: rule.ID, Timestamp: r.BucketStart.UnixMilli(), BucketSpan: int64(r.BucketSpan.Seconds()), Function: "rare",
+		ByFieldName: "user.name", ByFieldValue: r.User, Probability: r.Probability, RecordScore: r.Score, InitialRecordScore: r.Score,
+	})
+	if err == nil {
+		_, _ = w.Write(append(line, '\n'))
+	}
+}
+
+// learn puts what a replay learned where the Beat on this host takes it over.
+func learn(p *paths.Path, r *beater.Replay) error {
+	model, err := r.Model()
+	if err != nil {
+		return fmt.Errorf("saving what was learned: %w", err)
+	}
+	dir := beater.StateDir(p)
+	if err := state.WriteInbox(dir, beater.InboxModel, model); err != nil {
+		return fmt.Errorf("saving what was learned in %s: %w", dir, err)
+	}
+	fmt.Fprintf(os.Stderr, "learned: saved for the reconbeat whose state is in %s\n", dir)
+	return nil
+}

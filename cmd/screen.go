@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+)
+
+// The formats in which documents are shown.
+const (
+	formatTable  = "table"
+	formatNDJSON = "ndjson"
+)
+
+// screen shows documents as they come: as rows of a table for people, or one JSON document a line for programs.
+type screen struct {
+	mu     sync.Mutex
+	out    io.Writer
+	format string
+	colour bool // ANSI colours; a terminal
+	status bool // the last line is a status line, redrawn in place; a terminal
+	drawn  bool // the status line is on the screen now
+	header bool // the table's head was printed
+	alerts int
+	last   string
+}
+
+const rowFormat = "%-19s %6s  %-20s %-38s %-22s %s"
+
+// show prints one document.
+func (s *screen) show(doc *beat.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.format == formatNDJSON {
+		line, err := documentLine(doc)
+		if err != nil {
+			return err
+		}
+		_, err = s.out.Write(line)
+		return err
+	}
+	s.clearStatus()
+	if !s.header {
+		s.header = true
+		fmt.Fprintln(s.out, s.paint(dim, fmt.Sprintf(rowFormat, "TIME", "SCORE", "USER", "COMMAND", "PARENT", "FROM")))
+	}
+	var line string
+	switch text(doc.Fields, "event.action") {
+	case "alert", "alert-escalated":
+		s.alerts++
+		line = s.paint(red, fmt.Sprintf("%-19s %6s  ALERT: %s", stamp(doc), score(doc), text(doc.Fields, "message"))) + "\n" +
+			s.paint(red, "                            "+text(doc.Fields, "event.reason"))
+	case "alert-summary":
+		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")))
+	default:
+		line = fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38), cut(text(doc.Fields, "process.parent.name"), 22), from(doc))
+	}
+	fmt.Fprintln(s.out, line)
+	s.drawStatus(s.last)
+	return nil
+}
+
+// setStatus replaces the status line.
+func (s *screen) setStatus(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.status || line == s.last {
+		return
+	}
+	s.clearStatus()
+	s.drawStatus(line)
+}
+
+func (s *screen) drawStatus(line string) {
+	s.last = line
+	if s.status && line != "" {
+		fmt.Fprint(s.out, s.paint(dim, line))
+		s.drawn = true
+	}
+}
+
+func (s *screen) clearStatus() {
+	if s.drawn {
+		fmt.Fprint(s.out, "\r\x1b[K")
+		s.drawn = false
+	}
+}
+
+const (
+	red = "1;31"
+	dim = "2"
+)
+
+func (s *screen) paint(style, line string) string {
+	if !s.colour {
+		return line
+	}
+	return "\x1b[" + style + "m" + line + "\x1b[0m"
+}
+
+func stamp(doc *beat.Event) string { return doc.Timestamp.UTC().Format("2006-01-02 15:04:05") }
+
+func score(doc *beat.Event) string {
+	v, err := doc.Fields.GetValue("reconbeat.anomaly.score")
+	if f, ok := v.(float64); err == nil && ok {
+		return fmt.Sprintf("%.1f", f)
+	}
+	return ""
+}
+
+// who is the user as a person reads it: the login user first, then whom they became.
+func who(doc *beat.Event) string {
+	login, real := name(doc.Fields, "user.audit"), name(doc.Fields, "user")
+	if login != "" && login != real {
+		return login + "→" + real
+	}
+	return real
+}
+
+func name(m mapstr.M, user string) string {
+	if n := text(m, user+".name"); n != "" {
+		return n
+	}
+	return text(m, user+".id")
+}
+
+func command(doc *beat.Event) string {
+	if c := text(doc.Fields, "process.command_line"); c != "" {
+		return c
+	}
+	return text(doc.Fields, "process.name")
+}
+
+func from(doc *beat.Event) string {
+	entry, ip := text(doc.Fields, "process.entry_leader.entry_meta.type"), text(doc.Fields, "process.entry_leader.entry_meta.source.ip")
+	return strings.TrimSpace(entry + " " + ip)
+}
+
+func text(m mapstr.M, field string) string {
+	v, err := m.GetValue(field)
+	if err != nil || v == nil {
+		return ""
+	}
+	return printable(fmt.Sprint(v))
+}
+
+// printable keeps what a process calls itself from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '�'
+		}
+		return r
+	}, s)
+}
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// documentLine is a document as Elasticsearch would hold it, on one line.
+func documentLine(doc *beat.Event) ([]byte, error) {
+	fields := doc.Fields.Clone()
+	fields["@timestamp"] = doc.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z")
+	line, err := json.Marshal(fields)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a document: %w", err)
+	}
+	return append(line, '\n'), nil
+}
+
+// since is a duration as people say it.
+func since(d time.Duration) string { return d.Round(time.Second).String() }
