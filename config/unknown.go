@@ -5,8 +5,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
@@ -14,53 +15,92 @@ import (
 
 // unknownKeys returns an error for each key of c that the struct into has no place for: a key misspelt is a setting that silently does not hold.
 func unknownKeys(path string, c *conf.C, into any) error {
-	known := map[string]bool{}
-	settings(reflect.TypeOf(into), "", known)
-	var errs []error
-	for _, key := range c.FlattenedKeys() {
-		if !isKnown(key, known) {
-			errs = append(errs, fmt.Errorf("%s.%s: no such setting; known are %s", path, key, strings.Join(names(known), ", ")))
-		}
+	var given map[string]any
+	if err := c.Unpack(&given); err != nil {
+		return fmt.Errorf("reading the keys of %s: %w", path, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(placeOf(reflect.TypeOf(into)).unknown(path, given)...)
 }
 
-// settings collects the dotted names that a struct's config tags allow; one that ends with ".*" holds a list or a tree of others.
-func settings(t reflect.Type, prefix string, into map[string]bool) {
+// place is where settings may stand: a struct's by name, a list's elements; the zero place takes anything.
+type place struct {
+	names   map[string]*place
+	element *place
+}
+
+// placeOf follows the config tags of t. What reads itself (a list of *config.C, a map) takes anything.
+func placeOf(t reflect.Type) *place {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[conf.C]():
+		return &place{}
+	case t.Kind() == reflect.Slice:
+		return &place{element: placeOf(t.Elem())}
+	case t.Kind() != reflect.Struct:
+		return &place{}
+	}
+	p := &place{names: map[string]*place{}}
+	p.add(t)
+	return p
+}
+
+func (p *place) add(t reflect.Type) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, opt, _ := strings.Cut(f.Tag.Get("config"), ",")
+		name, option, _ := strings.Cut(f.Tag.Get("config"), ",")
 		switch {
-		case opt == "inline":
-			settings(f.Type, prefix, into)
-		case name == "":
-		case f.Type.Kind() == reflect.Struct:
-			settings(f.Type, prefix+name+".", into)
-		case f.Type.Kind() == reflect.Slice || f.Type.Kind() == reflect.Map || f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct:
-			into[prefix+name+".*"] = true
-		default:
-			into[prefix+name] = true
+		case option == "inline":
+			p.add(f.Type)
+		case name != "":
+			p.child(strings.Split(name, ".")).merge(placeOf(f.Type))
 		}
 	}
 }
 
-func isKnown(key string, known map[string]bool) bool {
-	if known[key] {
-		return true
-	}
-	for k := range known {
-		if stem, list := strings.CutSuffix(k, ".*"); list && (key == stem || strings.HasPrefix(key, stem+".")) {
-			return true
+// child returns the place of a dotted name, made where it is missing.
+func (p *place) child(names []string) *place {
+	for _, n := range names {
+		if p.names == nil {
+			p.names = map[string]*place{}
 		}
+		if p.names[n] == nil {
+			p.names[n] = &place{}
+		}
+		p = p.names[n]
 	}
-	return false
+	return p
 }
 
-func names(known map[string]bool) []string {
-	out := make([]string, 0, len(known))
-	for k := range known {
-		out = append(out, strings.TrimSuffix(k, ".*"))
+func (p *place) merge(q *place) {
+	p.element = q.element
+	if p.names == nil {
+		p.names = q.names
+		return
 	}
-	sort.Strings(out)
-	return out
+	maps.Copy(p.names, q.names)
+}
+
+func (p *place) unknown(path string, given any) []error {
+	var errs []error
+	switch g := given.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(g)) {
+			switch sub := p.names[name]; {
+			case p.names == nil:
+			case sub == nil:
+				errs = append(errs, fmt.Errorf("%s.%s: no such setting; known here are %s", path, name, strings.Join(slices.Sorted(maps.Keys(p.names)), ", ")))
+			default:
+				errs = append(errs, sub.unknown(path+"."+name, g[name])...)
+			}
+		}
+	case []any:
+		for i := range g {
+			if p.element != nil {
+				errs = append(errs, p.element.unknown(fmt.Sprintf("%s.%d", path, i), g[i])...)
+			}
+		}
+	}
+	return errs
 }
