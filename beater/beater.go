@@ -153,6 +153,9 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 		}
 	}()
 	r.restore(store.Snapshot())
+	if err := store.Inbox(r.accept); err != nil {
+		r.logger.Errorf("reading the inbox: %v", err)
+	}
 	r.stream.publish = func(d *document) { r.journal(store, d) }
 	if r.stream.local, err = newLocal(r.stream.detector.Programs()); err != nil {
 		return err
@@ -175,12 +178,12 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	var wg sync.WaitGroup
 	loopDone := make(chan struct{})
 	go func() { defer close(loopDone); r.loop(ctx, store) }()
-	if err := r.set.apply(r.initial); err != nil {
-		r.logger.Errorf("starting the modules: %v", err)
+	err = r.set.apply(r.initial)
+	if err == nil {
+		wg.Go(func() { r.set.watch(ctx) })
+		wg.Go(func() { publisher.watch(ctx) })
+		<-r.stop
 	}
-	wg.Go(func() { r.set.watch(ctx) })
-	wg.Go(func() { publisher.watch(ctx) })
-	<-r.stop
 
 	r.set.list.Stop() // waits until what was read has been judged
 	cancel()
@@ -188,6 +191,9 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	<-loopDone
 	r.ring.close()
 	r.save(store)
+	if err != nil {
+		return fmt.Errorf("starting the modules: %w", err)
+	}
 	return nil
 }
 

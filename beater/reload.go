@@ -35,8 +35,21 @@ type configured struct {
 
 // load reads and checks the whole set. The error tells everything that is wrong with it.
 func (c *configured) load() ([]*conf.C, error) {
-	all := append([]*conf.C(nil), c.static...)
+	var all []*conf.C
 	var errs []error
+	add := func(m *conf.C, where string) {
+		m, err := resolved(m)
+		if err == nil && m.Enabled() {
+			all = append(all, m)
+			err = c.factory.CheckConfig(m)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+		}
+	}
+	for i, m := range c.static {
+		add(m, fmt.Sprintf("reconbeat.modules.%d", i))
+	}
 	if c.glob != "" {
 		files, err := filepath.Glob(c.glob)
 		if err != nil {
@@ -48,24 +61,25 @@ func (c *configured) load() ([]*conf.C, error) {
 				errs = append(errs, err)
 				continue
 			}
-			all = append(all, list...)
+			for _, m := range list {
+				add(m, file)
+			}
 		}
 	}
-	enabled := all[:0]
-	for _, m := range all {
-		if m.Enabled() {
-			enabled = append(enabled, m)
-		}
+	if len(all) == 0 && len(errs) == 0 {
+		add(conf.MustNewConfigFrom(map[string]any{"module": autoModule}), "no module is configured, so that auto was tried")
 	}
-	if len(enabled) == 0 && len(errs) == 0 {
-		enabled = []*conf.C{conf.MustNewConfigFrom(map[string]any{"module": autoModule})}
+	return all, errors.Join(append(errs, together(all)...)...)
+}
+
+// resolved is a configuration with its variables filled in. A runner gets a copy without the rest of the file, in which
+// ${path.home} and the like would mean nothing any more.
+func resolved(c *conf.C) (*conf.C, error) {
+	var m map[string]any
+	if err := c.Unpack(&m); err != nil {
+		return nil, fmt.Errorf("reading a module's configuration: %w", err)
 	}
-	for _, m := range enabled {
-		if err := c.factory.CheckConfig(m); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return enabled, errors.Join(append(errs, together(enabled)...)...)
+	return conf.NewConfigFrom(m)
 }
 
 // together returns what is wrong with modules side by side: two of one id, or two that would report the same execs.

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+)
+
+// host is a folder in which reconbeat runs as its own process, again and again, following a file of documents that the test writes.
+type host struct {
+	t       *testing.T
+	dir     string
+	sockets int
+}
+
+// run is one life of reconbeat on a host.
+type run struct {
+	h      *host
+	cmd    *exec.Cmd
+	log    *logBuffer
+	socket string
+	ended  chan error
+}
+
+// logBuffer is what a process has written so far.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// String is what matters of it: what is not merely information.
+func (l *logBuffer) String() string {
+	var b strings.Builder
+	for line := range strings.Lines(l.all()) {
+		if !strings.Contains(line, `"log.level":"info"`) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func (l *logBuffer) all() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newHost(t *testing.T) *host {
+	h := &host{t: t, dir: t.TempDir()}
+	require.NoError(t, os.Mkdir(filepath.Join(h.dir, "modules.d"), 0o755))
+	require.NoError(t, os.WriteFile(h.input(), nil, 0o644))
+	return h
+}
+
+func (h *host) input() string { return filepath.Join(h.dir, "input.ndjson") }
+
+const (
+	// theFile is an output that works, deadElasticsearch one that is down.
+	theFile           = "output.file: {path: \"${path.home}\", filename: out, permissions: 0600}\n"
+	deadElasticsearch = "output.elasticsearch: {hosts: ['http://127.0.0.1:9'], backoff: {init: 50ms, max: 100ms}}\nsetup: {ilm.enabled: false, template.enabled: false}\n"
+	// oneModule follows the host's file.
+	oneModule = "reconbeat.modules: [{module: ecs, id: documents, from: beginning, paths: [\"${path.home}/input.ndjson\"]}]\n"
+)
+
+// command makes a command of reconbeat on this host.
+func (h *host) command(config string, args ...string) (*exec.Cmd, string) {
+	h.sockets++
+	socket := filepath.Join(h.dir, fmt.Sprintf("%d.sock", h.sockets))
+	file := filepath.Join(h.dir, fmt.Sprintf("reconbeat-%d.yml", h.sockets))
+	config += fmt.Sprintf("\nhttp: {enabled: true, host: 'unix://%s'}\nlogging: {to_stderr: true, level: info, metrics.enabled: false}\n", socket)
+	require.NoError(h.t, os.WriteFile(file, []byte(config), 0o600))
+	c := exec.Command(os.Args[0], append(args, "-c", file, "--path.home", h.dir, "--path.data", filepath.Join(h.dir, "data"), "--path.config", h.dir)...)
+	c.Env = append(os.Environ(), asReconbeat+"=1")
+	return c, socket
+}
+
+// start runs reconbeat until the test ends it.
+func (h *host) start(config string) *run {
+	r := &run{h: h, log: &logBuffer{}, ended: make(chan error, 1)}
+	r.cmd, r.socket = h.command(config, "run")
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	require.NoError(h.t, r.cmd.Start())
+	go func() { r.ended <- r.cmd.Wait() }()
+	h.t.Cleanup(func() {
+		_ = r.cmd.Process.Kill()
+		if h.t.Failed() {
+			h.t.Logf("a reconbeat's log:\n%s", r.log)
+		}
+	})
+	return r
+}
+
+// end sends a signal and waits until the process is gone.
+func (r *run) end(sig os.Signal) error {
+	require.NoError(r.h.t, r.cmd.Process.Signal(sig))
+	select {
+	case err := <-r.ended:
+		r.ended <- err
+		return err
+	case <-time.After(30 * time.Second):
+		r.h.t.Fatalf("reconbeat does not end; its log:\n%s", r.log)
+		return nil
+	}
+}
+
+// stat is one of reconbeat's own metrics, by its dotted name; -1 while nothing answers, or knows it.
+func (r *run) stat(name string) int {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", r.socket)
+		},
+	}}
+	answer, err := client.Get("http://reconbeat/stats")
+	if err != nil {
+		return -1
+	}
+	defer answer.Body.Close()
+	var stats mapstr.M
+	if body, err := io.ReadAll(answer.Body); err != nil || json.Unmarshal(body, &stats) != nil {
+		return -1
+	}
+	v, err := stats.GetValue("reconbeat." + name)
+	if err != nil {
+		return -1
+	}
+	n, _ := v.(float64)
+	return int(n)
+}
+
+// wait waits until a metric has reached n.
+func (r *run) wait(name string, n int) {
+	r.h.t.Helper()
+	r.h.eventually(func() bool { return r.stat(name) >= n }, "%s does not reach %d; the log:\n%s", name, n, r.log)
+}
+
+func (h *host) eventually(condition func() bool, format string, args ...any) {
+	h.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf(format, args...)
+		}
+	}
+}
+
+// look writes execs of the user's, a second apart, the last one now.
+func (h *host) look(user string, commands ...string) {
+	f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(h.t, err)
+	defer f.Close()
+	for i, c := range commands {
+		fmt.Fprintln(f, execLine(time.Now().Add(time.Duration(i+1-len(commands))*time.Second), user, c))
+	}
+}
+
+func execLine(at time.Time, user, command string) string {
+	args := strings.Fields(command)
+	line, _ := json.Marshal(map[string]any{
+		"@timestamp": at.UTC().Format(time.RFC3339Nano),
+		"event":      map[string]any{"id": fmt.Sprintf("%s-%d", user, at.UnixNano())},
+		"user":       map[string]any{"name": user},
+		"process":    map[string]any{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711},
+	})
+	return string(line)
+}
+
+// learn has ten days learned in which root looks every ten minutes.
+func (h *host) learn() {
+	var b strings.Builder
+	now := time.Now()
+	for at := now.AddDate(0, 0, -10); at.Before(now.Add(-20 * time.Minute)); at = at.Add(10 * time.Minute) {
+		b.WriteString(execLine(at, "root", "ss -s") + "\n")
+	}
+	history := filepath.Join(h.dir, "history.ndjson")
+	require.NoError(h.t, os.WriteFile(history, []byte(b.String()), 0o644))
+	c, _ := h.command(oneModule+theFile, "replay", "--learn", "--module", "ecs", history)
+	out, err := c.CombinedOutput()
+	require.NoError(h.t, err, string(out))
+}
+
+// shipped returns the documents in the output file that have this event.action, as lines "USER COMMAND".
+func (h *host) shipped(action string) []string {
+	var out []string
+	for _, doc := range h.documents() {
+		if text(doc, "event.action") == action {
+			out = append(out, text(doc, "user.name")+" "+text(doc, "process.command_line"))
+		}
+	}
+	return out
+}
+
+func (h *host) documents() []mapstr.M {
+	files, err := filepath.Glob(filepath.Join(h.dir, "out*.ndjson"))
+	require.NoError(h.t, err)
+	var docs []mapstr.M
+	for _, file := range files {
+		f, err := os.Open(file)
+		require.NoError(h.t, err)
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, 16<<20)
+		for lines.Scan() {
+			var doc mapstr.M
+			if json.Unmarshal(lines.Bytes(), &doc) == nil { // the last line may still be being written
+				docs = append(docs, doc)
+			}
+		}
+		f.Close()
+	}
+	return docs
+}
+
+func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
+	wantEvents := []string{"mallory ss -tunap", "mallory netstat -rn"}
+	wantAlerts := []string{"mallory ss -tunap"}
+	t.Run("SIGTERM while the output works", func(t *testing.T) {
+		h := newHost(t)
+		h.learn()
+		r := h.start(oneModule + theFile)
+		h.look("mallory", "ss -tunap", "netstat -rn")
+		r.wait("detector.alerts", 1)
+		r.wait("detector.matched", 2)
+		require.NoError(t, r.end(syscall.SIGTERM))
+		r = h.start(oneModule + theFile)
+		h.look("root", "ss -s")
+		h.eventually(func() bool { return len(h.shipped("exec")) == 3 }, "the exec of the second life is not shipped:\n%s", r.log)
+		require.NoError(t, r.end(syscall.SIGTERM))
+		require.ElementsMatch(t, append(wantEvents, "root ss -s"), h.shipped("exec"))
+		require.Equal(t, wantAlerts, h.shipped("alert"))
+	})
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(sig.String()+" while the output is down", func(t *testing.T) {
+			h := newHost(t)
+			h.learn()
+			r := h.start(oneModule + deadElasticsearch)
+			h.look("mallory", "ss -tunap", "netstat -rn")
+			r.wait("journal.committed", 3)
+			err := r.end(sig)
+			require.Equal(t, sig == syscall.SIGTERM, err == nil, "%v", err)
+			require.Empty(t, h.documents())
+
+			r = h.start(oneModule + theFile)
+			h.eventually(func() bool { return len(h.documents()) >= 3 }, "what was journaled is not shipped:\n%s", r.log)
+			h.look("mallory", "ss -xl") // of the same episode: no alert
+			h.eventually(func() bool { return len(h.documents()) >= 4 }, "the exec of the second life is not shipped:\n%s", r.log)
+			require.NoError(t, r.end(syscall.SIGTERM))
+			require.ElementsMatch(t, append(wantEvents, "mallory ss -xl"), h.shipped("exec"))
+			require.Equal(t, wantAlerts, h.shipped("alert"))
+		})
+	}
+	t.Run("the output comes back while reconbeat runs", func(t *testing.T) {
+		h := newHost(t)
+		h.learn()
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		address := listener.Addr().String()
+		listener.Close()
+		r := h.start(oneModule + strings.Replace(deadElasticsearch, "127.0.0.1:9", address, 1))
+		h.look("mallory", "ss -tunap", "netstat -rn")
+		r.wait("journal.committed", 3)
+		require.Equal(t, 3, r.stat("journal.pending"))
+
+		es := &bulkServer{}
+		listener, err = net.Listen("tcp", address)
+		require.NoError(t, err)
+		server := &http.Server{Handler: es, ReadHeaderTimeout: time.Minute}
+		go func() { _ = server.Serve(listener) }()
+		defer server.Close()
+		h.eventually(func() bool { return len(es.all()) >= 3 }, "nothing arrives:\n%s", r.log)
+		h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "nothing is settled:\n%s", r.log)
+		require.NoError(t, r.end(syscall.SIGTERM))
+		require.ElementsMatch(t, []string{"logs-reconbeat.alert-default", "logs-reconbeat.process-default", "logs-reconbeat.process-default"}, es.all())
+	})
+}
+
+// bulkServer takes documents as Elasticsearch's _bulk does, and remembers the index of each.
+type bulkServer struct {
+	mu      sync.Mutex
+	indices []string
+}
+
+func (s *bulkServer) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.indices...)
+}
+
+func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Elastic-Product", "Elasticsearch")
+	w.Header().Set("Content-Type", "application/json")
+	if !strings.HasSuffix(r.URL.Path, "/_bulk") {
+		fmt.Fprint(w, `{"cluster_name":"test","cluster_uuid":"test","version":{"number":"9.4.0","build_flavor":"default"},"tagline":"You Know, for Search"}`)
+		return
+	}
+	var items []string
+	body, err := gzip.NewReader(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, 16<<20)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		var action struct {
+			Create struct {
+				Index string `json:"_index"`
+				ID    string `json:"_id"`
+			} `json:"create"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &action); err != nil || action.Create.ID == "" || !lines.Scan() {
+			http.Error(w, "every document is created, with an _id, unlike "+lines.Text(), http.StatusBadRequest)
+			return
+		}
+		s.indices = append(s.indices, action.Create.Index)
+		items = append(items, `{"create":{"status":201}}`)
+	}
+	fmt.Fprintf(w, `{"took":1,"errors":false,"items":[%s]}`, strings.Join(items, ","))
+}
+
+func TestTheStateIsGuarded(t *testing.T) {
+	t.Run("a second instance says so and exits", func(t *testing.T) {
+		h := newHost(t)
+		first := h.start(oneModule + theFile)
+		first.wait("detector.execs", 0)
+		second := h.start(oneModule + theFile)
+		select {
+		case err := <-second.ended:
+			second.ended <- err
+			require.Error(t, err)
+		case <-time.After(30 * time.Second):
+			t.Fatal("the second instance runs")
+		}
+		require.Contains(t, second.log.String(), "already locked by another beat")
+		h.look("root", "ss -s")
+		first.wait("detector.matched", 1)
+		require.NoError(t, first.end(syscall.SIGTERM))
+	})
+	for name, content := range map[string][]byte{"torn": []byte("{"), "foreign": bytes.Repeat([]byte("not ours\n"), 3000)} {
+		t.Run("a "+name+" state is set aside", func(t *testing.T) {
+			h := newHost(t)
+			h.learn()
+			r := h.start(oneModule + theFile)
+			r.wait("detector.execs", 0)
+			require.NoError(t, r.end(syscall.SIGTERM))
+			var files []string
+			for _, file := range []string{"snapshot", "alerts.db", "events.db"} {
+				found, err := filepath.Glob(filepath.Join(h.dir, "data", "state", file))
+				require.NoError(t, err)
+				require.Len(t, found, 1)
+				require.NoError(t, os.WriteFile(found[0], content, 0o600))
+				files = append(files, found...)
+			}
+			r = h.start(oneModule + theFile)
+			h.look("root", "ss -s")
+			r.wait("detector.matched", 1)
+			require.Positive(t, r.stat("health.state_unreadable"))
+			require.NoError(t, r.end(syscall.SIGTERM))
+			for _, file := range files {
+				aside, err := filepath.Glob(file + ".broken-*")
+				require.NoError(t, err)
+				require.Len(t, aside, 1, file)
+			}
+			require.Contains(t, r.log.String(), "set aside")
+		})
+	}
+}
+
+func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
+	h := newHost(t)
+	h.learn()
+	dynamic := "reconbeat.config.modules: {path: '${path.config}/modules.d/*.yml', reload: {enabled: true, period: 1s}}\n"
+	file := filepath.Join(h.dir, "modules.d", "documents.yml")
+	write := func(module string) {
+		require.NoError(t, os.WriteFile(file+".new", []byte(module), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	good := fmt.Sprintf("- module: ecs\n  id: documents\n  from: beginning\n  paths: [%s]\n", h.input())
+	write(good)
+	r := h.start(dynamic + theFile)
+	h.look("root", "ss -s")
+	r.wait("modules.documents.execs", 1)
+
+	// The file system's clock is coarse, and the watcher goes by modification times.
+	time.Sleep(1100 * time.Millisecond)
+	write("- module: ecs\n  paths: []\n  from: nowhere\n")
+	r.wait("health.config_rejected", 1)
+	h.look("root", "ss -a")
+	r.wait("modules.documents.execs", 2)
+	require.Contains(t, r.log.String(), `documents.yml: module ecs: paths: it is empty; name the file of documents to read\nfrom: \"nowhere\" is not allowed; it must be end or beginning`)
+
+	time.Sleep(1100 * time.Millisecond)
+	write(good + `  tags: [seen]
+  fields: {team: blue}
+  index: private
+  pipeline: enrich
+  processors:
+    - drop_event.when.equals.user.name: mallory
+`)
+	h.eventually(func() bool {
+		return strings.Contains(r.log.all(), "modules reloaded: 1 run") && r.stat("health.config_rejected") < 1
+	}, "the module is not reloaded:\n%s", r.log)
+	h.look("mallory", "ss -tunap")
+	h.look("eve", "ss -tunap")
+	r.wait("detector.alerts", 1)
+	h.eventually(func() bool { return len(h.shipped("alert")) == 1 }, "no alert:\n%s", r.log)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	require.Equal(t, []string{"eve ss -tunap"}, h.shipped("alert"), "what a processor drops is not judged")
+	require.ElementsMatch(t, []string{"root ss -s", "root ss -a", "eve ss -tunap"}, h.shipped("exec"), "what was read before is not read again")
+	for _, doc := range h.documents() {
+		if text(doc, "user.name") != "eve" {
+			continue
+		}
+		require.Equal(t, "[seen]", text(doc, "tags"))
+		require.Equal(t, "blue", text(doc, "fields.team"))
+		require.Equal(t, "enrich", text(doc, "@metadata.pipeline"))
+		require.Equal(t, "private", text(doc, "@metadata.raw_index"))
+	}
+}
