@@ -22,6 +22,9 @@ type counts struct {
 	dropped         atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
 	processorErrors atomic.Uint64 // execs that a module's processors failed on: judged all the same
 	unencodable     atomic.Uint64 // documents that could not be encoded; should always be 0
+	unnamed         atomic.Uint64 // matches whose user is unknown: neither scored nor learned
+	late            atomic.Uint64 // matches older than their model's open bucket: judged, not learned
+	evicted         atomic.Uint64 // users and open episodes forgotten for want of room
 }
 
 // register shows everything that is counted under `reconbeat` in /stats and in the log's metrics line.
@@ -39,6 +42,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 			"execs": c.execs.Load(), "matched": c.matched.Load(), "alerts": c.alerts.Load(), "repeats": c.repeats.Load(),
 			"suppressed": c.suppressed.Load(), "summaries": c.summaries.Load(),
 			"processors_dropped": c.dropped.Load(), "processors_failed": c.processorErrors.Load(), "unencodable": c.unencodable.Load(),
+			"unnamed": c.unnamed.Load(), "late": c.late.Load(), "evicted": c.evicted.Load(),
 		})
 	}, monitoring.Report)
 	monitoring.NewFunc(reg, "journal", func(_ monitoring.Mode, v monitoring.Visitor) {

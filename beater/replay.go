@@ -27,19 +27,23 @@ type Replay struct {
 	logger *logp.Logger
 	stats  module.Stats
 	health health.Board
-	read   atomic.Int64 // bytes of the file
-	err    error        // of the receiver of documents
-	last   time.Time
+	// accounts fills in this host's names; nil where the recording may be another host's.
+	accounts *accounts
+	read     atomic.Int64 // bytes of the file
+	err      error        // of the receiver of documents
+	last     time.Time
 }
 
 // ReplayOptions are what a replay is made of.
 type ReplayOptions struct {
-	Config    config.Config                            // the rules and the model; its modules are not used
-	RulesPath string                                   // the folder of the user's own rules
-	HostID    string                                   // of the documents that bring no host of their own, for their ids
-	Logger    *logp.Logger                             // where malformed input is told
-	Document  func(*beat.Event) error                  // receives alerts, summaries and, as Config.Events says, raw events
-	Record    func(rule *detector.Rule, r rare.Record) // receives every record of the rare model at its bucket's end; nil: nobody wants them
+	Config    config.Config           // the rules and the model; its modules are not used
+	RulesPath string                  // the folder of the user's own rules
+	HostID    string                  // of the documents that bring no host of their own, for their ids
+	Logger    *logp.Logger            // where malformed input is told
+	Document  func(*beat.Event) error // receives alerts, summaries and, as Config.Events says, raw events
+	// OwnHost: the recording is this host's, and so are the names of its accounts where it tells ids alone.
+	OwnHost bool
+	Record  func(rule *detector.Rule, r rare.Record) // receives every record of the rare model at its bucket's end; nil: nobody wants them
 }
 
 // NewReplay makes a replay.
@@ -54,6 +58,9 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 		return nil, fmt.Errorf("making the detector: %w", err)
 	}
 	r := &Replay{logger: o.Logger}
+	if o.OwnHost {
+		r.accounts = newAccounts()
+	}
 	r.stream = &stream{
 		host:     hostFields{id: o.HostID},
 		table:    process.NewTable(process.TableOptions{HostID: o.HostID}),
@@ -88,6 +95,10 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 			r.stats.Execs.Add(1)
 			r.stream.advance(e.Time)
 			r.last = e.Time
+			if r.accounts != nil {
+				r.accounts.user(&e.User)
+				r.accounts.user(&e.Session.User)
+			}
 		}
 		r.stream.take(e, from)
 		return r.err

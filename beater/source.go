@@ -60,6 +60,7 @@ func kindOf(name string) (Kind, error) {
 // NoSourceError says that no local module works here, and why each does not.
 type NoSourceError struct{ Reasons []string }
 
+// Error lists the reasons.
 func (e *NoSourceError) Error() string {
 	return "no source of live program starts works on this host: " + strings.Join(e.Reasons, "; ")
 }

@@ -109,6 +109,9 @@ func (s *stream) advance(t time.Time) {
 		s.count(&s.findings[i])
 		s.publish(s.summary(&s.findings[i]))
 	}
+	s.counts.unnamed.Store(s.detector.Unnamed())
+	s.counts.late.Store(s.detector.Late())
+	s.counts.evicted.Store(s.detector.Evicted())
 }
 
 func (s *stream) count(f *detector.Finding) {

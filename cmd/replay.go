@@ -87,6 +87,7 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
+		OwnHost:   f.learn,
 		Document: func(doc *beat.Event) error {
 			if f.records && f.format == formatTable {
 				return nil // records were asked for, and they are no table

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"github.com/elastic/beats/v7/libbeat/asset"
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	reconfig "github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/include"
 )
 
 // Name is the Beat's name: of the binary, of the configuration's root key, and of the fields' prefix.
@@ -62,6 +64,9 @@ func queueUnset(c *config.C) bool {
 // NewRootCommand makes the whole command line.
 func NewRootCommand() *libcmd.BeatsRootCmd {
 	settings := Settings()
+	if err := asset.SetFields(Name, "fields.yml", asset.BeatFieldsPri, include.Fields); err != nil {
+		panic(err) // only a second registration of the same name fails
+	}
 	root := libcmd.GenRootCmdWithSettings(beater.New, settings)
 	root.Short = "Alerts when an unusual user looks at this host's network connections"
 	root.Long = long

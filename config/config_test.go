@@ -39,7 +39,7 @@ config.modules.reload: {enabled: true, period: 1ms}
 		`reconbeat.detector.bucket_span: 7m0s`,
 		`reconbeat.detector.max_users: 3`,
 		`reconbeat.detector.episode.idle: 48h0m0s`,
-		`reconbeat.detector.treshold: no such setting; known are`,
+		`reconbeat.detector.treshold: no such setting; known here are`,
 		`reconbeat.config.modules.reload.period: 1ms`,
 	} {
 		require.ErrorContains(t, err, want)

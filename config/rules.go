@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -29,13 +30,17 @@ func (d Detector) Options(rulesDir string) (detector.Options, error) {
 	}, err
 }
 
-// LoadRules returns the shipped rules, then those of dir (*.yml, one rule each; a folder that does not exist has none), changed by overrides: mappings with the id
+// LoadRules returns the shipped rules, then those of dir (*.yml and *.yaml, one rule each; a folder that does not exist has none), changed by overrides: mappings with the id
 // of a rule and the keys that are to be different. The error tells everything that is wrong, each with file or path, value and what is allowed.
 func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 	list, errs := shipped()
-	files, err := filepath.Glob(filepath.Join(dir, "*.yml"))
-	if err != nil {
-		errs = append(errs, fmt.Errorf("looking for rules in %s: %w", dir, err))
+	var files []string
+	for _, pattern := range []string{"*.yml", "*.yaml"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("looking for rules in %s: %w", dir, err))
+		}
+		files = append(files, found...)
 	}
 	from := map[string]string{}
 	for _, r := range list {
@@ -137,11 +142,11 @@ func override(list []detector.Rule, o *conf.C) error {
 		return fmt.Errorf("id: %q is no rule; known are %s", id, strings.Join(ids(list), ", "))
 	}
 	changed := list[i]
-	if o.HasField("programs") {
-		changed.Programs = nil // a list replaces a list
-	}
-	if o.HasField("except") {
-		changed.Except = nil
+	v := reflect.ValueOf(&changed).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Kind() == reflect.Slice && o.HasField(v.Type().Field(i).Tag.Get("config")) {
+			v.Field(i).SetZero() // a list replaces a list
+		}
 	}
 	if err := o.Unpack(&changed); err != nil {
 		return fmt.Errorf("reading an override of rule %q: %w", id, err)

@@ -50,14 +50,16 @@ func TestARuleOfTheUsersOwnIsShort(t *testing.T) {
 }
 
 func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
-	list, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
+	_, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
 	require.Error(t, err, "the exception names route, which is no program of the rule any more")
 	require.ErrorContains(t, err, `reconbeat.detector.rules.0: except.0.programs: "route" is none of the rule's programs`)
-	list, err = LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50}`), conf.MustNewConfigFrom(`{id: sudo-use, enabled: true}`)})
+	list, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, tags: [mine], references: []}`), conf.MustNewConfigFrom(`{id: sudo-use, enabled: true}`)})
 	require.NoError(t, err)
 	require.EqualValues(t, 50, list[0].Threshold)
 	require.Equal(t, "low", list[0].Severity)
 	require.Len(t, list[0].Programs, 4)
+	require.Equal(t, []string{"mine"}, list[0].Tags, "a list replaces a list")
+	require.Empty(t, list[0].References)
 	for _, r := range list {
 		require.Equal(t, r.ID == "sudo-use" || r.ID == "network-connection-discovery", r.Enabled, r.ID)
 	}

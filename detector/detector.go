@@ -45,12 +45,14 @@ type Detector struct {
 	rules    []*Rule
 	models   []*rare.Model // of rules, by index
 	programs map[string]RuleSet
+	cut      map[string]RuleSet     // by the first commLength bytes of longer names
 	kept     map[string]*rare.Model // by rule id, of disabled and unknown rules too: a change of rules resets nothing
 	episodes map[episodeKey]*episode
 	clock    time.Time // the last Advance
 
 	records []rare.Record // reused
 	evicted uint64
+	unnamed uint64
 }
 
 // New makes a Detector that has learned nothing. The error tells everything that is wrong with the options.
@@ -74,7 +76,10 @@ func (d *Detector) Configure(o Options) error {
 	if d.o.Rare.BucketSpan != o.Rare.BucketSpan {
 		d.kept = map[string]*rare.Model{}
 	}
-	d.o, d.rules, d.models, d.programs = o, rules, nil, map[string]RuleSet{}
+	d.o, d.rules, d.models, d.programs, d.cut = o, rules, nil, map[string]RuleSet{}, map[string]RuleSet{}
+	for _, m := range d.kept {
+		m.SetMaxUsers(o.Rare.MaxUsers)
+	}
 	for i, r := range rules {
 		if d.kept[r.ID] == nil {
 			d.kept[r.ID] = rare.New(o.Rare)
@@ -82,6 +87,9 @@ func (d *Detector) Configure(o Options) error {
 		d.models = append(d.models, d.kept[r.ID])
 		for _, p := range r.Programs {
 			d.programs[p] |= 1 << i
+			if len(p) > commLength {
+				d.cut[p[:commLength]] |= 1 << i
+			}
 		}
 	}
 	return nil
@@ -142,16 +150,20 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	r, m := d.rules[i], d.models[i]
 	user := rareUser(e)
 	f := Finding{Kind: Observation, Rule: r, Time: e.Time, User: user, Threshold: r.Threshold, BucketSpan: d.o.Rare.BucketSpan}
-	means := true
 	var args []string
-	if f.Program, args = Program(&e.Process); !slices.Contains(r.Programs, f.Program) {
-		f.Program = e.Binary.Tool
+	f.Program, args = r.program(e)
+	means := r.means(f.Program, args)
+	f.Actor = d.actor(e)
+	if user == "" { // nobody: neither unusual nor usual
+		d.unnamed++
+		if means {
+			out = append(out, f)
+		}
+		return out
 	}
-	means = r.means(f.Program, args)
 	decision := Decision{Alert: true, Learn: true}
 	if means {
 		result := m.AtOnce(e.Time, user)
-		f.Actor = d.actor(e)
 		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
 		f.Buckets, f.Users, f.BucketStart = m.Buckets(), m.Users(), m.BucketStart(e.Time)
 		if decide != nil {
@@ -226,7 +238,10 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	return d.closeUntil(t, out)
 }
 
-// Late returns how many matches came after their bucket had closed: judged, not learned. Evicted, how many users and open episodes were given up for want of room.
+// Unnamed returns how many matches told neither name nor id of their user: neither scored nor learned.
+func (d *Detector) Unnamed() uint64 { return d.unnamed }
+
+// Late returns how many matches came after their bucket had closed: judged, not learned.
 func (d *Detector) Late() (n uint64) {
 	for _, m := range d.kept {
 		n += m.Late()

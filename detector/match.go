@@ -4,6 +4,7 @@ package detector
 
 import (
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/reconbeat/reconbeat/process"
@@ -28,10 +29,36 @@ func (d *Detector) Match(e *process.Event) RuleSet {
 	}
 	program, _ := Program(&e.Process)
 	set := d.programs[program]
+	if cutOff(&e.Process) {
+		set |= d.cut[program]
+	}
 	if tool := e.Binary.Tool; tool != "" && tool != program {
 		set |= d.programs[tool]
 	}
 	return set
+}
+
+// commLength is how many bytes of a program's name the kernel keeps as the name of a process (TASK_COMM_LEN in linux/sched.h, less the final 0).
+const commLength = 15
+
+// cutOff reports whether all that is known of the program is a name that the kernel may have cut off.
+func cutOff(p *process.Process) bool { return p.Executable == "" && len(p.Name) == commLength }
+
+// program returns which of the rule's programs an exec is, "" if none, and the arguments after it.
+func (r *Rule) program(e *process.Event) (string, []string) {
+	name, args := Program(&e.Process)
+	switch {
+	case slices.Contains(r.Programs, name):
+		return name, args
+	case cutOff(&e.Process):
+		if i := slices.IndexFunc(r.Programs, func(p string) bool { return strings.HasPrefix(p, name) }); i >= 0 {
+			return r.Programs[i], args
+		}
+	}
+	if slices.Contains(r.Programs, e.Binary.Tool) {
+		return e.Binary.Tool, args
+	}
+	return "", nil
 }
 
 // Program returns the name of the program that really runs in a process, and the arguments after it: of a multi-call binary the applet, of the
@@ -76,7 +103,7 @@ func isLoader(name string) bool {
 	return strings.HasPrefix(name, "ld") && strings.Contains(name, ".so") && (strings.HasPrefix(name, "ld-") || strings.HasPrefix(name, "ld.so") || strings.HasPrefix(name, "ld64.so"))
 }
 
-// loaderOptions are the options of glibc's and musl's loaders that take a value in the next argument (ld.so --help, musl ldso/dynlink.c).
+// loaderOptionTakesValue reports whether an option of glibc's or musl's loader has its value in the next argument (ld.so --help, musl ldso/dynlink.c).
 func loaderOptionTakesValue(option string) bool {
 	switch option {
 	case "--library-path", "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask", "--inhibit-rpath", "--audit", "--preload", "--argv0":
@@ -85,10 +112,21 @@ func loaderOptionTakesValue(option string) bool {
 	return false
 }
 
-// loaded is the program that a loader started by hand loads.
+// loaderOptionRunsNothing reports whether the loader only tells something and starts no program.
+func loaderOptionRunsNothing(option string) bool {
+	switch option {
+	case "--list", "--verify", "--help", "--version", "--list-tunables", "--list-diagnostics":
+		return true
+	}
+	return false
+}
+
+// loaded is the program that a loader started by hand loads; the loader itself where it loads none.
 func loaded(name string, args []string) (string, []string) {
 	for i := 1; i < len(args); i++ {
 		switch a := args[i]; {
+		case loaderOptionRunsNothing(a):
+			return name, rest(args)
 		case loaderOptionTakesValue(a):
 			i++
 		case strings.HasPrefix(a, "--") && len(a) > 2:

@@ -103,6 +103,7 @@ func (r random) event() *process.Event {
 		e.ExitCode = int32(r.IntN(256))
 	}
 	e.Process, e.Parent, e.Leader, e.Entry = r.process(), r.process(), r.process(), r.process()
+	e.Leader.Binary.SHA256, e.Entry.Binary.SHA256 = "", "" // ECS has no place for them
 	e.PID = 1 + r.Uint32N(1<<22)
 	if e.Name == "" {
 		e.Name = "ss"

@@ -223,7 +223,6 @@ func processFields(prefix, whose string, r role) []Field {
 		},
 		device(p+"tty.char_device.major", "Major number of the controlling terminal's device.", r, func(d *charDevice) *uint32 { return &d.major }),
 		device(p+"tty.char_device.minor", "Minor number of the controlling terminal's device.", r, func(d *charDevice) *uint32 { return &d.minor }),
-		str("hash.sha256", "SHA-256 of the executable", func(p *process.Process) *string { return &p.Binary.SHA256 }),
 	}
 	whom := func(name, of string, at func(*process.Process) *process.User) {
 		f = append(f, account(p+name, of+" of "+whose,
@@ -233,6 +232,9 @@ func processFields(prefix, whose string, r role) []Field {
 	whom("real_user", "the real user", func(p *process.Process) *process.User { return &p.User })
 	whom("group", "the effective group", func(p *process.Process) *process.User { return &p.EffGroup })
 	whom("real_group", "the real group", func(p *process.Process) *process.User { return &p.Group })
+	if r == subject || r == parent { // ECS has no hashes of the leaders
+		f = append(f, str("hash.sha256", "SHA-256 of the executable", func(p *process.Process) *string { return &p.Binary.SHA256 }))
+	}
 	if r == subject {
 		f = append(f, Field{
 			Name: p + "exit_code", Type: Long, Description: "Exit code, of exits.",

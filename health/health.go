@@ -40,7 +40,6 @@ type Condition struct {
 // The table of conditions.
 var (
 	SourceFailed     = &Condition{"source_failed", "a module could not start or ended with an error", "Run `reconbeat test modules`: it says what works on this host.", Failed}
-	SourceSilent     = &Condition{"source_silent", "a module has reported nothing for a long time", "Check that its rules are loaded and its file is still written.", Degraded}
 	RulesMissing     = &Condition{"rules_missing", "the kernel's audit rules for execs are gone or cannot be loaded", "Somebody else flushes the rules (auditctl -D, augenrules), or they are immutable (auditctl -s: enabled 2) until a reboot.", Failed}
 	KernelLost       = &Condition{"kernel_lost", "the kernel dropped events before reconbeat could read them", "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.", Degraded}
 	SocketOverflow   = &Condition{"socket_overflow", "the socket's buffer overflowed (ENOBUFS)", "Raise the module's socket buffer; execs of that moment were not seen.", Degraded}
@@ -51,9 +50,16 @@ var (
 	JournalFull      = &Condition{"journal_full", "the journal is at its bound and the oldest raw events are dropped", "Alerts are kept; bring the output back.", Degraded}
 	ConfigRejected   = &Condition{"config_rejected", "a changed configuration is invalid; the last good one runs on", "Correct the file that the message names.", Degraded}
 	LossyModule      = &Condition{"lossy_module", "the only source that works here misses short programs", "Run as root, or follow auditd's log: see `reconbeat test modules`.", Degraded}
-	EventsRejected   = &Condition{"events_rejected", "the output rejects documents for good", "Its log line says why; usually a mapping: run `reconbeat setup`.", Degraded}
 	ModelNotRestored = &Condition{"model_not_restored", "the learned model could not be restored", "reconbeat learns anew.", Degraded}
 )
+
+// Conditions returns the whole table.
+func Conditions() []*Condition {
+	return []*Condition{
+		SourceFailed, RulesMissing, KernelLost, SocketOverflow, RingFull, StateUnreadable, StateNotWritten, OutputStalled, JournalFull,
+		ConfigRejected, LossyModule, ModelNotRestored,
+	}
+}
 
 // State is a condition that holds.
 type State struct {

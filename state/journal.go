@@ -14,7 +14,6 @@ type journal struct {
 	database
 	pending []slot // what is not acknowledged, in order
 	bytes   int64  // their sizes together
-	settled uint64 // entries up to here are deleted from the file
 	forgot  uint64 // IDs up to here are deleted from the file
 }
 

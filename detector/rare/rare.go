@@ -103,8 +103,15 @@ func (m *Model) derive() {
 	m.history.every = int(time.Hour / min(max(2*m.o.BucketSpan, 5*time.Minute), time.Hour))
 }
 
-// Evicted returns how many users were forgotten for want of room; Late how many observations came after their bucket had closed.
+// Evicted returns how many users were forgotten for want of room.
 func (m *Model) Evicted() uint64 { return m.evicted }
+
+// SetMaxUsers changes how many users are remembered; those seen least recently are forgotten at once.
+func (m *Model) SetMaxUsers(n int) {
+	m.o.MaxUsers = n
+	for len(m.users) > n && m.evict() {
+	}
+}
 
 // Late returns how many observations were older than the open bucket, and therefore not learned.
 func (m *Model) Late() uint64 { return m.late }
@@ -206,8 +213,8 @@ func (m *Model) appear(name string) {
 	}
 }
 
-// evict forgets the user seen least recently, of several the lightest, of those the first by name.
-func (m *Model) evict() {
+// evict forgets the user seen least recently, of several the lightest, of those the first by name. It reports whether there was one to forget.
+func (m *Model) evict() bool {
 	var worst *user
 	for _, u := range m.users {
 		if u.present {
@@ -218,12 +225,13 @@ func (m *Model) evict() {
 		}
 	}
 	if worst == nil {
-		return // everybody is in the open bucket: the bound gives way until it closes
+		return false // everybody is in the open bucket: the bound gives way until it closes
 	}
 	m.total -= worst.weight * m.unit
 	delete(m.users, worst.name)
 	m.evicted++
 	m.ranked.valid = false
+	return true
 }
 
 // close closes the open bucket: everybody in it is counted, all weights fade, and then the result of each is computed.

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/elastic/beats/v7/libbeat/mapping"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/beater"
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/module"
+)
+
+const ours = "github.com/reconbeat/reconbeat"
+
+// rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
+var rooms = map[string][]string{
+	".":                    {"cmd"},
+	"cmd":                  {"beater", "config", "detector", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
+	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
+	"config":               {"detector", "detector/rare", "detector/rules"},
+	"detector":             {"detector/rare", "ecs", "process"},
+	"detector/rare":        {},
+	"detector/rules":       {},
+	"ecs":                  {"process"},
+	"health":               {},
+	"include":              {},
+	"module":               {"health", "process"},
+	"module/auditd":        {"health", "module", "module/auditd/record", "module/netlink", "process"},
+	"module/auditd/record": {"module", "process"},
+	"module/auditlog":      {"module", "module/auditd/record", "module/follow", "process"},
+	"module/ecs":           {"ecs", "module", "module/follow", "process"},
+	"module/follow":        {"module", "process"},
+	"module/netlink":       {},
+	"module/procconn":      {"health", "module", "module/netlink", "process", "process/procfs"},
+	"process":              {},
+	"process/binary":       {"process"},
+	"process/procfs":       {"process"},
+	"state":                {"health", "process"},
+}
+
+// pkg is what `go list` says of a package.
+type pkg struct {
+	Dir        string
+	ImportPath string
+	GoFiles    []string
+	CgoFiles   []string
+	Imports    []string
+}
+
+func goList(t *testing.T, args ...string) []pkg {
+	out, err := exec.Command("go", append([]string{"list", "-json=Dir,ImportPath,GoFiles,CgoFiles,Imports"}, args...)...).Output()
+	require.NoError(t, err)
+	var list []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); err == io.EOF {
+			return list
+		}
+		require.NoError(t, err)
+		list = append(list, p)
+	}
+}
+
+func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		room := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, ours), "/")
+		if room == "" {
+			room = "."
+		}
+		allowed, known := rooms[room]
+		assert.True(t, known, "%s is a room that the table of this test does not know", room)
+		for _, imported := range p.Imports {
+			if to, own := strings.CutPrefix(imported, ours+"/"); own {
+				assert.Contains(t, allowed, to, "%s imports %s", room, to)
+			}
+		}
+	}
+}
+
+func TestNothingThatIsLinkedIsElasticLicensed(t *testing.T) {
+	for _, p := range goList(t, "-deps", ".") {
+		assert.NotContains(t, p.ImportPath, "x-pack/")
+		assert.NotContains(t, p.ImportPath, "elastic-agent-client")
+	}
+}
+
+func TestTheDetectorIsALibrary(t *testing.T) {
+	for _, p := range goList(t, "./detector", "./detector/rare", "./process", "./ecs") {
+		for _, imported := range p.Imports {
+			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
+			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)
+		}
+	}
+}
+
+func TestEveryPackageAndEveryExportedNameIsDocumented(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		files := token.NewFileSet()
+		var parsed []*ast.File
+		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+			f, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, parser.ParseComments)
+			require.NoError(t, err)
+			parsed = append(parsed, f)
+		}
+		d, err := doc.NewFromFiles(files, parsed, p.ImportPath)
+		require.NoError(t, err)
+		assert.NotEmpty(t, d.Doc, "package %s has no doc comment", p.ImportPath)
+		undocumented := func(text, name string) {
+			assert.NotEmpty(t, text, "%s.%s has no docstring", p.ImportPath, name)
+		}
+		funcs := d.Funcs
+		values := slices.Concat(d.Consts, d.Vars)
+		for _, typ := range d.Types {
+			undocumented(typ.Doc, typ.Name)
+			funcs = slices.Concat(funcs, typ.Funcs, typ.Methods)
+			values = slices.Concat(values, typ.Consts, typ.Vars)
+		}
+		for _, f := range funcs {
+			undocumented(f.Doc, f.Name)
+		}
+		for _, v := range values {
+			for _, s := range v.Decl.Specs {
+				spec := s.(*ast.ValueSpec)
+				undocumented(v.Doc+spec.Doc.Text()+spec.Comment.Text(), fmt.Sprint(spec.Names))
+			}
+		}
+	}
+}
+
+// tracked are the files of the repository.
+func tracked(t *testing.T, patterns ...string) []string {
+	out, err := exec.Command("git", append([]string{"ls-files", "--cached", "--others", "--exclude-standard"}, patterns...)...).Output()
+	if err != nil {
+		t.Skip("SKIPPED: THIS IS NO GIT REPOSITORY")
+	}
+	return slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool {
+		_, err := os.Stat(name)
+		return err != nil
+	})
+}
+
+func TestEveryGoFileNamesItsLicence(t *testing.T) {
+	for _, name := range tracked(t, "*.go") {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.HasPrefix(text, []byte("// SPDX-License-Identifier: Apache-2.0\n")), name)
+	}
+}
+
+func TestNoFileNamesTheMachineItWasWrittenOn(t *testing.T) {
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	home, err := os.UserHomeDir()
+	require.NoError(t, err)
+	for _, name := range tracked(t) {
+		if name == "go.sum" || strings.Contains(name, "testdata/") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.False(t, bytes.Contains(text, []byte(here+"/")), "%s has this folder's path", name)
+		assert.False(t, bytes.Contains(text, []byte(home+"/go/")), "%s has the path of this machine's module cache", name)
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+func TestLinksInTheManualLeadSomewhere(t *testing.T) {
+	for _, name := range tracked(t, "*.md") {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			_, err := os.Stat(path.Join(path.Dir(name), target))
+			assert.NoError(t, err, "%s links to %s", name, m[1])
+		}
+	}
+}
+
+// leaves are the fields of a tree, by their full names.
+func leaves(prefix string, fields mapping.Fields, into map[string]mapping.Field) map[string]mapping.Field {
+	for _, f := range fields {
+		name := strings.TrimPrefix(prefix+"."+f.Name, ".")
+		if f.Type == "group" || len(f.Fields) > 0 {
+			leaves(name, f.Fields, into)
+		} else {
+			into[name] = f
+		}
+	}
+	return into
+}
+
+func loadFields(t *testing.T, file string) map[string]mapping.Field {
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	fields, err := mapping.LoadFields(text)
+	require.NoError(t, err)
+	return leaves("", fields, map[string]mapping.Field{})
+}
+
+// TestEveryFieldIsDeclared holds the tables in the code against fields.yml, in which ECS, libbeat's fields and ours are together.
+func TestEveryFieldIsDeclared(t *testing.T) {
+	declared := loadFields(t, "fields.yml")
+	filled := map[string]string{"reconbeat.rules": "keyword", "reconbeat.process.event_id": "keyword"} // the Beat's own
+	for f := range ecs.Fields() {
+		filled[f.Name] = f.Type.String()
+	}
+	for _, f := range detector.Fields {
+		filled[f.Name] = f.Type
+	}
+	for _, name := range slices.Sorted(maps.Keys(filled)) {
+		f, ok := declared[name]
+		if !assert.True(t, ok, "%s is in no fields.yml", name) {
+			continue
+		}
+		if f.Type == "" {
+			f.Type = "keyword"
+		}
+		if f.Type == "wildcard" && filled[name] == "keyword" {
+			continue // Elasticsearch indexes the same text in another way
+		}
+		assert.Equal(t, f.Type, filled[name], "the type of %s", name)
+	}
+	for name := range loadFields(t, "_meta/fields.yml") {
+		assert.Contains(t, filled, name, "_meta/fields.yml declares what nothing fills")
+	}
+}
+
+// setting is a line of the reference configuration that is a setting in a comment; prose has one blank after the #.
+var setting = regexp.MustCompile(`^(\s*)#(\S.*|  .*)$`)
+
+// TestTheReferenceConfigurationIsTrue takes every setting under `reconbeat:` out of its comment and has it read.
+func TestTheReferenceConfigurationIsTrue(t *testing.T) {
+	text, err := os.ReadFile("reconbeat.reference.yml")
+	require.NoError(t, err)
+	own, _, found := strings.Cut(string(text), "= General =")
+	require.True(t, found)
+	var b strings.Builder
+	for line := range strings.Lines(own) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := setting.FindStringSubmatch(line); m != nil {
+			line = m[1] + m[2]
+		}
+		b.WriteString(line + "\n")
+	}
+	all, err := conf.NewConfigWithYAML([]byte(strings.ReplaceAll(b.String(), "${path.config}", "/etc/reconbeat")), "reconbeat.reference.yml")
+	require.NoError(t, err, b.String())
+	section, err := all.Child("reconbeat", -1)
+	require.NoError(t, err)
+	cfg, err := config.Parse(section)
+	require.NoError(t, err)
+	require.Len(t, cfg.Modules, 1+len(beater.Modules()), "auto and every module are in the reference")
+	given := section.FlattenedKeys()
+	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users",
+		"detector.episode.idle", "detector.episode.max", "events", "namespace", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
+		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }), "%s is missing in the reference", name)
+	}
+	for _, c := range cfg.Modules {
+		m, err := config.ParseModule(c)
+		require.NoError(t, err)
+		for _, kind := range beater.Modules() {
+			if kind.Name == m.Module {
+				_, err := kind.New(c, module.Env{ID: "test", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+				assert.NoError(t, err, m.Module)
+			}
+		}
+	}
+	_, err = config.LoadRules("rules.d", cfg.Detector.Rules)
+	require.NoError(t, err)
+}
+
+func TestTheManualTellsEveryHealthCondition(t *testing.T) {
+	text, err := os.ReadFile("docs/monitor.md")
+	require.NoError(t, err)
+	for _, c := range health.Conditions() {
+		assert.Contains(t, string(text), fmt.Sprintf("| `%s` | %s | %s | %s |", c.Code, c.Severity, c.Title, c.Help))
+	}
+}
+
+func TestTheExampleRuleIsARule(t *testing.T) {
+	_, err := config.ReadRule("rules.d/example.yml.disabled")
+	require.NoError(t, err)
+}
