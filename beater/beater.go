@@ -143,7 +143,7 @@ func logCondition(logger *logp.Logger, s health.State, active bool) {
 // Run runs the Beat until Stop. What the output has not acknowledged by then stays in the journal and ships at the next start.
 func (r *reconbeat) Run(b *beat.Beat) error {
 	publisher := newPublisher(r.health, r.logger)
-	store, err := state.Open(r.stateDir, state.Options{Logger: r.logger.Named("state"), Health: r.health, Committed: publisher.committed})
+	store, err := state.Open(r.stateDir, state.Options{Logger: r.logger, Health: r.health, Committed: publisher.committed})
 	if err != nil {
 		return fmt.Errorf("opening the state in %s: %w", r.stateDir, err)
 	}

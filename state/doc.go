@@ -11,7 +11,8 @@
 // journal, lazily. A crash in between ships a document again, with the same _id.
 //
 // After a crash, sources that can be read again are read from the cursors of the snapshot, and meet what is in the journal already.
-// Append recognises it by its ID and leaves it out: the IDs of all that was appended since the snapshot before the last are kept, acknowledged or not.
+// Append recognises it by its ID and leaves it out: the IDs of all that was appended since the snapshot before the last are kept, acknowledged or not; a snapshot taken while sources still meet what an earlier run had appended counts
+// for as little as the one before it.
 //
 // # The directory
 //

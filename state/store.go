@@ -119,6 +119,8 @@ type Store struct {
 	waitingDurable int
 	waitingBytes   int64     // of raw events
 	snapshot       *Snapshot // the newest that waits to be written
+	rereading      bool      // since the last SaveSnapshot, something of an earlier run was met again
+	reached        uint64    // all sources are known to be behind this entry
 	syncs          []chan error
 	seen           map[string]uint64 // ID to sequence number
 	seenOrder      []identity
@@ -234,6 +236,7 @@ func (s *Store) readSnapshots() {
 	}
 	s.atOpen = last
 	s.snapshotSeq, s.previousSeq = last.seq, previous.seq
+	s.reached = last.seq
 }
 
 // Snapshot returns the snapshot as it was at Open; the zero Snapshot when there was none that could be read.
@@ -253,7 +256,8 @@ func (s *Store) Append(entries ...Entry) (int, error) {
 		if s.closed {
 			return taken, ErrClosed
 		}
-		if _, repeat := s.seen[e.ID]; repeat && e.ID != "" {
+		if seq, repeat := s.seen[e.ID]; repeat && e.ID != "" {
+			s.rereading = s.rereading || seq <= s.opened
 			s.stats.Repeated.Add(1)
 			continue
 		}
@@ -306,7 +310,12 @@ func (s *Store) SaveSnapshot(snap Snapshot) error {
 	if s.closed {
 		return ErrClosed
 	}
-	snap.seq = s.seq
+	// A source that still reads again what an earlier run had read is behind the newest entries: their IDs must not be forgotten before it met them.
+	if !s.rereading {
+		s.reached = s.seq
+	}
+	s.rereading = false
+	snap.seq = s.reached
 	s.snapshot = &snap
 	poke(s.wake)
 	return nil

@@ -174,6 +174,10 @@ func TestAnEntryIsRecognisedUntilTwoSnapshotsLater(t *testing.T) {
 		flush(t, s)
 		s.Acknowledged(2)
 	}
+	for range 2 { // between which nothing of an earlier run was met
+		require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("m")}))
+		flush(t, s)
+	}
 	appendAll(t, s, event("later"))
 	flush(t, s)
 	require.Equal(t, 2, appendAll(t, s, alert("a"), event("e")), "forgotten")
@@ -182,6 +186,40 @@ func TestAnEntryIsRecognisedUntilTwoSnapshotsLater(t *testing.T) {
 	require.NoError(t, s.Close())
 	s = mustOpen(t, dir, Options{})
 	require.Len(t, s.seenOrder, 3)
+}
+
+func TestSnapshotsWhileSourcesReadAgainForgetNothingThatTheyStillHaveToMeet(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, Options{})
+	const n = 50
+	for i := range n {
+		appendAll(t, s, event(fmt.Sprint(i)))
+		if i == 9 {
+			require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("at 10")}))
+			flush(t, s)
+		}
+	}
+	flush(t, s)
+	s.Acknowledged(n)
+	require.NoError(t, s.Close())
+
+	s = mustOpen(t, dir, Options{})
+	defer s.Close()
+	s.Acknowledged(n)
+	for i := 10; i < n; i++ {
+		require.Zero(t, appendAll(t, s, event(fmt.Sprint(i))), "%d was appended before the restart", i)
+		if i%10 == 0 {
+			require.NoError(t, s.SaveSnapshot(Snapshot{Model: fmt.Appendf(nil, "at %d", i+1)}))
+			flush(t, s)
+		}
+	}
+	for i := n; i < n+3; i++ { // new ones, and two snapshots behind them: what is old is forgotten again
+		require.Equal(t, 1, appendAll(t, s, event(fmt.Sprint(i))))
+		require.NoError(t, s.SaveSnapshot(Snapshot{Model: fmt.Appendf(nil, "at %d", i+1)}))
+		flush(t, s)
+		s.Acknowledged(uint64(i))
+	}
+	require.Equal(t, 1, appendAll(t, s, event("9")), "needed no more")
 }
 
 func TestWhatIsNotAcknowledgedIsRecognisedHoweverManySnapshotsLater(t *testing.T) {
