@@ -216,6 +216,9 @@ func (in *inspection) tree(id uint64, depth int, last *[]byte, named []byte) err
 }
 
 func (in *inspection) leaf(id uint64, b []byte, count uint16, depth int, last *[]byte, named []byte) error {
+	if count == 0 && named != nil { // only a root may be empty
+		return fmt.Errorf("page %d is empty", id)
+	}
 	for i := range int(count) {
 		key, value, err := element(b, i, int(count), false)
 		if err != nil {
