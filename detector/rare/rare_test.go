@@ -114,6 +114,7 @@ func TestAtOnceIsWhatTheBucketEndsWithWhenNobodyComesAfter(t *testing.T) {
 			compared++
 			require.InDelta(t, r.Probability, atOnce[k].Probability, 1e-12, "%s %s", name, r.User)
 			require.Equal(t, r.FirstOccurrence, atOnce[k].FirstOccurrence)
+			require.InDelta(t, r.Score, atOnce[k].Score, 1e-9, "%s %s", name, r.User)
 		}
 	}
 	require.Greater(t, compared, 10)
