@@ -656,8 +656,14 @@ func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 
 func TestLiveInNamespacesOfItsOwn(t *testing.T) {
 	takeAudit(t)
-	self, err := os.Executable()
+	dir, err := os.MkdirTemp("", "auditd") // where a plain user may run it, unlike in the folder of `go test`
 	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	binary, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	self := filepath.Join(dir, "test")
+	require.NoError(t, os.WriteFile(self, binary, 0o755))
 	for name, c := range map[string]struct {
 		unshare []string
 		says    string
@@ -667,7 +673,9 @@ func TestLiveInNamespacesOfItsOwn(t *testing.T) {
 		"a plain user":    {[]string{"--setuid", "65534"}, "works=false: it needs root"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := exec.Command("unshare", append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...).CombinedOutput()
+			probe := exec.Command("unshare", append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...)
+			probe.Dir = dir
+			out, err := probe.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			assert.Contains(t, string(out), c.says)
 		})

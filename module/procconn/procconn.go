@@ -73,7 +73,10 @@ func (m *procconn) Run(ctx context.Context, _ process.Cursor, emit func(*process
 	defer context.AfterFunc(ctx, c.socket.Interrupt)()
 	defer m.env.Health.Clear(health.SocketOverflow, m.env.ID)
 	r := &reader{procconn: m, connection: c, proc: proc, waiting: map[uint32]int{}, emit: emit}
-	return r.read()
+	if err := r.read(); !errors.Is(err, netlink.ErrInterrupted) {
+		return err
+	}
+	return nil
 }
 
 // reader turns the connector's messages into events.
@@ -91,13 +94,10 @@ type reader struct {
 	overrun time.Time // when the socket overflowed last
 }
 
+// read handles what arrives until an error, of which netlink.ErrInterrupted is the end that was asked for.
 func (r *reader) read() error {
 	for {
-		switch err := r.receive(idle); {
-		case err == nil:
-		case errors.Is(err, netlink.ErrInterrupted):
-			return nil
-		default:
+		if err := r.receive(idle); err != nil {
 			return err
 		}
 		r.clock.set()
@@ -188,6 +188,9 @@ func (r *reader) look(pid uint32) (seen bool, err error) {
 	if lost || r.waiting[pid] > 0 {
 		r.env.Stats.LostRace.Add(1)
 		return false, nil
+	}
+	if len(e.Args) == 0 { // it has ended: what is left of it in /proc is its name and its users
+		r.env.Stats.Incomplete.Add(1)
 	}
 	return true, nil
 }
