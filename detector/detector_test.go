@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// start is when the tests' history begins, now when it ends: ten days in which root looks every ten minutes and alice every morning.
+var (
+	start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	now   = start.AddDate(0, 0, 10)
+)
+
+func learned(t testing.TB, o Options) *Detector {
+	d := mustNew(t, o)
+	for at := start; at.Before(now); at = at.Add(10 * time.Minute) {
+		d.Advance(at, nil)
+		require.Empty(t, alerts(d.Judge(exec(at, "root", "ss -s"), 1, nil, nil)))
+		if at.Hour() == 8 {
+			d.Judge(exec(at.Add(time.Minute), "alice", "ss -tan"), 1, nil, nil)
+		}
+	}
+	d.Advance(now, nil)
+	return d
+}
+
+func alerts(findings []Finding) (out []Finding) {
+	for _, f := range findings {
+		if f.Kind == Alert {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// one judges an exec that matches the first rule and gives one finding.
+func one(t *testing.T, d *Detector, e *process.Event) Finding {
+	t.Helper()
+	require.NotZero(t, d.Match(e))
+	out := d.Judge(e, 1, nil, nil)
+	require.Len(t, out, 1)
+	return out[0]
+}
+
+func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
+	d := learned(t, options(mission()))
+	usual := one(t, d, exec(now, "root", "ss -s"))
+	require.Equal(t, Observation, usual.Kind)
+	require.Less(t, usual.Score, 1.0)
+
+	first := one(t, d, exec(now.Add(time.Second), "mallory", "ss -tunap"))
+	require.Equal(t, Alert, first.Kind)
+	require.Greater(t, first.Score, 50.0)
+	require.True(t, first.FirstOccurrence)
+	require.Equal(t, []string{"root", "alice"}, first.TypicalUsers)
+	require.Equal(t, "ss", first.Program)
+	require.NotEmpty(t, first.AlertID)
+	require.Equal(t, first.AlertID, first.Episode.ID)
+
+	for i, command := range []string{"netstat -rn", "netstat -rn", "ss -xl"} {
+		again := one(t, d, exec(now.Add(time.Duration(i+1)*time.Minute), "mallory", command))
+		require.Equal(t, Repeat, again.Kind)
+		require.Equal(t, first.AlertID, again.AlertID)
+	}
+	other := one(t, d, exec(now.Add(5*time.Minute), "eve", "ss"))
+	require.Equal(t, Alert, other.Kind, "another actor, another episode")
+
+	require.Empty(t, d.Advance(now.Add(17*time.Minute+59*time.Second), nil))
+	closed := d.Advance(now.Add(time.Hour), nil)
+	require.Len(t, closed, 2)
+	require.Equal(t, Summary, closed[0].Kind)
+	require.Equal(t, now.Add(18*time.Minute), closed[0].Time, "15 minutes after the last")
+	require.Equal(t, first.AlertID, closed[0].AlertID)
+	require.Equal(t, 4, closed[0].Episode.Execs)
+	require.Equal(t, []Command{{"ss -tunap", 1}, {"netstat -rn", 2}, {"ss -xl", 1}}, closed[0].Episode.Commands)
+	require.Equal(t, now.Add(time.Second), closed[0].Episode.Start)
+	require.Equal(t, now.Add(3*time.Minute), closed[0].Episode.Last)
+
+	back := one(t, d, exec(now.Add(time.Hour), "eve", "ss"))
+	require.Equal(t, Alert, back.Kind, "a new episode")
+	require.NotEqual(t, other.AlertID, back.AlertID)
+}
+
+func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
+	o := options(mission())
+	o.EpisodeMax = time.Hour
+	d := learned(t, o)
+	kinds := map[Kind]int{}
+	for i := range 13 {
+		for _, f := range d.Judge(exec(now.Add(time.Duration(i)*5*time.Minute), "mallory", "ss"), 1, nil, nil) {
+			kinds[f.Kind]++
+		}
+	}
+	require.Equal(t, map[Kind]int{Alert: 2, Repeat: 11, Summary: 1}, kinds, "the thirteenth, an hour later, closes the episode and opens another")
+}
+
+func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
+	d := mustNew(t, options(mission()))
+	m := d.models[0]
+	var first string
+	for i, c := range []struct {
+		score float64
+		want  Kind
+	}{{30, Alert}, {49.9, Repeat}, {50, Alert}, {60, Repeat}, {40, Repeat}, {76, Alert}, {74, Repeat}, {99, Alert}, {100, Repeat}} {
+		e := exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss")
+		f := Finding{Rule: d.rules[0], Time: e.Time, User: "mallory", Actor: d.actor(e), Score: c.score}
+		require.Empty(t, d.over(&f, m, e, true, nil))
+		require.Equal(t, c.want, f.Kind, "score %v", c.score)
+		switch {
+		case i == 0:
+			first = f.AlertID
+			require.False(t, f.Escalated)
+		case f.Kind == Alert:
+			require.True(t, f.Escalated)
+			require.Equal(t, first, f.EarlierID)
+			require.NotEqual(t, first, f.AlertID)
+		default:
+			require.Equal(t, first, f.AlertID)
+		}
+		require.Equal(t, first, f.Episode.ID)
+	}
+}
+
+func TestTheActorIsWhoLoggedIn(t *testing.T) {
+	login := process.Session{User: process.User{ID: 1000, Name: "alice"}, Entry: "sshd"}
+	cron := process.Session{User: process.User{ID: 1000, Name: "alice"}, Entry: process.EntryCron}
+	nobody := process.Session{User: process.User{ID: process.Unset}}
+	root := process.User{ID: 0, Name: "root"}
+	for _, c := range []struct {
+		name    string
+		option  string
+		session process.Session
+		want    Actor
+	}{
+		{"sudo hides nobody", ActorLogin, login, Actor{ID: 1000, Name: "alice"}},
+		{"a daemon is its service account", ActorLogin, nobody, Actor{ID: 0, Name: "root", Service: true}},
+		{"cron's login is nobody's presence", ActorLogin, cron, Actor{ID: 0, Name: "root", Service: true}},
+		{"who asks for the user gets the user", ActorUser, login, Actor{ID: 0, Name: "root"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := options(mission())
+			o.Actor = c.option
+			e := exec(now, "root", "ss")
+			e.User, e.Session = root, c.session
+			require.Equal(t, c.want, mustNew(t, o).actor(e))
+		})
+	}
+}
+
+func TestAnExecThatNamesNoUserIsNeitherScoredNorLearned(t *testing.T) {
+	d := learned(t, options(mission()))
+	users := d.models[0].Users()
+	f := one(t, d, exec(now, "", "ss"))
+	require.Equal(t, Observation, f.Kind)
+	require.Zero(t, f.Score)
+	require.Equal(t, users, d.models[0].Users())
+	require.EqualValues(t, 1, d.Unnamed())
+	e := exec(now, "", "ss")
+	e.User.ID = 4711
+	f = one(t, d, e)
+	require.Equal(t, Alert, f.Kind, "an id is enough to be somebody")
+	require.Equal(t, "4711", f.User)
+}
+
+func TestNothingIsLearnedBeforeTheDecisionAndNothingAgainstIt(t *testing.T) {
+	d := learned(t, options(mission()))
+	users := d.models[0].Users()
+	asked := 0
+	out := d.Judge(exec(now, "mallory", "ss"), 1, func(f *Finding) Decision {
+		asked++
+		require.Equal(t, users, d.models[0].Users(), "not yet")
+		return Decision{Alert: false, Learn: false, By: "a window"}
+	}, nil)
+	require.Equal(t, 1, asked)
+	require.Len(t, out, 1)
+	require.Equal(t, Suppressed, out[0].Kind)
+	require.Equal(t, users, d.models[0].Users())
+	require.Equal(t, Alert, one(t, d, exec(now, "mallory", "ss")).Kind)
+	require.Equal(t, users+1, d.models[0].Users())
+}
+
+func TestWhatComesLateIsJudgedNotLearned(t *testing.T) {
+	d := learned(t, options(mission()))
+	users := d.models[0].Users()
+	require.Equal(t, Alert, one(t, d, exec(now.Add(-time.Hour), "mallory", "ss")).Kind)
+	require.Equal(t, users, d.models[0].Users())
+	require.EqualValues(t, 1, d.Late())
+}
+
+func TestAChangeOfRulesResetsNothing(t *testing.T) {
+	d := learned(t, options(mission()))
+	before, err := d.Learned()
+	require.NoError(t, err)
+	off := mission()
+	off.Enabled = false
+	require.NoError(t, d.Configure(options(off)))
+	require.Zero(t, d.Match(exec(now, "root", "ss")))
+	on := mission()
+	on.Threshold = 90
+	require.NoError(t, d.Configure(options(on)))
+	after, err := d.Learned()
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after))
+	require.Equal(t, Observation, one(t, d, exec(now, "mallory", "ss")).Kind, "the new threshold holds")
+
+	fewer := options(on)
+	fewer.Rare.MaxUsers = 1
+	require.NoError(t, d.Configure(fewer))
+	require.Equal(t, 1, d.models[0].Users(), "the new bound holds at once, but for whom the open bucket has")
+	bad := mission()
+	bad.Threshold = -1
+	require.Error(t, d.Configure(options(bad)))
+	require.NotZero(t, d.Match(exec(now, "root", "ss")), "after an error nothing has changed")
+}
+
+func TestEpisodesAreBounded(t *testing.T) {
+	d := learned(t, options(mission()))
+	var summaries int
+	for i := range maxEpisodes + 10 {
+		e := exec(now.Add(time.Duration(i)*time.Millisecond), "x", "ss")
+		e.User = process.User{ID: uint32(10000 + i)}
+		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.actor(e), Score: 80}
+		summaries += len(d.over(&f, d.models[0], e, true, nil))
+	}
+	require.Len(t, d.episodes, maxEpisodes)
+	require.Equal(t, 10, summaries)
+	require.EqualValues(t, 10, d.Evicted())
+}
+
+// traffic is a random stream of looks by a handful of users over some weeks.
+func traffic(seed uint64, n int) []*process.Event {
+	r := rand.New(rand.NewPCG(seed, 7))
+	at := start
+	all := make([]*process.Event, n)
+	commands := []string{"ss -tan", "ss -s", "netstat -rn", "route -n", "route add default", "busybox netstat"}
+	for i := range all {
+		at = at.Add(time.Duration(r.ExpFloat64() * float64(6*time.Minute)))
+		user := fmt.Sprintf("user%d", int(r.ExpFloat64()*4))
+		if r.IntN(60) == 0 {
+			user = fmt.Sprintf("stranger%d", r.IntN(1000))
+		}
+		all[i] = exec(at, user, commands[r.IntN(len(commands))])
+		if r.IntN(3) == 0 {
+			all[i].Session.User = process.User{ID: uint32(1000 + r.IntN(4)), Name: "login"}
+		}
+	}
+	return all
+}
+
+// run judges a stream, and returns what was found, as JSON.
+func run(t testing.TB, d *Detector, events []*process.Event) string {
+	var out []Finding
+	for _, e := range events {
+		out = d.Advance(e.Time, out)
+		out = d.Judge(e, d.Match(e), nil, out)
+	}
+	for i := range out {
+		out[i].Rule = nil
+	}
+	b, err := json.Marshal(out)
+	require.NoError(t, err)
+	return string(b)
+}
+
+func TestARestoredDetectorGoesOnIdentically(t *testing.T) {
+	second := mission()
+	second.ID, second.Programs, second.Except, second.Threshold = "netstat-only", []string{"netstat"}, nil, 10
+	for seed := range uint64(6) {
+		events := traffic(seed, 3000)
+		cut := rand.New(rand.NewPCG(seed, 8)).IntN(len(events))
+		whole := mustNew(t, options(mission(), second))
+		run(t, whole, events[:cut])
+		snapshot, err := whole.Snapshot()
+		require.NoError(t, err)
+		restored := mustNew(t, options(mission(), second))
+		require.NoError(t, restored.Restore(snapshot))
+		want, got := run(t, whole, events[cut:]), run(t, restored, events[cut:])
+		require.Equal(t, want, got, "seed %d, cut at %d", seed, cut)
+		a, err := whole.Snapshot()
+		require.NoError(t, err)
+		b, err := restored.Snapshot()
+		require.NoError(t, err)
+		require.Equal(t, string(a), string(b))
+	}
+}
+
+func TestTheSameStreamGivesTheSameBytes(t *testing.T) {
+	events := traffic(1, 2000)
+	first := run(t, mustNew(t, options(mission())), events)
+	require.Contains(t, first, `"Kind":2`, "there are alerts in it")
+	for range 3 {
+		require.Equal(t, first, run(t, mustNew(t, options(mission())), events))
+	}
+}
+
+func TestAdvancingInStepsIsAdvancingAtOnce(t *testing.T) {
+	events := traffic(2, 1000)
+	end := events[len(events)-1].Time.Add(30 * time.Hour)
+	steps, atOnce := mustNew(t, options(mission())), mustNew(t, options(mission()))
+	run(t, steps, events)
+	run(t, atOnce, events)
+	var a, b []Finding
+	for at := events[len(events)-1].Time; at.Before(end); at = at.Add(11 * time.Minute) {
+		a = steps.Advance(at, a)
+	}
+	a = steps.Advance(end, a)
+	b = atOnce.Advance(end, b)
+	require.Equal(t, b, a)
+	require.Empty(t, steps.episodes)
+}
+
+func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
+	d := learned(t, options(mission()))
+	before, err := d.Snapshot()
+	require.NoError(t, err)
+	for _, bad := range []string{"", "{", "[]", `{"version":99}`, `{"version":1,"rare":{"x":{"bucket_span":-1}}}`} {
+		require.Error(t, d.Restore([]byte(bad)), bad)
+	}
+	after, err := d.Snapshot()
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after))
+}
+
+func FuzzRestore(f *testing.F) {
+	d := learned(f, options(mission()))
+	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
+	snapshot, err := d.Snapshot()
+	require.NoError(f, err)
+	f.Add(snapshot)
+	f.Add([]byte(`{"version":1,"episodes":[{"rule":"network-connection-discovery","execs":-5,"max_score":1e300}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := mustNew(t, options(mission()))
+		if d.Restore(b) != nil {
+			return
+		}
+		for _, e := range traffic(3, 20) {
+			for _, finding := range d.Judge(e, d.Match(e), nil, d.Advance(e.Time, nil)) {
+				require.False(t, finding.Score < 0 || finding.Score > 100 || finding.Score != finding.Score, "a score of %v", finding.Score)
+			}
+		}
+	})
+}
+
+// TestDocuments holds what a finding adds to a document against golden files.
+func TestDocuments(t *testing.T) {
+	d := learned(t, options(mission()))
+	e := exec(now.Add(time.Second), "root", "ss -tunap")
+	e.User = process.User{ID: 33, Name: "www-data"}
+	e.Sequence, e.PID = 17, 4711
+	alert := one(t, d, e)
+	one(t, d, exec(now.Add(2*time.Minute), "root", "ss -s"))
+	closed := d.Advance(now.Add(time.Hour), nil)
+	require.Len(t, closed, 1)
+	for name, f := range map[string]Finding{"alert": alert, "summary": closed[0]} {
+		doc := mapstr.M{}
+		Encode(&f, doc)
+		got, err := json.MarshalIndent(doc, "", "  ")
+		require.NoError(t, err)
+		golden := filepath.Join("testdata", name+".json")
+		if *update {
+			require.NoError(t, os.WriteFile(golden, append(got, '\n'), 0o644))
+		}
+		want, err := os.ReadFile(golden)
+		require.NoError(t, err)
+		require.JSONEq(t, string(want), string(got))
+	}
+}
+
+func TestRecordsGoToWhoWantsThem(t *testing.T) {
+	var users []string
+	o := options(mission())
+	o.OnRecord = func(_ *Rule, r rare.Record) { users = append(users, r.User) }
+	d := learned(t, o)
+	users = nil
+	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
+	d.Advance(now.Add(time.Hour), nil)
+	require.Equal(t, []string{"mallory"}, users)
+}
+
+func BenchmarkJudgeAUsualUser(b *testing.B) {
+	d := learned(b, options(mission()))
+	e := exec(now, "root", "ss -s")
+	var out []Finding
+	b.ReportAllocs()
+	for b.Loop() {
+		out = d.Judge(e, 1, nil, out[:0])
+	}
+}
+
+func BenchmarkJudgeAStranger(b *testing.B) {
+	d := learned(b, options(mission()))
+	e := exec(now, "mallory", "ss -s")
+	nothing := func(*Finding) Decision { return Decision{} }
+	var out []Finding
+	b.ReportAllocs()
+	for b.Loop() {
+		out = d.Judge(e, 1, nothing, out[:0])
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	d := learned(b, options(mission()))
+	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil, nil)[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		Encode(&f, mapstr.M{})
+	}
+}
