@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// at is noon and some seconds.
+func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
+
+// program is an exec of pid, a child of ppid, in an audit session.
+func program(when time.Time, pid, ppid, session uint32, command string) *Event {
+	e := &Event{}
+	e.Reset()
+	e.Kind, e.Time, e.Success, e.PID, e.PPID, e.Session.ID = Exec, when, true, pid, ppid, session
+	e.Args = strings.Fields(command)
+	e.Executable = e.Args[0]
+	e.Name = e.Executable[strings.LastIndexByte(e.Executable, '/')+1:]
+	return e
+}
+
+func login(when time.Time, pid, session, user uint32) *Event {
+	e := &Event{}
+	e.Reset()
+	e.Kind, e.Time, e.PID = Login, when, pid
+	e.Session.ID, e.Session.User.ID = session, user
+	return e
+}
+
+func observed(t *Table, events ...*Event) *Event {
+	for _, e := range events {
+		t.Observe(e)
+	}
+	last := events[len(events)-1]
+	t.Complete(last)
+	return last
+}
+
+func TestAnSSHSessionIsFollowedFromTheDaemonToTheTool(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	table.PutProcess(&Process{PID: 1, Name: "systemd", StartTicks: 1, User: User{ID: 0}, Effective: User{ID: 0}}, 0, NoSession)
+	from := login(at(2), 200, 7, 1000)
+	from.Session.Source, from.Session.TTY, from.Session.Entry = netip.MustParseAddr("203.0.113.9"), "pts3", EntrySSHD
+	e := observed(table,
+		program(at(0), 100, 1, Unset, "/usr/sbin/sshd -D"),
+		program(at(1), 200, 100, Unset, "/usr/sbin/sshd -R"),
+		login(at(1.5), 200, 7, 1000),
+		from,
+		program(at(3), 300, 200, 7, "/usr/bin/bash -l"),
+		program(at(4), 400, 300, 7, "/usr/bin/sudo ss -tan"),
+		program(at(5), 500, 400, 7, "/usr/bin/ss -tan"),
+	)
+	require.Equal(t, "sudo", e.Parent.Name)
+	require.Equal(t, []string{"/usr/bin/sudo", "ss", "-tan"}, e.Parent.Args)
+	require.EqualValues(t, 400, e.Parent.PID)
+	require.Equal(t, at(4), e.Parent.Start)
+	require.Equal(t, "bash", e.Leader.Name, "the oldest of the session")
+	require.Equal(t, "bash", e.Entry.Name, "the first process inside")
+	require.Equal(t, Session{ID: 7, User: User{ID: 1000}, Entry: EntrySSHD, Source: netip.MustParseAddr("203.0.113.9"), TTY: "pts3", Start: at(1.5)}, e.Session)
+	ids := map[string]bool{}
+	for _, p := range []*Process{&e.Process, &e.Parent, &e.Leader} {
+		require.Len(t, p.EntityID, 20)
+		ids[p.EntityID] = true
+	}
+	require.Len(t, ids, 3)
+	require.Equal(t, e.Leader.EntityID, e.Entry.EntityID, "the same process has the same id")
+}
+
+func TestTheWayInIsToldByTheAncestors(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		line    []string // from below init down to the parent
+		session uint32
+		want    string
+		entry   string
+	}{
+		{"a daemon of init", []string{"/usr/sbin/apache2", "/bin/sh"}, Unset, EntryInit, "apache2"},
+		{"a job of cron", []string{"/usr/sbin/cron", "/usr/sbin/cron", "/bin/sh"}, 5, EntryCron, "sh"},
+		{"a console", []string{"/bin/login", "/bin/bash"}, 5, EntryTerminal, "bash"},
+		{"an ssh session", []string{"/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/bin/bash"}, 5, EntrySSHD, "bash"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := NewTable(TableOptions{HostID: "host"})
+			table.PutProcess(&Process{PID: 1, Name: "systemd"}, 0, NoSession)
+			pid := uint32(1)
+			for i, command := range c.line {
+				session := uint32(Unset)
+				if entryOf(command[strings.LastIndexByte(command, '/')+1:]) == "" {
+					session = c.session
+				}
+				table.Observe(program(at(float64(i)), pid*10, pid, session, command))
+				pid *= 10
+			}
+			e := observed(table, program(at(60), pid*10, pid, c.session, "/usr/bin/ss"))
+			require.Equal(t, c.want, e.Session.Entry)
+			require.Equal(t, c.entry, e.Entry.Name)
+		})
+	}
+}
+
+func TestAFactOfTheEventIsNeverWrittenOver(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	e := program(at(2), 20, 10, 7, "/usr/bin/ss")
+	e.Parent = NoProcess
+	e.Parent.Name, e.Parent.PID, e.Parent.EntityID = "told", 10, "an id"
+	e.Session.Entry, e.EntityID = "theirs", "mine"
+	got := observed(table, program(at(0), 10, 1, 7, "/bin/bash"), login(at(1), 10, 7, 1000), e)
+	require.Equal(t, "told", got.Parent.Name)
+	require.Equal(t, "an id", got.Parent.EntityID)
+	require.Equal(t, "theirs", got.Session.Entry)
+	require.Equal(t, "mine", got.EntityID)
+}
+
+func TestAPidThatWasReusedIsNobodysParent(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		seen  []*Event
+		match *Event
+		want  string
+	}{
+		{"of another login session", []*Event{program(at(0), 10, 1, 3, "/bin/old")}, program(at(9), 20, 10, 4, "/usr/bin/ss"), ""},
+		{"that began after the match", []*Event{program(at(30), 10, 1, 3, "/bin/late")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), ""},
+		{"that ended long ago", []*Event{program(at(0), 10, 1, 3, "/bin/old"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}}, program(at(500), 20, 10, 3, "/usr/bin/ss"), ""},
+		{"that ended a moment ago is the parent still", []*Event{program(at(0), 10, 1, 3, "/bin/sh"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}}, program(at(2), 20, 10, 3, "/usr/bin/ss"), "sh"},
+		{"a login program is a parent across sessions", []*Event{program(at(0), 10, 1, 3, "/usr/sbin/sshd"), login(at(1), 10, 4, 1000)}, program(at(2), 20, 10, 4, "/usr/bin/ss"), "sshd"},
+		{"a process is not its own parent", []*Event{program(at(0), 20, 1, 3, "/bin/sh")}, program(at(2), 20, 20, 3, "/usr/bin/ss"), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := NewTable(TableOptions{HostID: "host"})
+			e := observed(table, append(c.seen, c.match)...)
+			require.Equal(t, c.want, e.Parent.Name)
+			require.Equal(t, e.PPID, e.Parent.PID, "its pid is known in any case")
+		})
+	}
+}
+
+func TestASubshellThatWasForkedIsLikeItsParent(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	fork := &Event{Kind: Fork, Time: at(1), Process: Process{PID: 11}, PPID: 10}
+	e := observed(table, program(at(0), 10, 1, 3, "/bin/bash script.sh"), fork, program(at(2), 20, 11, 3, "/usr/bin/ss"))
+	require.Equal(t, "bash", e.Parent.Name)
+	require.EqualValues(t, 11, e.Parent.PID)
+	require.Equal(t, []string{"/bin/bash", "script.sh"}, e.Parent.Args)
+}
+
+func TestEntityIDsAreTheSameAfterARestart(t *testing.T) {
+	var ids [2][]string
+	for i := range ids {
+		table := NewTable(TableOptions{HostID: "host", BootID: "boot"})
+		// After a restart the parent is read from /proc, and the time that its program started is not known as exactly.
+		table.PutProcess(&Process{PID: 10, Name: "bash", StartTicks: 4711, Start: at(float64(i) / 100)}, 1, Session{ID: 3})
+		e := program(at(5), 20, 10, 3, "/usr/bin/ss")
+		e.StartTicks = 5000
+		observed(table, e)
+		ids[i] = []string{e.EntityID, e.Parent.EntityID}
+	}
+	require.Equal(t, ids[0], ids[1])
+	require.NotEqual(t, ids[0][0], ids[0][1])
+	require.NotEqual(t, EntityID("host", "boot", 10, 4711, noon), EntityID("host", "later boot", 10, 4711, noon))
+}
+
+func TestEventsOfOtherHostsArePassedOver(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	theirs := program(at(0), 10, 1, 3, "/bin/theirs")
+	theirs.Host.ID = "other"
+	e := observed(table, theirs, program(at(1), 20, 10, 3, "/usr/bin/ss"))
+	require.Empty(t, e.Parent.Name)
+	require.True(t, table.Complete(theirs), "nothing is to be asked about it")
+}
+
+func TestTheTableIsBoundedAndForgetsTheLeastRecentlyUsed(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host", Processes: 100, Sessions: 10})
+	for i := range uint32(1000) {
+		table.Observe(program(at(float64(i)), 1000+i, 1, Unset, "/bin/true"))
+		table.Observe(login(at(float64(i)), 1000+i, i, 1000))
+	}
+	require.Equal(t, TableStats{Processes: 100, Sessions: 10, EvictedProcess: 900, EvictedSessions: 990}, table.Stats())
+	require.Equal(t, "true", observed(table, program(at(1001), 5000, 1999, Unset, "/usr/bin/ss")).Parent.Name)
+	require.Empty(t, observed(table, program(at(1002), 5001, 1000, Unset, "/usr/bin/ss")).Parent.Name)
+	require.EqualValues(t, 1, table.Stats().UnknownParent)
+}
+
+// TestATableAgreesWithAHostThatRemembersEverything runs random lives of processes past a table and past a plain map.
+func TestATableAgreesWithAHostThatRemembersEverything(t *testing.T) {
+	for seed := range uint64(10) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		table := NewTable(TableOptions{HostID: "host", Processes: 1 << 12})
+		type proc struct{ name string }
+		alive := map[uint32]proc{1: {"init"}}
+		table.PutProcess(&Process{PID: 1, Name: "init"}, 0, NoSession)
+		pids := []uint32{1}
+		for i := range 3000 {
+			now := at(float64(i))
+			parent := pids[r.IntN(len(pids))]
+			switch n := r.IntN(10); {
+			case n < 6:
+				pid := uint32(2 + i)
+				name := fmt.Sprintf("program%d", r.IntN(300))
+				e := program(now, pid, parent, Unset, "/bin/"+name)
+				table.Observe(e)
+				table.Complete(e)
+				require.Equal(t, alive[parent].name, e.Parent.Name, "seed %d, step %d", seed, i)
+				alive[pid] = proc{name}
+				pids = append(pids, pid)
+			case n < 8:
+				pid := uint32(2 + i)
+				table.Observe(&Event{Kind: Fork, Time: now, Process: Process{PID: pid}, PPID: parent})
+				alive[pid] = alive[parent]
+				pids = append(pids, pid)
+			default:
+				name := fmt.Sprintf("replaced%d", r.IntN(300))
+				if parent != 1 {
+					table.Observe(program(now, parent, 1, Unset, "/bin/"+name))
+					alive[parent] = proc{name}
+				}
+			}
+		}
+	}
+}
+
+func TestObservingAllocatesNothingOnceWarm(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host", Processes: 64})
+	events := make([]*Event, 256)
+	for i := range events {
+		events[i] = program(at(float64(i)), uint32(100+i), uint32(99+i), 5, "/usr/bin/some-program with arguments")
+	}
+	all := func() {
+		for _, e := range events {
+			table.Observe(e)
+		}
+	}
+	all()
+	require.Zero(t, testing.AllocsPerRun(10, all))
+}
+
+func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
+	s := newSlab[int](3)
+	for _, k := range []uint32{1, 2, 3} {
+		*s.put(k) = int(k)
+	}
+	s.put(1) // now 2 is the oldest
+	*s.put(4) = 4
+	require.Nil(t, s.get(2))
+	require.Equal(t, 1, *s.get(1))
+	require.EqualValues(t, 1, s.evicted)
+	s.remove(3)
+	s.remove(99)
+	require.Equal(t, 2, s.len())
+	*s.put(5) = 5
+	require.EqualValues(t, 1, s.evicted, "a free place is taken first")
+	s.put(6)
+	require.Nil(t, s.get(1))
+
+	// Against a plain model.
+	r := rand.New(rand.NewPCG(3, 3))
+	s = newSlab[int](8)
+	var order []uint32 // the oldest first
+	drop := func(k uint32) {
+		for i := range order {
+			if order[i] == k {
+				order = append(order[:i], order[i+1:]...)
+				return
+			}
+		}
+	}
+	for range 5000 {
+		k := uint32(r.IntN(20))
+		if r.IntN(4) == 0 {
+			s.remove(k)
+			drop(k)
+		} else {
+			*s.put(k) = int(k)
+			drop(k)
+			if order = append(order, k); len(order) > 8 {
+				order = order[1:]
+			}
+		}
+		require.Equal(t, len(order), s.len())
+		for _, k := range order {
+			require.NotNil(t, s.get(k))
+			require.EqualValues(t, k, *s.get(k))
+		}
+	}
+}
+
+func TestTerminalsHaveNamesAndNumbers(t *testing.T) {
+	for name, device := range map[string][2]uint32{"pts0": {136, 0}, "pts255": {136, 255}, "pts256": {137, 0}, "pts2047": {143, 255}, "tty1": {4, 1}, "ttyS0": {4, 64}, "ttyS191": {4, 255}, "console": {5, 1}} {
+		major, minor, ok := TTYDevice(name)
+		require.True(t, ok, name)
+		require.Equal(t, device, [2]uint32{major, minor}, name)
+		require.Equal(t, name, TTYName(major, minor))
+	}
+	major, minor, ok := TTYDevice("pts/3")
+	require.True(t, ok)
+	require.Equal(t, "pts3", TTYName(major, minor))
+	for _, none := range []string{"", "?", "(none)", "pts", "pts-1", "pts99999999", "pts2048", "tty64", "ttyS192", "ttyX", "hvc0"} {
+		_, _, ok := TTYDevice(none)
+		require.False(t, ok, none)
+	}
+	require.Empty(t, TTYName(8, 0))
+	require.Empty(t, TTYName(5, 0))
+}
+
+func BenchmarkTableObserve(b *testing.B) {
+	table := NewTable(TableOptions{HostID: "host"})
+	events := make([]*Event, 4096)
+	for i := range events {
+		events[i] = program(at(float64(i)), uint32(1000+i), uint32(999+i%7), 5, "/usr/bin/some-program with arguments")
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		table.Observe(events[i%len(events)])
+		i++
+	}
+}
+
+func BenchmarkTableComplete(b *testing.B) {
+	table := NewTable(TableOptions{HostID: "host"})
+	table.PutProcess(&Process{PID: 1, Name: "systemd"}, 0, NoSession)
+	for i, command := range []string{"/usr/sbin/sshd", "/usr/sbin/sshd", "/bin/bash", "/usr/bin/sudo"} {
+		table.Observe(program(at(float64(i)), uint32(10+i), uint32(9+i), 5, command))
+	}
+	e := program(at(9), 100, 13, 5, "/usr/bin/ss -tan")
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Parent, e.Leader, e.Entry = NoProcess, NoProcess, NoProcess
+		e.EntityID, e.Session.Entry = "", ""
+		table.Complete(e)
+	}
+}
