@@ -301,6 +301,7 @@ func (r *reconbeat) tick(store *state.Store, now time.Time) {
 		mark = oldest
 	}
 	r.stream.advance(mark)
+	r.stream.tell()
 	r.noteDrops(now)
 	if now.Sub(r.saved) >= saveEvery {
 		r.save(store)

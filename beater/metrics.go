@@ -8,6 +8,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/monitoring"
 
 	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/process"
+	"github.com/reconbeat/reconbeat/process/binary"
 	"github.com/reconbeat/reconbeat/state"
 )
 
@@ -25,6 +27,10 @@ type counts struct {
 	unnamed         atomic.Uint64 // matches whose user is unknown: neither scored nor learned
 	late            atomic.Uint64 // matches older than their model's open bucket: judged, not learned
 	evicted         atomic.Uint64 // users and open episodes forgotten for want of room
+
+	// What the stream's parts count for themselves, as of the last tick: they belong to its goroutine.
+	processes   atomic.Pointer[process.TableStats]
+	executables atomic.Pointer[binary.Stats]
 }
 
 // register shows everything that is counted under `reconbeat` in /stats and in the log's metrics line.
@@ -44,6 +50,23 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 			"processors_dropped": c.dropped.Load(), "processors_failed": c.processorErrors.Load(), "unencodable": c.unencodable.Load(),
 			"unnamed": c.unnamed.Load(), "late": c.late.Load(), "evicted": c.evicted.Load(),
 		})
+	}, monitoring.Report)
+	monitoring.NewFunc(reg, "processes", func(_ monitoring.Mode, v monitoring.Visitor) {
+		v.OnRegistryStart()
+		defer v.OnRegistryFinished()
+		if s := c.processes.Load(); s != nil {
+			report(v, map[string]uint64{
+				"remembered": uint64(max(0, s.Processes)), "evicted": s.EvictedProcess, "sessions": uint64(max(0, s.Sessions)),
+				"sessions_evicted": s.EvictedSessions, "parents_unknown": s.UnknownParent,
+			})
+		}
+	}, monitoring.Report)
+	monitoring.NewFunc(reg, "executables", func(_ monitoring.Mode, v monitoring.Visitor) {
+		v.OnRegistryStart()
+		defer v.OnRegistryFinished()
+		if s := c.executables.Load(); s != nil {
+			report(v, map[string]uint64{"read": s.Read, "skipped": s.Skipped, "limited": s.Limited, "gone": s.Gone})
+		}
 	}, monitoring.Report)
 	monitoring.NewFunc(reg, "journal", func(_ monitoring.Mode, v monitoring.Visitor) {
 		v.OnRegistryStart()
@@ -70,7 +93,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 				report(v, map[string]uint64{
 					"records": s.Records.Load(), "execs": s.Execs.Load(), "malformed": s.Malformed.Load(), "truncated": s.Truncated.Load(),
 					"incomplete": s.Incomplete.Load(), "lost_kernel": s.LostKernel.Load(), "lost_socket": s.LostSocket.Load(),
-					"lost_sequence": s.LostSequence.Load(), "lost_race": s.LostRace.Load(), "lost_file": s.LostFile.Load(),
+					"lost_sequence": s.LostSequence.Load(), "lost_race": s.LostRace.Load(), "lost_file": s.LostFile.Load(), "rules_lost": s.RulesLost.Load(),
 				})
 			})
 		}

@@ -109,9 +109,19 @@ func (s *stream) advance(t time.Time) {
 		s.count(&s.findings[i])
 		s.publish(s.summary(&s.findings[i]))
 	}
+}
+
+// tell publishes what the parts of the stream have counted.
+func (s *stream) tell() {
 	s.counts.unnamed.Store(s.detector.Unnamed())
 	s.counts.late.Store(s.detector.Late())
 	s.counts.evicted.Store(s.detector.Evicted())
+	processes := s.table.Stats()
+	s.counts.processes.Store(&processes)
+	if s.local != nil {
+		executables := s.local.binaries.Stats()
+		s.counts.executables.Store(&executables)
+	}
 }
 
 func (s *stream) count(f *detector.Finding) {
