@@ -78,7 +78,9 @@ func (l *local) complete(e *process.Event, t *process.Table) {
 	if e.Container.ID != "" {
 		return // the host's names are not the container's
 	}
-	for _, u := range []*process.User{&e.User, &e.Effective, &e.Session.User, &e.Parent.User, &e.Leader.User, &e.Entry.User} {
+	for _, u := range []*process.User{
+		&e.User, &e.Effective, &e.Session.User, &e.Parent.User, &e.Parent.Effective, &e.Leader.User, &e.Leader.Effective, &e.Entry.User, &e.Entry.Effective,
+	} {
 		l.accounts.user(u)
 	}
 	l.accounts.group(&e.Group)
