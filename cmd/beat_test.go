@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -295,6 +296,61 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		require.NoError(t, r.end(syscall.SIGTERM))
 		require.ElementsMatch(t, []string{"logs-reconbeat.alert-default", "logs-reconbeat.process-default", "logs-reconbeat.process-default"}, es.all())
 	})
+}
+
+// TestAnEndAtAnyMomentLosesNothing ends reconbeat again and again while it is busy, and looks that every exec ships, with one _id.
+func TestAnEndAtAnyMomentLosesNothing(t *testing.T) {
+	const lives, execs = 6, 300
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(sig.String(), func(t *testing.T) {
+			h := newHost(t)
+			h.learn()
+			wanted := map[string]bool{}
+			began := time.Now().Add(-time.Minute)
+			for life := range lives {
+				r := h.start(oneModule + theFile)
+				f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
+				require.NoError(t, err)
+				var lines strings.Builder
+				for i := range execs {
+					command := fmt.Sprintf("ss -o exec-%d-%d", life, i)
+					wanted[command] = true
+					lines.WriteString(execLine(began.Add(time.Duration(life*execs+i)*time.Millisecond), "root", command) + "\n")
+				}
+				r.wait("detector.matched", 0)
+				_, err = f.WriteString(lines.String())
+				require.NoError(t, err)
+				require.NoError(t, f.Close())
+				time.Sleep(time.Duration(20+rand.IntN(120)) * time.Millisecond) // wherever it is by then
+				err = r.end(sig)
+				require.Equal(t, sig == syscall.SIGTERM, err == nil, "%v", err)
+			}
+			r := h.start(oneModule + theFile)
+			h.eventually(func() bool { return len(h.shippedIDs()) >= len(wanted) }, "not everything is shipped:\n%s", r.log)
+			require.NoError(t, r.end(syscall.SIGTERM))
+			ids := h.shippedIDs()
+			require.Len(t, ids, len(wanted), "one _id an exec")
+			seen, again := map[string]bool{}, 0
+			for _, doc := range h.documents() {
+				command := text(doc, "process.command_line")
+				if seen[command] {
+					again++
+				}
+				seen[command] = true
+			}
+			require.Equal(t, wanted, seen)
+			t.Logf("%d of %d documents were delivered more than once, with the same _id", again, len(wanted))
+		})
+	}
+}
+
+// shippedIDs is the set of _ids in the output file.
+func (h *host) shippedIDs() map[string]bool {
+	ids := map[string]bool{}
+	for _, doc := range h.documents() {
+		ids[text(doc, "@metadata._id")] = true
+	}
+	return ids
 }
 
 // bulkServer takes documents as Elasticsearch's _bulk does, and remembers the index of each.

@@ -189,13 +189,7 @@ func newLive(t *testing.T) *live {
 			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: net-tools nfs-common busybox sudo openssh-server auditd iproute2)", tool)
 		}
 	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-	t.Cleanup(func() { lock.Close() })
-	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
-		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
-	}
+	takeAudit(t)
 	l := &live{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, rules: auditSettings(t)}
 	require.NoError(t, os.Chmod(l.dir, 0o755))
 	for d := l.dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
@@ -213,6 +207,20 @@ func newLive(t *testing.T) *live {
 	t.Cleanup(func() { os.Remove(sudoers) })
 	l.startSSHD()
 	return l
+}
+
+// takeAudit takes the kernel's audit for one test at a time, whatever package it is of.
+func takeAudit(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
+	}
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	t.Cleanup(func() { lock.Close() })
+	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
+		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
+	}
 }
 
 func lookPath(t *testing.T, tool string) string {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+)
+
+// watching is a running `reconbeat watch`.
+type watching struct {
+	cmd      *exec.Cmd
+	out, err *logBuffer
+}
+
+// startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own.
+func startWatch(t *testing.T, before []string, args ...string) *watching {
+	dir := t.TempDir()
+	for d := dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
+		require.NoError(t, os.Chmod(d, 0o755))
+	}
+	data, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	self := filepath.Join(dir, Name) // where a plain user may run it, unlike in the folder of `go test`
+	require.NoError(t, os.WriteFile(self, data, 0o755))
+	line := append(append(append([]string{}, before...), self, "watch"), args...)
+	w := &watching{cmd: exec.Command(line[0], line[1:]...), out: &logBuffer{}, err: &logBuffer{}}
+	w.cmd.Dir = "/"
+	w.cmd.Env = append(os.Environ(), asReconbeat+"=1")
+	w.cmd.Stdout, w.cmd.Stderr = w.out, w.err
+	require.NoError(t, w.cmd.Start())
+	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
+	return w
+}
+
+// until runs a look again and again until watch shows it.
+func (w *watching) until(t *testing.T, what string) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		look := exec.Command("sh", "-c", "ss -H -t state closing; sleep 0.2")
+		require.NoError(t, look.Run())
+		if strings.Contains(w.out.all(), what) {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "watch shows nothing:\n%s\n%s", w.out.all(), w.err.all())
+	}
+}
+
+// interrupt ends it as ctrl-C does.
+func (w *watching) interrupt(t *testing.T) {
+	require.NoError(t, w.cmd.Process.Signal(os.Interrupt))
+	done := make(chan error, 1)
+	go func() { done <- w.cmd.Wait() }()
+	select {
+	case err := <-done:
+		require.NoError(t, err, w.err.all())
+	case <-time.After(30 * time.Second):
+		t.Fatalf("watch does not end:\n%s", w.err.all())
+	}
+}
+
+func TestLiveWatchAsRoot(t *testing.T) {
+	takeAudit(t)
+	before := auditSettings(t)
+	for _, format := range []string{formatTable, formatNDJSON} {
+		w := startWatch(t, nil, "--format", format)
+		w.until(t, "ss -H -t state closing")
+		w.interrupt(t)
+		require.Contains(t, w.err.all(), "Watching with auditd")
+		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.all())
+		if format == formatTable {
+			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.all())
+			continue
+		}
+		for line := range strings.Lines(w.out.all()) {
+			var doc mapstr.M
+			require.NoError(t, json.Unmarshal([]byte(line), &doc), line)
+			require.Equal(t, "event", text(doc, "event.kind"))
+			require.Equal(t, "root", text(doc, "user.name"))
+		}
+	}
+	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
+}
+
+func TestLiveWatchAsAPlainUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: BECOMING ANOTHER USER NEEDS ROOT")
+	}
+	plain := []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
+	w := startWatch(t, plain)
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(w.err.all(), "Watching with") && !strings.Contains(w.err.all(), "No source"); time.Sleep(20 * time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "watch says nothing:\n%s", w.err.all())
+	}
+	if !strings.Contains(w.err.all(), "Watching with procconn") {
+		_ = w.cmd.Process.Signal(syscall.SIGTERM)
+		t.Skipf("SKIPPED: NO PROCESS CONNECTOR FOR A PLAIN USER HERE:\n%s", w.err.all())
+	}
+	w.until(t, " ss ")
+	w.interrupt(t)
+	require.Contains(t, w.err.all(), "lossy_module")
+	require.Contains(t, w.err.all(), "not auditd: it needs root")
+}
+
+func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: BECOMING ANOTHER USER IN A NAMESPACE OF ITS OWN NEEDS ROOT")
+	}
+	w := startWatch(t, []string{"unshare", "--net", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"})
+	require.NoError(t, w.cmd.Wait(), w.err.all())
+	require.Contains(t, w.err.all(), "No source of live program starts works on this host:")
+	require.Contains(t, w.err.all(), "auditd: it needs root")
+	require.Contains(t, w.err.all(), "What would help:")
+	require.Contains(t, w.err.all(), "here is a RECORDING")
+	require.Contains(t, w.out.all(), "ALERT: Unusual network connection discovery by www-data")
+	require.Contains(t, w.err.all(), "End of the RECORDING")
+}
