@@ -109,9 +109,11 @@ func (s *screen) paint(style, line string) string {
 func stamp(doc *beat.Event) string { return doc.Timestamp.UTC().Format("2006-01-02 15:04:05") }
 
 func score(doc *beat.Event) string {
-	v, err := doc.Fields.GetValue("reconbeat.anomaly.score")
-	if f, ok := v.(float64); err == nil && ok {
-		return fmt.Sprintf("%.1f", f)
+	switch v, _ := doc.Fields.GetValue("reconbeat.anomaly.score"); v := v.(type) {
+	case float64:
+		return fmt.Sprintf("%.1f", v)
+	case int64: // a whole number that went through the journal
+		return fmt.Sprintf("%d.0", v)
 	}
 	return ""
 }
