@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+func testStream(t testing.TB, change func(*config.Config)) (*stream, *[]*document) {
+	cfg := config.Default()
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := newStream(cfg, t.TempDir(), hostFields{id: "host", fields: mapstr.M{"id": "host", "name": "web-1"}}, logp.NewNopLogger())
+	require.NoError(t, err)
+	var shipped []*document
+	s.publish = func(d *document) { shipped = append(shipped, d) }
+	return s, &shipped
+}
+
+func execOf(at time.Time, user, program string) *process.Event {
+	e := &process.Event{}
+	e.Reset()
+	e.Kind, e.Time, e.Success, e.PID, e.PPID = process.Exec, at, true, 4711, 4700
+	e.User = process.User{ID: 1000, Name: user}
+	e.Executable, e.Name, e.Args = "/usr/bin/"+program, program, []string{program, "-a"}
+	return e
+}
+
+var kernelSource = &source{Module: config.Module{Module: "auditd", ID: "auditd"}}
+
+// TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing goes from the module's emit to the end of the stream.
+func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
+	s, shipped := testStream(t, nil)
+	r := newRing(8)
+	e := execOf(time.Unix(1700000000, 0), "alice", "ls")
+	way := func() {
+		if taken, err := r.send(e, kernelSource); !taken || err != nil {
+			t.Fatal(err)
+		}
+		slot := r.next()
+		s.take(&slot.event, slot.source)
+		r.release()
+	}
+	for range 16 {
+		way() // the slots' memory grows to what they need
+	}
+	require.Zero(t, testing.AllocsPerRun(100, way))
+	require.Empty(t, *shipped)
+	require.Positive(t, s.counts.execs.Load())
+	require.Zero(t, s.counts.matched.Load())
+}
+
+func TestWhatShipsFollowsFromEvents(t *testing.T) {
+	at := time.Unix(1700000000, 0).UTC()
+	for _, c := range []struct {
+		name   string
+		events string
+		want   []string
+	}{
+		{"matched: the execs that rules are about", config.EventsMatched, []string{"ss"}},
+		{"all: every exec", config.EventsAll, []string{"ls", "ss"}},
+		{"none", config.EventsNone, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, shipped := testStream(t, func(cfg *config.Config) { cfg.Events = c.events })
+			for _, program := range []string{"ls", "ss"} {
+				s.take(execOf(at, "alice", program), kernelSource)
+			}
+			var got []string
+			for _, d := range *shipped {
+				name, err := d.Fields.GetValue("process.name")
+				require.NoError(t, err)
+				got = append(got, name.(string))
+				require.False(t, d.durable)
+				rules, err := d.Fields.GetValue("reconbeat.rules")
+				require.Equal(t, name == "ss", err == nil, "%v", rules)
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+// TestTheWholeAlert looks at an alert as it goes into the journal: the exec's own document, and beside it everything an analyst and Kibana want.
+func TestTheWholeAlert(t *testing.T) {
+	s, shipped := testStream(t, nil)
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	now := start.AddDate(0, 0, 10)
+	for at := start; at.Before(now); at = at.Add(10 * time.Minute) {
+		s.advance(at)
+		s.take(execOf(at, "root", "ss"), kernelSource)
+	}
+	*shipped = nil
+	s.advance(now)
+	e := execOf(now.Add(time.Second), "mallory", "ss")
+	e.Session = process.Session{ID: 7, User: process.User{ID: 1001, Name: "eve"}, Entry: process.EntrySSHD}
+	s.take(e, kernelSource)
+	require.Len(t, *shipped, 2, "the alert and the raw event")
+	alert, raw := (*shipped)[0], (*shipped)[1]
+	require.True(t, alert.durable)
+	for field, want := range map[string]any{
+		"event.kind": "alert", "event.action": "alert", "event.dataset": "reconbeat.alert", "event.module": "reconbeat", "event.risk_score": 21.0, "event.severity": 21,
+		"event.id": alert.id, "reconbeat.alert.id": alert.id, "reconbeat.process.event_id": raw.id, "rule.id": "network-connection-discovery",
+		"message": "Unusual network connection discovery by eve", "host.name": "web-1", "process.name": "ss", "process.pid": int64(4711),
+		"user.name": "mallory", "user.audit.name": "eve", "related.user": []string{"mallory", "eve"}, "related.hosts": []string{"web-1"},
+		"data_stream.dataset": "reconbeat.alert", "data_stream.type": "logs", "data_stream.namespace": "default", "reconbeat.actor.name": "eve",
+		"process.entry_leader.entry_meta.type": "sshd", "reconbeat.anomaly.typical_users": []string{"root"},
+		"event.reason": "mallory (logged in as eve) has never looked at network connections before in 960 intervals of 15 minutes; usually root does",
+	} {
+		got, err := alert.Fields.GetValue(field)
+		require.NoError(t, err, field)
+		require.EqualValues(t, want, got, field)
+	}
+	require.Equal(t, mapstr.M{"_id": alert.id, "op_type": "create", "raw_index": "logs-reconbeat.alert-default"}, alert.Meta)
+	require.Equal(t, mapstr.M{"_id": raw.id, "op_type": "create", "raw_index": "logs-reconbeat.process-default"}, raw.Meta)
+	kind, err := raw.Fields.GetValue("event.kind")
+	require.NoError(t, err)
+	require.Equal(t, "event", kind)
+
+	again, _ := testStream(t, nil)
+	require.Equal(t, raw.id, again.execID(e), "what is read again has the same _id")
+
+	// What goes through the journal is what went in.
+	line, err := encode(&alert.Event)
+	require.NoError(t, err)
+	back, err := decode(line)
+	require.NoError(t, err)
+	line2, err := encode(&back)
+	require.NoError(t, err)
+	require.JSONEq(t, string(line), string(line2))
+	require.Equal(t, alert.Timestamp, back.Timestamp)
+
+	*shipped = nil
+	s.advance(now.Add(time.Hour))
+	require.Len(t, *shipped, 1)
+	summary := (*shipped)[0]
+	action, err := summary.Fields.GetValue("event.action")
+	require.NoError(t, err)
+	require.Equal(t, "alert-summary", action)
+	require.True(t, summary.durable)
+	require.NotEqual(t, alert.id, summary.id)
+}
+
+// BenchmarkWay is the whole way of an exec through the Beat, from the module's emit to the end of the stream.
+func BenchmarkWay(b *testing.B) {
+	for _, program := range []string{"ls", "ss"} {
+		name := "of an exec that no rule means"
+		if program == "ss" {
+			name = "of a match, to the journal's door"
+		}
+		b.Run(name, func(b *testing.B) {
+			s, _ := testStream(b, nil)
+			s.publish = func(*document) {}
+			r := newRing(8)
+			e := execOf(time.Unix(1700000000, 0), "alice", program)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.send(e, kernelSource); err != nil {
+					b.Fatal(err)
+				}
+				slot := r.next()
+				s.take(&slot.event, slot.source)
+				r.release()
+			}
+		})
+	}
+}
