@@ -63,9 +63,9 @@ func (s *screen) show(doc *beat.Event) error {
 	default:
 		line = fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38), cut(text(doc.Fields, "process.parent.name"), 22), from(doc))
 	}
-	fmt.Fprintln(s.out, line)
+	_, err := fmt.Fprintln(s.out, line)
 	s.drawStatus(s.last)
-	return nil
+	return err
 }
 
 // setStatus replaces the status line.

@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/outputs"
 	"github.com/elastic/beats/v7/libbeat/publisher"
 	"github.com/elastic/elastic-agent-libs/config"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -18,6 +20,8 @@ import (
 type terminal struct {
 	observer outputs.Observer
 	screen   *screen
+	gone     sync.Once // nobody reads any more
+	stop     func()    // ends the Beat
 }
 
 type terminalConfig struct {
@@ -39,16 +43,20 @@ func newTerminal(s *screen) outputs.Factory {
 		s.format = c.Format
 		s.status = tty && c.Format == formatTable
 		s.colour = s.status && os.Getenv("NO_COLOR") == ""
-		return outputs.Success(c.Queue, -1, 0, nil, info.Logger, &terminal{observer: observer, screen: s})
+		return outputs.Success(c.Queue, -1, 0, nil, info.Logger, &terminal{observer: observer, screen: s, stop: interrupt})
 	}
 }
+
+// interrupt ends this process as ctrl-C does.
+func interrupt() { _ = unix.Kill(os.Getpid(), unix.SIGINT) }
 
 func (t *terminal) Publish(_ context.Context, batch publisher.Batch) error {
 	events := batch.Events()
 	t.observer.NewBatch(len(events))
 	for i := range events {
 		if err := t.screen.show(&events[i].Content); err != nil {
-			batch.Retry()
+			batch.Cancelled()
+			t.gone.Do(t.stop)
 			return fmt.Errorf("writing to the terminal: %w", err)
 		}
 	}

@@ -82,6 +82,8 @@ func watch(c *cobra.Command, settings instance.Settings, format string) error {
 	if err := setFlags(c, home, format); err != nil {
 		return err
 	}
+	// When nobody reads any more (watch | head), the Beat ends in order: the kernel's audit must be as it was.
+	signal.Ignore(unix.SIGPIPE)
 	outputs.RegisterType("terminal", newTerminal(s))
 	began := time.Now()
 	stop := showStatus(s)

@@ -91,6 +91,32 @@ func TestLiveWatchAsRoot(t *testing.T) {
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
+func TestLiveWatchEndsInOrderWhenNobodyReadsAnyMore(t *testing.T) {
+	takeAudit(t)
+	before := auditSettings(t)
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	w := &watching{cmd: exec.Command(os.Args[0], "watch", "--format", "ndjson"), out: &logBuffer{}, err: &logBuffer{}}
+	w.cmd.Env = append(os.Environ(), asReconbeat+"=1")
+	w.cmd.Stdout, w.cmd.Stderr = write, w.err
+	require.NoError(t, w.cmd.Start())
+	require.NoError(t, write.Close())
+	require.NoError(t, read.Close())
+	done := make(chan error, 1)
+	go func() { done <- w.cmd.Wait() }()
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		_ = exec.Command("ss", "-H", "-t", "state", "closing").Run()
+		select {
+		case err := <-done:
+			require.NoError(t, err, w.err.all())
+			require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		require.True(t, time.Now().Before(deadline), "watch goes on:\n%s", w.err.all())
+	}
+}
+
 func TestLiveWatchAsAPlainUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: BECOMING ANOTHER USER NEEDS ROOT")

@@ -451,11 +451,12 @@ func TestLiveRulesComeBackWhenSomebodyFlushesThem(t *testing.T) {
 
 func TestLiveMulticastWhileAnotherOwnsThePID(t *testing.T) {
 	c := takeAudit(t)
+	limit := look(c, nil).status.BacklogLimit
 	startOwner(t)
 	m := start(t, nil)
 	s := look(c, nil)
 	assert.NotEqualValues(t, os.Getpid(), s.status.PID)
-	assert.EqualValues(t, 64, s.status.BacklogLimit, "the owner's settings are the owner's")
+	assert.Equal(t, limit, s.status.BacklogLimit, "the owner's settings are the owner's")
 	support := Probe()
 	assert.True(t, support.Works)
 	assert.Contains(t, support.Why, "multicast")
@@ -501,7 +502,14 @@ func TestLiveThePIDIsTakenBackWhenTheKernelLetsGo(t *testing.T) {
 }
 
 func TestLiveOverloadIsCounted(t *testing.T) {
-	takeAudit(t)
+	c := takeAudit(t)
+	small := backlogLimit
+	small.old, small.want = look(c, nil).status.BacklogLimit, 64 // a larger one that is set already would stay
+	require.NoError(t, c.apply(small))
+	t.Cleanup(func() {
+		small.want = small.old
+		require.NoError(t, c.apply(small))
+	})
 	for kind, lost := range map[string]func(*module.Stats) uint64{
 		unicast:   func(s *module.Stats) uint64 { return s.LostKernel.Load() },
 		multicast: func(s *module.Stats) uint64 { return min(s.LostSocket.Load(), s.LostSequence.Load()) },
@@ -598,8 +606,8 @@ argv:	.long path, arg, 0
 func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *testing.T) {
 	c := takeAudit(t)
 	rule := loaded(t, "-a never,task")
-	on, off := enabled, enabled
-	on.want, off.want = 1, 0
+	on, back := enabled, enabled
+	on.want, back.want = 1, look(c, nil).status.Enabled
 	require.NoError(t, c.apply(on)) // the rule counts only while audit is on
 	require.NoError(t, c.add(rule.wire))
 	shell := exec.Command("/bin/sh", "-c", "read line; /bin/true forked-by-it; exec /bin/true in-its-place")
@@ -621,7 +629,7 @@ func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *t
 	assert.Len(t, m.find("forked-by-it"), 1)
 	assert.Empty(t, m.find("in-its-place"))
 	require.NoError(t, m.stop())
-	require.NoError(t, c.apply(off))
+	require.NoError(t, c.apply(back))
 }
 
 func TestLiveItEndsAtOnceAndLeaksNothing(t *testing.T) {
