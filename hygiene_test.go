@@ -43,7 +43,8 @@ var rooms = map[string][]string{
 	"cmd":                  {"beater", "config", "detector", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
 	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
 	"config":               {"detector", "detector/rare", "detector/rules"},
-	"detector":             {"detector/rare", "ecs", "process"},
+	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
+	"detector/context":     {"process"},
 	"detector/rare":        {},
 	"detector/rules":       {},
 	"ecs":                  {"process"},
@@ -110,7 +111,7 @@ func TestNothingThatIsLinkedIsElasticLicensed(t *testing.T) {
 }
 
 func TestTheDetectorIsALibrary(t *testing.T) {
-	for _, p := range goList(t, "./detector", "./detector/rare", "./process", "./ecs") {
+	for _, p := range goList(t, "./detector", "./detector/context", "./detector/rare", "./process", "./ecs") {
 		for _, imported := range p.Imports {
 			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
 			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)
@@ -279,7 +280,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, cfg.Modules, 1+len(beater.Modules()), "auto and every module are in the reference")
 	given := section.FlattenedKeys()
-	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users",
+	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users", "detector.learn_for",
 		"detector.episode.idle", "detector.episode.max", "events", "namespace", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
 		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }), "%s is missing in the reference", name)
 	}

@@ -106,7 +106,7 @@ func rulesDir(p *paths.Path, cfg config.Config) string {
 
 // newStream makes a stream that knows nothing yet, and can ask no host.
 func newStream(cfg config.Config, rules string, host hostFields, logger *logp.Logger) (*stream, error) {
-	options, err := cfg.Detector.Options(rules)
+	options, err := cfg.Detector.Options(rules, time.Local)
 	if err != nil {
 		return nil, err
 	}

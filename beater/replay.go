@@ -48,7 +48,7 @@ type ReplayOptions struct {
 
 // NewReplay makes a replay.
 func NewReplay(o ReplayOptions) (*Replay, error) {
-	options, err := o.Config.Detector.Options(o.RulesPath)
+	options, err := o.Config.Detector.Options(o.RulesPath, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/elastic/beats/v7/libbeat/processors"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/detector"
 )
 
 // Config is everything under `reconbeat:`.
@@ -38,13 +40,14 @@ const (
 
 // Detector is everything under `reconbeat.detector:`.
 type Detector struct {
-	Model      string        `config:"model"`       // which model's score is held against a rule's threshold; "rare"
+	Model      string        `config:"model"`       // which model's score is held against a rule's threshold: rare or context
 	Actor      string        `config:"actor"`       // who is the actor: login (the login user, else the real user) or user (always the real user)
 	Rules      []*conf.C     `config:"rules"`       // overrides of rules, by id
 	RulesPath  string        `config:"rules_path"`  // the folder of the user's own rules, relative to path.config
 	Timezone   string        `config:"timezone"`    // IANA name; empty: the host's
 	BucketSpan time.Duration `config:"bucket_span"` // of the rare model
 	MaxUsers   int           `config:"max_users"`   // that the rare model of one rule remembers
+	LearnFor   time.Duration `config:"learn_for"`   // how long the context model learns before it alerts
 	Episode    Episode       `config:"episode"`
 }
 
@@ -64,6 +67,7 @@ func Default() Config {
 			RulesPath:  "rules.d",
 			BucketSpan: 15 * time.Minute,
 			MaxUsers:   10000,
+			LearnFor:   24 * time.Hour,
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
 		},
 		Events:    EventsMatched,
@@ -96,13 +100,16 @@ func (c Config) check() error {
 		wrong("namespace", quoted(c.Namespace), `1 to 100 characters, lower case, without \ / * ? " < > | , # : - and blanks`)
 	}
 	d := c.Detector
-	if d.Model != "rare" {
-		wrong("detector.model", quoted(d.Model), "rare")
+	if d.Model != detector.ModelRare && d.Model != detector.ModelContext {
+		wrong("detector.model", quoted(d.Model), "rare or context")
+	}
+	if d.LearnFor < 0 || d.LearnFor > 30*24*time.Hour {
+		wrong("detector.learn_for", d.LearnFor, "0 to 720h")
 	}
 	if d.Actor != "login" && d.Actor != "user" {
 		wrong("detector.actor", quoted(d.Actor), "login or user")
 	}
-	if _, err := d.Location(); err != nil {
+	if _, err := d.Location(time.UTC); err != nil {
 		wrong("detector.timezone", quoted(d.Timezone), "an IANA time zone such as Europe/Berlin, or empty for the host's")
 	}
 	if d.BucketSpan < time.Minute || d.BucketSpan > 24*time.Hour || 24*time.Hour%d.BucketSpan != 0 {
@@ -145,10 +152,10 @@ func namespaceAllowed(s string) bool {
 	return true
 }
 
-// Location returns the time zone of the detector, the host's when none is configured.
-func (d Detector) Location() (*time.Location, error) {
+// Location returns the configured time zone; otherwise where none is.
+func (d Detector) Location(otherwise *time.Location) (*time.Location, error) {
 	if d.Timezone == "" {
-		return time.Local, nil
+		return otherwise, nil
 	}
 	return time.LoadLocation(d.Timezone)
 }

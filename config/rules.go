@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/go-ucfg"
@@ -21,13 +22,17 @@ import (
 	"github.com/reconbeat/reconbeat/detector/rules"
 )
 
-// Options returns what the detector is made of: the settings here, and the rules that are shipped, in the folder, and overridden.
-func (d Detector) Options(rulesDir string) (detector.Options, error) {
+// Options returns what the detector is made of: the settings here, and the rules that are shipped, in the folder, and overridden. local is the time zone of the host that
+// the events are of; nil for a recording, which tells no zone: then UTC, unless one is configured.
+func (d Detector) Options(rulesDir string, local *time.Location) (detector.Options, error) {
 	list, err := LoadRules(rulesDir, d.Rules)
+	zone, errZone := d.Location(local)
+	other, _ := d.Location(time.UTC)
 	return detector.Options{
 		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
-		Rare: rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
-	}, err
+		Rare:  rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
+		Model: d.Model, LearnFor: d.LearnFor, Zone: zone, OtherZone: other,
+	}, errors.Join(err, errZone)
 }
 
 // LoadRules returns the shipped rules, then those of dir (*.yml and *.yaml, one rule each; a folder that does not exist has none), changed by overrides: mappings with the id

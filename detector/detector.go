@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reconbeat/reconbeat/detector/context"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -20,6 +21,12 @@ const (
 	ActorUser  = "user"  // always the real user
 )
 
+// The models that may be in charge: whose score is held against the thresholds.
+const (
+	ModelRare    = "rare"    // Elastic's rare by user.name, at once
+	ModelContext = "context" // who does it, and in which context
+)
+
 // Options are what a Detector is made of.
 type Options struct {
 	Rules       []Rule // the disabled ones are passed over; at most 64 enabled
@@ -28,6 +35,10 @@ type Options struct {
 	EpisodeIdle time.Duration
 	EpisodeMax  time.Duration
 	Rare        rare.Options
+	Model       string         // ModelRare or ModelContext; empty: ModelRare. Rare is computed in any case, context only when it is in charge
+	LearnFor    time.Duration  // how old a context model must be before it may alert
+	Zone        *time.Location // of this host's day; nil: UTC
+	OtherZone   *time.Location // of other hosts' days, whose events documents bring; nil: UTC
 	// OnRecord receives each record of the rare model at its bucket's end; nil: nobody wants them.
 	OnRecord func(*Rule, rare.Record)
 }
@@ -43,10 +54,10 @@ type Decision struct {
 type Detector struct {
 	o        Options
 	rules    []*Rule
-	models   []*rare.Model // of rules, by index
+	models   []*learned // of rules, by index
 	programs map[string]RuleSet
-	cut      map[string]RuleSet     // by the first commLength bytes of longer names
-	kept     map[string]*rare.Model // by rule id, of disabled and unknown rules too: a change of rules resets nothing
+	cut      map[string]RuleSet  // by the first commLength bytes of longer names
+	kept     map[string]*learned // by rule id, of disabled and unknown rules too: a change of rules resets nothing
 	episodes map[episodeKey]*episode
 	clock    time.Time // the last Advance
 
@@ -57,7 +68,7 @@ type Detector struct {
 
 // New makes a Detector that has learned nothing. The error tells everything that is wrong with the options.
 func New(o Options) (*Detector, error) {
-	d := &Detector{kept: map[string]*rare.Model{}, episodes: map[episodeKey]*episode{}}
+	d := &Detector{kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}}
 	if err := d.Configure(o); err != nil {
 		return nil, err
 	}
@@ -69,20 +80,31 @@ func (d *Detector) Configure(o Options) error {
 	if o.Actor == "" {
 		o.Actor = ActorLogin
 	}
+	if o.Model == "" {
+		o.Model = ModelRare
+	}
+	if o.Zone == nil {
+		o.Zone = time.UTC
+	}
+	if o.OtherZone == nil {
+		o.OtherZone = time.UTC
+	}
 	rules, err := enabled(o)
 	if err != nil {
 		return err
 	}
 	if d.o.Rare.BucketSpan != o.Rare.BucketSpan {
-		d.kept = map[string]*rare.Model{}
+		for _, l := range d.kept {
+			l.rare = rare.New(o.Rare)
+		}
 	}
 	d.o, d.rules, d.models, d.programs, d.cut = o, rules, nil, map[string]RuleSet{}, map[string]RuleSet{}
-	for _, m := range d.kept {
-		m.SetMaxUsers(o.Rare.MaxUsers)
+	for _, l := range d.kept {
+		l.rare.SetMaxUsers(o.Rare.MaxUsers)
 	}
 	for i, r := range rules {
 		if d.kept[r.ID] == nil {
-			d.kept[r.ID] = rare.New(o.Rare)
+			d.kept[r.ID] = newLearned(rare.New(o.Rare))
 		}
 		d.models = append(d.models, d.kept[r.ID])
 		for _, p := range r.Programs {
@@ -114,6 +136,9 @@ func enabled(o Options) ([]*Rule, error) {
 	}
 	if len(rules) > maxRules {
 		errs = append(errs, fmt.Errorf("%d rules are enabled; at most %d may be", len(rules), maxRules))
+	}
+	if o.Model != ModelRare && o.Model != ModelContext {
+		errs = append(errs, fmt.Errorf("model: %q is not allowed; it must be rare or context", o.Model))
 	}
 	if o.Rare.BucketSpan <= 0 || o.Rare.MaxUsers <= 0 || o.EpisodeIdle <= 0 || o.EpisodeMax < o.EpisodeIdle {
 		errs = append(errs, errors.New("bucket span, number of users and the episodes' times must be more than 0"))
@@ -147,7 +172,8 @@ func (d *Detector) Judge(e *process.Event, set RuleSet, decide func(*Finding) De
 }
 
 func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision, out []Finding) []Finding {
-	r, m := d.rules[i], d.models[i]
+	r, l := d.rules[i], d.models[i]
+	m := l.rare
 	user := rareUser(e)
 	f := Finding{Kind: Observation, Rule: r, Time: e.Time, User: user, Threshold: r.Threshold, BucketSpan: d.o.Rare.BucketSpan}
 	var args []string
@@ -162,22 +188,42 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 		return out
 	}
 	decision := Decision{Alert: true, Learn: true}
+	var inContext *context.Model
+	var look context.Look
 	if means {
 		result := m.AtOnce(e.Time, user)
 		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
 		f.Buckets, f.Users, f.BucketStart = m.Buckets(), m.Users(), m.BucketStart(e.Time)
+		if d.o.Model == ModelContext {
+			inContext = l.context(d.hostOf(e), e.Time)
+			look = context.LookOf(e, f.Program, args, d.zone(e))
+			f.Context = &Context{Result: inContext.Judge(&look), Look: look}
+			f.Score = f.Context.Score
+			f.Learning = f.Context.Days < float64(d.o.LearnFor)/float64(24*time.Hour)
+		}
 		if decide != nil {
 			decision = decide(&f)
 		}
-		if f.Score >= f.Threshold {
+		if f.Score >= f.Threshold && !f.Learning {
 			out = d.over(&f, m, e, decision.Alert, out)
 		}
 		out = append(out, f)
 	}
 	if decision.Learn {
 		m.Add(e.Time, user)
+		if inContext != nil {
+			inContext.Learn(&look, f.Context.Result, f.Kind == Alert || f.Kind == Repeat)
+		}
 	}
 	return out
+}
+
+// zone is the time zone of the day of the host that the event happened on.
+func (d *Detector) zone(e *process.Event) *time.Location {
+	if e.Host.ID != "" && e.Host.ID != d.o.HostID || e.Host.ID == "" && e.Host.Name != "" {
+		return d.o.OtherZone
+	}
+	return d.o.Zone
 }
 
 // over finds the place of an exec over the threshold: it opens an episode, escalates one, or belongs to one. A summary of the episode before it may go to out.
@@ -224,8 +270,11 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 		return out
 	}
 	d.clock = t
-	for i, m := range d.models {
-		d.records = m.Advance(t, d.records[:0])
+	for i, l := range d.models {
+		d.records = l.rare.Advance(t, d.records[:0])
+		for _, h := range l.hosts {
+			h.model.Advance(t)
+		}
 		if d.o.OnRecord != nil {
 			for _, rec := range d.records {
 				d.o.OnRecord(d.rules[i], rec)
@@ -243,8 +292,8 @@ func (d *Detector) Unnamed() uint64 { return d.unnamed }
 
 // Late returns how many matches came after their bucket had closed: judged, not learned.
 func (d *Detector) Late() (n uint64) {
-	for _, m := range d.kept {
-		n += m.Late()
+	for _, l := range d.kept {
+		n += l.rare.Late()
 	}
 	return n
 }
@@ -252,8 +301,11 @@ func (d *Detector) Late() (n uint64) {
 // Evicted returns how many users and open episodes were given up for want of room.
 func (d *Detector) Evicted() uint64 {
 	n := d.evicted
-	for _, m := range d.kept {
-		n += m.Evicted()
+	for _, l := range d.kept {
+		n += l.rare.Evicted()
+		for _, h := range l.hosts {
+			n += h.model.Evicted()
+		}
 	}
 	return n
 }

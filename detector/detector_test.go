@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ var (
 	now   = start.AddDate(0, 0, 10)
 )
 
-func learned(t testing.TB, o Options) *Detector {
+func taught(t testing.TB, o Options) *Detector {
 	d := mustNew(t, o)
 	for at := start; at.Before(now); at = at.Add(10 * time.Minute) {
 		d.Advance(at, nil)
@@ -59,7 +61,7 @@ func one(t *testing.T, d *Detector, e *process.Event) Finding {
 }
 
 func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
-	d := learned(t, options(mission()))
+	d := taught(t, options(mission()))
 	usual := one(t, d, exec(now, "root", "ss -s"))
 	require.Equal(t, Observation, usual.Kind)
 	require.Less(t, usual.Score, 1.0)
@@ -100,7 +102,7 @@ func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
 func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
 	o := options(mission())
 	o.EpisodeMax = time.Hour
-	d := learned(t, o)
+	d := taught(t, o)
 	kinds := map[Kind]int{}
 	for i := range 13 {
 		for _, f := range d.Judge(exec(now.Add(time.Duration(i)*5*time.Minute), "mallory", "ss"), 1, nil, nil) {
@@ -112,7 +114,7 @@ func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
 
 func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
 	d := mustNew(t, options(mission()))
-	m := d.models[0]
+	m := d.models[0].rare
 	var first string
 	for i, c := range []struct {
 		score float64
@@ -164,12 +166,12 @@ func TestTheActorIsWhoLoggedIn(t *testing.T) {
 }
 
 func TestAnExecThatNamesNoUserIsNeitherScoredNorLearned(t *testing.T) {
-	d := learned(t, options(mission()))
-	users := d.models[0].Users()
+	d := taught(t, options(mission()))
+	users := d.models[0].rare.Users()
 	f := one(t, d, exec(now, "", "ss"))
 	require.Equal(t, Observation, f.Kind)
 	require.Zero(t, f.Score)
-	require.Equal(t, users, d.models[0].Users())
+	require.Equal(t, users, d.models[0].rare.Users())
 	require.EqualValues(t, 1, d.Unnamed())
 	e := exec(now, "", "ss")
 	e.User.ID = 4711
@@ -179,32 +181,32 @@ func TestAnExecThatNamesNoUserIsNeitherScoredNorLearned(t *testing.T) {
 }
 
 func TestNothingIsLearnedBeforeTheDecisionAndNothingAgainstIt(t *testing.T) {
-	d := learned(t, options(mission()))
-	users := d.models[0].Users()
+	d := taught(t, options(mission()))
+	users := d.models[0].rare.Users()
 	asked := 0
 	out := d.Judge(exec(now, "mallory", "ss"), 1, func(f *Finding) Decision {
 		asked++
-		require.Equal(t, users, d.models[0].Users(), "not yet")
+		require.Equal(t, users, d.models[0].rare.Users(), "not yet")
 		return Decision{Alert: false, Learn: false, By: "a window"}
 	}, nil)
 	require.Equal(t, 1, asked)
 	require.Len(t, out, 1)
 	require.Equal(t, Suppressed, out[0].Kind)
-	require.Equal(t, users, d.models[0].Users())
+	require.Equal(t, users, d.models[0].rare.Users())
 	require.Equal(t, Alert, one(t, d, exec(now, "mallory", "ss")).Kind)
-	require.Equal(t, users+1, d.models[0].Users())
+	require.Equal(t, users+1, d.models[0].rare.Users())
 }
 
 func TestWhatComesLateIsJudgedNotLearned(t *testing.T) {
-	d := learned(t, options(mission()))
-	users := d.models[0].Users()
+	d := taught(t, options(mission()))
+	users := d.models[0].rare.Users()
 	require.Equal(t, Alert, one(t, d, exec(now.Add(-time.Hour), "mallory", "ss")).Kind)
-	require.Equal(t, users, d.models[0].Users())
+	require.Equal(t, users, d.models[0].rare.Users())
 	require.EqualValues(t, 1, d.Late())
 }
 
 func TestAChangeOfRulesResetsNothing(t *testing.T) {
-	d := learned(t, options(mission()))
+	d := taught(t, options(mission()))
 	before, err := d.Learned()
 	require.NoError(t, err)
 	off := mission()
@@ -222,7 +224,7 @@ func TestAChangeOfRulesResetsNothing(t *testing.T) {
 	fewer := options(on)
 	fewer.Rare.MaxUsers = 1
 	require.NoError(t, d.Configure(fewer))
-	require.Equal(t, 1, d.models[0].Users(), "the new bound holds at once, but for whom the open bucket has")
+	require.Equal(t, 1, d.models[0].rare.Users(), "the new bound holds at once, but for whom the open bucket has")
 	bad := mission()
 	bad.Threshold = -1
 	require.Error(t, d.Configure(options(bad)))
@@ -230,13 +232,13 @@ func TestAChangeOfRulesResetsNothing(t *testing.T) {
 }
 
 func TestEpisodesAreBounded(t *testing.T) {
-	d := learned(t, options(mission()))
+	d := taught(t, options(mission()))
 	var summaries int
 	for i := range maxEpisodes + 10 {
 		e := exec(now.Add(time.Duration(i)*time.Millisecond), "x", "ss")
 		e.User = process.User{ID: uint32(10000 + i)}
 		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.actor(e), Score: 80}
-		summaries += len(d.over(&f, d.models[0], e, true, nil))
+		summaries += len(d.over(&f, d.models[0].rare, e, true, nil))
 	}
 	require.Len(t, d.episodes, maxEpisodes)
 	require.Equal(t, 10, summaries)
@@ -272,6 +274,9 @@ func run(t testing.TB, d *Detector, events []*process.Event) string {
 	}
 	for i := range out {
 		out[i].Rule = nil
+		if c := out[i].Context; c != nil && math.IsInf(c.Yearly, 1) {
+			c.Yearly = -1 // JSON has no infinity
+		}
 	}
 	b, err := json.Marshal(out)
 	require.NoError(t, err)
@@ -282,13 +287,15 @@ func TestARestoredDetectorGoesOnIdentically(t *testing.T) {
 	second := mission()
 	second.ID, second.Programs, second.Except, second.Threshold = "netstat-only", []string{"netstat"}, nil, 10
 	for seed := range uint64(6) {
+		o := options(mission(), second)
+		o.Model = []string{ModelRare, ModelContext}[seed%2]
 		events := traffic(seed, 3000)
 		cut := rand.New(rand.NewPCG(seed, 8)).IntN(len(events))
-		whole := mustNew(t, options(mission(), second))
+		whole := mustNew(t, o)
 		run(t, whole, events[:cut])
 		snapshot, err := whole.Snapshot()
 		require.NoError(t, err)
-		restored := mustNew(t, options(mission(), second))
+		restored := mustNew(t, o)
 		require.NoError(t, restored.Restore(snapshot))
 		want, got := run(t, whole, events[cut:]), run(t, restored, events[cut:])
 		require.Equal(t, want, got, "seed %d, cut at %d", seed, cut)
@@ -301,18 +308,26 @@ func TestARestoredDetectorGoesOnIdentically(t *testing.T) {
 }
 
 func TestTheSameStreamGivesTheSameBytes(t *testing.T) {
-	events := traffic(1, 2000)
-	first := run(t, mustNew(t, options(mission())), events)
-	require.Contains(t, first, `"Kind":2`, "there are alerts in it")
-	for range 3 {
-		require.Equal(t, first, run(t, mustNew(t, options(mission())), events))
+	for _, model := range []string{ModelRare, ModelContext} {
+		o := options(mission())
+		o.Model = model
+		events := traffic(1, 2000)
+		first := run(t, mustNew(t, o), events)
+		if model == ModelRare {
+			require.True(t, strings.Contains(first, `"Kind":2`), "there are alerts in it")
+		}
+		for range 3 {
+			require.Equal(t, first, run(t, mustNew(t, o), events))
+		}
 	}
 }
 
 func TestAdvancingInStepsIsAdvancingAtOnce(t *testing.T) {
 	events := traffic(2, 1000)
 	end := events[len(events)-1].Time.Add(30 * time.Hour)
-	steps, atOnce := mustNew(t, options(mission())), mustNew(t, options(mission()))
+	o := options(mission())
+	o.Model = ModelContext
+	steps, atOnce := mustNew(t, o), mustNew(t, o)
 	run(t, steps, events)
 	run(t, atOnce, events)
 	var a, b []Finding
@@ -326,7 +341,7 @@ func TestAdvancingInStepsIsAdvancingAtOnce(t *testing.T) {
 }
 
 func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
-	d := learned(t, options(mission()))
+	d := taught(t, options(mission()))
 	before, err := d.Snapshot()
 	require.NoError(t, err)
 	for _, bad := range []string{"", "{", "[]", `{"version":99}`, `{"version":1,"rare":{"x":{"bucket_span":-1}}}`} {
@@ -338,7 +353,7 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 }
 
 func FuzzRestore(f *testing.F) {
-	d := learned(f, options(mission()))
+	d := taught(f, options(mission()))
 	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
 	snapshot, err := d.Snapshot()
 	require.NoError(f, err)
@@ -359,7 +374,7 @@ func FuzzRestore(f *testing.F) {
 
 // TestDocuments holds what a finding adds to a document against golden files.
 func TestDocuments(t *testing.T) {
-	d := learned(t, options(mission()))
+	d := taught(t, options(mission()))
 	e := exec(now.Add(time.Second), "root", "ss -tunap")
 	e.User = process.User{ID: 33, Name: "www-data"}
 	e.Sequence, e.PID = 17, 4711
@@ -382,11 +397,46 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
+	o := options(mission())
+	o.Model, o.LearnFor = ModelContext, 24*time.Hour
+	d := mustNew(t, o)
+	usual := func(at time.Time) *process.Event {
+		e := exec(at, "alice", "ss -tlnp")
+		e.Session.User, e.Session.Entry = process.User{ID: 1000, Name: "alice"}, process.EntrySSHD
+		e.Parent.Name, e.TTY, e.Interactive = "bash", "pts0", true
+		return e
+	}
+	first := one(t, d, usual(start.Add(9*time.Hour)))
+	require.True(t, first.Learning)
+	require.Equal(t, Observation, first.Kind)
+	for day := 1; day < 40; day++ {
+		at := start.AddDate(0, 0, day).Add(9 * time.Hour)
+		d.Advance(at, nil)
+		one(t, d, usual(at))
+	}
+	at := start.AddDate(0, 0, 40).Add(9 * time.Hour)
+	require.Less(t, one(t, d, usual(at)).Score, 5.0)
+	stolen := usual(at.Add(18 * time.Hour))
+	stolen.Parent.Name, stolen.TTY, stolen.Interactive = "python3.11", "", false
+	f := one(t, d, stolen)
+	require.Equal(t, Alert, f.Kind)
+	require.Less(t, f.RecordScore, 5.0, "rare sees a user who always looks")
+	require.Equal(t, "alice has looked at network connections in an unusual way; between 03:00 and 04:00, parent python, no terminal", f.Reason())
+	doc := mapstr.M{}
+	Encode(&f, doc)
+	for _, field := range []string{"reconbeat.anomaly.yearly", "reconbeat.anomaly.parts.hour", "reconbeat.anomaly.parts.parent", "reconbeat.anomaly.parts.tty"} {
+		v, err := doc.GetValue(field)
+		require.NoError(t, err, field)
+		require.Positive(t, v, field)
+	}
+}
+
 func TestRecordsGoToWhoWantsThem(t *testing.T) {
 	var users []string
 	o := options(mission())
 	o.OnRecord = func(_ *Rule, r rare.Record) { users = append(users, r.User) }
-	d := learned(t, o)
+	d := taught(t, o)
 	users = nil
 	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
 	d.Advance(now.Add(time.Hour), nil)
@@ -394,7 +444,7 @@ func TestRecordsGoToWhoWantsThem(t *testing.T) {
 }
 
 func BenchmarkJudgeAUsualUser(b *testing.B) {
-	d := learned(b, options(mission()))
+	d := taught(b, options(mission()))
 	e := exec(now, "root", "ss -s")
 	var out []Finding
 	b.ReportAllocs()
@@ -404,7 +454,7 @@ func BenchmarkJudgeAUsualUser(b *testing.B) {
 }
 
 func BenchmarkJudgeAStranger(b *testing.B) {
-	d := learned(b, options(mission()))
+	d := taught(b, options(mission()))
 	e := exec(now, "mallory", "ss -s")
 	nothing := func(*Finding) Decision { return Decision{} }
 	var out []Finding
@@ -415,7 +465,7 @@ func BenchmarkJudgeAStranger(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	d := learned(b, options(mission()))
+	d := taught(b, options(mission()))
 	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil, nil)[0]
 	b.ReportAllocs()
 	for b.Loop() {

@@ -3,13 +3,16 @@
 package detector
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
+	"github.com/reconbeat/reconbeat/detector/context"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -79,11 +82,19 @@ type Finding struct {
 	Buckets         int      // learned so far
 	Users           int      // known to the model
 	TypicalUsers    []string // who usually does this, the most frequent first; of alerts only
+	Context         *Context // what the context model says; nil: it is not in charge
+	Learning        bool     // the context model is too young to alert
 
 	AlertID   string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
 	EarlierID string // of an escalation: the alert that opened the episode
 	Escalated bool
 	Episode   Episode // empty for Observation and Suppressed
+}
+
+// Context is what the context model says of an exec, and what it saw.
+type Context struct {
+	context.Result
+	Look context.Look // its strings are views into the event
 }
 
 // Message is the alert's short title: the rule and the actor.
@@ -104,6 +115,9 @@ func (f *Finding) Reason() string {
 		return fmt.Sprintf("%s %s %s between %s and %s: %s", f.Actor, f.Rule.Habit, plural(f.Episode.Execs, "time"),
 			f.Episode.Start.UTC().Format(time.RFC3339), f.Episode.Last.UTC().Format(time.RFC3339), strings.Join(lines, "; "))
 	}
+	if f.Context != nil {
+		return f.contextReason()
+	}
 	var b strings.Builder
 	who := f.User
 	if f.Actor.Name != "" && f.Actor.Name != f.User {
@@ -122,6 +136,46 @@ func (f *Finding) Reason() string {
 		} else {
 			b.WriteString(" do")
 		}
+	}
+	return b.String()
+}
+
+// told is how much a part must add to the surprise to be told, and toldMost how many are.
+const (
+	told     = 0.7
+	toldMost = 5
+)
+
+// contextReason tells the parts that surprise most.
+func (f *Finding) contextReason() string {
+	c := f.Context
+	who := f.Actor.String()
+	if f.User != who {
+		who += " (as " + f.User + ")"
+	}
+	var b strings.Builder
+	switch {
+	case c.New:
+		fmt.Fprintf(&b, "%s has never %s on this host in %s", who, f.Rule.Habit, plural(int(c.Days), "day"))
+	case c.Parts[context.Silence] >= told:
+		fmt.Fprintf(&b, "%s has not %s on this host for %s", who, f.Rule.Habit, plural(int(c.Silent/(24*time.Hour)), "day"))
+	default:
+		fmt.Fprintf(&b, "%s has %s in an unusual way", who, f.Rule.Habit)
+	}
+	order := make([]int, 0, context.Parts)
+	for p := range context.Parts {
+		if c.Parts[p] >= told && p != context.Newness && p != context.Silence && p != context.NetworkWide && p != context.Starter {
+			order = append(order, p)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(c.Parts[b], c.Parts[a]) })
+	for i, p := range order[:min(toldMost, len(order))] {
+		b.WriteString([]string{"; ", ", "}[min(i, 1)])
+		b.WriteString(c.Look.Tell(p))
+	}
+	if len(f.TypicalUsers) > 0 {
+		fmt.Fprintf(&b, "; usually %s", list(f.TypicalUsers))
+		b.WriteString(map[bool]string{true: " does", false: " do"}[len(f.TypicalUsers) == 1])
 	}
 	return b.String()
 }
@@ -157,7 +211,23 @@ type Field struct {
 }
 
 // Fields is the table of what a Finding adds to a document. The process and the host come from the exec's own document.
-var Fields = []Field{
+var Fields = slices.Concat(fields, partFields())
+
+// partFields are the context model's parts, a field each.
+func partFields() []Field {
+	var out []Field
+	for p, name := range context.PartNames {
+		out = append(out, Field{Name: "reconbeat.anomaly.parts." + name, Type: "float", Score: true, get: inContext(func(c *Context) any {
+			if v := cents(c.Parts[p]); v > 0 {
+				return v
+			}
+			return nil
+		})})
+	}
+	return out
+}
+
+var fields = []Field{
 	{Name: "message", Type: "match_only_text", get: func(f *Finding) any { return f.Message() }},
 	{Name: "event.reason", Type: "keyword", get: func(f *Finding) any { return f.Reason() }},
 	{Name: "event.severity", Type: "long", get: alertOnly(func(f *Finding) any { return f.Rule.SeverityNumber() })},
@@ -202,6 +272,18 @@ var Fields = []Field{
 		}
 		return cents(f.Score)
 	}},
+	{Name: "reconbeat.anomaly.yearly", Type: "double", Score: true, get: inContext(func(c *Context) any {
+		if math.IsInf(c.Yearly, 1) {
+			return nil
+		}
+		return significant(c.Yearly)
+	})},
+	{Name: "reconbeat.anomaly.learning", Type: "boolean", Score: true, get: func(f *Finding) any {
+		if !f.Learning {
+			return nil
+		}
+		return true
+	}},
 	{Name: "reconbeat.anomaly.record_score", Type: "float", Score: true, get: execOnly(func(f *Finding) any { return cents(f.RecordScore) })},
 	{Name: "reconbeat.anomaly.probability", Type: "double", Score: true, get: execOnly(func(f *Finding) any { return significant(f.Probability) })},
 	{Name: "reconbeat.anomaly.threshold", Type: "float", Score: true, get: func(f *Finding) any { return f.Threshold }},
@@ -228,6 +310,15 @@ var Fields = []Field{
 		}
 		return listOrNil(lines)
 	})},
+}
+
+func inContext(get func(*Context) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Context == nil {
+			return nil
+		}
+		return get(f.Context)
+	}
 }
 
 // Encode puts the finding's fields into a document.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/reconbeat/reconbeat/detector/context"
 	"github.com/reconbeat/reconbeat/detector/rare"
 )
 
@@ -18,9 +19,18 @@ const snapshotVersion = 1
 type snapshot struct {
 	Version  int                      `json:"version"`
 	Clock    time.Time                `json:"clock"`
-	Rare     map[string]rare.Snapshot `json:"rare"` // by rule id
+	Rare     map[string]rare.Snapshot `json:"rare"`              // by rule id
+	Context  map[string]hostSnapshots `json:"context,omitempty"` // by rule id
 	Episodes []episodeSnapshot        `json:"episodes,omitempty"`
 	Evicted  uint64                   `json:"evicted,omitempty"`
+}
+
+// hostSnapshots are the contexts of hosts, by their ids.
+type hostSnapshots map[string]hostSnapshot
+
+type hostSnapshot struct {
+	Used  time.Time        `json:"used"`
+	Model context.Snapshot `json:"model"`
 }
 
 type episodeSnapshot struct {
@@ -48,8 +58,17 @@ func (d *Detector) Learned() ([]byte, error) { return d.encode(false) }
 
 func (d *Detector) encode(episodes bool) ([]byte, error) {
 	s := snapshot{Version: snapshotVersion, Clock: d.clock, Rare: map[string]rare.Snapshot{}, Evicted: d.evicted}
-	for id, m := range d.kept {
-		s.Rare[id] = m.Snapshot()
+	for id, l := range d.kept {
+		s.Rare[id] = l.rare.Snapshot()
+		for host, h := range l.hosts {
+			if s.Context == nil {
+				s.Context = map[string]hostSnapshots{}
+			}
+			if s.Context[id] == nil {
+				s.Context[id] = hostSnapshots{}
+			}
+			s.Context[id][host] = hostSnapshot{h.used, h.model.Snapshot()}
+		}
 	}
 	if episodes {
 		for key, ep := range d.episodes {
@@ -77,13 +96,26 @@ func (d *Detector) Restore(b []byte) error {
 	if s.Version != snapshotVersion {
 		return fmt.Errorf("the detector's snapshot is of version %d; this reconbeat knows version %d", s.Version, snapshotVersion)
 	}
-	kept := map[string]*rare.Model{}
+	kept := map[string]*learned{}
 	for id, m := range s.Rare {
 		model, err := rare.Restore(d.o.Rare, m)
 		if err != nil {
 			return fmt.Errorf("reading what rule %q had learned: %w", id, err)
 		}
-		kept[id] = model
+		kept[id] = newLearned(model)
+	}
+	for id, hosts := range s.Context {
+		l := kept[id]
+		if l == nil {
+			return fmt.Errorf("rule %q has learned contexts and no users", id)
+		}
+		for host, h := range hosts {
+			model, err := context.Restore(contextOptions, h.Model)
+			if err != nil {
+				return fmt.Errorf("reading the contexts of rule %q on host %q: %w", id, host, err)
+			}
+			l.hosts[host] = &hostContexts{model, h.Used}
+		}
 	}
 	d.kept, d.episodes, d.clock, d.evicted = kept, map[episodeKey]*episode{}, s.Clock, s.Evicted
 	d.models = d.models[:0]
@@ -91,7 +123,7 @@ func (d *Detector) Restore(b []byte) error {
 	for _, r := range d.rules {
 		rules[r.ID] = r
 		if kept[r.ID] == nil {
-			kept[r.ID] = rare.New(d.o.Rare)
+			kept[r.ID] = newLearned(rare.New(d.o.Rare))
 		}
 		d.models = append(d.models, kept[r.ID])
 	}

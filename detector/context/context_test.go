@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package context
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+var (
+	options = Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: 1000}
+	monday  = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+)
+
+// person is a look of somebody who logged in.
+func person(at time.Time, name, parent, from, command string) *process.Event {
+	e := service(at, name, parent, command)
+	e.Session = process.Session{ID: 5, User: process.User{ID: process.Unset, Name: name}, Entry: process.EntrySSHD, Source: netip.MustParseAddr(from)}
+	e.TTY, e.Interactive, e.CWD = "pts0", true, "/home/"+name
+	return e
+}
+
+func service(at time.Time, name, parent, command string) *process.Event {
+	e := &process.Event{}
+	e.Reset()
+	e.Kind, e.Time, e.Success = process.Exec, at, true
+	e.User = process.User{ID: process.Unset, Name: name}
+	e.Args = strings.Fields(command)
+	e.Name, e.Executable = e.Args[0], "/usr/bin/"+e.Args[0]
+	e.Parent.Name, e.Parent.Executable = parent, "/usr/bin/"+parent
+	e.CWD = "/"
+	return e
+}
+
+func look(m *Model, e *process.Event) Result {
+	l := LookOf(e, e.Name, e.Args[1:], time.UTC)
+	r := m.Judge(&l)
+	m.Learn(&l, r, r.Score >= 25)
+	return r
+}
+
+// weeks is a host on which an agent looks every ten minutes, alice on working mornings from the office, and bob in the afternoons from wherever he is.
+func weeks(n int) (*Model, time.Time) {
+	m := New(options)
+	r := rand.New(rand.NewPCG(1, 1))
+	end := monday.AddDate(0, 0, 7*n)
+	for at := monday; at.Before(end); at = at.Add(10 * time.Minute) {
+		look(m, service(at, "root", "check_mk_agent", "ss -s"))
+		if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday || at.Minute() != 0 {
+			continue
+		}
+		switch at.Hour() {
+		case 9:
+			look(m, person(at.Add(time.Duration(r.IntN(3000))*time.Second), "alice", "bash", "10.1.2.3", "ss -tlnp"))
+		case 14:
+			from := fmt.Sprintf("%d.%d.1.1", 20+r.IntN(80), r.IntN(250))
+			look(m, person(at.Add(time.Duration(r.IntN(3000))*time.Second), "bob", "zsh", from, "netstat -rn"))
+		}
+	}
+	m.Advance(end)
+	return m, end
+}
+
+func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
+	m, end := weeks(8)
+	morning, afternoon, night := end.Add(9*time.Hour+20*time.Minute), end.Add(14*time.Hour+20*time.Minute), end.Add(27*time.Hour)
+	score := func(e *process.Event) float64 {
+		l := LookOf(e, e.Name, e.Args[1:], time.UTC)
+		return m.Judge(&l).Score
+	}
+	for name, c := range map[string]struct {
+		e         *process.Event
+		low, high float64
+	}{
+		"the agent as ever":                                  {service(end, "root", "check_mk_agent", "ss -s"), 0, 5},
+		"alice in the morning":                               {person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp"), 0, 5},
+		"bob from yet another address":                       {person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn"), 0, 10},
+		"alice from an address that is not the office":       {person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), 5, 80},
+		"alice at night from elsewhere, through python":      {person(night, "alice", "python3.11", "151.7.7.7", "ss -tunap"), 50, 100},
+		"a web server's account through a shell":             {service(morning, "www-data", "sh", "ss -tunap"), 25, 100},
+		"the root daemon through an interpreter":             {service(morning, "root", "python3.11", "ss -tunap"), 25, 100},
+		"a login that nobody knows, at night from elsewhere": {person(night, "support", "bash", "151.7.7.7", "ss -s"), 25, 100},
+	} {
+		got := score(c.e)
+		require.True(t, got >= c.low && got <= c.high, "%s: %.1f", name, got)
+	}
+	require.Less(t, score(person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn")), score(person(afternoon, "alice", "zsh", "151.7.7.7", "netstat -rn")),
+		"who changes addresses tells nothing by yet another")
+}
+
+func TestAHabitIsLearned(t *testing.T) {
+	m, end := weeks(6)
+	first := look(m, service(end.Add(time.Hour), "backup", "python3.11", "ss -ltn"))
+	require.Greater(t, first.Score, 25.0)
+	require.True(t, first.New)
+	var last Result
+	for d := range 20 {
+		last = look(m, service(end.AddDate(0, 0, d+1), "backup", "python3.11", "ss -ltn"))
+	}
+	require.Less(t, last.Score, 5.0)
+	require.Less(t, look(m, service(end.AddDate(0, 0, 21), "backup", "python3.12", "ss -ltn")).Score, 10.0, "an upgrade is no other program")
+}
+
+func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
+	m, end := weeks(6)
+	morning := end.Add(9*time.Hour + 20*time.Minute)
+	a := look(m, person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"))
+	b := look(m, person(morning.Add(time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp"))
+	require.Greater(t, b.Surprise, a.Surprise)
+	require.GreaterOrEqual(t, b.Parts[Network], a.Parts[Network], "what the visit showed stays")
+	require.Equal(t, b.Surprise, look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise, "repeats add nothing")
+	sum := 0.0
+	for _, p := range b.Parts {
+		require.GreaterOrEqual(t, p, 0.0)
+		sum += p
+	}
+	require.InDelta(t, b.Surprise, sum, 1e-9)
+}
+
+func TestScoresStandForNumbersAYear(t *testing.T) {
+	for yearly, want := range map[float64]float64{1e9: 0, 365: 0, 3: 25, 1: 50, 0.3: 75, 0.1: 90, 0.001: 100, 0: 100} {
+		require.InDelta(t, want, Score(yearly), 1e-9, "%v a year", yearly)
+	}
+	require.Zero(t, Score(math.Inf(1)))
+	last := 0.0
+	for yearly := 1000.0; yearly > 1e-5; yearly *= 0.97 {
+		require.GreaterOrEqual(t, Score(yearly), last)
+		last = Score(yearly)
+	}
+}
+
+// traffic is a random stream.
+func traffic(seed uint64, n int) []*process.Event {
+	r := rand.New(rand.NewPCG(seed, 1))
+	at := monday
+	all := make([]*process.Event, n)
+	for i := range all {
+		at = at.Add(time.Duration(r.ExpFloat64() * float64(20*time.Minute)))
+		name := fmt.Sprintf("u%d", int(r.ExpFloat64()*5))
+		if r.IntN(2) == 0 {
+			all[i] = service(at, name, []string{"sh", "agent", "cron", "python3"}[r.IntN(4)], "ss -s")
+		} else {
+			all[i] = person(at, name, []string{"bash", "zsh"}[r.IntN(2)], fmt.Sprintf("10.%d.%d.1", r.IntN(4), r.IntN(100)), "netstat -rn")
+		}
+	}
+	return all
+}
+
+func run(m *Model, events []*process.Event) (scores []float64) {
+	for _, e := range events {
+		scores = append(scores, look(m, e).Surprise)
+	}
+	return scores
+}
+
+func TestARestoredModelGoesOnIdentically(t *testing.T) {
+	for seed := range uint64(5) {
+		events := traffic(seed, 3000)
+		cut := rand.New(rand.NewPCG(seed, 2)).IntN(len(events))
+		whole := New(options)
+		run(whole, events[:cut])
+		b, err := json.Marshal(whole.Snapshot())
+		require.NoError(t, err)
+		var s Snapshot
+		require.NoError(t, json.Unmarshal(b, &s))
+		restored, err := Restore(options, s)
+		require.NoError(t, err)
+		require.Equal(t, run(whole, events[cut:]), run(restored, events[cut:]), "seed %d, cut at %d", seed, cut)
+	}
+}
+
+func TestTheSameStreamGivesTheSameScores(t *testing.T) {
+	events := traffic(3, 2000)
+	require.Equal(t, run(New(options), events), run(New(options), events))
+}
+
+func TestAdvancingInStepsIsAdvancingAtOnce(t *testing.T) {
+	one, steps := New(options), New(options)
+	events := traffic(4, 1500)
+	run(one, events)
+	run(steps, events)
+	end := events[len(events)-1].Time.Add(50 * time.Hour)
+	for at := events[len(events)-1].Time; at.Before(end); at = at.Add(7 * time.Minute) {
+		steps.Advance(at)
+	}
+	steps.Advance(end)
+	one.Advance(end)
+	a, err := json.Marshal(one.Snapshot())
+	require.NoError(t, err)
+	b, err := json.Marshal(steps.Snapshot())
+	require.NoError(t, err)
+	require.Equal(t, string(a), string(b))
+}
+
+func TestEverythingIsBounded(t *testing.T) {
+	o := options
+	o.MaxActors = 50
+	m := New(o)
+	at := monday
+	for i := range 5000 {
+		at = at.Add(time.Minute)
+		look(m, person(at, fmt.Sprintf("u%d", i%200), fmt.Sprintf("p%d", i), fmt.Sprintf("10.%d.%d.1", i%250, i/250), fmt.Sprintf("ss --x%d", i)))
+	}
+	require.Equal(t, 50, m.Actors())
+	require.Positive(t, m.Evicted())
+	for _, g := range m.groups {
+		for _, c := range g.Features {
+			require.LessOrEqual(t, len(c.Values), maxValues)
+		}
+		require.GreaterOrEqual(t, g.Once, 0)
+	}
+	b, err := json.Marshal(m.Snapshot())
+	require.NoError(t, err)
+	t.Logf("50 actors with 25 contexts each: a snapshot of %d KiB", len(b)>>10)
+}
+
+func TestCommandLinesAreNormalised(t *testing.T) {
+	for line, want := range map[string]string{
+		"ss -tunap":             "ss anptu",
+		"ss -t -u -n -p -a":     "ss anptu",
+		"ss --tcp --options":    "ss  --options --tcp",
+		"showmount -e 10.0.0.1": "showmount e <address>",
+		"ss -o 4711 sport":      "ss o <number> <word>",
+		"netstat":               "netstat ",
+	} {
+		args := strings.Fields(line)
+		require.Equal(t, want, normal(args[0], args[1:]), line)
+	}
+	require.Less(t, len(normal("ss", strings.Fields(strings.Repeat("--option ", 100000)))), 1000)
+}
+
+func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
+	for _, bad := range []string{
+		`{"actors":[{"name":"x"}]}`, `{"actors":[{"name":"x","known":{"class":9}}]}`, `{"actors":[{"name":"x","known":{"hours_all":-5}}]}`, `{"visits":[{"key":"x","open":{"class":7}}]}`,
+		`{"groups":[{"once":-1}]}`,
+	} {
+		var s Snapshot
+		require.NoError(t, json.Unmarshal([]byte(bad), &s), bad)
+		_, err := Restore(options, s)
+		require.Error(t, err, bad)
+	}
+}
+
+func BenchmarkJudgeARepeatedContext(b *testing.B) {
+	m, end := weeks(6)
+	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
+	l := LookOf(e, e.Name, e.Args[1:], time.UTC)
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Judge(&l)
+	}
+}
+
+func BenchmarkLookOf(b *testing.B) {
+	e := person(monday, "alice", "bash", "10.1.2.3", "ss -tlnp")
+	b.ReportAllocs()
+	for b.Loop() {
+		LookOf(e, e.Name, e.Args[1:], time.UTC)
+	}
+}
