@@ -40,7 +40,7 @@ const ours = "github.com/reconbeat/reconbeat"
 // rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
 var rooms = map[string][]string{
 	".":                    {"cmd"},
-	"cmd":                  {"beater", "config", "detector", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
+	"cmd":                  {"beater", "config", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
 	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
 	"config":               {"detector", "detector/rare", "detector/rules"},
 	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"detector/rare":        {},
 	"detector/rules":       {},
 	"ecs":                  {"process"},
+	"evaluation":           {"config", "detector", "detector/context", "process"},
 	"health":               {},
 	"include":              {},
 	"module":               {"health", "process"},

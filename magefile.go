@@ -288,6 +288,9 @@ func Bench() error {
 	return sh.RunV("go", "test", "-run", "^$", "-bench", ".", "-benchmem", "./...")
 }
 
+// Evaluate measures the models on simulated hosts and writes docs/evaluation.md with its plots: some minutes.
+func Evaluate() error { return sh.RunV("go", "run", "./evaluation", "-report", "docs") }
+
 // Fuzz runs every fuzz target for FUZZTIME (default 30s), and goes on where it was left: a target that is through is not run again until `mage clean`.
 func Fuzz() error {
 	fuzztime := os.Getenv("FUZZTIME")

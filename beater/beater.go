@@ -222,25 +222,37 @@ func (r *reconbeat) save(store *state.Store) {
 	}
 }
 
-// InboxModel is the kind of message by which `replay --learn` hands a model to the Beat on this host.
-const InboxModel = "model"
+// The kinds of messages by which other processes change the model of the Beat on this host.
+const (
+	InboxModel  = "model"  // what was learned, or exported, takes the place of what is known
+	InboxForget = "forget" // an account, by id or name, is unknown again
+	InboxReset  = "reset"  // everything is
+)
 
 // StateDir is where the Beat with these paths keeps its state.
 func StateDir(p *paths.Path) string { return p.Resolve(paths.Data, "state") }
 
 // accept takes a message of another process from the state's inbox.
 func (r *reconbeat) accept(kind string, payload []byte) error {
-	if kind != InboxModel {
+	switch kind {
+	case InboxModel:
+		if err := r.stream.detector.Restore(payload); err != nil {
+			r.logger.Errorf("the model that was handed over is not taken: %v", err)
+			return nil // it would not be better the next time
+		}
+		r.health.Clear(health.ModelNotRestored, "")
+		r.logger.Infof("the model that was handed over has been taken over")
+	case InboxForget:
+		r.logger.Infof("forgot %q, who was known to %d models", payload, r.stream.detector.Forget(string(payload)))
+	case InboxReset:
+		r.stream.detector.Reset()
+		r.health.Clear(health.ModelNotRestored, "")
+		r.logger.Infof("everything that was learned has been forgotten, as was asked for")
+	default:
 		r.logger.Warnf("a message of the unknown kind %q is passed over", kind)
 		return nil
 	}
-	if err := r.stream.detector.Restore(payload); err != nil {
-		r.logger.Errorf("the model that was handed over is not taken: %v", err)
-		return nil // it would not be better the next time
-	}
-	r.health.Clear(health.ModelNotRestored, "")
 	r.saved = time.Time{} // soon
-	r.logger.Infof("a model that was learned from recordings has been taken over")
 	return nil
 }
 

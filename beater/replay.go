@@ -52,7 +52,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.HostID, options.OnRecord = o.HostID, o.Record
+	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost
 	d, err := detector.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)

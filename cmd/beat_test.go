@@ -181,20 +181,24 @@ func (h *host) look(user string, commands ...string) {
 
 func execLine(at time.Time, user, command string) string {
 	args := strings.Fields(command)
+	parent := "sh"
+	if user == "root" {
+		parent = "agent"
+	}
 	line, _ := json.Marshal(map[string]any{
 		"@timestamp": at.UTC().Format(time.RFC3339Nano),
 		"event":      map[string]any{"id": fmt.Sprintf("%s-%d", user, at.UnixNano())},
 		"user":       map[string]any{"name": user},
-		"process":    map[string]any{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711},
+		"process":    map[string]any{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711, "parent.name": parent},
 	})
 	return string(line)
 }
 
-// learn has ten days learned in which root looks every ten minutes.
+// learn has sixty days learned in which root's agent looks every hour.
 func (h *host) learn() {
 	var b strings.Builder
 	now := time.Now()
-	for at := now.AddDate(0, 0, -10); at.Before(now.Add(-20 * time.Minute)); at = at.Add(10 * time.Minute) {
+	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-20 * time.Minute)); at = at.Add(time.Hour) {
 		b.WriteString(execLine(at, "root", "ss -s") + "\n")
 	}
 	history := filepath.Join(h.dir, "history.ndjson")
@@ -499,5 +503,90 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 		require.Equal(t, "blue", text(doc, "fields.team"))
 		require.Equal(t, "enrich", text(doc, "@metadata.pipeline"))
 		require.Equal(t, "private", text(doc, "@metadata.raw_index"))
+	}
+}
+
+// model runs a command of `reconbeat model` and returns what it prints.
+func (h *host) model(args ...string) string {
+	h.t.Helper()
+	c, _ := h.command(oneModule+theFile, append([]string{"model"}, args...)...)
+	var out, complaint bytes.Buffer
+	c.Stdout, c.Stderr = &out, &complaint
+	require.NoError(h.t, c.Run(), "model %v: %s", args, &complaint)
+	return out.String()
+}
+
+func TestTheModelIsManaged(t *testing.T) {
+	h := newHost(t)
+	h.learn()
+	r := h.start(oneModule + theFile)
+	h.look("root", "ss -s")
+	r.wait("detector.matched", 1)
+	saved := func(what string, yes bool) {
+		t.Helper()
+		h.eventually(func() bool {
+			c, _ := h.command(oneModule+theFile, "model", "show")
+			out, err := c.Output()
+			return err == nil && strings.Contains(string(out), what) == yes
+		}, "%s: not %v in what is known; the log:\n%s", what, yes, r.log.all())
+	}
+	saved("root", true)
+	require.Regexp(t, `rule network-connection-discovery on this host, learned since 20`, h.model("show"))
+	require.Regexp(t, `root +root +agent +6\d +14\d\d `, h.model("show"))
+	require.Regexp(t, `command +ss s \(\d`, h.model("explain", "root"))
+	var known []struct {
+		Actors []struct {
+			Way  string
+			Days int `json:"active_days"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(h.model("explain", "root", "--format", "json")), &known))
+	require.Equal(t, "agent", known[0].Actors[0].Way)
+	c, _ := h.command(oneModule+theFile, "model", "explain", "nobody")
+	out, err := c.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), `nobody with the name or id "nobody" is known`)
+
+	file := filepath.Join(h.dir, "model.json")
+	h.model("export", file)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	// One user is forgotten, and is a stranger again.
+	h.model("forget", "root")
+	saved("agent", false)
+	h.model("reset")
+	h.eventually(func() bool { return strings.Contains(r.log.all(), "everything that was learned has been forgotten") }, "no reset:\n%s", r.log)
+
+	// What was exported comes back, while reconbeat runs.
+	h.model("import", file)
+	saved("agent", true)
+
+	// The day's snapshot is there to go back to; a Beat that does not run takes it over at its start.
+	h.model("reset")
+	saved("agent", false)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	days := strings.Fields(h.model("revert"))
+	require.NotEmpty(t, days)
+	h.model("import", file)
+	r = h.start(oneModule + theFile)
+	saved("agent", true)
+	h.look("mallory", "ss -tunap")
+	r.wait("detector.alerts", 1)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	h.model("revert", days[0])
+
+	for what, broken := range map[string]string{
+		"is no export":                `{}`,
+		"knows version 1":             `{"format":"reconbeat-model","version":9}`,
+		"of version 0":                `{"format":"reconbeat-model","version":1,"model":{}}`,
+		"unexpected end of JSON inpu": `{"format":`,
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(broken), 0o600))
+		c, _ := h.command(oneModule+theFile, "model", "import", file)
+		out, err := c.CombinedOutput()
+		require.Error(t, err, what)
+		require.Contains(t, string(out), what)
 	}
 }

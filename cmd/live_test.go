@@ -42,7 +42,7 @@ type looker struct {
 // TestLiveExecsOfRealUsers is the main job: real users run real commands under the real kernel's audit, and the output file holds exactly the events and
 // alerts expected, each exec once.
 func TestLiveExecsOfRealUsers(t *testing.T) {
-	l := newLive(t)
+	l := newLive(t, "rare")
 	l.learnTenDays()
 	l.start()
 	defer l.stop()
@@ -178,9 +178,10 @@ type live struct {
 	sshd  *exec.Cmd
 	port  int
 	rules string // audit's rules and settings before
+	model string // in charge
 }
 
-func newLive(t *testing.T) *live {
+func newLive(t *testing.T, model string) *live {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules and makes users")
 	}
@@ -190,7 +191,7 @@ func newLive(t *testing.T) *live {
 		}
 	}
 	takeAudit(t)
-	l := &live{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, rules: auditSettings(t)}
+	l := &live{t: t, model: model, dir: t.TempDir(), log: &bytes.Buffer{}, rules: auditSettings(t)}
 	require.NoError(t, os.Chmod(l.dir, 0o755))
 	for d := l.dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
 		require.NoError(t, os.Chmod(d, 0o755)) // real users must reach the copied binary
@@ -332,9 +333,10 @@ func (l *live) command(args ...string) *exec.Cmd {
 	file := filepath.Join(l.dir, "reconbeat.yml")
 	conf := fmt.Sprintf(`
 reconbeat.modules: [{module: auditd}]
+reconbeat.detector.model: %s
 output.file: {path: %s, filename: out, permissions: 0600}
 logging: {to_stderr: true, level: info}
-`, l.dir)
+`, l.model, l.dir)
 	require.NoError(l.t, os.WriteFile(file, []byte(conf), 0o600))
 	c := exec.Command(os.Args[0], append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")

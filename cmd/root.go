@@ -72,7 +72,7 @@ func NewRootCommand() *libcmd.BeatsRootCmd {
 	root.Long = long
 	root.SilenceUsage = true
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
-	root.AddCommand(newWatchCommand(settings), newReplayCommand(settings))
+	root.AddCommand(newWatchCommand(settings), newReplayCommand(settings), newModelCommand(settings))
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings))
 	return root
 }
@@ -84,6 +84,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat watch          see it work, now, without configuration
   reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
   reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
+  reconbeat model show     who does this here, and how
   reconbeat test modules   which sources of program starts work on this host`
 
 // modulesManager finds the files that `modules list|enable|disable` manage.

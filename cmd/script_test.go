@@ -17,6 +17,8 @@ func TestCommandLine(t *testing.T) {
 	require.NoError(t, err)
 	recorded, err := filepath.Abs(filepath.Join("..", "module", "auditlog", "testdata"))
 	require.NoError(t, err)
+	played, err := filepath.Abs("recording.ndjson.gz")
+	require.NoError(t, err)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{
@@ -28,6 +30,7 @@ func TestCommandLine(t *testing.T) {
 			env.Setenv(asReconbeat, "1")
 			env.Setenv("GOLDEN", golden)
 			env.Setenv("RECORDED", recorded)
+			env.Setenv("RECORDING", played)
 			env.Setenv("HOME", env.WorkDir)
 			bin := filepath.Join(env.WorkDir, "bin")
 			if err := os.Mkdir(bin, 0o755); err != nil {

@@ -40,7 +40,7 @@ const (
 
 // Detector is everything under `reconbeat.detector:`.
 type Detector struct {
-	Model      string        `config:"model"`       // which model's score is held against a rule's threshold: rare or context
+	Model      string        `config:"model"`       // which model's score is held against a rule's threshold: context or rare
 	Actor      string        `config:"actor"`       // who is the actor: login (the login user, else the real user) or user (always the real user)
 	Rules      []*conf.C     `config:"rules"`       // overrides of rules, by id
 	RulesPath  string        `config:"rules_path"`  // the folder of the user's own rules, relative to path.config
@@ -48,7 +48,15 @@ type Detector struct {
 	BucketSpan time.Duration `config:"bucket_span"` // of the rare model
 	MaxUsers   int           `config:"max_users"`   // that the rare model of one rule remembers
 	LearnFor   time.Duration `config:"learn_for"`   // how long the context model learns before it alerts
+	HalfLife   time.Duration `config:"half_life"`   // after how long what the context model has learned counts half as much
+	Habit      Habit         `config:"habit"`
 	Episode    Episode       `config:"episode"`
+}
+
+// Habit is everything under `reconbeat.detector.habit:`, when a context that alerted is the actor's habit and their probation in it ends.
+type Habit struct {
+	Days int           `config:"days"` // it was seen on so many different days
+	Span time.Duration `config:"span"` // over so long
 }
 
 // Episode is everything under `reconbeat.detector.episode:`.
@@ -62,12 +70,14 @@ func Default() Config {
 	return Config{
 		ConfigModules: cfgfile.DynamicConfig{Reload: cfgfile.Reload{Period: 10 * time.Second}},
 		Detector: Detector{
-			Model:      "rare",
+			Model:      "context",
 			Actor:      "login",
 			RulesPath:  "rules.d",
 			BucketSpan: 15 * time.Minute,
 			MaxUsers:   10000,
 			LearnFor:   24 * time.Hour,
+			HalfLife:   30 * 24 * time.Hour,
+			Habit:      Habit{Days: 5, Span: 14 * 24 * time.Hour},
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
 		},
 		Events:    EventsMatched,
@@ -101,10 +111,19 @@ func (c Config) check() error {
 	}
 	d := c.Detector
 	if d.Model != detector.ModelRare && d.Model != detector.ModelContext {
-		wrong("detector.model", quoted(d.Model), "rare or context")
+		wrong("detector.model", quoted(d.Model), "context or rare")
 	}
 	if d.LearnFor < 0 || d.LearnFor > 30*24*time.Hour {
 		wrong("detector.learn_for", d.LearnFor, "0 to 720h")
+	}
+	if d.HalfLife < 24*time.Hour || d.HalfLife > 3650*24*time.Hour {
+		wrong("detector.half_life", d.HalfLife, "24h to 87600h")
+	}
+	if d.Habit.Days < 1 || d.Habit.Days > 365 {
+		wrong("detector.habit.days", d.Habit.Days, "1 to 365")
+	}
+	if d.Habit.Span < 0 || d.Habit.Span > 365*24*time.Hour {
+		wrong("detector.habit.span", d.Habit.Span, "0 to 8760h")
 	}
 	if d.Actor != "login" && d.Actor != "user" {
 		wrong("detector.actor", quoted(d.Actor), "login or user")

@@ -28,12 +28,19 @@ detector:
   max_users: 3
   episode.idle: 48h
   treshold: 3
+  learn_for: -1h
+  half_life: 1h
+  habit: {days: 0, span: -1s}
 config.modules.reload: {enabled: true, period: 1ms}
 `))
 	for _, want := range []string{
 		`reconbeat.events: "some" is not allowed; it must be matched, all or none`,
 		`reconbeat.namespace: "My-Space" is not allowed`,
-		`reconbeat.detector.model: "magic" is not allowed; it must be rare`,
+		`reconbeat.detector.model: "magic" is not allowed; it must be context or rare`,
+		`reconbeat.detector.learn_for: -1h0m0s is not allowed; it must be 0 to 720h`,
+		`reconbeat.detector.half_life: 1h0m0s`,
+		`reconbeat.detector.habit.days: 0`,
+		`reconbeat.detector.habit.span: -1s`,
 		`reconbeat.detector.actor: "nobody"`,
 		`reconbeat.detector.timezone: "Mars/Olympus"`,
 		`reconbeat.detector.bucket_span: 7m0s`,

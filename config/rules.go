@@ -31,16 +31,20 @@ func (d Detector) Options(rulesDir string, local *time.Location) (detector.Optio
 	return detector.Options{
 		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
 		Rare:  rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
-		Model: d.Model, LearnFor: d.LearnFor, Zone: zone, OtherZone: other,
+		Model: d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit{Days: d.Habit.Days, Span: d.Habit.Span}, Zone: zone, OtherZone: other,
 	}, errors.Join(err, errZone)
 }
 
-// LoadRules returns the shipped rules, then those of dir (*.yml and *.yaml, one rule each; a folder that does not exist has none), changed by overrides: mappings with the id
+// LoadRules returns the shipped rules, then those of dir (*.yml and *.yaml, one rule each; an empty dir, or a folder that does not exist, has none), changed by overrides: mappings with the id
 // of a rule and the keys that are to be different. The error tells everything that is wrong, each with file or path, value and what is allowed.
 func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 	list, errs := shipped()
 	var files []string
-	for _, pattern := range []string{"*.yml", "*.yaml"} {
+	patterns := []string{"*.yml", "*.yaml"}
+	if dir == "" {
+		patterns = nil
+	}
+	for _, pattern := range patterns {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("looking for rules in %s: %w", dir, err))

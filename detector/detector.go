@@ -31,12 +31,15 @@ const (
 type Options struct {
 	Rules       []Rule // the disabled ones are passed over; at most 64 enabled
 	HostID      string // of events that bring no host of their own
+	OneHost     bool   // all events are this host's, whatever they say
 	Actor       string // ActorLogin or ActorUser; empty: ActorLogin
 	EpisodeIdle time.Duration
 	EpisodeMax  time.Duration
 	Rare        rare.Options
 	Model       string         // ModelRare or ModelContext; empty: ModelRare. Rare is computed in any case, context only when it is in charge
 	LearnFor    time.Duration  // how old a context model must be before it may alert
+	HalfLife    time.Duration  // of what the context model has learned; 0: 30 days
+	Habit       Habit          // when an actor is no longer on probation; zero: 5 days over 14
 	Zone        *time.Location // of this host's day; nil: UTC
 	OtherZone   *time.Location // of other hosts' days, whose events documents bring; nil: UTC
 	// OnRecord receives each record of the rare model at its bucket's end; nil: nobody wants them.
@@ -59,8 +62,12 @@ type Detector struct {
 	cut      map[string]RuleSet  // by the first commLength bytes of longer names
 	kept     map[string]*learned // by rule id, of disabled and unknown rules too: a change of rules resets nothing
 	episodes map[episodeKey]*episode
-	clock    time.Time // the last Advance
+	// probations are the contexts that actors were alerted for and that are no habit yet.
+	probations map[episodeKey][]*probation
+	clock      time.Time // the last Advance
 
+	reader  context.Reader
+	zones   zones
 	records []rare.Record // reused
 	evicted uint64
 	unnamed uint64
@@ -68,7 +75,7 @@ type Detector struct {
 
 // New makes a Detector that has learned nothing. The error tells everything that is wrong with the options.
 func New(o Options) (*Detector, error) {
-	d := &Detector{kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}}
+	d := &Detector{kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}, probations: map[episodeKey][]*probation{}}
 	if err := d.Configure(o); err != nil {
 		return nil, err
 	}
@@ -82,6 +89,9 @@ func (d *Detector) Configure(o Options) error {
 	}
 	if o.Model == "" {
 		o.Model = ModelRare
+	}
+	if o.Habit == (Habit{}) {
+		o.Habit = Habit{Days: 5, Span: 14 * 24 * time.Hour}
 	}
 	if o.Zone == nil {
 		o.Zone = time.UTC
@@ -190,21 +200,26 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	decision := Decision{Alert: true, Learn: true}
 	var inContext *context.Model
 	var look context.Look
+	onProbation := false
 	if means {
 		result := m.AtOnce(e.Time, user)
 		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
 		f.Buckets, f.Users, f.BucketStart = m.Buckets(), m.Users(), m.BucketStart(e.Time)
 		if d.o.Model == ModelContext {
-			inContext = l.context(d.hostOf(e), e.Time)
-			look = context.LookOf(e, f.Program, args, d.zone(e))
+			inContext = l.context(d.modelHost(e), e.Time, d.o.HalfLife)
+			look = d.reader.Look(e, f.Program, args, d.zone(e))
 			f.Context = &Context{Result: inContext.Judge(&look), Look: look}
 			f.Score = f.Context.Score
-			f.Learning = f.Context.Days < float64(d.o.LearnFor)/float64(24*time.Hour)
+			f.Learning = inContext.Age(e.Time) < d.o.LearnFor
+			onProbation = d.attend(d.keyOf(&f, e), &look)
 		}
 		if decide != nil {
 			decision = decide(&f)
 		}
 		if f.Score >= f.Threshold && !f.Learning {
+			if f.Context != nil {
+				f.Context.Profile, f.Context.Known = inContext.Profile(&look)
+			}
 			out = d.over(&f, m, e, decision.Alert, out)
 		}
 		out = append(out, f)
@@ -212,18 +227,34 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	if decision.Learn {
 		m.Add(e.Time, user)
 		if inContext != nil {
-			inContext.Learn(&look, f.Context.Result, f.Kind == Alert || f.Kind == Repeat)
+			inContext.Learn(&look, f.Context.Result, context.Lesson{Alerted: f.Kind == Alert || f.Kind == Repeat, Daily: onProbation || f.Kind == Alert})
 		}
 	}
 	return out
 }
 
-// zone is the time zone of the day of the host that the event happened on.
+// zone is the time zone of the day of the host that the event happened on: the one that the event tells, else the configured one.
 func (d *Detector) zone(e *process.Event) *time.Location {
+	if e.Timezone != "" {
+		if z := d.zones.of(e.Timezone); z != nil {
+			return z
+		}
+	}
 	if e.Host.ID != "" && e.Host.ID != d.o.HostID || e.Host.ID == "" && e.Host.Name != "" {
 		return d.o.OtherZone
 	}
 	return d.o.Zone
+}
+
+// modelHost is the host whose contexts an event belongs to. This host's own has no id, so that a model may go to another host.
+func (d *Detector) modelHost(e *process.Event) string {
+	if d.o.OneHost {
+		return ""
+	}
+	if host := d.hostOf(e); host != d.o.HostID {
+		return host
+	}
+	return ""
 }
 
 // over finds the place of an exec over the threshold: it opens an episode, escalates one, or belongs to one. A summary of the episode before it may go to out.
@@ -232,33 +263,50 @@ func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool,
 		f.Kind = Suppressed
 		return out
 	}
-	key := episodeKey{rule: f.Rule.ID, host: d.hostOf(e), actor: f.Actor.key()}
+	key := d.keyOf(f, e)
 	ep := d.episodes[key]
 	if ep != nil && !ep.closes(d.o).After(e.Time) {
 		out = append(out, d.close(key, ep))
 		ep = nil
 	}
 	id := process.ID("alert", key.host, key.rule, key.actor, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10), e.ID)
-	switch {
-	case ep == nil:
+	if ep == nil {
 		if len(d.episodes) >= maxEpisodes {
 			out = d.evict(out)
 		}
-		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, Episode: Episode{ID: id, Start: e.Time}}
+		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, alertID: id, band: -1, Episode: Episode{ID: id, Start: e.Time}}
 		d.episodes[key] = ep
-		f.Kind, f.AlertID = Alert, id
-	case band(f.Score) > band(ep.MaxScore):
-		f.Kind, f.AlertID, f.EarlierID, f.Escalated = Alert, id, ep.ID, true
-	default:
-		f.Kind, f.AlertID = Repeat, ep.ID
+		covering, last := d.probationFor(key, f)
+		switch {
+		case covering != nil:
+			ep.alertID, ep.band = covering.AlertID, covering.Band
+		case last != nil:
+			f.EarlierID = last.AlertID
+		}
+	}
+	if band(f.Score) > ep.band {
+		f.Kind, f.AlertID, ep.band = Alert, id, band(f.Score)
+		if f.Escalated = id != ep.alertID; f.Escalated {
+			f.EarlierID = ep.alertID
+		}
+		d.putOnProbation(key, f, e)
+	} else {
+		f.Kind, f.AlertID = Repeat, ep.alertID
 	}
 	ep.add(f, e)
 	f.Episode = ep.Episode
 	f.Episode.Commands = slices.Clone(ep.Commands)
 	if f.Kind == Alert {
 		f.TypicalUsers = m.Typical(typicalUsers, f.User)
+		if f.Context != nil {
+			f.Habit = d.o.Habit
+		}
 	}
 	return out
+}
+
+func (d *Detector) keyOf(f *Finding, e *process.Event) episodeKey {
+	return episodeKey{rule: f.Rule.ID, host: d.hostOf(e), actor: f.Actor.key()}
 }
 
 // typicalUsers is how many of the usual users an alert names.

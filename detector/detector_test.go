@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -404,7 +405,7 @@ func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
 	usual := func(at time.Time) *process.Event {
 		e := exec(at, "alice", "ss -tlnp")
 		e.Session.User, e.Session.Entry = process.User{ID: 1000, Name: "alice"}, process.EntrySSHD
-		e.Parent.Name, e.TTY, e.Interactive = "bash", "pts0", true
+		e.Parent.Name, e.TTY, e.Interactive, e.Session.Source = "bash", "pts0", true, netip.MustParseAddr("10.1.2.3")
 		return e
 	}
 	first := one(t, d, usual(start.Add(9*time.Hour)))
@@ -418,14 +419,14 @@ func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
 	at := start.AddDate(0, 0, 40).Add(9 * time.Hour)
 	require.Less(t, one(t, d, usual(at)).Score, 5.0)
 	stolen := usual(at.Add(18 * time.Hour))
-	stolen.Parent.Name, stolen.TTY, stolen.Interactive = "python3.11", "", false
+	stolen.Parent.Name, stolen.TTY, stolen.Interactive, stolen.Session.Source = "python3.11", "", false, netip.MustParseAddr("151.7.7.7")
 	f := one(t, d, stolen)
 	require.Equal(t, Alert, f.Kind)
 	require.Less(t, f.RecordScore, 5.0, "rare sees a user who always looks")
-	require.Equal(t, "alice has looked at network connections in an unusual way; between 03:00 and 04:00, parent python, no terminal", f.Reason())
+	require.Equal(t, "alice has never looked at network connections without a terminal on this host in 40 days; parent python, between 03:00 and 04:00, from 151.7.7.0/24", f.Reason())
 	doc := mapstr.M{}
 	Encode(&f, doc)
-	for _, field := range []string{"reconbeat.anomaly.yearly", "reconbeat.anomaly.parts.hour", "reconbeat.anomaly.parts.parent", "reconbeat.anomaly.parts.tty"} {
+	for _, field := range []string{"reconbeat.anomaly.yearly", "reconbeat.anomaly.parts.hour", "reconbeat.anomaly.parts.parent", "reconbeat.anomaly.parts.network"} {
 		v, err := doc.GetValue(field)
 		require.NoError(t, err, field)
 		require.Positive(t, v, field)

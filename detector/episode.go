@@ -21,12 +21,18 @@ const (
 
 type episodeKey struct{ rule, host, actor string }
 
+func (k episodeKey) compare(other episodeKey) int {
+	return cmp.Or(cmp.Compare(k.rule, other.rule), cmp.Compare(k.host, other.host), cmp.Compare(k.actor, other.actor))
+}
+
 // episode is an Episode that is open.
 type episode struct {
 	Episode
-	rule  *Rule
-	actor Actor
-	user  string
+	rule    *Rule
+	actor   Actor
+	user    string
+	alertID string // that its findings belong to: its own, or the one that put the actor on probation
+	band    int    // that a further alert must exceed
 }
 
 // band is which of the steps 50, 75 and 90 a score has reached.
@@ -83,7 +89,7 @@ func (d *Detector) close(key episodeKey, ep *episode) Finding {
 	delete(d.episodes, key)
 	return Finding{
 		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user, Threshold: ep.rule.Threshold,
-		AlertID: ep.ID, Episode: ep.Episode,
+		AlertID: ep.alertID, Episode: ep.Episode,
 	}
 }
 
@@ -96,7 +102,7 @@ func (d *Detector) closeUntil(t time.Time, out []Finding) []Finding {
 		}
 	}
 	slices.SortFunc(ended, func(a, b episodeKey) int {
-		return cmp.Or(d.episodes[a].closes(d.o).Compare(d.episodes[b].closes(d.o)), cmp.Compare(a.rule, b.rule), cmp.Compare(a.host, b.host), cmp.Compare(a.actor, b.actor))
+		return cmp.Or(d.episodes[a].closes(d.o).Compare(d.episodes[b].closes(d.o)), a.compare(b))
 	})
 	for _, key := range ended {
 		out = append(out, d.close(key, d.episodes[key]))

@@ -81,12 +81,13 @@ type Finding struct {
 	BucketSpan      time.Duration
 	Buckets         int      // learned so far
 	Users           int      // known to the model
+	Habit           Habit    // when the actor's probation ends; of alerts only
 	TypicalUsers    []string // who usually does this, the most frequent first; of alerts only
 	Context         *Context // what the context model says; nil: it is not in charge
 	Learning        bool     // the context model is too young to alert
 
 	AlertID   string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
-	EarlierID string // of an escalation: the alert that opened the episode
+	EarlierID string // of an escalation: the alert that opened the episode; else the last one that the actor is on probation for
 	Escalated bool
 	Episode   Episode // empty for Observation and Suppressed
 }
@@ -94,7 +95,9 @@ type Finding struct {
 // Context is what the context model says of an exec, and what it saw.
 type Context struct {
 	context.Result
-	Look context.Look // its strings are views into the event
+	Look    context.Look    // its strings are views into the event
+	Profile context.Profile // what is usual for the actor; of execs over the threshold
+	Known   bool            // there is a Profile: the actor was seen before
 }
 
 // Message is the alert's short title: the rule and the actor.
@@ -153,23 +156,33 @@ func (f *Finding) contextReason() string {
 	if f.User != who {
 		who += " (as " + f.User + ")"
 	}
+	var tells []int
 	var b strings.Builder
 	switch {
+	case c.New && c.KnownElsewise && c.Look.Class == context.Person:
+		fmt.Fprintf(&b, "%s has never %s %s on this host in %s", who, f.Rule.Habit, map[bool]string{true: "on a terminal", false: "without a terminal"}[c.Look.OnTerminal()], plural(int(c.Days), "day"))
+		tells = append(tells, context.Parent)
+	case c.New && c.KnownElsewise:
+		fmt.Fprintf(&b, "%s has never %s through %s on this host in %s", who, f.Rule.Habit, c.Look.Value(context.Parent), plural(int(c.Days), "day"))
+		tells = append(tells, context.TTY)
 	case c.New:
 		fmt.Fprintf(&b, "%s has never %s on this host in %s", who, f.Rule.Habit, plural(int(c.Days), "day"))
-	case c.Parts[context.Silence] >= told:
+		tells = append(tells, context.Parent, context.TTY)
+	case c.Parts[context.Frequency] >= told:
 		fmt.Fprintf(&b, "%s has not %s on this host for %s", who, f.Rule.Habit, plural(int(c.Silent/(24*time.Hour)), "day"))
 	default:
 		fmt.Fprintf(&b, "%s has %s in an unusual way", who, f.Rule.Habit)
 	}
-	order := make([]int, 0, context.Parts)
+	given := len(tells)
+	parts := c.Parts
+	parts[context.Network] += parts[context.NetworkWide]
 	for p := range context.Parts {
-		if c.Parts[p] >= told && p != context.Newness && p != context.Silence && p != context.NetworkWide && p != context.Starter {
-			order = append(order, p)
+		if parts[p] >= told && p != context.Newness && p != context.Frequency && p != context.NetworkWide && !slices.Contains(tells, p) {
+			tells = append(tells, p)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(c.Parts[b], c.Parts[a]) })
-	for i, p := range order[:min(toldMost, len(order))] {
+	slices.SortStableFunc(tells[given:], func(a, b int) int { return cmp.Compare(parts[b], parts[a]) })
+	for i, p := range tells[:min(toldMost, len(tells))] {
 		b.WriteString([]string{"; ", ", "}[min(i, 1)])
 		b.WriteString(c.Look.Tell(p))
 	}
@@ -218,7 +231,7 @@ func partFields() []Field {
 	var out []Field
 	for p, name := range context.PartNames {
 		out = append(out, Field{Name: "reconbeat.anomaly.parts." + name, Type: "float", Score: true, get: inContext(func(c *Context) any {
-			if v := cents(c.Parts[p]); v > 0 {
+			if v := cents(c.Parts[p]); v != 0 {
 				return v
 			}
 			return nil
@@ -266,6 +279,19 @@ var fields = []Field{
 		return "login"
 	}},
 
+	{Name: "reconbeat.actor.first_seen", Type: "date", get: usual(func(p *context.Profile) any { return date(p.First) })},
+	{Name: "reconbeat.actor.last_seen", Type: "date", get: usual(func(p *context.Profile) any { return date(p.Last) })},
+	{Name: "reconbeat.actor.active_days", Type: "long", get: usual(func(p *context.Profile) any { return p.Days })},
+	{Name: "reconbeat.actor.usual.commands", Type: "keyword", get: usual(usualValues(context.Command))},
+	{Name: "reconbeat.actor.usual.parents", Type: "keyword", get: usual(usualValues(context.Parent))},
+	{Name: "reconbeat.actor.usual.networks", Type: "keyword", get: usual(usualValues(context.Network))},
+	{Name: "reconbeat.actor.usual.hours", Type: "long", get: usual(func(p *context.Profile) any {
+		if len(p.Hours) == 0 {
+			return nil
+		}
+		return p.Hours
+	})},
+
 	{Name: "reconbeat.anomaly.score", Type: "float", Score: true, get: func(f *Finding) any {
 		if f.Kind == Summary {
 			return cents(f.Episode.MaxScore)
@@ -278,6 +304,8 @@ var fields = []Field{
 		}
 		return significant(c.Yearly)
 	})},
+	{Name: "reconbeat.anomaly.surprise", Type: "float", Score: true, get: inContext(func(c *Context) any { return cents(c.Surprise) })},
+	{Name: "reconbeat.anomaly.learned_days", Type: "float", Score: true, get: inContext(func(c *Context) any { return cents(c.Days) })},
 	{Name: "reconbeat.anomaly.learning", Type: "boolean", Score: true, get: func(f *Finding) any {
 		if !f.Learning {
 			return nil
@@ -297,6 +325,8 @@ var fields = []Field{
 	{Name: "reconbeat.alert.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.AlertID) }},
 	{Name: "reconbeat.alert.earlier_id", Type: "keyword", get: func(f *Finding) any { return orNil(f.EarlierID) }},
 	{Name: "reconbeat.alert.escalated", Type: "boolean", get: alertOnly(func(f *Finding) any { return f.Escalated })},
+	{Name: "reconbeat.habit.days", Type: "long", get: alertOnly(func(f *Finding) any { return orNone(f.Habit.Days) })},
+	{Name: "reconbeat.habit.span", Type: "long", get: alertOnly(func(f *Finding) any { return orNone(int(f.Habit.Span / time.Second)) })},
 	{Name: "reconbeat.program", Type: "keyword", get: func(f *Finding) any { return orNil(f.Program) }},
 	{Name: "reconbeat.episode.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.Episode.ID) }},
 	{Name: "reconbeat.episode.start", Type: "date", get: func(f *Finding) any { return date(f.Episode.Start) }},
@@ -310,6 +340,33 @@ var fields = []Field{
 		}
 		return listOrNil(lines)
 	})},
+}
+
+// usual tells of an alert what is usual for its actor.
+func usual(get func(*context.Profile) any) func(*Finding) any {
+	return alertOnly(func(f *Finding) any {
+		if f.Context == nil || !f.Context.Known {
+			return nil
+		}
+		return get(&f.Context.Profile)
+	})
+}
+
+func usualValues(part int) func(*context.Profile) any {
+	return func(p *context.Profile) any {
+		var values []string
+		for _, seen := range p.Features[context.PartNames[part]] {
+			values = append(values, seen.Value)
+		}
+		return listOrNil(values)
+	}
+}
+
+func orNone(n int) any {
+	if n == 0 {
+		return nil
+	}
+	return n
 }
 
 func inContext(get func(*Context) any) func(*Finding) any {

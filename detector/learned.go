@@ -27,19 +27,21 @@ const (
 	maxActors = 1000
 )
 
-// contextOptions are the same for all: a visit is as long as an episode is by default, whatever the user made of that.
-var contextOptions = context.Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: maxActors}
+// contextOptions are those of every host's model: a visit is as long as an episode is by default, whatever the user made of that.
+func contextOptions(halfLife time.Duration) context.Options {
+	return context.Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: maxActors, HalfLife: halfLife}
+}
 
 func newLearned(m *rare.Model) *learned { return &learned{rare: m, hosts: map[string]*hostContexts{}} }
 
 // context returns the model of a host's contexts, a new one where there is none.
-func (l *learned) context(host string, now time.Time) *context.Model {
+func (l *learned) context(host string, now time.Time, halfLife time.Duration) *context.Model {
 	h := l.hosts[host]
 	if h == nil {
 		if len(l.hosts) >= maxHosts {
 			l.forgetHost()
 		}
-		h = &hostContexts{model: context.New(contextOptions)}
+		h = &hostContexts{model: context.New(contextOptions(halfLife))}
 		l.hosts[host] = h
 	}
 	h.used = now

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,7 +23,9 @@ type snapshot struct {
 	Rare     map[string]rare.Snapshot `json:"rare"`              // by rule id
 	Context  map[string]hostSnapshots `json:"context,omitempty"` // by rule id
 	Episodes []episodeSnapshot        `json:"episodes,omitempty"`
-	Evicted  uint64                   `json:"evicted,omitempty"`
+	// Probations are in order of rule, host and actor.
+	Probations []probationSnapshot `json:"probations,omitempty"`
+	Evicted    uint64              `json:"evicted,omitempty"`
 }
 
 // hostSnapshots are the contexts of hosts, by their ids.
@@ -31,6 +34,13 @@ type hostSnapshots map[string]hostSnapshot
 type hostSnapshot struct {
 	Used  time.Time        `json:"used"`
 	Model context.Snapshot `json:"model"`
+}
+
+type probationSnapshot struct {
+	Rule  string       `json:"rule"`
+	Host  string       `json:"host"`
+	Key   string       `json:"key"`
+	Since []*probation `json:"since"`
 }
 
 type episodeSnapshot struct {
@@ -47,6 +57,8 @@ type episodeSnapshot struct {
 	Execs    int       `json:"execs"`
 	Alerts   int       `json:"alerts"`
 	MaxScore float64   `json:"max_score"`
+	AlertID  string    `json:"alert_id"`
+	Band     int       `json:"band"`
 	Commands []Command `json:"commands"`
 }
 
@@ -74,9 +86,15 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 		for key, ep := range d.episodes {
 			s.Episodes = append(s.Episodes, episodeSnapshot{
 				Rule: key.rule, Host: key.host, Key: key.actor, ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
-				ID: ep.ID, Start: ep.Start, Last: ep.Last, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, Commands: ep.Commands,
+				ID: ep.ID, Start: ep.Start, Last: ep.Last, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, AlertID: ep.alertID, Band: ep.band, Commands: ep.Commands,
 			})
 		}
+		for key, list := range d.probations {
+			s.Probations = append(s.Probations, probationSnapshot{key.rule, key.host, key.actor, list})
+		}
+		slices.SortFunc(s.Probations, func(a, b probationSnapshot) int {
+			return episodeKey{a.Rule, a.Host, a.Key}.compare(episodeKey{b.Rule, b.Host, b.Key})
+		})
 		slices.SortFunc(s.Episodes, func(a, b episodeSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	b, err := json.Marshal(s)
@@ -84,6 +102,67 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 		return nil, fmt.Errorf("encoding the detector's snapshot: %w", err)
 	}
 	return b, nil
+}
+
+// Forget makes an account, by id or name, unknown again to every rule, on every host, and ends its episodes and probations. It returns in how many models it was known.
+func (d *Detector) Forget(idOrName string) (n int) {
+	keys := map[string]bool{"uid " + idOrName: true, "name " + idOrName: true}
+	for _, l := range d.kept {
+		if l.rare.Forget(idOrName) {
+			n++
+		}
+		for _, h := range l.hosts {
+			ids := h.model.Forget(idOrName)
+			for _, id := range ids {
+				keys["uid "+id], keys["name "+id] = true, true
+			}
+			n += len(ids)
+		}
+	}
+	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys[k.actor] })
+	maps.DeleteFunc(d.episodes, func(k episodeKey, _ *episode) bool { return keys[k.actor] })
+	return n
+}
+
+// Reset forgets everything.
+func (d *Detector) Reset() {
+	clear(d.kept)
+	clear(d.episodes)
+	clear(d.probations)
+	for i, r := range d.rules {
+		d.kept[r.ID] = newLearned(rare.New(d.o.Rare))
+		d.models[i] = d.kept[r.ID]
+	}
+}
+
+// Known is what one rule has learned of one host's actors.
+type Known struct {
+	Rule   string            `json:"rule"` // its id
+	Host   string            `json:"host,omitempty"`
+	Began  time.Time         `json:"began"`
+	Actors []context.Profile `json:"actors"`
+	Users  []string          `json:"users"` // of the rare model, which knows no hosts: the most frequent first
+}
+
+// Known returns what was learned until t, of the account with an id or a name, or of all: by rule and host, in order.
+func (d *Detector) Known(idOrName string, t time.Time) []Known {
+	var out []Known
+	for _, id := range slices.Sorted(maps.Keys(d.kept)) {
+		l := d.kept[id]
+		users := l.rare.Typical(l.rare.Users(), "")
+		if idOrName != "" {
+			users = slices.DeleteFunc(users, func(u string) bool { return u != idOrName })
+		}
+		for _, host := range slices.Sorted(maps.Keys(l.hosts)) {
+			m := l.hosts[host].model
+			out = append(out, Known{Rule: id, Host: host, Began: t.Add(-m.Age(t)), Actors: m.Profiles(idOrName, t), Users: users})
+			users = nil
+		}
+		if users != nil {
+			out = append(out, Known{Rule: id, Users: users})
+		}
+	}
+	return slices.DeleteFunc(out, func(k Known) bool { return len(k.Actors)+len(k.Users) == 0 })
 }
 
 // Restore takes over what Snapshot or Learned returned. On an error nothing changes. Models of rules that are not configured are kept for the day
@@ -110,14 +189,26 @@ func (d *Detector) Restore(b []byte) error {
 			return fmt.Errorf("rule %q has learned contexts and no users", id)
 		}
 		for host, h := range hosts {
-			model, err := context.Restore(contextOptions, h.Model)
+			model, err := context.Restore(contextOptions(d.o.HalfLife), h.Model)
 			if err != nil {
 				return fmt.Errorf("reading the contexts of rule %q on host %q: %w", id, host, err)
 			}
 			l.hosts[host] = &hostContexts{model, h.Used}
 		}
 	}
-	d.kept, d.episodes, d.clock, d.evicted = kept, map[episodeKey]*episode{}, s.Clock, s.Evicted
+	probations := map[episodeKey][]*probation{}
+	for _, p := range s.Probations {
+		if len(p.Since) == 0 || len(p.Since) > maxProbations || slices.Contains(p.Since, nil) || len(probations) >= maxOnProbation {
+			return fmt.Errorf("the probation of %q makes no sense", p.Key)
+		}
+		for _, one := range p.Since {
+			if slices.ContainsFunc(one.Values, func(v unusualValue) bool { return v.Part < 0 || v.Part > context.Hour }) {
+				return fmt.Errorf("the probation of %q makes no sense", p.Key)
+			}
+		}
+		probations[episodeKey{p.Rule, p.Host, p.Key}] = p.Since
+	}
+	d.kept, d.episodes, d.probations, d.clock, d.evicted = kept, map[episodeKey]*episode{}, probations, s.Clock, s.Evicted
 	d.models = d.models[:0]
 	rules := map[string]*Rule{}
 	for _, r := range d.rules {
@@ -133,7 +224,7 @@ func (d *Detector) Restore(b []byte) error {
 			continue
 		}
 		d.episodes[episodeKey{e.Rule, e.Host, e.Key}] = &episode{
-			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User,
+			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User, alertID: cmp.Or(e.AlertID, e.ID), band: e.Band,
 			Episode: Episode{ID: e.ID, Start: e.Start, Last: e.Last, Execs: e.Execs, Alerts: e.Alerts, MaxScore: e.MaxScore, Commands: e.Commands},
 		}
 	}

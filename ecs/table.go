@@ -69,6 +69,7 @@ func fields() []Field {
 
 func eventFields() []Field {
 	return []Field{
+		text("event.timezone", "Time zone of the host's clock.", func(e *process.Event) *string { return &e.Timezone }),
 		text("event.id", "Id that the source gave the event.", func(e *process.Event) *string { return &e.ID }),
 		{
 			Name: "event.sequence", Type: Long, Description: "Number that the source gave the event.",

@@ -140,6 +140,7 @@ type Event struct {
 	ID       string    // the source's own event id (event.id); empty: the publisher makes one
 	Sequence uint64    // the source's sequence number (event.sequence); 0: none
 	Source   string    // event.module of the document that it was read from, else the module's name
+	Timezone string    // of the host's clock (event.timezone), an IANA name or "+02:00"; empty: not told
 	Success  bool      // false: the exec failed (sources that report failures too)
 	ExitCode int32     // of Exit events
 
@@ -200,7 +201,7 @@ func (e *Event) Copy(src *Event) {
 	arena, args := e.arena[:0], e.args[:0]
 	*e = *src
 	e.arena, e.args = arena, args
-	e.ID, e.Source = e.textOf(src.ID), e.textOf(src.Source)
+	e.ID, e.Source, e.Timezone = e.textOf(src.ID), e.textOf(src.Source), e.textOf(src.Timezone)
 	e.Host = Host{ID: e.textOf(src.Host.ID), Name: e.textOf(src.Host.Name), OSType: e.textOf(src.Host.OSType)}
 	e.copyProcess(&e.Process, &src.Process)
 	e.copyProcess(&e.Parent, &src.Parent)

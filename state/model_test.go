@@ -20,7 +20,7 @@ func crash(t *testing.T, dir string) string {
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, f := range files {
-		if f.Name() == "lock" {
+		if f.Name() == "lock" || f.IsDir() {
 			continue
 		}
 		src, err := os.Open(filepath.Join(dir, f.Name()))

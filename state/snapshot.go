@@ -84,5 +84,62 @@ func writeSnapshot(dir string, s *Snapshot) error {
 	if err := os.Rename(next, last); err != nil {
 		return fmt.Errorf("replacing the snapshot: %w", err)
 	}
-	return syncDir(dir)
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	return keepDaily(dir, s.Taken, head, s.Model)
+}
+
+const (
+	// dailies is how many daily snapshots are kept.
+	dailies   = 10
+	dayLayout = "2006-01-02"
+)
+
+// keepDaily keeps the first snapshot of a day (UTC), and removes what is too old. It writes a file of its own: libbeat's seccomp filter allows no links.
+func keepDaily(dir string, taken time.Time, head, model []byte) error {
+	daily := filepath.Join(dir, "daily")
+	if err := os.MkdirAll(daily, 0o700); err != nil {
+		return fmt.Errorf("keeping the day's snapshot: %w", err)
+	}
+	path := filepath.Join(daily, taken.UTC().Format(dayLayout))
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := writeFile(path, frame("snapshot", snapshotVersion, head, model), head, model); err != nil {
+		return fmt.Errorf("keeping the day's snapshot: %w", err)
+	}
+	days, err := Days(dir)
+	if err != nil {
+		return err
+	}
+	for _, old := range days[:max(0, len(days)-dailies)] {
+		if err := os.Remove(filepath.Join(daily, old)); err != nil {
+			return fmt.Errorf("removing an old day's snapshot: %w", err)
+		}
+	}
+	return syncDir(daily)
+}
+
+// Days returns the days of which a snapshot is kept, YYYY-MM-DD in UTC, the oldest first: at most ten. Each is of the day's first moments.
+func Days(dir string) ([]string, error) {
+	files, err := os.ReadDir(filepath.Join(dir, "daily")) // sorted by name
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for daily snapshots: %w", err)
+	}
+	var days []string
+	for _, f := range files {
+		if _, err := time.Parse(dayLayout, f.Name()); err == nil {
+			days = append(days, f.Name())
+		}
+	}
+	return days, nil
+}
+
+// ReadDay reads the snapshot of a day that Days told. The error wraps fs.ErrNotExist when there is none.
+func ReadDay(dir, day string) (Snapshot, error) {
+	if _, err := time.Parse(dayLayout, day); err != nil {
+		return Snapshot{}, fmt.Errorf("%q is no day: %w", day, err)
+	}
+	return readSnapshot(filepath.Join(dir, "daily", day))
 }

@@ -42,10 +42,15 @@ func service(at time.Time, name, parent, command string) *process.Event {
 	return e
 }
 
+func lookOf(e *process.Event) Look {
+	var r Reader
+	return r.Look(e, e.Name, e.Args[1:], time.UTC)
+}
+
 func look(m *Model, e *process.Event) Result {
-	l := LookOf(e, e.Name, e.Args[1:], time.UTC)
+	l := lookOf(e)
 	r := m.Judge(&l)
-	m.Learn(&l, r, r.Score >= 25)
+	m.Learn(&l, r, Lesson{Alerted: r.Score >= 25})
 	return r
 }
 
@@ -75,7 +80,7 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 	m, end := weeks(8)
 	morning, afternoon, night := end.Add(9*time.Hour+20*time.Minute), end.Add(14*time.Hour+20*time.Minute), end.Add(27*time.Hour)
 	score := func(e *process.Event) float64 {
-		l := LookOf(e, e.Name, e.Args[1:], time.UTC)
+		l := lookOf(e)
 		return m.Judge(&l).Score
 	}
 	for name, c := range map[string]struct {
@@ -85,7 +90,7 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 		"the agent as ever":                                  {service(end, "root", "check_mk_agent", "ss -s"), 0, 5},
 		"alice in the morning":                               {person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp"), 0, 5},
 		"bob from yet another address":                       {person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn"), 0, 10},
-		"alice from an address that is not the office":       {person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), 5, 80},
+		"alice from an address that is not the office":       {person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), 0.5, 40},
 		"alice at night from elsewhere, through python":      {person(night, "alice", "python3.11", "151.7.7.7", "ss -tunap"), 50, 100},
 		"a web server's account through a shell":             {service(morning, "www-data", "sh", "ss -tunap"), 25, 100},
 		"the root daemon through an interpreter":             {service(morning, "root", "python3.11", "ss -tunap"), 25, 100},
@@ -121,7 +126,8 @@ func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
 	require.Equal(t, b.Surprise, look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise, "repeats add nothing")
 	sum := 0.0
 	for _, p := range b.Parts {
-		require.GreaterOrEqual(t, p, 0.0)
+		require.GreaterOrEqual(t, p, least)
+		require.LessOrEqual(t, p, float64(most))
 		sum += p
 	}
 	require.InDelta(t, b.Surprise, sum, 1e-9)
@@ -214,8 +220,9 @@ func TestEverythingIsBounded(t *testing.T) {
 	require.Equal(t, 50, m.Actors())
 	require.Positive(t, m.Evicted())
 	for _, g := range m.groups {
-		for _, c := range g.Features {
-			require.LessOrEqual(t, len(c.Values), maxValues)
+		for f := range features {
+			require.LessOrEqual(t, len(g.First[f]), maxValues)
+			require.LessOrEqual(t, len(g.Later[f]), maxValues)
 		}
 		require.GreaterOrEqual(t, g.Once, 0)
 	}
@@ -240,31 +247,82 @@ func TestCommandLinesAreNormalised(t *testing.T) {
 }
 
 func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
-	for _, bad := range []string{
-		`{"actors":[{"name":"x"}]}`, `{"actors":[{"name":"x","known":{"class":9}}]}`, `{"actors":[{"name":"x","known":{"hours_all":-5}}]}`, `{"visits":[{"key":"x","open":{"class":7}}]}`,
-		`{"groups":[{"once":-1}]}`,
+	for name, bad := range map[string]string{
+		"an actor of whom nothing is known":  `{"actors":[{"id":"x","way":"y"}]}`,
+		"a class that is none":               `{"actors":[{"id":"x","way":"y","known":{"class":9}}]}`,
+		"a negative weight":                  `{"actors":[{"id":"x","way":"y","known":{"weight":-5}}]}`,
+		"a negative hour":                    `{"actors":[{"id":"x","way":"y","known":{"hours":{"3":-5}}}]}`,
+		"an hour that no day has":            `{"actors":[{"id":"x","way":"y","known":{"hours":{"24":5}}}]}`,
+		"values without weights":             `{"actors":[{"id":"x","way":"y","known":{"features":[{"v":["a"],"w":[]}]}}]}`,
+		"a visit of nobody":                  `{"visits":[{"id":"x","way":"y","open":{"class":1}}]}`,
+		"fewer than no actors":               `{"groups":[{"actors":-1}]}`,
+		"a past beyond what can be surprise": `{"groups":[{"past":{"100000":1}}]}`,
 	} {
 		var s Snapshot
-		require.NoError(t, json.Unmarshal([]byte(bad), &s), bad)
-		_, err := Restore(options, s)
-		require.Error(t, err, bad)
+		err := json.Unmarshal([]byte(bad), &s)
+		if err == nil {
+			_, err = Restore(options, s)
+		}
+		require.ErrorIs(t, err, errNumbers, name)
 	}
+}
+
+func TestAnIdThatHasAnotherNameIsSomebodyElse(t *testing.T) {
+	m, end := weeks(4)
+	alice := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
+	alice.Session.User.ID, alice.User.ID = 1000, 1000
+	look(m, alice)
+	l := lookOf(alice)
+	require.False(t, m.Judge(&l).New)
+	mallory := person(end.Add(33*time.Hour), "mallory", "bash", "10.1.2.3", "ss -tlnp")
+	mallory.Session.User.ID, mallory.User.ID = 1000, 1000
+	l = lookOf(mallory)
+	require.True(t, m.Judge(&l).New)
+	look(m, mallory)
+	p, known := m.Profile(&l)
+	require.True(t, known)
+	require.Equal(t, "mallory", p.Name)
+	require.Equal(t, 1, p.Visits)
+	require.Equal(t, []string{"alice"}, m.Forget("alice"), "alice whom no id was told of is another")
+	require.Equal(t, []string{"1000"}, m.Forget("1000"))
+	_, known = m.Profile(&l)
+	require.False(t, known)
+}
+
+func TestACappedActorTeachesOnceADay(t *testing.T) {
+	m, end := weeks(4)
+	for i := range 10 {
+		e := service(end.Add(time.Duration(i)*time.Hour), "www-data", "sh", "ss -tunap")
+		l := lookOf(e)
+		m.Learn(&l, m.Judge(&l), Lesson{Alerted: true, Daily: true})
+	}
+	l := lookOf(service(end.Add(12*time.Hour), "www-data", "sh", "ss -tunap"))
+	p, _ := m.Profile(&l)
+	require.Equal(t, 10, p.Visits)
+	require.Equal(t, 1, p.Days)
+	require.InDelta(t, 1, p.Features["command"][0].Visits, 0.02)
 }
 
 func BenchmarkJudgeARepeatedContext(b *testing.B) {
 	m, end := weeks(6)
+	var r Reader
 	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
-	l := LookOf(e, e.Name, e.Args[1:], time.UTC)
+	look(m, e)
 	b.ReportAllocs()
 	for b.Loop() {
-		m.Judge(&l)
+		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+		m.Learn(&l, m.Judge(&l), Lesson{})
 	}
 }
 
-func BenchmarkLookOf(b *testing.B) {
-	e := person(monday, "alice", "bash", "10.1.2.3", "ss -tlnp")
+func BenchmarkJudgeANewContext(b *testing.B) {
+	m, end := weeks(6)
+	var r Reader
+	e := person(end.Add(9*time.Hour), "alice", "python3", "151.1.2.3", "ss -tlnp")
+	e.CWD = "/dev/shm"
 	b.ReportAllocs()
 	for b.Loop() {
-		LookOf(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+		m.Judge(&l)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -30,7 +31,6 @@ const (
 const (
 	As          = iota // whom the actor acts as
 	Parent             // the program that started the tool, without its version
-	Starter            // what kind of program that is: a shell, an interpreter, another
 	TTY                // a terminal, or none
 	Entry              // the way in
 	Network            // the remote network: /24, or /64 of IPv6
@@ -39,7 +39,7 @@ const (
 	Folder             // the working folder
 	Week               // a working day, or a weekend
 	Hour               // the hour of the day
-	Silence            // how long the actor has not looked
+	Frequency          // how seldom the actor looks, and for how long they have not
 	Newness            // the actor was never seen
 	Parts              // how many there are
 
@@ -47,61 +47,120 @@ const (
 )
 
 // PartNames are the names of the parts, as fields and explanations have them.
-var PartNames = [Parts]string{"as", "parent", "starter", "tty", "entry", "network", "network_wide", "command", "folder", "week", "hour", "silence", "actor"}
+var PartNames = [Parts]string{"as", "parent", "tty", "entry", "network", "network_wide", "command", "folder", "week", "hour", "frequency", "actor"}
 
-// Look is an exec as the Model sees it. Its strings may be views into the event.
+// Look is an exec as the Model sees it.
 type Look struct {
-	At     time.Time
-	Actor  string
-	Class  Class
-	Values [features]string
-	Hour   int // 0 to 23, of the host's day
+	At    time.Time
+	Class Class
+	Who   Account
+	Name  string // of the account; a view into the event. Empty: only the id is known
+	Hour  int    // 0 to 23, of the host's day
+
+	values [features]text
 }
 
-// LookOf describes an exec of program with args, the arguments after its name. zone is the host's time zone.
-func LookOf(e *process.Event, program string, args []string, zone *time.Location) Look {
+// Account tells accounts of one host apart.
+type Account struct {
+	Container text // the image of the container; "" outside of one
+	ID        text // the user id, or the name where no id is known
+}
+
+// Value returns the value of a feature, a part before Hour.
+func (l *Look) Value(feature int) string { return l.values[feature].Value() }
+
+// OnTerminal reports whether there was one.
+func (l *Look) OnTerminal() bool { return l.values[TTY] == terminal }
+
+// Reader makes Looks of events. It remembers what it made of texts that come again and again, and belongs to one goroutine. The zero Reader is ready.
+type Reader struct {
+	commands map[string]text
+	networks map[netip.Addr][2]text
+	ids      map[uint32]text
+	buffer   []byte
+}
+
+// maxRemembered bounds what a Reader remembers of one kind; at the bound it forgets all.
+const maxRemembered = 4096
+
+// Look describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
+func (r *Reader) Look(e *process.Event, program string, args []string, zone *time.Location) Look {
 	l := Look{At: e.Time}
+	who := e.User
 	switch login := e.Session.User; {
 	case login.Known() && e.Session.Entry != process.EntryCron:
-		l.Actor, l.Class = account(login), Person
+		who, l.Class = login, Person
 	case e.User.ID == 0 || e.User.Name == "root":
-		l.Actor, l.Class = account(e.User), Root
+		l.Class = Root
 	default:
-		l.Actor, l.Class = account(e.User), Service
+		l.Class = Service
 	}
-	l.Values[As] = "self"
-	if who := account(e.User); who != l.Actor {
-		l.Values[As] = who
+	l.Who, l.Name = Account{hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
+	l.values[As] = self
+	if as := r.account(e.User); as != l.Who.ID {
+		l.values[As] = as
 	}
 	parent := e.Parent.Name
 	if e.Parent.Executable != "" {
 		parent = path.Base(e.Parent.Executable)
 	}
-	l.Values[Parent] = unversioned(parent)
-	l.Values[Starter] = starter(l.Values[Parent])
-	l.Values[TTY] = "no"
+	l.values[Parent] = hold(unversioned(parent))
+	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
-		l.Values[TTY] = "yes"
+		l.values[TTY] = terminal
 	}
-	l.Values[Entry] = e.Session.Entry
-	l.Values[Network], l.Values[NetworkWide] = networks(e.Session.Source)
-	l.Values[Command] = normal(program, args)
-	l.Values[Folder] = folder(e.CWD, e.Session.User.Name, e.User.Name)
+	l.values[Entry] = hold(e.Session.Entry)
+	l.values[Network], l.values[NetworkWide] = r.network(e.Session.Source)
+	l.values[Command] = r.command(program, args)
+	l.values[Folder] = hold(folder(e.CWD, e.Session.User.Name, e.User.Name))
 	local := e.Time.In(zone)
 	l.Hour = local.Hour()
-	l.Values[Week] = "workday"
+	l.values[Week] = workday
 	if d := local.Weekday(); d == time.Saturday || d == time.Sunday {
-		l.Values[Week] = "weekend"
+		l.values[Week] = weekend
 	}
 	return l
 }
 
-// account is a user by id, by name where no id is known.
-func account(u process.User) string {
-	if u.ID != process.Unset {
-		return strconv.FormatUint(uint64(u.ID), 10)
+var (
+	self       = unique.Make("self")
+	terminal   = unique.Make("terminal")
+	noTerminal = unique.Make("none")
+	workday    = unique.Make("workday")
+	weekend    = unique.Make("weekend")
+	noNetwork  = unique.Make("none")
+)
+
+// maxValue bounds a value in bytes.
+const maxValue = 256
+
+// hold holds a value that a hostile process may have chosen.
+func hold(s string) text {
+	if len(s) > maxValue {
+		s = s[:maxValue]
 	}
-	return u.Name
+	return unique.Make(strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// account is a user by id, by name where no id is known.
+func (r *Reader) account(u process.User) text {
+	if u.ID == process.Unset {
+		return hold(u.Name)
+	}
+	id, known := r.ids[u.ID]
+	if !known {
+		id = unique.Make(strconv.FormatUint(uint64(u.ID), 10))
+		r.ids = remember(r.ids, u.ID, id)
+	}
+	return id
+}
+
+func remember[K comparable, V any](m map[K]V, k K, v V) map[K]V {
+	if m == nil || len(m) >= maxRemembered {
+		m = map[K]V{}
+	}
+	m[k] = v
+	return m
 }
 
 // unversioned is a program's name without its version: python3.11 and python3.12 are one.
@@ -123,19 +182,46 @@ func starter(program string) string {
 	return "other"
 }
 
-func networks(a netip.Addr) (narrow, wide string) {
+// network is the narrow and the wide network of an address.
+func (r *Reader) network(a netip.Addr) (narrow, wide text) {
 	if !a.IsValid() {
-		return "none", "none"
+		return noNetwork, noNetwork
 	}
-	a = a.Unmap()
+	if n, known := r.networks[a]; known {
+		return n[0], n[1]
+	}
 	bits := [2]int{24, 16}
-	if a.Is6() {
+	if a.Unmap().Is6() {
 		bits = [2]int{64, 48}
 	}
-	n, _ := a.Prefix(bits[0]) // both fit
-	w, _ := a.Prefix(bits[1])
-	return n.String(), w.String()
+	var n [2]text
+	for i := range n {
+		p, _ := a.Unmap().Prefix(bits[i]) // it fits
+		n[i] = unique.Make(p.String())
+	}
+	r.networks = remember(r.networks, a, n)
+	return n[0], n[1]
 }
+
+// command is normal of what may have come before.
+func (r *Reader) command(program string, args []string) text {
+	r.buffer = append(r.buffer[:0], program...)
+	for _, a := range args {
+		r.buffer = append(append(r.buffer, 0), a...)
+		if len(r.buffer) > maxCommand {
+			return hold(normal(program, args))
+		}
+	}
+	if c, known := r.commands[string(r.buffer)]; known {
+		return c
+	}
+	c := hold(normal(program, args))
+	r.commands = remember(r.commands, string(r.buffer), c)
+	return c
+}
+
+// maxCommand is how long a command line may be to be remembered, in bytes.
+const maxCommand = 512
 
 // normal is a command line without what changes from call to call: its options as a set, what is no option by its kind.
 func normal(program string, args []string) string {
@@ -170,8 +256,10 @@ const maxWords = 32
 
 func folder(cwd, login, user string) string {
 	for _, who := range []string{login, user} {
-		if home := "/home/" + who; who != "" && (cwd == home || strings.HasPrefix(cwd, home+"/")) {
-			return "~"
+		if rest, home := strings.CutPrefix(cwd, "/home/"); home && who != "" {
+			if rest, own := strings.CutPrefix(rest, who); own && (rest == "" || rest[0] == '/') {
+				return "~"
+			}
 		}
 	}
 	return cwd
@@ -181,30 +269,30 @@ func folder(cwd, login, user string) string {
 func (l *Look) Tell(part int) string {
 	switch part {
 	case As:
-		if l.Values[As] == "self" {
+		if l.values[As] == self {
 			return "as themselves"
 		}
-		return "as user " + l.Values[As]
+		return "as user " + l.Value(As)
 	case Parent:
-		return "parent " + l.Values[Parent]
+		return "parent " + l.Value(Parent)
 	case TTY:
-		if l.Values[TTY] == "yes" {
+		if l.values[TTY] == terminal {
 			return "on a terminal"
 		}
 		return "no terminal"
 	case Entry:
-		return "came in by " + cmp.Or(l.Values[Entry], "an unknown way")
+		return "came in by " + cmp.Or(l.Value(Entry), "an unknown way")
 	case Network:
-		if l.Values[Network] == "none" {
+		if l.values[Network] == noNetwork {
 			return "from no remote address"
 		}
-		return "from " + l.Values[Network]
+		return "from " + l.Value(Network)
 	case Command:
-		return "options " + l.Values[Command]
+		return "options " + l.Value(Command)
 	case Folder:
-		return "in " + cmp.Or(l.Values[Folder], "an unknown folder")
+		return "in " + cmp.Or(l.Value(Folder), "an unknown folder")
 	case Week:
-		return "on a " + l.Values[Week]
+		return "on a " + l.Value(Week)
 	case Hour:
 		return fmt.Sprintf("between %02d:00 and %02d:00", l.Hour, (l.Hour+1)%24)
 	}

@@ -3,12 +3,13 @@
 package context
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
+	"unique"
 )
 
 // Snapshot is everything that a Model knows.
@@ -20,24 +21,59 @@ type Snapshot struct {
 	Evicted uint64         `json:"evicted,omitempty"`
 }
 
+type keyOf struct {
+	Container string `json:"container,omitempty"`
+	ID        string `json:"id"`
+	Way       string `json:"way"`
+}
+
 type actorOf struct {
-	Name  string `json:"name"`
+	keyOf
 	Known *actor `json:"known"`
 }
 
 type visitOf struct {
-	Key  string `json:"key"`
-	Open *visit `json:"open"`
+	keyOf
+	Open *visit    `json:"open"`
+	Seen []sightOf `json:"seen"`
+}
+
+type sightOf struct {
+	Part int    `json:"part"`
+	Text string `json:"text,omitempty"`
+}
+
+func (k key) stored() keyOf { return keyOf{k.Who.Container.Value(), k.Who.ID.Value(), k.Way.Value()} }
+
+func (k keyOf) key() key {
+	return key{Account{unique.Make(k.Container), unique.Make(k.ID)}, unique.Make(k.Way)}
 }
 
 // Snapshot returns what Restore needs to go on identically. It is a view: to be encoded before the Model goes on.
 func (m *Model) Snapshot() Snapshot {
 	s := Snapshot{Began: m.began, Groups: m.groups, Evicted: m.evicted}
-	for _, name := range slices.Sorted(maps.Keys(m.actors)) {
-		s.Actors = append(s.Actors, actorOf{name, m.actors[name]})
+	for _, k := range slices.SortedFunc(maps.Keys(m.actors), compare) {
+		s.Actors = append(s.Actors, actorOf{k.stored(), m.actors[k]})
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.visits)) {
-		s.Visits = append(s.Visits, visitOf{key, m.visits[key]})
+	for _, k := range slices.SortedFunc(maps.Keys(m.visits), compare) {
+		v := m.visits[k]
+		open := visitOf{keyOf: k.stored(), Open: v}
+		for seen := range v.seen {
+			open.Seen = append(open.Seen, sightOf{seen.part, ""})
+			if seen.part < Parts {
+				open.Seen[len(open.Seen)-1].Text = seen.text.Value()
+			}
+		}
+		slices.SortFunc(open.Seen, func(a, b sightOf) int {
+			if a.Part != b.Part {
+				return a.Part - b.Part
+			}
+			if a.Text < b.Text {
+				return -1
+			}
+			return 1
+		})
+		s.Visits = append(s.Visits, open)
 	}
 	return s
 }
@@ -47,67 +83,83 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	m := New(o)
 	m.began, m.groups, m.evicted = s.Began, s.Groups, s.Evicted
 	for i := range m.groups {
-		if err := m.groups[i].check(); err != nil {
-			return nil, fmt.Errorf("class %d: %w", i, err)
+		g := &m.groups[i]
+		for _, c := range g.Came {
+			if !usable(c[:]...) {
+				return nil, fmt.Errorf("class %d: %w", i, errNumbers)
+			}
+		}
+		if g.Actors < 0 {
+			return nil, fmt.Errorf("class %d: %w", i, errNumbers)
 		}
 	}
 	for _, a := range s.Actors {
-		if a.Known == nil || a.Known.Class >= classes {
-			return nil, fmt.Errorf("actor %q: it has no class", a.Name)
+		if a.Known == nil || a.Known.Class >= classes || !usable(a.Known.Weight) || a.Known.Days < 0 {
+			return nil, fmt.Errorf("actor %q: %w", a.ID, errNumbers)
 		}
-		if err := a.Known.check(); err != nil {
-			return nil, fmt.Errorf("actor %q: %w", a.Name, err)
+		k := a.key()
+		if m.actors[k] != nil {
+			return nil, fmt.Errorf("actor %q stands there twice", a.ID)
 		}
-		m.actors[a.Name] = a.Known
+		m.actors[k] = a.Known
+		m.present(k.Who, a.Known.Class, 1, a.Known.Days)
+	}
+	for _, v := range s.Visits {
+		k := v.key()
+		if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Parts[:]...) || !finite(v.Open.Sum) || m.actors[k] == nil {
+			return nil, fmt.Errorf("visit of %q: %w", v.ID, errNumbers)
+		}
+		v.Open.seen = map[sight]bool{}
+		for _, seen := range v.Seen {
+			if seen.Part < Parts {
+				v.Open.seen[sight{seen.Part, unique.Make(seen.Text)}] = true
+			} else {
+				v.Open.seen[sight{part: seen.Part}] = true
+			}
+		}
+		m.visits[k] = v.Open
+		m.dueBy(v.Open)
 	}
 	for len(m.actors) > o.MaxActors {
 		m.evict()
 	}
-	for _, v := range s.Visits {
-		if v.Open == nil || v.Open.Class >= classes || !usable(v.Open.Parts[:]...) || !usable(v.Open.Sum) {
-			return nil, fmt.Errorf("visit %q makes no sense", v.Key)
-		}
-		if v.Open.Seen == nil {
-			v.Open.Seen = map[uint32]bool{}
-		}
-		m.visits[v.Key] = v.Open
-	}
 	return m, nil
 }
 
-var errNumbers = errors.New("its numbers are no weights")
+var errNumbers = errors.New("its numbers make no sense")
 
-func (g *group) check() error {
-	if !usable(g.Newcomers) || !usable(g.Past[:]...) || g.Once < 0 {
-		return errNumbers
+// MarshalJSON writes the hours that are not 0 alone.
+func (h hours) MarshalJSON() ([]byte, error) { return sparse(h[:]) }
+
+// UnmarshalJSON refuses what MarshalJSON would not have written.
+func (h *hours) UnmarshalJSON(b []byte) error { return dense(b, h[:]) }
+
+// MarshalJSON writes the surprises that were seen alone.
+func (p past) MarshalJSON() ([]byte, error) { return sparse(p[:]) }
+
+// UnmarshalJSON refuses what MarshalJSON would not have written.
+func (p *past) UnmarshalJSON(b []byte) error { return dense(b, p[:]) }
+
+func sparse(weights []float64) ([]byte, error) {
+	m := map[int]float64{}
+	for i, w := range weights {
+		if w != 0 {
+			m[i] = w
+		}
 	}
-	return g.profile.check()
+	return json.Marshal(m)
 }
 
-func (p *profile) check() error {
-	if !usable(p.Hours[:]...) || !usable(p.Gaps[:]...) || !usable(p.HoursAll, p.GapsAll) {
-		return errNumbers
+func dense(b []byte, into []float64) error {
+	var m map[int]float64
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
 	}
-	for i := range p.Features {
-		c := &p.Features[i]
-		if len(c.Values) > maxValues || !usable(c.All) {
+	for i, w := range m {
+		if i < 0 || i >= len(into) || !usable(w) {
 			return errNumbers
 		}
-		for _, v := range c.Values {
-			if !usable(v.Weight) {
-				return errNumbers
-			}
-		}
+		into[i] = w
 	}
 	return nil
-}
-
-// usable reports whether all numbers are finite and not negative, with room for rounding.
-func usable(numbers ...float64) bool {
-	for _, x := range numbers {
-		if math.IsNaN(x) || math.IsInf(x, 0) || x < -1e-6 {
-			return false
-		}
-	}
-	return true
 }

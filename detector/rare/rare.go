@@ -227,10 +227,28 @@ func (m *Model) evict() bool {
 	if worst == nil {
 		return false // everybody is in the open bucket: the bound gives way until it closes
 	}
-	m.total -= worst.weight * m.unit
-	delete(m.users, worst.name)
+	m.remove(worst)
 	m.evicted++
+	return true
+}
+
+func (m *Model) remove(u *user) {
+	m.total = max(0, m.total-u.weight*m.unit) // rounding must not leave less than nothing
+	delete(m.users, u.name)
 	m.ranked.valid = false
+}
+
+// Forget makes a user unknown again, as if they had been in no bucket but the open one, and reports whether there was anything to forget.
+func (m *Model) Forget(name string) bool {
+	u := m.users[name]
+	if u == nil {
+		return false
+	}
+	m.remove(u)
+	if u.present {
+		m.open = slices.DeleteFunc(m.open, func(x *user) bool { return x == u })
+		m.appear(name)
+	}
 	return true
 }
 

@@ -309,3 +309,24 @@ func benchmark(b *testing.B, users int, again bool) {
 func BenchmarkAtOnceAgainInTheBucket(b *testing.B)     { benchmark(b, 1000, true) }
 func BenchmarkAtOnceFirstInTheBucket100(b *testing.B)  { benchmark(b, 100, false) }
 func BenchmarkAtOnceFirstInTheBucket1000(b *testing.B) { benchmark(b, 1000, false) }
+
+func TestWhoIsForgottenIsAStranger(t *testing.T) {
+	m := New(Options{BucketSpan: 15 * time.Minute, MaxUsers: 100})
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for i := range 1000 {
+		m.Advance(at, nil)
+		m.Add(at, "root")
+		if i%7 == 0 {
+			m.Add(at, "alice")
+		}
+		at = at.Add(15 * time.Minute)
+	}
+	require.False(t, m.AtOnce(at, "alice").FirstOccurrence)
+	require.True(t, m.Forget("alice"))
+	require.False(t, m.Forget("alice"))
+	require.True(t, m.AtOnce(at, "alice").FirstOccurrence)
+	require.True(t, m.Forget("root"), "who is in the open bucket too")
+	again, err := Restore(Options{BucketSpan: 15 * time.Minute, MaxUsers: 100}, m.Snapshot())
+	require.NoError(t, err, "and what is left makes sense")
+	require.Equal(t, 1, again.Users(), "root is in the open bucket still")
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/elastic/go-sysinfo"
+	"github.com/spf13/cobra"
+
+	"github.com/reconbeat/reconbeat/beater"
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+// exported is what `model export` writes and `model import` reads.
+type exported struct {
+	Format  string          `json:"format"`  // exportFormat
+	Version int             `json:"version"` // exportVersion
+	Beat    string          `json:"beat"`    // the version of the reconbeat that wrote it
+	Host    string          `json:"host"`    // where it was learned
+	Taken   time.Time       `json:"taken"`
+	Model   json.RawMessage `json:"model"`
+}
+
+const (
+	exportFormat  = "reconbeat-model"
+	exportVersion = 1
+)
+
+func newModelCommand(settings instance.Settings) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "model",
+		Short: "Show, explain, move and mend what was learned on this host",
+		Long: `model shows and changes what the Beat whose state is in --path.data has learned. What it shows is at most half a minute old. A change
+is left in the state's inbox: a running reconbeat takes it over within a second, a stopped one when it starts. Before one, the day's
+snapshot is there to go back to: see model revert.`,
+	}
+	var format string
+	withFormat := func(c *cobra.Command) *cobra.Command {
+		c.Flags().StringVar(&format, "format", "text", "text for people, or json")
+		return c
+	}
+	c.AddCommand(
+		withFormat(&cobra.Command{
+			Use: "show", Short: "List everybody who is known, with what is usual for them", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return showModel(settings, format, "") },
+		}),
+		withFormat(&cobra.Command{
+			Use: "explain USER", Short: "Tell all that is known of one user, by name or id", Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error { return showModel(settings, format, args[0]) },
+		}),
+		&cobra.Command{
+			Use: "export [FILE]", Short: "Write what was learned to FILE, or to standard output", Args: cobra.MaximumNArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error { return exportModel(settings, args) },
+		},
+		&cobra.Command{
+			Use: "import FILE", Short: "Put what another host exported in the place of what was learned here", Args: cobra.ExactArgs(1),
+			Long: `import puts an export in the place of what was learned here; - is standard input. What the exporting host learned of itself counts for
+this host from then on: accounts with the same ids are taken to be the same. It is meant for a host that was set up anew, and for the
+first days of one that is like another.`,
+			RunE: func(_ *cobra.Command, args []string) error { return importModel(settings, args[0]) },
+		},
+		&cobra.Command{
+			Use: "forget USER", Short: "Make one user, by name or id, unknown again", Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error {
+				return leaveIn(settings, beater.InboxForget, []byte(args[0]), "forget "+args[0])
+			},
+		},
+		&cobra.Command{
+			Use: "reset", Short: "Forget everything; learning begins anew", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				return leaveIn(settings, beater.InboxReset, nil, "forget everything")
+			},
+		},
+		&cobra.Command{
+			Use: "revert [DAY]", Short: "Go back to what was known when DAY began; without DAY, list the days", Args: cobra.MaximumNArgs(1),
+			Long: `revert goes back to the first snapshot of a day, YYYY-MM-DD in UTC. The last ten days with a snapshot are kept. Without DAY it lists them.`,
+			RunE: func(_ *cobra.Command, args []string) error { return revertModel(settings, args) },
+		},
+	)
+	return c
+}
+
+// ignorant makes a detector of the configuration that knows nothing, and tells where the state is.
+func ignorant(settings instance.Settings) (dir string, d *detector.Detector, err error) {
+	b, err := configured(settings)
+	if err != nil {
+		return "", nil, err
+	}
+	cfg, err := config.Parse(b.Beat.BeatConfig)
+	if err != nil {
+		return "", nil, err
+	}
+	o, err := cfg.Detector.Options(b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), time.Local)
+	if err != nil {
+		return "", nil, err
+	}
+	d, err = detector.New(o)
+	return beater.StateDir(b.Paths), d, err
+}
+
+// learned makes a detector that knows what a snapshot holds.
+func learned(settings instance.Settings, read func(dir string) (state.Snapshot, error)) (dir string, d *detector.Detector, snap state.Snapshot, err error) {
+	dir, d, err = ignorant(settings)
+	if err != nil {
+		return dir, d, snap, err
+	}
+	snap, err = read(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return dir, d, snap, fmt.Errorf("nothing has been learned yet in %s (what was left for a reconbeat that does not run is learned when it starts): %w", dir, err)
+	} else if err != nil {
+		return dir, d, snap, err
+	}
+	if err := d.Restore(snap.Model); err != nil {
+		return dir, d, snap, fmt.Errorf("the state in %s: %w", dir, err)
+	}
+	return dir, d, snap, nil
+}
+
+func showModel(settings instance.Settings, format, user string) error {
+	if format != "text" && format != "json" {
+		return fmt.Errorf("--format %q is not allowed; it must be text or json", format)
+	}
+	_, d, snap, err := learned(settings, state.ReadSnapshot)
+	if err != nil {
+		return err
+	}
+	known := d.Known(user, snap.Taken)
+	if user != "" && len(known) == 0 {
+		return fmt.Errorf("nobody with the name or id %q is known", user)
+	}
+	if format == "json" {
+		e := json.NewEncoder(os.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(known)
+	}
+	for i, k := range known {
+		if i > 0 {
+			fmt.Println()
+		}
+		printKnown(os.Stdout, k, snap.Taken, user != "")
+	}
+	return nil
+}
+
+func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
+	host := "this host"
+	if k.Host != "" {
+		host = "host " + k.Host
+	}
+	fmt.Fprintf(out, "rule %s on %s", k.Rule, host)
+	if !k.Began.IsZero() {
+		fmt.Fprintf(out, ", learned since %s, as of %s", k.Began.UTC().Format(time.DateOnly), taken.UTC().Format(time.RFC3339))
+	}
+	fmt.Fprintln(out)
+	if len(k.Users) > 0 {
+		fmt.Fprintf(out, "users known to rare, the most frequent first: %s\n", strings.Join(k.Users, ", "))
+	}
+	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
+	if !whole && len(k.Actors) > 0 {
+		fmt.Fprintln(w, "ACTOR\tCLASS\tBY\tDAYS\tVISITS\tFIRST SEEN\tLAST SEEN\tUSUAL COMMAND\tFROM")
+	}
+	for _, a := range k.Actors {
+		name := a.ID
+		if a.Name != "" && a.Name != a.ID {
+			name = a.Name + " (" + a.ID + ")"
+		}
+		if a.Container != "" {
+			name += " in " + a.Container
+		}
+		by := a.Way
+		if a.Class == "person" {
+			by = map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
+		}
+		if !whole {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits, a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]), most(a.Features["network"]))
+			continue
+		}
+		fmt.Fprintf(w, "\n%s, %s, by %s\n", name, a.Class, by)
+		fmt.Fprintf(w, "  seen\ton %d days in %d visits, from %s to %s\n", a.Days, a.Visits, a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
+		for _, feature := range slices.Sorted(maps.Keys(a.Features)) {
+			fmt.Fprintf(w, "  %s\t%s\n", feature, listed(a.Features[feature]))
+		}
+		fmt.Fprintf(w, "  hours\t%s\n", strings.Trim(fmt.Sprint(a.Hours), "[]"))
+	}
+	w.Flush()
+}
+
+// most is the value seen most.
+func most(values []context.Seen) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0].Value
+}
+
+// listed tells values with how often each was seen, faded.
+func listed(values []context.Seen) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = fmt.Sprintf("%s (%.1f)", cmp.Or(v.Value, "unknown"), v.Visits)
+	}
+	return strings.Join(words, ", ")
+}
+
+func exportModel(settings instance.Settings, args []string) error {
+	_, d, snap, err := learned(settings, state.ReadSnapshot)
+	if err != nil {
+		return err
+	}
+	model, err := d.Learned()
+	if err != nil {
+		return err
+	}
+	e := exported{Format: exportFormat, Version: exportVersion, Beat: Version, Taken: snap.Taken, Model: model}
+	if host, err := sysinfo.Host(); err == nil {
+		e.Host = host.Info().Hostname
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encoding the export: %w", err)
+	}
+	data = append(data, '\n')
+	if len(args) == 0 || args[0] == "-" {
+		_, err = os.Stdout.Write(data)
+		return err
+	}
+	return os.WriteFile(args[0], data, 0o600) // it tells who works here, and when
+}
+
+func importModel(settings instance.Settings, file string) error {
+	data, err := readAll(file)
+	if err != nil {
+		return fmt.Errorf("reading the export: %w", err)
+	}
+	var e exported
+	if err := json.Unmarshal(data, &e); err != nil {
+		return fmt.Errorf("%s is no export: %w", file, err)
+	}
+	if e.Format != exportFormat {
+		return fmt.Errorf("%s is no export: its format is %q, not %q", file, e.Format, exportFormat)
+	}
+	if e.Version != exportVersion {
+		return fmt.Errorf("%s is of version %d; this reconbeat knows version %d", file, e.Version, exportVersion)
+	}
+	dir, d, err := ignorant(settings)
+	if err != nil {
+		return err
+	}
+	if err := d.Restore(e.Model); err != nil { // before the Beat gets it, so that somebody sees the error
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return leave(dir, beater.InboxModel, e.Model, fmt.Sprintf("take over what %s had learned by %s", e.Host, e.Taken.UTC().Format(time.RFC3339)))
+}
+
+func readAll(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(file)
+}
+
+func revertModel(settings instance.Settings, args []string) error {
+	if len(args) == 0 {
+		b, err := configured(settings)
+		if err != nil {
+			return err
+		}
+		days, err := state.Days(beater.StateDir(b.Paths))
+		if err != nil {
+			return err
+		}
+		if len(days) == 0 {
+			return fmt.Errorf("no day's snapshot is kept yet in %s", beater.StateDir(b.Paths))
+		}
+		fmt.Println(strings.Join(days, "\n"))
+		return nil
+	}
+	dir, d, snap, err := learned(settings, func(dir string) (state.Snapshot, error) { return state.ReadDay(dir, args[0]) })
+	if err != nil {
+		return err
+	}
+	model, err := d.Learned() // the episodes of that day are over
+	if err != nil {
+		return err
+	}
+	return leave(dir, beater.InboxModel, model, "go back to what was known at "+snap.Taken.UTC().Format(time.RFC3339))
+}
+
+// leaveIn leaves a message in the inbox of the configured state, leave in that of a directory.
+func leaveIn(settings instance.Settings, kind string, payload []byte, what string) error {
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
+	return leave(beater.StateDir(b.Paths), kind, payload, what)
+}
+
+func leave(dir, kind string, payload []byte, what string) error {
+	if err := state.WriteInbox(dir, kind, payload); err != nil {
+		return fmt.Errorf("telling the reconbeat whose state is in %s: %w", dir, err)
+	}
+	fmt.Fprintf(os.Stderr, "left for the reconbeat whose state is in %s: %s\n", dir, what)
+	return nil
+}

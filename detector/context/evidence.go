@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package context
+
+import (
+	"math"
+	"time"
+)
+
+// The constants of the model. Those marked (fitted) were chosen on simulated hosts, seeds 1 to 10 of `go tool mage evaluate`, the others by what they mean.
+const (
+	halfLife = 30 * day
+	// warmUp is how a young model's visits count: by 1-exp(-age/warmUp), in days, because at first everything is new.
+	warmUp = 7
+	// settled is after how many days an actor who was never seen is a newcomer, by the same law, and not one who had not looked yet.
+	settled = 14
+	// discoveredIn is after how many days half of the actors of a host have looked.
+	discoveredIn = 2
+	// alertedWeight is what a visit that alerted counts for among the visits of the past: it may have been an intruder's.
+	alertedWeight = 0.1 // (fitted)
+
+	// strength and discount are the parameters of the Pitman-Yor processes.
+	strength = 0.5
+	discount = 0.35 // (fitted)
+	// firstWeight is how many days an actor's likeness to newcomers is worth.
+	firstWeight = 2
+	// alike is how far a person's two ways to look are alike.
+	alike = 0.5 // (fitted)
+	// hourStrength is how many visits the class's hours are worth against the actor's own.
+	hourStrength = 4
+
+	// most and least bound what one part adds: what is usual in one part may outweigh only so much that is not.
+	most  = 8
+	least = -1.5
+
+	// kernelScale is how far a visit of the past speaks for somewhat more surprising ones, in nats.
+	kernelScale = 0.5
+	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the past: if all is well, the odds of an intruder have
+	// the mean 1, so that by Markov's inequality they reach e^s in e^-s of all cases (Shafer 2021, "Testing by betting").
+	bound = 4
+
+	// binsPerNat and surpriseBins are the resolution and the range in which surprises of the past are kept, from lowest on.
+	binsPerNat   = 4
+	surpriseBins = 200
+	lowest       = -15
+
+	// forgotten is the weight of what is as good as never seen.
+	forgotten = 0.05
+	// maxValues bounds the values of one feature of one actor or class; the lightest is forgotten first.
+	maxValues = 64
+
+	// The hazard of a known actor: goneAfter is how many days of a habit the first look is worth, mostDays how many days of looking make a habit as firm as it gets.
+	goneAfter = 10
+	mostDays  = 12
+	mostSeen  = 90 // days
+)
+
+// The ways to appear: an account that was never seen, or a way that is new to one that was.
+const (
+	newAccount = iota
+	newWay
+	arrivals
+)
+
+// The kinds of programs that start tools. A service that starts one by a shell or an interpreter is how a web shell looks; people always do.
+const (
+	shell = iota
+	interpreter
+	other
+	kinds
+)
+
+var (
+	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from or more, by a factor of e fewer with every scale nats more.
+	// It is worth so many days of the host's own past, and a class may raise its share of the alerts of a year. (fitted)
+	hostsLike = [classes]struct{ yearly, from, scale, days, share float64 }{
+		Person:  {yearly: 25, from: 0, scale: 1.47, days: 21, share: 0.5},
+		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.25},
+		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.25},
+	}
+	// came is how many actors a day appear on a host like others, which is worth cameDays of its own past.
+	came = [classes][arrivals][kinds]float64{
+		Person:  {{0, 0, 1. / 42}, {0, 0, 1. / 42}},
+		Service: {{1. / 1500, 1. / 1500, 1. / 600}, {1. / 1500, 1. / 1500, 1. / 300}},
+		Root:    {{1. / 400, 1. / 400, 1. / 80}, {1. / 400, 1. / 400, 1. / 80}},
+	}
+	// undiscovered is how many actors of a new host have not looked yet.
+	undiscovered = [classes][arrivals]float64{Person: {3, 1}, Service: {0.7, 0.3}, Root: {0.5, 0.5}}
+	// returns is how many a day of those who have gone come back.
+	returns = [classes]float64{Person: 1. / 255, Service: 1. / 365, Root: 1. / 60}
+
+	// intruders is what one intruder does: to come as somebody new, by the kind of parent, or as somebody known.
+	intruders = [classes]struct {
+		came  [arrivals][kinds]float64
+		known float64
+	}{
+		Person:  {[arrivals][kinds]float64{{0, 0, 0.2}, {0, 0, 0.1}}, 0.3},
+		Service: {[arrivals][kinds]float64{{0.1, 0.06, 0.01}, {0.1, 0.06, 0.01}}, 0.05},
+		Root:    {[arrivals][kinds]float64{{0.1, 0.06, 0.01}, {0.1, 0.06, 0.01}}, 0.05},
+	}
+	// novelty is how often an intruder shows what nobody of the class did, by feature.
+	novelty = [features]float64{As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3}
+)
+
+const cameDays = 30
+
+// weights say how much a part counts: less than one where features depend on each other. (fitted)
+var weights = [classes][Parts]float64{
+	Person:  {As: 0.5, Parent: 1, TTY: 0, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Week: 0.7, Hour: 0.7},
+	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Week: 0.2, Hour: 0.28},
+	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Week: 0.2, Hour: 0.28},
+}
+
+// ofTwo are the values of the features that have two, with how common each is where nothing is known.
+var ofTwo = map[text]float64{terminal: 0.5, noTerminal: 0.5, workday: 5. / 7, weekend: 2. / 7}
+
+// unknown stands for all kinds: where the parent is not told, and of people, whose parents tell nothing.
+const unknown = -1
+
+// kindOf is what kind of program started the tool.
+func kindOf(l *Look) int {
+	if l.Class == Person || l.Value(Parent) == "" {
+		return unknown
+	}
+	return programKind(l.Value(Parent))
+}
+
+// of is what stands under a kind, of the unknown the sum.
+func of(kind int, by [kinds]float64) (sum float64) {
+	for k, v := range by {
+		if kind == k || kind == unknown {
+			sum += v
+		}
+	}
+	return sum
+}
+
+func programKind(name string) int {
+	switch name {
+	case "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "busybox", "tcsh", "csh":
+		return shell
+	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk":
+		return interpreter
+	}
+	return other
+}
+
+// arrives says in which way an actor appears who was never seen.
+func (m *Model) arrives(l *Look) int {
+	if m.accounts[member{l.Who, l.Class}].ways > 0 {
+		return newWay
+	}
+	return newAccount
+}
+
+// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as they than they are to come themselves.
+func (m *Model) arrival(l *Look, a *actor, r *Result) {
+	g := &m.groups[l.Class]
+	if a != nil {
+		r.Parts[Frequency] = math.Log(intruders[l.Class].known / float64(max(1, g.Actors)) / m.hazard(a, l.At))
+		return
+	}
+	how, kind, age := m.arrives(l), kindOf(l), days(m.Age(l.At))
+	rate := (of(kind, g.Came[how])*m.faded(l.At) + of(kind, came[l.Class][how])*cameDays) / (m.memory(m.began, l.At) + cameDays)
+	rate += undiscovered[l.Class][how] * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
+	if l.Class == Person && how == newAccount {
+		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of species").
+		rate = max(rate, float64(g.Once)/max(1, age))
+	}
+	r.Parts[Newness] = math.Log(of(kind, intruders[l.Class].came[how]) / rate)
+}
+
+// hazard is the probability that an actor who was seen looks on the day of t: the more days they looked on the greater, unless they have gone, which is the likelier the longer they
+// have not looked for somebody who looked as often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
+func (m *Model) hazard(a *actor, t time.Time) float64 {
+	rate := (a.Weight*m.faded(t) + 0.5) / (m.memory(a.First, t) + goneAfter)
+	seen, silent := min(mostSeen, days(a.Last.Sub(a.First))), max(0, days(t.Sub(a.Last)))
+	n := float64(min(mostDays, a.Days))
+	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+0.5) / (n + 2)
+	alive := 1 / (1 + gone)
+	return alive*rate + (1-alive)*returns[a.Class]
+}
+
+// evidence is the logarithm of how much likelier a value is to be an intruder's than the actor's.
+func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float64 {
+	g := &m.groups[l.Class]
+	v := l.values[f]
+	first, after := g.First[f].tally(v, fade), g.Later[f].tally(v, fade)
+
+	var known float64 // days on which the actor looked
+	own := tally{novel: 1}
+	if a != nil {
+		known, own = a.Weight*fade, a.Features[f].tally(v, fade)
+	}
+	if sibling != nil {
+		known += sibling.Weight * fade
+	}
+
+	seen, all := first.n+after.n, first.all+after.all+strength
+	nobody := 0.0 // 1: nobody of the class has shown it
+	intruder := (1 - novelty[f]) * seen / all
+	if seen < forgotten {
+		nobody, first.share, after.share = 1, 0, 0
+		intruder = novelty[f] + (1-novelty[f])*strength/all
+	}
+	newcomer := first.share + first.novel*(after.share+after.novel*nobody)
+	regular := after.share + after.novel*(first.share+first.novel*nobody)
+	if u, two := ofTwo[v]; two {
+		intruder, newcomer = u, first.share+first.novel*u
+		regular = newcomer
+	}
+	class := (firstWeight*newcomer + known*regular) / (firstWeight + known)
+	if sibling != nil {
+		other := sibling.Features[f].tally(v, fade)
+		class = (1-alike)*class + alike*(other.share+other.novel*class)
+	}
+	return math.Log(intruder / (own.share + own.novel*class))
+}
+
+// hour is the same of the hour of the day, of which an intruder has no favourite.
+func (m *Model) hour(l *Look, a, sibling *actor, fade float64) float64 {
+	p := 1. / 24
+	p = m.groups[l.Class].Hours.expect(l.Hour, fade, p)
+	if sibling != nil {
+		p = sibling.Hours.expect(l.Hour, fade, p)
+	}
+	if a != nil {
+		p = a.Hours.expect(l.Hour, fade, p)
+	}
+	return math.Log(1. / 24 / p)
+}
+
+// expect is the probability of an hour together with a share of its neighbours, because nobody keeps to the minute. p is what to expect where nothing is known.
+func (h *hours) expect(hour int, fade, p float64) float64 {
+	all := 0.0
+	for _, w := range h {
+		all += w
+	}
+	near := 0.5*h[hour] + 0.25*h[(hour+1)%24] + 0.25*h[(hour+23)%24]
+	return (near*fade + hourStrength*p) / (all*fade + hourStrength)
+}

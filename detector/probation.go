@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Habit says when what an actor was alerted for is theirs: seen on at least Days different days, over at least Span. Until then the actor is on probation in this context.
+type Habit struct {
+	Days int           `json:"days"`
+	Span time.Duration `json:"span"`
+}
+
+// probation is what an alert leaves behind: the context that made it. Further looks in it raise no second alert, are told in summaries, and teach once a day only. It ends with the
+// habit, or when the context has not been seen for forgetAfter; then it alerts again.
+type probation struct {
+	AlertID string         `json:"alert_id"`
+	Band    int            `json:"band"`
+	Values  []unusualValue `json:"values"`
+	First   time.Time      `json:"first"`
+	Last    time.Time      `json:"last"`
+	Days    int            `json:"days"` // on how many days the context was seen
+}
+
+// unusualValue is a value of a part that an alert was about.
+type unusualValue struct {
+	Part int    `json:"part"`
+	Text string `json:"text"`
+}
+
+const (
+	// forgetAfter is how long a context may be away before it alerts again.
+	forgetAfter = 30 * 24 * time.Hour
+	// maxProbations bounds how many contexts one actor is on probation in, and how many actors are; the oldest goes first.
+	maxProbations  = 16
+	maxOnProbation = 1000
+)
+
+// unusual are the values that an alert is about: the way in which the account looks, and those of the parts that add most.
+func (c *Context) unusual() []unusualValue {
+	way := c.Look.Class.ToldApart()
+	out := []unusualValue{{way, valueOf(&c.Look, way)}}
+	for p := range context.Hour + 1 {
+		if c.Parts[p] >= told {
+			out = append(out, unusualValue{p, valueOf(&c.Look, p)})
+		}
+	}
+	return out
+}
+
+func valueOf(l *context.Look, part int) string {
+	if part == context.Hour {
+		return strconv.Itoa(l.Hour)
+	}
+	return l.Value(part)
+}
+
+// covers reports whether all that is unusual now was unusual then.
+func (p *probation) covers(values []unusualValue, score float64) bool {
+	if band(score) > p.Band {
+		return false
+	}
+	return !slices.ContainsFunc(values, func(v unusualValue) bool {
+		return !slices.ContainsFunc(p.Values, func(was unusualValue) bool {
+			return v.Part == was.Part && (v.Text == was.Text || v.Part == context.Hour && nearby(v.Text, was.Text))
+		})
+	})
+}
+
+// nearby reports whether two hours of the day are neighbours.
+func nearby(a, b string) bool {
+	x, _ := strconv.Atoi(a)
+	y, _ := strconv.Atoi(b)
+	d := (x - y + 24) % 24
+	return d <= 1 || d == 23
+}
+
+// seenIn reports whether a look is in the context of the probation.
+func (p *probation) seenIn(l *context.Look) bool {
+	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
+		now := valueOf(l, v.Part)
+		return now != v.Text && (v.Part != context.Hour || !nearby(now, v.Text))
+	})
+}
+
+// attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit or were forgotten, and reports whether one is left.
+func (d *Detector) attend(key episodeKey, l *context.Look) bool {
+	list := d.probations[key]
+	if len(list) == 0 {
+		return false
+	}
+	attended := false
+	list = slices.DeleteFunc(list, func(p *probation) bool {
+		if l.At.Sub(p.Last) > forgetAfter {
+			return true
+		}
+		if !p.seenIn(l) {
+			return false
+		}
+		if l.At.Unix()/86400 > p.Last.Unix()/86400 {
+			p.Days++
+		}
+		if l.At.After(p.Last) {
+			p.Last = l.At
+		}
+		if p.Days >= d.o.Habit.Days && p.Last.Sub(p.First) >= d.o.Habit.Span {
+			return true
+		}
+		attended = true
+		return false
+	})
+	if len(list) == 0 {
+		delete(d.probations, key)
+	} else {
+		d.probations[key] = list
+	}
+	return attended
+}
+
+// probationFor is the probation of the actor that covers what is unusual now, and the last of any.
+func (d *Detector) probationFor(key episodeKey, f *Finding) (covering, last *probation) {
+	if f.Context == nil {
+		return nil, nil
+	}
+	values := f.Context.unusual()
+	for _, p := range d.probations[key] {
+		if p.covers(values, f.Score) {
+			covering = p
+		}
+		last = p
+	}
+	return covering, last
+}
+
+// putOnProbation remembers what an alert was about.
+func (d *Detector) putOnProbation(key episodeKey, f *Finding, e *process.Event) {
+	if f.Context == nil {
+		return
+	}
+	list := append(d.probations[key], &probation{AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: e.Time, Last: e.Time, Days: 1})
+	if len(list) > maxProbations {
+		list = slices.Delete(list, 0, 1)
+	}
+	if len(d.probations) >= maxOnProbation && d.probations[key] == nil {
+		d.forgetProbation()
+	}
+	d.probations[key] = list
+}
+
+// forgetProbation ends those of the actor who was seen least recently.
+func (d *Detector) forgetProbation() {
+	var worst episodeKey
+	var oldest time.Time
+	for key, list := range d.probations {
+		if last := list[len(list)-1]; oldest.IsZero() || last.Last.Before(oldest) || last.Last.Equal(oldest) && key.compare(worst) < 0 {
+			worst, oldest = key, last.Last
+		}
+	}
+	delete(d.probations, worst)
+}
