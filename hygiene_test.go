@@ -48,7 +48,7 @@ var rooms = map[string][]string{
 	"detector/rare":        {},
 	"detector/rules":       {},
 	"ecs":                  {"process"},
-	"evaluation":           {"config", "detector", "detector/context", "process"},
+	"evaluation":           {"config", "detector", "detector/context", "ecs", "process"},
 	"health":               {},
 	"include":              {},
 	"module":               {"health", "process"},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -79,7 +80,7 @@ func TestAnAblatedTellIsNoLongerThere(t *testing.T) {
 	usual := map[string]map[string]bool{}
 	for i := range h.looks {
 		l := &h.looks[i]
-		who := l.user + "/" + l.login
+		who := cmp.Or(l.login, l.user)
 		if usual[who] == nil {
 			usual[who] = map[string]bool{}
 		}
