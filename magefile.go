@@ -55,7 +55,7 @@ func Test() error {
 
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"auditctl": "auditd", "busybox": "busybox", "netstat": "net-tools", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
+	"auditctl": "auditd", "busybox": "busybox", "cron": "cron", "netstat": "net-tools", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 

@@ -165,6 +165,114 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 	require.Equal(t, map[string]string{liveNewbie: "ss -tan", liveDaemon: "ss -tunap"}, alerted)
 }
 
+// TestLiveContexts runs what the context model weighs for real, by ssh, sudo, su and cron, and looks what it has learned of it.
+func TestLiveContexts(t *testing.T) {
+	l := newLive(t, "context")
+	cron, err := exec.LookPath("cron")
+	if err != nil {
+		t.Skip("SKIPPED: THE LIVE TEST OF CONTEXTS NEEDS cron (Debian: cron)")
+	}
+	l.learnSixtyDays()
+	l.start()
+	job := "/etc/cron.d/reconbeat-live-test"
+	require.NoError(t, os.WriteFile(job, []byte("* * * * * "+liveDaemon+" ss -tn >/dev/null 2>&1; true\n"), 0o644))
+	defer os.Remove(job)
+	daemon := exec.Command(cron, "-f")
+	require.NoError(t, daemon.Start())
+	defer func() { _ = daemon.Process.Kill(); _ = daemon.Wait() }()
+
+	began := time.Now()
+	for _, command := range []string{"ss -tlnp; true", "sudo -n netstat -rn; true", "sudo -n su " + liveNewbie + " -c 'ss -s; true'; true"} {
+		c := l.ssh(liveAdmin, command)
+		c.Args = append(c.Args[:1], append([]string{"-tt"}, c.Args[1:]...)...)
+		_ = c.Run()
+	}
+	deadline := time.Now().Add(80 * time.Second)
+	for l.find("alert", mapstr.M{"user.name": liveDaemon}) == nil && time.Now().Before(deadline) {
+		time.Sleep(200 * time.Millisecond)
+	}
+	alert := l.find("alert", mapstr.M{"user.name": liveDaemon})
+	require.NotNil(t, alert, "a new job of an account without a login is unusual; the log:\n%s", l.log)
+	require.Regexp(t, "^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash, no terminal", text(alert, "event.reason"))
+	require.Equal(t, "cron", text(alert, "process.entry_leader.entry_meta.type"))
+	for _, field := range []string{"reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly", "reconbeat.anomaly.learned_days", "reconbeat.anomaly.parts.actor", "reconbeat.habit.days"} {
+		require.NotEmpty(t, text(alert, field), field)
+	}
+	l.canary()
+	l.stop()
+
+	learned := func(user, way string) map[string][]string {
+		out, err := l.command("model", "explain", user, "--format", "json").Output()
+		require.NoError(t, err)
+		var known []struct {
+			Actors []struct {
+				Way      string
+				Features map[string][]struct{ Value string }
+				Hours    []int
+			}
+		}
+		require.NoError(t, json.Unmarshal(out, &known))
+		values := map[string][]string{}
+		for _, k := range known {
+			for _, a := range k.Actors {
+				if a.Way != way {
+					continue
+				}
+				for feature, list := range a.Features {
+					for _, v := range list {
+						values[feature] = append(values[feature], v.Value)
+					}
+				}
+				values["hours"] = strings.Fields(strings.Trim(fmt.Sprint(a.Hours), "[]"))
+			}
+		}
+		return values
+	}
+	admin := learned(liveAdmin, "terminal")
+	for feature, want := range map[string]string{
+		"as": "0", "parent": "bash", "tty": "terminal", "entry": "sshd", "network": "127.0.0.0/24", "network_wide": "127.0.0.0/16", "command": "netstat nr", "folder": "~",
+		"hours": fmt.Sprint(began.Hour()),
+	} {
+		require.Contains(t, admin[feature], want, "%s of %v", feature, admin)
+	}
+	require.Contains(t, learned(liveAdmin, "none")["as"], l.uid(liveNewbie), "su hides nobody; it takes the terminal away")
+	require.NotContains(t, admin["parent"], "sudo", "who calls sudo is behind it")
+	require.NotEmpty(t, admin["week"])
+	job1 := learned(liveDaemon, "dash")
+	for feature, want := range map[string]string{
+		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none", "command": "ss nt", "folder": "~",
+	} {
+		require.Contains(t, job1[feature], want, "%s of %v", feature, job1)
+	}
+	require.NotEmpty(t, job1["hours"])
+}
+
+// learnSixtyDays makes a history of sixty days that ends now: an agent of root's, and an admin who comes by ssh from the office, and has it learned.
+func (l *live) learnSixtyDays() {
+	var b bytes.Buffer
+	now := time.Now()
+	write := func(at time.Time, fields map[string]any) {
+		fields["@timestamp"] = at.UTC().Format(time.RFC3339Nano)
+		line, err := json.Marshal(fields)
+		require.NoError(l.t, err)
+		b.Write(append(line, '\n'))
+	}
+	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-2 * time.Hour)); at = at.Add(time.Hour) {
+		write(at, map[string]any{"user.name": "root", "user.id": "0", "process.name": "ss", "process.executable": "/usr/bin/ss", "process.args": []string{"ss", "-s"}, "process.parent.name": "agent"})
+		if at.Hour()%4 == 0 {
+			write(at.Add(time.Minute), map[string]any{
+				"user.name": liveAdmin, "user.id": l.uid(liveAdmin), "user.audit.name": liveAdmin, "user.audit.id": l.uid(liveAdmin), "process.name": "ss", "process.executable": "/usr/bin/ss",
+				"process.args": []string{"ss", "-tlnp"}, "process.parent.name": "bash", "process.interactive": true, "process.working_directory": "/home/" + liveAdmin,
+				"process.entry_leader.entry_meta.type": "sshd", "process.entry_leader.entry_meta.source.ip": "10.9.8.7",
+			})
+		}
+	}
+	history := filepath.Join(l.dir, "history.ndjson")
+	require.NoError(l.t, os.WriteFile(history, b.Bytes(), 0o644))
+	out, err := l.command("replay", "--learn", "--module", "ecs", history).CombinedOutput()
+	require.NoError(l.t, err, string(out))
+}
+
 // loader is the dynamic loader of this test's machine.
 const loader = "/lib64/ld-linux-x86-64.so.2"
 
@@ -204,7 +312,7 @@ func newLive(t *testing.T, model string) *live {
 		t.Cleanup(func() { _ = exec.Command("userdel", "-rf", name).Run() })
 	}
 	sudoers := "/etc/sudoers.d/reconbeat-live-test"
-	require.NoError(t, os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440))
+	require.NoError(t, os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"+liveAdmin+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440))
 	t.Cleanup(func() { os.Remove(sudoers) })
 	l.startSSHD()
 	return l

@@ -58,6 +58,7 @@ func fields() []Field {
 		text("container.image.name", "Name of the container's image.", func(e *process.Event) *string { return &e.Container.Image }),
 		text("reconbeat.process.build_id", "GNU build-id of the executable, lower-case hex.", func(e *process.Event) *string { return &e.Binary.BuildID }),
 		text("reconbeat.process.tool", "The program that the executable is by its contents, whatever it is called.", func(e *process.Event) *string { return &e.Binary.Tool }),
+		text("reconbeat.process.starter", "The program that had the process started: the nearest ancestor that is no wrapper such as sudo; missing where that is the parent.", func(e *process.Event) *string { return &e.Starter }),
 		text("reconbeat.process.tty", "Name of the controlling terminal: pts0, tty1, ttyS0.", func(e *process.Event) *string { return &e.TTY }),
 		identifier("reconbeat.session.id", "Id of the login session (the kernel's audit session).", func(e *process.Event) uint32 { return e.Session.ID }, func(d *draft) *uint32 { return &d.Session.ID }),
 		text("reconbeat.session.tty", "Name of the login's terminal.", func(e *process.Event) *string { return &e.Session.TTY }),

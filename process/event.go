@@ -150,6 +150,7 @@ type Event struct {
 	Parent    Process
 	Leader    Process // the session leader (process.session_leader)
 	Entry     Process // the entry leader: the first process of the way in (process.entry_leader)
+	Starter   string  // base name of the program that had the process started: the parent, or, where that is a wrapper such as sudo, the nearest ancestor that is none; empty: the parent it is
 	Session   Session
 	Container Container
 
@@ -202,6 +203,7 @@ func (e *Event) Copy(src *Event) {
 	*e = *src
 	e.arena, e.args = arena, args
 	e.ID, e.Source, e.Timezone = e.textOf(src.ID), e.textOf(src.Source), e.textOf(src.Timezone)
+	e.Starter = e.textOf(src.Starter)
 	e.Host = Host{ID: e.textOf(src.Host.ID), Name: e.textOf(src.Host.Name), OSType: e.textOf(src.Host.OSType)}
 	e.copyProcess(&e.Process, &src.Process)
 	e.copyProcess(&e.Parent, &src.Parent)

@@ -271,6 +271,23 @@ func (t *Table) completeSession(e *Event) {
 	}
 }
 
+// program is the base name of what the process runs.
+func (p *procEntry) program() string {
+	if p.exe != "" {
+		return p.exe[strings.LastIndexByte(p.exe, '/')+1:]
+	}
+	return p.name
+}
+
+// wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind it.
+var wrappers = map[string]bool{
+	"chroot": true, "chrt": true, "doas": true, "env": true, "ionice": true, "nice": true, "nohup": true, "nsenter": true, "runuser": true, "script": true, "setpriv": true,
+	"setsid": true, "stdbuf": true, "sudo": true, "taskset": true, "time": true, "timeout": true, "unshare": true, "watch": true, "xargs": true,
+}
+
+// IsWrapper reports whether a program, by its base name, is one that starts another for whoever calls it.
+func IsWrapper(program string) bool { return wrappers[program] }
+
 // parentOf finds the event's parent, unless what is known of its pid is an earlier process's.
 func (t *Table) parentOf(e *Event) *procEntry {
 	p := t.procs.get(e.PPID)
@@ -304,6 +321,14 @@ func (t *Table) completeLeaders(e *Event, parent *procEntry) {
 	}
 	if len(line) == 0 {
 		return
+	}
+	if IsWrapper(line[0].program()) {
+		for _, p := range line[1:] {
+			if name := p.program(); !IsWrapper(name) {
+				e.Starter = name
+				break
+			}
+		}
 	}
 	if !e.Leader.Known() && e.Session.ID != Unset {
 		for i := len(line) - 1; i >= 0; i-- {

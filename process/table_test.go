@@ -76,6 +76,31 @@ func TestAnSSHSessionIsFollowedFromTheDaemonToTheTool(t *testing.T) {
 	require.Equal(t, e.Leader.EntityID, e.Entry.EntityID, "the same process has the same id")
 }
 
+func TestWrappersAreLookedThrough(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		line []string
+		want string
+	}{
+		{"a shell is who started it", []string{"/bin/bash"}, ""},
+		{"sudo is not", []string{"/bin/bash", "/usr/bin/sudo"}, "bash"},
+		{"nor is a row of wrappers", []string{"/opt/agent", "/usr/bin/sudo", "/usr/bin/sudo", "/usr/bin/timeout"}, "agent"},
+		{"of whom nothing else is known", []string{"/usr/bin/xargs"}, "init"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := NewTable(TableOptions{HostID: "host"})
+			table.PutProcess(&Process{PID: 1, Name: "init"}, 0, NoSession)
+			pid := uint32(1)
+			for i, command := range c.line {
+				table.Observe(program(at(float64(i)), pid*10, pid, 5, command))
+				pid *= 10
+			}
+			e := observed(table, program(at(60), pid*10, pid, 5, "/usr/bin/ss"))
+			require.Equal(t, c.want, e.Starter)
+		})
+	}
+}
+
 func TestTheWayInIsToldByTheAncestors(t *testing.T) {
 	for _, c := range []struct {
 		name    string

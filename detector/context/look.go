@@ -104,6 +104,9 @@ func (r *Reader) Look(e *process.Event, program string, args []string, zone *tim
 	if e.Parent.Executable != "" {
 		parent = path.Base(e.Parent.Executable)
 	}
+	if e.Starter != "" {
+		parent = e.Starter
+	}
 	l.values[Parent] = hold(unversioned(parent))
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
@@ -123,6 +126,7 @@ func (r *Reader) Look(e *process.Event, program string, args []string, zone *tim
 }
 
 var (
+	untold     = unique.Make("") // no evidence, and nothing to learn
 	self       = unique.Make("self")
 	terminal   = unique.Make("terminal")
 	noTerminal = unique.Make("none")

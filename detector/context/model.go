@@ -164,7 +164,7 @@ func (m *Model) Judge(l *Look) Result {
 	}
 	fade := m.faded(l.At)
 	for f := range features {
-		if f == l.Class.ToldApart() || v != nil && v.seen[sight{f, l.values[f]}] {
+		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen[sight{f, l.values[f]}] {
 			continue
 		}
 		r.add(l.Class, f, later(m.evidence(l, a, sibling, f, fade)))
@@ -308,7 +308,7 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 		a.Visits++
 	}
 	for f := range features {
-		if s := (sight{f, l.values[f]}); !v.seen[s] {
+		if s := (sight{f, l.values[f]}); !v.seen[s] && l.values[f] != untold {
 			v.seen[s] = true
 			if !v.Capped && a.Features[f].add(l.values[f], w) {
 				into := &g.Later[f]
