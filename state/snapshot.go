@@ -3,10 +3,13 @@
 package state
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,7 +34,11 @@ type snapshotHead struct {
 	Seq     uint64                    `json:"seq"`
 	Taken   time.Time                 `json:"taken"`
 	Cursors map[string]process.Cursor `json:"cursors"`
+	Size    int                       `json:"size"` // of the model before it was compressed, in bytes
 }
+
+// modelMax bounds the model that a snapshot may hold, in bytes.
+const modelMax = 1 << 30
 
 // ReadSnapshot reads the snapshot in a state directory, the one before it where the last cannot be read. It takes no lock and waits for
 // nobody: a running Beat replaces the file as a whole. The error wraps fs.ErrNotExist when there is none.
@@ -64,18 +71,59 @@ func readSnapshot(path string) (Snapshot, error) {
 	if err := json.Unmarshal(b[w:w+int(n)], &h); err != nil {
 		return Snapshot{}, fmt.Errorf("reading %s: %w", path, err)
 	}
-	return Snapshot{Model: b[w+int(n):], Cursors: h.Cursors, Taken: h.Taken, seq: h.Seq}, nil
+	model, err := decompress(b[w+int(n):], h.Size)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("reading the model in %s: %w", path, err)
+	}
+	return Snapshot{Model: model, Cursors: h.Cursors, Taken: h.Taken, seq: h.Seq}, nil
+}
+
+func compress(model []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(model); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func decompress(b []byte, size int) ([]byte, error) {
+	if size < 0 || size > modelMax {
+		return nil, fmt.Errorf("it is of %d bytes; at most %d may be", size, modelMax)
+	}
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	model, err := io.ReadAll(io.LimitReader(r, int64(size)+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(model) != size {
+		return nil, fmt.Errorf("it is not of %d bytes, as the head says", size)
+	}
+	return model, nil
 }
 
 // writeSnapshot makes s the snapshot of the directory and the last one the previous.
 func writeSnapshot(dir string, s *Snapshot) error {
-	head, err := json.Marshal(snapshotHead{Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors})
+	model, err := compress(s.Model)
+	if err != nil {
+		return fmt.Errorf("compressing the snapshot: %w", err)
+	}
+	head, err := json.Marshal(snapshotHead{Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Size: len(s.Model)})
 	if err != nil {
 		return fmt.Errorf("encoding the snapshot: %w", err)
 	}
 	head = append(binary.AppendUvarint(nil, uint64(len(head))), head...)
 	next, last := filepath.Join(dir, "snapshot.next"), filepath.Join(dir, "snapshot")
-	if err := writeFile(next, frame("snapshot", snapshotVersion, head, s.Model), head, s.Model); err != nil {
+	if err := writeFile(next, frame("snapshot", snapshotVersion, head, model), head, model); err != nil {
 		return err
 	}
 	if err := os.Rename(last, filepath.Join(dir, "snapshot.previous")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +135,7 @@ func writeSnapshot(dir string, s *Snapshot) error {
 	if err := syncDir(dir); err != nil {
 		return err
 	}
-	return keepDaily(dir, s.Taken, head, s.Model)
+	return keepDaily(dir, s.Taken, head, model)
 }
 
 const (

@@ -3,11 +3,14 @@
 package context
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -325,4 +328,113 @@ func BenchmarkJudgeANewContext(b *testing.B) {
 		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
 		m.Judge(&l)
 	}
+}
+
+// TestSlowPoisoningTakesDays is the attack on every model that learns: whoever holds alice's login gets it used to the address, then to python, then to the night, one at a time and
+// each below the threshold, before they do what they came for. The model cannot tell it from alice changing her ways; it makes it slow, and every step is in the raw events.
+func TestSlowPoisoningTakesDays(t *testing.T) {
+	goal := func(at time.Time) *process.Event {
+		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
+	}
+	m, end := weeks(8)
+	require.Greater(t, look(m, goal(end)).Score, 50.0, "at once it alerts")
+
+	days := 0
+	for ; days < 60; days++ {
+		m, end = weeks(8)
+		at := end
+		highest := 0.0
+		poison := func(change func(*process.Event)) {
+			for range days {
+				e := person(at.Add(9*time.Hour+30*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")
+				change(e)
+				highest = max(highest, look(m, e).Score)
+				at = at.AddDate(0, 0, 1)
+			}
+		}
+		poison(func(e *process.Event) { e.Session.Source = netip.MustParseAddr("151.7.7.7") })
+		poison(func(e *process.Event) {
+			e.Session.Source, e.Parent.Name, e.Parent.Executable = netip.MustParseAddr("151.7.7.7"), "python3", "/usr/bin/python3"
+		})
+		poison(func(e *process.Event) { *e = *goal(e.Time) })
+		if highest = max(highest, look(m, goal(at)).Score); highest < 25 {
+			break
+		}
+	}
+	t.Logf("unseen after %d days for each of three steps", days)
+	require.GreaterOrEqual(t, days, 1)
+	require.Less(t, days, 10, "it is possible, and docs/model.md says so")
+}
+
+// crowded is a model of actors with so many contexts each: other parents, networks, folders and commands.
+func crowded(actors, contexts int) *Model {
+	m := New(options)
+	var r Reader
+	at := monday
+	for c := range contexts {
+		for a := range actors {
+			at = at.Add(time.Second)
+			e := person(at, fmt.Sprintf("user%d", a), fmt.Sprintf("shell%c", 'a'+c%20), fmt.Sprintf("10.%d.%d.7", c, a%250), "ss -tlnp --filter"+strings.Repeat("x", c%50))
+			e.CWD = fmt.Sprintf("/srv/project%d/%d", a%100, c)
+			l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+			m.Learn(&l, m.Judge(&l), Lesson{})
+		}
+		at = at.Add(20 * time.Minute)
+	}
+	m.Advance(at.Add(25 * time.Hour))
+	return m
+}
+
+func TestAThousandActorsWithFiftyContextsFitInto16MiB(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	m := crowded(1000, 50)
+	runtime.GC()
+	runtime.GC() // the second frees what the first found only weak pointers to
+	runtime.ReadMemStats(&after)
+	t.Logf("%d actors: %.1f MiB", m.Actors(), float64(after.HeapAlloc-before.HeapAlloc)/(1<<20))
+	require.Equal(t, 1000, m.Actors())
+	require.Less(t, after.HeapAlloc-before.HeapAlloc, uint64(16<<20))
+	runtime.KeepAlive(m)
+}
+
+func TestAHundredActorsFitInto256KiBOnDisk(t *testing.T) {
+	b, err := json.Marshal(crowded(100, 50).Snapshot())
+	require.NoError(t, err)
+	var z bytes.Buffer
+	w, err := gzip.NewWriterLevel(&z, gzip.BestSpeed) // as the state keeps it
+	require.NoError(t, err)
+	_, err = w.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	t.Logf("100 actors with 50 contexts each: %d KiB of JSON, %d KiB compressed", len(b)>>10, z.Len()>>10)
+	require.Less(t, z.Len(), 256<<10)
+}
+
+func BenchmarkRestore(b *testing.B) {
+	data, err := json.Marshal(crowded(100, 12).Snapshot())
+	require.NoError(b, err)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var s Snapshot
+		if err := json.Unmarshal(data, &s); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := Restore(options, s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestARepeatedContextAllocatesNothing(t *testing.T) {
+	m, end := weeks(6)
+	var r Reader
+	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
+	look(m, e)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+		m.Learn(&l, m.Judge(&l), Lesson{})
+	}))
 }
