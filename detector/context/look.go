@@ -175,17 +175,6 @@ func unversioned(name string) string {
 	return name
 }
 
-// starter is the kind of a parent. That a service starts tools through a shell or an interpreter is how a web shell looks; that a person does is how people look.
-func starter(program string) string {
-	switch program {
-	case "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "busybox", "tcsh", "csh":
-		return "shell"
-	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk":
-		return "interpreter"
-	}
-	return "other"
-}
-
 // network is the narrow and the wide network of an address.
 func (r *Reader) network(a netip.Addr) (narrow, wide text) {
 	if !a.IsValid() {
