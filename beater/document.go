@@ -77,7 +77,7 @@ func (s *stream) raw(doc *beat.Event, e *process.Event, findings []detector.Find
 	}
 	if best >= 0 {
 		put(doc.Fields, "reconbeat.rules", rules)
-		findings[best].EncodeScore(doc.Fields)
+		findings[best].EncodeRaw(doc.Fields)
 	}
 	return s.finish(doc, id, false)
 }

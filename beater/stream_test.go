@@ -121,9 +121,19 @@ func TestTheWholeAlert(t *testing.T) {
 	}
 	require.Equal(t, mapstr.M{"_id": alert.id, "op_type": "create", "raw_index": "logs-reconbeat.alert-default"}, alert.Meta)
 	require.Equal(t, mapstr.M{"_id": raw.id, "op_type": "create", "raw_index": "logs-reconbeat.process-default"}, raw.Meta)
-	kind, err := raw.Fields.GetValue("event.kind")
-	require.NoError(t, err)
-	require.Equal(t, "event", kind)
+	for field, want := range map[string]any{
+		"event.kind": "event", "reconbeat.alert.id": alert.id, "reconbeat.program": "ss",
+		"reconbeat.actor.name": "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",
+	} {
+		got, err := raw.Fields.GetValue(field)
+		require.NoError(t, err, field)
+		require.Equal(t, want, got, field)
+	}
+	for _, doc := range []*document{alert, raw} {
+		hour, err := doc.Fields.GetValue("reconbeat.local.hour")
+		require.NoError(t, err)
+		require.Equal(t, now.Local().Format("15"), hour)
+	}
 
 	again, _ := testStream(t, nil)
 	require.Equal(t, raw.id, again.execID(e), "what is read again has the same _id")

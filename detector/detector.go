@@ -185,7 +185,7 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	r, l := d.rules[i], d.models[i]
 	m := l.rare
 	user := rareUser(e)
-	f := Finding{Kind: Observation, Rule: r, Time: e.Time, User: user, Threshold: r.Threshold, BucketSpan: d.o.Rare.BucketSpan}
+	f := Finding{Kind: Observation, Rule: r, Time: e.Time, Local: e.Time.In(d.zone(e)), User: user, Threshold: r.Threshold, BucketSpan: d.o.Rare.BucketSpan}
 	var args []string
 	f.Program, args = r.program(e)
 	means := r.means(f.Program, args)

@@ -398,6 +398,37 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+func TestAFindingTellsTheTimeOnTheClockOfItsHost(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	monday := time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name          string
+		at            time.Time
+		zone          string
+		host          process.Host
+		weekday, hour string
+	}{
+		{"this host is in the zone of the options", monday.Add(7 * time.Hour), "", process.Host{}, "1 Monday", "09"},
+		{"a day begins before UTC's does", monday.Add(-time.Hour), "", process.Host{}, "1 Monday", "01"},
+		{"the week ends on Sunday", monday.Add(-4 * time.Hour), "", process.Host{}, "7 Sunday", "22"},
+		{"another host is in the other zone", monday.Add(7 * time.Hour), "", process.Host{ID: "other"}, "1 Monday", "07"},
+		{"an event that tells its zone is in that", monday.Add(7 * time.Hour), "-08:00", process.Host{ID: "other"}, "7 Sunday", "23"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := options(mission())
+			o.Zone = berlin
+			e := exec(c.at, "root", "ss -s")
+			e.Timezone, e.Host = c.zone, c.host
+			f := one(t, mustNew(t, o), e)
+			doc := mapstr.M{}
+			f.EncodeRaw(doc)
+			require.Equal(t, mapstr.M{"weekday": c.weekday, "hour": c.hour}, doc["reconbeat"].(mapstr.M)["local"])
+			require.Equal(t, mapstr.M{"name": "root", "kind": "service"}, doc["reconbeat"].(mapstr.M)["actor"])
+		})
+	}
+}
+
 func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
 	o := options(mission())
 	o.Model, o.LearnFor = ModelContext, 24*time.Hour

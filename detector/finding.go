@@ -68,6 +68,7 @@ type Finding struct {
 	Kind      Kind
 	Rule      *Rule
 	Time      time.Time // of the exec, or of the episode's close
+	Local     time.Time // of the exec, by the clock on the wall of its host; zero in a Summary
 	Actor     Actor
 	User      string // user.name as the rare model knows it
 	Program   string // the rule's program that ran
@@ -218,9 +219,9 @@ func list(names []string) string {
 type Field struct {
 	Name string
 	Type string // as in Elasticsearch: keyword, long, float, double, boolean, date, text
-	// Score: it says how unusual the exec is, and is in raw events as well.
-	Score bool
-	get   func(*Finding) any // nil: the document has no such field
+	// Raw: it is in raw events as well: who looked, when by their clock, how unusual that is, and which alert it belongs to.
+	Raw bool
+	get func(*Finding) any // nil: the document has no such field
 }
 
 // Fields is the table of what a Finding adds to a document. The process and the host come from the exec's own document.
@@ -230,7 +231,7 @@ var Fields = slices.Concat(fields, partFields())
 func partFields() []Field {
 	var out []Field
 	for p, name := range context.PartNames {
-		out = append(out, Field{Name: "reconbeat.anomaly.parts." + name, Type: "float", Score: true, get: inContext(func(c *Context) any {
+		out = append(out, Field{Name: "reconbeat.anomaly.parts." + name, Type: "float", Raw: true, get: inContext(func(c *Context) any {
 			if v := cents(c.Parts[p]); v != 0 {
 				return v
 			}
@@ -265,19 +266,23 @@ var fields = []Field{
 	{Name: "threat.technique.name", Type: "keyword", get: threats(false, func(t Technique) string { return t.Name })},
 	{Name: "threat.technique.reference", Type: "keyword", get: threats(false, Technique.Reference)},
 
-	{Name: "reconbeat.actor.name", Type: "keyword", get: func(f *Finding) any { return orNil(f.Actor.Name) }},
-	{Name: "reconbeat.actor.id", Type: "keyword", get: func(f *Finding) any {
+	{Name: "reconbeat.actor.name", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Actor.Name) }},
+	{Name: "reconbeat.actor.id", Type: "keyword", Raw: true, get: func(f *Finding) any {
 		if f.Actor.ID == process.Unset {
 			return nil
 		}
 		return fmt.Sprint(f.Actor.ID)
 	}},
-	{Name: "reconbeat.actor.kind", Type: "keyword", get: func(f *Finding) any {
+	{Name: "reconbeat.actor.kind", Type: "keyword", Raw: true, get: func(f *Finding) any {
 		if f.Actor.Service {
 			return "service"
 		}
 		return "login"
 	}},
+
+	// Keywords whose order is that of time, so that they can be the axes of a heat map of the week.
+	{Name: "reconbeat.local.weekday", Type: "keyword", Raw: true, get: execOnly(func(f *Finding) any { return weekday(f.Local) })},
+	{Name: "reconbeat.local.hour", Type: "keyword", Raw: true, get: execOnly(func(f *Finding) any { return f.Local.Format("15") })},
 
 	{Name: "reconbeat.actor.first_seen", Type: "date", get: usual(func(p *context.Profile) any { return date(p.First) })},
 	{Name: "reconbeat.actor.last_seen", Type: "date", get: usual(func(p *context.Profile) any { return date(p.Last) })},
@@ -292,42 +297,42 @@ var fields = []Field{
 		return p.Hours
 	})},
 
-	{Name: "reconbeat.anomaly.score", Type: "float", Score: true, get: func(f *Finding) any {
+	{Name: "reconbeat.anomaly.score", Type: "float", Raw: true, get: func(f *Finding) any {
 		if f.Kind == Summary {
 			return cents(f.Episode.MaxScore)
 		}
 		return cents(f.Score)
 	}},
-	{Name: "reconbeat.anomaly.yearly", Type: "double", Score: true, get: inContext(func(c *Context) any {
+	{Name: "reconbeat.anomaly.yearly", Type: "double", Raw: true, get: inContext(func(c *Context) any {
 		if math.IsInf(c.Yearly, 1) {
 			return nil
 		}
 		return significant(c.Yearly)
 	})},
-	{Name: "reconbeat.anomaly.surprise", Type: "float", Score: true, get: inContext(func(c *Context) any { return cents(c.Surprise) })},
-	{Name: "reconbeat.anomaly.learned_days", Type: "float", Score: true, get: inContext(func(c *Context) any { return cents(c.Days) })},
-	{Name: "reconbeat.anomaly.learning", Type: "boolean", Score: true, get: func(f *Finding) any {
+	{Name: "reconbeat.anomaly.surprise", Type: "float", Raw: true, get: inContext(func(c *Context) any { return cents(c.Surprise) })},
+	{Name: "reconbeat.anomaly.learned_days", Type: "float", Raw: true, get: inContext(func(c *Context) any { return cents(c.Days) })},
+	{Name: "reconbeat.anomaly.learning", Type: "boolean", Raw: true, get: func(f *Finding) any {
 		if !f.Learning {
 			return nil
 		}
 		return true
 	}},
-	{Name: "reconbeat.anomaly.record_score", Type: "float", Score: true, get: execOnly(func(f *Finding) any { return cents(f.RecordScore) })},
-	{Name: "reconbeat.anomaly.probability", Type: "double", Score: true, get: execOnly(func(f *Finding) any { return significant(f.Probability) })},
-	{Name: "reconbeat.anomaly.threshold", Type: "float", Score: true, get: func(f *Finding) any { return f.Threshold }},
-	{Name: "reconbeat.anomaly.first_occurrence", Type: "boolean", Score: true, get: execOnly(func(f *Finding) any { return f.FirstOccurrence })},
+	{Name: "reconbeat.anomaly.record_score", Type: "float", Raw: true, get: execOnly(func(f *Finding) any { return cents(f.RecordScore) })},
+	{Name: "reconbeat.anomaly.probability", Type: "double", Raw: true, get: execOnly(func(f *Finding) any { return significant(f.Probability) })},
+	{Name: "reconbeat.anomaly.threshold", Type: "float", Raw: true, get: func(f *Finding) any { return f.Threshold }},
+	{Name: "reconbeat.anomaly.first_occurrence", Type: "boolean", Raw: true, get: execOnly(func(f *Finding) any { return f.FirstOccurrence })},
 	{Name: "reconbeat.anomaly.typical_users", Type: "keyword", get: execOnly(func(f *Finding) any { return listOrNil(f.TypicalUsers) })},
 	{Name: "reconbeat.anomaly.bucket.start", Type: "date", get: execOnly(func(f *Finding) any { return date(f.BucketStart) })},
 	{Name: "reconbeat.anomaly.bucket.span", Type: "long", get: execOnly(func(f *Finding) any { return int64(f.BucketSpan / time.Second) })},
 	{Name: "reconbeat.anomaly.buckets", Type: "long", get: execOnly(func(f *Finding) any { return f.Buckets })},
 	{Name: "reconbeat.anomaly.users", Type: "long", get: execOnly(func(f *Finding) any { return f.Users })},
 
-	{Name: "reconbeat.alert.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.AlertID) }},
+	{Name: "reconbeat.alert.id", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.AlertID) }},
 	{Name: "reconbeat.alert.earlier_id", Type: "keyword", get: func(f *Finding) any { return orNil(f.EarlierID) }},
 	{Name: "reconbeat.alert.escalated", Type: "boolean", get: alertOnly(func(f *Finding) any { return f.Escalated })},
 	{Name: "reconbeat.habit.days", Type: "long", get: alertOnly(func(f *Finding) any { return orNone(f.Habit.Days) })},
 	{Name: "reconbeat.habit.span", Type: "long", get: alertOnly(func(f *Finding) any { return orNone(int(f.Habit.Span / time.Second)) })},
-	{Name: "reconbeat.program", Type: "keyword", get: func(f *Finding) any { return orNil(f.Program) }},
+	{Name: "reconbeat.program", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Program) }},
 	{Name: "reconbeat.episode.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.Episode.ID) }},
 	{Name: "reconbeat.episode.start", Type: "date", get: func(f *Finding) any { return date(f.Episode.Start) }},
 	{Name: "reconbeat.episode.last", Type: "date", get: summaryOnly(func(f *Finding) any { return date(f.Episode.Last) })},
@@ -387,10 +392,10 @@ func Encode(f *Finding, into mapstr.M) {
 	}
 }
 
-// EncodeScore puts only what says how unusual the exec is, as raw events carry it.
-func (f *Finding) EncodeScore(into mapstr.M) {
+// EncodeRaw puts only what raw events carry.
+func (f *Finding) EncodeRaw(into mapstr.M) {
 	for i := range Fields {
-		if Fields[i].Score {
+		if Fields[i].Raw {
 			if v := Fields[i].get(f); v != nil {
 				_, _ = into.Put(Fields[i].Name, v)
 			}
@@ -481,6 +486,11 @@ func date(t time.Time) any {
 		return nil
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// weekday is the day of the week, by its number and its name: the week begins on Monday, as ISO 8601 has it.
+func weekday(t time.Time) string {
+	return fmt.Sprintf("%d %s", (t.Weekday()+6)%7+1, t.Weekday())
 }
 
 // cents rounds a score to two decimals: what is published is the same on every architecture.
