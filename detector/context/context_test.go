@@ -438,3 +438,52 @@ func TestARepeatedContextAllocatesNothing(t *testing.T) {
 		m.Learn(&l, m.Judge(&l), Lesson{})
 	}))
 }
+
+func TestAClockThatWasWrongLeavesEveryNumberUsable(t *testing.T) {
+	for name, at := range map[string]time.Time{
+		"set back by weeks":        monday.AddDate(0, 0, -25),
+		"set back to 1970":         time.Unix(0, 0).UTC(),
+		"ahead by a century":       monday.AddDate(130, 0, 0),
+		"set back by a moment":     monday.Add(-time.Second),
+		"back and ahead of it all": time.Date(2161, 12, 31, 0, 0, 0, 0, time.UTC),
+	} {
+		m, end := weeks(4)
+		for i := range 3 {
+			for _, at := range []time.Time{at.Add(time.Duration(i) * time.Hour), end.Add(time.Duration(i) * time.Hour)} {
+				for _, e := range []*process.Event{person(at, "alice", "bash", "10.1.2.3", "ss -tlnp"), person(at, "mallory", "bash", "10.9.9.9", "ss"), service(at, "root", "check_mk_agent", "ss -s")} {
+					r := look(m, e)
+					require.True(t, finite(r.Score, r.Surprise) && r.Score >= 0 && r.Score <= 100, "%s: %+v", name, r)
+				}
+			}
+		}
+		m.Advance(end.AddDate(200, 0, 0))
+		b, err := json.Marshal(m.Snapshot())
+		require.NoError(t, err, name)
+		var s Snapshot
+		require.NoError(t, json.Unmarshal(b, &s), name)
+		_, err = Restore(options, s)
+		require.NoError(t, err, "%s: what was learned is known after a restart", name)
+	}
+}
+
+func TestLearningGoesOnForYearsWithAShortHalfLife(t *testing.T) {
+	o := options
+	o.HalfLife = day
+	m := New(o)
+	var last Result
+	at := monday
+	for range 260 * 7 {
+		last = look(m, service(at, "root", "check_mk_agent", "ss -s"))
+		at = at.Add(day)
+	}
+	require.True(t, m.unit.After(m.began), "weights began anew")
+	require.True(t, finite(last.Score, last.Surprise))
+	young := New(o)
+	at = monday
+	var then Result
+	for range 42 * 7 {
+		then = look(young, service(at, "root", "check_mk_agent", "ss -s"))
+		at = at.Add(day)
+	}
+	require.InDelta(t, then.Surprise, last.Surprise, 0.05, "the habit is what it was in the first year")
+}

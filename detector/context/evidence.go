@@ -46,6 +46,9 @@ const (
 
 	// forgotten is the weight of what is as good as never seen.
 	forgotten = 0.05
+	// mostGrown bounds the powers of two by which weights grow and fade; renewAt is where they begin anew.
+	mostGrown = 900
+	renewAt   = 400
 	// maxValues bounds the values of one feature of one actor or class; the lightest is forgotten first.
 	maxValues = 64
 

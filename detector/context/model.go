@@ -24,6 +24,7 @@ const day = 24 * time.Hour
 type Model struct {
 	o        Options
 	began    time.Time // the first look; zero: none yet
+	unit     time.Time // what happens at it weighs 1
 	actors   map[key]*actor
 	accounts map[member]presence
 	groups   [classes]group
@@ -195,15 +196,56 @@ func (r *Result) add(c Class, part int, evidence float64) {
 
 func days(d time.Duration) float64 { return float64(d) / float64(day) }
 
-// grown is the weight of something that happens at t, faded what undoes it at t.
+// grown is the weight of something that happens at t, faded what undoes it at t. Both are finite and not 0, whatever a clock says.
 func (m *Model) grown(t time.Time) float64 {
-	return math.Exp2(float64(t.Sub(m.began)) / float64(m.o.HalfLife))
+	return math.Exp2(max(-mostGrown, min(mostGrown, m.halfLives(t))))
 }
 func (m *Model) faded(t time.Time) float64 { return 1 / m.grown(t) }
 
-// memory is how many days from from on are remembered at t, faded.
+// halfLives is how often weights have halved from unit to t.
+func (m *Model) halfLives(t time.Time) float64 {
+	return float64(t.Sub(m.unit)) / float64(m.o.HalfLife)
+}
+
+// renew makes t the unit before the weights grow out of what a number holds: with a half-life of a day that takes three years.
+func (m *Model) renew(t time.Time) {
+	if m.halfLives(t) < renewAt {
+		return
+	}
+	fade := m.faded(t)
+	counters := func(all *[features]counter) {
+		for f := range all {
+			for i := range all[f] {
+				all[f][i].weight *= fade
+			}
+		}
+	}
+	scale := func(weights []float64) {
+		for i := range weights {
+			weights[i] *= fade
+		}
+	}
+	for _, a := range m.actors {
+		a.Weight *= fade
+		counters(&a.Features)
+		scale(a.Hours[:])
+	}
+	for i := range m.groups {
+		g := &m.groups[i]
+		counters(&g.First)
+		counters(&g.Later)
+		scale(g.Hours[:])
+		scale(g.Past[:])
+		for how := range g.Came {
+			scale(g.Came[how][:])
+		}
+	}
+	m.unit = t
+}
+
+// memory is how many days from from on are remembered at t, faded; 0 where t is before, as it is when a clock was set back.
 func (m *Model) memory(from, t time.Time) float64 {
-	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-float64(t.Sub(from))/float64(m.o.HalfLife)))
+	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-max(0, float64(t.Sub(from)))/float64(m.o.HalfLife)))
 }
 
 // rate is how many visits a day are expected to surprise at least as much as s.
@@ -280,9 +322,10 @@ type Lesson struct {
 // Learn takes a look into account that Judge gave r for.
 func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	if m.began.IsZero() {
-		m.began = l.At
+		m.began, m.unit = l.At, l.At
 	}
 	m.Advance(l.At)
+	m.renew(l.At)
 	w := m.grown(l.At)
 	g := &m.groups[l.Class]
 	k := l.key()
@@ -454,7 +497,7 @@ func (m *Model) Advance(t time.Time) {
 	for _, k := range ended {
 		v := m.visits[k]
 		delete(m.visits, k)
-		w := m.grown(v.Last) * (1 - math.Exp(-days(v.Last.Sub(m.began))/warmUp))
+		w := m.grown(v.Last) * (1 - math.Exp(-days(m.Age(v.Last))/warmUp))
 		if v.Alerted {
 			w *= alertedWeight
 		}

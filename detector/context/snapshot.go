@@ -15,6 +15,7 @@ import (
 // Snapshot is everything that a Model knows.
 type Snapshot struct {
 	Began   time.Time      `json:"began"`
+	Unit    time.Time      `json:"unit,omitzero"` // what happens at it weighs 1; zero: Began, as older ones wrote it
 	Actors  []actorOf      `json:"actors"`
 	Groups  [classes]group `json:"groups"`
 	Visits  []visitOf      `json:"visits,omitempty"`
@@ -51,7 +52,7 @@ func (k keyOf) key() key {
 
 // Snapshot returns what Restore needs to go on identically. It is a view: to be encoded before the Model goes on.
 func (m *Model) Snapshot() Snapshot {
-	s := Snapshot{Began: m.began, Groups: m.groups, Evicted: m.evicted}
+	s := Snapshot{Began: m.began, Unit: m.unit, Groups: m.groups, Evicted: m.evicted}
 	for _, k := range slices.SortedFunc(maps.Keys(m.actors), compare) {
 		s.Actors = append(s.Actors, actorOf{k.stored(), m.actors[k]})
 	}
@@ -81,7 +82,10 @@ func (m *Model) Snapshot() Snapshot {
 // Restore makes a Model of a decoded Snapshot, which is the Model's from then on. The error says why it makes no sense.
 func Restore(o Options, s Snapshot) (*Model, error) {
 	m := New(o)
-	m.began, m.groups, m.evicted = s.Began, s.Groups, s.Evicted
+	m.began, m.unit, m.groups, m.evicted = s.Began, s.Unit, s.Groups, s.Evicted
+	if m.unit.IsZero() {
+		m.unit = m.began
+	}
 	for i := range m.groups {
 		g := &m.groups[i]
 		for _, c := range g.Came {
@@ -94,7 +98,7 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		}
 	}
 	for _, a := range s.Actors {
-		if a.Known == nil || a.Known.Class >= classes || !usable(a.Known.Weight) || a.Known.Days < 0 {
+		if a.Known == nil || a.Known.Class >= classes || !usable(a.Known.Weight) || a.Known.Days < 0 || a.Known.Last.Before(a.Known.First) {
 			return nil, fmt.Errorf("actor %q: %w", a.ID, errNumbers)
 		}
 		k := a.key()

@@ -77,8 +77,8 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 		p.Name = filepath.Base(p.Executable)
 	}
 	p.CWD, _ = os.Readlink(filepath.Join(dir, "cwd"))
-	if line, err := readFile(filepath.Join(dir, "cmdline")); err == nil && len(line) > 0 {
-		p.Args = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+	if line, err := readFile(filepath.Join(dir, "cmdline")); err == nil {
+		p.Args = parseCmdline(line)
 		p.ArgsCount = len(p.Args)
 	}
 	if status, err := readFile(filepath.Join(dir, "status")); err == nil {
@@ -142,6 +142,14 @@ func parseStat(b []byte) (stat, error) {
 		comm: string(b[open+1 : end]), ppid: uint32(ppid), startTicks: start,
 		ttyMajor: dev >> 8 & 0xfff, ttyMinor: dev&0xff | dev>>12&0xfff00,
 	}, nil
+}
+
+// parseCmdline reads /proc/PID/cmdline: a NUL behind each argument, but where the process has written over it. It is empty for threads of the kernel and for what has ended.
+func parseCmdline(b []byte) []string {
+	if len(b) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 }
 
 // ids returns the real and effective id of a line of /proc/PID/status.

@@ -3,6 +3,7 @@
 package procfs
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -90,11 +91,48 @@ func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 }
 
 func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("40 (bash) S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"))
-	f.Add([]byte(")("))
-	f.Fuzz(func(_ *testing.T, b []byte) {
+	f.Add([]byte("40 (bash) S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"), "bash", uint32(41), uint64(987654))
+	f.Add([]byte(")("), ") R 1 (", uint32(0), uint64(0))
+	f.Fuzz(func(t *testing.T, b []byte, comm string, ppid uint32, start uint64) {
 		_, _ = parseStat(b)
-		containerID(b)
+		line := fmt.Sprintf("40 (%s) S %d 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1", comm, ppid, start)
+		s, err := parseStat([]byte(line))
+		require.NoError(t, err)
+		require.Equal(t, stat{comm: comm, ppid: ppid, ttyMajor: 136, ttyMinor: 1, startTicks: start}, s)
+	})
+}
+
+func FuzzParseStatus(f *testing.F) {
+	f.Add([]byte("Name:\tbash\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t6\t7\t8\n"), uint32(1000), uint32(0))
+	f.Add([]byte("Uid:\nUid:\t1"), ^uint32(0), uint32(1))
+	f.Fuzz(func(t *testing.T, b []byte, real, effective uint32) {
 		ids(b, "Uid:")
+		gotReal, gotEffective := ids(fmt.Appendf(nil, "Name:\tx\nUid:\t%d\t%d\t3\t4\n%s", real, effective, b), "Uid:")
+		require.Equal(t, []uint32{real, effective}, []uint32{gotReal, gotEffective})
+	})
+}
+
+func FuzzParseCmdline(f *testing.F) {
+	f.Add([]byte("ss\x00-tan\x00"))
+	f.Add([]byte("sshd: alice [priv]\x00\x00\x00"))
+	f.Add([]byte("written over"))
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		args := parseCmdline(b)
+		require.Equal(t, len(b) == 0, len(args) == 0)
+		if len(args) > 0 {
+			require.Equal(t, strings.TrimSuffix(string(b), "\x00"), strings.Join(args, "\x00"))
+		}
+	})
+}
+
+func FuzzContainerID(f *testing.F) {
+	f.Add([]byte("0::/system.slice/docker-3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234.scope\n"))
+	f.Add([]byte("12:pids:/docker/3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234\n1:name=systemd:/\n"))
+	f.Add([]byte("0::/lxc.payload.web1\n5:cpuset:/lxc/web2\n::::"))
+	f.Fuzz(func(t *testing.T, cgroup []byte) {
+		if id := containerID(cgroup); id != "" && !strings.Contains(string(cgroup), id) {
+			t.Fatalf("%q is not in %q", id, cgroup)
+		}
 	})
 }
