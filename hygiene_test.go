@@ -238,6 +238,9 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	for _, f := range detector.Fields {
 		filled[f.Name] = f.Type
 	}
+	for _, f := range beater.HeartbeatFields {
+		filled[f.Name] = f.Type
+	}
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
 		f, ok := declared[name]
 		if !assert.True(t, ok, "%s is in no fields.yml", name) {
@@ -282,7 +285,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	require.Len(t, cfg.Modules, 1+len(beater.Modules()), "auto and every module are in the reference")
 	given := section.FlattenedKeys()
 	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users", "detector.learn_for",
-		"detector.episode.idle", "detector.episode.max", "events", "namespace", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
+		"detector.episode.idle", "detector.episode.max", "events", "namespace", "heartbeat.period", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
 		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }), "%s is missing in the reference", name)
 	}
 	for _, c := range cfg.Modules {

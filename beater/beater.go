@@ -42,6 +42,7 @@ type reconbeat struct {
 	stream  *stream
 	set     *configured
 	initial []*conf.C // the modules that New found valid
+	pulse   *heartbeat
 
 	saved  time.Time // when model and cursors were last saved
 	drops  uint64    // events dropped by the ring when last looked
@@ -93,6 +94,8 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	r.pulse = &heartbeat{period: cfg.Heartbeat.Period, health: r.health, modules: r.modules, ring: r.ring, stream: r.stream, pipeline: b.Publisher}
+	b.Publisher = &farewell{b.Publisher, func() { r.pulse.end(time.Now()) }}
 	return r, nil
 }
 
@@ -169,6 +172,10 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 		return err
 	}
 	defer publisher.stop()
+	if err := r.pulse.start(store.Stats()); err != nil {
+		return err
+	}
+	defer func() { r.pulse.end(time.Now()) }()
 	if err := b.Manager.Start(); err != nil {
 		return fmt.Errorf("starting the manager: %w", err)
 	}
@@ -289,6 +296,9 @@ func (r *reconbeat) loop(ctx context.Context, store *state.Store) {
 		}
 		if s := r.ring.next(); s != nil {
 			r.stream.take(&s.event, s.source)
+			if s.event.Kind == process.Exec {
+				r.stream.counts.lag.note(time.Since(s.event.Time))
+			}
 			r.cursors.set(s.source.ID, s.event.Cursor)
 			r.ring.release()
 			continue
@@ -313,7 +323,8 @@ func (r *reconbeat) tick(store *state.Store, now time.Time) {
 		mark = oldest
 	}
 	r.stream.advance(mark)
-	r.stream.tell()
+	r.stream.tell(now)
+	r.pulse.beat(now)
 	r.noteDrops(now)
 	if now.Sub(r.saved) >= saveEvery {
 		r.save(store)

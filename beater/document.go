@@ -15,10 +15,11 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// The data sets of the two data streams, logs-DATASET-NAMESPACE.
+// The data sets of the data streams, logs-DATASET-NAMESPACE.
 const (
 	datasetAlert   = "reconbeat.alert"
 	datasetProcess = "reconbeat.process"
+	datasetHealth  = "reconbeat.health"
 )
 
 // document is what ships: a libbeat event with what the journal must know of it.

@@ -4,6 +4,7 @@ package beater
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/elastic/elastic-agent-libs/monitoring"
 
@@ -28,9 +29,19 @@ type counts struct {
 	late            atomic.Uint64 // matches older than their model's open bucket: judged, not learned
 	evicted         atomic.Uint64 // users and open episodes forgotten for want of room
 
+	lag worst // since the last heartbeat: from a program's start until it was judged
+
 	// What the stream's parts count for themselves, as of the last tick: they belong to its goroutine.
 	processes   atomic.Pointer[process.TableStats]
 	executables atomic.Pointer[binary.Stats]
+	model       atomic.Pointer[learnedSoFar]
+}
+
+// learnedSoFar is how much the model in charge knows, and the rules that it serves.
+type learnedSoFar struct {
+	age    time.Duration
+	actors int
+	rules  []string
 }
 
 // register shows everything that is counted under `reconbeat` in /stats and in the log's metrics line.

@@ -202,6 +202,7 @@ func (r *runner) watermark(now time.Time) time.Time {
 type moduleSet struct {
 	mu      sync.Mutex
 	runners []*runner
+	ended   tally // what the modules that run no more had counted
 }
 
 func (s *moduleSet) add(r *runner) {
@@ -214,6 +215,24 @@ func (s *moduleSet) remove(r *runner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.runners = slices.DeleteFunc(s.runners, func(o *runner) bool { return o == r })
+	s.ended.add(r.stats)
+}
+
+// tally is what all modules have counted, those that run no more among them: malformed and lost.
+func (s *moduleSet) tally() tally {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.ended
+	for _, r := range s.runners {
+		t.add(r.stats)
+	}
+	return t
+}
+
+func (t *tally) add(s *module.Stats) {
+	t.malformed += s.Malformed.Load()
+	t.lost += s.LostKernel.Load() + s.LostSocket.Load() + s.LostSequence.Load() + s.LostRace.Load()
+	t.lostBytes += s.LostFile.Load()
 }
 
 // list returns the modules that run.

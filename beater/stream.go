@@ -111,8 +111,13 @@ func (s *stream) advance(t time.Time) {
 	}
 }
 
-// tell publishes what the parts of the stream have counted.
-func (s *stream) tell() {
+// tell publishes what the parts of the stream have counted until now.
+func (s *stream) tell(now time.Time) {
+	learned := learnedSoFar{age: s.detector.Age(now), actors: s.detector.Actors()}
+	for _, r := range s.detector.Rules() {
+		learned.rules = append(learned.rules, r.ID)
+	}
+	s.counts.model.Store(&learned)
 	s.counts.unnamed.Store(s.detector.Unnamed())
 	s.counts.late.Store(s.detector.Late())
 	s.counts.evicted.Store(s.detector.Evicted())

@@ -93,6 +93,9 @@ func (h *host) command(config string, args ...string) (*exec.Cmd, string) {
 	h.sockets++
 	socket := filepath.Join(h.dir, fmt.Sprintf("%d.sock", h.sockets))
 	file := filepath.Join(h.dir, fmt.Sprintf("reconbeat-%d.yml", h.sockets))
+	if !strings.Contains(config, "heartbeat") {
+		config += "\nreconbeat.heartbeat.period: 0s" // most tests count documents
+	}
 	config += fmt.Sprintf("\nhttp: {enabled: true, host: 'unix://%s'}\nlogging: {to_stderr: true, level: info, metrics.enabled: false}\n", socket)
 	require.NoError(h.t, os.WriteFile(file, []byte(config), 0o600))
 	c := exec.Command(os.Args[0], append(args, "-c", file, "--path.home", h.dir, "--path.data", filepath.Join(h.dir, "data"), "--path.config", h.dir)...)
@@ -300,6 +303,63 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		require.NoError(t, r.end(syscall.SIGTERM))
 		require.ElementsMatch(t, []string{"logs-reconbeat.alert-default", "logs-reconbeat.process-default", "logs-reconbeat.process-default"}, es.all())
 	})
+}
+
+// TestTheHeartTellsFromStartToEnd reads what a host says of itself, over a life that ends in order.
+func TestTheHeartTellsFromStartToEnd(t *testing.T) {
+	h := newHost(t)
+	h.learn()
+	r := h.start(oneModule + theFile + "reconbeat.heartbeat.period: 1s\n")
+	beats := func() (all []mapstr.M) {
+		for _, doc := range h.documents() {
+			if text(doc, "event.action") == "heartbeat" {
+				all = append(all, doc)
+			}
+		}
+		return all
+	}
+	h.eventually(func() bool { return len(beats()) >= 1 }, "no heartbeat:\n%s", r.log)
+	h.look("mallory", "ss -tunap", "ls -l")
+	r.wait("detector.execs", 2)
+	h.eventually(func() bool {
+		return text(beats()[len(beats())-1], "reconbeat.health.execs") == "0" && len(beats()) >= 3
+	}, "no quiet heartbeat:\n%s", r.log)
+	require.NoError(t, r.end(syscall.SIGTERM))
+
+	all := beats()
+	execs, alerts := 0.0, 0.0
+	for i, doc := range all {
+		kind := "info"
+		switch i {
+		case 0:
+			kind = "start"
+		case len(all) - 1:
+			kind = "end"
+		}
+		for field, want := range map[string]string{
+			"event.type": "[" + kind + "]", "event.kind": "metric", "event.dataset": "reconbeat.health", "data_stream.dataset": "reconbeat.health", "message": "reconbeat is healthy",
+			"@metadata.raw_index": "logs-reconbeat.health-default", "@metadata.op_type": "create", "reconbeat.health.status": "healthy", "reconbeat.health.modules": "[ecs]",
+			"reconbeat.health.rules": "[network-connection-discovery]", "reconbeat.health.lost": "0", "reconbeat.health.malformed": "0",
+		} {
+			require.Equal(t, want, text(doc, field), "%s of heartbeat %d", field, i)
+		}
+		require.NotEmpty(t, text(doc, "host.id"))
+		require.Regexp(t, `^\d+\.\d+\.\d+`, text(doc, "agent.version"))
+		require.Equal(t, i == 0, text(doc, "event.duration") == "", "the first one counts from nothing")
+		age, err := doc.GetValue("reconbeat.health.model.age_days")
+		require.NoError(t, err)
+		require.InDelta(t, 60, age, 1)
+		number := func(field string) float64 {
+			v, err := doc.GetValue(field)
+			require.NoError(t, err, field)
+			return v.(float64)
+		}
+		execs += number("reconbeat.health.execs")
+		alerts += number("reconbeat.health.alerts")
+		require.Equal(t, number("reconbeat.health.execs") > 0, text(doc, "reconbeat.health.lag.ms") != "", "a lag is told where there was an exec")
+	}
+	require.InDelta(t, 2, execs, 0, "every exec is counted once")
+	require.InDelta(t, 1, alerts, 0)
 }
 
 // TestAnEndAtAnyMomentLosesNothing ends reconbeat again and again while it is busy, and looks that every exec ships, with one _id.

@@ -97,7 +97,7 @@ func watch(c *cobra.Command, settings instance.Settings, format string) error {
 
 // setFlags tells libbeat, which reads its configuration by flags alone, what to run with.
 func setFlags(c *cobra.Command, home, format string) error {
-	set := [][2]string{{"E", "output.terminal.format=" + format}, {"E", "output.terminal.enabled=true"}}
+	set := [][2]string{{"E", "output.terminal.format=" + format}, {"E", "output.terminal.enabled=true"}, {"E", "reconbeat.heartbeat.period=0s"}}
 	if c.Flags().Changed("c") {
 		// The user's own configuration runs, with its modules and rules, but shows what it would ship.
 		for _, name := range []string{"elasticsearch", "logstash", "kafka", "redis", "file", "console", "discard"} {

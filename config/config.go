@@ -29,6 +29,12 @@ type Config struct {
 	Detector      Detector              `config:"detector"`
 	Events        string                `config:"events"`    // which raw events ship: matched, all or none
 	Namespace     string                `config:"namespace"` // the last part of the data streams' names
+	Heartbeat     Heartbeat             `config:"heartbeat"`
+}
+
+// Heartbeat is everything under `reconbeat.heartbeat:`.
+type Heartbeat struct {
+	Period time.Duration `config:"period"` // how often a document tells that this host is watched, and how that goes; 0: never
 }
 
 // Which raw events ship beside the alerts.
@@ -82,6 +88,7 @@ func Default() Config {
 		},
 		Events:    EventsMatched,
 		Namespace: "default",
+		Heartbeat: Heartbeat{Period: time.Minute},
 	}
 }
 
@@ -142,6 +149,9 @@ func (c Config) check() error {
 	}
 	if d.Episode.Max > 7*24*time.Hour {
 		wrong("detector.episode.max", d.Episode.Max, "at most 168h")
+	}
+	if p := c.Heartbeat.Period; p != 0 && (p < time.Second || p > 24*time.Hour) {
+		wrong("heartbeat.period", p, "1s to 24h, or 0 for none")
 	}
 	if c.ConfigModules.Reload.Enabled && c.ConfigModules.Reload.Period < time.Second {
 		wrong("config.modules.reload.period", c.ConfigModules.Reload.Period, "at least 1s")

@@ -31,6 +31,7 @@ detector:
   learn_for: -1h
   half_life: 1h
   habit: {days: 0, span: -1s}
+heartbeat.period: 10ms
 config.modules.reload: {enabled: true, period: 1ms}
 `))
 	for _, want := range []string{
@@ -47,6 +48,7 @@ config.modules.reload: {enabled: true, period: 1ms}
 		`reconbeat.detector.max_users: 3`,
 		`reconbeat.detector.episode.idle: 48h0m0s`,
 		`reconbeat.detector.treshold: no such setting; known here are`,
+		`reconbeat.heartbeat.period: 10ms is not allowed; it must be 1s to 24h, or 0 for none`,
 		`reconbeat.config.modules.reload.period: 1ms`,
 	} {
 		require.ErrorContains(t, err, want)

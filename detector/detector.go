@@ -358,6 +358,36 @@ func (d *Detector) Evicted() uint64 {
 	return n
 }
 
+// Age is for how long the model in charge has learned at t, of the rule that has for the longest.
+func (d *Detector) Age(t time.Time) (age time.Duration) {
+	for _, l := range d.models {
+		if d.o.Model == ModelRare {
+			age = max(age, time.Duration(l.rare.Buckets())*d.o.Rare.BucketSpan)
+			continue
+		}
+		for _, h := range l.hosts {
+			age = max(age, h.model.Age(t))
+		}
+	}
+	return age
+}
+
+// Actors is how many actors the model in charge knows, of the rule that knows most; users where rare is in charge.
+func (d *Detector) Actors() (most int) {
+	for _, l := range d.models {
+		n := 0
+		if d.o.Model == ModelRare {
+			n = l.rare.Users()
+		} else {
+			for _, h := range l.hosts {
+				n += h.model.Actors()
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
 // rareUser is the value that `rare by user.name` sees: the real user's name, or the id where no name is known.
 func rareUser(e *process.Event) string {
 	u := e.User

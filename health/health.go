@@ -145,3 +145,11 @@ func (b *Board) Active() []State {
 	})
 	return out
 }
+
+// Status is how things are all in all: "failed" or "degraded", as the worst of the conditions that hold, or "healthy" where none does.
+func (b *Board) Status() string {
+	if active := b.Active(); len(active) > 0 {
+		return active[0].Condition.Severity.String()
+	}
+	return "healthy"
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/process"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+// heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an alert. It has a client of its own and
+// bypasses the journal: a heartbeat that could not ship in its minute is of no use an hour later. While the output takes none, none is made; its counts
+// go into the next one.
+type heartbeat struct {
+	period   time.Duration
+	health   *health.Board
+	modules  *moduleSet
+	ring     *ring
+	stream   *stream
+	pipeline beat.Pipeline
+	journal  *state.Stats
+
+	client beat.Client
+	next   chan beat.Event // to the client, which waits as long as the output does
+	done   sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	began time.Time  // zero: not started, or at an end
+	last  time.Time  // when the last one was made; zero: none yet
+	told  tally      // what had been counted by then
+}
+
+// tally is what heartbeats count.
+type tally struct{ execs, matched, alerts, suppressed, malformed, lost, lostBytes uint64 }
+
+// since is what was counted after b.
+func (t tally) since(b tally) tally {
+	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.suppressed - b.suppressed, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
+}
+
+// pulse is what one heartbeat tells.
+type pulse struct {
+	tally
+	status     string
+	conditions []string
+	uptime     time.Duration
+	lag        time.Duration // 0: no exec came
+	model      learnedSoFar
+	pending    int64
+	modules    []string
+}
+
+// HeartbeatField is a field that heartbeats have beside those of every document.
+type HeartbeatField struct {
+	Name string
+	Type string // as in Elasticsearch: keyword, long, float
+	get  func(*pulse) any
+}
+
+// HeartbeatFields is the table of them.
+var HeartbeatFields = []HeartbeatField{
+	{"reconbeat.health.status", "keyword", func(p *pulse) any { return p.status }},
+	{"reconbeat.health.conditions", "keyword", func(p *pulse) any { return listed(p.conditions) }},
+	{"reconbeat.health.uptime", "long", func(p *pulse) any { return int64(p.uptime / time.Second) }},
+	{"reconbeat.health.execs", "long", func(p *pulse) any { return p.execs }},
+	{"reconbeat.health.matched", "long", func(p *pulse) any { return p.matched }},
+	{"reconbeat.health.alerts", "long", func(p *pulse) any { return p.alerts }},
+	{"reconbeat.health.suppressed", "long", func(p *pulse) any { return p.suppressed }},
+	{"reconbeat.health.malformed", "long", func(p *pulse) any { return p.malformed }},
+	{"reconbeat.health.lost", "long", func(p *pulse) any { return p.lost + min(1, p.lostBytes) }},
+	{"reconbeat.health.lag.ms", "long", func(p *pulse) any {
+		if p.lag == 0 {
+			return nil
+		}
+		return p.lag.Milliseconds()
+	}},
+	{"reconbeat.health.model.age_days", "float", func(p *pulse) any { return math.Round(p.model.age.Hours()/24*100) / 100 }},
+	{"reconbeat.health.model.actors", "long", func(p *pulse) any { return p.model.actors }},
+	{"reconbeat.health.journal.pending", "long", func(p *pulse) any { return p.pending }},
+	{"reconbeat.health.modules", "keyword", func(p *pulse) any { return listed(p.modules) }},
+	{"reconbeat.health.rules", "keyword", func(p *pulse) any { return listed(p.model.rules) }},
+}
+
+func listed(values []string) any {
+	if len(values) == 0 {
+		return nil
+	}
+	return values
+}
+
+// start begins to beat; the first beat is that of the next call of beat.
+func (h *heartbeat) start(journal *state.Stats) error {
+	if h.period == 0 {
+		return nil
+	}
+	client, err := h.pipeline.ConnectWith(beat.ClientConfig{})
+	if err != nil {
+		return fmt.Errorf("connecting heartbeats to libbeat's pipeline: %w", err)
+	}
+	h.client, h.next, h.journal = client, make(chan beat.Event, 1), journal
+	h.done.Go(func() {
+		for event := range h.next {
+			h.client.Publish(event)
+		}
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.began = time.Now()
+	return nil
+}
+
+// beat makes a heartbeat when one is due.
+func (h *heartbeat) beat(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.began.IsZero() || now.Sub(h.last) < h.period || len(h.next) == cap(h.next) {
+		return
+	}
+	kind := "info"
+	if h.last.IsZero() {
+		kind = "start"
+	}
+	h.next <- h.make(kind, now)
+}
+
+// end makes the last heartbeat, which goes past all that wait or not at all, and stops.
+func (h *heartbeat) end(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.began.IsZero() {
+		return
+	}
+	if client, err := h.pipeline.ConnectWith(beat.ClientConfig{PublishMode: beat.DropIfFull}); err == nil {
+		client.Publish(h.make("end", now))
+		_ = client.Close()
+	}
+	h.began = time.Time{}
+	close(h.next)
+	_ = h.client.Close() // also frees a Publish that waits for room in the queue
+	h.done.Wait()
+}
+
+// make makes the heartbeat of now. h.mu is held.
+func (h *heartbeat) make(kind string, now time.Time) beat.Event {
+	counted := h.count()
+	p := pulse{
+		tally: counted.since(h.told), status: h.health.Status(), uptime: now.Sub(h.began), lag: h.stream.counts.lag.reset(), pending: max(0, h.journal.Pending.Load()),
+	}
+	if m := h.stream.counts.model.Load(); m != nil {
+		p.model = *m
+	}
+	for _, s := range h.health.Active() {
+		p.conditions = append(p.conditions, s.Condition.Code)
+	}
+	for _, r := range h.modules.list() {
+		p.modules = append(p.modules, r.source.kind.Name)
+	}
+	for _, list := range []*[]string{&p.conditions, &p.modules} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	event := h.document(&p, kind, now)
+	if !h.last.IsZero() {
+		put(event.Fields, "event.duration", now.Sub(h.last).Nanoseconds())
+	}
+	h.last, h.told = now, counted
+	return event
+}
+
+// document is the heartbeat as it ships.
+func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
+	s := h.stream
+	doc := beat.Event{Timestamp: now, Fields: mapstr.M{}, Meta: s.meta(datasetHealth)}
+	if len(s.host.fields) > 0 {
+		doc.Fields["host"] = s.host.fields.Clone()
+	}
+	message := "reconbeat is " + p.status
+	if len(p.conditions) > 0 {
+		message += ": " + strings.Join(p.conditions, ", ")
+	}
+	for field, value := range map[string]any{
+		"message": message, "event.kind": "metric", "event.category": []string{"host"}, "event.type": []string{kind}, "event.action": "heartbeat", "event.module": "reconbeat",
+	} {
+		put(doc.Fields, field, value)
+	}
+	s.dataStream(doc.Fields, datasetHealth)
+	for _, f := range HeartbeatFields {
+		if v := f.get(p); v != nil {
+			put(doc.Fields, f.Name, v)
+		}
+	}
+	id := process.ID("heartbeat", s.host.id, strconv.FormatInt(now.UnixNano(), 10))
+	put(doc.Fields, "event.id", id)
+	doc.Meta["_id"] = id
+	return doc
+}
+
+// count is what has been counted so far, all that was lost added up.
+func (h *heartbeat) count() tally {
+	c := h.stream.counts
+	t := h.modules.tally()
+	t.execs, t.matched, t.alerts, t.suppressed = c.execs.Load(), c.matched.Load(), c.alerts.Load(), c.suppressed.Load()
+	t.lost += h.ring.dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
+	return t
+}
+
+// worst is the longest of some durations, in nanoseconds.
+type worst struct{ atomic.Int64 }
+
+func (w *worst) note(d time.Duration) {
+	for {
+		old := w.Load()
+		if int64(d) <= old || w.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
+
+// reset returns the longest one and begins anew.
+func (w *worst) reset() time.Duration { return time.Duration(w.Swap(0)) }
+
+// farewell is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and what is published afterwards is gone.
+type farewell struct {
+	beat.Pipeline
+	say func()
+}
+
+// Close says the last word and closes the pipeline, which waits a second for what is on its way.
+func (f *farewell) Close() error {
+	f.say()
+	if c, ok := f.Pipeline.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
