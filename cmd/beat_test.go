@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -415,6 +416,40 @@ func (h *host) shippedIDs() map[string]bool {
 		ids[text(doc, "@metadata._id")] = true
 	}
 	return ids
+}
+
+// TestAnOutputsReasonIsTold sends the test alert to an Elasticsearch that does not want it.
+func TestAnOutputsReasonIsTold(t *testing.T) {
+	for _, c := range []struct{ name, item, want string }{
+		{"taken", `{"create":{"status":201}}`, ""},
+		{"there already: delivered once is delivered", `{"create":{"status":409,"error":{"type":"version_conflict_engine_exception"}}}`, ""},
+		{"a mapping that does not fit", `{"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"failed to parse field [user.id]"}}}`,
+			`the output rejected the alert: .*failed to parse field \[user.id\]`},
+		{"no right to write", `{"create":{"status":403,"error":{"type":"security_exception","reason":"action [indices:data/write/bulk[s]] is unauthorized"}}}`, `rejected the alert: .*unauthorized`},
+		{"put aside by the data stream", `{"create":{"status":201,"failure_store":"used"}}`, `into its failure store`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			es := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Elastic-Product", "Elasticsearch")
+				w.Header().Set("Content-Type", "application/json")
+				if strings.HasSuffix(r.URL.Path, "/_bulk") {
+					fmt.Fprintf(w, `{"took":1,"errors":true,"items":[%s]}`, c.item)
+					return
+				}
+				fmt.Fprint(w, `{"cluster_name":"test","version":{"number":"9.4.0","build_flavor":"default"},"tagline":"You Know, for Search"}`)
+			}))
+			defer es.Close()
+			cmd, _ := newHost(t).command(fmt.Sprintf("output.elasticsearch.hosts: [%q]\nsetup: {ilm.enabled: false, template.enabled: false}\n", es.URL), "test", "alert", "--timeout", "20s")
+			out, err := cmd.CombinedOutput()
+			require.Equal(t, c.want == "", err == nil, "%v: %s", err, out)
+			require.Contains(t, string(out), "data stream logs-reconbeat.alert-default\n")
+			if c.want == "" {
+				require.Contains(t, string(out), "acknowledged after")
+			} else {
+				require.Regexp(t, c.want, string(out))
+			}
+		})
+	}
 }
 
 // bulkServer takes documents as Elasticsearch's _bulk does, and remembers the index of each.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cmd is the command line of reconbeat: libbeat's own commands (run, setup, export, test config, keystore ...), and ours: watch, replay, modules,
-// test modules and test rules. The hooks that libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
+// test modules, test rules and test alert. The hooks that libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
 package cmd
 
 import (
@@ -73,7 +73,7 @@ func NewRootCommand() *libcmd.BeatsRootCmd {
 	root.SilenceUsage = true
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings), newReplayCommand(settings), newModelCommand(settings))
-	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings))
+	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings))
 	return root
 }
 
@@ -85,7 +85,8 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
   reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
   reconbeat model show     who does this here, and how
-  reconbeat test modules   which sources of program starts work on this host`
+  reconbeat test modules   which sources of program starts work on this host
+  reconbeat test alert     whether an alert arrives at the configured output`
 
 // modulesManager finds the files that `modules list|enable|disable` manage.
 func modulesManager(b *beat.Beat) (libcmd.ModulesManager, error) {
