@@ -20,24 +20,24 @@ const (
 	alertedWeight = 0.1 // (fitted)
 
 	// strength and discount are the parameters of the Pitman-Yor processes.
-	strength = 0.5
+	strength = 0.5  // (fitted)
 	discount = 0.35 // (fitted)
 	// firstWeight is how many days an actor's likeness to newcomers is worth.
 	firstWeight = 2
 	// alike is how far a person's two ways to look are alike.
 	alike = 0.5 // (fitted)
 	// hourStrength is how many visits the class's hours are worth against the actor's own.
-	hourStrength = 4
+	hourStrength = 4 // (fitted)
 
 	// most and least bound what one part adds: what is usual in one part may outweigh only so much that is not.
-	most  = 8
-	least = -1.5
+	most  = 8    // (fitted)
+	least = -1.5 // (fitted)
 
 	// kernelScale is how far a visit of the past speaks for somewhat more surprising ones, in nats.
-	kernelScale = 0.5
+	kernelScale = 0.5 // (fitted)
 	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the past: if all is well, the odds of an intruder have
 	// the mean 1, so that by Markov's inequality they reach e^s in e^-s of all cases (Shafer 2021, "Testing by betting").
-	bound = 4
+	bound = 4 // (fitted)
 
 	// binsPerNat and surpriseBins are the resolution and the range in which surprises of the past are kept, from lowest on.
 	binsPerNat   = 4
@@ -53,9 +53,15 @@ const (
 	maxValues = 64
 
 	// The hazard of a known actor: goneAfter is how many days of a habit the first look is worth, mostDays how many days of looking make a habit as firm as it gets.
-	goneAfter = 10
-	mostDays  = 12
+	goneAfter = 10 // (fitted)
+	mostDays  = 12 // (fitted)
 	mostSeen  = 90 // days
+	// lookedBefore and stayedBefore are the prior counts: how many days of looking an actor begins with, and how often others like them have stayed.
+	lookedBefore = 0.5
+	stayedBefore = 2
+
+	// neighbour is which part of a visit counts for the hour before, and for the one after.
+	neighbour = 0.25
 )
 
 // The ways to appear: an account that was never seen, or a way that is new to one that was.
@@ -176,10 +182,10 @@ func (m *Model) arrival(l *Look, a *actor, r *Result) {
 // hazard is the probability that an actor who was seen looks on the day of t: the more days they looked on the greater, unless they have gone, which is the likelier the longer they
 // have not looked for somebody who looked as often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
 func (m *Model) hazard(a *actor, t time.Time) float64 {
-	rate := (a.Weight*m.faded(t) + 0.5) / (m.memory(a.First, t) + goneAfter)
+	rate := (a.Weight*m.faded(t) + lookedBefore) / (m.memory(a.First, t) + goneAfter)
 	seen, silent := min(mostSeen, days(a.Last.Sub(a.First))), max(0, days(t.Sub(a.Last)))
 	n := float64(min(mostDays, a.Days))
-	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+0.5) / (n + 2)
+	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+lookedBefore) / (n + stayedBefore)
 	alive := 1 / (1 + gone)
 	return alive*rate + (1-alive)*returns[a.Class]
 }
@@ -239,6 +245,6 @@ func (h *hours) expect(hour int, fade, p float64) float64 {
 	for _, w := range h {
 		all += w
 	}
-	near := 0.5*h[hour] + 0.25*h[(hour+1)%24] + 0.25*h[(hour+23)%24]
+	near := (1-2*neighbour)*h[hour] + neighbour*h[(hour+1)%24] + neighbour*h[(hour+23)%24]
 	return (near*fade + hourStrength*p) / (all*fade + hourStrength)
 }

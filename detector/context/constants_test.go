@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package context
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// inTheCode are the model's constants as the manual writes them, by the name that they have in the code.
+func inTheCode() map[string]string {
+	values := map[string]string{
+		"halfLife": fmt.Sprintf("%g days", days(halfLife)), "warmUp": number(warmUp) + " days", "settled": number(settled) + " days", "discoveredIn": number(discoveredIn) + " days",
+		"alertedWeight": number(alertedWeight), "strength": number(strength), "discount": number(discount), "firstWeight": number(firstWeight) + " days", "alike": number(alike),
+		"hourStrength": number(hourStrength) + " visits", "neighbour": number(neighbour), "most": number(most), "least": number(least), "kernelScale": number(kernelScale),
+		"bound": number(bound) + " a year", "binsPerNat": number(binsPerNat), "lowest": number(lowest), "surpriseBins": number(surpriseBins), "forgotten": number(forgotten),
+		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days", "mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
+		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore), "cameDays": number(cameDays) + " days",
+		"ofTwo":   fmt.Sprintf("terminal %s, none %s; workday 5/7, weekend 2/7", number(ofTwo[terminal]), number(ofTwo[noTerminal])),
+		"novelty": parts(novelty[:]),
+	}
+	for c := range classes {
+		of := func(name string) string { return fmt.Sprintf("%s[%s]", name, []string{"Person", "Service", "Root"}[c]) }
+		h := hostsLike[c]
+		values[of("hostsLike")] = fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(h.yearly), number(h.from), number(h.scale), number(h.days), number(h.share))
+		values[of("came")] = ways(c, came[c])
+		values[of("undiscovered")] = fmt.Sprintf("account %s, way %s", number(undiscovered[c][newAccount]), number(undiscovered[c][newWay]))
+		values[of("returns")] = number(returns[c])
+		values[of("intruders")] = ways(c, intruders[c].came) + "; known " + number(intruders[c].known)
+		values[of("weights")] = parts(weights[c][:])
+	}
+	return values
+}
+
+// number writes a rate as the fraction that it is in the code.
+func number(v float64) string {
+	written := fmt.Sprintf("%g", v)
+	if inverse := 1 / v; len(written) > 5 && math.Abs(inverse-math.Round(inverse)) < 1e-9 {
+		return fmt.Sprintf("1/%g", math.Round(inverse))
+	}
+	return written
+}
+
+func ways(c Class, by [arrivals][kinds]float64) string {
+	if c == Person {
+		return fmt.Sprintf("account %s; way %s", number(by[newAccount][other]), number(by[newWay][other]))
+	}
+	all := func(v [kinds]float64) string { return number(v[shell]) + ", " + number(v[interpreter]) + ", " + number(v[other]) }
+	return "account " + all(by[newAccount]) + "; way " + all(by[newWay])
+}
+
+func parts(by []float64) string {
+	var out []string
+	for p, v := range by {
+		if v != 0 {
+			out = append(out, PartNames[p]+" "+number(v))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// TestTheManualTellsEveryConstant holds the table in docs/model.md and evidence.go together, both ways.
+func TestTheManualTellsEveryConstant(t *testing.T) {
+	manual, err := os.ReadFile(filepath.Join("..", "..", "docs", "model.md"))
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(manual), "\n## Constants\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	told := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (.+?) \\| `(.+?)` \\| (.+?) \\| (.+?) \\|$").FindAllStringSubmatch(section, -1) {
+		require.NotContains(t, told, row[2], "twice")
+		told[row[2]] = row[3]
+	}
+	code := inTheCode()
+	require.Equal(t, code, told)
+
+	// And every number that stands in evidence.go under a name is among them.
+	file, err := parser.ParseFile(token.NewFileSet(), "evidence.go", nil, 0)
+	require.NoError(t, err)
+	for _, d := range file.Decls {
+		group, is := d.(*ast.GenDecl)
+		if !is {
+			continue
+		}
+		for _, s := range group.Specs {
+			spec, is := s.(*ast.ValueSpec)
+			if !is || len(spec.Values) == 0 { // without a value it goes on with an iota
+				continue
+			}
+			if id, is := spec.Values[0].(*ast.Ident); is && id.Name == "iota" {
+				continue
+			}
+			for _, name := range spec.Names {
+				_, whole := code[name.Name]
+				_, byClass := code[name.Name+"[Person]"]
+				require.True(t, whole || byClass || name.Name == "unknown", "%s is not told", name.Name)
+			}
+		}
+	}
+}
