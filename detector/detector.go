@@ -111,6 +111,9 @@ func (d *Detector) Configure(o Options) error {
 	d.o, d.rules, d.models, d.programs, d.cut = o, rules, nil, map[string]RuleSet{}, map[string]RuleSet{}
 	for _, l := range d.kept {
 		l.rare.SetMaxUsers(o.Rare.MaxUsers)
+		for _, h := range l.hosts {
+			h.model.SetHalfLife(o.HalfLife)
+		}
 	}
 	for i, r := range rules {
 		if d.kept[r.ID] == nil {

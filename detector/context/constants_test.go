@@ -24,6 +24,7 @@ func inTheCode() map[string]string {
 		"alertedWeight": number(alertedWeight), "strength": number(strength), "discount": number(discount), "firstWeight": number(firstWeight) + " days", "alike": number(alike),
 		"hourStrength": number(hourStrength) + " visits", "neighbour": number(neighbour), "most": number(most), "least": number(least), "kernelScale": number(kernelScale),
 		"bound": number(bound) + " a year", "binsPerNat": number(binsPerNat), "lowest": number(lowest), "surpriseBins": number(surpriseBins), "forgotten": number(forgotten),
+		"mostGrown": number(mostGrown), "renewAt": number(renewAt),
 		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days", "mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
 		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore), "cameDays": number(cameDays) + " days",
 		"ofTwo":   fmt.Sprintf("terminal %s, none %s; workday 5/7, weekend 2/7", number(ofTwo[terminal]), number(ofTwo[noTerminal])),
@@ -55,7 +56,9 @@ func ways(c Class, by [arrivals][kinds]float64) string {
 	if c == Person {
 		return fmt.Sprintf("account %s; way %s", number(by[newAccount][other]), number(by[newWay][other]))
 	}
-	all := func(v [kinds]float64) string { return number(v[shell]) + ", " + number(v[interpreter]) + ", " + number(v[other]) }
+	all := func(v [kinds]float64) string {
+		return number(v[shell]) + ", " + number(v[interpreter]) + ", " + number(v[other])
+	}
 	return "account " + all(by[newAccount]) + "; way " + all(by[newWay])
 }
 

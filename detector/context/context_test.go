@@ -292,6 +292,75 @@ func TestAnIdThatHasAnotherNameIsSomebodyElse(t *testing.T) {
 	require.False(t, known)
 }
 
+func TestAnIdThatHasAnotherNameKeepsNeitherOfItsWays(t *testing.T) {
+	m, end := weeks(4)
+	as := func(name, from string, terminal bool) *process.Event {
+		e := person(end.Add(9*time.Hour), name, "bash", from, "ss -tlnp")
+		e.Session.User.ID, e.User.ID = 1000, 1000
+		if !terminal {
+			e.TTY, e.Interactive = "", false
+		}
+		return e
+	}
+	look(m, as("alice", "10.1.2.3", true))
+	l := lookOf(as("alice", "10.1.2.3", false))
+	require.True(t, m.Judge(&l).KnownElsewise, "alice is known on a terminal")
+	stranger := lookOf(as("mallory", "10.1.2.3", false))
+	r := m.Judge(&stranger)
+	require.True(t, r.New)
+	require.False(t, r.KnownElsewise, "and mallory, who has her id, is not")
+	look(m, as("mallory", "151.7.7.7", false))
+	require.Equal(t, []string{"1000"}, m.Forget("mallory"))
+	l = lookOf(as("alice", "10.1.2.3", true))
+	require.True(t, m.Judge(&l).New, "nothing is left of her")
+}
+
+// A clock may be wrong at a boot, a recording may be read in the wrong order, and a document may say anything.
+func TestNoOrderOfTimesMakesNonsense(t *testing.T) {
+	o := options
+	o.HalfLife = 24 * time.Hour
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		m := New(o)
+		for i, e := range traffic(seed, 1500) {
+			if r.IntN(20) == 0 {
+				e.Time = e.Time.AddDate(r.IntN(500)-200, 0, r.IntN(90)-45)
+			}
+			got := look(m, e)
+			require.True(t, finite(got.Parts[:]...) && finite(got.Surprise, got.Score), "seed %d, look %d at %v: %+v", seed, i, e.Time, got)
+			require.GreaterOrEqual(t, got.Score, 0.0)
+		}
+		b, err := json.Marshal(m.Snapshot())
+		require.NoError(t, err)
+		var s Snapshot
+		require.NoError(t, json.Unmarshal(b, &s))
+		_, err = Restore(o, s)
+		require.NoError(t, err)
+	}
+}
+
+func TestAnotherHalfLifeChangesNothingThatIsLearned(t *testing.T) {
+	m, end := weeks(8)
+	before := m.Profiles("alice", end)[0].Features["command"][0].Visits
+	b, err := json.Marshal(m.Snapshot())
+	require.NoError(t, err)
+	for _, halfLife := range []time.Duration{5 * 24 * time.Hour, 365 * 24 * time.Hour} {
+		o := options
+		o.HalfLife = halfLife
+		var s Snapshot
+		require.NoError(t, json.Unmarshal(b, &s))
+		restored, err := Restore(o, s)
+		require.NoError(t, err)
+		running, _ := weeks(8)
+		running.SetHalfLife(halfLife)
+		for _, m := range []*Model{restored, running} {
+			require.InDelta(t, before, m.Profiles("alice", end)[0].Features["command"][0].Visits, 0.1)
+			require.Less(t, look(m, person(end.Add(9*time.Hour+20*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")).Score, 5.0)
+			require.Greater(t, look(m, person(end.Add(27*time.Hour), "mallory", "python3", "151.7.7.7", "ss -tunap")).Score, 25.0)
+		}
+	}
+}
+
 func TestACappedActorTeachesOnceADay(t *testing.T) {
 	m, end := weeks(4)
 	for i := range 10 {

@@ -156,7 +156,7 @@ func programKind(name string) int {
 
 // arrives says in which way an actor appears who was never seen.
 func (m *Model) arrives(l *Look) int {
-	if m.accounts[member{l.Who, l.Class}].ways > 0 {
+	if p := m.accounts[member{l.Who, l.Class}]; p.ways > 0 && !renamed(p.name, l.Name) {
 		return newWay
 	}
 	return newAccount

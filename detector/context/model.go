@@ -40,8 +40,11 @@ type key struct {
 	Way text
 }
 
-// presence is what is known of an account, whatever its ways: how many actors it is, and on how many days they looked, each way counted.
-type presence struct{ ways, days int }
+// presence is what is known of an account, whatever its ways: its name, how many actors it is, and on how many days they looked, each way counted.
+type presence struct {
+	name       string
+	ways, days int
+}
 
 // member is an account in a class.
 type member struct {
@@ -196,9 +199,9 @@ func (r *Result) add(c Class, part int, evidence float64) {
 
 func days(d time.Duration) float64 { return float64(d) / float64(day) }
 
-// grown is the weight of something that happens at t, faded what undoes it at t. Both are finite and not 0, whatever a clock says.
+// grown is the weight of something that happens at t, faded what undoes it at t. Both are finite and not 0, whatever a clock says; what is older than the unit counts as if it happened at it.
 func (m *Model) grown(t time.Time) float64 {
-	return math.Exp2(max(-mostGrown, min(mostGrown, m.halfLives(t))))
+	return math.Exp2(max(0, min(mostGrown, m.halfLives(t))))
 }
 func (m *Model) faded(t time.Time) float64 { return 1 / m.grown(t) }
 
@@ -207,11 +210,22 @@ func (m *Model) halfLives(t time.Time) float64 {
 	return float64(t.Sub(m.unit)) / float64(m.o.HalfLife)
 }
 
-// renew makes t the unit before the weights grow out of what a number holds: with a half-life of a day that takes three years.
-func (m *Model) renew(t time.Time) {
-	if m.halfLives(t) < renewAt {
+// SetHalfLife changes after how long something counts half as much (0: 30 days), from the last look on: what has faded until then stays as it is.
+func (m *Model) SetHalfLife(d time.Duration) {
+	d = cmp.Or(d, halfLife)
+	if d == m.o.HalfLife {
 		return
 	}
+	last := m.unit
+	for _, a := range m.actors {
+		last = latest(last, a.Last)
+	}
+	m.renew(last)
+	m.o.HalfLife = d
+}
+
+// renew makes t the unit.
+func (m *Model) renew(t time.Time) {
 	fade := m.faded(t)
 	counters := func(all *[features]counter) {
 		for f := range all {
@@ -280,10 +294,10 @@ func Score(yearly float64) float64 {
 	return 100
 }
 
-// known is the actor, nil where they were never seen: an id that has another name by now is somebody else's.
+// known is the actor, nil where they were never seen.
 func (m *Model) known(l *Look) *actor {
 	a := m.actors[l.key()]
-	if a != nil && a.Name != "" && l.Name != "" && a.Name != l.Name {
+	if a != nil && renamed(a.Name, l.Name) {
 		return nil
 	}
 	return a
@@ -291,14 +305,22 @@ func (m *Model) known(l *Look) *actor {
 
 // sibling is the same person's other way.
 func (m *Model) sibling(l *Look) *actor {
-	switch {
-	case l.Class != Person:
+	if l.Class != Person {
 		return nil
-	case l.values[TTY] == terminal:
-		return m.actors[key{l.Who, noTerminal}]
 	}
-	return m.actors[key{l.Who, terminal}]
+	way := terminal
+	if l.values[TTY] == terminal {
+		way = noTerminal
+	}
+	a := m.actors[key{l.Who, way}]
+	if a != nil && renamed(a.Name, l.Name) {
+		return nil
+	}
+	return a
 }
+
+// renamed reports whether an id has another name by now: it is somebody else's.
+func renamed(was, is string) bool { return was != "" && is != "" && was != is }
 
 // open is the visit that the look belongs to, nil when it begins one.
 func (m *Model) open(l *Look) *visit {
@@ -325,15 +347,16 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 		m.began, m.unit = l.At, l.At
 	}
 	m.Advance(l.At)
-	m.renew(l.At)
+	if m.halfLives(l.At) >= renewAt { // before the weights grow out of what a number holds: with a half-life of a day that takes more than a year
+		m.renew(l.At)
+	}
 	w := m.grown(l.At)
 	g := &m.groups[l.Class]
 	k := l.key()
-	a := m.actors[k]
-	if a != nil && m.known(l) == nil {
-		m.forget(k)
-		a = nil
+	if renamed(m.accounts[member{l.Who, l.Class}].name, l.Name) {
+		m.leave(member{l.Who, l.Class})
 	}
+	a := m.actors[k]
 	sameDay := a != nil && dayOf(a.Last) == dayOf(l.At)
 	if a == nil {
 		a = m.join(l, w)
@@ -371,8 +394,9 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	}
 	v.Parts, v.Sum, v.Alerted = r.Parts, r.Surprise, v.Alerted || lesson.Alerted
 	v.Last, a.Last = latest(v.Last, l.At), latest(a.Last, l.At)
-	if a.Name == "" {
+	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)
+		m.named(k.Who, a)
 	}
 }
 
@@ -400,7 +424,26 @@ func (m *Model) join(l *Look, w float64) *actor {
 	m.present(l.Who, l.Class, 1, 0)
 	a := &actor{Class: l.Class, First: l.At, Name: strings.Clone(l.Name)}
 	m.actors[l.key()] = a
+	m.named(l.Who, a)
 	return a
+}
+
+// named takes note of an account's name.
+func (m *Model) named(who Account, a *actor) {
+	k := member{who, a.Class}
+	if p := m.accounts[k]; a.Name != "" && p.name != a.Name {
+		p.name = a.Name
+		m.accounts[k] = p
+	}
+}
+
+// leave forgets all ways of an account, which is somebody else's from now on.
+func (m *Model) leave(who member) {
+	for k, a := range m.actors {
+		if k.Who == who.Account && a.Class == who.Class {
+			m.forget(k)
+		}
+	}
 }
 
 // evict forgets the actor who looked least recently, of several the first by name.

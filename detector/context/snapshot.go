@@ -3,6 +3,7 @@
 package context
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,12 +15,14 @@ import (
 
 // Snapshot is everything that a Model knows.
 type Snapshot struct {
-	Began   time.Time      `json:"began"`
-	Unit    time.Time      `json:"unit,omitzero"` // what happens at it weighs 1; zero: Began, as older ones wrote it
-	Actors  []actorOf      `json:"actors"`
-	Groups  [classes]group `json:"groups"`
-	Visits  []visitOf      `json:"visits,omitempty"`
-	Evicted uint64         `json:"evicted,omitempty"`
+	Began time.Time `json:"began"`
+	Unit  time.Time `json:"unit,omitzero"` // what happens at it weighs 1; zero: Began, as older ones wrote it
+	// HalfLife is what the weights grew by; 0: 30 days. A Model of another one goes on with what has faded until then.
+	HalfLife time.Duration  `json:"half_life,omitempty"`
+	Actors   []actorOf      `json:"actors"`
+	Groups   [classes]group `json:"groups"`
+	Visits   []visitOf      `json:"visits,omitempty"`
+	Evicted  uint64         `json:"evicted,omitempty"`
 }
 
 type keyOf struct {
@@ -52,7 +55,7 @@ func (k keyOf) key() key {
 
 // Snapshot returns what Restore needs to go on identically. It is a view: to be encoded before the Model goes on.
 func (m *Model) Snapshot() Snapshot {
-	s := Snapshot{Began: m.began, Unit: m.unit, Groups: m.groups, Evicted: m.evicted}
+	s := Snapshot{Began: m.began, Unit: m.unit, HalfLife: m.o.HalfLife, Groups: m.groups, Evicted: m.evicted}
 	for _, k := range slices.SortedFunc(maps.Keys(m.actors), compare) {
 		s.Actors = append(s.Actors, actorOf{k.stored(), m.actors[k]})
 	}
@@ -81,7 +84,11 @@ func (m *Model) Snapshot() Snapshot {
 
 // Restore makes a Model of a decoded Snapshot, which is the Model's from then on. The error says why it makes no sense.
 func Restore(o Options, s Snapshot) (*Model, error) {
+	if s.HalfLife < 0 {
+		return nil, fmt.Errorf("half-life: %w", errNumbers)
+	}
 	m := New(o)
+	m.o.HalfLife = cmp.Or(s.HalfLife, halfLife)
 	m.began, m.unit, m.groups, m.evicted = s.Began, s.Unit, s.Groups, s.Evicted
 	if m.unit.IsZero() {
 		m.unit = m.began
@@ -107,6 +114,7 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		}
 		m.actors[k] = a.Known
 		m.present(k.Who, a.Known.Class, 1, a.Known.Days)
+		m.named(k.Who, a.Known)
 	}
 	for _, v := range s.Visits {
 		k := v.key()
@@ -127,6 +135,7 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	for len(m.actors) > o.MaxActors {
 		m.evict()
 	}
+	m.SetHalfLife(o.HalfLife)
 	return m, nil
 }
 
