@@ -628,7 +628,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	saved("root", true)
 	require.Regexp(t, `rule network-connection-discovery on this host, learned since 20`, h.model("show"))
 	require.Regexp(t, `root +root +agent +6\d +14\d\d `, h.model("show"))
-	require.Regexp(t, `command +ss s \(\d`, h.model("explain", "root"))
+	require.Regexp(t, `command +ss -s \(\d`, h.model("explain", "root"))
 	var known []struct {
 		Actors []struct {
 			Way  string

@@ -230,7 +230,7 @@ func TestLiveContexts(t *testing.T) {
 	}
 	admin := learned(liveAdmin, "terminal")
 	for feature, want := range map[string]string{
-		"as": "0", "parent": "bash", "tty": "terminal", "entry": "sshd", "network": "127.0.0.0/24", "network_wide": "127.0.0.0/16", "command": "netstat nr", "folder": "~",
+		"as": "0", "parent": "bash", "tty": "terminal", "entry": "sshd", "network": "127.0.0.0/24", "network_wide": "127.0.0.0/16", "command": "netstat -nr", "folder": "~",
 		"hours": fmt.Sprint(began.Hour()),
 	} {
 		require.Contains(t, admin[feature], want, "%s of %v", feature, admin)
@@ -240,7 +240,7 @@ func TestLiveContexts(t *testing.T) {
 	require.NotEmpty(t, admin["week"])
 	job1 := learned(liveDaemon, "dash")
 	for feature, want := range map[string]string{
-		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none", "command": "ss nt", "folder": "~",
+		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none", "command": "ss -nt", "folder": "~",
 	} {
 		require.Contains(t, job1[feature], want, "%s of %v", feature, job1)
 	}

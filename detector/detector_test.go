@@ -18,6 +18,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/detector/context"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -454,13 +455,84 @@ func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
 	f := one(t, d, stolen)
 	require.Equal(t, Alert, f.Kind)
 	require.Less(t, f.RecordScore, 5.0, "rare sees a user who always looks")
-	require.Equal(t, "alice has never looked at network connections without a terminal on this host in 40 days; parent python, between 03:00 and 04:00, from 151.7.7.0/24", f.Reason())
+	require.Equal(t, "alice has never looked at network connections without a terminal on this host in 40 days; parent python, between 03:00 and 04:00 local time, from 151.7.7.0/24", f.Reason())
 	doc := mapstr.M{}
 	Encode(&f, doc)
 	for _, field := range []string{"reconbeat.anomaly.yearly", "reconbeat.anomaly.parts.hour", "reconbeat.anomaly.parts.parent", "reconbeat.anomaly.parts.network"} {
 		v, err := doc.GetValue(field)
 		require.NoError(t, err, field)
 		require.Positive(t, v, field)
+	}
+}
+
+func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
+	admin := func(at time.Time) *process.Event {
+		e := exec(at, "alice", "ss -tlnp")
+		e.User.ID = 1000
+		e.Session.User, e.Session.Entry, e.Session.Source = process.User{ID: 1000, Name: "alice"}, process.EntrySSHD, netip.MustParseAddr("10.1.2.3")
+		e.Parent.Name, e.TTY, e.Interactive, e.CWD = "bash", "pts0", true, "/home/alice"
+		return e
+	}
+	agent := func(at time.Time) *process.Event {
+		e := exec(at, "zabbix", "ss -s")
+		e.User.ID, e.Parent.Name, e.CWD, e.Session.Entry = 111, "zabbix_agentd", "/", process.EntryInit
+		return e
+	}
+	monday := start.AddDate(0, 0, 57).Add(9 * time.Hour)
+	require.Equal(t, time.Monday, monday.Weekday())
+	for _, c := range []struct {
+		name   string
+		e      *process.Event
+		change func(*process.Event)
+		want   string
+	}{
+		{"whom they act as", admin(monday), func(e *process.Event) { e.User = process.User{ID: 0, Name: "root"} }, "alice (as root) has looked at network connections in an unusual way; usually zabbix and alice do"},
+		{"the parent", admin(monday), func(e *process.Event) { e.Parent.Name = "python3.11" }, "alice has looked at network connections in an unusual way: parent python; usually zabbix does"},
+		{"a person's terminal", admin(monday), func(e *process.Event) { e.TTY, e.Interactive = "", false }, "alice has never looked at network connections without a terminal on this host in 57 days; parent bash; usually zabbix does"},
+		{"a daemon's terminal", agent(monday), func(e *process.Event) { e.TTY, e.Interactive = "pts1", true }, "zabbix has looked at network connections in an unusual way: on a terminal; usually alice does"},
+		{"the way in", admin(monday), func(e *process.Event) { e.Session.Entry, e.Session.Source = process.EntryTerminal, netip.Addr{} }, "alice has looked at network connections in an unusual way: from no remote address, came in by terminal; usually zabbix does"},
+		{"the network", admin(monday), func(e *process.Event) { e.Session.Source = netip.MustParseAddr("151.7.7.7") }, "alice has looked at network connections in an unusual way: from 151.7.7.0/24; usually zabbix does"},
+		{"the command", admin(monday), func(e *process.Event) { e.Name, e.Executable, e.Args = "netstat", "/usr/bin/netstat", []string{"netstat", "-rn"} }, "alice has looked at network connections in an unusual way: command netstat -nr; usually zabbix does"},
+		{"the folder", admin(monday), func(e *process.Event) { e.CWD = "/dev/shm" }, "alice has looked at network connections in an unusual way: in /dev/shm; usually zabbix does"},
+		{"the day", admin(monday.AddDate(0, 0, 5)), func(*process.Event) {}, "alice has looked at network connections in an unusual way: on a weekend; usually zabbix does"},
+		{"the hour", admin(monday.Add(18 * time.Hour)), func(*process.Event) {}, "alice has looked at network connections in an unusual way: between 03:00 and 04:00 local time; usually zabbix does"},
+		{"the silence", admin(monday.AddDate(0, 0, 49)), func(*process.Event) {}, "alice had not looked at network connections on this host for 51 days; usually zabbix does"},
+		{"a new account", agent(monday), func(e *process.Event) { e.User, e.Parent.Name = process.User{ID: 112, Name: "tomcat"}, "sh" }, "tomcat has never looked at network connections on this host in 57 days; parent sh, no terminal; usually zabbix and alice do"},
+		{"a new way of one", agent(monday), func(e *process.Event) { e.Parent.Name = "sh" }, "zabbix has never looked at network connections through sh on this host in 57 days; no terminal; usually alice does"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := mission()
+			r.Threshold = 0 // one unusual thing alone is no alert by default
+			o := options(r)
+			o.Model, o.LearnFor = ModelContext, 56*24*time.Hour
+			d := mustNew(t, o)
+			for day := range 57 {
+				at := start.AddDate(0, 0, day).Add(9 * time.Hour)
+				d.Advance(at, nil)
+				one(t, d, agent(at))
+				if at.Weekday() != time.Saturday && at.Weekday() != time.Sunday {
+					one(t, d, admin(at.Add(time.Minute)))
+				}
+			}
+			c.change(c.e)
+			d.Advance(c.e.Time, nil)
+			f := one(t, d, c.e)
+			require.Equal(t, Alert, f.Kind)
+			require.Equal(t, c.want, f.Reason())
+
+			// The parts that the alert tells add up to the surprise that it tells.
+			doc := mapstr.M{}
+			Encode(&f, doc)
+			sum := 0.0
+			for _, name := range context.PartNames {
+				if v, err := doc.GetValue("reconbeat.anomaly.parts." + name); err == nil {
+					sum += v.(float64)
+				}
+			}
+			surprise, err := doc.GetValue("reconbeat.anomaly.surprise")
+			require.NoError(t, err)
+			require.InDelta(t, surprise, sum, 0.005*float64(context.Parts+1), "to the rounding")
+		})
 	}
 }
 

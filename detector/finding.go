@@ -150,48 +150,82 @@ const (
 	toldMost = 5
 )
 
-// contextReason tells the parts that surprise most.
+// contextReason tells the parts that surprise most, each with the value that did, which may be an earlier look's of the visit.
 func (f *Finding) contextReason() string {
 	c := f.Context
+	look := &c.Unusual
 	who := f.Actor.String()
 	if f.User != who {
 		who += " (as " + f.User + ")"
 	}
 	var tells []int
 	var b strings.Builder
+	then := "; "
 	switch {
-	case c.New && c.KnownElsewise && c.Look.Class == context.Person:
-		fmt.Fprintf(&b, "%s has never %s %s on this host in %s", who, f.Rule.Habit, map[bool]string{true: "on a terminal", false: "without a terminal"}[c.Look.OnTerminal()], plural(int(c.Days), "day"))
-		tells = append(tells, context.Parent)
-	case c.New && c.KnownElsewise:
-		fmt.Fprintf(&b, "%s has never %s through %s on this host in %s", who, f.Rule.Habit, c.Look.Value(context.Parent), plural(int(c.Days), "day"))
-		tells = append(tells, context.TTY)
-	case c.New:
-		fmt.Fprintf(&b, "%s has never %s on this host in %s", who, f.Rule.Habit, plural(int(c.Days), "day"))
-		tells = append(tells, context.Parent, context.TTY)
+	case c.First:
+		// A look that escalates comes when the actor is known, by the one that began the visit.
+		has, until := "has", ""
+		if c.Known && !c.New {
+			has, until = "had", ", until "+ago(f.Time.Sub(c.Profile.First))
+		}
+		fmt.Fprintf(&b, "%s %s never %s", who, has, f.Rule.Habit)
+		switch {
+		case !c.KnownElsewise:
+			tells = append(tells, context.Parent, context.TTY)
+		case look.Class == context.Person:
+			b.WriteString(map[bool]string{true: " on a terminal", false: " without a terminal"}[look.OnTerminal()])
+			tells = append(tells, context.Parent)
+		default:
+			b.WriteString(" through " + look.Value(context.Parent))
+			tells = append(tells, context.TTY)
+		}
+		fmt.Fprintf(&b, " on this host in %s%s", atLeastADay(c.Days), until)
+	case c.Parts[context.Frequency] >= told && c.Silent >= 48*time.Hour:
+		fmt.Fprintf(&b, "%s had not %s on this host for %s", who, f.Rule.Habit, plural(int(c.Silent/(24*time.Hour)), "day"))
 	case c.Parts[context.Frequency] >= told:
-		fmt.Fprintf(&b, "%s has not %s on this host for %s", who, f.Rule.Habit, plural(int(c.Silent/(24*time.Hour)), "day"))
+		fmt.Fprintf(&b, "%s has rarely %s on this host in %s", who, f.Rule.Habit, atLeastADay(c.Days))
 	default:
 		fmt.Fprintf(&b, "%s has %s in an unusual way", who, f.Rule.Habit)
+		then = ": "
 	}
 	given := len(tells)
 	parts := c.Parts
 	parts[context.Network] += parts[context.NetworkWide]
 	for p := range context.Parts {
-		if parts[p] >= told && p != context.Newness && p != context.Frequency && p != context.NetworkWide && !slices.Contains(tells, p) {
+		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.As && f.User != f.Actor.String()
+		if parts[p] >= told && !named && !slices.Contains(tells, p) {
 			tells = append(tells, p)
 		}
 	}
 	slices.SortStableFunc(tells[given:], func(a, b int) int { return cmp.Compare(parts[b], parts[a]) })
 	for i, p := range tells[:min(toldMost, len(tells))] {
-		b.WriteString([]string{"; ", ", "}[min(i, 1)])
-		b.WriteString(c.Look.Tell(p))
+		b.WriteString([]string{then, ", "}[min(i, 1)])
+		b.WriteString(look.Tell(p))
 	}
 	if len(f.TypicalUsers) > 0 {
 		fmt.Fprintf(&b, "; usually %s", list(f.TypicalUsers))
 		b.WriteString(map[bool]string{true: " does", false: " do"}[len(f.TypicalUsers) == 1])
 	}
 	return b.String()
+}
+
+// atLeastADay tells a number of days, of which a young model has less than one.
+func atLeastADay(days float64) string {
+	if days < 1 {
+		return "less than a day"
+	}
+	return plural(int(days), "day")
+}
+
+// ago tells how long something is past.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return plural(int(d/time.Second), "second") + " ago"
+	case d < time.Hour:
+		return plural(int(d/time.Minute), "minute") + " ago"
+	}
+	return plural(int(d/time.Hour), "hour") + " ago"
 }
 
 func plural(n int, what string) string {

@@ -45,10 +45,10 @@ const (
 // unusual are the values that an alert is about: the way in which the account looks, and those of the parts that add most.
 func (c *Context) unusual() []unusualValue {
 	way := c.Look.Class.ToldApart()
-	out := []unusualValue{{way, valueOf(&c.Look, way)}}
+	out := []unusualValue{{way, valueOf(&c.Unusual, way)}}
 	for p := range context.Hour + 1 {
 		if c.Parts[p] >= told {
-			out = append(out, unusualValue{p, valueOf(&c.Look, p)})
+			out = append(out, unusualValue{p, valueOf(&c.Unusual, p)})
 		}
 	}
 	return out

@@ -156,10 +156,19 @@ func programKind(name string) int {
 
 // arrives says in which way an actor appears who was never seen.
 func (m *Model) arrives(l *Look) int {
-	if p := m.accounts[member{l.Who, l.Class}]; p.ways > 0 && !renamed(p.name, l.Name) {
+	if m.ways(l) > 0 {
 		return newWay
 	}
 	return newAccount
+}
+
+// ways is in how many ways the account is known.
+func (m *Model) ways(l *Look) int {
+	p := m.accounts[member{l.Who, l.Class}]
+	if renamed(p.name, l.Name) {
+		return 0
+	}
+	return p.ways
 }
 
 // arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as they than they are to come themselves.

@@ -218,6 +218,7 @@ const maxCommand = 512
 
 // normal is a command line without what changes from call to call: its options as a set, what is no option by its kind.
 func normal(program string, args []string) string {
+	line := []string{program}
 	var letters, words []string
 	for _, a := range args {
 		switch {
@@ -239,9 +240,12 @@ func normal(program string, args []string) string {
 			break
 		}
 	}
-	slices.Sort(letters)
+	if len(letters) > 0 {
+		slices.Sort(letters)
+		line = append(line, "-"+strings.Join(slices.Compact(letters), ""))
+	}
 	slices.Sort(words)
-	return strings.Join(slices.Concat([]string{program, strings.Join(slices.Compact(letters), "")}, slices.Compact(words)), " ")
+	return strings.Join(append(line, slices.Compact(words)...), " ")
 }
 
 // maxWords bounds what is kept of a hostile command line.
@@ -258,12 +262,15 @@ func folder(cwd, login, user string) string {
 	return cwd
 }
 
-// Tell says a part's value of the look in words, to follow "unusual:".
+// Tell says a part's value of the look in words, as one of a list of circumstances.
 func (l *Look) Tell(part int) string {
 	switch part {
 	case As:
-		if l.values[As] == self {
+		switch l.Value(As) {
+		case self.Value():
 			return "as themselves"
+		case "0":
+			return "as root"
 		}
 		return "as user " + l.Value(As)
 	case Parent:
@@ -280,14 +287,16 @@ func (l *Look) Tell(part int) string {
 			return "from no remote address"
 		}
 		return "from " + l.Value(Network)
+	case NetworkWide:
+		return "from " + l.Value(NetworkWide)
 	case Command:
-		return "options " + l.Value(Command)
+		return "command " + l.Value(Command)
 	case Folder:
 		return "in " + cmp.Or(l.Value(Folder), "an unknown folder")
 	case Week:
 		return "on a " + l.Value(Week)
 	case Hour:
-		return fmt.Sprintf("between %02d:00 and %02d:00", l.Hour, (l.Hour+1)%24)
+		return fmt.Sprintf("between %02d:00 and %02d:00 local time", l.Hour, (l.Hour+1)%24)
 	}
 	return PartNames[part]
 }

@@ -97,6 +97,8 @@ type visit struct {
 	Parts   [Parts]float64 `json:"parts"`
 	Sum     float64        `json:"sum"` // of the parts
 	Alerted bool           `json:"alerted,omitempty"`
+	Silent  time.Duration  `json:"silent,omitempty"` // how long the actor had not looked before
+	unusual Look           // what the parts are about
 	seen    map[sight]bool // what was counted
 }
 
@@ -136,28 +138,38 @@ type Result struct {
 	Yearly   float64        // how many visits a year are expected to be at least this unusual; infinite where nothing is known
 	Parts    [Parts]float64 // what each part adds to the surprise, in nats
 	Surprise float64        // their sum
-	New      bool           // the actor was never seen
-	// KnownElsewise: but the account was, a person on the other side of a terminal, another account by another parent.
+	// Unusual is what the parts are about: of each the last value of the visit that added to it. Its Name is empty.
+	Unusual Look
+	New     bool // the actor was never seen
+	First   bool // never before this visit
+	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a terminal, another account by another parent.
 	KnownElsewise bool
-	Silent        time.Duration // how long the actor has not looked; 0 for a new one
+	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
 	Days          float64       // how many days the model has learned
 }
 
 // Judge says how unusual a Look is by what is known, together with what the same visit showed before. It learns nothing.
 func (m *Model) Judge(l *Look) Result {
+	r := Result{Days: days(m.Age(l.At)), Unusual: *l}
+	r.Unusual.Name = "" // a view into the event
 	if m.began.IsZero() {
-		return Result{Yearly: math.Inf(1), New: true}
+		r.Yearly, r.New, r.First = math.Inf(1), true, true
+		return r
 	}
-	r := Result{Days: days(m.Age(l.At))}
 	a, sibling, v := m.known(l), m.sibling(l), m.open(l)
-	if r.New = a == nil; !r.New {
+	r.New, r.First = a == nil, a == nil
+	switch {
+	case v != nil:
+		r.Parts, r.Unusual, r.First, r.Silent = v.Parts, v.unusual, v.First, v.Silent
+	case a != nil:
 		r.Silent = max(0, l.At.Sub(a.Last))
-	}
-	r.KnownElsewise = r.New && m.arrives(l) == newWay
-	if v != nil {
-		r.Parts = v.Parts
-	} else {
 		m.arrival(l, a, &r)
+	default:
+		m.arrival(l, a, &r)
+	}
+	if r.First {
+		ways := m.ways(l)
+		r.KnownElsewise = ways > 1 || r.New && ways > 0
 	}
 	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside the intruder.
 	later := func(evidence float64) float64 {
@@ -171,10 +183,14 @@ func (m *Model) Judge(l *Look) Result {
 		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen[sight{f, l.values[f]}] {
 			continue
 		}
-		r.add(l.Class, f, later(m.evidence(l, a, sibling, f, fade)))
+		if r.add(l.Class, f, later(m.evidence(l, a, sibling, f, fade))) {
+			r.Unusual.values[f] = l.values[f]
+		}
 	}
 	if v == nil || !v.seen[hourSight(l.Hour)] {
-		r.add(l.Class, Hour, later(m.hour(l, a, sibling, fade)))
+		if r.add(l.Class, Hour, later(m.hour(l, a, sibling, fade))) {
+			r.Unusual.Hour = l.Hour
+		}
 	}
 	for p := range Parts {
 		r.Surprise += r.Parts[p]
@@ -192,9 +208,11 @@ func (c Class) ToldApart() int {
 	return Parent
 }
 
-// add adds evidence to a part, weighted, and bounds it.
-func (r *Result) add(c Class, part int, evidence float64) {
-	r.Parts[part] = min(most, max(least, r.Parts[part]+weights[c][part]*evidence))
+// add adds evidence to a part, weighted, and bounds it. It reports whether there is more of it now.
+func (r *Result) add(c Class, part int, evidence float64) (more bool) {
+	was := r.Parts[part]
+	r.Parts[part] = min(most, max(least, was+weights[c][part]*evidence))
+	return r.Parts[part] > was
 }
 
 func days(d time.Duration) float64 { return float64(d) / float64(day) }
@@ -368,7 +386,7 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	}
 	v := m.visits[k]
 	if v == nil {
-		v = &visit{Class: l.Class, Start: l.At, First: a.Visits == 0, Capped: lesson.Daily && sameDay, seen: map[sight]bool{}}
+		v = &visit{Class: l.Class, Start: l.At, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay, seen: map[sight]bool{}}
 		m.visits[k] = v
 		m.dueBy(v)
 		a.Visits++
@@ -392,7 +410,7 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 			g.Hours[l.Hour] += w
 		}
 	}
-	v.Parts, v.Sum, v.Alerted = r.Parts, r.Surprise, v.Alerted || lesson.Alerted
+	v.Parts, v.unusual, v.Sum, v.Alerted = r.Parts, r.Unusual, r.Surprise, v.Alerted || lesson.Alerted
 	v.Last, a.Last = latest(v.Last, l.At), latest(a.Last, l.At)
 	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)

@@ -38,8 +38,10 @@ type actorOf struct {
 
 type visitOf struct {
 	keyOf
-	Open *visit    `json:"open"`
-	Seen []sightOf `json:"seen"`
+	Open    *visit    `json:"open"`
+	Seen    []sightOf `json:"seen"`
+	Unusual []string  `json:"unusual"` // the values that the parts are about, by feature
+	Hour    int       `json:"hour"`    // and the hour
 }
 
 type sightOf struct {
@@ -61,7 +63,10 @@ func (m *Model) Snapshot() Snapshot {
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(m.visits), compare) {
 		v := m.visits[k]
-		open := visitOf{keyOf: k.stored(), Open: v}
+		open := visitOf{keyOf: k.stored(), Open: v, Hour: v.unusual.Hour}
+		for f := range features {
+			open.Unusual = append(open.Unusual, v.unusual.Value(f))
+		}
 		for seen := range v.seen {
 			open.Seen = append(open.Seen, sightOf{seen.part, ""})
 			if seen.part < Parts {
@@ -118,10 +123,15 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	}
 	for _, v := range s.Visits {
 		k := v.key()
-		if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Parts[:]...) || !finite(v.Open.Sum) || m.actors[k] == nil {
+		if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Parts[:]...) || !finite(v.Open.Sum) || m.actors[k] == nil ||
+			len(v.Unusual) != features || v.Hour < 0 || v.Hour > 23 {
 			return nil, fmt.Errorf("visit of %q: %w", v.ID, errNumbers)
 		}
 		v.Open.seen = map[sight]bool{}
+		v.Open.unusual = Look{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
+		for f, value := range v.Unusual {
+			v.Open.unusual.values[f] = unique.Make(value)
+		}
 		for _, seen := range v.Seen {
 			if seen.Part < Parts {
 				v.Open.seen[sight{seen.Part, unique.Make(seen.Text)}] = true
