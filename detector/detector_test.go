@@ -492,7 +492,9 @@ func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
 		{"a daemon's terminal", agent(monday), func(e *process.Event) { e.TTY, e.Interactive = "pts1", true }, "zabbix has looked at network connections in an unusual way: on a terminal; usually alice does"},
 		{"the way in", admin(monday), func(e *process.Event) { e.Session.Entry, e.Session.Source = process.EntryTerminal, netip.Addr{} }, "alice has looked at network connections in an unusual way: from no remote address, came in by terminal; usually zabbix does"},
 		{"the network", admin(monday), func(e *process.Event) { e.Session.Source = netip.MustParseAddr("151.7.7.7") }, "alice has looked at network connections in an unusual way: from 151.7.7.0/24; usually zabbix does"},
-		{"the command", admin(monday), func(e *process.Event) { e.Name, e.Executable, e.Args = "netstat", "/usr/bin/netstat", []string{"netstat", "-rn"} }, "alice has looked at network connections in an unusual way: command netstat -nr; usually zabbix does"},
+		{"the command", admin(monday), func(e *process.Event) {
+			e.Name, e.Executable, e.Args = "netstat", "/usr/bin/netstat", []string{"netstat", "-rn"}
+		}, "alice has looked at network connections in an unusual way: command netstat -nr; usually zabbix does"},
 		{"the folder", admin(monday), func(e *process.Event) { e.CWD = "/dev/shm" }, "alice has looked at network connections in an unusual way: in /dev/shm; usually zabbix does"},
 		{"the day", admin(monday.AddDate(0, 0, 5)), func(*process.Event) {}, "alice has looked at network connections in an unusual way: on a weekend; usually zabbix does"},
 		{"the hour", admin(monday.Add(18 * time.Hour)), func(*process.Event) {}, "alice has looked at network connections in an unusual way: between 03:00 and 04:00 local time; usually zabbix does"},
