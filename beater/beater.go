@@ -43,6 +43,7 @@ type reconbeat struct {
 	set     *configured
 	initial []*conf.C // the modules that New found valid
 	pulse   *heartbeat
+	latency *latencies
 
 	saved  time.Time // when model and cursors were last saved
 	drops  uint64    // events dropped by the ring when last looked
@@ -64,6 +65,7 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 		ring:     newRing(ringSlots),
 		modules:  &moduleSet{},
 		cursors:  &cursors{},
+		latency:  newLatencies(),
 		stateDir: StateDir(b.Paths),
 		stop:     make(chan struct{}),
 	}
@@ -145,7 +147,7 @@ func logCondition(logger *logp.Logger, s health.State, active bool) {
 
 // Run runs the Beat until Stop. What the output has not acknowledged by then stays in the journal and ships at the next start.
 func (r *reconbeat) Run(b *beat.Beat) error {
-	publisher := newPublisher(r.health, r.logger)
+	publisher := newPublisher(r.health, r.latency, r.logger)
 	store, err := state.Open(r.stateDir, state.Options{Logger: r.logger, Health: r.health, Committed: publisher.committed})
 	if err != nil {
 		return fmt.Errorf("opening the state in %s: %w", r.stateDir, err)
@@ -295,10 +297,7 @@ func (r *reconbeat) loop(ctx context.Context, store *state.Store) {
 		default:
 		}
 		if s := r.ring.next(); s != nil {
-			r.stream.take(&s.event, s.source)
-			if s.event.Kind == process.Exec {
-				r.stream.counts.lag.note(time.Since(s.event.Time))
-			}
+			r.take(s)
 			r.cursors.set(s.source.ID, s.event.Cursor)
 			r.ring.release()
 			continue
@@ -310,6 +309,22 @@ func (r *reconbeat) loop(ctx context.Context, store *state.Store) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// take has the stream judge an event, and notes how long that took and how late it was.
+func (r *reconbeat) take(s *slot) {
+	began := time.Now()
+	matched := r.stream.take(&s.event, s.source)
+	if s.event.Kind != process.Exec {
+		return
+	}
+	now := time.Now()
+	late := now.Sub(s.event.Time)
+	r.stream.counts.lag.note(late)
+	if matched {
+		r.latency.judge.Update(now.Sub(began).Microseconds())
+		r.latency.judged.Update(late.Microseconds())
 	}
 }
 

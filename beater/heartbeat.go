@@ -36,6 +36,7 @@ type heartbeat struct {
 	client beat.Client
 	next   chan beat.Event // to the client, which waits as long as the output does
 	done   sync.WaitGroup
+	made   atomic.Uint64
 
 	mu    sync.Mutex // guards what follows
 	began time.Time  // zero: not started, or at an end
@@ -155,6 +156,7 @@ func (h *heartbeat) end(now time.Time) {
 
 // make makes the heartbeat of now. h.mu is held.
 func (h *heartbeat) make(kind string, now time.Time) beat.Event {
+	h.made.Add(1)
 	counted := h.count()
 	p := pulse{
 		tally: counted.since(h.told), status: h.health.Status(), uptime: now.Sub(h.began), lag: h.stream.counts.lag.reset(), pending: max(0, h.journal.Pending.Load()),

@@ -25,8 +25,9 @@ import (
 // stays in the journal. When every entry up to N is settled (delivered, dropped by a processor of the user's, or rejected for good) it tells the
 // journal N.
 type publisher struct {
-	health *health.Board
-	logger *logp.Logger
+	health  *health.Board
+	logger  *logp.Logger
+	latency *latencies
 
 	client beat.Client
 	store  *state.Store
@@ -42,8 +43,8 @@ type publisher struct {
 // stalledAfter is how long an output may settle nothing before it is said.
 const stalledAfter = time.Minute
 
-func newPublisher(h *health.Board, logger *logp.Logger) *publisher {
-	return &publisher{health: h, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
+func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher {
+	return &publisher{health: h, latency: l, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
 }
 
 // start begins with what an earlier run left unsettled.
@@ -98,10 +99,21 @@ func (p *publisher) publish(e state.Entry) error {
 		p.logger.Errorf("an entry of the journal cannot be read and is given up: %v", err)
 		event = beat.Event{Timestamp: e.Time, Fields: mapstr.M{"message": "an entry of reconbeat's journal could not be read"}}
 	}
-	event.Private = e.Seq
+	on := handedOn{seq: e.Seq}
+	if kind, _ := event.Fields.GetValue("event.kind"); kind == "alert" {
+		on.alert = time.Now()
+		p.latency.publish.Update(on.alert.Sub(event.Timestamp).Microseconds())
+	}
+	event.Private = on
 	p.began()
 	p.client.Publish(event)
 	return nil
+}
+
+// handedOn is what libbeat gives back of an entry when it is settled.
+type handedOn struct {
+	seq   uint64
+	alert time.Time // when it was handed on; zero: it is no alert
 }
 
 // stop ends the publisher; what is not settled stays in the journal.
@@ -123,14 +135,20 @@ func (p *publisher) began() {
 // settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a processor.
 func (p *publisher) settled(_ int, private []any) {
 	var upTo uint64
+	now := time.Now()
 	for _, v := range private {
-		if seq, ok := v.(uint64); ok && seq > upTo {
-			upTo = seq
+		on, ok := v.(handedOn)
+		if !ok {
+			continue
+		}
+		upTo = max(upTo, on.seq)
+		if !on.alert.IsZero() {
+			p.latency.ack.Update(now.Sub(on.alert).Microseconds())
 		}
 	}
 	p.mu.Lock()
 	p.waiting = max(0, p.waiting-len(private))
-	p.progress = time.Now()
+	p.progress = now
 	p.mu.Unlock()
 	p.health.Clear(health.OutputStalled, "")
 	p.store.Acknowledged(upTo)

@@ -28,11 +28,11 @@ type stream struct {
 	findings []detector.Finding // reused
 }
 
-// take brings one event through. e is the stream's until take returns.
-func (s *stream) take(e *process.Event, from *source) {
+// take brings one event through, and reports whether a rule is about it. e is the stream's until take returns.
+func (s *stream) take(e *process.Event, from *source) bool {
 	s.table.Observe(e)
 	if e.Kind != process.Exec {
-		return
+		return false
 	}
 	s.counts.execs.Add(1)
 	if from.local && s.local != nil {
@@ -40,9 +40,10 @@ func (s *stream) take(e *process.Event, from *source) {
 	}
 	rules := s.detector.Match(e)
 	if rules == 0 && s.config.Events != config.EventsAll {
-		return
+		return false
 	}
 	s.report(e, from, rules)
+	return rules != 0
 }
 
 // report judges an exec that matches rules, and publishes what is to be said of it. The document is made only where somebody will see it:

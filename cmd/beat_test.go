@@ -322,6 +322,9 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 	h.eventually(func() bool { return len(beats()) >= 1 }, "no heartbeat:\n%s", r.log)
 	h.look("mallory", "ss -tunap", "ls -l")
 	r.wait("detector.execs", 2)
+	for _, station := range []string{"judge", "start_to_judge", "start_to_publish", "publish_to_ack"} {
+		r.wait("latency."+station+"_us.count", 1)
+	}
 	h.eventually(func() bool {
 		return text(beats()[len(beats())-1], "reconbeat.health.execs") == "0" && len(beats()) >= 3
 	}, "no quiet heartbeat:\n%s", r.log)

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/monitoring"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process/binary"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+// metricRow is a row of the table of metrics in docs/monitor.md: names, kind, unit, meaning, what to do.
+var metricRow = regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| ([^|]*) \\| ([^|]*) \\| ([^|]*) \\| ([^|]*) \\|$")
+
+// statistics are what a histogram shows.
+var statistics = regexp.MustCompile(`\.(count|max|mean|median|min|p75|p95|p99|p999|stddev)$`)
+
+// TestTheManualTellsEveryMetric holds docs/monitor.md and the registry against each other, name by name.
+func TestTheManualTellsEveryMetric(t *testing.T) {
+	s, _ := testStream(t, nil)
+	b := &reconbeat{
+		stream: s, logger: logp.NewNopLogger(), health: &health.Board{}, ring: newRing(1), modules: &moduleSet{}, latency: newLatencies(), pulse: &heartbeat{},
+	}
+	r := &runner{source: &source{Module: config.Module{ID: "ID"}, kind: Kind{Name: "auditd"}}, stats: &module.Stats{}}
+	r.stats.LastEvent.Store(1)
+	b.modules.add(r)
+	s.tell(time.Now())
+	s.counts.executables.Store(&binary.Stats{})
+	reg := monitoring.NewRegistry()
+	b.register(reg.GetOrCreateRegistry("reconbeat"), &state.Stats{})
+
+	shown := map[string]bool{} // by name: it is a histogram
+	snapshot := monitoring.CollectFlatSnapshot(reg, monitoring.Full, false)
+	for name := range snapshot.Ints {
+		shown[statistics.ReplaceAllString(name, "")] = statistics.MatchString(name)
+	}
+	for name := range snapshot.Floats {
+		shown[statistics.ReplaceAllString(name, "")] = statistics.MatchString(name)
+	}
+	for name := range snapshot.Strings {
+		shown[name] = false
+	}
+	for _, c := range health.Conditions() {
+		assert.Contains(t, shown, "reconbeat.health."+c.Code)
+		delete(shown, "reconbeat.health."+c.Code)
+	}
+	shown["reconbeat.health.CONDITION"] = false
+
+	manual, err := os.ReadFile("../docs/monitor.md")
+	require.NoError(t, err)
+	table, _, found := strings.Cut(string(manual), "\n## Heartbeats")
+	require.True(t, found)
+	told := map[string]bool{}
+	for _, row := range metricRow.FindAllStringSubmatch(table, -1) {
+		kind, unit := row[2], row[3]
+		assert.Contains(t, []string{"counter", "gauge", "histogram", "text"}, kind, row[0])
+		assert.NotEmpty(t, row[4], "the meaning of %s", row[1])
+		assert.NotEmpty(t, row[5], "what to do about %s", row[1])
+		for _, name := range strings.Split(strings.Trim(row[1], "`"), "`, `") {
+			told[name] = true
+			assert.Equal(t, shown[name], kind == "histogram", "%s is a histogram", name)
+			assert.Equal(t, strings.HasSuffix(name, "_us"), unit == "µs", name)
+			assert.Equal(t, strings.HasSuffix(name, "_s"), unit == "s", name)
+		}
+	}
+	assert.Equal(t, slices.Sorted(maps.Keys(shown)), slices.Sorted(maps.Keys(told)))
+}
