@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"go/format"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,7 @@ import (
 // Default is what `go tool mage` does without a target.
 var Default = Build
 
-// Build makes the binary, build/reconbeat.
+// Build makes the binary, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
 func Build() error {
 	commit, err := sh.Output("git", "rev-parse", "HEAD")
 	if err != nil {
@@ -42,7 +43,13 @@ func Build() error {
 		return err
 	}
 	const version = "github.com/elastic/beats/v7/libbeat/version."
-	return sh.RunV("go", "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", "build/reconbeat", ".")
+	if err := sh.RunV("go", "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", "build/reconbeat", "."); err != nil {
+		return err
+	}
+	if err := os.RemoveAll("build/kibana"); err != nil {
+		return err
+	}
+	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
 }
 
 // Test runs every test there is, with the race detector. As root it first installs what the live tests drive.
@@ -50,7 +57,10 @@ func Test() error {
 	if err := installTools(); err != nil {
 		return err
 	}
-	return sh.RunV("go", "test", "-race", "-timeout", "15m", "./...")
+	if err := sh.RunV("go", "test", "-race", "-timeout", "15m", "./..."); err != nil {
+		return err
+	}
+	return sh.RunV("go", "-C", "tools", "test", "-race", "./...")
 }
 
 // driven are the commands that the live tests run, and Debian's packages with them.
@@ -108,17 +118,20 @@ func Check() error {
 		{"go", "vet", "./..."},
 		{"go", "vet", "-tags", "mage", "magefile.go"},
 		{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."},
+		{"go", "-C", "tools", "mod", "tidy", "-diff"},
+		{"go", "-C", "tools", "vet", "./..."},
+		{"go", "-C", "tools", "tool", "staticcheck", "./..."},
 	} {
 		if err := sh.RunV(c[0], c[1:]...); err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(c, " "), err)
 		}
 	}
-	before, err := contents(generated)
+	before, err := generated()
 	if err != nil {
 		return err
 	}
 	mg.Deps(Update)
-	after, err := contents(generated)
+	after, err := generated()
 	if err != nil {
 		return err
 	}
@@ -127,22 +140,34 @@ func Check() error {
 		if before[name] != after[name] {
 			stale = append(stale, name)
 		}
+		delete(before, name)
+	}
+	for name := range before {
+		stale = append(stale, name)
 	}
 	if len(stale) > 0 {
 		sort.Strings(stale)
 		return fmt.Errorf("not up to date, commit what `go tool mage update` made of them: %s", strings.Join(stale, ", "))
 	}
-	return nil
+	return sh.RunV("go", "-C", "tools", "run", "./kibana", "check")
 }
 
-// generated are the files that Update makes.
-var generated = []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "NOTICE.txt"}
-
-func contents(files []string) (map[string]string, error) {
+// generated are the files that Update makes, with their contents.
+func generated() (map[string]string, error) {
+	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "NOTICE.txt", "tools/kibana/rules.sum"}
+	err := filepath.WalkDir("_meta/kibana", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, name)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	m := map[string]string{}
 	for _, name := range files {
 		data, err := os.ReadFile(name)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		m[name] = string(data)
@@ -150,10 +175,13 @@ func contents(files []string) (map[string]string, error) {
 	return m, nil
 }
 
-// Update makes the generated files anew: fields, configuration, NOTICE.
+// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given.
 func Update() {
-	mg.SerialDeps(Fields, Config, Notice)
+	mg.SerialDeps(Fields, Config, Notice, Kibana)
 }
+
+// Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
+func Kibana() error { return sh.RunV("go", "-C", "tools", "run", "./kibana", "write") }
 
 // Fields makes fields.yml (ECS, libbeat's and _meta/fields.yml), include/fields.go and docs/fields.md.
 func Fields() error {
@@ -297,7 +325,17 @@ func Fuzz() error {
 	if fuzztime == "" {
 		fuzztime = "30s"
 	}
-	listed, err := sh.Output("go", "test", "-list", "^Fuzz", "./...")
+	for _, module := range []string{".", "tools"} {
+		if err := fuzzModule(module, fuzztime); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fuzzModule runs the fuzz targets of the module in a folder.
+func fuzzModule(module, fuzztime string) error {
+	listed, err := sh.Output("go", "-C", module, "test", "-list", "^Fuzz", "./...")
 	if err != nil {
 		return err
 	}
@@ -308,7 +346,7 @@ func Fuzz() error {
 			targets = append(targets, line)
 		} else if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "ok" {
 			for _, target := range targets {
-				if err := fuzz(fields[1], target, fuzztime); err != nil {
+				if err := fuzz(module, fields[1], target, fuzztime); err != nil {
 					return err
 				}
 			}
@@ -318,13 +356,13 @@ func Fuzz() error {
 	return nil
 }
 
-func fuzz(pkg, target, fuzztime string) error {
+func fuzz(module, pkg, target, fuzztime string) error {
 	done := filepath.Join("build", "fuzz", strings.ReplaceAll(pkg, "/", "_")+"."+target+"."+fuzztime)
 	if _, err := os.Stat(done); err == nil {
 		return nil
 	}
 	began := time.Now()
-	if err := sh.RunV("go", "test", "-run", "^$", "-fuzz", "^"+target+"$", "-fuzztime", fuzztime, "-fuzzminimizetime", "1x", pkg); err != nil {
+	if err := sh.RunV("go", "-C", module, "test", "-run", "^$", "-fuzz", "^"+target+"$", "-fuzztime", fuzztime, "-fuzzminimizetime", "1x", pkg); err != nil {
 		return fmt.Errorf("%s of %s: %w", target, pkg, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(done), 0o755); err != nil {

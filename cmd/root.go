@@ -33,7 +33,7 @@ func Settings() instance.Settings {
 	return instance.Settings{
 		Name:            Name,
 		Version:         Version,
-		HasDashboards:   false,
+		HasDashboards:   true,
 		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithECS, processing.WithHost, processing.WithAgentMeta()),
 		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}},
 	}
@@ -71,6 +71,7 @@ func NewRootCommand() *libcmd.BeatsRootCmd {
 	root.Short = "Alerts when an unusual user looks at this host's network connections"
 	root.Long = long
 	root.SilenceUsage = true
+	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings), newReplayCommand(settings), newModelCommand(settings))
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings))

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "github.com/reconbeat/reconbeat/tools/kibana/saved"
+
+// dataView is a data view that we ship, of one data set in every namespace.
+type dataView struct{ id, dataset, name string }
+
+var (
+	alertView   = dataView{"reconbeat-alert", "reconbeat.alert", "Reconbeat alerts"}
+	processView = dataView{"reconbeat-process", "reconbeat.process", "Reconbeat processes"}
+	healthView  = dataView{"reconbeat-health", "reconbeat.health", "Reconbeat health"}
+)
+
+// streams are the names of the data streams that the view is of.
+func (v dataView) streams() string { return "logs-" + v.dataset + "-*" }
+
+func (v dataView) object() saved.Object {
+	return object("index-pattern", v.id, saved.DataView{Title: v.streams(), Name: v.name, TimeFieldName: "@timestamp",
+		FieldAttrs: "{}", FieldFormatMap: "{}", Fields: "[]", RuntimeFieldMap: "{}", SourceFilters: "[]"})
+}
+
+var tag = object("tag", "reconbeat-tag", saved.Tag{Name: "reconbeat", Description: "What reconbeat brings", Color: "#6092C0"})
+
+// The queries that panels start from. A test alert is of nobody, and a summary is no alert.
+const (
+	alertsOnly = "event.kind:alert and not reconbeat.alert.test:true"
+	looks      = "event.kind:event and reconbeat.rules:*"
+	heartbeats = "event.dataset:reconbeat.health"
+	unwell     = heartbeats + " and reconbeat.health.status:(degraded or failed)"
+)
+
+// savedQueries are what an analyst picks from the list beside the search bar.
+var savedQueries = []struct{ id, title, description, query string }{
+	{"reconbeat-alerts", "Reconbeat: alerts", "Alerts, without summaries and test alerts.", alertsOnly},
+	{"reconbeat-very-unusual", "Reconbeat: very unusual alerts", "Alerts that a host is expected to raise by chance less than once in three years.",
+		alertsOnly + " and reconbeat.anomaly.score >= 75"},
+	{"reconbeat-first-time", "Reconbeat: actors who never looked before", "Alerts on actors of whom nothing was known.",
+		alertsOnly + " and reconbeat.anomaly.first_occurrence:true"},
+	{"reconbeat-services", "Reconbeat: service accounts", "Alerts on accounts that nobody logs in with: a web server or a database that looks around.",
+		alertsOnly + " and reconbeat.actor.kind:service"},
+	{"reconbeat-remote", "Reconbeat: from elsewhere", "Execs and alerts of sessions that came over the network.", "reconbeat.rules:* and source.ip:*"},
+	{"reconbeat-containers", "Reconbeat: in containers", "Execs and alerts inside containers.", "reconbeat.rules:* and container.id:*"},
+	{"reconbeat-disguised", "Reconbeat: under another name", "Execs of a program whose file is called something else by its contents.",
+		"reconbeat.process.tool:* and not process.name:(netstat or ss or route or showmount)"},
+	{"reconbeat-sensors-unwell", "Reconbeat: sensors that are not well", "Heartbeats of degraded and failed sensors.", unwell},
+}
+
+// bands are how often a score is expected by chance; docs/model.md has the table.
+var bands = parts("band", "Score",
+	part{"90 and more", "reconbeat.anomaly.score >= 90"},
+	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
+	part{"50 to 75", "reconbeat.anomaly.score >= 50 and reconbeat.anomaly.score < 75"},
+	part{"below 50", "reconbeat.anomaly.score < 50"})
+
+// severities are what event.severity means to Elastic Security.
+var severities = parts("severity", "Severity",
+	part{"critical", "event.severity:99"},
+	part{"high", "event.severity:73"},
+	part{"medium", "event.severity:47"},
+	part{"low", "event.severity:21"})
+
+const (
+	overviewID      = "reconbeat-overview"
+	investigationID = "reconbeat-investigation"
+	healthID        = "reconbeat-sensor-health"
+)
+
+var overview = dashboard{
+	id: overviewID, title: "Reconbeat overview",
+	description: "Who looked at network connections and should not have: alerts over time, their actors, hosts and commands.",
+	datasets:    []string{alertView.dataset, healthView.dataset},
+	controls: []control{
+		{"host", "Host", "host.name", alertView},
+		{"actor", "Actor", "reconbeat.actor.name", alertView},
+		{"rule", "Rule", "rule.name", alertView},
+	},
+	rows: []row{
+		{4, []panel{links{frame{id: "links", width: 48}, []link{{investigationID, "Investigate an actor or a host"}, {healthID, "Health of the sensors"}}}}},
+		{7, []panel{
+			metric{chart{frame: frame{"alerts", "Alerts", "Alerts and escalations.", 12}, view: alertView, query: alertsOnly, columns: []column{count("count", "Alerts")}}, ""},
+			metric{chart{frame: frame{"hosts", "Hosts with alerts", "Hosts that raised an alert.", 12}, view: alertView, query: alertsOnly,
+				columns: []column{unique("count", "Hosts", "host.name")}}, ""},
+			metric{chart{frame: frame{"actors", "Actors", "Different actors with an alert.", 12}, view: alertView, query: alertsOnly,
+				columns: []column{unique("count", "Actors", "reconbeat.actor.name")}}, ""},
+			metric{chart{frame: frame{"held-back", "Held back", "Execs over the threshold that an exception, a window or a limit kept from alerting, on all hosts.", 12},
+				view: healthView, query: heartbeats, columns: []column{sum("count", "Held back", "reconbeat.health.suppressed")}, everything: true}, "on all hosts"},
+		}},
+		{12, []panel{
+			bars{chart{frame: frame{"over-time", "Alerts over time by severity", "Alerts by the severity of their rule.", 24}, view: alertView, query: alertsOnly,
+				columns: []column{overTime(), severities, count("count", "Alerts")}}, "bar_stacked"},
+			bars{chart{frame: frame{"scores", "Alerts over time by score", "Alerts by how unusual they are: 25 is expected three times a year on a host, 50 once, 75 every third year, 90 every tenth.", 24},
+				view: alertView, query: alertsOnly, columns: []column{overTime(), bands, count("count", "Alerts")}}, "bar_stacked"},
+		}},
+		{13, []panel{
+			table{chart{frame: frame{"top-actors", "Who alerted most", "Actors with the most alerts.", 16}, view: alertView, query: alertsOnly, columns: []column{
+				by("actor", "Actor", "reconbeat.actor.name", 50, "alerts"), count("alerts", "Alerts"),
+				most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), most("seen", "Last seen", "@timestamp")}}, "alerts", false, 10},
+			table{chart{frame: frame{"top-hosts", "Where", "Hosts with the most alerts.", 16}, view: alertView, query: alertsOnly, columns: []column{
+				by("host", "Host", "host.name", 50, "alerts"), count("alerts", "Alerts"),
+				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, "alerts", false, 10},
+			table{chart{frame: frame{"top-commands", "What they ran", "Command lines that alerted most.", 16}, view: alertView, query: alertsOnly, columns: []column{
+				by("command", "Command", "process.command_line", 50, "alerts"), count("alerts", "Alerts"),
+				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, "alerts", false, 10},
+		}},
+		{16, []panel{list{frame{"list", "Alerts, newest first", "Every alert.", 48}, alertView, alertsOnly, []string{"message", "host.name", "reconbeat.actor.name",
+			"process.command_line", "process.parent.command_line", "source.ip", "reconbeat.anomaly.score", "event.reason"}}}},
+	},
+}
+
+var investigation = dashboard{
+	id: investigationID, title: "Reconbeat investigation",
+	description: "What an actor or a host usually does: when, from where, in which context. Choose one above; an alert is read against this.",
+	datasets:    []string{alertView.dataset, processView.dataset},
+	controls: []control{
+		{"host", "Host", "host.name", processView},
+		{"actor", "Actor", "reconbeat.actor.name", processView},
+		{"program", "Program", "reconbeat.program", processView},
+	},
+	rows: []row{
+		{7, []panel{
+			metric{chart{frame: frame{"execs", "Looks", "Execs that a rule is about.", 12}, view: processView, query: looks, columns: []column{count("count", "Looks")}}, ""},
+			metric{chart{frame: frame{"alerts", "Alerts", "Alerts and escalations.", 12}, view: alertView, query: alertsOnly, columns: []column{count("count", "Alerts")}}, ""},
+			metric{chart{frame: frame{"commands-known", "Different commands", "Different command lines.", 12}, view: processView, query: looks,
+				columns: []column{unique("count", "Commands", "process.command_line")}}, ""},
+			metric{chart{frame: frame{"highest", "Highest score", "The most unusual exec.", 12}, view: processView, query: looks,
+				columns: []column{most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, "")}}, ""},
+		}},
+		{14, []panel{
+			heatmap{chart{frame: frame{"week", "When in the week?", "Looks by weekday and hour, on the clock of the host.", 24}, view: processView, query: looks, columns: []column{
+				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), count("count", "Looks")}}},
+			bars{chart{frame: frame{"score-over-time", "How unusual, over time", "Looks by their score.", 24}, view: processView, query: looks,
+				columns: []column{overTime(), bands, count("count", "Looks")}}, "bar_stacked"},
+		}},
+		{14, []panel{bars{chart{frame: frame{"score-parts", "What made it unusual, over time", "What each feature of the context added to the surprise, in nats. Of the context model.", 48}, view: processView, query: looks, columns: []column{
+			overTime(),
+			sum("newness", "New actor", "reconbeat.anomaly.parts.actor"), sum("frequency", "How seldom", "reconbeat.anomaly.parts.frequency"),
+			sum("hour", "Hour", "reconbeat.anomaly.parts.hour"), sum("week", "Weekday", "reconbeat.anomaly.parts.week"),
+			sum("command", "Command", "reconbeat.anomaly.parts.command"), sum("parent", "Parent", "reconbeat.anomaly.parts.parent"),
+			sum("tty", "Terminal", "reconbeat.anomaly.parts.tty"), sum("entry", "Way in", "reconbeat.anomaly.parts.entry"),
+			sum("network", "Network", "reconbeat.anomaly.parts.network"), sum("network-wide", "Network, wider", "reconbeat.anomaly.parts.network_wide"),
+			sum("as", "Acting as", "reconbeat.anomaly.parts.as"), sum("folder", "Folder", "reconbeat.anomaly.parts.folder")}}, "bar_stacked"}}},
+		{13, []panel{
+			table{chart{frame: frame{"contexts", "Contexts", "The ways in and the users acted as, the most frequent first.", 24}, view: processView, query: looks, columns: []column{
+				by("entry", "Way in", "process.entry_leader.entry_meta.type", 10, "looks").orNone(), by("as", "Acting as", "user.name", 10, "looks").orNone(),
+				count("looks", "Looks"), most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}},
+				"looks", false, 10},
+			table{chart{frame: frame{"parents", "Parents", "Programs that started the tools.", 24}, view: processView, query: looks, columns: []column{
+				by("parent", "Parent", "process.parent.name", 20, "looks").orNone(), by("parent-path", "Executable", "process.parent.executable", 3, "looks").orNone(),
+				count("looks", "Looks"), most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}},
+				"looks", false, 10},
+		}},
+		{13, []panel{
+			table{chart{frame: frame{"addresses", "Addresses", "Where the login sessions came from.", 24}, view: processView, query: looks, columns: []column{
+				by("address", "Address", "source.ip", 50, "looks"), count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
+				unique("hosts", "Hosts", "host.name"), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, "looks", false, 10},
+			table{chart{frame: frame{"commands", "Commands", "Command lines.", 24}, view: processView, query: looks, columns: []column{
+				by("command", "Command", "process.command_line", 50, "looks"), count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
+				most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, "looks", false, 10},
+		}},
+		{18, []panel{list{frame{"list", "All execs, newest first", "Every exec that a rule is about; those of an alert carry its id.", 48}, processView, looks, []string{"host.name", "reconbeat.actor.name", "user.name",
+			"process.command_line", "process.parent.command_line", "process.working_directory", "process.entry_leader.entry_meta.type", "source.ip",
+			"reconbeat.anomaly.score", "reconbeat.alert.id"}}}},
+	},
+}
+
+var sensorHealth = dashboard{
+	id: healthID, title: "Reconbeat sensor health",
+	description: "Whether every sensor is there and sees everything: what it lost, how far it lags behind, and hosts that have gone silent.",
+	from:        "now-24h",
+	datasets:    []string{healthView.dataset},
+	controls: []control{
+		{"host", "Host", "host.name", healthView},
+		{"status", "Status", "reconbeat.health.status", healthView},
+		{"version", "Version", "agent.version", healthView},
+	},
+	rows: []row{
+		{7, []panel{
+			metric{chart{frame: frame{"reporting", "Hosts", "Hosts that sent a heartbeat.", 8}, view: healthView, query: heartbeats, columns: []column{unique("count", "Hosts", "host.name")}}, ""},
+			metric{chart{frame: frame{"unwell", "Hosts not well", "Hosts that were degraded or failed.", 8}, view: healthView, query: heartbeats,
+				columns: []column{unique("count", "Hosts", "host.name").where("reconbeat.health.status:(degraded or failed)")}}, ""},
+			metric{chart{frame: frame{"execs", "Program starts", "Program starts that were seen.", 8}, view: healthView, query: heartbeats,
+				columns: []column{sum("count", "Program starts", "reconbeat.health.execs")}}, ""},
+			metric{chart{frame: frame{"lost", "Lost", "Events that are known to be missing.", 8}, view: healthView, query: heartbeats, columns: []column{sum("count", "Lost", "reconbeat.health.lost")}}, ""},
+			metric{chart{frame: frame{"malformed", "Malformed", "Records that could not be understood.", 8}, view: healthView, query: heartbeats,
+				columns: []column{sum("count", "Malformed", "reconbeat.health.malformed")}}, ""},
+			metric{chart{frame: frame{"suppressed", "Held back", "Execs over the threshold that were kept from alerting.", 8}, view: healthView, query: heartbeats,
+				columns: []column{sum("count", "Held back", "reconbeat.health.suppressed")}}, ""},
+		}},
+		{12, []panel{
+			bars{chart{frame: frame{"losses-over-time", "Lost, malformed and held back, over time", "What did not become an alert or an event.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed"),
+				sum("suppressed", "Held back", "reconbeat.health.suppressed")}}, "bar_stacked"},
+			bars{chart{frame: frame{"lag-over-time", "Lag over time", "The longest time from a program's start until it was judged, in each minute of each host.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), percentile("most-hosts", "95 of 100 heartbeats", "reconbeat.health.lag.ms", 95).decimals(0, " ms"),
+				most("worst", "Worst", "reconbeat.health.lag.ms").decimals(0, " ms")}}, "line"},
+		}},
+		{13, []panel{
+			table{chart{frame: frame{"silent", "Hosts, the longest silent first", "When each host was last heard of. A host is silent after five minutes; it leaves the table with the range of time.", 16}, view: healthView, query: heartbeats, columns: []column{
+				by("host", "Host", "host.name", 500, "seen").ascending(), most("seen", "Last heartbeat", "@timestamp")}}, "seen", true, 10},
+			table{chart{frame: frame{"conditions", "What is wrong", "Health conditions; docs/monitor.md says what to do about each.", 16}, view: healthView, query: heartbeats, columns: []column{
+				by("condition", "Condition", "reconbeat.health.conditions", 50, "hosts"), unique("hosts", "Hosts", "host.name"), most("seen", "Last seen", "@timestamp")}}, "hosts", false, 10},
+			table{chart{frame: frame{"losses-by-host", "Hosts that lose most", "What is known to be missing, by host.", 16}, view: healthView, query: heartbeats, columns: []column{
+				by("host", "Host", "host.name", 50, "lost"), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed"),
+				most("lag", "Longest lag", "reconbeat.health.lag.ms").decimals(0, " ms")}}, "lost", false, 10},
+		}},
+		{13, []panel{
+			table{chart{frame: frame{"versions", "Versions", "How many hosts run which version.", 12}, view: healthView, query: heartbeats, columns: []column{
+				by("version", "Version", "agent.version", 20, "hosts"), unique("hosts", "Hosts", "host.name"), most("seen", "Last seen", "@timestamp")}}, "hosts", false, 10},
+			table{chart{frame: frame{"modules", "Modules", "How many hosts see program starts by which module.", 12}, view: healthView, query: heartbeats, columns: []column{
+				by("module", "Module", "reconbeat.health.modules", 20, "hosts"), unique("hosts", "Hosts", "host.name"), most("seen", "Last seen", "@timestamp")}}, "hosts", false, 10},
+			bars{chart{frame: frame{"execs-over-time", "Program starts over time", "Program starts seen, and those that a rule is about.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), sum("execs", "Program starts", "reconbeat.health.execs"), sum("matched", "Of a rule", "reconbeat.health.matched")}}, "line"},
+		}},
+		{16, []panel{table{chart{frame: frame{"sensors", "Sensors", "Each host's latest heartbeat.", 48}, view: healthView, query: heartbeats, columns: []column{
+			by("host", "Host", "host.name", 500, "seen").ascending(), latest("status", "Status", "reconbeat.health.status"), latestOf("wrong", "Conditions", "reconbeat.health.conditions"),
+			latest("version", "Version", "agent.version"), latestOf("modules", "Modules", "reconbeat.health.modules"), latestOf("rules", "Rules", "reconbeat.health.rules"),
+			latest("model", "Model's age", "reconbeat.health.model.age_days").decimals(0, " days"), latest("known", "Actors known", "reconbeat.health.model.actors"),
+			latest("pending", "Journal", "reconbeat.health.journal.pending"), latest("uptime", "Uptime", "reconbeat.health.uptime").decimals(0, " s"),
+			most("seen", "Last heartbeat", "@timestamp")}}, "seen", true, 15}}},
+	},
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lint
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/tools/kibana/fields"
+	"github.com/reconbeat/reconbeat/tools/kibana/saved"
+)
+
+// Where the committed files are, from here.
+const (
+	folder   = "../../../_meta/kibana"
+	declared = "../../../fields.yml"
+	sums     = "rules.sum"
+)
+
+func types(t *testing.T) fields.Types {
+	text, err := os.ReadFile(declared)
+	require.NoError(t, err)
+	types, err := fields.Read(text)
+	require.NoError(t, err)
+	return types
+}
+
+// committed is a copy of the committed files, for a test to break.
+func committed(t *testing.T) fstest.MapFS {
+	copied := fstest.MapFS{}
+	require.NoError(t, fs.WalkDir(os.DirFS(folder), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(os.DirFS(folder), name)
+		copied[name] = &fstest.MapFile{Data: text}
+		return err
+	}))
+	return copied
+}
+
+func TestTheCommittedFilesHaveNoFault(t *testing.T) {
+	require.NoError(t, Check(committed(t), types(t), os.DirFS(".."), sums))
+}
+
+const (
+	overview      = "7/dashboard/reconbeat-overview.json"
+	investigation = "7/dashboard/reconbeat-investigation.json"
+	sensorHealth  = "7/dashboard/reconbeat-sensor-health.json"
+	savedQuery    = "7/dashboard/reconbeat-alerts.json"
+	view          = "7/index-pattern/reconbeat-alert.json"
+)
+
+// compact takes the blanks out of an object. The rules have none.
+func compact(t *testing.T, name string, text []byte) string {
+	if name == saved.RulesFile {
+		return string(text)
+	}
+	var b bytes.Buffer
+	require.NoError(t, json.Compact(&b, text))
+	return b.String()
+}
+
+// TestFaults puts each kind of fault into the committed files, and wants it found.
+func TestFaults(t *testing.T) {
+	types := types(t)
+	for _, c := range []struct {
+		name     string
+		file     string
+		old, new string // the first old becomes new
+		want     string
+	}{
+		{"an object without a version of its envelope", overview, `"coreMigrationVersion":"8.8.0"`, `"coreMigrationVersion":""`, "coreMigrationVersion is"},
+		{"an object without a version of its type", overview, `"typeMigrationVersion":"10.2.0"`, `"typeMigrationVersion":""`, "typeMigrationVersion is"},
+		{"an object of a type that we do not ship", savedQuery, `"type":"query"`, `"type":"search"`, "no type that we ship"},
+		{"an object in the wrong folder", savedQuery, `"type":"query"`, `"type":"tag"`, "belongs into the folder tag"},
+		{"an object with another id than its file's", overview, `"id":"reconbeat-overview"`, `"id":"reconbeat-other"`, "its id is"},
+		{"a key that Kibana does not have", overview, `"timeRestore"`, `"timeRestored"`, "unknown field"},
+		{"text behind an object", savedQuery, `]}`, `]}{}`, "something follows it"},
+		{"a data view that we do not ship", overview, `"id":"reconbeat-health","name":"held-back`, `"id":"logs-*","name":"held-back`, "data view logs-*, which we do not ship"},
+		{"a tag that we do not ship", overview, `"id":"reconbeat-tag"`, `"id":"reconbeat-label"`, "the tag reconbeat-label, which we do not ship"},
+		{"a link to a dashboard that does not exist", overview, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-nowhere"`, "the dashboard reconbeat-nowhere, which we do not ship"},
+		{"a link whose reference is missing", overview, `"destinationRefName":"link_reconbeat-investigation_dashboard"`, `"destinationRefName":"link_x"`, "leads nowhere"},
+		{"a reference that nothing uses", overview, `"name":"links:link_reconbeat-investigation_dashboard"`, `"name":"links:other"`, "nothing uses the reference links:other"},
+		{"references of the same name", overview, `"name":"controlGroup_actor:optionsListDataView"`, `"name":"controlGroup_host:optionsListDataView"`, "two references are called"},
+		{"dashboards that lead to each other", investigation, `{"type":"index-pattern","id":"reconbeat-process","name":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"}`, `{"type":"dashboard","id":"reconbeat-overview","name":"back"},{"type":"index-pattern","id":"reconbeat-process","name":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"}`, "leads back to itself"},
+		{"a dashboard that leads to itself", overview, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-overview"`, "leads back to itself"},
+		{"a panel whose data view is another inside than outside", overview, `"id":"reconbeat-alert","name":"indexpattern-datasource-layer-alerts"`, `"id":"reconbeat-process","name":"indexpattern-datasource-layer-alerts"`, `is to "reconbeat-process", in the dashboard to "reconbeat-alert"`},
+		{"a layer without a data view", overview, `"indexpattern-datasource-layer-alerts"`, `"indexpattern-datasource-layer-x"`, "the layer alerts has no data view"},
+		{"a dashboard without a description", overview, `"description":"Who`, `"description":"","x":"Who`, "unknown field"},
+		{"a dashboard with an empty description", savedQuery, `"description":"Alerts, without summaries and test alerts."`, `"description":""`, "no description"},
+		{"a prefix in brackets", overview, `"title":"Reconbeat overview"`, `"title":"[Logs Reconbeat] overview"`, "begins with a prefix in brackets"},
+		{"two panels of one title", overview, `"title":"Hosts with alerts"`, `"title":"Alerts"`, "another panel has the title"},
+		{"a dashboard that opens with half a range of time", sensorHealth, `"timeTo":"now"`, `"timeTo":""`, "do not fit together"},
+		{"no filter on the data sets", overview, `"key":"data_stream.dataset","field":"data_stream.dataset"`, `"key":"event.dataset","field":"event.dataset"`, "no filter on data_stream.dataset"},
+		{"a filter whose query is of another field", overview, `"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},{"match_phrase":{"data_stream.dataset"`, `"match_phrase":{"x":"reconbeat.alert"}},{"match_phrase":{"y"`, "do not fit together"},
+		{"a filter without a data view", overview, `"indexRefName":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"`, `"indexRefName":"x"`, "the filter on data_stream.dataset has no data view"},
+		{"controls that are no JSON", overview, `"panelsJSON":"{`, `"panelsJSON":"`, "controlGroupInput.panelsJSON"},
+		{"controls that are an object, which libbeat does not put into a string", overview, `"panelsJSON":"{`, `"panelsJSON":{}, "x":"{`, "Dashboard"},
+		{"no controls", overview, `"panelsJSON":"{`, `"panelsJSON":"{}","ignoreParentSettingsJSON":"{`, "no controls"},
+		{"a control of a field that does not exist", overview, `\"fieldName\":\"host.name\"`, `\"fieldName\":\"host.nam\"`, "the control host names the field host.nam, which is in no document"},
+		{"a control of a text", overview, `\"fieldName\":\"host.name\"`, `\"fieldName\":\"message\"`, "counts the values of message, which is match_only_text"},
+		{"a control without a data view", overview, `"name":"controlGroup_host:optionsListDataView"`, `"name":"controlGroup_x:optionsListDataView"`, "the control host has no data view"},
+		{"a control under another id", overview, `\"id\":\"host\"`, `\"id\":\"x\"`, "the control host is of the type"},
+		{"a panel beyond the grid", overview, `"w":12`, `"w":49`, "does not stand on the grid"},
+		{"a panel without height", overview, `"h":7`, `"h":0`, "does not stand on the grid"},
+		{"panels over one another", overview, `"x":12`, `"x":11`, "it lies over the panel alerts"},
+		{"a panel whose place has another name", overview, `"i":"alerts"`, `"i":"x"`, `gridData.i is "x"`},
+		{"a panel of a kind that is not known", overview, `"type":"lens","panelIndex":"alerts"`, `"type":"map","panelIndex":"alerts"`, `a panel of the type "map"`},
+		{"a chart of a kind that is not known", overview, `"lnsMetric"`, `"lnsLegacyMetric"`, `"lnsLegacyMetric" is no kind of chart`},
+		{"a chart with another kind's state", overview, `"lnsMetric"`, `"lnsXY"`, "unknown field"},
+		{"a chart that draws another layer", overview, `"layerId":"alerts"`, `"layerId":"x"`, `the layer "x" is drawn`},
+		{"a chart of a column that does not exist", overview, `"metricAccessor":"count"`, `"metricAccessor":"x"`, `the column "x" is drawn, which does not exist`},
+		{"a column that is not drawn", overview, `"splitAccessor":"severity",`, ``, "the column severity is not drawn"},
+		{"a column in the other role", overview, `"splitAccessor":"severity"`, `"splitAccessor":"count"`, "the column count is drawn in the other role"},
+		{"a table with a column twice", overview, `"columnId":"score"`, `"columnId":"seen"`, "the column seen is drawn twice"},
+		{"a table that is sorted by what it has not", overview, `"sorting":{"columnId":"alerts"`, `"sorting":{"columnId":"x"`, `sorted by the column "x"`},
+		{"an order of columns without one of them", overview, `"columnOrder":["actor",`, `"columnOrder":[`, "columnOrder"},
+		{"a value before what parts the documents", overview, `"columnOrder":["actor","alerts",`, `"columnOrder":["alerts","actor",`, "the column actor parts the documents behind the value alerts"},
+		{"terms in no order", overview, `"columnId":"alerts"},"orderDirection":"desc"`, `"columnId":"actor"},"orderDirection":"desc"`, "no value that one can order by"},
+		{"terms without a size", overview, `"size":50,`, ``, "has no size or no order"},
+		{"an operation that is not known", overview, `"operationType":"count"`, `"operationType":"formula"`, `the operation "formula", which is not known`},
+		{"a column without a label", overview, `"label":"Alerts","customLabel":true`, `"label":"","customLabel":true`, "has no label of its own"},
+		{"a count of a field", overview, `"sourceField":"___records___"`, `"sourceField":"host.name"`, "not ___records___"},
+		{"the values of a field that does not exist", overview, `"sourceField":"host.name"`, `"sourceField":"host.nam"`, "host.nam, which is in no document"},
+		{"the values of a text", overview, `"sourceField":"host.name"`, `"sourceField":"message"`, "counts the values of message"},
+		{"a sum of words", overview, `"sourceField":"reconbeat.health.suppressed"`, `"sourceField":"reconbeat.health.status"`, "sum of reconbeat.health.status, which is keyword"},
+		{"a column of another type than its field's", overview, `"dataType":"date"`, `"dataType":"number"`, `is of the type "number"`},
+		{"a column that parts and should not", overview, `"isBucketed":false,"operationType":"count"`, `"isBucketed":true,"operationType":"count"`, "parts the documents: true"},
+		{"a time without an interval", overview, `"interval":"auto",`, ``, "has no interval"},
+		{"a percentile that is none", sensorHealth, `"percentile":95`, `"percentile":100`, "is the percentile 100"},
+		{"a last value by no time", sensorHealth, `"sortField":"@timestamp"`, `"sortField":"host.name"`, "it needs a date"},
+		{"a part without a query that can be read", overview, `"query":"event.severity:99"`, `"query":"event.severity:99 and"`, "the part critical of the column severity"},
+		{"a column's filter on a field that does not exist", sensorHealth, `"query":"reconbeat.health.status:(degraded or failed)"`, `"query":"status:failed"`, "the filter of the column count names the field status"},
+		{"a panel whose query dangles, which Kibana takes", overview, `"query":"event.kind:alert and not reconbeat.alert.test:true"`, `"query":"event.kind:alert and"`, "the end where a field should be"},
+		{"a panel without a query", overview, `"query":"event.kind:alert and not reconbeat.alert.test:true"`, `"query":""`, "no query"},
+		{"a query in another language", savedQuery, `"kuery"`, `"lucene"`, `in "lucene", not in kuery`},
+		{"a query on a field that does not exist", savedQuery, `event.kind:alert`, `event.knd:alert`, "event.knd, which is in no document"},
+		{"a list with a column that does not exist", overview, `"message",`, `"massage",`, "a column names the field massage"},
+		{"a list that is sorted by a text", overview, `"@timestamp","desc"`, `"message","desc"`, "the order counts the values of message"},
+		{"a list without a data view", overview, `"indexRefName":"kibanaSavedObjectMeta.searchSourceJSON.index"`, `"indexRefName":"x"`, "no data view"},
+		{"a data view without a time", view, `"timeFieldName":"@timestamp"`, `"timeFieldName":"host.name"`, `the time field "host.name" is no date`},
+		{"a data view whose string holds no object", view, `"fieldAttrs":"{}"`, `"fieldAttrs":""`, "fieldAttrs is no object in a string"},
+
+		{"a rule whose id is no UUID", saved.RulesFile, `"rule_id":"b0a2c1de-`, `"rule_id":"reconbeat-`, "is no UUID"},
+		{"a rule of a key that Kibana does not have", saved.RulesFile, `"max_signals"`, `"max_alerts"`, "unknown field"},
+		{"a rule that is no JSON", saved.RulesFile, `{`, `[`, "rules/reconbeat.ndjson, line 1"},
+		{"a rule on a field that does not exist", saved.RulesFile, `event.module:reconbeat`, `event.modul:reconbeat`, "event.modul, which is in no document"},
+		{"a rule of an index that has no data view", saved.RulesFile, `"index":["logs-reconbeat.alert-*"]`, `"index":["logs-*"]`, "it reads logs-*"},
+		{"a rule without an index", saved.RulesFile, `"index":["logs-reconbeat.alert-*"]`, `"index":[]`, "no index"},
+		{"a rule of a type that is not known", saved.RulesFile, `"type":"query"`, `"type":"eql"`, `the type is "eql"`},
+		{"a threshold of nothing", saved.RulesFile, `"value":5}`, `"value":0}`, "the threshold is 0"},
+		{"a threshold of a text", saved.RulesFile, `"field":["host.name"]`, `"field":["message"]`, "the threshold counts the values of message"},
+		{"a rule in ES|QL that reads other data", saved.RulesFile, `FROM logs-reconbeat.health-*`, `FROM logs-*`, "it reads logs-*"},
+		{"a rule in ES|QL that reads nothing", saved.RulesFile, `FROM logs-reconbeat.health-*`, `ROW a = 1`, "begins with FROM"},
+		{"a rule whose looks leave gaps", saved.RulesFile, `"from":"now-5m"`, `"from":"now-1m"`, "a look that comes late leaves a gap"},
+		{"a rule that looks at no time", saved.RulesFile, `"from":"now-5m"`, `"from":"5m"`, "it looks from"},
+		{"a rule without an interval", saved.RulesFile, `"interval":"1m"`, `"interval":"often"`, `the interval is "often"`},
+		{"a risk that does not fit the severity", saved.RulesFile, `"risk_score":21`, `"risk_score":22`, "they go together"},
+		{"a mapping to a severity that does not fit", saved.RulesFile, `"value":"47"`, `"value":"50"`, `severity_mapping takes "50" for "medium"`},
+		{"a risk that is no number", saved.RulesFile, `{"field":"event.risk_score"`, `{"field":"event.kind"`, "risk_score_mapping does not take the number"},
+		{"a time that is none", saved.RulesFile, `"timestamp_override":"event.ingested"`, `"timestamp_override":"event.kind"`, "which is no date"},
+		{"a name from a field that does not exist", saved.RulesFile, `"rule_name_override":"message"`, `"rule_name_override":"massage"`, "rule_name_override names the field massage"},
+		{"suppression by a text", saved.RulesFile, `"group_by":["rule.id"`, `"group_by":["message"`, "alert_suppression counts the values of message"},
+		{"suppression by too many fields", saved.RulesFile, `"group_by":["rule.id"`, `"group_by":["rule.id","host.name"`, "alert_suppression groups by"},
+		{"suppression without a strategy", saved.RulesFile, `"missing_fields_strategy":"doNotSuppress"`, `"missing_fields_strategy":"no"`, "alert_suppression groups by"},
+		{"suppression without a duration", saved.RulesFile, `"duration":{"value":1,"unit":"h"}`, `"duration":{"value":1,"unit":"d"}`, "alert_suppression has no duration"},
+		{"an investigation field that does not exist", saved.RulesFile, `"field_names":["event.reason"`, `"field_names":["event.raison"`, "investigation_fields names the field event.raison"},
+		{"a required field of another type", saved.RulesFile, `{"name":"event.kind","type":"keyword"}`, `{"name":"event.kind","type":"text"}`, "required_fields has event.kind as text"},
+		{"a technique under another name", saved.RulesFile, `"name":"System Network Connections Discovery"`, `"name":"Network Discovery"`, "ATT&CK's T1049 is not"},
+		{"a technique at another address", saved.RulesFile, `techniques/T1049/"}]`, `techniques/T1049"}]`, "ATT&CK's T1049 is not"},
+		{"a timeline without a title", saved.RulesFile, `"timeline_title":"Comprehensive Process Timeline"`, `"timeline_title":""`, "the timeline has the id"},
+		{"a rule without a guide", saved.RulesFile, `"note":"`, `"note":"","x":"`, "unknown field"},
+		{"a rule without a setup", saved.RulesFile, `"setup":"`, `"setup":"","references":[],"license":"`, "no investigation guide or no setup"},
+		{"two rules of one id", saved.RulesFile, `4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21`, `b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10`, "is another rule's, too"},
+		{"a rule that changed under the same version", saved.RulesFile, `"max_signals":1000`, `"max_signals":100`, "it changed and is still of version 1; give it version 2"},
+		{"a rule of a higher version that the sums do not have", saved.RulesFile, `"version":1`, `"version":2`, "rules.sum: not up to date"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := committed(t)
+			text := compact(t, c.file, files[c.file].Data)
+			require.Contains(t, text, c.old, "the test puts its fault nowhere")
+			files[c.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, c.old, c.new, 1))}
+			require.ErrorContains(t, Check(files, types, os.DirFS(".."), sums), c.want)
+		})
+	}
+	t.Run("a file that libbeat does not read", func(t *testing.T) {
+		files := committed(t)
+		files["7/dashboard/reconbeat.ndjson"] = files[overview]
+		require.ErrorContains(t, Check(files, types, os.DirFS(".."), sums), "libbeat reads .json only")
+	})
+	t.Run("no rules", func(t *testing.T) {
+		files := committed(t)
+		delete(files, saved.RulesFile)
+		require.ErrorContains(t, Check(files, types, os.DirFS(".."), sums), "reading the rules")
+	})
+}
+
+func TestSum(t *testing.T) {
+	rules := []saved.Rule{{RuleID: "a", Version: 1, Name: "A"}, {RuleID: "b", Version: 3, Name: "B"}}
+	first, err := Sum(rules, nil)
+	require.NoError(t, err)
+	require.Equal(t, 2, strings.Count(string(first), "\n"))
+	again, err := Sum(rules, first)
+	require.NoError(t, err)
+	require.Equal(t, string(first), string(again))
+
+	rules[1].Name = "B, better"
+	_, err = Sum(rules, first)
+	require.ErrorContains(t, err, "rule B, better: it changed and is still of version 3; give it version 4")
+	rules[1].Version = 4
+	second, err := Sum(rules, first)
+	require.NoError(t, err)
+	require.NotEqual(t, string(first), string(second))
+	rules[1].Version = 2
+	_, err = Sum(rules, first)
+	require.Error(t, err)
+	_, err = Sum(rules, []byte("nonsense\n"))
+	require.ErrorContains(t, err, "cannot be read")
+}
+
+// TestRawIsWhatKibanaReads holds the encoding: no HTML escapes, which would make queries unreadable.
+func TestRawIsWhatKibanaReads(t *testing.T) {
+	require.Equal(t, `{"language":"kuery","query":"a < 3 and b > 4"}`, string(saved.Raw(saved.Kuery("a < 3 and b > 4"))))
+	var back saved.KQL
+	require.NoError(t, json.Unmarshal(saved.Raw(saved.Kuery("x")), &back))
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package saved
+
+import "encoding/json"
+
+// Lens is a chart: columns that are computed from the documents of a data view, and how they are drawn.
+type Lens struct {
+	Title             string      `json:"title"`
+	Description       string      `json:"description"`
+	Type              string      `json:"type"` // lens
+	VisualizationType string      `json:"visualizationType"`
+	References        []Reference `json:"references"`
+	State             LensState   `json:"state"`
+}
+
+// LensState is the state of a chart.
+type LensState struct {
+	Query              KQL             `json:"query"`
+	Filters            []Filter        `json:"filters"`
+	AdHocDataViews     struct{}        `json:"adHocDataViews"`
+	InternalReferences []Reference     `json:"internalReferences"`
+	Datasources        Datasources     `json:"datasourceStates"`
+	Visualization      json.RawMessage `json:"visualization"` // of a type in Visualizations
+}
+
+// Datasources are the layers of a chart. Only formBased is used; the others are in what Kibana exports.
+type Datasources struct {
+	FormBased    FormBased `json:"formBased"`
+	IndexPattern struct {
+		Layers struct{} `json:"layers"`
+	} `json:"indexpattern"`
+	TextBased struct {
+		Layers struct{} `json:"layers"`
+	} `json:"textBased"`
+}
+
+// FormBased are layers by their ids.
+type FormBased struct {
+	Layers map[string]Layer `json:"layers"`
+}
+
+// Layer is a set of columns: those that part the documents come first, the outermost before the others.
+type Layer struct {
+	ColumnOrder         []string          `json:"columnOrder"`
+	Columns             map[string]Column `json:"columns"`
+	IncompleteColumns   struct{}          `json:"incompleteColumns"`
+	Sampling            int               `json:"sampling"`
+	IgnoreGlobalFilters bool              `json:"ignoreGlobalFilters"`
+}
+
+// Column is one operation on a field.
+type Column struct {
+	Label         string       `json:"label"`
+	CustomLabel   bool         `json:"customLabel"`
+	DataType      string       `json:"dataType"`
+	IsBucketed    bool         `json:"isBucketed"`
+	OperationType string       `json:"operationType"`
+	Scale         string       `json:"scale"`
+	SourceField   string       `json:"sourceField,omitempty"`
+	Filter        *KQL         `json:"filter,omitempty"`
+	Params        ColumnParams `json:"params"`
+}
+
+// ColumnParams are the settings of an operation; each uses some of them.
+type ColumnParams struct {
+	Size             int              `json:"size,omitempty"`             // terms
+	OrderBy          *OrderBy         `json:"orderBy,omitempty"`          // terms
+	OrderDirection   string           `json:"orderDirection,omitempty"`   // terms
+	OtherBucket      *bool            `json:"otherBucket,omitempty"`      // terms
+	MissingBucket    *bool            `json:"missingBucket,omitempty"`    // terms
+	ParentFormat     *Format          `json:"parentFormat,omitempty"`     // terms
+	Interval         string           `json:"interval,omitempty"`         // date_histogram
+	IncludeEmptyRows *bool            `json:"includeEmptyRows,omitempty"` // date_histogram
+	DropPartials     *bool            `json:"dropPartials,omitempty"`     // date_histogram
+	Filters          []LabelledFilter `json:"filters,omitempty"`          // filters
+	EmptyAsNull      *bool            `json:"emptyAsNull,omitempty"`      // metrics
+	Percentile       int              `json:"percentile,omitempty"`       // percentile
+	SortField        string           `json:"sortField,omitempty"`        // last_value
+	ShowArrayValues  *bool            `json:"showArrayValues,omitempty"`  // last_value
+	Format           *Format          `json:"format,omitempty"`           // metrics
+}
+
+// OrderBy is what values are ordered by.
+type OrderBy struct {
+	Type     string `json:"type"` // column or alphabetical
+	ColumnID string `json:"columnId,omitempty"`
+	Fallback *bool  `json:"fallback,omitempty"` // alphabetical
+}
+
+// Format is how a value is shown.
+type Format struct {
+	ID     string        `json:"id"`
+	Params *FormatParams `json:"params,omitempty"`
+}
+
+// FormatParams are the settings of a Format.
+type FormatParams struct {
+	Decimals int    `json:"decimals"`
+	Suffix   string `json:"suffix,omitempty"`
+}
+
+// LabelledFilter is one of several queries that part the documents.
+type LabelledFilter struct {
+	Label string `json:"label"`
+	Input KQL    `json:"input"`
+}
+
+// Visualizations makes an empty state of each kind of chart.
+var Visualizations = map[string]func() Visualization{
+	"lnsMetric":    func() Visualization { return &Metric{} },
+	"lnsDatatable": func() Visualization { return &Table{} },
+	"lnsXY":        func() Visualization { return &XY{} },
+	"lnsHeatmap":   func() Visualization { return &Heatmap{} },
+}
+
+// Visualization is how a chart is drawn.
+type Visualization interface {
+	// Roles returns the layer that is drawn, and its columns: those that must part the documents, and those that must be values.
+	Roles() (layer string, buckets, metrics []string)
+}
+
+// Metric is one number.
+type Metric struct {
+	LayerID        string `json:"layerId"`
+	LayerType      string `json:"layerType"`
+	MetricAccessor string `json:"metricAccessor"`
+	Subtitle       string `json:"subtitle,omitempty"`
+}
+
+// Roles is Visualization's.
+func (v *Metric) Roles() (layer string, buckets, metrics []string) {
+	return v.LayerID, nil, []string{v.MetricAccessor}
+}
+
+// Table is a table.
+type Table struct {
+	LayerID   string        `json:"layerId"`
+	LayerType string        `json:"layerType"`
+	Columns   []TableColumn `json:"columns"`
+	Sorting   Sorting       `json:"sorting"`
+	Paging    Paging        `json:"paging"`
+	RowHeight string        `json:"rowHeight"`
+}
+
+// TableColumn is a column of a table.
+type TableColumn struct {
+	ColumnID       string `json:"columnId"`
+	IsMetric       bool   `json:"isMetric"`
+	IsTransposed   bool   `json:"isTransposed"`
+	OneClickFilter bool   `json:"oneClickFilter,omitempty"`
+}
+
+// Sorting is a table's order.
+type Sorting struct {
+	ColumnID  string `json:"columnId"`
+	Direction string `json:"direction"`
+}
+
+// Paging is how many rows a table shows.
+type Paging struct {
+	Enabled bool `json:"enabled"`
+	Size    int  `json:"size"`
+}
+
+// Roles is Visualization's.
+func (v *Table) Roles() (layer string, buckets, metrics []string) {
+	for _, c := range v.Columns {
+		if c.IsMetric {
+			metrics = append(metrics, c.ColumnID)
+		} else {
+			buckets = append(buckets, c.ColumnID)
+		}
+	}
+	return v.LayerID, buckets, metrics
+}
+
+// XY is bars or lines over an axis.
+type XY struct {
+	PreferredSeriesType string    `json:"preferredSeriesType"`
+	Legend              Legend    `json:"legend"`
+	ValueLabels         string    `json:"valueLabels"`
+	FittingFunction     string    `json:"fittingFunction"`
+	Layers              []XYLayer `json:"layers"`
+}
+
+// Legend is a chart's legend.
+type Legend struct {
+	Type      string `json:"type,omitempty"`
+	IsVisible bool   `json:"isVisible"`
+	Position  string `json:"position"`
+}
+
+// XYLayer is one set of bars or lines.
+type XYLayer struct {
+	LayerID       string   `json:"layerId"`
+	LayerType     string   `json:"layerType"`
+	SeriesType    string   `json:"seriesType"`
+	XAccessor     string   `json:"xAccessor"`
+	Accessors     []string `json:"accessors"`
+	SplitAccessor string   `json:"splitAccessor,omitempty"`
+	Position      string   `json:"position"`
+	ShowGridlines bool     `json:"showGridlines"`
+}
+
+// Roles is Visualization's. We draw one layer.
+func (v *XY) Roles() (layer string, buckets, metrics []string) {
+	if len(v.Layers) != 1 {
+		return "", nil, nil
+	}
+	l := v.Layers[0]
+	buckets = []string{l.XAccessor}
+	if l.SplitAccessor != "" {
+		buckets = append(buckets, l.SplitAccessor)
+	}
+	return l.LayerID, buckets, l.Accessors
+}
+
+// Heatmap is a value over two axes, by colour.
+type Heatmap struct {
+	Shape         string     `json:"shape"`
+	LayerID       string     `json:"layerId"`
+	LayerType     string     `json:"layerType"`
+	XAccessor     string     `json:"xAccessor"`
+	YAccessor     string     `json:"yAccessor"`
+	ValueAccessor string     `json:"valueAccessor"`
+	GridConfig    GridConfig `json:"gridConfig"`
+	Legend        Legend     `json:"legend"`
+}
+
+// GridConfig is how a heat map's grid looks.
+type GridConfig struct {
+	Type                string `json:"type"`
+	IsCellLabelVisible  bool   `json:"isCellLabelVisible"`
+	IsXAxisLabelVisible bool   `json:"isXAxisLabelVisible"`
+	IsYAxisLabelVisible bool   `json:"isYAxisLabelVisible"`
+	IsXAxisTitleVisible bool   `json:"isXAxisTitleVisible"`
+	IsYAxisTitleVisible bool   `json:"isYAxisTitleVisible"`
+}
+
+// Roles is Visualization's.
+func (v *Heatmap) Roles() (layer string, buckets, metrics []string) {
+	return v.LayerID, []string{v.XAccessor, v.YAccessor}, []string{v.ValueAccessor}
+}
