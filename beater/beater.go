@@ -45,6 +45,7 @@ type reconbeat struct {
 	pulse   *heartbeat
 	latency *latencies
 
+	began  time.Time // when Run began to watch
 	saved  time.Time // when model and cursors were last saved
 	drops  uint64    // events dropped by the ring when last looked
 	dropAt time.Time // and when that number last grew
@@ -97,7 +98,7 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 		return nil, err
 	}
 	r.pulse = &heartbeat{period: cfg.Heartbeat.Period, health: r.health, modules: r.modules, ring: r.ring, stream: r.stream, pipeline: b.Publisher}
-	b.Publisher = &farewell{b.Publisher, func() { r.pulse.end(time.Now()) }}
+	b.Publisher = &lastWord{b.Publisher, func() { r.pulse.end(time.Now()) }}
 	return r, nil
 }
 
@@ -135,13 +136,17 @@ func logCondition(logger *logp.Logger, s health.State, active bool) {
 	if s.Subject != "" {
 		about += " (" + s.Subject + ")"
 	}
+	say := logger.Warnf
+	if s.Condition.Severity == health.Failed {
+		say = logger.Errorf
+	}
 	switch {
 	case !active:
 		logger.Infof("%s is over", about)
 	case s.Detail == "":
-		logger.Warnf("%s: %s. %s", about, s.Condition.Title, s.Condition.Help)
+		say("%s: %s. %s", about, s.Condition.Title, s.Condition.Help)
 	default:
-		logger.Warnf("%s: %s: %s. %s", about, s.Condition.Title, s.Detail, s.Condition.Help)
+		say("%s: %s: %s. %s", about, s.Condition.Title, s.Detail, s.Condition.Help)
 	}
 }
 
@@ -155,6 +160,9 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	defer func() {
 		if err := store.Close(); err != nil {
 			r.logger.Errorf("closing the state: %v", err)
+		}
+		if !r.began.IsZero() {
+			r.farewell(store.Stats().Pending.Load())
 		}
 	}()
 	r.restore(store.Snapshot())
@@ -183,12 +191,16 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	}
 	defer b.Manager.Stop()
 
+	r.began = time.Now()
+	r.stream.tell(r.began)
+	waiting := store.Stats().Pending.Load()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	loopDone := make(chan struct{})
 	go func() { defer close(loopDone); r.loop(ctx, store) }()
 	err = r.set.apply(r.initial)
 	if err == nil {
+		r.greet(waiting)
 		wg.Go(func() { r.set.watch(ctx) })
 		wg.Go(func() { publisher.watch(ctx) })
 		<-r.stop
@@ -209,7 +221,6 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 // restore takes over what an earlier run had learned.
 func (r *reconbeat) restore(snap state.Snapshot) {
 	if snap.Model == nil {
-		r.logger.Infof("nothing has been learned on this host yet; alerts begin when there is something to be rare against")
 		return
 	}
 	if err := r.stream.detector.Restore(snap.Model); err != nil {
@@ -217,7 +228,6 @@ func (r *reconbeat) restore(snap state.Snapshot) {
 		return
 	}
 	r.cursors.restore(snap.Cursors)
-	r.logger.Infof("the model of %s goes on", snap.Taken.UTC().Format(time.RFC3339))
 }
 
 // save hands model and cursors of this moment to the state. It runs where nothing is being judged.

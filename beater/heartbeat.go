@@ -234,14 +234,14 @@ func (w *worst) note(d time.Duration) {
 // reset returns the longest one and begins anew.
 func (w *worst) reset() time.Duration { return time.Duration(w.Swap(0)) }
 
-// farewell is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and what is published afterwards is gone.
-type farewell struct {
+// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and what is published afterwards is gone.
+type lastWord struct {
 	beat.Pipeline
 	say func()
 }
 
 // Close says the last word and closes the pipeline, which waits a second for what is on its way.
-func (f *farewell) Close() error {
+func (f *lastWord) Close() error {
 	f.say()
 	if c, ok := f.Pipeline.(io.Closer); ok {
 		return c.Close()

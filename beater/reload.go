@@ -148,10 +148,11 @@ func (c *configured) reload() {
 		err = c.apply(modules)
 	}
 	if err != nil {
-		c.health.Set(health.ConfigRejected, c.glob, err.Error(), time.Now())
-		c.logger.Errorf("the changed modules are not applied, the last good ones run on: %v", err)
+		if !c.health.Set(health.ConfigRejected, c.glob, err.Error(), time.Now()) { // it held already, so that nobody has been told of this change
+			c.logger.Warnf("the changed modules are not applied either, the last good ones run on: %v", err)
+		}
 		return
 	}
 	c.health.Clear(health.ConfigRejected, c.glob)
-	c.logger.Infof("modules reloaded: %d run", len(modules))
+	c.logger.Infof("modules reloaded: watching with %s", c.factory.modules)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -107,12 +106,6 @@ func (r *runner) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.factory.modules.add(r)
-	if r.why != "" {
-		r.logger.Infof("auto chose %s: %s", r.source.kind.Name, r.why)
-	}
-	if s := r.source.kind.Probe(); s.Works {
-		r.logger.Infof("%s sees %s; it does not see %s", r.source.kind.Name, strings.Join(s.Sees, ", "), strings.Join(s.Blind, ", "))
-	}
 	if r.source.kind.Name == "procconn" {
 		r.factory.health.Set(health.LossyModule, r.source.ID, "", time.Now())
 	}
@@ -148,8 +141,9 @@ func (r *runner) run(ctx context.Context) {
 		if time.Since(began) > retryMost {
 			wait = retryFirst
 		}
-		r.factory.health.Set(health.SourceFailed, r.source.ID, err.Error(), time.Now())
-		r.logger.Errorf("%s stopped, trying again in %s: %v", r, wait, err)
+		if !r.factory.health.Set(health.SourceFailed, r.source.ID, err.Error(), time.Now()) {
+			r.logger.Debugf("%s has failed again, and is tried again in %s: %v", r, wait, err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):

@@ -97,8 +97,9 @@ func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) 
 func (s *stream) processed(e *process.Event, from *source) (*beat.Event, bool) {
 	doc, err := from.process(s.document(e))
 	if err != nil {
-		s.counts.processorErrors.Add(1)
-		s.logger.Warnf("module %s: %v", from.ID, err)
+		if n := s.counts.processorErrors.Add(1); seldom(n) {
+			s.logger.Warnf("module %s: %v (%d documents so far; they ship all the same)", from.ID, err, n)
+		}
 	}
 	return doc, doc != nil
 }

@@ -366,6 +366,35 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 	require.InDelta(t, 1, alerts, 0)
 }
 
+// TestTheLogIsQuiet reads what reconbeat itself says over a life in which nothing is wrong: a line at the start, one at the end, and here one for the model that was learned before.
+func TestTheLogIsQuiet(t *testing.T) {
+	h := newHost(t)
+	h.learn()
+	r := h.start(oneModule + theFile)
+	h.look("mallory", "ss -tunap")
+	r.wait("detector.alerts", 1)
+	r.wait("journal.committed", 2)
+	h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "nothing is settled:\n%s", r.log)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	var said []string
+	for line := range strings.Lines(r.log.all()) {
+		var entry struct {
+			Logger  string `json:"log.logger"`
+			Level   string `json:"log.level"`
+			Message string
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &entry), line)
+		require.Equal(t, "info", entry.Level, line)
+		if entry.Logger == "reconbeat" || strings.HasPrefix(entry.Logger, "reconbeat.module.") || strings.HasPrefix(entry.Logger, "reconbeat.publisher") {
+			said = append(said, entry.Message)
+		}
+	}
+	require.Len(t, said, 3, "%q", said)
+	require.Equal(t, "the model that was handed over has been taken over", said[0])
+	require.Regexp(t, `^watching with ecs documents; rules network-connection-discovery; the context model has learned for \d\d\.\d days and knows 1 actor$`, said[1])
+	require.Regexp(t, `^watched for \d+s: 1 program start, 1 matched, 1 alert$`, said[2])
+}
+
 // TestAnEndAtAnyMomentLosesNothing ends reconbeat again and again while it is busy, and looks that every exec ships, with one _id.
 func TestAnEndAtAnyMomentLosesNothing(t *testing.T) {
 	const lives, execs = 6, 300
@@ -584,7 +613,7 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
     - drop_event.when.equals.user.name: mallory
 `)
 	h.eventually(func() bool {
-		return strings.Contains(r.log.all(), "modules reloaded: 1 run") && r.stat("health.config_rejected") < 1
+		return strings.Contains(r.log.all(), "modules reloaded: watching with ecs documents") && r.stat("health.config_rejected") < 1
 	}, "the module is not reloaded:\n%s", r.log)
 	h.look("mallory", "ss -tunap")
 	h.look("eve", "ss -tunap")

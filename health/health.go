@@ -88,8 +88,8 @@ type Board struct {
 // Listen adds a listener. All are added before the first Set.
 func (b *Board) Listen(l Listener) { b.listeners = append(b.listeners, l) }
 
-// Set says that a condition holds for a subject since now. Listeners hear of it only when it did not hold already.
-func (b *Board) Set(c *Condition, subject, detail string, now time.Time) {
+// Set says that a condition holds for a subject since now. Listeners hear of it only when it did not hold already, which Set reports.
+func (b *Board) Set(c *Condition, subject, detail string, now time.Time) (began bool) {
 	s := State{Condition: c, Subject: subject, Detail: detail, Since: now}
 	b.mu.Lock()
 	if b.active == nil {
@@ -104,6 +104,7 @@ func (b *Board) Set(c *Condition, subject, detail string, now time.Time) {
 	if !was {
 		b.announce(s, true)
 	}
+	return !was
 }
 
 // Clear says that a condition does not hold (any more) for a subject.
