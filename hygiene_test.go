@@ -40,9 +40,10 @@ const ours = "github.com/reconbeat/reconbeat"
 // rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
 var rooms = map[string][]string{
 	".":                    {"cmd"},
-	"cmd":                  {"beater", "config", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
+	"cmd":                  {"beater", "config", "datastream", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
 	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
 	"config":               {"detector", "detector/rare", "detector/rules"},
+	"datastream":           {},
 	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
 	"detector/context":     {"process"},
 	"detector/rare":        {},
@@ -285,7 +286,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	require.Len(t, cfg.Modules, 1+len(beater.Modules()), "auto and every module are in the reference")
 	given := section.FlattenedKeys()
 	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users", "detector.learn_for",
-		"detector.episode.idle", "detector.episode.max", "events", "namespace", "heartbeat.period", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
+		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
 		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }), "%s is missing in the reference", name)
 	}
 	for _, c := range cfg.Modules {

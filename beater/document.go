@@ -3,7 +3,6 @@
 package beater
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 
@@ -15,11 +14,11 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// The data sets of the data streams, logs-DATASET-NAMESPACE.
+// The kinds of documents, each with a data stream of its own: logs-DATASET.KIND-NAMESPACE.
 const (
-	datasetAlert   = "reconbeat.alert"
-	datasetProcess = "reconbeat.process"
-	datasetHealth  = "reconbeat.health"
+	kindAlert   = "alert"
+	kindProcess = "process"
+	kindHealth  = "health"
 )
 
 // document is what ships: a libbeat event with what the journal must know of it.
@@ -42,21 +41,17 @@ func (s *stream) document(e *process.Event) *beat.Event {
 	if e.Host == (process.Host{}) && len(s.host.fields) > 0 {
 		fields["host"] = s.host.fields.Clone()
 	}
-	put(fields, "event.module", "reconbeat")
 	related(fields, e)
-	s.dataStream(fields, datasetProcess)
-	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: s.meta(datasetProcess)}
+	s.dataStream(fields, kindProcess)
+	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
 }
 
-// dataStream says which data stream a document belongs to.
-func (s *stream) dataStream(fields mapstr.M, dataset string) {
+// dataStream says which data stream a document belongs to. event.module tells our documents from all others, whatever the user calls the data set.
+func (s *stream) dataStream(fields mapstr.M, kind string) {
+	dataset := s.config.Dataset + "." + kind
+	put(fields, "event.module", "reconbeat")
 	put(fields, "event.dataset", dataset)
 	fields["data_stream"] = mapstr.M{"type": "logs", "dataset": dataset, "namespace": s.config.Namespace}
-}
-
-// meta says the same to the Elasticsearch output. A data stream takes documents by `create` only.
-func (s *stream) meta(dataset string) mapstr.M {
-	return mapstr.M{"raw_index": "logs-" + dataset + "-" + s.config.Namespace, "op_type": "create"}
 }
 
 // raw makes of an exec's document the raw event.
@@ -99,14 +94,14 @@ func (s *stream) alert(doc *beat.Event, e *process.Event, f *detector.Finding) *
 	put(alert.Fields, "event.id", f.AlertID)
 	put(alert.Fields, "reconbeat.process.event_id", exec)
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
-	s.place(&alert, datasetAlert)
+	s.dataStream(alert.Fields, kindAlert)
 	detector.Encode(f, alert.Fields)
 	return s.finish(&alert, f.AlertID, true)
 }
 
 // summary makes the event that closes an episode.
 func (s *stream) summary(f *detector.Finding) *document {
-	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: s.meta(datasetAlert)}
+	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
 	if len(s.host.fields) > 0 {
 		doc.Fields["host"] = s.host.fields.Clone()
 	}
@@ -114,25 +109,17 @@ func (s *stream) summary(f *detector.Finding) *document {
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
 	put(doc.Fields, "event.action", "alert-summary")
-	put(doc.Fields, "event.module", "reconbeat")
-	s.dataStream(doc.Fields, datasetAlert)
+	s.dataStream(doc.Fields, kindAlert)
 	detector.Encode(f, doc.Fields)
 	id := process.ID("summary", f.Episode.ID)
 	put(doc.Fields, "event.id", id)
 	return s.finish(&doc, id, true)
 }
 
-// place moves a document to another of our data streams, unless its module has an index of its own.
-func (s *stream) place(doc *beat.Event, dataset string) {
-	own := s.meta(datasetProcess)["raw_index"]
-	s.dataStream(doc.Fields, dataset)
-	if doc.Meta["raw_index"] == own {
-		maps.Copy(doc.Meta, s.meta(dataset))
-	}
-}
-
+// finish says what the output must know: a data stream takes documents by `create` only, and the _id makes of a second delivery a conflict instead of a double.
 func (s *stream) finish(doc *beat.Event, id string, durable bool) *document {
 	doc.Meta["_id"] = id
+	doc.Meta["op_type"] = "create"
 	return &document{Event: *doc, id: id, durable: durable}
 }
 

@@ -185,7 +185,7 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 // document is the heartbeat as it ships.
 func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	s := h.stream
-	doc := beat.Event{Timestamp: now, Fields: mapstr.M{}, Meta: s.meta(datasetHealth)}
+	doc := beat.Event{Timestamp: now, Fields: mapstr.M{}, Meta: mapstr.M{}}
 	if len(s.host.fields) > 0 {
 		doc.Fields["host"] = s.host.fields.Clone()
 	}
@@ -194,11 +194,11 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 		message += ": " + strings.Join(p.conditions, ", ")
 	}
 	for field, value := range map[string]any{
-		"message": message, "event.kind": "metric", "event.category": []string{"host"}, "event.type": []string{kind}, "event.action": "heartbeat", "event.module": "reconbeat",
+		"message": message, "event.kind": "metric", "event.category": []string{"host"}, "event.type": []string{kind}, "event.action": "heartbeat",
 	} {
 		put(doc.Fields, field, value)
 	}
-	s.dataStream(doc.Fields, datasetHealth)
+	s.dataStream(doc.Fields, kindHealth)
 	for _, f := range HeartbeatFields {
 		if v := f.get(p); v != nil {
 			put(doc.Fields, f.Name, v)
@@ -206,8 +206,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	}
 	id := process.ID("heartbeat", s.host.id, strconv.FormatInt(now.UnixNano(), 10))
 	put(doc.Fields, "event.id", id)
-	doc.Meta["_id"] = id
-	return doc
+	return s.finish(&doc, id, false).Event
 }
 
 // count is what has been counted so far, all that was lost added up.

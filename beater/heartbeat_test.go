@@ -24,7 +24,17 @@ func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
 		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: newRing(1), stream: s, pipeline: pubtest.PublisherWithClient(out),
 	}
 	require.NoError(t, h.start(&state.Stats{}))
-	t.Cleanup(func() { h.end(time.Now()) })
+	t.Cleanup(func() {
+		ended := make(chan struct{})
+		go func() { defer close(ended); h.end(time.Now()) }()
+		for {
+			select {
+			case <-out.Channel: // the last heartbeat must find room: this client blocks, whatever its mode
+			case <-ended:
+				return
+			}
+		}
+	})
 	return h, r, out.Channel
 }
 

@@ -119,8 +119,8 @@ func TestTheWholeAlert(t *testing.T) {
 		require.NoError(t, err, field)
 		require.EqualValues(t, want, got, field)
 	}
-	require.Equal(t, mapstr.M{"_id": alert.id, "op_type": "create", "raw_index": "logs-reconbeat.alert-default"}, alert.Meta)
-	require.Equal(t, mapstr.M{"_id": raw.id, "op_type": "create", "raw_index": "logs-reconbeat.process-default"}, raw.Meta)
+	require.Equal(t, mapstr.M{"_id": alert.id, "op_type": "create"}, alert.Meta)
+	require.Equal(t, mapstr.M{"_id": raw.id, "op_type": "create"}, raw.Meta)
 	for field, want := range map[string]any{
 		"event.kind": "event", "reconbeat.alert.id": alert.id, "reconbeat.program": "ss",
 		"reconbeat.actor.name": "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",

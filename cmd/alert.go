@@ -22,6 +22,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/datastream"
 )
 
 func newTestAlertCommand(settings instance.Settings) *cobra.Command {
@@ -78,8 +79,7 @@ func testAlert(settings instance.Settings, timeout time.Duration) error {
 		return fmt.Errorf("connecting to the output: %w", err)
 	}
 	defer client.Close()
-	id, stream := alert.Meta["_id"], alert.Meta["raw_index"]
-	fmt.Printf("alert    _id %v\nto       data stream %v\nthrough  output.%s\n", id, stream, b.Config.Output.Name())
+	fmt.Printf("alert    _id %v\nto       data stream logs-%s.%s-%s\nthrough  output.%s\n", alert.Meta["_id"], cfg.Dataset, datastream.Alert, cfg.Namespace, b.Config.Output.Name())
 	began := time.Now()
 	client.Publish(*alert)
 	if err := v.wait(timeout); err != nil {

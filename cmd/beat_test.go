@@ -342,7 +342,7 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 		}
 		for field, want := range map[string]string{
 			"event.type": "[" + kind + "]", "event.kind": "metric", "event.dataset": "reconbeat.health", "data_stream.dataset": "reconbeat.health", "message": "reconbeat is healthy",
-			"@metadata.raw_index": "logs-reconbeat.health-default", "@metadata.op_type": "create", "reconbeat.health.status": "healthy", "reconbeat.health.modules": "[ecs]",
+			"data_stream.namespace": "default", "@metadata.op_type": "create", "reconbeat.health.status": "healthy", "reconbeat.health.modules": "[ecs]",
 			"reconbeat.health.rules": "[network-connection-discovery]", "reconbeat.health.lost": "0", "reconbeat.health.malformed": "0",
 		} {
 			require.Equal(t, want, text(doc, field), "%s of heartbeat %d", field, i)

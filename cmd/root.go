@@ -17,8 +17,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/paths"
 
-	"github.com/reconbeat/reconbeat/beater"
 	reconfig "github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/datastream"
 	"github.com/reconbeat/reconbeat/include"
 )
 
@@ -35,7 +35,7 @@ func Settings() instance.Settings {
 		Version:         Version,
 		HasDashboards:   true,
 		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithECS, processing.WithHost, processing.WithAgentMeta()),
-		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}},
+		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}, {Check: rejectionUnset, Config: keepRejected()}},
 	}
 }
 
@@ -61,13 +61,29 @@ func queueUnset(c *config.C) bool {
 	return true
 }
 
+// keepRejected has the Elasticsearch output put what Elasticsearch refuses to index into a data stream of its own. libbeat's default drops it.
+func keepRejected() *config.C {
+	return config.MustNewConfigFrom(map[string]any{
+		"output.elasticsearch.non_indexable_policy.dead_letter_index.index": "logs-${reconbeat.dataset:reconbeat}." + string(datastream.Rejected) + "-${reconbeat.namespace:default}",
+	})
+}
+
+// rejectionUnset reports whether the output is Elasticsearch and the user said nothing of what it refuses.
+func rejectionUnset(c *config.C) bool {
+	out, err := c.Child("output.elasticsearch", -1)
+	return err == nil && !out.HasField("non_indexable_policy")
+}
+
 // NewRootCommand makes the whole command line.
 func NewRootCommand() *libcmd.BeatsRootCmd {
 	settings := Settings()
 	if err := asset.SetFields(Name, "fields.yml", asset.BeatFieldsPri, include.Fields); err != nil {
 		panic(err) // only a second registration of the same name fails
 	}
-	root := libcmd.GenRootCmdWithSettings(beater.New, settings)
+	s := &stackSetup{}
+	settings.IndexManagement = s.support
+	root := libcmd.GenRootCmdWithSettings(s.create, settings)
+	replaceExports(root, settings)
 	root.Short = "Alerts when an unusual user looks at this host's network connections"
 	root.Long = long
 	root.SilenceUsage = true

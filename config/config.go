@@ -28,6 +28,7 @@ type Config struct {
 	ConfigModules cfgfile.DynamicConfig `config:"config.modules"` // modules.d
 	Detector      Detector              `config:"detector"`
 	Events        string                `config:"events"`    // which raw events ship: matched, all or none
+	Dataset       string                `config:"dataset"`   // the first part of the data streams' data sets
 	Namespace     string                `config:"namespace"` // the last part of the data streams' names
 	Heartbeat     Heartbeat             `config:"heartbeat"`
 }
@@ -87,6 +88,7 @@ func Default() Config {
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
 		},
 		Events:    EventsMatched,
+		Dataset:   "reconbeat",
 		Namespace: "default",
 		Heartbeat: Heartbeat{Period: time.Minute},
 	}
@@ -113,7 +115,10 @@ func (c Config) check() error {
 	if c.Events != EventsMatched && c.Events != EventsAll && c.Events != EventsNone {
 		wrong("events", quoted(c.Events), "matched, all or none")
 	}
-	if !namespaceAllowed(c.Namespace) {
+	if !dataStreamPart(c.Dataset, 80) {
+		wrong("dataset", quoted(c.Dataset), `1 to 80 characters, lower case, without \ / * ? " < > | , # : - and blanks`)
+	}
+	if !dataStreamPart(c.Namespace, 100) {
 		wrong("namespace", quoted(c.Namespace), `1 to 100 characters, lower case, without \ / * ? " < > | , # : - and blanks`)
 	}
 	d := c.Detector
@@ -161,10 +166,10 @@ func (c Config) check() error {
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }
 
-// namespaceAllowed holds a namespace against the rules of data stream names
-// (https://www.elastic.co/docs/reference/ecs/ecs-data_stream, data_stream.namespace).
-func namespaceAllowed(s string) bool {
-	if s == "" || len(s) > 100 {
+// dataStreamPart holds a data set or a namespace against the rules of data stream names
+// (https://www.elastic.co/docs/reference/ecs/ecs-data_stream): at most 100 bytes, of a data set with the kind that is appended.
+func dataStreamPart(s string, most int) bool {
+	if s == "" || len(s) > most {
 		return false
 	}
 	for _, r := range s {

@@ -20,6 +20,7 @@ func TestEveryWrongSettingIsToldAtOnceWithItsPathItsValueAndWhatIsAllowed(t *tes
 	_, err := Parse(conf.MustNewConfigFrom(`
 events: some
 namespace: My-Space
+dataset: logs-x
 detector:
   model: magic
   actor: nobody
@@ -37,6 +38,7 @@ config.modules.reload: {enabled: true, period: 1ms}
 	for _, want := range []string{
 		`reconbeat.events: "some" is not allowed; it must be matched, all or none`,
 		`reconbeat.namespace: "My-Space" is not allowed`,
+		`reconbeat.dataset: "logs-x" is not allowed`,
 		`reconbeat.detector.model: "magic" is not allowed; it must be context or rare`,
 		`reconbeat.detector.learn_for: -1h0m0s is not allowed; it must be 0 to 720h`,
 		`reconbeat.detector.half_life: 1h0m0s`,
