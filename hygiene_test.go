@@ -44,6 +44,8 @@ var rooms = map[string][]string{
 	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
 	"config":               {"detector", "detector/rare", "detector/rules"},
 	"datastream":           {},
+	"deploy":               {},
+	"deploy/manual":        {"cmd"},
 	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
 	"detector/context":     {"process"},
 	"detector/rare":        {},
