@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
@@ -61,10 +62,15 @@ func build(binary string, env map[string]string) error {
 	return sh.RunWithV(env, "go", "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
 }
 
-// Test runs every test there is, with the race detector. As root it first installs what the live tests drive.
+// Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes this machine's packages, which are tested, too.
 func Test() error {
 	if err := installTools(); err != nil {
 		return err
+	}
+	if machines[runtime.GOARCH] != "" {
+		if err := pack(runtime.GOARCH); err != nil {
+			return err
+		}
 	}
 	if err := sh.RunV("go", "test", "-race", "-timeout", "15m", "./..."); err != nil {
 		return err
@@ -74,7 +80,7 @@ func Test() error {
 
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"auditctl": "auditd", "busybox": "busybox", "cron": "cron", "netstat": "net-tools", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
+	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "netstat": "net-tools", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 
@@ -408,6 +414,44 @@ func pack(arch string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// Reproduce makes the packages of the last commit twice, in two folders, and compares their checksums. ARCH names one architecture.
+func Reproduce() error {
+	var sums [2]string
+	for i := range sums {
+		folder, err := filepath.Abs(filepath.Join("build", "reproduce", strconv.Itoa(i)))
+		if err != nil {
+			return err
+		}
+		if err := os.RemoveAll(folder); err != nil {
+			return err
+		}
+		if err := sh.Run("git", "clone", "--quiet", ".", folder); err != nil {
+			return err
+		}
+		c := exec.Command("go", "tool", "mage", "package")
+		c.Dir, c.Stdout, c.Stderr = folder, os.Stdout, os.Stderr
+		if err := c.Run(); err != nil {
+			return err
+		}
+		made, err := filepath.Glob(filepath.Join(folder, distributions, "*.sha512"))
+		if err != nil {
+			return err
+		}
+		for _, file := range made {
+			sum, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			sums[i] += string(sum)
+		}
+	}
+	if sums[0] == "" || sums[0] != sums[1] {
+		return fmt.Errorf("two builds of one commit differ:\n%s\n%s", sums[0], sums[1])
+	}
+	fmt.Print("twice the same:\n", sums[0])
 	return nil
 }
 
