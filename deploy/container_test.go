@@ -4,6 +4,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -82,7 +83,7 @@ func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte(text), 0o600))
 		c := exec.Command(binary, "test", "config", "-c", filepath.Join(dir, "reconbeat.yml"), "--path.home", dir)
 		for _, e := range daemons.Spec.Template.Spec.Containers[0].Env {
-			c.Env = append(c.Env, e.Name+"="+e.Value+"x")
+			c.Env = append(c.Env, e.Name+"="+cmp.Or(e.Value, "given"))
 		}
 		out, err := c.CombinedOutput()
 		return string(out), err
@@ -98,7 +99,7 @@ func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
 
 var entrypoint = regexp.MustCompile(`(?m)^ENTRYPOINT (\[.+\])$`)
 
-// TestTheImageNeedsNothingElse runs the Dockerfile's entry point in a root that holds what the image gets from the tar.gz and nothing else: no shell, no library.
+// TestTheImageNeedsNothingElse runs the Dockerfile's entry point in a root that holds what the image gets from the tar.gz, the base image's os-release, and nothing else: no shell, no library.
 func TestTheImageNeedsNothingElse(t *testing.T) {
 	need(t, "tar")
 	archive := distribution(t, "tar.gz")
@@ -124,6 +125,11 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 		require.NoError(t, os.Rename(filepath.Join(home, name), filepath.Join(root, "etc/reconbeat", name)))
 	}
 	require.NoError(t, os.Chmod(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), 0o644))
+	release, err := os.ReadFile("/etc/os-release") // the base image has one, and libbeat does not start without
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/os-release"), release, 0o644))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "proc"), 0o555))
+	mount(t, "proc", filepath.Join(root, "proc"), "proc", 0, "")
 
 	for _, user := range []uint32{0, 65532} {
 		run := func(more ...string) (string, error) {
