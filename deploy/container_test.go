@@ -146,5 +146,10 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 		assert.Contains(t, out, "Config OK")
 		out, err = run("keystore", "create", "--force")
 		require.NoError(t, err, "%d may write its data: %s", user, out)
+		written, err := filepath.Glob(filepath.Join(root, "var/lib/reconbeat/*"))
+		require.NoError(t, err)
+		for _, name := range written {
+			require.NoError(t, os.RemoveAll(name)) // a volume belongs to one user
+		}
 	}
 }
