@@ -141,7 +141,7 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 		out, err := run("version")
 		require.NoError(t, err, out)
 		assert.Contains(t, out, "reconbeat version ")
-		out, err = run("test", "config")
+		out, err = run("test", "config", "-E", "reconbeat.modules.0.module=ecs", "-E", "reconbeat.modules.0.paths.0=/var/log/process.ndjson")
 		require.NoError(t, err, out)
 		assert.Contains(t, out, "Config OK")
 		out, err = run("keystore", "create", "--force")
