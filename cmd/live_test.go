@@ -319,7 +319,7 @@ func newLive(t *testing.T, model string) *live {
 }
 
 // takeAudit takes the kernel's audit for one test at a time, whatever package it is of.
-func takeAudit(t *testing.T) {
+func takeAudit(t testing.TB) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
 	}
@@ -332,7 +332,7 @@ func takeAudit(t *testing.T) {
 	}
 }
 
-func lookPath(t *testing.T, tool string) string {
+func lookPath(t testing.TB, tool string) string {
 	p, err := exec.LookPath(tool)
 	require.NoError(t, err)
 	p, err = filepath.EvalSymlinks(p)
@@ -341,7 +341,7 @@ func lookPath(t *testing.T, tool string) string {
 }
 
 // auditSettings is what reconbeat must leave as it was.
-func auditSettings(t *testing.T) string {
+func auditSettings(t testing.TB) string {
 	status, err := exec.Command("auditctl", "-s").Output()
 	require.NoError(t, err)
 	rules, err := exec.Command("auditctl", "-l").Output()

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -124,8 +125,8 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 
 // configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.
 func configured(settings instance.Settings) (*instance.Beat, error) {
-	if file := cfgfile.GetDefaultCfgfile(); file == Name+".yml" || file == "" {
-		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+	if named := flag.Lookup("c"); named == nil || named.Value.String() == Name+".yml" {
+		if _, err := os.Stat(cfgfile.GetDefaultCfgfile()); errors.Is(err, os.ErrNotExist) {
 			empty, err := os.CreateTemp("", "reconbeat-*.yml")
 			if err != nil {
 				return nil, fmt.Errorf("writing the built-in configuration: %w", err)

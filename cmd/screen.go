@@ -29,9 +29,14 @@ type screen struct {
 	status bool // the last line is a status line, redrawn in place; a terminal
 	drawn  bool // the status line is on the screen now
 	header bool // the table's head was printed
+	young  bool // it was said that the model is too young to alert
 	alerts int
 	last   string
 }
+
+// tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a reason.
+const tooYoung = "Nothing alerts yet, whatever the score: for the first 24 hours (detector.learn_for) reconbeat only learns what is usual here.\n" +
+	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here."
 
 const rowFormat = "%-19s %6s  %-20s %-38s %-22s %s"
 
@@ -61,6 +66,10 @@ func (s *screen) show(doc *beat.Event) error {
 	case "alert-summary":
 		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")))
 	default:
+		if !s.young && text(doc.Fields, "reconbeat.anomaly.learning") == "true" {
+			s.young = true
+			fmt.Fprintln(s.out, s.paint(dim, tooYoung))
+		}
 		line = fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38), cut(text(doc.Fields, "process.parent.name"), 22), from(doc))
 	}
 	_, err := fmt.Fprintln(s.out, line)

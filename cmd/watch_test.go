@@ -78,6 +78,7 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.all())
 		if format == formatTable {
 			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.all())
+			require.Equal(t, 1, strings.Count(w.out.all(), "Nothing alerts yet, whatever the score: for the first 24 hours (detector.learn_for)"))
 			require.Regexp(t, ` 0\.0  root +ss -H -t state closing +\S+`, w.out.all())
 			continue
 		}

@@ -111,3 +111,13 @@ func TestNewChecksItsOptions(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	m := message(eventExec, 0, 1, 100, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := parse(m); !ok {
+			b.Fatal("it is not understood")
+		}
+	}
+}
