@@ -20,10 +20,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/elastic/beats/v7/libbeat/mapping"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -44,6 +46,8 @@ var rooms = map[string][]string{
 	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
 	"config":               {"detector", "detector/rare", "detector/rules"},
 	"datastream":           {},
+	"deploy":               {},
+	"deploy/manual":        {"cmd"},
 	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
 	"detector/context":     {"process"},
 	"detector/rare":        {},
@@ -301,6 +305,38 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	}
 	_, err = config.LoadRules("rules.d", cfg.Detector.Rules)
 	require.NoError(t, err)
+}
+
+// TestTheManualTellsEverySetting holds the table in docs/configure.md against the defaults, name by name.
+func TestTheManualTellsEverySetting(t *testing.T) {
+	defaults, err := conf.NewConfigFrom(config.Default())
+	require.NoError(t, err)
+	text, err := os.ReadFile("docs/configure.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(text), "## reconbeat's settings")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n## ")
+	told := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([^|]*) \\|").FindAllStringSubmatch(table, -1) {
+		told[m[1]] = strings.Trim(m[2], "`")
+	}
+	var flat map[string]any
+	require.NoError(t, defaults.Unpack(&flat))
+	m := mapstr.M(flat).Flatten()
+	for _, list := range []string{"modules", "detector.rules"} { // told in sections of their own
+		delete(m, list)
+	}
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(m)), slices.Collect(maps.Keys(told)))
+	for name, want := range m {
+		if d, err := time.ParseDuration(fmt.Sprint(want)); err == nil && d > 0 {
+			given, err := time.ParseDuration(told[name])
+			assert.NoError(t, err, name)
+			want, told[name] = d, given.String()
+		}
+		if told[name] != "none" && told[name] != "the host's" {
+			assert.Equal(t, fmt.Sprint(want), told[name], name)
+		}
+	}
 }
 
 func TestTheManualTellsEveryHealthCondition(t *testing.T) {

@@ -7,15 +7,20 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"go/format"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +39,17 @@ var Default = Build
 
 // Build makes the binary, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
 func Build() error {
+	if err := build("build/reconbeat", nil); err != nil {
+		return err
+	}
+	if err := os.RemoveAll("build/kibana"); err != nil {
+		return err
+	}
+	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
+}
+
+// build makes the binary for the system that env names, by default this one. It takes the commit and its time from git, and nothing from this machine.
+func build(binary string, env map[string]string) error {
 	commit, err := sh.Output("git", "rev-parse", "HEAD")
 	if err != nil {
 		return err
@@ -43,19 +59,18 @@ func Build() error {
 		return err
 	}
 	const version = "github.com/elastic/beats/v7/libbeat/version."
-	if err := sh.RunV("go", "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", "build/reconbeat", "."); err != nil {
-		return err
-	}
-	if err := os.RemoveAll("build/kibana"); err != nil {
-		return err
-	}
-	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
+	return sh.RunWithV(env, "go", "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
 }
 
-// Test runs every test there is, with the race detector. As root it first installs what the live tests drive.
+// Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes this machine's packages, which are tested, too.
 func Test() error {
 	if err := installTools(); err != nil {
 		return err
+	}
+	if machines[runtime.GOARCH] != "" {
+		if err := pack(runtime.GOARCH); err != nil {
+			return err
+		}
 	}
 	if err := sh.RunV("go", "test", "-race", "-timeout", "15m", "./..."); err != nil {
 		return err
@@ -65,7 +80,7 @@ func Test() error {
 
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"auditctl": "auditd", "busybox": "busybox", "cron": "cron", "netstat": "net-tools", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
+	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "jq": "jq", "netstat": "net-tools", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 
@@ -309,6 +324,189 @@ func Notice() error {
 	detect.Stdin = strings.NewReader(list)
 	detect.Stdout, detect.Stderr = os.Stdout, os.Stderr
 	return detect.Run()
+}
+
+// distributions is where the packages go, with their checksums and bills of materials.
+const distributions = "build/distributions"
+
+// machines are the architectures that packages are made for, by Go's name, and what the field calls them in the name of a tar.gz.
+var machines = map[string]string{"amd64": "x86_64", "arm64": "arm64"}
+
+// Package makes deb, rpm and tar.gz for every architecture, or for the one in ARCH: build/distributions.
+func Package() error {
+	arches := slices.Sorted(maps.Keys(machines))
+	if arch := os.Getenv("ARCH"); arch != "" {
+		if machines[arch] == "" {
+			return fmt.Errorf("ARCH is %q; packages are made for %s", arch, strings.Join(arches, ", "))
+		}
+		arches = []string{arch}
+	}
+	for _, arch := range arches {
+		if err := pack(arch); err != nil {
+			return fmt.Errorf("packages for %s: %w", arch, err)
+		}
+	}
+	return nil
+}
+
+// pack makes the packages of one architecture. The same commit gives the same bytes on every machine: the time is the commit's (or SOURCE_DATE_EPOCH), users, modes
+// and order are set here, and the binary is built without C and without paths.
+func pack(arch string) error {
+	number, err := version()
+	if err != nil {
+		return err
+	}
+	epoch := os.Getenv("SOURCE_DATE_EPOCH")
+	if epoch == "" {
+		if epoch, err = sh.Output("git", "show", "-s", "--format=%ct", "HEAD"); err != nil {
+			return err
+		}
+	}
+	name := "reconbeat-" + number + "-linux-" + machines[arch]
+	stage := filepath.Join("build", "package", name)
+	if err := os.RemoveAll(filepath.Dir(stage)); err != nil {
+		return err
+	}
+	env := map[string]string{"SOURCE_DATE_EPOCH": epoch, "VERSION": number, "ARCH": arch, "STAGE": stage}
+	if err := build(filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0"}); err != nil {
+		return err
+	}
+	if err := sh.RunWithV(env, "go", "run", "./deploy/manual", stage); err != nil {
+		return err
+	}
+	// What is in the repository goes in, and nothing that lies about.
+	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "deploy/systemd", "fields.yml", "reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
+	if err != nil {
+		return err
+	}
+	for _, file := range strings.Fields(kept) {
+		if err := copyFile(file, filepath.Join(stage, file)); err != nil {
+			return err
+		}
+	}
+	if err := os.CopyFS(filepath.Join(stage, "kibana"), os.DirFS("_meta/kibana")); err != nil {
+		return err
+	}
+	if err := level(stage, epoch); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(distributions, 0o755); err != nil {
+		return err
+	}
+	archive := filepath.Join(distributions, name+".tar.gz")
+	if err := sh.Run("tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu", "--use-compress-program=gzip -n", "-C", filepath.Dir(stage), "-cf", archive, name); err != nil {
+		return err
+	}
+	bill := filepath.Join(distributions, name+".cdx.json")
+	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "cyclonedx-gomod", "bin", "-json", "-std", "-noserial", "-notimestamp", "-version", number, "-output", bill, filepath.Join(stage, "reconbeat")); err != nil {
+		return err
+	}
+	made := []string{archive, bill}
+	for packager, machine := range map[string]string{"deb": arch, "rpm": map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]} {
+		file := filepath.Join(distributions, "reconbeat-"+number+"-"+machine+"."+packager)
+		if err := sh.RunWithV(env, "go", "tool", "-modfile=tools/go.mod", "nfpm", "package", "-f", "deploy/nfpm.yml", "-p", packager, "-t", file); err != nil {
+			return err
+		}
+		made = append(made, file)
+	}
+	for _, file := range made {
+		if err := checksum(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reproduce makes the packages of the last commit twice, in two folders, and compares their checksums. ARCH names one architecture.
+func Reproduce() error {
+	var sums [2]string
+	for i := range sums {
+		folder, err := filepath.Abs(filepath.Join("build", "reproduce", strconv.Itoa(i)))
+		if err != nil {
+			return err
+		}
+		if err := os.RemoveAll(folder); err != nil {
+			return err
+		}
+		if err := sh.Run("git", "clone", "--quiet", ".", folder); err != nil {
+			return err
+		}
+		c := exec.Command("go", "tool", "mage", "package")
+		c.Dir, c.Stdout, c.Stderr = folder, os.Stdout, os.Stderr
+		if err := c.Run(); err != nil {
+			return err
+		}
+		made, err := filepath.Glob(filepath.Join(folder, distributions, "*.sha512"))
+		if err != nil {
+			return err
+		}
+		for _, file := range made {
+			sum, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			sums[i] += string(sum)
+		}
+	}
+	if sums[0] == "" || sums[0] != sums[1] {
+		return fmt.Errorf("two builds of one commit differ:\n%s\n%s", sums[0], sums[1])
+	}
+	fmt.Print("twice the same:\n", sums[0])
+	return nil
+}
+
+// version is the number in the source of package cmd.
+func version() (string, error) {
+	source, err := os.ReadFile("cmd/root.go")
+	if err != nil {
+		return "", err
+	}
+	m := regexp.MustCompile(`(?m)^var Version = "(.+)"$`).FindSubmatch(source)
+	if m == nil {
+		return "", errors.New("cmd/root.go no longer says `var Version = ...`")
+	}
+	return string(m[1]), nil
+}
+
+func copyFile(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return sh.Copy(to, from)
+}
+
+// level gives everything below a folder the modes that a package wants and one time, whatever this machine's umask and clock are.
+func level(folder, epoch string) error {
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	at := time.Unix(seconds, 0)
+	return filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		mode := os.FileMode(0o644)
+		switch {
+		case d.IsDir() || path == filepath.Join(folder, "reconbeat"):
+			mode = 0o755
+		case path == filepath.Join(folder, "reconbeat.yml"):
+			mode = 0o600 // it may hold the output's password
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			return err
+		}
+		return os.Chtimes(path, at, at)
+	})
+}
+
+// checksum writes FILE.sha512, for `sha512sum -c`.
+func checksum(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file+".sha512", fmt.Appendf(nil, "%x  %s\n", sha512.Sum512(data), filepath.Base(file)), 0o644)
 }
 
 // Bench runs the benchmarks, with allocations.

@@ -203,7 +203,7 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	decision := Decision{Alert: true, Learn: true}
 	var inContext *context.Model
 	var look context.Look
-	onProbation := false
+	var onProbation *probation
 	if means {
 		result := m.AtOnce(e.Time, user)
 		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
@@ -211,26 +211,34 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 		if d.o.Model == ModelContext {
 			inContext = l.context(d.modelHost(e), e.Time, d.o.HalfLife)
 			look = d.reader.Look(e, f.Program, args, d.zone(e))
+			if d.lapse(d.keyOf(&f, e), &look) {
+				inContext.ForgetUnless(&look, d.o.Habit.Days, forgetAfter)
+			}
 			f.Context = &Context{Result: inContext.Judge(&look), Look: look}
 			f.Score = f.Context.Score
 			f.Learning = inContext.Age(e.Time) < d.o.LearnFor
-			onProbation = d.attend(d.keyOf(&f, e), &look)
 		}
 		if decide != nil {
 			decision = decide(&f)
+		}
+		if f.Context != nil && decision.Learn {
+			onProbation = d.attend(d.keyOf(&f, e), &look)
 		}
 		if f.Score >= f.Threshold && !f.Learning {
 			if f.Context != nil {
 				f.Context.Profile, f.Context.Known = inContext.Profile(&look)
 			}
 			out = d.over(&f, m, e, decision.Alert, out)
+		} else if onProbation != nil && decision.Alert && !f.Learning {
+			out = d.below(&f, e, onProbation, out)
 		}
 		out = append(out, f)
 	}
 	if decision.Learn {
 		m.Add(e.Time, user)
 		if inContext != nil {
-			inContext.Learn(&look, f.Context.Result, context.Lesson{Alerted: f.Kind == Alert || f.Kind == Repeat, Daily: onProbation || f.Kind == Alert})
+			alerted := f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold
+			inContext.Learn(&look, f.Context.Result, context.Lesson{Alerted: alerted, Daily: onProbation != nil || f.Kind == Alert})
 		}
 	}
 	return out
@@ -267,20 +275,11 @@ func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool,
 		return out
 	}
 	key := d.keyOf(f, e)
-	ep := d.episodes[key]
-	if ep != nil && !ep.closes(d.o).After(e.Time) {
-		out = append(out, d.close(key, ep))
-		ep = nil
-	}
-	id := process.ID("alert", key.host, key.rule, key.actor, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10), e.ID)
-	if ep == nil {
-		if len(d.episodes) >= maxEpisodes {
-			out = d.evict(out)
-		}
-		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, alertID: id, band: -1, Episode: Episode{ID: id, Start: e.Time}}
-		d.episodes[key] = ep
-		covering, last := d.probationFor(key, f)
-		switch {
+	id := idOf(key, e)
+	ep, out := d.episode(key, f, id, e, out)
+	if ep.band < 0 { // nothing in it came over the threshold until now
+		ep.alertID = id
+		switch covering, last := d.probationFor(key, f); {
 		case covering != nil:
 			ep.alertID, ep.band = covering.AlertID, covering.Band
 		case last != nil:
@@ -296,6 +295,7 @@ func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool,
 	} else {
 		f.Kind, f.AlertID = Repeat, ep.alertID
 	}
+	ep.over = latest(ep.over, e.Time)
 	ep.add(f, e)
 	f.Episode = ep.Episode
 	f.Episode.Commands = slices.Clone(ep.Commands)
@@ -306,6 +306,49 @@ func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool,
 		}
 	}
 	return out
+}
+
+// below finds the place of an exec that is below the threshold only because the context is no longer new, and that the actor is on probation in: it is told in a summary.
+func (d *Detector) below(f *Finding, e *process.Event, p *probation, out []Finding) []Finding {
+	key := d.keyOf(f, e)
+	ep, out := d.episode(key, f, idOf(key, e), e, out)
+	if ep.band < 0 {
+		ep.alertID = p.AlertID
+	}
+	f.Kind, f.AlertID = Repeat, ep.alertID
+	ep.add(f, e)
+	f.Episode = ep.Episode
+	f.Episode.Commands = slices.Clone(ep.Commands)
+	return out
+}
+
+// episode is the actor's open episode, or one that begins with the exec; what that closes goes to out.
+func (d *Detector) episode(key episodeKey, f *Finding, id string, e *process.Event, out []Finding) (*episode, []Finding) {
+	ep := d.episodes[key]
+	if ep != nil && !ep.closes(d.o).After(e.Time) {
+		out = append(out, d.close(key, ep))
+		ep = nil
+	}
+	if ep == nil {
+		if len(d.episodes) >= maxEpisodes {
+			out = d.evict(out)
+		}
+		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, band: -1, Episode: Episode{ID: id, Start: e.Time}}
+		d.episodes[key] = ep
+	}
+	return ep, out
+}
+
+// idOf is the id of the alert that an exec becomes.
+func idOf(key episodeKey, e *process.Event) string {
+	return process.ID("alert", key.host, key.rule, key.actor, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10), e.ID)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (d *Detector) keyOf(f *Finding, e *process.Event) episodeKey {

@@ -466,20 +466,6 @@ func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
 }
 
 func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
-	admin := func(at time.Time) *process.Event {
-		e := exec(at, "alice", "ss -tlnp")
-		e.User.ID = 1000
-		e.Session.User, e.Session.Entry, e.Session.Source = process.User{ID: 1000, Name: "alice"}, process.EntrySSHD, netip.MustParseAddr("10.1.2.3")
-		e.Parent.Name, e.TTY, e.Interactive, e.CWD = "bash", "pts0", true, "/home/alice"
-		return e
-	}
-	agent := func(at time.Time) *process.Event {
-		e := exec(at, "zabbix", "ss -s")
-		e.User.ID, e.Parent.Name, e.CWD, e.Session.Entry = 111, "zabbix_agentd", "/", process.EntryInit
-		return e
-	}
-	monday := start.AddDate(0, 0, 57).Add(9 * time.Hour)
-	require.Equal(t, time.Monday, monday.Weekday())
 	for _, c := range []struct {
 		name   string
 		e      *process.Event
@@ -503,19 +489,10 @@ func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
 		{"a new way of one", agent(monday), func(e *process.Event) { e.Parent.Name = "sh" }, "zabbix has never looked at network connections through sh on this host in 57 days; no terminal; usually alice does"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := mission()
-			r.Threshold = 0 // one unusual thing alone is no alert by default
-			o := options(r)
-			o.Model, o.LearnFor = ModelContext, 56*24*time.Hour
-			d := mustNew(t, o)
-			for day := range 57 {
-				at := start.AddDate(0, 0, day).Add(9 * time.Hour)
-				d.Advance(at, nil)
-				one(t, d, agent(at))
-				if at.Weekday() != time.Saturday && at.Weekday() != time.Sunday {
-					one(t, d, admin(at.Add(time.Minute)))
-				}
-			}
+			d := settled(t, func(o *Options) {
+				o.Rules[0].Threshold = 0 // one unusual thing alone is no alert by default
+				o.LearnFor = 57 * 24 * time.Hour
+			})
 			c.change(c.e)
 			d.Advance(c.e.Time, nil)
 			f := one(t, d, c.e)

@@ -31,8 +31,9 @@ type episode struct {
 	rule    *Rule
 	actor   Actor
 	user    string
-	alertID string // that its findings belong to: its own, or the one that put the actor on probation
-	band    int    // that a further alert must exceed
+	alertID string    // that its findings belong to: its own, or the one that put the actor on probation
+	band    int       // that a further alert must exceed; -1: nothing in it came over the threshold, all of it is in a context that the actor is on probation in
+	over    time.Time // of the last exec over the threshold
 }
 
 // band is which of the steps 50, 75 and 90 a score has reached.
@@ -48,9 +49,13 @@ func band(score float64) int {
 	return 0
 }
 
-// closes is when the episode ends if nothing more happens.
+// closes is when the episode ends if nothing more happens. What is below the threshold prolongs only an episode of such: one that alerted ends as if it were not there.
 func (ep *episode) closes(o Options) time.Time {
-	idle, most := ep.Last.Add(o.EpisodeIdle), ep.Start.Add(o.EpisodeMax)
+	last := ep.over
+	if ep.band < 0 {
+		last = ep.Last
+	}
+	idle, most := last.Add(o.EpisodeIdle), ep.Start.Add(o.EpisodeMax)
 	if most.Before(idle) {
 		return most
 	}
@@ -63,9 +68,7 @@ func (ep *episode) add(f *Finding, e *process.Event) {
 	if f.Kind == Alert {
 		ep.Alerts++
 	}
-	if e.Time.After(ep.Last) {
-		ep.Last = e.Time
-	}
+	ep.Last = latest(ep.Last, e.Time)
 	line := e.CommandLine
 	if line == "" {
 		line = strings.Join(e.Args, " ")

@@ -23,7 +23,7 @@ type Kind uint8
 const (
 	Observation Kind = iota + 1 // a match below the threshold
 	Alert                       // a match over the threshold that opens an episode, or reaches a higher band in one
-	Repeat                      // a match over the threshold in an episode that has alerted
+	Repeat                      // a match over the threshold in an episode that has alerted, or any in a context that the actor is on probation in
 	Suppressed                  // a match over the threshold that a decision kept back
 	Summary                     // an episode that closed; from Advance, or from the Judge that opens the next one
 )
@@ -52,12 +52,12 @@ type Command struct {
 	Count int    `json:"count"`
 }
 
-// Episode is what an actor did under a rule from the first exec over the threshold on.
+// Episode is what an actor did under a rule from the first exec on that was over the threshold, or in a context that they are on probation in.
 type Episode struct {
 	ID       string
 	Start    time.Time // of the opening exec
-	Last     time.Time // of the last exec over the threshold
-	Execs    int       // over the threshold
+	Last     time.Time // of the last such exec
+	Execs    int       // how many there were
 	Alerts   int       // the opening one and escalations
 	MaxScore float64
 	Commands []Command // the first distinct ones, at most episodeCommands

@@ -18,14 +18,15 @@ type Habit struct {
 }
 
 // probation is what an alert leaves behind: the context that made it. Further looks in it raise no second alert, are told in summaries, and teach once a day only. It ends with the
-// habit, or when the context has not been seen for forgetAfter; then it alerts again.
+// habit, or when the context has not been seen for forgetAfter; then it alerts again, because an actor who was new then and has not come since is forgotten with it.
 type probation struct {
 	AlertID string         `json:"alert_id"`
 	Band    int            `json:"band"`
 	Values  []unusualValue `json:"values"`
 	First   time.Time      `json:"first"`
 	Last    time.Time      `json:"last"`
-	Days    int            `json:"days"` // on how many days the context was seen
+	Days    int            `json:"days"`          // on how many days the context was seen
+	New     bool           `json:"new,omitempty"` // the actor was
 }
 
 // unusualValue is a value of a part that an alert was about.
@@ -89,17 +90,35 @@ func (p *probation) seenIn(l *context.Look) bool {
 	})
 }
 
-// attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit or were forgotten, and reports whether one is left.
-func (d *Detector) attend(key episodeKey, l *context.Look) bool {
+// lapse ends the probations of an actor whose contexts have not been seen for forgetAfter. It reports whether the actor of the look was new in one.
+func (d *Detector) lapse(key episodeKey, l *context.Look) (wasNew bool) {
+	way := l.Class.ToldApart()
+	d.keep(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
+		if l.At.Sub(p.Last) <= forgetAfter {
+			return false
+		}
+		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{way, valueOf(l, way)})
+		return true
+	}))
+	return wasNew
+}
+
+// keep replaces the probations of an actor.
+func (d *Detector) keep(key episodeKey, list []*probation) {
+	if len(list) == 0 {
+		delete(d.probations, key)
+	} else {
+		d.probations[key] = list
+	}
+}
+
+// attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit, and returns the last of those that are left, or nil.
+func (d *Detector) attend(key episodeKey, l *context.Look) (attended *probation) {
 	list := d.probations[key]
 	if len(list) == 0 {
-		return false
+		return nil
 	}
-	attended := false
 	list = slices.DeleteFunc(list, func(p *probation) bool {
-		if l.At.Sub(p.Last) > forgetAfter {
-			return true
-		}
 		if !p.seenIn(l) {
 			return false
 		}
@@ -112,14 +131,10 @@ func (d *Detector) attend(key episodeKey, l *context.Look) bool {
 		if p.Days >= d.o.Habit.Days && p.Last.Sub(p.First) >= d.o.Habit.Span {
 			return true
 		}
-		attended = true
+		attended = p
 		return false
 	})
-	if len(list) == 0 {
-		delete(d.probations, key)
-	} else {
-		d.probations[key] = list
-	}
+	d.keep(key, list)
 	return attended
 }
 
@@ -143,7 +158,7 @@ func (d *Detector) putOnProbation(key episodeKey, f *Finding, e *process.Event) 
 	if f.Context == nil {
 		return
 	}
-	list := append(d.probations[key], &probation{AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: e.Time, Last: e.Time, Days: 1})
+	list := append(d.probations[key], &probation{AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: e.Time, Last: e.Time, Days: 1, New: f.Context.First})
 	if len(list) > maxProbations {
 		list = slices.Delete(list, 0, 1)
 	}

@@ -54,6 +54,7 @@ type episodeSnapshot struct {
 	ID       string    `json:"id"`
 	Start    time.Time `json:"start"`
 	Last     time.Time `json:"last"`
+	Over     time.Time `json:"over,omitzero"` // of the last exec over the threshold; zero, as older ones wrote it: Last
 	Execs    int       `json:"execs"`
 	Alerts   int       `json:"alerts"`
 	MaxScore float64   `json:"max_score"`
@@ -86,7 +87,7 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 		for key, ep := range d.episodes {
 			s.Episodes = append(s.Episodes, episodeSnapshot{
 				Rule: key.rule, Host: key.host, Key: key.actor, ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
-				ID: ep.ID, Start: ep.Start, Last: ep.Last, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, AlertID: ep.alertID, Band: ep.band, Commands: ep.Commands,
+				ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, AlertID: ep.alertID, Band: ep.band, Commands: ep.Commands,
 			})
 		}
 		for key, list := range d.probations {
@@ -224,7 +225,7 @@ func (d *Detector) Restore(b []byte) error {
 			continue
 		}
 		d.episodes[episodeKey{e.Rule, e.Host, e.Key}] = &episode{
-			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User, alertID: cmp.Or(e.AlertID, e.ID), band: e.Band,
+			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User, alertID: cmp.Or(e.AlertID, e.ID), band: e.Band, over: cmp.Or(e.Over, e.Last),
 			Episode: Episode{ID: e.ID, Start: e.Start, Last: e.Last, Execs: e.Execs, Alerts: e.Alerts, MaxScore: e.MaxScore, Commands: e.Commands},
 		}
 	}

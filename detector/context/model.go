@@ -522,6 +522,13 @@ func (m *Model) Forget(idOrName string) (ids []string) {
 	return slices.Compact(ids)
 }
 
+// ForgetUnless makes the actor of a look unknown again, unless they looked on so many days before, or within so long.
+func (m *Model) ForgetUnless(l *Look, days int, within time.Duration) {
+	if a := m.known(l); a != nil && a.Days < days && l.At.Sub(a.Last) > within {
+		m.forget(l.key())
+	}
+}
+
 // dueBy takes note of when a visit is over at the earliest.
 func (m *Model) dueBy(v *visit) {
 	end := v.Last.Add(m.o.Idle)

@@ -18,6 +18,7 @@
 // name is the dashboard and the panel (or control:ID), or the id of a saved query or rule. search is the body of POST INDEX/_search, without the range of time, so that
 // a test can run it over the documents that it has, and see whether something comes back: `hits.total` is not 0, and no bucket of `aggregations` is missing.
 // A rule in ES|QL has "esql" in place of index and search. A last value is asked for by top_hits, which is in every Elasticsearch and OpenSearch.
+// OpenSearch counts the values of a wildcard field, process.command_line, only where its mapping says doc_values: true; Elasticsearch always does.
 package main
 
 import (

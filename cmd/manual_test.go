@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// block is a fenced block of shell commands in the manual. Blocks that are fenced with "sh run" run here as they stand.
+type block struct {
+	file, text string
+	run        bool
+}
+
+var fenced = regexp.MustCompile("(?ms)^```sh( run)?\n(.*?)^```$")
+
+func manual(t *testing.T) (blocks []block) {
+	var files []string
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/modules/*.md"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range fenced.FindAllStringSubmatch(string(text), -1) {
+			blocks = append(blocks, block{file, m[2], m[1] != ""})
+		}
+	}
+	require.NotEmpty(t, blocks)
+	return blocks
+}
+
+// TestTheManualsCommandsExist looks up every command of reconbeat's, and every target of mage, that the manual tells to type.
+func TestTheManualsCommandsExist(t *testing.T) {
+	root := &NewRootCommand().Command
+	magefile, err := os.ReadFile("../magefile.go")
+	require.NoError(t, err)
+	for _, b := range manual(t) {
+		for _, line := range commands(b.text) {
+			words := strings.Fields(line)
+			for len(words) > 0 && (words[0] == "sudo" || strings.Contains(words[0], "=")) {
+				words = words[1:]
+			}
+			if len(words) == 0 {
+				continue
+			}
+			switch at := strings.Join(words[:min(3, len(words))], " "); {
+			case filepath.Base(words[0]) == Name:
+				assert.NoError(t, understood(root, words[1:]), "%s: %s", b.file, line)
+			case at == "go run .":
+				assert.NoError(t, understood(root, words[3:]), "%s: %s", b.file, line)
+			case at == "go tool mage":
+				require.Len(t, words, 4, line)
+				assert.Regexp(t, `(?mi)^func `+words[3]+`\(`, string(magefile), "%s: %s", b.file, line)
+			default:
+				assert.Contains(t, others, words[0], "%s: a command that nobody has looked at: %s", b.file, line)
+			}
+		}
+	}
+}
+
+// others are the commands of others in the manual.
+var others = []string{
+	"ansible-playbook", "apt-get", "auditctl", "cat", "cd", "chmod", "cp", "curl", "diff", "docker", "dpkg", "echo", "getcap", "go", "grep", "jq", "join", "journalctl", "kubectl", "ls", "printf", "rpm",
+	"setcap", "sha512sum", "sort", "ss", "systemctl", "tar", "test",
+}
+
+var (
+	comment = regexp.MustCompile(`(^|\s)#.*$`)
+	here    = regexp.MustCompile(`(?ms)<<'?(\w+)'?[^\n]*\n.*?^\w+$`)
+	apart   = regexp.MustCompile(`\s*(\||&&|;|>>?\s*\S+|<\s*\S+)\s*`)
+)
+
+// commands takes a shell text apart: a command each, without what it reads and writes.
+func commands(text string) (list []string) {
+	text = here.ReplaceAllString(text, "")
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	text = regexp.MustCompile(`'[^']*'|"[^"]*"`).ReplaceAllString(text, "QUOTED")
+	for line := range strings.Lines(text) {
+		line = comment.ReplaceAllString(strings.TrimSpace(line), "")
+		for _, c := range apart.Split(line, -1) {
+			if c != "" {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+// understood reports whether a command line of reconbeat's names a command and flags that exist, without running it.
+func understood(root *cobra.Command, words []string) error {
+	c, rest, err := root.Find(words)
+	if err != nil {
+		return err
+	}
+	var args []string
+	for i := 0; i < len(rest); i++ {
+		w := rest[i]
+		if !strings.HasPrefix(w, "-") || w == "-" {
+			args = append(args, w)
+			continue
+		}
+		name, _, given := strings.Cut(strings.TrimLeft(w, "-"), "=")
+		f := flagOf(c, name)
+		if f == nil {
+			return fmt.Errorf("%q has no flag %s", c.CommandPath(), w)
+		}
+		if !given && f.NoOptDefVal == "" {
+			i++
+		}
+	}
+	return c.ValidateArgs(args)
+}
+
+func flagOf(c *cobra.Command, name string) *pflag.Flag {
+	for ; c != nil; c = c.Parent() {
+		for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+			if f := set.Lookup(name); f != nil {
+				return f
+			}
+			if len(name) == 1 {
+				if f := set.ShorthandLookup(name); f != nil {
+					return f
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// TestTheManualsCommandsRun runs the blocks that are marked so, page by page, in a folder as somebody has it who follows the page.
+func TestTheManualsCommandsRun(t *testing.T) {
+	blocks := manual(t)
+	var pages []string
+	for _, b := range blocks {
+		if b.run && !slices.Contains(pages, b.file) {
+			pages = append(pages, b.file)
+		}
+	}
+	require.NotEmpty(t, pages)
+	for _, page := range pages {
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			dir := reader(t)
+			for _, b := range blocks {
+				if b.file != page || !b.run {
+					continue
+				}
+				if _, err := exec.LookPath("jq"); err != nil && slices.ContainsFunc(commands(b.text), func(c string) bool { return strings.HasPrefix(c, "jq ") }) {
+					t.Logf("SKIPPED, BECAUSE THERE IS NO jq:\n%s", b.text)
+					continue
+				}
+				c := exec.Command("sh", "-euc", b.text)
+				c.Dir = dir
+				c.Env = append(os.Environ(), asReconbeat+"=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+				out, err := c.CombinedOutput()
+				require.NoError(t, err, "%s\n%s", b.text, out[max(0, len(out)-2000):])
+			}
+		})
+	}
+}
+
+// reader makes the folder of somebody who reads the manual: reconbeat as it comes out of the archive, and recordings.
+func reader(t *testing.T) string {
+	dir := t.TempDir()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(self, filepath.Join(dir, Name)))
+	config, err := os.ReadFile("../reconbeat.yml")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), config, 0o600))
+	for _, folder := range []string{"modules.d", "rules.d"} {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join("..", folder))))
+	}
+	for name, from := range map[string]string{"audit.log": "../module/auditlog/testdata/audit.log.gz", "events.ndjson": "../detector/rare/testdata/A.input.ndjson.gz"} {
+		f, err := os.Open(from)
+		require.NoError(t, err)
+		plain, err := gzip.NewReader(f)
+		require.NoError(t, err)
+		text, err := io.ReadAll(plain)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
+	}
+	// The records of a job over these events, as a search of the job's results gives them.
+	golden, err := os.ReadFile("../detector/rare/testdata/A.expected.ndjson")
+	require.NoError(t, err)
+	var job bytes.Buffer
+	for line := range bytes.Lines(golden) {
+		var r struct {
+			Start int64   `json:"bucket_start"`
+			User  string  `json:"user.name"`
+			Score float64 `json:"record_score"`
+		}
+		require.NoError(t, json.Unmarshal(line, &r))
+		fmt.Fprintf(&job, `{"_source":{"result_type":"record","timestamp":%d,"by_field_value":%q,"initial_record_score":%v}}`+"\n", r.Start*1000, r.User, r.Score)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "job.ndjson"), job.Bytes(), 0o600))
+	return dir
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// manifest reads the objects of deploy/kubernetes as the API server does, and lets no field pass that Kubernetes does not know.
+func manifest(t *testing.T) (daemons apps.DaemonSet, config core.ConfigMap) {
+	text, err := os.ReadFile(filepath.Join("kubernetes", "reconbeat.yml"))
+	require.NoError(t, err)
+	kinds := map[string]any{
+		"v1 Namespace": &core.Namespace{}, "v1 ServiceAccount": &core.ServiceAccount{}, "v1 ConfigMap": &config,
+		"rbac.authorization.k8s.io/v1 ClusterRole": &rbac.ClusterRole{}, "rbac.authorization.k8s.io/v1 ClusterRoleBinding": &rbac.ClusterRoleBinding{}, "apps/v1 DaemonSet": &daemons,
+	}
+	seen := map[string]bool{}
+	for _, doc := range bytes.Split(text, []byte("\n---\n")) {
+		var head struct{ APIVersion, Kind string }
+		require.NoError(t, yaml.Unmarshal(doc, &head))
+		kind := head.APIVersion + " " + head.Kind
+		into := kinds[kind]
+		require.NotNil(t, into, kind)
+		require.NoError(t, yaml.UnmarshalStrict(doc, into), kind)
+		seen[kind] = true
+	}
+	require.Len(t, seen, len(kinds))
+	return daemons, config
+}
+
+func TestTheDaemonSetMayDoWhatTheUnitMay(t *testing.T) {
+	daemons, _ := manifest(t)
+	pod := daemons.Spec.Template.Spec
+	assert.True(t, pod.HostPID)
+	assert.Equal(t, daemons.Spec.Selector.MatchLabels, daemons.Spec.Template.Labels)
+	require.Len(t, pod.Containers, 1)
+	c := pod.Containers[0]
+	require.NotNil(t, c.SecurityContext)
+	assert.False(t, *c.SecurityContext.Privileged)
+	assert.False(t, *c.SecurityContext.AllowPrivilegeEscalation)
+	assert.True(t, *c.SecurityContext.ReadOnlyRootFilesystem)
+	assert.Equal(t, []core.Capability{"ALL"}, c.SecurityContext.Capabilities.Drop)
+
+	unit, err := os.ReadFile(filepath.Join("systemd", "reconbeat.service"))
+	require.NoError(t, err)
+	var ofUnit []core.Capability
+	for name := range strings.FieldsSeq(string(boundingSet.FindSubmatch(unit)[1])) {
+		ofUnit = append(ofUnit, core.Capability(strings.TrimPrefix(name, "CAP_")))
+	}
+	assert.ElementsMatch(t, ofUnit, c.SecurityContext.Capabilities.Add)
+
+	volumes := map[string]bool{}
+	for _, v := range pod.Volumes {
+		volumes[v.Name] = true
+	}
+	for _, m := range c.VolumeMounts {
+		assert.True(t, volumes[m.Name], "nothing is mounted at %s", m.MountPath)
+	}
+}
+
+func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
+	daemons, config := manifest(t)
+	binary := filepath.Join(stage(t), "reconbeat")
+	dir := t.TempDir()
+	check := func(text string) (string, error) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte(text), 0o600))
+		c := exec.Command(binary, "test", "config", "-c", filepath.Join(dir, "reconbeat.yml"), "--path.home", dir)
+		for _, e := range daemons.Spec.Template.Spec.Containers[0].Env {
+			c.Env = append(c.Env, e.Name+"="+cmp.Or(e.Value, "given"))
+		}
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	out, err := check(config.Data["reconbeat.yml"])
+	require.NoError(t, err, out)
+	assert.Contains(t, out, "Config OK")
+	// That the processor is linked in shows in that another one is refused.
+	out, err = check(strings.Replace(config.Data["reconbeat.yml"], "add_kubernetes_metadata", "add_nothing", 1))
+	require.Error(t, err, out)
+	assert.Contains(t, out, "add_nothing")
+}
+
+var entrypoint = regexp.MustCompile(`(?m)^ENTRYPOINT (\[.+\])$`)
+
+// TestTheImageNeedsNothingElse runs the Dockerfile's entry point in a root that holds what the image gets from the tar.gz, the base image's os-release, and nothing else: no shell, no library.
+func TestTheImageNeedsNothingElse(t *testing.T) {
+	need(t, "tar")
+	archive := distribution(t, "tar.gz")
+	text, err := os.ReadFile(filepath.Join("docker", "Dockerfile"))
+	require.NoError(t, err)
+	found := entrypoint.FindSubmatch(text)
+	require.NotNil(t, found)
+	var args []string
+	require.NoError(t, json.Unmarshal(found[1], &args))
+	root := t.TempDir()
+	require.NoError(t, os.Chmod(root, 0o755))
+	home := filepath.Join(root, "usr/share/reconbeat")
+	for dir, mode := range map[string]os.FileMode{home: 0o755, filepath.Join(root, "etc/reconbeat"): 0o755, filepath.Join(root, "var/lib/reconbeat"): 0o770, filepath.Join(root, "var/log/reconbeat"): 0o770} {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.Chmod(dir, mode))
+		if mode == 0o770 {
+			require.NoError(t, os.Chown(dir, 65532, 0))
+		}
+	}
+	out, err := exec.Command("tar", "-xzf", archive, "--strip-components=1", "-C", home).CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, name := range []string{"reconbeat.yml", "modules.d", "rules.d"} {
+		require.NoError(t, os.Rename(filepath.Join(home, name), filepath.Join(root, "etc/reconbeat", name)))
+	}
+	require.NoError(t, os.Chmod(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), 0o644))
+	release, err := os.ReadFile("/etc/os-release") // the base image has one, and libbeat does not start without
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/os-release"), release, 0o644))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "proc"), 0o555))
+	mount(t, "proc", filepath.Join(root, "proc"), "proc", 0, "")
+
+	for _, user := range []uint32{0, 65532} {
+		run := func(more ...string) (string, error) {
+			all := slices.Concat(args, more)
+			c := &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: []string{}, SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
+			out, err := c.CombinedOutput()
+			return string(out), err
+		}
+		out, err := run("version")
+		require.NoError(t, err, out)
+		assert.Contains(t, out, "reconbeat version ")
+		out, err = run("test", "config", "-E", "reconbeat.modules.0.module=ecs", "-E", "reconbeat.modules.0.paths.0=/var/log/process.ndjson")
+		require.NoError(t, err, out)
+		assert.Contains(t, out, "Config OK")
+		out, err = run("keystore", "create", "--force")
+		require.NoError(t, err, "%d may write its data: %s", user, out)
+		written, err := filepath.Glob(filepath.Join(root, "var/lib/reconbeat/*"))
+		require.NoError(t, err)
+		for _, name := range written {
+			require.NoError(t, os.RemoveAll(name)) // a volume belongs to one user
+		}
+	}
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// monday is when the tests of contexts begin: after 57 days of habits, at nine.
+var monday = start.AddDate(0, 0, 57).Add(9 * time.Hour)
+
+// admin is a look of alice's as on every working morning, agent one of the monitoring's.
+func admin(at time.Time) *process.Event {
+	e := exec(at, "alice", "ss -tlnp")
+	e.User.ID = 1000
+	e.Session.User, e.Session.Entry, e.Session.Source = process.User{ID: 1000, Name: "alice"}, process.EntrySSHD, netip.MustParseAddr("10.1.2.3")
+	e.Parent.Name, e.TTY, e.Interactive, e.CWD = "bash", "pts0", true, "/home/alice"
+	return e
+}
+
+func agent(at time.Time) *process.Event {
+	e := exec(at, "zabbix", "ss -s")
+	e.User.ID, e.Parent.Name, e.CWD, e.Session.Entry = 111, "zabbix_agentd", "/", process.EntryInit
+	return e
+}
+
+// webShell is what nobody has done by then.
+func webShell(at time.Time) *process.Event {
+	e := exec(at, "www-data", "ss -tunap")
+	e.User.ID, e.Parent.Name, e.CWD, e.Session.Entry = 33, "sh", "/var/www", process.EntryInit
+	return e
+}
+
+// settled is a detector with the context model in charge that has seen the agent's and the admin's looks until monday.
+func settled(t *testing.T, change func(*Options)) *Detector {
+	o := options(mission())
+	o.Model, o.LearnFor = ModelContext, 24*time.Hour
+	if change != nil {
+		change(&o)
+	}
+	d := mustNew(t, o)
+	for day := range 57 {
+		at := start.AddDate(0, 0, day).Add(9 * time.Hour)
+		d.Advance(at, nil)
+		require.NotEqual(t, Alert, one(t, d, agent(at)).Kind)
+		if at.Weekday() != time.Saturday && at.Weekday() != time.Sunday {
+			one(t, d, admin(at.Add(time.Minute)))
+		}
+	}
+	return d
+}
+
+// at lets time pass until an exec, judges it, and returns what came of both.
+func at(t *testing.T, d *Detector, e *process.Event) (summaries []Finding, f Finding) {
+	t.Helper()
+	summaries = d.Advance(e.Time, nil)
+	for _, s := range summaries {
+		require.Equal(t, Summary, s.Kind)
+	}
+	return summaries, one(t, d, e)
+}
+
+func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
+	d := settled(t, nil)
+	_, first := at(t, d, webShell(monday))
+	require.Equal(t, Alert, first.Kind)
+	require.Equal(t, Habit{Days: 5, Span: 14 * 24 * time.Hour}, first.Habit, "the alert states the terms")
+
+	// A band higher is one further alert, which names the first.
+	worse := webShell(monday.Add(time.Minute))
+	worse.Interactive, worse.TTY, worse.Args = true, "pts1", []string{"ss", "-K"}
+	_, escalated := at(t, d, worse)
+	require.Equal(t, Alert, escalated.Kind, "%.1f", escalated.Score)
+	require.True(t, escalated.Escalated)
+	require.Equal(t, first.AlertID, escalated.EarlierID)
+
+	// Episodes in the same context, that of the second across a restart: no alert, and a summary of each under the first alert's id.
+	told := 0
+	for hour := 1; hour <= 4; hour++ {
+		summaries, f := at(t, d, webShell(monday.Add(time.Duration(hour)*time.Hour)))
+		require.Equal(t, Repeat, f.Kind, "hour %d: %.1f", hour, f.Score)
+		require.Equal(t, first.AlertID, f.AlertID)
+		for _, s := range summaries {
+			require.Equal(t, first.AlertID, s.AlertID)
+			told += s.Episode.Execs
+		}
+		if hour == 2 {
+			snapshot, err := d.Snapshot()
+			require.NoError(t, err)
+			d = mustNew(t, d.o)
+			require.NoError(t, d.Restore(snapshot))
+		}
+	}
+	require.Equal(t, 5, told, "of each look until then")
+	require.Len(t, d.Advance(monday.Add(6*time.Hour), nil), 1, "and of the last")
+
+	// What is unusual in another part is an alert of its own, which names the earlier one.
+	other := webShell(monday.AddDate(0, 0, 1))
+	other.Parent.Name = "python3.11"
+	_, another := at(t, d, other)
+	require.Equal(t, Alert, another.Kind)
+	require.Equal(t, escalated.AlertID, another.EarlierID)
+	require.False(t, another.Escalated)
+}
+
+func TestOnProbationADayTeachesOnce(t *testing.T) {
+	d := settled(t, nil)
+	for hour := range 12 {
+		at(t, d, webShell(monday.Add(time.Duration(hour)*time.Hour)))
+	}
+	command := func() float64 {
+		return d.Known("www-data", monday.Add(12*time.Hour))[0].Actors[0].Features[context.PartNames[context.Command]][0].Visits
+	}
+	require.InDelta(t, 1, command(), 0.05)
+	at(t, d, webShell(monday.Add(24*time.Hour)))
+	require.InDelta(t, 2, command(), 0.1)
+	require.NotEmpty(t, d.probations)
+}
+
+func TestAHabitIsWhatWasSeenOnFiveDaysOverFourteen(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		days []int // on which the context is seen, after the alert
+		left bool  // whether the probation is left
+	}{
+		{"on thirteen days more, not over fourteen", []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, true},
+		{"over fourteen, not on five", []int{5, 10, 15}, true},
+		{"on five over fourteen", []int{3, 7, 11, 14}, false},
+		{"every day", []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := settled(t, nil)
+			_, first := at(t, d, webShell(monday))
+			require.Equal(t, Alert, first.Kind)
+			for _, day := range c.days {
+				_, f := at(t, d, webShell(monday.AddDate(0, 0, day)))
+				require.NotEqual(t, Alert, f.Kind, "day %d", day)
+			}
+			require.Equal(t, c.left, len(d.probations) > 0)
+		})
+	}
+	t.Run("as configured", func(t *testing.T) {
+		d := settled(t, func(o *Options) { o.Habit = Habit{Days: 2, Span: 24 * time.Hour} })
+		_, first := at(t, d, webShell(monday))
+		require.Equal(t, Habit{Days: 2, Span: 24 * time.Hour}, first.Habit)
+		at(t, d, webShell(monday.AddDate(0, 0, 1)))
+		require.Empty(t, d.probations)
+	})
+}
+
+func TestAContextThatWasAwayForThirtyDaysAlertsAgain(t *testing.T) {
+	away := func(days int) (first, back Finding) {
+		d := settled(t, nil)
+		_, first = at(t, d, webShell(monday))
+		for day := 1; day < days; day++ {
+			at(t, d, agent(monday.AddDate(0, 0, day)))
+		}
+		_, back = at(t, d, webShell(monday.AddDate(0, 0, days).Add(time.Hour)))
+		return first, back
+	}
+	first, back := away(29)
+	require.Equal(t, Alert, first.Kind)
+	require.Equal(t, Repeat, back.Kind)
+	require.Equal(t, first.AlertID, back.AlertID)
+	require.False(t, back.Context.New)
+	_, back = away(31)
+	require.True(t, back.Context.New, "it is as if it had never been")
+	_, back = away(60)
+	require.Equal(t, Alert, back.Kind)
+	require.Empty(t, back.EarlierID, "the earlier one is forgotten")
+}
+
+// What a decision keeps from learning, a maintenance window's or an exception's, is never learned, and no day of a habit.
+func TestWhatADecisionKeepsFromLearningIsNoPartOfAHabit(t *testing.T) {
+	d := settled(t, nil)
+	known := d.Known("", monday)
+	never := func(*Finding) Decision { return Decision{Alert: false, Learn: false, By: "a window"} }
+	var score float64
+	for hour := range 5 {
+		out := d.Judge(webShell(monday.Add(time.Duration(hour)*time.Hour)), 1, never, nil)
+		require.Equal(t, Suppressed, out[0].Kind)
+		require.GreaterOrEqual(t, out[0].Score, score)
+		score = out[0].Score - 1
+	}
+	require.Equal(t, known, d.Known("", monday))
+
+	_, first := at(t, d, webShell(monday.Add(6*time.Hour)))
+	require.Equal(t, Alert, first.Kind)
+	for day := 1; day <= 20; day++ {
+		d.Advance(monday.AddDate(0, 0, day), nil)
+		d.Judge(webShell(monday.AddDate(0, 0, day)), 1, never, nil)
+	}
+	require.NotEmpty(t, d.probations, "no day counted")
+}
