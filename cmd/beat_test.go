@@ -25,6 +25,8 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/state"
 )
 
 // host is a folder in which reconbeat runs as its own process, again and again, following a file of documents that the test writes.
@@ -581,6 +583,35 @@ func TestTheStateIsGuarded(t *testing.T) {
 	}
 }
 
+// An older reconbeat on the state of a newer one: it says so and learns anew, and leaves what the newer one may go back to alone.
+func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
+	h := newHost(t)
+	dir := filepath.Join(h.dir, "data", "state")
+	newer, err := state.Open(dir, state.Options{})
+	require.NoError(t, err)
+	taken := time.Now().AddDate(0, 0, -3)
+	require.NoError(t, newer.SaveSnapshot(state.Snapshot{Model: []byte(`{"version":99,"what":"nobody knows yet"}`), Taken: taken}))
+	require.NoError(t, newer.Close())
+	day := filepath.Join(dir, "daily", taken.UTC().Format(time.DateOnly))
+	before, err := os.ReadFile(day)
+	require.NoError(t, err)
+
+	c, _ := h.command(oneModule+theFile, "model", "show")
+	out, err := c.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "the detector's snapshot is of version 99; this reconbeat knows version 1")
+	r := h.start(oneModule + theFile)
+	h.look("root", "ss -s")
+	r.wait("detector.matched", 1)
+	require.EqualValues(t, 1, r.stat("health.model_not_restored"))
+	require.NoError(t, r.end(syscall.SIGTERM))
+	require.Contains(t, h.model("show"), "root", "it has learned anew")
+	after, err := os.ReadFile(day)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	require.Contains(t, h.model("revert"), filepath.Base(day))
+}
+
 func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 	h := newHost(t)
 	h.learn()
@@ -693,15 +724,23 @@ func TestTheModelIsManaged(t *testing.T) {
 	// The day's snapshot is there to go back to; a Beat that does not run takes it over at its start.
 	h.model("reset")
 	saved("agent", false)
+	require.Equal(t, "Nobody is known: nobody has looked since learning began.\n", h.model("show"))
 	require.NoError(t, r.end(syscall.SIGTERM))
 	days := strings.Fields(h.model("revert"))
 	require.NotEmpty(t, days)
+	c, _ = h.command(oneModule+theFile, "model", "revert", "2020-01-01")
+	out, err = c.CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `no snapshot of 2020-01-01 is kept in .*; kept are: `+days[0], string(out))
 	h.model("import", file)
 	r = h.start(oneModule + theFile)
 	saved("agent", true)
 	h.look("mallory", "ss -tunap")
 	r.wait("detector.alerts", 1)
 	require.NoError(t, r.end(syscall.SIGTERM))
+	mallory := h.model("explain", "mallory")
+	require.Regexp(t, `seen +on 1 day in 1 visit, from 20`, mallory)
+	require.Regexp(t, `mallory is on probation since the alert \S+ of 20\S+\n  context +parent \S+.*\n  seen +on 1 day, last at 20\S+; a habit at 5 days over 14 days`, mallory)
 	h.model("revert", days[0])
 
 	for what, broken := range map[string]string{

@@ -150,6 +150,9 @@ func showModel(settings instance.Settings, format, user string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(known)
 	}
+	if len(known) == 0 {
+		fmt.Println("Nobody is known: nobody has looked since learning began.")
+	}
 	for i, k := range known {
 		if i > 0 {
 			fmt.Println()
@@ -187,19 +190,37 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		by := a.Way
 		if a.Class == "person" {
 			by = map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
+		} else if a.Way == "" {
+			by = "unknown"
 		}
 		if !whole {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits, a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]), most(a.Features["network"]))
 			continue
 		}
 		fmt.Fprintf(w, "\n%s, %s, by %s\n", name, a.Class, by)
-		fmt.Fprintf(w, "  seen\ton %d days in %d visits, from %s to %s\n", a.Days, a.Visits, a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", counted(a.Days, "day"), counted(a.Visits, "visit"), a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
 		for _, feature := range slices.Sorted(maps.Keys(a.Features)) {
 			fmt.Fprintf(w, "  %s\t%s\n", feature, listed(a.Features[feature]))
 		}
 		fmt.Fprintf(w, "  hours\t%s\n", strings.Trim(fmt.Sprint(a.Hours), "[]"))
 	}
+	if whole && len(k.Actors) > 0 {
+		fmt.Fprintln(w, "\nIn brackets: in how many visits a value was seen, faded with the half-life. Hours are the host's.")
+	}
+	for _, p := range k.Probations {
+		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID, p.First.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "  context\t%s\n", strings.Join(p.Context, ", "))
+		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"), p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"), counted(int(p.Habit.Span/(24*time.Hour)), "day"))
+	}
 	w.Flush()
+}
+
+// counted is a number of things in words.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // most is the value seen most.
@@ -292,7 +313,14 @@ func revertModel(settings instance.Settings, args []string) error {
 		fmt.Println(strings.Join(days, "\n"))
 		return nil
 	}
-	dir, d, snap, err := learned(settings, func(dir string) (state.Snapshot, error) { return state.ReadDay(dir, args[0]) })
+	dir, d, snap, err := learned(settings, func(dir string) (state.Snapshot, error) {
+		snap, err := state.ReadDay(dir, args[0])
+		if errors.Is(err, fs.ErrNotExist) {
+			days, _ := state.Days(dir)
+			return snap, fmt.Errorf("no snapshot of %s is kept in %s; kept are: %s", args[0], dir, cmp.Or(strings.Join(days, ", "), "none"))
+		}
+		return snap, err
+	})
 	if err != nil {
 		return err
 	}

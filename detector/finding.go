@@ -200,7 +200,7 @@ func (f *Finding) contextReason() string {
 	slices.SortStableFunc(tells[given:], func(a, b int) int { return cmp.Compare(parts[b], parts[a]) })
 	for i, p := range tells[:min(toldMost, len(tells))] {
 		b.WriteString([]string{then, ", "}[min(i, 1)])
-		b.WriteString(look.Tell(p))
+		b.WriteString(context.Tell(p, look.Text(p)))
 	}
 	if len(f.TypicalUsers) > 0 {
 		fmt.Fprintf(&b, "; usually %s", list(f.TypicalUsers))

@@ -46,20 +46,13 @@ const (
 // unusual are the values that an alert is about: the way in which the account looks, and those of the parts that add most.
 func (c *Context) unusual() []unusualValue {
 	way := c.Look.Class.ToldApart()
-	out := []unusualValue{{way, valueOf(&c.Unusual, way)}}
+	out := []unusualValue{{way, c.Unusual.Text(way)}}
 	for p := range context.Hour + 1 {
 		if c.Parts[p] >= told {
-			out = append(out, unusualValue{p, valueOf(&c.Unusual, p)})
+			out = append(out, unusualValue{p, c.Unusual.Text(p)})
 		}
 	}
 	return out
-}
-
-func valueOf(l *context.Look, part int) string {
-	if part == context.Hour {
-		return strconv.Itoa(l.Hour)
-	}
-	return l.Value(part)
 }
 
 // covers reports whether all that is unusual now was unusual then.
@@ -85,7 +78,7 @@ func nearby(a, b string) bool {
 // seenIn reports whether a look is in the context of the probation.
 func (p *probation) seenIn(l *context.Look) bool {
 	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
-		now := valueOf(l, v.Part)
+		now := l.Text(v.Part)
 		return now != v.Text && (v.Part != context.Hour || !nearby(now, v.Text))
 	})
 }
@@ -97,7 +90,7 @@ func (d *Detector) lapse(key episodeKey, l *context.Look) (wasNew bool) {
 		if l.At.Sub(p.Last) <= forgetAfter {
 			return false
 		}
-		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{way, valueOf(l, way)})
+		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{way, l.Text(way)})
 		return true
 	}))
 	return wasNew

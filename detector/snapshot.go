@@ -143,6 +143,19 @@ type Known struct {
 	Began  time.Time         `json:"began"`
 	Actors []context.Profile `json:"actors"`
 	Users  []string          `json:"users"` // of the rare model, which knows no hosts: the most frequent first
+	// Probations are the contexts that actors have alerted in and that are no habit yet.
+	Probations []Probation `json:"probations,omitempty"`
+}
+
+// Probation is a context that an actor is on probation in.
+type Probation struct {
+	Actor   string    `json:"actor"` // id or name
+	AlertID string    `json:"alert_id"`
+	Context []string  `json:"context"` // what is unusual, in words
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Days    int       `json:"days"`  // on how many days the context was seen
+	Habit   Habit     `json:"habit"` // when it ends
 }
 
 // Known returns what was learned until t, of the account with an id or a name, or of all: by rule and host, in order.
@@ -156,7 +169,8 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 		}
 		for _, host := range slices.Sorted(maps.Keys(l.hosts)) {
 			m := l.hosts[host].model
-			out = append(out, Known{Rule: id, Host: host, Began: t.Add(-m.Age(t)), Actors: m.Profiles(idOrName, t), Users: users})
+			actors := m.Profiles(idOrName, t)
+			out = append(out, Known{Rule: id, Host: host, Began: t.Add(-m.Age(t)), Actors: actors, Users: users, Probations: d.onProbation(id, host, actors)})
 			users = nil
 		}
 		if users != nil {
@@ -164,6 +178,33 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 		}
 	}
 	return slices.DeleteFunc(out, func(k Known) bool { return len(k.Actors)+len(k.Users) == 0 })
+}
+
+// onProbation are the probations of actors of a host, in the order of their alerts. A host without an id is this one, whose probations have its id all the same.
+func (d *Detector) onProbation(rule, host string, actors []context.Profile) []Probation {
+	names := map[string]string{}
+	for _, a := range actors {
+		for _, key := range []string{"uid " + a.ID, "name " + a.ID, "name " + a.Name} {
+			names[key] = cmp.Or(a.Name, a.ID)
+		}
+	}
+	var out []Probation
+	for key, list := range d.probations {
+		here := key.host == host || host == "" && d.kept[rule].hosts[key.host] == nil
+		name, known := names[key.actor]
+		if key.rule != rule || !here || !known {
+			continue
+		}
+		for _, p := range list {
+			told := Probation{Actor: name, AlertID: p.AlertID, First: p.First, Last: p.Last, Days: p.Days, Habit: d.o.Habit}
+			for _, v := range p.Values {
+				told.Context = append(told.Context, context.Tell(v.Part, v.Text))
+			}
+			out = append(out, told)
+		}
+	}
+	slices.SortFunc(out, func(a, b Probation) int { return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.AlertID, b.AlertID)) })
+	return out
 }
 
 // Restore takes over what Snapshot or Learned returned. On an error nothing changes. Models of rules that are not configured are kept for the day

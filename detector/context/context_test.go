@@ -127,7 +127,7 @@ func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
 	require.Greater(t, b.Surprise, a.Surprise)
 	require.GreaterOrEqual(t, b.Parts[Network], a.Parts[Network], "what the visit showed stays")
 	require.Equal(t, b.Surprise, look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise, "repeats add nothing")
-	require.Equal(t, "from 151.7.7.0/24, parent python", b.Unusual.Tell(Network)+", "+b.Unusual.Tell(Parent), "each part with the value that it is about")
+	require.Equal(t, "from 151.7.7.0/24, parent python", Tell(Network, b.Unusual.Text(Network))+", "+Tell(Parent, b.Unusual.Text(Parent)), "each part with the value that it is about")
 	sum := 0.0
 	for _, p := range b.Parts {
 		require.GreaterOrEqual(t, p, least)

@@ -262,41 +262,48 @@ func folder(cwd, login, user string) string {
 	return cwd
 }
 
-// Tell says a part's value of the look in words, as one of a list of circumstances.
-func (l *Look) Tell(part int) string {
+// Text is a part's value of the look, a part up to Hour.
+func (l *Look) Text(part int) string {
+	if part == Hour {
+		return strconv.Itoa(l.Hour)
+	}
+	return l.Value(part)
+}
+
+// Tell says a part's value in words, as one of a list of circumstances. text is what Look.Text says of it.
+func Tell(part int, text string) string {
 	switch part {
 	case As:
-		switch l.Value(As) {
+		switch text {
 		case self.Value():
 			return "as themselves"
 		case "0":
 			return "as root"
 		}
-		return "as user " + l.Value(As)
+		return "as user " + text
 	case Parent:
-		return "parent " + l.Value(Parent)
+		return "parent " + text
 	case TTY:
-		if l.values[TTY] == terminal {
+		if text == terminal.Value() {
 			return "on a terminal"
 		}
 		return "no terminal"
 	case Entry:
-		return "came in by " + cmp.Or(l.Value(Entry), "an unknown way")
-	case Network:
-		if l.values[Network] == noNetwork {
+		return "came in by " + cmp.Or(text, "an unknown way")
+	case Network, NetworkWide:
+		if text == noNetwork.Value() {
 			return "from no remote address"
 		}
-		return "from " + l.Value(Network)
-	case NetworkWide:
-		return "from " + l.Value(NetworkWide)
+		return "from " + text
 	case Command:
-		return "command " + l.Value(Command)
+		return "command " + text
 	case Folder:
-		return "in " + cmp.Or(l.Value(Folder), "an unknown folder")
+		return "in " + cmp.Or(text, "an unknown folder")
 	case Week:
-		return "on a " + l.Value(Week)
+		return "on a " + text
 	case Hour:
-		return fmt.Sprintf("between %02d:00 and %02d:00 local time", l.Hour, (l.Hour+1)%24)
+		hour, _ := strconv.Atoi(text)
+		return fmt.Sprintf("between %02d:00 and %02d:00 local time", hour, (hour+1)%24)
 	}
 	return PartNames[part]
 }
