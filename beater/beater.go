@@ -20,6 +20,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/common/fmtstr"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/paths"
@@ -76,8 +77,11 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	errs = append(errs, err)
 	r.stream, err = newStream(cfg, rulesDir(b.Paths, cfg), host, logger)
 	errs = append(errs, err)
+	if r.stream != nil {
+		r.stream.modules = r.modules
+	}
 
-	f := &factory{ring: r.ring, cursors: r.cursors, health: r.health, logger: logger, modules: r.modules}
+	f := &factory{ring: r.ring, cursors: r.cursors, health: r.health, logger: logger, modules: r.modules, agent: fmtstr.FieldsForBeat(b.Info.Beat, b.Info.Version), paths: b.Paths}
 	r.set = &configured{
 		static:  cfg.Modules,
 		dynamic: cfg.ConfigModules,
@@ -127,6 +131,7 @@ func newStream(cfg config.Config, rules string, host hostFields, logger *logp.Lo
 		detector: d,
 		config:   cfg,
 		counts:   &counts{},
+		origins:  map[string]*source{},
 		logger:   logger,
 	}, nil
 }
@@ -197,8 +202,8 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	loopDone := make(chan struct{})
+	err = r.set.apply(r.initial) // before the first tick, which may close episodes that belong to these modules
 	go func() { defer close(loopDone); r.loop(ctx, store) }()
-	err = r.set.apply(r.initial)
 	if err == nil {
 		r.greet(waiting)
 		wg.Go(func() { r.set.watch(ctx) })
@@ -259,12 +264,14 @@ func (r *reconbeat) accept(kind string, payload []byte) error {
 			r.logger.Errorf("the model that was handed over is not taken: %v", err)
 			return nil // it would not be better the next time
 		}
+		clear(r.stream.origins)
 		r.health.Clear(health.ModelNotRestored, "")
 		r.logger.Infof("the model that was handed over has been taken over")
 	case InboxForget:
 		r.logger.Infof("forgot %q, who was known to %d models", payload, r.stream.detector.Forget(string(payload)))
 	case InboxReset:
 		r.stream.detector.Reset()
+		clear(r.stream.origins)
 		r.health.Clear(health.ModelNotRestored, "")
 		r.logger.Infof("everything that was learned has been forgotten, as was asked for")
 	default:

@@ -3,6 +3,7 @@
 package beater
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -36,14 +37,21 @@ type hostFields struct {
 }
 
 // document is the document of an exec before rules and models had their say.
-func (s *stream) document(e *process.Event) *beat.Event {
+func (s *stream) document(e *process.Event, from *source) *beat.Event {
 	fields := ecs.Encode(e)
-	if e.Host == (process.Host{}) && len(s.host.fields) > 0 {
-		fields["host"] = s.host.fields.Clone()
+	if e.Host == (process.Host{}) {
+		s.tellHost(fields, from)
 	}
 	related(fields, e)
 	s.dataStream(fields, kindProcess)
 	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
+}
+
+// tellHost adds this host's description, unless the module has it left out.
+func (s *stream) tellHost(fields mapstr.M, from *source) {
+	if len(s.host.fields) > 0 && !from.PublisherPipeline.DisableHost {
+		fields["host"] = s.host.fields.Clone()
+	}
 }
 
 // dataStream says which data stream a document belongs to. event.module tells our documents from all others, whatever the user calls the data set.
@@ -55,7 +63,7 @@ func (s *stream) dataStream(fields mapstr.M, kind string) {
 }
 
 // raw makes of an exec's document the raw event.
-func (s *stream) raw(doc *beat.Event, e *process.Event, findings []detector.Finding) *document {
+func (s *stream) raw(doc *beat.Event, e *process.Event, from *source, findings []detector.Finding) *document {
 	id := s.execID(e)
 	if e.ID == "" {
 		put(doc.Fields, "event.id", id)
@@ -75,11 +83,11 @@ func (s *stream) raw(doc *beat.Event, e *process.Event, findings []detector.Find
 		put(doc.Fields, "reconbeat.rules", rules)
 		findings[best].EncodeRaw(doc.Fields)
 	}
-	return s.finish(doc, id, false)
+	return s.finish(doc, from, id, false)
 }
 
 // alert makes the alert: the exec's document, and beside it the rule, the score and the reason.
-func (s *stream) alert(doc *beat.Event, e *process.Event, f *detector.Finding) *document {
+func (s *stream) alert(doc *beat.Event, e *process.Event, from *source, f *detector.Finding) *document {
 	alert := beat.Event{Timestamp: e.Time, Fields: doc.Fields.Clone(), Meta: doc.Meta.Clone()}
 	exec := s.execID(e)
 	if e.ID != "" {
@@ -96,15 +104,15 @@ func (s *stream) alert(doc *beat.Event, e *process.Event, f *detector.Finding) *
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
 	s.dataStream(alert.Fields, kindAlert)
 	detector.Encode(f, alert.Fields)
-	return s.finish(&alert, f.AlertID, true)
+	return s.finish(&alert, from, f.AlertID, true)
 }
 
-// summary makes the event that closes an episode.
+// summary makes the event that closes an episode, with what is configured for the module that the episode came from. nil: the module's processors dropped it.
 func (s *stream) summary(f *detector.Finding) *document {
+	from := s.origin(f.Episode.ID)
+	delete(s.origins, f.Episode.ID)
 	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
-	if len(s.host.fields) > 0 {
-		doc.Fields["host"] = s.host.fields.Clone()
-	}
+	s.tellHost(doc.Fields, from)
 	put(doc.Fields, "event.kind", "event")
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
@@ -113,11 +121,34 @@ func (s *stream) summary(f *detector.Finding) *document {
 	detector.Encode(f, doc.Fields)
 	id := process.ID("summary", f.Episode.ID)
 	put(doc.Fields, "event.id", id)
-	return s.finish(&doc, id, true)
+	processed, ok := s.processed(&doc, from)
+	if !ok {
+		return nil
+	}
+	return s.finish(processed, from, id, true)
 }
 
-// finish says what the output must know: a data stream takes documents by `create` only, and the _id makes of a second delivery a conflict instead of a double.
-func (s *stream) finish(doc *beat.Event, id string, durable bool) *document {
+// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run opened that is not known; where one module runs, it is that one.
+func (s *stream) origin(episode string) *source {
+	from := s.origins[episode]
+	if s.modules == nil {
+		return cmp.Or(from, &source{})
+	}
+	running := s.modules.list()
+	for _, r := range running {
+		if from != nil && r.source.ID == from.ID || from == nil && len(running) == 1 {
+			return r.source
+		}
+	}
+	return cmp.Or(from, &source{})
+}
+
+// finish says what the output must know: where the document goes if not into its data stream, that a data stream takes documents by `create` only, and the _id, which makes
+// of a second delivery a conflict instead of a double.
+func (s *stream) finish(doc *beat.Event, from *source, id string, durable bool) *document {
+	if err := from.address(doc); err != nil {
+		s.trouble(from, err)
+	}
 	doc.Meta["_id"] = id
 	doc.Meta["op_type"] = "create"
 	return &document{Event: *doc, id: id, durable: durable}

@@ -206,7 +206,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	}
 	id := process.ID("heartbeat", s.host.id, strconv.FormatInt(now.UnixNano(), 10))
 	put(doc.Fields, "event.id", id)
-	return s.finish(&doc, id, false).Event
+	return s.finish(&doc, &source{}, id, false).Event
 }
 
 // count is what has been counted so far, all that was lost added up.

@@ -51,6 +51,7 @@ func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher
 func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) error {
 	client, err := pipeline.ConnectWith(beat.ClientConfig{
 		PublishMode:   beat.GuaranteedSend,
+		Processing:    beat.ProcessingConfig{KeepNull: true}, // a module's keep_null was heeded when its document was made
 		EventListener: acker.EventPrivateReporter(p.settled),
 	})
 	if err != nil {

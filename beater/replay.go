@@ -67,6 +67,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 		detector: d,
 		config:   o.Config,
 		counts:   &counts{},
+		origins:  map[string]*source{},
 		logger:   o.Logger,
 		publish: func(doc *document) {
 			if err := o.Document(&doc.Event); err != nil && r.err == nil {

@@ -12,8 +12,11 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/processors"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/health"
@@ -28,6 +31,8 @@ type factory struct {
 	health  *health.Board
 	logger  *logp.Logger
 	modules *moduleSet
+	agent   mapstr.M // see source
+	paths   *paths.Path
 }
 
 // CheckConfig reports whether a runner could be made; it opens nothing.
@@ -56,7 +61,7 @@ func (f *factory) make(c *conf.C) (*runner, error) {
 		return nil, fmt.Errorf("module %s: %w", cfg.ID, err)
 	}
 	r.logger = f.logger.Named("module").With("module", kind.Name, "id", cfg.ID)
-	if r.source, err = newSource(cfg, kind, r.stats, r.logger); err != nil {
+	if r.source, err = newSource(cfg, kind, r.stats, f.agent, r.logger); err != nil {
 		return nil, err
 	}
 	r.new = func() (module.Module, error) {
@@ -105,6 +110,9 @@ func (r *runner) String() string { return r.source.kind.Name + " (" + r.source.I
 func (r *runner) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
+	if err := r.source.setPaths(r.factory.paths); err != nil {
+		r.logger.Errorf("preparing the processors: %v", err)
+	}
 	r.factory.modules.add(r)
 	if r.source.kind.Name == "procconn" {
 		r.factory.health.Set(health.LossyModule, r.source.ID, "", time.Now())
@@ -118,6 +126,9 @@ func (r *runner) Stop() {
 	r.done.Wait()
 	r.factory.ring.drained()
 	r.factory.modules.remove(r)
+	if err := processors.Close(r.source.processors); err != nil {
+		r.logger.Debugf("closing the processors: %v", err)
+	}
 	for _, c := range []*health.Condition{health.LossyModule, health.SourceFailed} {
 		r.factory.health.Clear(c, r.source.ID)
 	}

@@ -3,7 +3,9 @@
 package beater
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/module"
@@ -92,20 +95,32 @@ type source struct {
 	rereadable bool
 	stats      *module.Stats
 	processors *processors.Processors
+	agent      mapstr.M // what an index may name of the Beat beside the document's own fields
 }
 
 // newSource reads what every module takes.
-func newSource(cfg config.Module, kind Kind, stats *module.Stats, logger *logp.Logger) (*source, error) {
+func newSource(cfg config.Module, kind Kind, stats *module.Stats, agent mapstr.M, logger *logp.Logger) (*source, error) {
 	p, err := processors.New(cfg.Processors, logger)
 	if err != nil {
 		return nil, fmt.Errorf("module %s: processors: %w", cfg.ID, err)
 	}
-	return &source{Module: cfg, kind: kind, local: kind.Local, rereadable: kind.Rereadable, stats: stats, processors: p}, nil
+	return &source{Module: cfg, kind: kind, local: kind.Local, rereadable: kind.Rereadable, stats: stats, processors: p, agent: agent}, nil
 }
 
-// process applies what the user configured for the module to one of its documents. nil: its processors dropped the event.
+// setPaths tells the processors where the Beat keeps what; some refuse to run before.
+func (s *source) setPaths(p *paths.Path) error {
+	var errs []error
+	for _, one := range s.processors.List {
+		if setter, ok := one.(processors.PathSetter); ok {
+			errs = append(errs, setter.SetPaths(p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// process applies what the user configured for the module to one of its documents, in the order of other Beats' inputs. nil: its processors dropped the document.
 func (s *source) process(doc *beat.Event) (*beat.Event, error) {
-	if err := mapstr.MergeFields(doc.Fields, s.Fields, s.FieldsUnderRoot); err != nil {
+	if err := mapstr.MergeFields(doc.Fields, s.Fields.Clone(), s.FieldsUnderRoot); err != nil {
 		return doc, fmt.Errorf("adding the fields of module %s: %w", s.ID, err)
 	}
 	if err := mapstr.AddTags(doc.Fields, s.Tags); err != nil {
@@ -114,17 +129,54 @@ func (s *source) process(doc *beat.Event) (*beat.Event, error) {
 	if s.Pipeline != "" {
 		doc.Meta["pipeline"] = s.Pipeline
 	}
-	if !s.Index.IsEmpty() {
-		index, err := s.Index.Run(doc)
-		if err != nil {
-			return doc, fmt.Errorf("the index of module %s: %w", s.ID, err)
-		}
-		doc.Meta["raw_index"] = index
-	}
 	if !s.hasProcessors() {
 		return doc, nil
 	}
-	return s.processors.Run(doc)
+	processed, err := s.processors.Run(doc)
+	if err != nil && processed == nil {
+		processed = doc // a processor that fails must not blind
+	}
+	if processed != nil && !s.KeepNull {
+		removeNulls(processed.Fields)
+	}
+	return processed, err
+}
+
+// address says where a document goes that does not go into its data stream, unless a processor has said so.
+func (s *source) address(doc *beat.Event) error {
+	if s.Index.IsEmpty() || doc.Meta["raw_index"] != nil {
+		return nil
+	}
+	fields := maps.Clone(doc.Fields)
+	for name, v := range s.agent { // libbeat adds these later
+		if _, there := fields[name]; !there {
+			fields[name] = v
+		}
+	}
+	index, err := s.Index.Run(&beat.Event{Timestamp: doc.Timestamp, Meta: doc.Meta, Fields: fields})
+	if err != nil {
+		return fmt.Errorf("the index of module %s does not fit a document, which goes into its data stream: %w", s.ID, err)
+	}
+	doc.Meta["raw_index"] = index
+	return nil
+}
+
+// removeNulls takes out what has no value, and the objects that are empty then.
+func removeNulls(m mapstr.M) {
+	for name, v := range m {
+		switch v := v.(type) {
+		case nil:
+			delete(m, name)
+		case mapstr.M:
+			if removeNulls(v); len(v) == 0 {
+				delete(m, name)
+			}
+		case map[string]any:
+			if removeNulls(v); len(v) == 0 {
+				delete(m, name)
+			}
+		}
+	}
 }
 
 // hasProcessors reports whether the module has processors of its own, which must see an exec before it is judged.

@@ -25,6 +25,9 @@ type stream struct {
 	counts   *counts
 	logger   *logp.Logger
 
+	modules *moduleSet         // those that run; nil in a replay
+	origins map[string]*source // of open episodes, by their ids
+
 	findings []detector.Finding // reused
 }
 
@@ -57,7 +60,7 @@ func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) 
 	var doc *beat.Event
 	if from.hasProcessors() {
 		var ok bool
-		if doc, ok = s.processed(e, from); !ok {
+		if doc, ok = s.processed(s.document(e, from), from); !ok {
 			s.counts.dropped.Add(1)
 			return
 		}
@@ -73,35 +76,50 @@ func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) 
 		s.count(f)
 		raw = raw || s.config.Events == config.EventsMatched && f.Kind != detector.Summary
 		if f.Kind == detector.Summary {
-			s.publish(s.summary(f))
+			s.conclude(f)
 			continue
+		}
+		if f.Episode.ID != "" {
+			s.origins[f.Episode.ID] = from
 		}
 		if f.Kind != detector.Alert {
 			continue
 		}
 		if doc == nil {
-			doc, _ = s.processed(e, from)
+			doc, _ = s.processed(s.document(e, from), from)
 		}
-		s.publish(s.alert(doc, e, f))
+		s.publish(s.alert(doc, e, from, f))
 	}
 	if !raw {
 		return
 	}
 	if doc == nil {
-		doc, _ = s.processed(e, from)
+		doc, _ = s.processed(s.document(e, from), from)
 	}
-	s.publish(s.raw(doc, e, s.findings))
+	s.publish(s.raw(doc, e, from, s.findings))
 }
 
-// processed is the exec's document with what the module's configuration does to it. false: a processor dropped it.
-func (s *stream) processed(e *process.Event, from *source) (*beat.Event, bool) {
-	doc, err := from.process(s.document(e))
+// conclude publishes the summary of an episode.
+func (s *stream) conclude(f *detector.Finding) {
+	if doc := s.summary(f); doc != nil {
+		s.publish(doc)
+	}
+}
+
+// processed is a document with what the module's configuration does to it. false: a processor dropped it.
+func (s *stream) processed(doc *beat.Event, from *source) (*beat.Event, bool) {
+	doc, err := from.process(doc)
 	if err != nil {
-		if n := s.counts.processorErrors.Add(1); seldom(n) {
-			s.logger.Warnf("module %s: %v (%d documents so far; they ship all the same)", from.ID, err, n)
-		}
+		s.trouble(from, err)
 	}
 	return doc, doc != nil
+}
+
+// trouble counts that a module's configuration does not fit a document, and tells it now and then.
+func (s *stream) trouble(from *source, err error) {
+	if n := s.counts.processorErrors.Add(1); seldom(n) {
+		s.logger.Warnf("module %s: %v (%d documents so far; they ship all the same)", from.ID, err, n)
+	}
 }
 
 // advance tells the detector that nothing before t will come any more.
@@ -109,7 +127,7 @@ func (s *stream) advance(t time.Time) {
 	s.findings = s.detector.Advance(t, s.findings[:0])
 	for i := range s.findings {
 		s.count(&s.findings[i])
-		s.publish(s.summary(&s.findings[i]))
+		s.conclude(&s.findings[i])
 	}
 }
 

@@ -45,7 +45,8 @@ func TestAlert(cfg config.Config, rulesPath string, info beat.Info, now time.Tim
 		Kind: detector.Alert, Rule: rules[0], Time: now, Actor: detector.Actor{ID: e.User.ID, Name: e.User.Name}, User: e.User.Name, Program: rules[0].Programs[0],
 		Threshold: rules[0].Threshold, Score: rules[0].Threshold, BucketSpan: cfg.Detector.BucketSpan, AlertID: id, Episode: detector.Episode{ID: id, Start: now, Last: now, Execs: 1, Alerts: 1},
 	}
-	doc := s.alert(s.document(e), e, f)
+	from := &source{}
+	doc := s.alert(s.document(e, from), e, from, f)
 	put(doc.Fields, "reconbeat.alert.test", true)
 	put(doc.Fields, "message", "Test of reconbeat: "+f.Message())
 	put(doc.Fields, "event.reason", "a test of the way of alerts, sent by `reconbeat test alert`; nobody has "+rules[0].Habit)

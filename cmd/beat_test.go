@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -661,6 +662,69 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 		require.Equal(t, "blue", text(doc, "fields.team"))
 		require.Equal(t, "enrich", text(doc, "@metadata.pipeline"))
 		require.Equal(t, "private", text(doc, "@metadata.raw_index"))
+	}
+}
+
+// TestWhatAModuleIsConfiguredWithIsInAllThatShips looks at a raw event, an alert and a summary of a module that has every setting that modules have, as they are published; and at those
+// of a module that has none.
+func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
+	const null = "{script: {lang: javascript, source: 'function process(e) { e.Put(\"labels.none\", null); }'}}"
+	for _, c := range []struct {
+		name, module string
+		want         map[string]string
+		host, null   bool
+	}{
+		{
+			"everything", `, tags: [seen], fields: {team: blue}, pipeline: enrich, keep_null: true, publisher_pipeline.disable_host: true,
+				index: "Private-%{[agent.version]}-%{[event.dataset]}-%{+yyyy}", processors: [{drop_event.when.equals.user.name: backup}, ` + null + `]`,
+			map[string]string{
+				"tags": "[seen]", "fields.team": "blue", "@metadata.pipeline": "enrich", "@metadata.op_type": "create",
+				"@metadata.raw_index": fmt.Sprintf("Private-%s-DATASET-%d", Version, time.Now().UTC().Year()),
+			}, false, true,
+		},
+		{"fields under the root", ", fields_under_root: true, fields: {labels.team: blue}", map[string]string{"labels.team": "blue", "fields": "", "@metadata.raw_index": ""}, true, false},
+		{"nulls are left out", ", processors: [" + null + "]", map[string]string{"labels": "", "tags": ""}, true, false},
+		{"an index that does not fit a document", `, index: "private-%{[no.such.field]}"`, map[string]string{"@metadata.raw_index": ""}, true, false},
+		{"a processor has the last word on where it goes", `, index: private, processors: [{add_fields: {target: "@metadata", fields: {raw_index: mine}}}]`, map[string]string{"@metadata.raw_index": "mine"}, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t)
+			h.learn()
+			config := theFile + "reconbeat.detector.episode.idle: 1s\n" +
+				`reconbeat.modules: [{module: ecs, id: documents, from: beginning, paths: ["${path.home}/input.ndjson"]` + c.module + "}]\n"
+			r := h.start(config)
+			h.look("backup", "ss -s")
+			h.look("mallory", "ss -tunap")
+			r.wait("detector.alerts", 1)
+			// The summary is made by another life, which has to know where the episode came from.
+			require.NoError(t, r.end(syscall.SIGTERM))
+			r = h.start(config)
+			f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
+			require.NoError(t, err)
+			fmt.Fprintln(f, execLine(time.Now().Add(2*time.Second), "root", "ss -s")) // nothing comes before it any more
+			require.NoError(t, f.Close())
+			h.eventually(func() bool { return len(h.shipped("alert-summary")) > 0 }, "no summary:\n%s", r.log)
+			require.NoError(t, r.end(syscall.SIGTERM))
+			for action, dataset := range map[string]string{"exec": "reconbeat.process", "alert": "reconbeat.alert", "alert-summary": "reconbeat.alert"} {
+				seen := 0
+				for _, doc := range h.documents() {
+					if text(doc, "event.action") != action {
+						continue
+					}
+					seen++
+					for field, want := range c.want {
+						require.Equal(t, strings.Replace(want, "DATASET", dataset, 1), text(doc, field), "%s of %s", field, action)
+					}
+					require.Equal(t, c.host, text(doc, "host.name") != "" || text(doc, "host.id") != "", "host.* of %s", action)
+					labels, err := doc.GetValue("labels")
+					require.Equal(t, c.null, err == nil && fmt.Sprint(labels) == "map[none:<nil>]", "%v of %s", labels, action)
+				}
+				require.Positive(t, seen, "%s", action)
+			}
+			backup := slices.Contains(h.shipped("exec"), "backup ss -s")
+			require.Equal(t, !strings.Contains(c.module, "drop_event"), backup, "what a processor drops is gone")
+			require.Equal(t, c.name == "an index that does not fit a document", strings.Contains(r.log.String(), "does not fit a document"), r.log.String())
+		})
 	}
 }
 

@@ -28,13 +28,13 @@ const Name = "reconbeat"
 // Version is set by the build; the value here is what `go run` and `go install` show.
 var Version = "0.1.0"
 
-// Settings returns what libbeat is told of the Beat.
+// Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which module ecs reads, would get this host's name.
 func Settings() instance.Settings {
 	return instance.Settings{
 		Name:            Name,
 		Version:         Version,
 		HasDashboards:   true,
-		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithECS, processing.WithHost, processing.WithAgentMeta()),
+		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithECS, processing.WithAgentMeta()),
 		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}, {Check: rejectionUnset, Config: keepRejected()}},
 	}
 }

@@ -203,6 +203,10 @@ type Module struct {
 	Processors           processors.PluginConfig  `config:"processors"` // run before the event is judged; what they drop is counted and not learned
 	Index                fmtstr.EventFormatString `config:"index"`      // where its documents go, instead of the data streams; a format string
 	Pipeline             string                   `config:"pipeline"`   // the ingest pipeline of its documents
+	KeepNull             bool                     `config:"keep_null"`  // fields that its processors made null stay
+	PublisherPipeline    struct {
+		DisableHost bool `config:"disable_host"` // its documents do not tell this host's name and description
+	} `config:"publisher_pipeline"`
 }
 
 // ParseModule reads what every module takes; the module's constructor reads the rest.
