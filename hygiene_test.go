@@ -56,6 +56,7 @@ var rooms = map[string][]string{
 	"evaluation":           {"config", "detector", "detector/context", "ecs", "process"},
 	"health":               {},
 	"include":              {},
+	"integration":          {"detector", "ecs"},
 	"module":               {"health", "process"},
 	"module/auditd":        {"health", "module", "module/auditd/record", "module/netlink", "process"},
 	"module/auditd/record": {"module", "process"},

@@ -32,6 +32,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/integration"
 )
 
 // Default is what `go tool mage` does without a target.
@@ -164,20 +165,52 @@ func Check() error {
 		sort.Strings(stale)
 		return fmt.Errorf("not up to date, commit what `go tool mage update` made of them: %s", strings.Join(stale, ", "))
 	}
-	return sh.RunV("go", "-C", "tools", "run", "./kibana", "check")
+	if err := sh.RunV("go", "-C", "tools", "run", "./kibana", "check"); err != nil {
+		return err
+	}
+	return validate(fleetPackage)
 }
 
-// generated are the files that Update makes, with their contents.
+// fleetPackage is the folder of the Fleet package.
+const fleetPackage = "integration/reconbeat"
+
+// Integration makes the Fleet package for Kibana's upload: build/distributions/reconbeat-VERSION.zip.
+func Integration() error {
+	if err := os.MkdirAll(distributions, 0o755); err != nil {
+		return err
+	}
+	file, err := integration.Zip(fleetPackage, distributions)
+	if err != nil {
+		return err
+	}
+	if err := validate(file); err != nil {
+		return err
+	}
+	return checksum(file)
+}
+
+// validate asks Elastic's package-spec whether a Fleet package, a folder or a zip file, is valid.
+func validate(pkg string) error {
+	abs, err := filepath.Abs(pkg)
+	if err != nil {
+		return err
+	}
+	return sh.RunV("go", "-C", "tools", "run", "./integration", abs)
+}
+
+// generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are written by hand.
 func generated() (map[string]string, error) {
 	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "NOTICE.txt", "tools/kibana/rules.sum"}
-	err := filepath.WalkDir("_meta/kibana", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			files = append(files, name)
+	for _, folder := range []string{"_meta/kibana", fleetPackage} {
+		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				files = append(files, name)
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
 	}
 	m := map[string]string{}
 	for _, name := range files {
@@ -190,9 +223,10 @@ func generated() (map[string]string, error) {
 	return m, nil
 }
 
-// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given.
-func Update() {
+// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, and the parts of the Fleet package.
+func Update() error {
 	mg.SerialDeps(Fields, Config, Notice, Kibana)
+	return integration.Generate(fleetPackage, ".")
 }
 
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
@@ -332,7 +366,7 @@ const distributions = "build/distributions"
 // machines are the architectures that packages are made for, by Go's name, and what the field calls them in the name of a tar.gz.
 var machines = map[string]string{"amd64": "x86_64", "arm64": "arm64"}
 
-// Package makes deb, rpm and tar.gz for every architecture, or for the one in ARCH: build/distributions.
+// Package makes deb, rpm and tar.gz for every architecture, or for the one in ARCH, and the Fleet package: build/distributions.
 func Package() error {
 	arches := slices.Sorted(maps.Keys(machines))
 	if arch := os.Getenv("ARCH"); arch != "" {
@@ -346,7 +380,7 @@ func Package() error {
 			return fmt.Errorf("packages for %s: %w", arch, err)
 		}
 	}
-	return nil
+	return Integration()
 }
 
 // pack makes the packages of one architecture. The same commit gives the same bytes on every machine: the time is the commit's (or SOURCE_DATE_EPOCH), users, modes
