@@ -113,10 +113,7 @@ func (s *Store) writeEvents(entries []Entry, settled uint64) error {
 		return err
 	}
 	if dropped > 0 {
-		if s.stats.Dropped.Add(uint64(dropped)) == uint64(dropped) {
-			s.log.Warnf("The journal is at its bound of %d raw events and %d bytes: the oldest are dropped", s.o.MaxEvents, s.o.MaxEventBytes)
-		}
-		s.o.Health.Set(health.JournalFull, "", fmt.Sprintf("%d raw events dropped", s.stats.Dropped.Load()), s.o.Now())
+		s.o.Health.Set(health.JournalFull, "", fmt.Sprintf("%d raw events dropped, of at most %d and %d bytes", s.stats.Dropped.Add(uint64(dropped)), s.o.MaxEvents, s.o.MaxEventBytes), s.o.Now())
 		s.outbox.drop(dropTo, 2*s.o.MaxEvents)
 		return nil
 	}
@@ -212,9 +209,7 @@ func (s *Store) commit(j *journal, c change) error {
 }
 
 func (s *Store) notWritten(subject string, err error) {
-	if s.stats.WriteErrors.Add(1) == 1 {
-		s.log.Warnf("The state cannot be written; documents are passed on all the same: %v", err)
-	}
+	s.stats.WriteErrors.Add(1)
 	s.o.Health.Set(health.StateNotWritten, subject, err.Error(), s.o.Now())
 }
 

@@ -197,7 +197,7 @@ func (r *run) loadRules() error {
 				return fmt.Errorf("%w (%s)", err, a.name)
 			}
 			// A kernel without 32-bit programs may refuse their rule, and needs none.
-			r.env.Logger.Warnf("The rule for %s programs is not loaded: %v", a.name, err)
+			r.env.Logger.Infof("The rule for %s programs is not loaded: %v", a.name, err)
 		}
 	}
 	return r.deleteRules(func(owner uint32) bool { return owner != self && !isReconbeat(owner) })

@@ -111,7 +111,7 @@ func (r *run) inspect(now time.Time) (repaired bool, err error) {
 	if s.status.Enabled == locked {
 		return true, nil // until a reboot
 	}
-	r.env.Logger.Warnf("%s; putting it right.", gone)
+	r.env.Logger.Infof("%s; putting it right.", gone)
 	if s.status.Enabled == 0 {
 		e := enabled
 		e.want = 1
@@ -161,12 +161,12 @@ func (r *run) holdSocket(s situation, now time.Time) error {
 		case s.status.PID == s.self:
 			return nil
 		case s.owner == "":
-			r.env.Logger.Warn("The kernel has let go of us as its audit daemon; registering again.")
+			r.env.Logger.Info("The kernel has let go of us as its audit daemon; registering again.")
 			return r.takePID()
 		case r.SocketType == unicast:
 			return fmt.Errorf("the audit pid was taken by %s (pid %d), and socket_type is unicast", s.owner, s.status.PID)
 		}
-		r.env.Logger.Warnf("The audit pid was taken by %s (pid %d).", s.owner, s.status.PID)
+		r.env.Logger.Infof("The audit pid was taken by %s (pid %d); listening in beside it.", s.owner, s.status.PID)
 		r.moved = true
 		return nil
 	}
