@@ -25,7 +25,7 @@ import (
 	"github.com/reconbeat/reconbeat/datastream"
 )
 
-func newTestAlertCommand(settings instance.Settings) *cobra.Command {
+func newTestAlertCommand(settings instance.Settings, stack *stackSetup) *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "alert",
@@ -35,19 +35,22 @@ reconbeat.alert.test: true and is in everything else an alert: rules and dashboa
 
 The exit status is 1 when the alert was rejected, dropped by a processor, or not acknowledged in time; then the reason is told.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return testAlert(settings, timeout) },
+		RunE: func(*cobra.Command, []string) error { return testAlert(settings, stack, timeout) },
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the output")
 	return c
 }
 
-func testAlert(settings instance.Settings, timeout time.Duration) error {
+func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Duration) error {
 	b, err := instance.NewInitializedBeat(settings)
 	if err != nil {
 		return err
 	}
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
+		return err
+	}
+	if err := stack.hook(&b.Beat); err != nil { // else the first document would make a data stream without our mappings
 		return err
 	}
 	if !b.Config.Output.IsSet() {

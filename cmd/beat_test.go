@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -464,7 +465,13 @@ func TestAnOutputsReasonIsTold(t *testing.T) {
 		{"put aside by the data stream", `{"create":{"status":201,"failure_store":"used"}}`, `into its failure store`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			var puts atomic.Pointer[[]string]
+			puts.Store(&[]string{})
 			es := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPut {
+					all := append(slices.Clone(*puts.Load()), r.URL.Path)
+					puts.Store(&all)
+				}
 				w.Header().Set("X-Elastic-Product", "Elasticsearch")
 				w.Header().Set("Content-Type", "application/json")
 				if strings.HasSuffix(r.URL.Path, "/_bulk") {
@@ -474,10 +481,11 @@ func TestAnOutputsReasonIsTold(t *testing.T) {
 				fmt.Fprint(w, `{"cluster_name":"test","version":{"number":"9.4.0","build_flavor":"default"},"tagline":"You Know, for Search"}`)
 			}))
 			defer es.Close()
-			cmd, _ := newHost(t).command(fmt.Sprintf("output.elasticsearch.hosts: [%q]\nsetup: {ilm.enabled: false, template.enabled: false}\n", es.URL), "test", "alert", "--timeout", "20s")
+			cmd, _ := newHost(t).command(fmt.Sprintf("output.elasticsearch.hosts: [%q]\nsetup.template.enabled: %v\n", es.URL, c.want == ""), "test", "alert", "--timeout", "20s")
 			out, err := cmd.CombinedOutput()
 			require.Equal(t, c.want == "", err == nil, "%v: %s", err, out)
 			require.Contains(t, string(out), "data stream logs-reconbeat.alert-default\n")
+			require.Equal(t, c.want == "", slices.Contains(*puts.Load(), "/_index_template/logs-reconbeat.alert@template"), "templates are there before the first document, unless they are not wanted: %v", *puts.Load())
 			if c.want == "" {
 				require.Contains(t, string(out), "acknowledged after")
 			} else {

@@ -90,7 +90,7 @@ func NewRootCommand() *libcmd.BeatsRootCmd {
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings), newReplayCommand(settings), newModelCommand(settings))
-	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings))
+	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings, s))
 	return root
 }
 

@@ -46,15 +46,25 @@ func (s *stackSetup) create(b *beat.Beat, c *config.C) (beat.Beater, error) {
 			return nil, err
 		}
 	}
-	if s.setup != nil && !b.Manager.Enabled() {
-		b.OverwritePipelinesCallback = s.setup.Pipelines
-		if s.setup.Template.Enabled {
-			if _, err := elasticsearch.RegisterConnectCallback(s.setup.Connected); err != nil {
-				return nil, fmt.Errorf("registering the installation of templates: %w", err)
-			}
-		}
+	if err := s.hook(b); err != nil {
+		return nil, err
 	}
 	return beater.New(b, c)
+}
+
+// hook has what Elasticsearch lacks installed when the output connects.
+func (s *stackSetup) hook(b *beat.Beat) error {
+	if s.setup == nil || b.Manager.Enabled() {
+		return nil
+	}
+	b.OverwritePipelinesCallback = s.setup.Pipelines
+	if !s.setup.Template.Enabled {
+		return nil
+	}
+	if _, err := elasticsearch.RegisterConnectCallback(s.setup.Connected); err != nil {
+		return fmt.Errorf("registering the installation of templates: %w", err)
+	}
+	return nil
 }
 
 // withoutSetupFlags takes out what libbeat's `setup` puts into the Beat's configuration for Filebeat's modules; to ours it would be settings that do not exist.
