@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,16 @@ func TestTheSameSeedMakesTheSameHost(t *testing.T) {
 			}
 		}
 		require.Len(t, of, len(a.attacks), "%s: every attack looks", k.name)
+	}
+}
+
+func TestTheSameHostsGiveTheSameOutcomes(t *testing.T) {
+	for _, ablated := range []string{"", "hour", "command"} {
+		first, err := run(kinds[1:3], seeds(1, 2), 30, "context", ablated)
+		require.NoError(t, err)
+		again, err := run(kinds[1:3], seeds(1, 2), 30, "context", ablated)
+		require.NoError(t, err)
+		require.Equal(t, first, again, ablated)
 	}
 }
 
@@ -72,6 +83,12 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 	require.NoError(t, err)
 	web, elastic := tallyOf(outcomes, "web"), tallyOf(rare, "")
 	require.Greater(t, elastic.rate(), 3*web.rate())
+}
+
+func TestTheReportInTheManualEndsWithWhatWasMeasuredByHand(t *testing.T) {
+	report, err := os.ReadFile(filepath.Join("..", "docs", "evaluation.md"))
+	require.NoError(t, err)
+	require.True(t, strings.HasSuffix(string(report), independent))
 }
 
 func TestAnAblatedTellIsNoLongerThere(t *testing.T) {
