@@ -559,3 +559,31 @@ func TestLearningGoesOnForYearsWithAShortHalfLife(t *testing.T) {
 	}
 	require.InDelta(t, then.Surprise, last.Surprise, 0.05, "the habit is what it was in the first year")
 }
+
+// TestNoiseIsAHandfulOfAlerts is the attack on the tail of the past: visits as unusual as the one that is to come, by somebody else, until it is no longer unusual enough. Each of
+// them is an alert of its own, which counts a tenth.
+func TestNoiseIsAHandfulOfAlerts(t *testing.T) {
+	goal := func(at time.Time) *process.Event {
+		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
+	}
+	m, end := weeks(8)
+	l := lookOf(goal(end))
+	before := m.Judge(&l)
+	require.Greater(t, before.Score, 50.0)
+	alerts, score := 0, before.Score
+	for day := range 60 {
+		at := end.AddDate(0, 0, day)
+		l := lookOf(goal(at))
+		if score = m.Judge(&l).Score; score < 25 {
+			break
+		}
+		e := person(at.Truncate(24*time.Hour).Add(2*time.Hour), "bob", fmt.Sprintf("perl-of-%c", 'a'+day%20), fmt.Sprintf("%d.7.7.7", 120+day), "ss -tlnp")
+		e.CWD = fmt.Sprintf("/srv/%d", day)
+		if look(m, e).Score >= 25 {
+			alerts++
+		}
+	}
+	t.Logf("from %.0f to %.0f, after %d alerts", before.Score, score, alerts)
+	require.Less(t, score, 25.0, "it is possible, and docs/model.md says so")
+	require.GreaterOrEqual(t, alerts, 2)
+}
