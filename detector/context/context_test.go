@@ -191,6 +191,26 @@ func TestARestoredModelGoesOnIdentically(t *testing.T) {
 	}
 }
 
+func TestAVisitOfAnOlderSnapshotGoesOn(t *testing.T) {
+	m, end := weeks(4)
+	look(m, person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp"))
+	b, err := json.Marshal(m.Snapshot())
+	require.NoError(t, err)
+	var s Snapshot
+	require.NoError(t, json.Unmarshal(b, &s))
+	require.NotEmpty(t, s.Visits)
+	for i := range s.Visits {
+		s.Visits[i].Unusual = nil
+	}
+	restored, err := Restore(options, s)
+	require.NoError(t, err)
+	next := person(end.Add(9*time.Hour+time.Minute), "alice", "python3", "151.7.7.7", "ss -tlnp")
+	l := lookOf(next)
+	want, got := m.Judge(&l), restored.Judge(&l)
+	require.Equal(t, want.Parts, got.Parts)
+	require.Equal(t, "parent python", Tell(Parent, got.Unusual.Text(Parent)))
+}
+
 func TestTheSameStreamGivesTheSameScores(t *testing.T) {
 	events := traffic(3, 2000)
 	require.Equal(t, run(New(options), events), run(New(options), events))

@@ -40,8 +40,8 @@ type visitOf struct {
 	keyOf
 	Open    *visit    `json:"open"`
 	Seen    []sightOf `json:"seen"`
-	Unusual []string  `json:"unusual"` // the values that the parts are about, by feature
-	Hour    int       `json:"hour"`    // and the hour
+	Unusual []string  `json:"unusual,omitempty"` // the values that the parts are about, by feature
+	Hour    int       `json:"hour"`              // and the hour
 }
 
 type sightOf struct {
@@ -123,6 +123,9 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	}
 	for _, v := range s.Visits {
 		k := v.key()
+		if v.Unusual == nil { // as older ones wrote it
+			v.Unusual = make([]string, features)
+		}
 		if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Parts[:]...) || !finite(v.Open.Sum) || m.actors[k] == nil ||
 			len(v.Unusual) != features || v.Hour < 0 || v.Hour > 23 {
 			return nil, fmt.Errorf("visit of %q: %w", v.ID, errNumbers)
