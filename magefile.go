@@ -398,14 +398,14 @@ func pack(arch string) error {
 	}
 	name := "reconbeat-" + number + "-linux-" + machines[arch]
 	stage := filepath.Join("build", "package", name)
-	if err := os.RemoveAll(filepath.Dir(stage)); err != nil {
+	if err := os.RemoveAll(stage); err != nil {
 		return err
 	}
 	env := map[string]string{"SOURCE_DATE_EPOCH": epoch, "VERSION": number, "ARCH": arch, "STAGE": stage}
 	if err := build(filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0"}); err != nil {
 		return err
 	}
-	if err := sh.RunWithV(env, "go", "run", "./deploy/manual", stage); err != nil {
+	if err := sh.RunWithV(map[string]string{"SOURCE_DATE_EPOCH": epoch, "CGO_ENABLED": "0"}, "go", "run", "./deploy/manual", stage); err != nil {
 		return err
 	}
 	// What is in the repository goes in, and nothing that lies about.

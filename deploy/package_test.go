@@ -35,16 +35,36 @@ var repository = func() string {
 	return dir
 }()
 
+// machine is what the field calls this architecture, in the names of a kind of package.
+func machine(kind string) string {
+	names := map[string]map[string]string{
+		"amd64": {"deb": "amd64", "rpm": "x86_64", "tar.gz": "linux-x86_64"},
+		"arm64": {"deb": "arm64", "rpm": "aarch64", "tar.gz": "linux-arm64"},
+	}
+	return names[runtime.GOARCH][kind]
+}
+
 // distribution is the package of a kind that was made for this architecture.
 func distribution(t *testing.T, kind string) string {
 	t.Helper()
-	machine := map[string]string{"deb amd64": "amd64", "deb arm64": "arm64", "rpm amd64": "x86_64", "rpm arm64": "aarch64", "tar.gz amd64": "linux-x86_64", "tar.gz arm64": "linux-arm64"}[kind+" "+runtime.GOARCH]
-	found, err := filepath.Glob(filepath.Join(repository, "build", "distributions", "reconbeat-*-"+machine+"."+kind))
+	return made(t, "distributions", "reconbeat-*-"+machine(kind)+"."+kind)
+}
+
+// stage is the folder whose contents were packed for this architecture.
+func stage(t *testing.T) string {
+	t.Helper()
+	return made(t, "package", "reconbeat-*-"+machine("tar.gz"))
+}
+
+func made(t *testing.T, folder, name string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(repository, "build", folder, name))
 	require.NoError(t, err)
-	if machine == "" || len(found) == 0 {
-		t.Skipf("SKIPPED: NO %s FOR %s: make it with `ARCH=%[2]s go tool mage package`", kind, runtime.GOARCH)
+	if len(found) == 0 {
+		t.Skipf("SKIPPED: NO %s IS MADE: run `ARCH=%s go tool mage package`", name, runtime.GOARCH)
 	}
-	return found[len(found)-1]
+	require.Len(t, found, 1, "remove the older ones with `go tool mage clean`")
+	return found[0]
 }
 
 func need(t *testing.T, tools ...string) {
@@ -363,17 +383,6 @@ func TestEveryPackageHasAChecksumAndABillOfMaterials(t *testing.T) {
 	assert.Greater(t, len(linked), 50)
 	assert.Subset(t, slices.Collect(maps.Keys(listed)), linked)
 	assert.Contains(t, listed, "std")
-}
-
-// stage is the folder whose contents the last run of `go tool mage package` packed.
-func stage(t *testing.T) string {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(repository, "build", "package", "reconbeat-*"))
-	require.NoError(t, err)
-	if len(found) != 1 {
-		t.Skip("SKIPPED: NOTHING IS PACKED: run `go tool mage package`")
-	}
-	return found[0]
 }
 
 func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {

@@ -52,7 +52,7 @@ func write(folder string) error {
 
 // page writes the page of a command and those of the commands below it. Debian wants them compressed.
 func page(c *cobra.Command, dir string) error {
-	if c.Hidden {
+	if c.Hidden || c.Name() == "help" {
 		return nil
 	}
 	c.DisableAutoGenTag = true
