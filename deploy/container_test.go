@@ -58,11 +58,9 @@ func TestTheDaemonSetMayDoWhatTheUnitMay(t *testing.T) {
 	assert.True(t, *c.SecurityContext.ReadOnlyRootFilesystem)
 	assert.Equal(t, []core.Capability{"ALL"}, c.SecurityContext.Capabilities.Drop)
 
-	unit, err := os.ReadFile(filepath.Join("systemd", "reconbeat.service"))
-	require.NoError(t, err)
 	var ofUnit []core.Capability
-	for name := range strings.FieldsSeq(string(boundingSet.FindSubmatch(unit)[1])) {
-		ofUnit = append(ofUnit, core.Capability(strings.TrimPrefix(name, "CAP_")))
+	for _, name := range capabilities(t) {
+		ofUnit = append(ofUnit, core.Capability(name))
 	}
 	assert.ElementsMatch(t, ofUnit, c.SecurityContext.Capabilities.Add)
 

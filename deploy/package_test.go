@@ -3,8 +3,6 @@
 package deploy_test
 
 import (
-	"bytes"
-	"context"
 	"crypto/sha512"
 	"encoding/json"
 	"fmt"
@@ -433,70 +431,4 @@ func TestTheManualPagesAndCompletionsKnowTheCommands(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(out), "model\t")
 	assert.Contains(t, string(out), "modules\t")
-}
-
-var boundingSet = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.+)$`)
-
-// TestTheUnitsCapabilitiesAreEnough runs module auditd under the unit's capabilities, and lets another user look.
-func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
-	need(t, "setpriv", "ss")
-	binary := filepath.Join(stage(t), "reconbeat")
-	lock, err := os.OpenFile("/tmp/reconbeat-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	defer lock.Close()
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-
-	unit, err := os.ReadFile(filepath.Join("systemd", "reconbeat.service"))
-	require.NoError(t, err)
-	given := boundingSet.FindSubmatch(unit)
-	require.NotNil(t, given)
-	caps := "-all"
-	for name := range strings.FieldsSeq(string(given[1])) {
-		caps += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
-	}
-	bounded := func(args ...string) *exec.Cmd {
-		return exec.Command("setpriv", append([]string{"--no-new-privs", "--bounding-set", caps, "--inh-caps", "-all", binary}, args...)...)
-	}
-	support, err := bounded("test", "modules").Output()
-	require.NoError(t, err)
-	if !regexp.MustCompile(`(?m)^auditd +works`).Match(support) {
-		t.Skipf("SKIPPED: MODULE auditd DOES NOT WORK ON THIS HOST:\n%s", support)
-	}
-
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte("reconbeat.modules: [{module: auditd}]\noutput.file: {path: "+dir+", filename: out}\n"), 0o600))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	var log bytes.Buffer
-	beat := bounded("run", "-e", "-c", filepath.Join(dir, "reconbeat.yml"), "--path.home", dir, "--path.data", filepath.Join(dir, "data"))
-	beat.Stderr = &log
-	require.NoError(t, beat.Start())
-	var doc string
-	for doc == "" {
-		require.NoError(t, ctx.Err(), "nothing was seen:\n%s", &log)
-		_ = exec.Command("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", "cd /tmp; ss -tan >/dev/null; sleep 1").Run()
-		written, _ := filepath.Glob(filepath.Join(dir, "out*.ndjson"))
-		for _, name := range written {
-			text, err := os.ReadFile(name)
-			require.NoError(t, err)
-			for line := range strings.Lines(string(text)) {
-				if strings.Contains(line, `"args":["ss","-tan"]`) && strings.Contains(line, `"id":"65534"`) {
-					doc = line
-				}
-			}
-		}
-	}
-	require.NoError(t, beat.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, beat.Wait(), log.String())
-	var event struct {
-		Process struct {
-			Executable string `json:"executable"`
-			Parent     struct {
-				Executable string `json:"executable"`
-			} `json:"parent"`
-		} `json:"process"`
-	}
-	require.NoError(t, json.Unmarshal([]byte(doc), &event))
-	assert.True(t, filepath.IsAbs(event.Process.Executable), doc)
-	assert.True(t, filepath.IsAbs(event.Process.Parent.Executable), "the parent's executable is not to be seen: %s", doc)
 }

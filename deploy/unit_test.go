@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+var boundingSet = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.+)$`)
+
+// capabilities are those that the unit leaves, by name (AUDIT_READ).
+func capabilities(t *testing.T) []string {
+	unit, err := os.ReadFile(filepath.Join("systemd", "reconbeat.service"))
+	require.NoError(t, err)
+	found := boundingSet.FindSubmatch(unit)
+	require.NotNil(t, found)
+	return strings.Fields(strings.ReplaceAll(string(found[1]), "CAP_", ""))
+}
+
+// userManager makes a copy of this host the root of a mount namespace and runs the unit there for every module, by a systemd of its own. It is systemd's manager for a
+// user, since the one for the system must be process 1; the user is root, and so the unit's sandbox is the same. What it cannot do is what logind would have done
+// (XDG_RUNTIME_DIR, /run/systemd/inaccessible) and directories in /var (StateDirectory=).
+const userManager = `
+cd "$1"
+shift
+mount --rbind /sys sys
+mkdir -p old
+pivot_root . old
+exec chroot . /bin/sh -eu /srv/modules "$@"
+`
+
+const everyModule = `
+umount -l /old
+mkdir -p /run/systemd/system /run/systemd/inaccessible /run/user/0 /root/.config/systemd/user/reconbeat.service.d
+cd /run/systemd/inaccessible
+: >reg; : >sock; mkdir dir; mkfifo fifo; mknod chr c 0 0; mknod blk b 0 0; chmod 000 *
+cd /
+cp /usr/lib/systemd/system/reconbeat.service /root/.config/systemd/user/
+cat >/root/.config/systemd/user/reconbeat.service.d/user.conf <<END
+[Service]
+StateDirectory=
+LogsDirectory=
+ReadWritePaths=/var/lib/reconbeat /var/log/reconbeat
+StandardOutput=append:/srv/log
+StandardError=append:/srv/log
+END
+group=/sys/fs/cgroup
+[ ! -d $group/systemd ] || group=$group/systemd
+mkdir -p $group/reconbeat-test && echo $$ >$group/reconbeat-test/cgroup.procs || exit 77
+export HOME=/root XDG_RUNTIME_DIR=/run/user/0 SYSTEMD_IGNORE_CHROOT=1
+/lib/systemd/systemd --user --log-target=null </dev/null >/dev/null 2>&1 &
+manager=$!
+trap 'kill $manager; wait $manager || true; echo $$ >$group/cgroup.procs; find $group/reconbeat-test -depth -type d -exec rmdir {} + || true' EXIT
+tries=0
+until systemctl --user list-units >/dev/null 2>&1; do
+	tries=$((tries + 1)); [ $tries -lt 60 ] || exit 77
+	sleep 0.5
+done
+look() { setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'cd /tmp; ss -tan >/dev/null; sleep 1' || true; }
+for module in "$@"; do
+	cp /srv/$module.yml /etc/reconbeat/reconbeat.yml
+	chmod 600 /etc/reconbeat/reconbeat.yml
+	systemctl --user start reconbeat.service
+	until cat /var/log/reconbeat/$module*.ndjson 2>/dev/null | grep -q '"args":\["ss","-tan"\]'; do look; done
+	pid=$(systemctl --user show -p MainPID --value reconbeat.service)
+	cat /proc/$pid/status >/srv/$module.status
+	if [ $module = ecs ]; then
+		kill -9 $pid
+		until now=$(systemctl --user show -p MainPID --value reconbeat.service); [ "$now" != 0 ] && [ "$now" != $pid ]; do sleep 0.5; done
+	fi
+	systemctl --user stop reconbeat.service
+done
+`
+
+// TestTheUnitLetsEveryModuleWork runs the unit under systemd, with its capabilities, its file system and its filter of system calls, and has another user look.
+func TestTheUnitLetsEveryModuleWork(t *testing.T) {
+	need(t, "dpkg", "unshare", "pivot_root", "setpriv", "ss", "systemctl")
+	deb := distribution(t, "deb")
+	lock, err := os.OpenFile("/tmp/reconbeat-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	defer lock.Close()
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+
+	h := newHost(t)
+	if present := h.files(); len(present) > 0 {
+		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
+	}
+	h.run("dpkg", "-i", h.bring(deb))
+	support := h.run("sh", "-c", "reconbeat test modules 2>/dev/null")
+	var modules []string
+	for _, module := range []string{"auditd", "procconn"} {
+		if !regexp.MustCompile(`(?m)^` + module + ` +works`).MatchString(support) {
+			t.Logf("SKIPPED: MODULE %s DOES NOT WORK ON THIS HOST:\n%s", module, support)
+			continue
+		}
+		modules = append(modules, module)
+	}
+	modules = append(modules, "auditlog", "ecs")
+	h.write("/srv/modules", everyModule)
+	options := map[string]string{"auditlog": ", from: beginning", "ecs": ", from: beginning, paths: [/var/log/audit/process.ndjson]"}
+	for _, module := range modules {
+		h.write("/srv/"+module+".yml", "reconbeat.modules: [{module: "+module+options[module]+"}]\nreconbeat.detector.model: rare\npath.data: /var/lib/reconbeat/"+module+
+			"\noutput.file: {path: /var/log/reconbeat, filename: "+module+"}\n")
+	}
+	// The logs belong to another, who alone may read them.
+	folder := filepath.Join(h.root, "var/log/audit")
+	require.NoError(t, os.RemoveAll(folder))
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	h.write("/var/log/audit/audit.log", unpacked(t, filepath.Join(repository, "module", "auditlog", "testdata", "audit.log.gz")))
+	h.write("/var/log/audit/process.ndjson", `{"@timestamp":"2026-01-05T10:00:00Z","event":{"category":["process"],"type":["start"],"action":"exec"},"process":{"pid":7,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},"user":{"id":"1000","name":"alice"}}`+"\n")
+	for _, name := range []string{"", "audit.log", "process.ndjson"} {
+		require.NoError(t, os.Chown(filepath.Join(folder, name), 1234, 1234))
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation", "private", "sh", "-eu", "-c", userManager, "sh", h.root}, modules...)...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	out, err := c.CombinedOutput()
+	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 77 {
+		t.Skipf("SKIPPED: SYSTEMD DOES NOT RUN HERE: %s", out)
+	}
+	log, _ := os.ReadFile(filepath.Join(h.root, "srv/log"))
+	require.NoError(t, err, "%s\n%s", out, log)
+
+	var mask uint64
+	for _, name := range capabilities(t) {
+		bits := map[string]uint64{"AUDIT_CONTROL": unix.CAP_AUDIT_CONTROL, "AUDIT_READ": unix.CAP_AUDIT_READ, "NET_ADMIN": unix.CAP_NET_ADMIN, "SYS_PTRACE": unix.CAP_SYS_PTRACE, "DAC_READ_SEARCH": unix.CAP_DAC_READ_SEARCH}
+		bit, known := bits[name]
+		require.True(t, known, name)
+		mask |= 1 << bit
+	}
+	for _, module := range modules {
+		status := h.read("/srv/" + module + ".status")
+		assert.Contains(t, status, fmt.Sprintf("CapEff:\t%016x\n", mask), module)
+		assert.Contains(t, status, fmt.Sprintf("CapBnd:\t%016x\n", mask), module)
+		assert.Contains(t, status, "NoNewPrivs:\t1\n", module)
+		assert.Contains(t, status, "Seccomp:\t2\n", module)
+	}
+	for _, module := range modules[:len(modules)-2] {
+		doc := h.look(module)
+		assert.True(t, filepath.IsAbs(doc.Process.Executable), "%s: %+v", module, doc)
+		assert.True(t, filepath.IsAbs(doc.Process.Parent.Executable), "%s does not see another user's parent: %+v", module, doc)
+	}
+}
+
+// looked is what a raw event says of a look.
+type looked struct {
+	User    struct{ ID string }
+	Process struct {
+		Args       []string
+		Executable string
+		Parent     struct{ Executable string }
+	}
+}
+
+// look is the event of the look of user 65534 in what a module has written.
+func (h host) look(module string) looked {
+	h.t.Helper()
+	files, err := filepath.Glob(filepath.Join(h.root, "var/log/reconbeat", module+"*.ndjson"))
+	require.NoError(h.t, err)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		require.NoError(h.t, err)
+		for line := range bytes.Lines(text) {
+			var doc looked
+			require.NoError(h.t, json.Unmarshal(line, &doc))
+			if doc.User.ID == "65534" && strings.Join(doc.Process.Args, " ") == "ss -tan" {
+				return doc
+			}
+		}
+	}
+	h.t.Errorf("%s has not seen the look", module)
+	return looked{}
+}
+
+func unpacked(t *testing.T, file string) string {
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	text, err := io.ReadAll(z)
+	require.NoError(t, err)
+	return string(text)
+}
