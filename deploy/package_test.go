@@ -103,6 +103,7 @@ func newHost(t *testing.T) host {
 	mount(t, "proc", filepath.Join(h.root, "proc"), "proc", 0, "")
 	mount(t, "tmpfs", filepath.Join(h.root, "run"), "tmpfs", 0, "")
 	mount(t, "/dev", filepath.Join(h.root, "dev"), "", unix.MS_BIND, "")
+	_ = os.Remove(filepath.Join(h.root, "var/lib/man-db/auto-update")) // or each installation indexes all the manual pages of the host, for minutes
 	return h
 }
 
