@@ -44,10 +44,9 @@ reconbeat_rules:
     severity: low
     risk_score: 21
 `)
-	play := func(more ...string) string {
-		return h.run("ansible-playbook", append([]string{"-i", "localhost,", "-c", "local", "-e", "@/srv/vars.yml", "/srv/ansible/site.yml"}, more...)...)
+	play := func() string {
+		return h.run("ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "@/srv/vars.yml", "/srv/ansible/site.yml")
 	}
-	play("--syntax-check")
 	first := play()
 	assert.Regexp(t, `failed=0`, first)
 	assert.Regexp(t, `changed=[1-9]`, first)
