@@ -41,7 +41,7 @@ func (c *configured) load() ([]*conf.C, error) {
 		m, err := resolved(m)
 		if err == nil && m.Enabled() {
 			all = append(all, m)
-			err = c.factory.CheckConfig(m)
+			err = errors.Join(c.factory.CheckConfig(m), misspelt(m))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
@@ -70,6 +70,18 @@ func (c *configured) load() ([]*conf.C, error) {
 		add(conf.MustNewConfigFrom(map[string]any{"module": autoModule}), "no module is configured, so that auto was tried")
 	}
 	return all, errors.Join(append(errs, together(all)...)...)
+}
+
+// misspelt returns what is wrong with the names of a module's settings; nothing where it is no module at all, which is told already.
+func misspelt(c *conf.C) error {
+	m, err := config.ParseModule(c)
+	if err != nil {
+		return nil
+	}
+	if options := optionsOf(m.Module); options != nil {
+		return config.ModuleKeys(c, options...)
+	}
+	return nil
 }
 
 // resolved is a configuration with its variables filled in. A runner gets a copy without the rest of the file, in which

@@ -29,6 +29,8 @@ type Kind struct {
 	Name  string
 	New   func(*conf.C, module.Env) (module.Module, error)
 	Probe func() module.Support
+	// Options are the zero value of its own options.
+	Options any
 	// Local: it reports this host's execs as they happen. At most one of these runs, and /proc and the accounts of this host may be asked about its events.
 	Local bool
 	// Rereadable: what it has emitted can be read again from a cursor, so it may be made to wait.
@@ -38,10 +40,10 @@ type Kind struct {
 // Modules is the table of modules, the best source of live execs first: the order in which `auto` tries the local ones.
 func Modules() []Kind {
 	return []Kind{
-		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Local: true},
-		{Name: "auditlog", New: auditlog.New, Probe: auditlog.Probe, Local: true, Rereadable: true},
-		{Name: "procconn", New: procconn.New, Probe: procconn.Probe, Local: true},
-		{Name: "ecs", New: ecs.New, Probe: ecs.Probe, Rereadable: true},
+		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Options: auditd.Options{}, Local: true},
+		{Name: "auditlog", New: auditlog.New, Probe: auditlog.Probe, Options: auditlog.Options{}, Local: true, Rereadable: true},
+		{Name: "procconn", New: procconn.New, Probe: procconn.Probe, Options: procconn.Options{}, Local: true},
+		{Name: "ecs", New: ecs.New, Probe: ecs.Probe, Options: ecs.Options{}, Rereadable: true},
 	}
 }
 
@@ -58,6 +60,16 @@ func kindOf(name string) (Kind, error) {
 	}
 	sort.Strings(known)
 	return Kind{}, fmt.Errorf("module: %q is not allowed; it must be auto or one of %s", name, strings.Join(known, ", "))
+}
+
+// optionsOf are the options that a module of this name may have: of auto, those of every module that it may choose.
+func optionsOf(name string) (options []any) {
+	for _, k := range Modules() {
+		if k.Name == name || name == autoModule && k.Local {
+			options = append(options, k.Options)
+		}
+	}
+	return options
 }
 
 // NoSourceError says that no local module works here, and why each does not.

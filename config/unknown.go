@@ -13,13 +13,26 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 )
 
-// unknownKeys returns an error for each key of c that the struct into has no place for: a key misspelt is a setting that silently does not hold.
-func unknownKeys(path string, c *conf.C, into any) error {
+// unknownKeys returns an error for each key of c that none of the structs into has a place for: a key misspelt is a setting that silently does not hold.
+func unknownKeys(path string, c *conf.C, into ...any) error {
 	var given map[string]any
 	if err := c.Unpack(&given); err != nil {
 		return fmt.Errorf("reading the keys of %s: %w", path, err)
 	}
-	return errors.Join(placeOf(reflect.TypeOf(into)).unknown(path, given)...)
+	all := placeOf(reflect.TypeOf(into[0]))
+	for _, more := range into[1:] {
+		all.merge(placeOf(reflect.TypeOf(more)))
+	}
+	return errors.Join(all.unknown(path, given)...)
+}
+
+// ModuleKeys returns an error for each key of a module's configuration that neither every module nor one of these options knows.
+func ModuleKeys(c *conf.C, options ...any) error {
+	m, err := ParseModule(c)
+	if err != nil {
+		return err
+	}
+	return unknownKeys(m.Module, c, append([]any{Module{}}, options...)...)
 }
 
 // place is where settings may stand: a struct's by name, a list's elements; the zero place takes anything.
@@ -50,6 +63,9 @@ func (p *place) add(t reflect.Type) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, option, _ := strings.Cut(f.Tag.Get("config"), ",")
+		if name == "" && f.IsExported() {
+			name = strings.ToLower(f.Name) // go-ucfg's own default
+		}
 		switch {
 		case option == "inline":
 			p.add(f.Type)
