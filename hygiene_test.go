@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -299,8 +300,11 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 		require.NoError(t, err)
 		for _, kind := range beater.Modules() {
 			if kind.Name == m.Module {
-				_, err := kind.New(c, module.Env{ID: "test", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
-				assert.NoError(t, err, m.Module)
+				made, err := kind.New(c, module.Env{ID: "test", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+				require.NoError(t, err, m.Module)
+				for _, option := range tags(optionsOf(reflect.ValueOf(made).Elem()).Type()) {
+					assert.True(t, c.HasField(option), "%s of module %s is missing in the reference", option, m.Module)
+				}
 			}
 		}
 	}
@@ -338,6 +342,80 @@ func TestTheManualTellsEverySetting(t *testing.T) {
 			assert.Equal(t, fmt.Sprint(want), told[name], name)
 		}
 	}
+}
+
+// TestTheManualOfEveryModuleTellsItsOptions holds the table in docs/modules/NAME.md, and that in docs/configure.md of what every module takes, against the structs that the options are read into.
+func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
+	row := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|")
+	text, err := os.ReadFile("docs/configure.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "Every module takes these:\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, name := range tags(reflect.TypeFor[config.Module]()) {
+		assert.True(t, name == "module" || strings.Contains(section, "`"+name), "docs/configure.md does not tell of %s", name)
+	}
+	for _, kind := range beater.Modules() {
+		page := "docs/modules/" + kind.Name + ".md"
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		_, section, found := strings.Cut(string(text), "\n## Options\n")
+		require.True(t, found, "%s has no options", page)
+		section, _, _ = strings.Cut(section, "\n## ")
+		told := map[string]string{}
+		for _, m := range row.FindAllStringSubmatch(section, -1) {
+			told[m[1]] = strings.Trim(m[2], "`")
+		}
+
+		given := map[string]any{"module": kind.Name}
+		if told["paths"] == "(required)" {
+			_, err := kind.New(conf.MustNewConfigFrom(given), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+			require.Error(t, err, "%s works without what is said to be required", kind.Name)
+			given["paths"] = []string{"(required)"}
+		}
+		m, err := kind.New(conf.MustNewConfigFrom(given), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+		require.NoError(t, err)
+		options := optionsOf(reflect.ValueOf(m).Elem())
+		require.True(t, options.IsValid(), "module %s has no field of its type Options", kind.Name)
+		names := tags(options.Type())
+		assert.ElementsMatch(t, names, slices.Collect(maps.Keys(told)), page)
+		for i, name := range names {
+			value := options.Field(i)
+			if value.Kind() == reflect.Slice {
+				require.Equal(t, 1, value.Len(), name)
+				assert.Contains(t, []string{value.Index(0).String(), "[" + value.Index(0).String() + "]"}, told[name], "the default of %s in %s", name, page)
+				continue
+			}
+			assert.Equal(t, fmt.Sprint(value), told[name], "the default of %s in %s", name, page)
+		}
+		assert.Contains(t, section, "takes [what every module takes](../configure.md#modules).", page)
+	}
+}
+
+// optionsOf finds the options in a module.
+func optionsOf(m reflect.Value) reflect.Value {
+	for i := range m.NumField() {
+		if m.Type().Field(i).Type.Name() == "Options" {
+			return m.Field(i)
+		}
+	}
+	return reflect.Value{}
+}
+
+// tags are the names in a configuration of a struct's fields.
+func tags(s reflect.Type) (names []string) {
+	for i := range s.NumField() {
+		name, how, _ := strings.Cut(s.Field(i).Tag.Get("config"), ",")
+		switch {
+		case how == "inline":
+			names = append(names, tags(s.Field(i).Type)...)
+		case name != "":
+			names = append(names, name)
+		case s.Field(i).IsExported(): // as go-ucfg calls it
+			names = append(names, strings.ToLower(s.Field(i).Name))
+		}
+	}
+	return names
 }
 
 func TestTheManualTellsEveryHealthCondition(t *testing.T) {
