@@ -547,3 +547,35 @@ func flat(doc mapstr.M, field string) string {
 	}
 	return text(doc, field)
 }
+
+// TestLiveRightsOfTheManual holds the table of capabilities in docs/secure.md against the kernel: what module auditd says with no rights but these.
+func TestLiveRightsOfTheManual(t *testing.T) {
+	takeAudit(t)
+	setpriv := lookPath(t, "setpriv")
+	dir, err := os.MkdirTemp("", "reconbeat-rights-")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	self, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	binary := filepath.Join(dir, Name) // where a plain user may start it
+	require.NoError(t, os.WriteFile(binary, self, 0o755))
+	for caps, want := range map[string]string{
+		"":                             `auditd +no +it needs root`,
+		"+audit_control":               `auditd +works`,
+		"+audit_control,+audit_read":   `auditd +works`,
+		"+audit_read":                  `auditd +no +it may listen \(CAP_AUDIT_READ\) but not see or load rules`,
+		"+net_admin,+dac_read_search":  `auditd +no`,
+		"+sys_ptrace,+dac_read_search": `procconn +(works|no +before Linux 6\.6)`,
+	} {
+		args := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups"}
+		if caps != "" {
+			args = append(args, "--inh-caps", caps, "--ambient-caps", caps)
+		}
+		c := exec.Command(setpriv, append(args, binary, "test", "modules")...)
+		c.Env = append(os.Environ(), asReconbeat+"=1")
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s: %s", caps, out)
+		require.Regexp(t, `(?m)^`+want, string(out), "with %q", caps)
+	}
+}
