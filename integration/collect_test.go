@@ -384,3 +384,29 @@ func TestACutOffLineIsToldOf(t *testing.T) {
 		}
 	}
 }
+
+// TestATestAlertGoesAllTheWay does what the manual says to see whether it works.
+func TestATestAlertGoesAllTheWay(t *testing.T) {
+	home := t.TempDir()
+	out := filepath.Join(home, "output")
+	config, err := yaml.Marshal(map[string]any{"output.file": fileOutput(out)})
+	require.NoError(t, err)
+	file := filepath.Join(home, "reconbeat.yml")
+	require.NoError(t, os.WriteFile(file, config, 0o600))
+	c := exec.Command(os.Args[0], "test", "alert", "-c", file, "--path.home", home, "--path.data", filepath.Join(home, "data"), "--path.config", home)
+	c.Env = append(os.Environ(), as+"=reconbeat")
+	said, err := c.CombinedOutput()
+	require.NoError(t, err, string(said))
+	shipped := collect(t, out, nil, 1)
+	require.Len(t, shipped, 1)
+	require.Equal(t, "logs-reconbeat.alert-policy", text(shipped[0], "@metadata.raw_index"))
+	require.Contains(t, string(said), text(shipped[0], "@metadata._id"))
+	require.Equal(t, "true", text(shipped[0], "reconbeat.alert.test"))
+	declared, err := Fields(dir, "alert")
+	require.NoError(t, err)
+	for name := range shipped[0].Flatten() {
+		if !strings.HasPrefix(name, "@metadata.") {
+			require.Contains(t, declared, name)
+		}
+	}
+}
