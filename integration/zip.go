@@ -4,14 +4,16 @@ package integration
 
 import (
 	"archive/zip"
+	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"time"
 
+	"github.com/elastic/beats/v7/libbeat/dashboards"
+	"github.com/elastic/elastic-agent-libs/logp"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -19,7 +21,7 @@ import (
 var packed = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Zip writes the package in dir into a folder as NAME-VERSION.zip, in the layout that Kibana takes by upload, and returns the file's name. What is for
-// development only, _dev, stays out.
+// development only, _dev, stays out, and dashboards are as Kibana stores them.
 func Zip(dir, folder string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "manifest.yml"))
 	if err != nil {
@@ -54,12 +56,16 @@ func Zip(dir, folder string) (string, error) {
 		if err != nil {
 			return err
 		}
-		in, err := files.Open(name)
+		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
-		defer in.Close()
-		_, err = io.Copy(w, in)
+		if path.Dir(name) == "kibana/dashboard" {
+			if text, err = asStored(text); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		_, err = w.Write(text)
 		return err
 	})
 	if err != nil {
@@ -72,4 +78,23 @@ func Zip(dir, folder string) (string, error) {
 		return "", fmt.Errorf("packing the Fleet package: %w", err)
 	}
 	return file, nil
+}
+
+// asStored makes of a dashboard in lines that a person can read what Kibana stores: panels, options and searches are strings of JSON. Who loads a dashboard with
+// `reconbeat setup` has it done by libbeat; Kibana's upload of a package does not do it.
+func asStored(dashboard []byte) ([]byte, error) {
+	stored := dashboards.EncodeJSONObjects(dashboard, logp.NewNopLogger())
+	var object struct {
+		Attributes struct {
+			Panels  string `json:"panelsJSON"`
+			Options string `json:"optionsJSON"`
+			Meta    struct {
+				Search string `json:"searchSourceJSON"`
+			} `json:"kibanaSavedObjectMeta"`
+		} `json:"attributes"`
+	}
+	if err := json.Unmarshal(stored, &object); err != nil {
+		return nil, fmt.Errorf("libbeat makes no stored dashboard of it: %w", err)
+	}
+	return stored, nil
 }

@@ -4,6 +4,8 @@ package integration
 
 import (
 	"archive/zip"
+	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +15,26 @@ import (
 
 	"github.com/reconbeat/reconbeat/cmd"
 )
+
+// stored looks that everything which Kibana stores as a string of JSON is one, in the panels, too.
+func stored(t *testing.T, at string, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			if strings.HasSuffix(key, "JSON") {
+				text, ok := inner.(string)
+				require.True(t, ok, "%s.%s", at, key)
+				require.NoError(t, json.Unmarshal([]byte(text), &inner), "%s.%s", at, key)
+			}
+			stored(t, at+"."+key, inner)
+		}
+	case []any:
+		for i, inner := range v {
+			stored(t, fmt.Sprintf("%s[%d]", at, i), inner)
+		}
+	}
+}
 
 func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 	first, err := Zip(dir, t.TempDir())
@@ -26,6 +48,13 @@ func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 		assert.Equal(t, "reconbeat-"+cmd.Version, root)
 		assert.NotContains(t, name, "_dev/")
 		names[name] = true
+		if strings.HasPrefix(name, "kibana/dashboard/") {
+			in, err := f.Open()
+			require.NoError(t, err)
+			var dashboard any
+			require.NoError(t, json.NewDecoder(in).Decode(&dashboard))
+			stored(t, name, dashboard)
+		}
 	}
 	for _, name := range []string{"manifest.yml", "changelog.yml", "LICENSE.txt", "docs/README.md", "data_stream/alert/manifest.yml", "data_stream/health/agent/stream/filestream.yml.hbs"} {
 		assert.Contains(t, names, name)
