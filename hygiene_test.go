@@ -69,6 +69,7 @@ var rooms = map[string][]string{
 	"process":              {},
 	"process/binary":       {"process"},
 	"process/procfs":       {"process"},
+	"stack":                {},
 	"state":                {"health", "process"},
 }
 

@@ -79,9 +79,17 @@ func Test() error {
 	return sh.RunV("go", "-C", "tools", "test", "-race", "./...")
 }
 
+// Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when Elasticsearch has a bad day.
+func Stack() error {
+	if err := installTools(); err != nil {
+		return err
+	}
+	return sh.RunV("go", "test", "-race", "-count", "1", "-run", "^TestStack", "./cmd")
+}
+
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "jq": "jq", "netstat": "net-tools", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
+	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "javac": "default-jdk-headless", "jq": "jq", "mvn": "maven", "netstat": "net-tools", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 

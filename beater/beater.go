@@ -51,6 +51,8 @@ type reconbeat struct {
 	drops  uint64    // events dropped by the ring when last looked
 	dropAt time.Time // and when that number last grew
 
+	rejected rejections
+
 	stateDir string
 	stop     chan struct{}
 	once     sync.Once
@@ -181,6 +183,7 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	if err := r.stream.local.snapshot(r.stream.table); err != nil {
 		return err
 	}
+	r.rejected.libbeat = b.Monitoring.StatsRegistry().GetOrCreateRegistry("libbeat")
 	r.register(b.Monitoring.StatsRegistry().GetOrCreateRegistry("reconbeat"), store.Stats())
 
 	if err := publisher.start(b.Publisher, store); err != nil {
@@ -358,6 +361,7 @@ func (r *reconbeat) tick(store *state.Store, now time.Time) {
 	r.stream.tell(now)
 	r.pulse.beat(now)
 	r.noteDrops(now)
+	r.rejected.note(r.health, now)
 	if now.Sub(r.saved) >= saveEvery {
 		r.save(store)
 		r.saved = now

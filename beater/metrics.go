@@ -104,6 +104,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 		}
 	})
 	show(reg, "ring", func() readings { return readings{"dropped": b.ring.dropped.Load(), "waiting": b.ring.waiting()} })
+	show(reg, "output", func() readings { return readings{"rejected": b.rejected.kept(), "rejected_lost": b.rejected.lost()} })
 	show(reg, "heartbeats", func() readings { return readings{"made": b.pulse.made.Load()} })
 	show(reg, "health", func() readings {
 		active := readings{}

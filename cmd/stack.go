@@ -73,9 +73,13 @@ func withoutSetupFlags(c *config.C) (*config.C, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, flag := range []string{"config.modules.force_enable_module_filesets", "config.modules.enable_all_filesets"} {
-		if own.HasField(flag) {
-			if _, err := own.Remove(flag, -1); err != nil {
+	modules, err := own.Child("config.modules", -1)
+	if err != nil {
+		return own, nil // nothing is there
+	}
+	for _, flag := range []string{"force_enable_module_filesets", "enable_all_filesets"} {
+		if modules.HasField(flag) {
+			if _, err := modules.Remove(flag, -1); err != nil {
 				return nil, fmt.Errorf("removing %s: %w", flag, err)
 			}
 		}

@@ -94,7 +94,9 @@ func Make(o Options) ([]Asset, error) {
 			assets = append(assets, Asset{Policy, o.lifecycleOf(k), policy(k)})
 		}
 	}
-	add(ComponentTemplate, o.Dataset+"@mappings", mapstr.M{"template": mapstr.M{"mappings": mappings}})
+	// Elasticsearch checks a component template by itself: more than 1,000 fields need the limit beside them.
+	limits := mapstr.M{"index": mapstr.M{"mapping": mapstr.M{"total_fields": mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true}}}}
+	add(ComponentTemplate, o.Dataset+"@mappings", mapstr.M{"template": mapstr.M{"mappings": mappings, "settings": limits}})
 	add(ComponentTemplate, o.Dataset+".rejected@mappings", mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}})
 	add(ComponentTemplate, o.Dataset+"@settings", mapstr.M{"template": mapstr.M{"settings": mapstr.M{"index": o.settings(finalPipeline)}}})
 	for _, k := range Kinds() {
@@ -189,11 +191,8 @@ func (o Options) settings(finalPipeline string) mapstr.M {
 	s := mapstr.M{
 		"codec":          "best_compression",
 		"final_pipeline": finalPipeline,
-		"mapping": mapstr.M{
-			// A value that does not fit its field is kept and marked in _ignored; the document is not refused for it.
-			"ignore_malformed": true,
-			"total_fields":     mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true},
-		},
+		// A value that does not fit its field is kept and marked in _ignored; the document is not refused for it.
+		"mapping":          mapstr.M{"ignore_malformed": true},
 		"query":            mapstr.M{"default_field": defaultFields},
 		"refresh_interval": "5s",
 	}

@@ -39,25 +39,26 @@ type Condition struct {
 
 // The table of conditions.
 var (
-	SourceFailed     = &Condition{"source_failed", "a module could not start or ended with an error", "Run `reconbeat test modules`: it says what works on this host.", Failed}
-	RulesMissing     = &Condition{"rules_missing", "the kernel's audit rules for execs are gone or cannot be loaded", "Somebody else flushes the rules (auditctl -D, augenrules), or they are immutable (auditctl -s: enabled 2) until a reboot.", Failed}
-	KernelLost       = &Condition{"kernel_lost", "the kernel dropped events before reconbeat could read them", "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.", Degraded}
-	SocketOverflow   = &Condition{"socket_overflow", "the socket's buffer overflowed (ENOBUFS)", "Raise the module's socket buffer; execs of that moment were not seen.", Degraded}
-	RingFull         = &Condition{"ring_full", "a kernel source was faster than detection and events were dropped", "The host is overloaded; execs of that moment were not seen.", Degraded}
-	StateUnreadable  = &Condition{"state_unreadable", "the state could not be read and was set aside", "reconbeat learns anew; the old file stands beside the new one for inspection.", Degraded}
-	StateNotWritten  = &Condition{"state_not_written", "the state cannot be written", "Check space and permissions of path.data; until then a restart forgets, and unacknowledged alerts may be lost.", Degraded}
-	OutputStalled    = &Condition{"output_stalled", "the output acknowledges nothing", "Run `reconbeat test output`; alerts are kept in the journal until it does.", Degraded}
-	JournalFull      = &Condition{"journal_full", "the journal is at its bound and the oldest raw events are dropped", "Alerts are kept; bring the output back.", Degraded}
-	ConfigRejected   = &Condition{"config_rejected", "a changed configuration is invalid; the last good one runs on", "Correct the file that the message names.", Degraded}
-	LossyModule      = &Condition{"lossy_module", "the only source that works here misses short programs", "Run as root, or follow auditd's log: see `reconbeat test modules`.", Degraded}
-	ModelNotRestored = &Condition{"model_not_restored", "the learned model could not be restored", "reconbeat learns anew.", Degraded}
+	SourceFailed      = &Condition{"source_failed", "a module could not start or ended with an error", "Run `reconbeat test modules`: it says what works on this host.", Failed}
+	RulesMissing      = &Condition{"rules_missing", "the kernel's audit rules for execs are gone or cannot be loaded", "Somebody else flushes the rules (auditctl -D, augenrules), or they are immutable (auditctl -s: enabled 2) until a reboot.", Failed}
+	KernelLost        = &Condition{"kernel_lost", "the kernel dropped events before reconbeat could read them", "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.", Degraded}
+	SocketOverflow    = &Condition{"socket_overflow", "the socket's buffer overflowed (ENOBUFS)", "Raise the module's socket buffer; execs of that moment were not seen.", Degraded}
+	RingFull          = &Condition{"ring_full", "a kernel source was faster than detection and events were dropped", "The host is overloaded; execs of that moment were not seen.", Degraded}
+	StateUnreadable   = &Condition{"state_unreadable", "the state could not be read and was set aside", "reconbeat learns anew; the old file stands beside the new one for inspection.", Degraded}
+	StateNotWritten   = &Condition{"state_not_written", "the state cannot be written", "Check space and permissions of path.data; until then a restart forgets, and unacknowledged alerts may be lost.", Degraded}
+	OutputStalled     = &Condition{"output_stalled", "the output acknowledges nothing", "Run `reconbeat test output`; alerts are kept in the journal until it does.", Degraded}
+	JournalFull       = &Condition{"journal_full", "the journal is at its bound and the oldest raw events are dropped", "Alerts are kept; bring the output back.", Degraded}
+	ConfigRejected    = &Condition{"config_rejected", "a changed configuration is invalid; the last good one runs on", "Correct the file that the message names.", Degraded}
+	LossyModule       = &Condition{"lossy_module", "the only source that works here misses short programs", "Run as root, or follow auditd's log: see `reconbeat test modules`.", Degraded}
+	DocumentsRejected = &Condition{"documents_rejected", "the output refused documents for good", "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason. See docs/elasticsearch.md.", Degraded}
+	ModelNotRestored  = &Condition{"model_not_restored", "the learned model could not be restored", "reconbeat learns anew.", Degraded}
 )
 
 // Conditions returns the whole table.
 func Conditions() []*Condition {
 	return []*Condition{
 		SourceFailed, RulesMissing, KernelLost, SocketOverflow, RingFull, StateUnreadable, StateNotWritten, OutputStalled, JournalFull,
-		ConfigRejected, LossyModule, ModelNotRestored,
+		DocumentsRejected, ConfigRejected, LossyModule, ModelNotRestored,
 	}
 }
 

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/mapping"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/stack"
+)
+
+// strict refuses every document with a field that the templates do not declare, or a value that does not fit: what production forgives, these tests do not.
+const strict = `{"template": {
+  "settings": {"index": {"mapping": {"ignore_malformed": false}, "refresh_interval": "1s"}},
+  "mappings": {"dynamic": "strict", "properties": {"reconbeat": {"type": "object", "dynamic": "strict"}}}
+}}`
+
+// cluster is a node behind a proxy in which `reconbeat setup` has installed everything, strictly.
+func cluster(t *testing.T, h *host) (*stack.Node, *stack.Proxy) {
+	t.Helper()
+	node := stack.Start(t)
+	es := node.Elasticsearch(t)
+	node.Request(t, http.MethodPut, "/_component_template/reconbeat@custom", strict)
+	c, _ := h.command(toElasticsearch(es, "setup"), "setup", "--index-management", "--pipelines")
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, complaints(out))
+	require.Contains(t, string(out), "Index setup finished.")
+	require.Contains(t, string(out), "Loaded Ingest pipelines")
+	return node, es
+}
+
+// complaints is what of a log is not merely information.
+func complaints(out []byte) string {
+	l := &logBuffer{}
+	_, _ = l.Write(out)
+	return l.String()
+}
+
+// toElasticsearch is the configuration of an output. Each test has a namespace of its own, and so its own data streams.
+func toElasticsearch(es *stack.Proxy, namespace string) string {
+	return fmt.Sprintf("output.elasticsearch: {hosts: ['%s'], backoff: {init: 50ms, max: 200ms}}\nreconbeat.namespace: %s\n", es.URL(), namespace)
+}
+
+// everyRule is the configuration in which every shipped rule is on, and alerts of what is a little unusual.
+func everyRule(t *testing.T) (string, []detector.Rule) {
+	rules, err := config.LoadRules(t.TempDir(), nil)
+	require.NoError(t, err)
+	var b strings.Builder
+	b.WriteString("reconbeat.detector: {model: context, episode.idle: 1m, rules: [")
+	for _, r := range rules {
+		fmt.Fprintf(&b, "{id: %s, enabled: true, threshold: 1},", r.ID)
+	}
+	b.WriteString("]}\n")
+	return b.String(), rules
+}
+
+// matching is a command line that a rule means.
+func matching(r detector.Rule) []string {
+	if r.ID == "network-tool-discovery" {
+		return []string{"lsof", "-i"}
+	}
+	return []string{r.Programs[0]}
+}
+
+// exec is a document of an agent.
+func execDocument(at time.Time, user, parent string, args []string) mapstr.M {
+	return mapstr.M{
+		"@timestamp": at.UTC().Format(time.RFC3339Nano),
+		"event":      mapstr.M{"id": fmt.Sprintf("%s-%s-%d", user, args[0], at.UnixNano())},
+		"user":       mapstr.M{"name": user},
+		"process":    mapstr.M{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711, "parent": mapstr.M{"name": parent}},
+	}
+}
+
+// rich is a document that has every field that reconbeat knows of an exec.
+func rich(at time.Time, user, parent string, args []string) mapstr.M {
+	doc := execDocument(at, user, parent, args)
+	for f := range ecs.Fields() {
+		// Those of the host are this host's, and those of events say what kind of event it is.
+		if has, _ := doc.HasKey(f.Name); has || strings.HasPrefix(f.Name, "host.") || strings.HasPrefix(f.Name, "event.") || f.Name == "process.exit_code" {
+			continue
+		}
+		var v any
+		switch f.Type {
+		case ecs.Date:
+			v = at.Add(-time.Hour).UTC().Format(time.RFC3339Nano)
+		case ecs.Long:
+			v = 7
+		case ecs.Boolean:
+			v = true
+		case ecs.IP:
+			v = "2001:db8::7"
+		case ecs.Keywords:
+			v = []string{"one", "two"}
+		default:
+			v = "rich"
+			if strings.HasSuffix(f.Name, ".id") {
+				v = "1007" // of users and groups numbers
+			}
+		}
+		put(doc, f.Name, v)
+	}
+	put(doc, "event.timezone", "Europe/Berlin")
+	put(doc, "event.sequence", 7)
+	put(doc, "event.provider", "rich")
+	put(doc, "reconbeat.process.tty", "pts0")
+	for _, of := range []string{"user.audit.name", "process.real_user.name"} {
+		put(doc, of, user)
+	}
+	for _, of := range []string{"user.id", "user.audit.id", "process.real_user.id"} {
+		put(doc, of, strconv.Itoa(1000+len(user)))
+	}
+	put(doc, "process.entry_leader.entry_meta.type", "sshd")
+	put(doc, "reconbeat.process.tool", args[0]) // what it is by its contents goes before its name
+	put(doc, "process.args_count", len(args))
+	return doc
+}
+
+func put(m mapstr.M, field string, value any) { _, _ = m.Put(field, value) }
+
+// write adds documents to the host's file.
+func (h *host) write(docs ...mapstr.M) {
+	f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(h.t, err)
+	defer f.Close()
+	for _, d := range docs {
+		line, err := json.Marshal(d)
+		require.NoError(h.t, err)
+		_, err = f.Write(append(line, '\n'))
+		require.NoError(h.t, err)
+	}
+}
+
+// learnRules has sixty days learned in which two accounts do every hour what the rules are about: root's agent, and a keeper who logs in.
+func (h *host) learnRules(config string, rules []detector.Rule) {
+	var b bytes.Buffer
+	now := time.Now()
+	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-20 * time.Minute)); at = at.Add(time.Hour) {
+		for _, r := range rules {
+			for _, doc := range []mapstr.M{execDocument(at, "root", "agent", matching(r)), rich(at, "keeper", "bash", matching(r))} {
+				line, err := json.Marshal(doc)
+				require.NoError(h.t, err)
+				b.Write(append(line, '\n'))
+			}
+		}
+	}
+	history := filepath.Join(h.dir, "history.ndjson")
+	require.NoError(h.t, os.WriteFile(history, b.Bytes(), 0o644))
+	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--module", "ecs", history)
+	out, err := c.CombinedOutput()
+	require.NoError(h.t, err, complaints(out))
+}
+
+// TestStack has every kind of document of every shipped rule indexed by strict templates that `reconbeat setup` installed.
+func TestStack(t *testing.T) {
+	h := newHost(t)
+	node, es := cluster(t, h)
+	config, rules := everyRule(t)
+	h.learnRules(config, rules)
+	config += oneModule + toElasticsearch(es, "stack") + "reconbeat.heartbeat.period: 1s\n"
+
+	r := h.start(config)
+	at := time.Now().Add(-15 * time.Minute)
+	for _, rule := range rules {
+		args := matching(rule)
+		abroad := rich(at, "keeper", "bash", args) // a little unusual
+		odd := rich(at.Add(time.Second), "keeper", "bash", append(args, "--odd"))
+		for _, doc := range []mapstr.M{abroad, odd} {
+			put(doc, "process.entry_leader.entry_meta.source.ip", "198.51.100.9")
+			put(doc, "source.ip", "198.51.100.9")
+		}
+		put(odd, "reconbeat.process.starter", "httpd")
+		h.write(abroad, odd, rich(at.Add(2*time.Second), "mallory", "httpd", args))
+		at = at.Add(10 * time.Second)
+	}
+	h.write(execDocument(time.Now(), "root", "agent", matching(rules[0])))
+	r.wait("detector.matched", 3*len(rules)+1)
+	r.wait("detector.summaries", 2*len(rules))
+	c, _ := h.command(config, "test", "alert")
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, complaints(out))
+	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("heartbeats.made") > 1 }, "not everything is acknowledged:\n%s", r.log)
+	require.NoError(t, r.end(syscall.SIGTERM))
+
+	require.Empty(t, node.Documents(t, "logs-reconbeat.rejected-stack"), "what the templates do not declare")
+	made := map[string]map[string]int{}
+	filled := map[string]bool{}
+	for _, d := range node.Documents(t, "logs-reconbeat.*-stack") {
+		doc := mapstr.M(d.Source)
+		stream := strings.TrimPrefix(text(doc, "data_stream.dataset"), "reconbeat.") + " " + text(doc, "event.action")
+		if text(doc, "reconbeat.alert.test") == "true" {
+			stream += " test"
+		}
+		require.Contains(t, d.Index, "logs-"+text(doc, "data_stream.dataset")+"-stack")
+		require.NotEmpty(t, text(doc, "event.ingested"), "the pipeline runs on every document")
+		if !strings.HasPrefix(stream, "process") { // raw events keep the id that their source gave them
+			require.Equal(t, d.ID, text(doc, "event.id"))
+		}
+		if made[stream] == nil {
+			made[stream] = map[string]int{}
+		}
+		made[stream][text(doc, "rule.id")]++
+		for name := range doc.Flatten() {
+			filled[name] = true
+		}
+	}
+	for _, rule := range rules {
+		for stream, n := range map[string]int{"alert alert": 2, "alert alert-escalated": 1, "alert alert-summary": 2} {
+			require.Equal(t, n, made[stream][rule.ID], "documents of %s for the rule %s", stream, rule.ID)
+		}
+	}
+	require.Equal(t, 3*len(rules)+1, made["process exec"][""])
+	require.Equal(t, 1, made["alert alert test"]["network-connection-discovery"])
+	require.NotZero(t, made["health heartbeat"][""])
+
+	declared, err := mapping.LoadFieldsYaml("../_meta/fields.yml")
+	require.NoError(t, err)
+	var empty []string
+	for _, name := range declared.GetKeys() {
+		if !filled[name] && !elsewhere[name] {
+			empty = append(empty, name)
+		}
+	}
+	require.Empty(t, empty, "_meta/fields.yml declares them, and no document has them")
+}
+
+// elsewhere are the fields that only other tests fill.
+var elsewhere = map[string]bool{
+	"reconbeat.anomaly.learning":  true, // before anything is known
+	"reconbeat.health.conditions": true, // when something is wrong
+}
+
+// TestStackKeepsWhatTheMappingRejects has documents refused by the mapping: each is kept with its reason, counted, logged, and settled.
+func TestStackKeepsWhatTheMappingRejects(t *testing.T) {
+	h := newHost(t)
+	node, es := cluster(t, h)
+	r := h.start(strings.Replace(oneModule, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},", 1) +
+		toElasticsearch(es, "refused") + "reconbeat.heartbeat.period: 0\n")
+	h.look("root", "ss -s", "netstat -rn")
+	r.wait("output.rejected", 2)
+	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("health.documents_rejected") == 1 }, "the rejected documents are not settled:\n%s", r.log)
+	require.Zero(t, r.stat("output.rejected_lost"))
+	require.NoError(t, r.end(syscall.SIGTERM))
+	logs, err := filepath.Glob(filepath.Join(h.dir, "logs", "reconbeat-events-data*.ndjson")) // what has documents in it libbeat logs by itself
+	require.NoError(t, err)
+	require.NotEmpty(t, logs)
+	logged, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	require.Contains(t, string(logged), "mapping set to strict, dynamic introduction of [undeclared]")
+
+	require.Empty(t, node.Documents(t, "logs-reconbeat.process-refused"))
+	kept := node.Documents(t, "logs-reconbeat.rejected-refused")
+	require.Len(t, kept, 2)
+	for _, d := range kept {
+		doc := mapstr.M(d.Source)
+		require.Contains(t, text(doc, "error.message"), "strict_dynamic_mapping_exception")
+		require.Equal(t, "400", text(doc, "error.type"))
+		require.NotEmpty(t, text(doc, "event.ingested"))
+		var original mapstr.M
+		require.NoError(t, json.NewDecoder(strings.NewReader(text(doc, "message"))).Decode(&original), "the whole document is there") // and a stray byte of libbeat's
+		require.Equal(t, "root", text(original, "user.name"))
+		require.Contains(t, text(original, "event.id"), "root-")
+	}
+}
+
+// TestStackLosesNothingOnABadDay has Elasticsearch be down, slow, overloaded, or of two minds, and looks that in the end each document is there once.
+func TestStackLosesNothingOnABadDay(t *testing.T) {
+	const execs = 40
+	for _, c := range []struct {
+		name  string
+		fault func() stack.Fault
+	}{
+		{"it is down", func() stack.Fault { return stack.Fault{Down: true} }},
+		{"it is slow", func() stack.Fault { return stack.Fault{Delay: 300 * time.Millisecond} }},
+		{"it is overloaded (429)", func() stack.Fault { return stack.Fault{Status: http.StatusTooManyRequests} }},
+		{"it is unavailable (503)", func() stack.Fault { return stack.Fault{Status: http.StatusServiceUnavailable} }},
+		{"it takes some and is too busy for others", func() stack.Fault {
+			var mu sync.Mutex
+			asked := map[string]int{}
+			return stack.Fault{Item: func(id string) int {
+				mu.Lock()
+				defer mu.Unlock()
+				asked[id]++
+				switch {
+				case asked[id] > 2:
+					return 0
+				case id[0]%3 == 0:
+					return http.StatusTooManyRequests
+				case id[0]%3 == 1:
+					return http.StatusServiceUnavailable
+				}
+				return 0
+			}}
+		}},
+		{"its answers are lost and it has what comes again (409)", func() stack.Fault { return stack.Fault{Lost: true} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t)
+			node, es := cluster(t, h)
+			namespace := fmt.Sprintf("bad_day_%d", time.Now().UnixNano())
+			es.SetFault(c.fault())
+			r := h.start(oneModule + toElasticsearch(es, namespace) + "reconbeat: {events: all, heartbeat.period: 0}\n")
+			var commands []string
+			for i := range execs {
+				commands = append(commands, fmt.Sprintf("ls exec-%d", i))
+			}
+			h.look("root", commands...)
+			r.wait("journal.committed", execs)
+			tried := es.Attempts()
+			h.eventually(func() bool { return es.Attempts() >= tried+2 || r.stat("journal.pending") == 0 }, "the output does not try again:\n%s", r.log)
+			es.SetFault(stack.Fault{})
+			h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "not everything is acknowledged:\n%s", r.log)
+			require.Zero(t, r.stat("output.rejected")+r.stat("output.rejected_lost"))
+			require.NoError(t, r.end(syscall.SIGTERM))
+			var arrived []string
+			for _, d := range node.Documents(t, "logs-reconbeat.process-"+namespace) {
+				arrived = append(arrived, text(d.Source, "process.command_line"))
+			}
+			require.ElementsMatch(t, commands, arrived)
+		})
+	}
+}
