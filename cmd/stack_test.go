@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/mapping"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
@@ -187,23 +191,36 @@ func TestStack(t *testing.T) {
 			put(doc, "source.ip", "198.51.100.9")
 		}
 		put(odd, "reconbeat.process.starter", "httpd")
-		h.write(abroad, odd, rich(at.Add(2*time.Second), "mallory", "httpd", args))
+		h.write(abroad, odd, rich(at.Add(2*time.Second), "mallory", "httpd", args), execDocument(at.Add(3*time.Second), "tomcat", "java", args))
 		at = at.Add(10 * time.Second)
 	}
 	h.write(execDocument(time.Now(), "root", "agent", matching(rules[0])))
-	r.wait("detector.matched", 3*len(rules)+1)
-	r.wait("detector.summaries", 2*len(rules))
-	c, _ := h.command(config, "test", "alert")
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, complaints(out))
+	r.wait("detector.matched", 4*len(rules)+1)
+	r.wait("detector.summaries", 3*len(rules))
+	for command, want := range map[string]string{"alert": "acknowledged after", "output": "talk to server... OK"} {
+		c, _ := h.command(config, "test", command)
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, complaints(out))
+		require.Contains(t, string(out), want)
+	}
 	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("heartbeats.made") > 1 }, "not everything is acknowledged:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
 
 	require.Empty(t, node.Documents(t, "logs-reconbeat.rejected-stack"), "what the templates do not declare")
+
+	// A second life in which something is wrong, for heartbeats that tell it.
+	r = h.start(strings.Replace(config, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},", 1))
+	h.look("root", "ss -s")
+	r.wait("output.rejected", 1)
+	r.wait("heartbeats.made", r.stat("heartbeats.made")+6)
+	require.NoError(t, r.end(syscall.SIGTERM))
 	made := map[string]map[string]int{}
 	filled := map[string]bool{}
 	for _, d := range node.Documents(t, "logs-reconbeat.*-stack") {
 		doc := mapstr.M(d.Source)
+		if strings.Contains(d.Index, "reconbeat.rejected") {
+			continue // of the second life
+		}
 		stream := strings.TrimPrefix(text(doc, "data_stream.dataset"), "reconbeat.") + " " + text(doc, "event.action")
 		if text(doc, "reconbeat.alert.test") == "true" {
 			stream += " test"
@@ -222,11 +239,11 @@ func TestStack(t *testing.T) {
 		}
 	}
 	for _, rule := range rules {
-		for stream, n := range map[string]int{"alert alert": 2, "alert alert-escalated": 1, "alert alert-summary": 2} {
+		for stream, n := range map[string]int{"alert alert": 3, "alert alert-escalated": 1, "alert alert-summary": 3} {
 			require.Equal(t, n, made[stream][rule.ID], "documents of %s for the rule %s", stream, rule.ID)
 		}
 	}
-	require.Equal(t, 3*len(rules)+1, made["process exec"][""])
+	require.Equal(t, 4*len(rules)+1, made["process exec"][""])
 	require.Equal(t, 1, made["alert alert test"]["network-connection-discovery"])
 	require.NotZero(t, made["health heartbeat"][""])
 
@@ -239,12 +256,82 @@ func TestStack(t *testing.T) {
 		}
 	}
 	require.Empty(t, empty, "_meta/fields.yml declares them, and no document has them")
+	askWhatKibanaAsks(t, node, "stack")
+}
+
+// askWhatKibanaAsks runs the query of every panel, control, saved query and rule over the documents of a namespace. Each must find something.
+func askWhatKibanaAsks(t *testing.T, node *stack.Node, namespace string) {
+	c := exec.Command("go", "-C", "../tools", "run", "./kibana", "queries")
+	var complaint bytes.Buffer
+	c.Stderr = &complaint
+	out, err := c.Output()
+	require.NoError(t, err, complaint.String())
+	questions := 0
+	for line := range strings.Lines(string(out)) {
+		var q struct {
+			Name, Index string
+			Search      map[string]any
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &q))
+		if q.Search == nil {
+			continue // in ES|QL, which the node does not have
+		}
+		questions++
+		answer := node.Search(t, strings.TrimSuffix(strings.TrimSuffix(q.Index, "*"), "-")+"*-"+namespace, q.Search)
+		total, err := mapstr.M(answer).GetValue("hits.total.value")
+		require.NoError(t, err)
+		assert.NotZero(t, total, "%s finds nothing", q.Name)
+		aggregations, _ := answer["aggregations"].(map[string]any)
+		assert.Empty(t, emptyBuckets("", aggregations), "%s: these aggregations find nothing", q.Name)
+	}
+	require.Greater(t, questions, 30)
+}
+
+// emptyBuckets are the names of the aggregations that found nothing: no bucket, or no value in any bucket.
+func emptyBuckets(prefix string, aggregations map[string]any) []string {
+	found, all := map[string]bool{}, map[string]bool{}
+	var look func(prefix string, aggregations map[string]any)
+	look = func(prefix string, aggregations map[string]any) {
+		for name, v := range aggregations {
+			a, ok := v.(map[string]any)
+			if !ok {
+				continue
+			}
+			all[prefix+name] = true
+			buckets, _ := a["buckets"].([]any)
+			if keyed, ok := a["buckets"].(map[string]any); ok {
+				buckets = slices.Collect(maps.Values(keyed))
+			}
+			for _, b := range buckets {
+				if b, ok := b.(map[string]any); ok && b["doc_count"] != 0.0 {
+					found[prefix+name] = true
+					look(prefix+name+"/", b)
+				}
+			}
+			if _, has := a["buckets"]; !has && a["value"] != nil {
+				found[prefix+name] = true
+			}
+			for _, several := range []string{"values", "hits", "top", "doc_count"} {
+				if a[several] != nil {
+					found[prefix+name] = true
+				}
+			}
+		}
+	}
+	look(prefix, aggregations)
+	var empty []string
+	for name := range all {
+		if !found[name] {
+			empty = append(empty, name)
+		}
+	}
+	slices.Sort(empty)
+	return empty
 }
 
 // elsewhere are the fields that only other tests fill.
 var elsewhere = map[string]bool{
-	"reconbeat.anomaly.learning":  true, // before anything is known
-	"reconbeat.health.conditions": true, // when something is wrong
+	"reconbeat.anomaly.learning": true, // before anything is known
 }
 
 // TestStackKeepsWhatTheMappingRejects has documents refused by the mapping: each is kept with its reason, counted, logged, and settled.

@@ -61,7 +61,8 @@ var gaps = []gap{
 		},
 	},
 	{
-		why:    "it has no setting index.lifecycle, cannot pass over fields beyond the limit, calls flattened flat_object, and wants the value of a constant_keyword beforehand",
+		why: "it has no setting index.lifecycle, cannot pass over fields beyond the limit, calls flattened flat_object, counts the values of a wildcard only when told, " +
+			"and wants the value of a constant_keyword beforehand",
 		method: http.MethodPut, path: regexp.MustCompile(`^/_component_template/`), rewrite: rewriteComponent,
 	},
 	{
@@ -110,6 +111,8 @@ func rename(m map[string]any) {
 	case "flattened":
 		m["type"] = "flat_object"
 		delete(m, "ignore_above")
+	case "wildcard":
+		m["doc_values"] = true
 	case "constant_keyword":
 		if m["value"] == nil {
 			m["type"] = "keyword"
