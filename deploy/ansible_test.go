@@ -15,6 +15,7 @@ import (
 // TestTheRoleInstallsAndConfigures plays the role against a copy of this host, twice: the second time there is nothing left to do.
 func TestTheRoleInstallsAndConfigures(t *testing.T) {
 	need(t, "ansible-playbook", "dpkg")
+	t.Parallel()
 	deb := distribution(t, "deb")
 	h := newHost(t)
 	if present := h.files(); len(present) > 0 {

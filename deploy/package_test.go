@@ -269,6 +269,7 @@ func newer(t *testing.T, kind string) string {
 
 func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	need(t, "dpkg")
+	t.Parallel()
 	deb := distribution(t, "deb")
 	h := newHost(t)
 	if present := h.files(); len(present) > 0 {
@@ -304,6 +305,7 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 
 func TestTheRPMIsInstalledUpgradedAndRemoved(t *testing.T) {
 	need(t, "rpm")
+	t.Parallel()
 	pkg := distribution(t, "rpm")
 	h := newHost(t)
 	if present := h.files(); len(present) > 0 {

@@ -93,6 +93,7 @@ done
 // TestTheUnitLetsEveryModuleWork runs the unit under systemd, with its capabilities, its file system and its filter of system calls, and has another user look.
 func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 	need(t, "dpkg", "unshare", "pivot_root", "setpriv", "ss", "systemctl")
+	t.Parallel()
 	deb := distribution(t, "deb")
 	lock, err := os.OpenFile("/tmp/reconbeat-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
 	require.NoError(t, err)
