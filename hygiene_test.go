@@ -119,6 +119,32 @@ func TestNothingThatIsLinkedIsElasticLicensed(t *testing.T) {
 	}
 }
 
+// TestOnlyXPackIsElasticLicensed holds the wall where the licence changes, for tests and tools as well: Elastic-licensed code is imported, and required, in x-pack/ only.
+func TestOnlyXPackIsElasticLicensed(t *testing.T) {
+	walled := 0
+	for _, name := range tracked(t, "*.go") {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range f.Imports {
+			elastic := strings.Contains(spec.Path.Value, "elastic-agent-client") || strings.Contains(spec.Path.Value, "/beats/v7/x-pack/")
+			if strings.HasPrefix(name, "x-pack/") {
+				if elastic {
+					walled++
+				}
+				continue
+			}
+			assert.False(t, elastic, "%s imports %s", name, spec.Path.Value)
+			assert.NotContains(t, spec.Path.Value, ours+"/x-pack", name)
+		}
+	}
+	assert.NotZero(t, walled, "nothing in x-pack/ is Elastic-licensed any more, and the wall can go")
+	for _, file := range []string{"go.mod", "tools/go.mod"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.NotContains(t, string(text), "elastic-agent-client", file)
+	}
+}
+
 func TestTheDetectorIsALibrary(t *testing.T) {
 	for _, p := range goList(t, "./detector", "./detector/context", "./detector/rare", "./process", "./ecs") {
 		for _, imported := range p.Imports {

@@ -40,7 +40,7 @@ var Default = Build
 
 // Build makes the binary, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
 func Build() error {
-	if err := build("build/reconbeat", nil); err != nil {
+	if err := build(".", "build/reconbeat", nil); err != nil {
 		return err
 	}
 	if err := os.RemoveAll("build/kibana"); err != nil {
@@ -49,8 +49,23 @@ func Build() error {
 	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
 }
 
-// build makes the binary for the system that env names, by default this one. It takes the commit and its time from git, and nothing from this machine.
-func build(binary string, env map[string]string) error {
+// XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat. It is linked with Elastic-licensed code and is no part of any package: x-pack/reconbeat/README.md.
+func XPack() error {
+	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
+		return err
+	}
+	return sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml")
+}
+
+// xpack is the folder of the module that is linked with Elastic-licensed code.
+const xpack = "x-pack/reconbeat"
+
+// build makes the binary of a folder for the system that env names, by default this one. It takes the commit and its time from git, and nothing from this machine.
+func build(dir, binary string, env map[string]string) error {
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return err
+	}
 	commit, err := sh.Output("git", "rev-parse", "HEAD")
 	if err != nil {
 		return err
@@ -60,7 +75,7 @@ func build(binary string, env map[string]string) error {
 		return err
 	}
 	const version = "github.com/elastic/beats/v7/libbeat/version."
-	return sh.RunWithV(env, "go", "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
+	return sh.RunWithV(env, "go", "-C", dir, "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
 }
 
 // Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes this machine's packages, which are tested, too.
@@ -76,7 +91,10 @@ func Test() error {
 	if err := sh.RunV("go", "test", "-race", "-timeout", "15m", "./..."); err != nil {
 		return err
 	}
-	return sh.RunV("go", "-C", "tools", "test", "-race", "./...")
+	if err := sh.RunV("go", "-C", "tools", "test", "-race", "./..."); err != nil {
+		return err
+	}
+	return sh.RunV("go", "-C", xpack, "test", "-race", "-timeout", "15m", "./...")
 }
 
 // Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when Elasticsearch has a bad day.
@@ -145,6 +163,9 @@ func Check() error {
 		{"go", "-C", "tools", "mod", "tidy", "-diff"},
 		{"go", "-C", "tools", "vet", "./..."},
 		{"go", "-C", "tools", "tool", "staticcheck", "./..."},
+		{"go", "-C", xpack, "mod", "tidy", "-diff"},
+		{"go", "-C", xpack, "vet", "./..."},
+		{"go", "-C", xpack, "tool", "-modfile=../../tools/go.mod", "staticcheck", "./..."},
 	} {
 		if err := sh.RunV(c[0], c[1:]...); err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(c, " "), err)
@@ -208,7 +229,7 @@ func validate(pkg string) error {
 
 // generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are written by hand.
 func generated() (map[string]string, error) {
-	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "NOTICE.txt", "tools/kibana/rules.sum"}
+	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -345,25 +366,66 @@ func Config() error {
 		return errors.New("libbeat's template of the Elasticsearch output no longer says `preset: balanced`; look what it says now")
 	}
 	reference = bytes.Replace(reference, []byte("  preset: balanced\n"), []byte("  # The others gather events for seconds; custom keeps reconbeat's queue, which hands an alert on at once.\n  preset: custom\n"), 1)
-	return os.WriteFile("reconbeat.reference.yml", reference, 0o644)
+	if err := os.WriteFile("reconbeat.reference.yml", reference, 0o644); err != nil {
+		return err
+	}
+	return policyReference(string(reference))
 }
 
-// Notice makes NOTICE.txt: every module that is linked, with its licence. It fails on a licence that Apache-2.0 code cannot be linked with.
+// policyReference makes of the reference configuration the policy of an Elastic Agent with every setting: the modules are its streams, the rest stands in its input.
+func policyReference(reference string) error {
+	_, own, begins := strings.Cut(reference, "\nreconbeat:\n")
+	own, _, ends := strings.Cut(own, "# ================================== General")
+	modules, rest, files := strings.Cut(own, "  # Modules in files of their own")
+	_, rest, detector := strings.Cut(rest, "\n\n")
+	if !begins || !ends || !files || !detector || strings.Count(own, "\n  #modules:\n") != 1 || strings.Count(own, "\n  #namespace: default\n") != 1 {
+		return errors.New("the reference configuration has another shape; look what its policy is made of")
+	}
+	own = strings.Replace(modules+rest, "\n  #modules:\n", "\n  #streams:\n", 1)
+	own = strings.Replace(own, "  # With no module here and none enabled in modules.d, `auto` runs.\n", "  # A policy needs at least one.\n", 1)
+	own = strings.Replace(own, "\n  #namespace: default\n", "\n", 1)
+	var b strings.Builder
+	b.WriteString("# An Elastic Agent's policy for reconbeat with every setting there is, and its default. Made by `go tool mage update` from what reconbeat.reference.yml is made from.\n" +
+		"inputs:\n  - id: reconbeat\n    type: reconbeat\n    use_output: default\n    # The last part of the data streams' names.\n    data_stream.namespace: default\n\n")
+	for line := range strings.Lines(strings.TrimRight(own, "\n") + "\n") {
+		if line != "\n" {
+			line = "  " + line
+		}
+		b.WriteString(line)
+	}
+	return os.WriteFile(xpack+"/policy.reference.yml", []byte(b.String()), 0o644)
+}
+
+// Notice makes the NOTICE.txt of each binary: every module that is linked, with its licence. It fails on a licence that Apache-2.0 code cannot be linked with; in x-pack/
+// Elastic's own is allowed, too, and nowhere else.
 func Notice() error {
-	linked, err := sh.Output("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
+	if err := notice(".", "tools/licence-rules.json", "tools/licence-overrides.ndjson", "tools/notice.tmpl"); err != nil {
+		return err
+	}
+	return notice(xpack, xpack+"/licence-rules.json", xpack+"/licence-overrides.ndjson", xpack+"/notice.tmpl")
+}
+
+func notice(dir, rules, overrides, template string) error {
+	list := func(args ...string) (string, error) {
+		c := exec.Command("go", append([]string{"list"}, args...)...)
+		c.Dir, c.Stderr = dir, os.Stderr
+		out, err := c.Output()
+		return string(out), err
+	}
+	linked, err := list("-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
 	if err != nil {
 		return err
 	}
 	modules := strings.Fields(linked)
 	sort.Strings(modules)
-	modules = slices.DeleteFunc(slices.Compact(modules), func(m string) bool { return m == "github.com/reconbeat/reconbeat" })
-	list, err := sh.Output("go", append([]string{"list", "-m", "-json"}, modules...)...)
+	modules = slices.DeleteFunc(slices.Compact(modules), func(m string) bool { return strings.HasPrefix(m, "github.com/reconbeat/reconbeat") })
+	described, err := list(append([]string{"-m", "-json"}, modules...)...)
 	if err != nil {
 		return err
 	}
-	detect := exec.Command("go", "tool", "-modfile=tools/go.mod", "go-licence-detector", "-includeIndirect", "-noticeOut", "NOTICE.txt", "-noticeTemplate", "tools/notice.tmpl",
-		"-rules", "tools/licence-rules.json", "-overrides", "tools/licence-overrides.ndjson")
-	detect.Stdin = strings.NewReader(list)
+	detect := exec.Command("go", "tool", "-modfile=tools/go.mod", "go-licence-detector", "-includeIndirect", "-noticeOut", filepath.Join(dir, "NOTICE.txt"), "-noticeTemplate", template,
+		"-rules", rules, "-overrides", overrides)
+	detect.Stdin = strings.NewReader(described)
 	detect.Stdout, detect.Stderr = os.Stdout, os.Stderr
 	return detect.Run()
 }
@@ -410,7 +472,7 @@ func pack(arch string) error {
 		return err
 	}
 	env := map[string]string{"SOURCE_DATE_EPOCH": epoch, "VERSION": number, "ARCH": arch, "STAGE": stage}
-	if err := build(filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0"}); err != nil {
+	if err := build(".", filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0"}); err != nil {
 		return err
 	}
 	// Built as the binary is, it finds everything compiled.

@@ -34,7 +34,7 @@ import (
 
 // reconbeat is the Beat.
 type reconbeat struct {
-	config  config.Config
+	config  config.Config // under an Elastic Agent, what its policy says of the whole Beat
 	logger  *logp.Logger
 	health  *health.Board
 	ring    *ring
@@ -45,6 +45,9 @@ type reconbeat struct {
 	initial []*conf.C // the modules that New found valid
 	pulse   *heartbeat
 	latency *latencies
+	policy  *policy // nil: no Elastic Agent is in charge
+	calls   chan func()
+	ended   chan struct{} // closed when the loop has ended
 
 	began  time.Time // when Run began to watch
 	saved  time.Time // when model and cursors were last saved
@@ -53,6 +56,7 @@ type reconbeat struct {
 
 	rejected rejections
 
+	rulesDir string
 	stateDir string
 	stop     chan struct{}
 	once     sync.Once
@@ -70,6 +74,9 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 		modules:  &moduleSet{},
 		cursors:  &cursors{},
 		latency:  newLatencies(),
+		calls:    make(chan func()),
+		ended:    make(chan struct{}),
+		rulesDir: rulesDir(b.Paths, cfg),
 		stateDir: StateDir(b.Paths),
 		stop:     make(chan struct{}),
 	}
@@ -77,7 +84,7 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	errs := []error{err}
 	host, err := thisHost(b.Info.Name)
 	errs = append(errs, err)
-	r.stream, err = newStream(cfg, rulesDir(b.Paths, cfg), host, logger)
+	r.stream, err = newStream(cfg, r.rulesDir, host, logger)
 	errs = append(errs, err)
 	if r.stream != nil {
 		r.stream.modules = r.modules
@@ -98,13 +105,22 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 			r.set.glob = b.Paths.Resolve(paths.Config, p)
 		}
 	}
-	r.initial, err = r.set.load()
+	if b.Manager.Enabled() {
+		err = r.manage(b)
+	} else {
+		r.initial, err = r.set.load()
+	}
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	r.pulse = &heartbeat{period: cfg.Heartbeat.Period, health: r.health, modules: r.modules, ring: r.ring, stream: r.stream, pipeline: b.Publisher}
-	b.Publisher = &lastWord{b.Publisher, func() { r.pulse.end(time.Now()) }}
+	b.Publisher = &lastWord{b.Publisher, func() {
+		if r.policy != nil {
+			r.policy.stop() // no settings change under the last heartbeat
+		}
+		r.pulse.end(time.Now())
+	}}
 	return r, nil
 }
 
@@ -118,11 +134,10 @@ func rulesDir(p *paths.Path, cfg config.Config) string {
 
 // newStream makes a stream that knows nothing yet, and can ask no host.
 func newStream(cfg config.Config, rules string, host hostFields, logger *logp.Logger) (*stream, error) {
-	options, err := cfg.Detector.Options(rules, time.Local)
+	options, err := detectorOptions(cfg, rules, host)
 	if err != nil {
 		return nil, err
 	}
-	options.HostID = host.id
 	d, err := detector.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
@@ -136,6 +151,12 @@ func newStream(cfg config.Config, rules string, host hostFields, logger *logp.Lo
 		origins:  map[string]*source{},
 		logger:   logger,
 	}, nil
+}
+
+func detectorOptions(cfg config.Config, rules string, host hostFields) (detector.Options, error) {
+	options, err := cfg.Detector.Options(rules, time.Local)
+	options.HostID = host.id
+	return options, err
 }
 
 func logCondition(logger *logp.Logger, s health.State, active bool) {
@@ -186,38 +207,46 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	r.rejected.libbeat = b.Monitoring.StatsRegistry().GetOrCreateRegistry("libbeat")
 	r.register(b.Monitoring.StatsRegistry().GetOrCreateRegistry("reconbeat"), store.Stats())
 
-	if err := publisher.start(b.Publisher, store); err != nil {
-		return err
-	}
+	publisher.start(b.Publisher, store)
 	defer publisher.stop()
-	if err := r.pulse.start(store.Stats()); err != nil {
+	r.pulse.journal = store.Stats()
+	if r.policy != nil {
+		go func() { _ = r.pulse.start() }() // it fails only when all ends before there was an output
+	} else if err := r.pulse.start(); err != nil {
 		return err
 	}
 	defer func() { r.pulse.end(time.Now()) }()
-	if err := b.Manager.Start(); err != nil {
-		return fmt.Errorf("starting the manager: %w", err)
-	}
-	defer b.Manager.Stop()
 
 	r.began = time.Now()
 	r.stream.tell(r.began)
 	waiting := store.Stats().Pending.Load()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	loopDone := make(chan struct{})
 	err = r.set.apply(r.initial) // before the first tick, which may close episodes that belong to these modules
-	go func() { defer close(loopDone); r.loop(ctx, store) }()
+	go func() { defer close(r.ended); r.loop(ctx, store) }()
 	if err == nil {
-		r.greet(waiting)
+		if err = b.Manager.Start(); err != nil {
+			err = fmt.Errorf("connecting to the Elastic Agent: %w", err)
+		} else {
+			defer b.Manager.Stop()
+		}
+	}
+	if err == nil {
+		if r.policy == nil { // else each policy that is applied greets
+			r.greet(waiting)
+		}
 		wg.Go(func() { r.set.watch(ctx) })
 		wg.Go(func() { publisher.watch(ctx) })
 		<-r.stop
 	}
 
+	if r.policy != nil {
+		r.policy.stop()
+	}
 	r.set.list.Stop() // waits until what was read has been judged
 	cancel()
 	wg.Wait()
-	<-loopDone
+	<-r.ended
 	r.ring.close()
 	r.save(store)
 	if err != nil {
@@ -314,6 +343,8 @@ func (r *reconbeat) loop(ctx context.Context, store *state.Store) {
 		select {
 		case <-tick.C:
 			r.tick(store, time.Now())
+		case call := <-r.calls:
+			call()
 		default:
 		}
 		if s := r.ring.next(); s != nil {
@@ -326,6 +357,8 @@ func (r *reconbeat) loop(ctx context.Context, store *state.Store) {
 		case <-r.ring.filled:
 		case <-tick.C:
 			r.tick(store, time.Now())
+		case call := <-r.calls:
+			call()
 		case <-ctx.Done():
 			return
 		}
@@ -348,6 +381,38 @@ func (r *reconbeat) take(s *slot) {
 	}
 }
 
+// inLoop calls f between two events, where it may touch the stream, and returns when it has.
+func (r *reconbeat) inLoop(f func()) error {
+	done := make(chan struct{})
+	select {
+	case r.calls <- func() { defer close(done); f() }:
+		<-done
+		return nil
+	case <-r.ended:
+		return errors.New("reconbeat is stopping")
+	}
+}
+
+// options are what a detector of these settings is made of.
+func (r *reconbeat) options(cfg config.Config) (detector.Options, error) {
+	return detectorOptions(cfg, r.rulesDir, r.stream.host)
+}
+
+// configure changes the settings of the whole Beat while modules run. What was learned stays.
+func (r *reconbeat) configure(cfg config.Config, o detector.Options) error {
+	var err error
+	errLoop := r.inLoop(func() {
+		err = r.stream.configure(cfg, o)
+		r.stream.tell(time.Now())
+	})
+	if err := errors.Join(errLoop, err); err != nil {
+		return err
+	}
+	r.config = cfg
+	r.pulse.every(cfg.Heartbeat.Period)
+	return nil
+}
+
 // tick closes what time closes: buckets, episodes, and the interval between two savings.
 func (r *reconbeat) tick(store *state.Store, now time.Time) {
 	if err := store.Inbox(r.accept); err != nil {
@@ -357,7 +422,9 @@ func (r *reconbeat) tick(store *state.Store, now time.Time) {
 	if oldest, ok := r.ring.oldest(); ok && oldest.Before(mark) {
 		mark = oldest
 	}
-	r.stream.advance(mark)
+	if r.policy == nil || r.policy.applied.Load() { // episodes that close belong to modules, which the first policy brings
+		r.stream.advance(mark)
+	}
 	r.stream.tell(now)
 	r.pulse.beat(now)
 	r.noteDrops(now)

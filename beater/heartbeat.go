@@ -25,7 +25,6 @@ import (
 // bypasses the journal: a heartbeat that could not ship in its minute is of no use an hour later. While the output takes none, none is made; its counts
 // go into the next one.
 type heartbeat struct {
-	period   time.Duration
 	health   *health.Board
 	modules  *moduleSet
 	ring     *ring
@@ -33,15 +32,17 @@ type heartbeat struct {
 	pipeline beat.Pipeline
 	journal  *state.Stats
 
+	done sync.WaitGroup
+	made atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	period time.Duration
 	client beat.Client
 	next   chan beat.Event // to the client, which waits as long as the output does
-	done   sync.WaitGroup
-	made   atomic.Uint64
-
-	mu    sync.Mutex // guards what follows
-	began time.Time  // zero: not started, or at an end
-	last  time.Time  // when the last one was made; zero: none yet
-	told  tally      // what had been counted by then
+	began  time.Time       // zero: not connected, or at an end
+	over   bool
+	last   time.Time // when the last one was made; zero: none yet
+	told   tally     // what had been counted by then
 }
 
 // tally is what heartbeats count.
@@ -102,32 +103,39 @@ func listed(values []string) any {
 	return values
 }
 
-// start begins to beat; the first beat is that of the next call of beat.
-func (h *heartbeat) start(journal *state.Stats) error {
-	if h.period == 0 {
-		return nil
-	}
+// start begins to beat; the first beat is that of the next call of beat. Under an Elastic Agent there is no output, and no pipeline to connect to, until the
+// Agent's policy has brought one: whoever is in that case does not wait for start.
+func (h *heartbeat) start() error {
 	client, err := h.pipeline.ConnectWith(beat.ClientConfig{})
 	if err != nil {
 		return fmt.Errorf("connecting heartbeats to libbeat's pipeline: %w", err)
 	}
-	h.client, h.next, h.journal = client, make(chan beat.Event, 1), journal
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return client.Close()
+	}
+	h.client, h.next, h.began = client, make(chan beat.Event, 1), time.Now()
 	h.done.Go(func() {
 		for event := range h.next {
 			h.client.Publish(event)
 		}
 	})
+	return nil
+}
+
+// every changes the period; 0: no heartbeats.
+func (h *heartbeat) every(period time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.began = time.Now()
-	return nil
+	h.period = period
 }
 
 // beat makes a heartbeat when one is due.
 func (h *heartbeat) beat(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.began.IsZero() || now.Sub(h.last) < h.period || len(h.next) == cap(h.next) {
+	if h.began.IsZero() || h.period == 0 || now.Sub(h.last) < h.period || len(h.next) == cap(h.next) {
 		return
 	}
 	kind := "info"
@@ -141,12 +149,15 @@ func (h *heartbeat) beat(now time.Time) {
 func (h *heartbeat) end(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.over = true
 	if h.began.IsZero() {
 		return
 	}
-	if client, err := h.pipeline.ConnectWith(beat.ClientConfig{PublishMode: beat.DropIfFull}); err == nil {
-		client.Publish(h.make("end", now))
-		_ = client.Close()
+	if h.period > 0 {
+		if client, err := h.pipeline.ConnectWith(beat.ClientConfig{PublishMode: beat.DropIfFull}); err == nil {
+			client.Publish(h.make("end", now))
+			_ = client.Close()
+		}
 	}
 	h.began = time.Time{}
 	close(h.next)

@@ -21,9 +21,9 @@ func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
 	out := pubtest.NewChanClient(1)
 	r := &runner{source: &source{kind: Kind{Name: "auditd"}}, stats: &module.Stats{}}
 	h := &heartbeat{
-		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: newRing(1), stream: s, pipeline: pubtest.PublisherWithClient(out),
+		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: newRing(1), stream: s, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{},
 	}
-	require.NoError(t, h.start(&state.Stats{}))
+	require.NoError(t, h.start())
 	t.Cleanup(func() {
 		ended := make(chan struct{})
 		go func() { defer close(ended); h.end(time.Now()) }()
@@ -106,9 +106,18 @@ func TestWhatAStalledOutputMissedIsInTheNextHeartbeat(t *testing.T) {
 
 func TestAPeriodOfZeroIsSilence(t *testing.T) {
 	out := pubtest.NewChanClient(1)
-	h := &heartbeat{pipeline: pubtest.PublisherWithClient(out)}
-	require.NoError(t, h.start(&state.Stats{}))
+	h := &heartbeat{pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{}}
+	require.NoError(t, h.start())
 	h.beat(time.Now())
 	h.end(time.Now())
+	require.Empty(t, out.Channel)
+}
+
+func TestAHeartThatConnectsAfterItsEndIsSilent(t *testing.T) {
+	out := pubtest.NewChanClient(1)
+	h := &heartbeat{period: time.Minute, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{}}
+	h.end(time.Now()) // an Agent that never named an output
+	require.NoError(t, h.start())
+	h.beat(time.Now())
 	require.Empty(t, out.Channel)
 }

@@ -48,8 +48,13 @@ func newLocal(programs []string) (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &local{proc: proc, binaries: binary.New(binary.Options{Tools: programs}), accounts: newAccounts()}, nil
+	l := &local{proc: proc, accounts: newAccounts()}
+	l.watch(programs)
+	return l, nil
 }
+
+// watch says which programs are known by their contents.
+func (l *local) watch(programs []string) { l.binaries = binary.New(binary.Options{Tools: programs}) }
 
 // snapshot puts the processes that are alive now into the table.
 func (l *local) snapshot(t *process.Table) error {

@@ -29,15 +29,15 @@ type publisher struct {
 	logger  *logp.Logger
 	latency *latencies
 
-	client beat.Client
-	store  *state.Store
-	ready  chan struct{} // closed once what an earlier run left is handed on: new entries come after it
-	quit   chan struct{}
-	done   sync.WaitGroup
+	store *state.Store
+	ready chan struct{} // closed once what an earlier run left is handed on: new entries come after it
+	quit  chan struct{}
+	done  sync.WaitGroup
 
 	mu       sync.Mutex
-	waiting  int       // entries handed on and not settled
-	progress time.Time // when the last entry was settled, or the first began to wait
+	client   beat.Client // nil until libbeat has an output
+	waiting  int         // entries handed on and not settled
+	progress time.Time   // when the last entry was settled, or the first began to wait
 }
 
 // stalledAfter is how long an output may settle nothing before it is said.
@@ -47,18 +47,32 @@ func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher
 	return &publisher{health: h, latency: l, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
 }
 
-// start begins with what an earlier run left unsettled.
-func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) error {
-	client, err := pipeline.ConnectWith(beat.ClientConfig{
-		PublishMode:   beat.GuaranteedSend,
-		Processing:    beat.ProcessingConfig{KeepNull: true}, // a module's keep_null was heeded when its document was made
-		EventListener: acker.EventPrivateReporter(p.settled),
-	})
-	if err != nil {
-		return fmt.Errorf("connecting to libbeat's pipeline: %w", err)
-	}
-	p.client, p.store = client, store
+// start connects to libbeat's pipeline and begins with what an earlier run left unsettled. It does not wait: under an Elastic Agent there is no
+// output, and no pipeline to connect to, until the Agent's policy has brought one.
+func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
+	p.store = store
+	connected := make(chan error, 1)
+	go func() {
+		client, err := pipeline.ConnectWith(beat.ClientConfig{
+			PublishMode:   beat.GuaranteedSend,
+			Processing:    beat.ProcessingConfig{KeepNull: true}, // a module's keep_null was heeded when its document was made
+			EventListener: acker.EventPrivateReporter(p.settled),
+		})
+		p.mu.Lock()
+		p.client = client
+		p.mu.Unlock()
+		connected <- err
+	}()
 	p.done.Go(func() {
+		select {
+		case <-p.quit:
+			return
+		case err := <-connected:
+			if err != nil { // the pipeline is closing, else its configuration is one that libbeat refuses
+				p.health.Set(health.OutputStalled, "", fmt.Sprintf("connecting to libbeat's pipeline: %v", err), time.Now())
+				return
+			}
+		}
 		defer close(p.ready)
 		left := 0
 		err := store.Pending(func(e state.Entry) error { left++; return p.publish(e) })
@@ -69,7 +83,6 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) error {
 			p.logger.Infof("%d documents of an earlier run had not been acknowledged and ship again", left)
 		}
 	})
-	return nil
 }
 
 // committed is given entries by the journal. It blocks as long as the output does.
@@ -106,8 +119,7 @@ func (p *publisher) publish(e state.Entry) error {
 		p.latency.publish.Update(on.alert.Sub(event.Timestamp).Microseconds())
 	}
 	event.Private = on
-	p.began()
-	p.client.Publish(event)
+	p.began().Publish(event)
 	return nil
 }
 
@@ -120,17 +132,24 @@ type handedOn struct {
 // stop ends the publisher; what is not settled stays in the journal.
 func (p *publisher) stop() {
 	close(p.quit)
-	_ = p.client.Close() // also frees a Publish that waits for room in the queue
+	p.mu.Lock()
+	client := p.client
+	p.mu.Unlock()
+	if client != nil {
+		_ = client.Close() // also frees a Publish that waits for room in the queue
+	}
 	p.done.Wait()
 }
 
-func (p *publisher) began() {
+// began counts an entry that is handed on, and returns whom to.
+func (p *publisher) began() beat.Client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waiting == 0 {
 		p.progress = time.Now()
 	}
 	p.waiting++
+	return p.client
 }
 
 // settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a processor.

@@ -3,6 +3,8 @@
 package beater
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -29,6 +31,19 @@ type stream struct {
 	origins map[string]*source // of open episodes, by their ids
 
 	findings []detector.Finding // reused
+}
+
+// configure changes the settings between two events. What was learned, the open episodes and the table stay.
+func (s *stream) configure(cfg config.Config, o detector.Options) error {
+	programs := s.detector.Programs()
+	if err := s.detector.Configure(o); err != nil {
+		return fmt.Errorf("changing the detector's settings: %w", err)
+	}
+	if s.local != nil && !slices.Equal(programs, s.detector.Programs()) {
+		s.local.watch(s.detector.Programs())
+	}
+	s.config = cfg
+	return nil
 }
 
 // take brings one event through, and reports whether a rule is about it. e is the stream's until take returns.

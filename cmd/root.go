@@ -75,8 +75,10 @@ func rejectionUnset(c *config.C) bool {
 }
 
 // NewRootCommand makes the whole command line.
-func NewRootCommand() *libcmd.BeatsRootCmd {
-	settings := Settings()
+func NewRootCommand() *libcmd.BeatsRootCmd { return RootCommand(Settings()) }
+
+// RootCommand makes the whole command line of a binary with more linked in, whose settings are not quite Settings().
+func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	if err := asset.SetFields(Name, "fields.yml", asset.BeatFieldsPri, include.Fields); err != nil {
 		panic(err) // only a second registration of the same name fails
 	}

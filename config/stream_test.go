@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"testing"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/stretchr/testify/require"
+)
+
+func stream(t *testing.T, yaml string) *conf.C {
+	c, err := conf.NewConfigWithYAML([]byte(yaml), "policy")
+	require.NoError(t, err)
+	return c
+}
+
+func TestAStreamIsAModuleAndSettingsOfTheWholeBeat(t *testing.T) {
+	cfg, module, err := ParseStream(stream(t, "{id: a, module: ecs, paths: [/a], events: none, namespace: dmz, detector: {model: rare, rules: [{id: network-connection-discovery, threshold: 50}]}}"))
+	require.NoError(t, err)
+	require.Equal(t, EventsNone, cfg.Events)
+	require.Equal(t, "dmz", cfg.Namespace)
+	require.Equal(t, "rare", cfg.Detector.Model)
+	require.Len(t, cfg.Detector.Rules, 1)
+	require.Equal(t, Default().Detector.Habit, cfg.Detector.Habit)
+	require.ElementsMatch(t, []string{"id", "module", "paths"}, module.GetFields())
+
+	_, _, err = ParseStream(stream(t, "{module: ecs, events: some, detector: {modle: rare}}"))
+	require.ErrorContains(t, err, `reconbeat.events: "some" is not allowed`)
+	require.ErrorContains(t, err, "reconbeat.detector.modle: no such setting")
+}
+
+func TestStreamsDisagreeBySettingsAndNotByWhatTheyLeaveOut(t *testing.T) {
+	for _, row := range []struct {
+		name, a, b string
+		want       []string
+	}{
+		{"nothing and nothing", "{module: ecs}", "{module: auditd}", nil},
+		{"the default and nothing", "{detector.model: context}", "{}", nil},
+		{"one time in two words", "{detector.bucket_span: 15m}", "{detector.bucket_span: 900s}", nil},
+		{"two models", "{detector.model: rare}", "{}", []string{"detector.model"}},
+		{"several", "{detector: {model: rare, episode.idle: 5m}, events: none}", "{namespace: dmz, heartbeat.period: 0, dataset: mine}", []string{"dataset", "detector.episode.idle", "detector.model", "events", "heartbeat.period", "namespace"}},
+		{"the same rule", "{detector.rules: [{id: a, threshold: 5}]}", "{detector.rules: [{id: a, threshold: 5}]}", nil},
+		{"another threshold", "{detector.rules: [{id: a, threshold: 5}]}", "{detector.rules: [{id: a, threshold: 6}]}", []string{"detector.rules"}},
+		{"a rule and none", "{detector.rules: [{id: a}]}", "{}", []string{"detector.rules"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a, _, err := ParseStream(stream(t, row.a))
+			require.NoError(t, err)
+			b, _, err := ParseStream(stream(t, row.b))
+			require.NoError(t, err)
+			differences, err := Differences(a, b)
+			require.NoError(t, err)
+			var keys []string
+			for _, d := range differences {
+				keys = append(keys, d.Key)
+				require.NotEqual(t, d.Value, d.Other)
+			}
+			require.Equal(t, row.want, keys)
+		})
+	}
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/elastic/beats/v7/libbeat/common/reload"
+	"github.com/elastic/elastic-agent-client/v7/pkg/client"
+	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/config"
+)
+
+// modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the whole Beat is copied.
+//
+// Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one event.dataset, and reconbeat's documents go to
+// two data streams, whichever module they come from; so of data_stream only the namespace is taken.
+func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.ConfigWithMeta, error) {
+	if len(input.GetStreams()) == 0 {
+		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
+	}
+	whole := input.GetSource().AsMap()
+	var configs []*reload.ConfigWithMeta
+	for i, stream := range input.GetStreams() {
+		m := mapstr.M(stream.GetSource().AsMap())
+		if _, own := m["id"]; !own {
+			m["id"] = fmt.Sprintf("%s.%d", input.GetId(), i)
+		}
+		namespace := stream.GetDataStream().GetNamespace()
+		if namespace == "" {
+			namespace = input.GetDataStream().GetNamespace()
+		}
+		if namespace != "" {
+			m["namespace"] = namespace
+		}
+		delete(m, "data_stream")
+		for _, key := range config.WholeBeat {
+			merge(m, key, whole[key])
+		}
+		if processors, ok := whole["processors"].([]any); ok {
+			own, _ := m["processors"].([]any)
+			m["processors"] = append(append([]any{}, processors...), own...)
+		}
+		c, err := conf.NewConfigFrom(m)
+		if err != nil {
+			return nil, fmt.Errorf("reading stream %v of input %q: %w", m["id"], input.GetId(), err)
+		}
+		configs = append(configs, &reload.ConfigWithMeta{Config: c})
+	}
+	return configs, nil
+}
+
+// merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told that it disagrees.
+func merge(stream mapstr.M, key string, input any) {
+	own, isMap := stream[key].(map[string]any)
+	from, fromMap := input.(map[string]any)
+	switch {
+	case input == nil:
+	case isMap && fromMap:
+		merged := mapstr.M(from).Clone()
+		merged.DeepUpdate(own)
+		stream[key] = merged
+	case stream[key] == nil:
+		stream[key] = input
+	}
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/reconbeat/reconbeat/beater"
+	"github.com/reconbeat/reconbeat/config"
+)
+
+// setting is a line of the reference that is a setting in a comment; prose has one blank after the #.
+var setting = regexp.MustCompile(`^(\s*)#(\S.*|  .*)$`)
+
+// reference is policy.reference.yml with every setting out of its comment: an input.
+func reference(t *testing.T) map[string]any {
+	text, err := os.ReadFile("policy.reference.yml")
+	require.NoError(t, err)
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := setting.FindStringSubmatch(line); m != nil {
+			line = m[1] + m[2]
+		}
+		b.WriteString(line + "\n")
+	}
+	var policy struct{ Inputs []map[string]any }
+	require.NoError(t, yaml.Unmarshal([]byte(b.String()), &policy), b.String())
+	require.Len(t, policy.Inputs, 1)
+	return policy.Inputs[0]
+}
+
+// TestTheReferenceOfPoliciesIsTrue has every setting of it read by whoever reads it, and an Agent run one of its streams with everything that its input says.
+func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
+	input := reference(t)
+	text, err := yaml.Marshal(input)
+	require.NoError(t, err)
+	a := newAgent(t)
+	configs, err := modules(a.unit(proto.UnitType_INPUT, string(text)).Config, nil)
+	require.NoError(t, err)
+	require.Len(t, configs, 1+len(beater.Modules()), "auto and every module")
+	for _, c := range configs {
+		whole, m, err := config.ParseStream(c.Config)
+		require.NoError(t, err)
+		require.NotEmpty(t, whole.Detector.Rules)
+		_, err = config.ParseModule(m)
+		require.NoError(t, err)
+	}
+	given := configs[0].Config.FlattenedKeys()
+	for _, key := range config.WholeBeat {
+		require.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasPrefix(k, key) }), "%s is missing", key)
+	}
+
+	h := newHost(t)
+	input["streams"] = slices.DeleteFunc(input["streams"].([]any), func(s any) bool { return s.(map[string]any)["module"] != "ecs" })
+	input["streams"].([]any)[0].(map[string]any)["paths"] = []any{h.input()}
+	input["id"] = "in"
+	text, err = yaml.Marshal(input)
+	require.NoError(t, err)
+	r := h.start(a)
+	a.expect(h.output(a, "out"), a.unit(proto.UnitType_INPUT, string(text)))
+	a.wait(r, "in", "HEALTHY", "Healthy")
+	require.NoError(t, r.signal(syscall.SIGTERM))
+}
+
+func TestEachStreamIsAModuleWithTheSettingsOfTheWholeBeat(t *testing.T) {
+	for _, row := range []struct {
+		name, input string
+		want        []mapstr.M
+	}{
+		{
+			"what the input says is copied into every stream",
+			"{id: in, type: reconbeat, detector: {model: rare}, events: none, data_stream: {namespace: dmz}, streams: [{id: a, module: auditd}, {id: b, module: ecs, paths: [/x]}]}",
+			[]mapstr.M{
+				{"id": "a", "module": "auditd", "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
+				{"id": "b", "module": "ecs", "paths": []any{"/x"}, "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
+			},
+		},
+		{
+			"what a stream says itself stays",
+			"{id: in, type: reconbeat, detector: {model: rare, actor: user}, events: none, streams: [{id: a, module: auditd, events: all, detector: {model: context}, data_stream: {dataset: x, namespace: lab}}]}",
+			[]mapstr.M{{"id": "a", "module": "auditd", "events": "all", "namespace": "lab", "detector": map[string]any{"model": "context", "actor": "user"}}},
+		},
+		{
+			"a stream without an id gets its place",
+			"{id: in, type: reconbeat, streams: [{module: auditd}, {module: ecs}]}",
+			[]mapstr.M{{"id": "in.0", "module": "auditd"}, {"id": "in.1", "module": "ecs"}},
+		},
+		{
+			"the input's processors run before the stream's",
+			"{id: in, type: reconbeat, processors: [{a: 1}], streams: [{id: a, module: ecs, processors: [{b: 2}]}, {id: c, module: ecs}]}",
+			[]mapstr.M{
+				{"id": "a", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}, map[string]any{"b": 2.0}}},
+				{"id": "c", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}}},
+			},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			configs, err := modules((&agent{t: t}).unit(proto.UnitType_INPUT, row.input).Config, nil)
+			require.NoError(t, err)
+			var got []mapstr.M
+			for _, c := range configs {
+				var m map[string]any
+				require.NoError(t, c.Config.Unpack(&m))
+				got = append(got, m)
+			}
+			require.Equal(t, row.want, got)
+		})
+	}
+	_, err := modules((&agent{t: t}).unit(proto.UnitType_INPUT, "{id: in, type: reconbeat}").Config, nil)
+	require.EqualError(t, err, `input "in" has no streams; each stream is a module`)
+}
