@@ -212,7 +212,7 @@ func (p *policy) module(c *conf.C) (*conf.C, config.Module, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	return c, cfg, p.beat.set.factory.CheckConfig(c)
+	return c, cfg, errors.Join(p.beat.set.factory.CheckConfig(c), misspelt(c))
 }
 
 // disagreement says about which settings of the whole Beat two streams disagree.
