@@ -293,6 +293,28 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	}
 }
 
+// timed are the ends of names of fields that are a length of time; their unit is declared.
+var timed = regexp.MustCompile(`(days|span|uptime|\.ms)$`)
+
+// TestEveryFieldOfOursIsDescribed holds what a reader of the exported fields relies on.
+func TestEveryFieldOfOursIsDescribed(t *testing.T) {
+	for name, f := range loadFields(t, "_meta/fields.yml") {
+		if !strings.HasPrefix(name, "reconbeat.") {
+			continue // ECS describes its own
+		}
+		assert.NotEmpty(t, f.Type, "the type of %s", name)
+		assert.Regexp(t, `\.$`, strings.TrimSpace(f.Description), "the description of %s is a sentence", name)
+		assert.Equal(t, timed.MatchString(name), f.Unit != "", "the unit of %s", name)
+	}
+	text, err := os.ReadFile("_meta/fields.yml")
+	require.NoError(t, err)
+	own, _, found := strings.Cut(string(text), "- key: ecs")
+	require.True(t, found)
+	described := regexp.MustCompile(`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n`)
+	exemplified := regexp.MustCompile(`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n(?: +(?:unit|format|metric_type): .*\n)* +example: `)
+	assert.Len(t, exemplified.FindAllString(own, -1), len(described.FindAllString(own, -1)), "every field has an example, after its type, unit and format")
+}
+
 // setting is a line of the reference configuration that is a setting in a comment; prose has one blank after the #.
 var setting = regexp.MustCompile(`^(\s*)#(\S.*|  .*)$`)
 

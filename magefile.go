@@ -344,6 +344,9 @@ func table(b *bytes.Buffer, names []string, described map[string]mapping.Field) 
 		if f.Type == "" {
 			f.Type = "keyword"
 		}
+		if f.Unit != "" {
+			f.Type += ", in " + f.Unit
+		}
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, f.Type, strings.ReplaceAll(text, "|", `\|`))
 	}
 }
