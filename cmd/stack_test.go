@@ -334,6 +334,46 @@ var elsewhere = map[string]bool{
 	"reconbeat.anomaly.learning": true, // before anything is known
 }
 
+// TestStackIsInstalledByTheOutput has an output find templates missing, older, and forbidden.
+func TestStackIsInstalledByTheOutput(t *testing.T) {
+	h := newHost(t)
+	node := stack.Start(t)
+	es := node.Elasticsearch(t)
+	const template = "/_index_template/logs-fresh.process@template"
+	config := oneModule + toElasticsearch(es, "installed") + "reconbeat: {dataset: fresh, events: all, heartbeat.period: 0}\n"
+	shipped := 0
+	ship := func() *run {
+		t.Helper()
+		r := h.start(config)
+		h.look("root", "ss -s")
+		shipped++
+		h.eventually(func() bool { return r.stat("journal.committed") >= 1 && r.stat("journal.pending") == 0 }, "it does not ship:\n%s", r.log)
+		require.NoError(t, r.end(syscall.SIGTERM))
+		require.Len(t, node.Documents(t, "logs-fresh.process-installed"), shipped)
+		return r
+	}
+	installed := func() map[string]any {
+		list := node.Request(t, http.MethodGet, template, nil)["index_templates"].([]any)
+		return list[0].(map[string]any)["index_template"].(map[string]any)
+	}
+
+	r := ship()
+	require.Contains(t, r.log.all(), "were missing or older, and are installed")
+	require.EqualValues(t, 1000, installed()["version"])
+	require.NotContains(t, ship().log.all(), "are installed", "what is there is left as it is")
+
+	older := installed()
+	older["version"] = 1
+	node.Request(t, http.MethodPut, template, older)
+	ship()
+	require.EqualValues(t, 1000, installed()["version"])
+
+	es.SetFault(stack.Fault{Forbidden: true})
+	r = ship()
+	require.Contains(t, r.log.all(), "the templates of the data streams are not installed")
+	require.Contains(t, r.log.all(), "the user of the output may not install them")
+}
+
 // TestStackKeepsWhatTheMappingRejects has documents refused by the mapping: each is kept with its reason, counted, logged, and settled.
 func TestStackKeepsWhatTheMappingRejects(t *testing.T) {
 	h := newHost(t)

@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,7 +41,8 @@ type Fault struct {
 	Delay  time.Duration // before every answer
 	Status int           // of the answer to every bulk request, which does nothing
 	// Item is the status of one document of a bulk request, by its _id; 0 is for the node to say. A document that fails does not reach the node.
-	Item func(id string) int
+	Item      func(id string) int
+	Forbidden bool // the user may do nothing but index
 	// Lost has the node index everything of a bulk request, and the answer lost on its way.
 	Lost bool
 }
@@ -112,6 +114,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if isBulk(r) {
 		p.bulk(w, r, body, f)
+		return
+	}
+	if f.Forbidden && strings.HasPrefix(r.URL.Path, "/_i") || f.Forbidden && strings.HasPrefix(r.URL.Path, "/_component") {
+		writeJSON(w, http.StatusForbidden, map[string]any{"error": map[string]any{"type": "security_exception", "reason": "action is unauthorized"}, "status": http.StatusForbidden})
 		return
 	}
 	g := gapOf(r)
