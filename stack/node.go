@@ -36,7 +36,7 @@ import (
 // Node is a search node of this process.
 type Node struct {
 	url  string
-	life io.Closer // its standard input
+	life io.Closer // its standard input: the node ends when it does, however this process ends, and takes its data along
 }
 
 var shared struct {
@@ -86,8 +86,6 @@ func start() (*Node, error) {
 	}
 	c := exec.Command("java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR", "-cp", filepath.Join(jars, "*"),
 		filepath.Join(testdata(), "Node.java"), data, strconv.Itoa(port))
-	// The node ends when its standard input does, and the kernel sees to it should this process be killed.
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	var said bytes.Buffer
 	c.Stderr = &said
 	life, err := c.StdinPipe()
@@ -121,7 +119,6 @@ func start() (*Node, error) {
 		_ = c.Process.Kill()
 		return nil, errors.New("the node is not ready after 3 minutes")
 	}
-	_ = os.RemoveAll(filepath.Join(data, "config")) // the rest goes with the machine's /tmp
 	return &Node{url: fmt.Sprintf("http://127.0.0.1:%d", port), life: life}, nil
 }
 

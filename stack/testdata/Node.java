@@ -19,6 +19,8 @@ public class Node {
         runner.ensureYellow();
         System.out.println("READY");
         while (System.in.read() >= 0) {}
+        runner.close();
+        runner.clean(); // its data folder
         System.exit(0);
     }
 }
