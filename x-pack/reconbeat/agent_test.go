@@ -272,10 +272,16 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	h, a := newHost(t), newAgent(t)
 	r := h.start(a)
 	policy := func(settings, tag string) *proto.UnitExpected {
-		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, %s streams: [{id: kernel, module: auditd}, {id: documents, module: ecs, tags: [%s], paths: [%q]}]}", settings, tag, h.input()))
+		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, %s streams: [{id: kernel, module: auditd}, {id: documents, module: ecs, from: beginning, tags: [%s], paths: [%q]}]}", settings, tag, h.input()))
 	}
 	a.expect(h.output(a, "out"), policy(threshold(25), "first"))
 	a.wait(r, "in", "HEALTHY", "Healthy")
+
+	// A kernel source is HEALTHY as soon as it is started; it sees execs from the moment on in which its rules are loaded.
+	r.eventually(func() bool {
+		_ = exec.Command("ss", "-s").Run()
+		return len(h.find("out", "exec", "root")) > 0
+	}, func() string { return "the kernel's module sees nothing" })
 
 	real, written := map[string]bool{}, map[string]bool{}
 	quit := make(chan struct{})
