@@ -259,7 +259,7 @@ func (l *live) learnSixtyDays() {
 	}
 	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-2 * time.Hour)); at = at.Add(time.Hour) {
 		write(at, map[string]any{"user.name": "root", "user.id": "0", "process.name": "ss", "process.executable": "/usr/bin/ss", "process.args": []string{"ss", "-s"}, "process.parent.name": "agent"})
-		if at.Hour()%4 == 0 {
+		if (at.Hour()-now.Hour())%4 == 0 { // the hour of this run, too: unusual is what it does anew
 			write(at.Add(time.Minute), map[string]any{
 				"user.name": liveAdmin, "user.id": l.uid(liveAdmin), "user.audit.name": liveAdmin, "user.audit.id": l.uid(liveAdmin), "process.name": "ss", "process.executable": "/usr/bin/ss",
 				"process.args": []string{"ss", "-tlnp"}, "process.parent.name": "bash", "process.interactive": true, "process.working_directory": "/home/" + liveAdmin,
