@@ -70,6 +70,7 @@ func (l *logBuffer) String() string {
 func newHost(t *testing.T) *host {
 	h := &host{t: t, dir: t.TempDir()}
 	require.NoError(t, os.WriteFile(h.input(), nil, 0o600))
+	t.Cleanup(h.expectNoRaceOfOurs)
 	return h
 }
 
@@ -105,7 +106,7 @@ func (h *host) command(args ...string) *exec.Cmd {
 		args = append(args, "-E", "path."+path+"="+h.dir)
 	}
 	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+filepath.Join(h.dir, "data"))...)
-	c.Env = append(os.Environ(), asReconbeat+"=1")
+	c.Env = append(os.Environ(), asReconbeat+"=1", h.races())
 	return c
 }
 
