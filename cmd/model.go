@@ -48,8 +48,8 @@ func newModelCommand(settings instance.Settings) *cobra.Command {
 		Use:   "model",
 		Short: "Show, explain, move and mend what was learned on this host",
 		Long: `model shows and changes what the Beat whose state is in --path.data has learned. What it shows is at most half a minute old. A change
-is left in the state's inbox: a running reconbeat takes it over within a second, a stopped one when it starts. Before one, the day's
-snapshot is there to go back to: see model revert.`,
+is left in the state's inbox: a running reconbeat takes it over within a second, a stopped one when it starts; until then show and
+explain tell that it waits. Before one, the day's snapshot is there to go back to: see model revert.`,
 	}
 	var format string
 	withFormat := func(c *cobra.Command) *cobra.Command {
@@ -120,6 +120,13 @@ func learned(settings instance.Settings, read func(dir string) (state.Snapshot, 
 	dir, d, err = ignorant(settings)
 	if err != nil {
 		return dir, d, snap, err
+	}
+	waiting, err := state.Waiting(dir)
+	if err != nil {
+		return dir, d, snap, err
+	}
+	if len(waiting) > 0 {
+		fmt.Fprintf(os.Stderr, "%s not counted in what follows, left for the reconbeat whose state is in %s: %s\n", counted(len(waiting), "change"), dir, strings.Join(waiting, ", "))
 	}
 	snap, err = read(dir)
 	if errors.Is(err, fs.ErrNotExist) {

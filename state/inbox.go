@@ -39,6 +39,27 @@ func WriteInbox(dir, kind string, payload []byte) error {
 	return writeFile(filepath.Join(box, name), frame("message", inboxVersion, payload), payload)
 }
 
+// Waiting lists the kinds of the messages that the Beat whose state is in dir has not yet taken, in the order of writing. What is no message is left out.
+func Waiting(dir string) ([]string, error) {
+	files, err := os.ReadDir(filepath.Join(dir, "inbox")) // sorted by name
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the inbox: %w", err)
+	}
+	var kinds []string
+	for _, f := range files {
+		if kind, ok := messageKind(f.Name()); ok && inboxKind.MatchString(kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds, nil
+}
+
+// messageKind is what a file's name says of the message in it; false where the file is being written, or was set aside.
+func messageKind(file string) (string, bool) {
+	name, ok := strings.CutSuffix(file, inboxSuffix)
+	return name[strings.LastIndexByte(name, '-')+1:], ok
+}
+
 // Inbox hands each message to handle, in the order of writing, and removes it once handle returned nil. It stops at handle's first error,
 // which it returns; that message stays for the next call. A crash between handle and removal hands it over again, so handle must bear
 // repetition. What is not a message is set aside and does not stop the others.
@@ -53,11 +74,10 @@ func (s *Store) Inbox(handle func(kind string, payload []byte) error) error {
 	}
 	for _, f := range files {
 		path := filepath.Join(box, f.Name())
-		name, ok := strings.CutSuffix(f.Name(), inboxSuffix)
+		kind, ok := messageKind(f.Name())
 		if !ok {
-			continue // being written, or set aside
+			continue
 		}
-		kind := name[strings.LastIndexByte(name, '-')+1:]
 		payload, err := readFramed(path, "message", inboxVersion)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

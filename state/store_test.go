@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -391,6 +392,13 @@ func TestTheInboxIsReadInOrderOnceAndSurvivesWhatIsNoMessage(t *testing.T) {
 		require.NoError(t, WriteInbox(dir, "learned_model", []byte{byte(i)}))
 	}
 	require.Error(t, WriteInbox(dir, "../x", nil))
+	waiting := func(n int) {
+		t.Helper()
+		kinds, err := Waiting(dir)
+		require.NoError(t, err)
+		assert.Equal(t, slices.Repeat([]string{"learned_model"}, n), kinds)
+	}
+	waiting(3)
 	s := mustOpen(t, dir, Options{})
 	box := filepath.Join(dir, "inbox")
 	files, err := os.ReadDir(box)
@@ -409,12 +417,16 @@ func TestTheInboxIsReadInOrderOnceAndSurvivesWhatIsNoMessage(t *testing.T) {
 		return nil
 	})
 	require.ErrorIs(t, err, fail)
+	waiting(2)
 	require.NoError(t, s.Inbox(func(kind string, payload []byte) error {
 		assert.Equal(t, "learned_model", kind)
 		got = append(got, payload...)
 		return nil
 	}))
 	assert.Equal(t, []byte{0, 1, 2}, got)
+	kinds, err := Waiting(dir)
+	require.NoError(t, err)
+	assert.Empty(t, kinds)
 	assert.EqualValues(t, 5, s.Stats().SetAside.Load())
 	files, err = os.ReadDir(box)
 	require.NoError(t, err)
