@@ -15,6 +15,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/beats/v7/libbeat/publisher/processing"
 	"github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	reconfig "github.com/reconbeat/reconbeat/config"
@@ -28,13 +29,16 @@ const Name = "reconbeat"
 // Version is set by the build; the value here is what `go run` and `go install` show.
 var Version = "0.1.0"
 
+// ecsVersion is the oldest Elastic Common Schema that has every field of ours, none of them deprecated. libbeat's own says 8.0.0, which has no entry leader.
+const ecsVersion = "9.0.0"
+
 // Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which module ecs reads, would get this host's name.
 func Settings() instance.Settings {
 	return instance.Settings{
 		Name:            Name,
 		Version:         Version,
 		HasDashboards:   true,
-		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithECS, processing.WithAgentMeta()),
+		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithFields(mapstr.M{"ecs": mapstr.M{"version": ecsVersion}}), processing.WithAgentMeta()),
 		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}, {Check: rejectionUnset, Config: keepRejected()}},
 	}
 }

@@ -230,6 +230,7 @@ func TestStack(t *testing.T) {
 		if !strings.HasPrefix(stream, "process") { // raw events keep the id that their source gave them
 			require.Equal(t, d.ID, text(doc, "event.id"))
 		}
+		require.Equal(t, "9.0.0", text(doc, "ecs.version"))
 		if made[stream] == nil {
 			made[stream] = map[string]int{}
 		}
