@@ -54,6 +54,12 @@ func writeKibana(dir, from string) error {
 		if err := json.Unmarshal(line, &rule); err != nil {
 			return fmt.Errorf("a detection rule: %w", err)
 		}
+		// Where the package is, Kibana can lead from the rule to it. Rules of `reconbeat setup` do without the package, and name none.
+		const none, related = `"related_integrations":[]`, `"related_integrations":[{"package":"reconbeat","version":">=0.1.0"}]`
+		if bytes.Count(line, []byte(none)) != 1 {
+			return fmt.Errorf("the detection rule %s names integrations already", rule.ID)
+		}
+		line = bytes.Replace(line, []byte(none), []byte(related), 1)
 		// The version in the id lets the old asset live beside the new one, so that Kibana can show what an update changes.
 		id := rule.ID + "_" + strconv.Itoa(rule.Version)
 		text, err := json.Marshal(map[string]any{"id": id, "type": "security-rule", "attributes": json.RawMessage(line)})
