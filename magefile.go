@@ -229,7 +229,7 @@ func validate(pkg string) error {
 
 // generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are written by hand.
 func generated() (map[string]string, error) {
-	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum"}
+	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -351,13 +351,14 @@ func table(b *bytes.Buffer, names []string, described map[string]mapping.Field) 
 	}
 }
 
-// Config makes reconbeat.yml and reconbeat.reference.yml from our templates in _meta/config and libbeat's.
+// Config makes reconbeat.yml, reconbeat.reference.yml, and reconbeat.docker.yml, which is the image's, from our templates in _meta/config and libbeat's.
 func Config() error {
 	mage.BeatName, mage.BeatIndexPrefix = "reconbeat", "reconbeat"
 	params := mage.DefaultConfigFileParams()
 	params.Templates = append(params.Templates, "_meta/config/*.tmpl")
 	params.Short.Template = "_meta/config/default.short.yml.tmpl"
-	if err := mage.Config(mage.ShortConfigType|mage.ReferenceConfigType, params, "."); err != nil {
+	params.Docker.Template = "_meta/config/default.docker.yml.tmpl"
+	if err := mage.Config(mage.ShortConfigType|mage.ReferenceConfigType|mage.DockerConfigType, params, "."); err != nil {
 		return err
 	}
 	// The presets of the Elasticsearch output bring a queue that gathers events for seconds: reconbeat's alerts would wait.

@@ -6,14 +6,19 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -97,8 +102,8 @@ func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
 
 var entrypoint = regexp.MustCompile(`(?m)^ENTRYPOINT (\[.+\])$`)
 
-// TestTheImageNeedsNothingElse runs the Dockerfile's entry point in a root that holds what the image gets from the tar.gz, the base image's os-release, and nothing else: no shell, no library.
-func TestTheImageNeedsNothingElse(t *testing.T) {
+// image makes a root that holds what the image gets, the base image's os-release, and nothing else: no shell, no library. run runs the Dockerfile's entry point in it.
+func image(t *testing.T) (root string, run func(user uint32, more ...string) *exec.Cmd) {
 	need(t, "tar")
 	archive := distribution(t, "tar.gz")
 	text, err := os.ReadFile(filepath.Join("docker", "Dockerfile"))
@@ -107,7 +112,7 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 	require.NotNil(t, found)
 	var args []string
 	require.NoError(t, json.Unmarshal(found[1], &args))
-	root := t.TempDir()
+	root = t.TempDir()
 	require.NoError(t, os.Chmod(root, 0o755))
 	home := filepath.Join(root, "usr/share/reconbeat")
 	for dir, mode := range map[string]os.FileMode{home: 0o755, filepath.Join(root, "etc/reconbeat"): 0o755, filepath.Join(root, "var/lib/reconbeat"): 0o770, filepath.Join(root, "var/log/reconbeat"): 0o770} {
@@ -119,27 +124,37 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 	}
 	out, err := exec.Command("tar", "-xzf", archive, "--strip-components=1", "-C", home).CombinedOutput()
 	require.NoError(t, err, string(out))
-	for _, name := range []string{"reconbeat.yml", "modules.d", "rules.d"} {
+	for _, name := range []string{"modules.d", "rules.d"} {
 		require.NoError(t, os.Rename(filepath.Join(home, name), filepath.Join(root, "etc/reconbeat", name)))
 	}
-	require.NoError(t, os.Chmod(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), 0o644))
+	config, err := os.ReadFile(filepath.Join(repository, "reconbeat.docker.yml"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), config, 0o644))
 	release, err := os.ReadFile("/etc/os-release") // the base image has one, and libbeat does not start without
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/os-release"), release, 0o644))
 	require.NoError(t, os.Mkdir(filepath.Join(root, "proc"), 0o555))
 	mount(t, "proc", filepath.Join(root, "proc"), "proc", 0, "")
+	return root, func(user uint32, more ...string) *exec.Cmd {
+		all := slices.Concat(args, more)
+		return &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: []string{}, SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
+	}
+}
 
+// following are flags that have the image's configuration read documents from a file in the place of the host's program starts.
+var following = []string{"-E", "reconbeat.modules.0.module=ecs", "-E", "reconbeat.modules.0.paths.0=/var/log/reconbeat/process.ndjson", "-E", "reconbeat.modules.0.from=beginning"}
+
+func TestTheImageNeedsNothingElse(t *testing.T) {
+	root, command := image(t)
 	for _, user := range []uint32{0, 65532} {
 		run := func(more ...string) (string, error) {
-			all := slices.Concat(args, more)
-			c := &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: []string{}, SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
-			out, err := c.CombinedOutput()
+			out, err := command(user, more...).CombinedOutput()
 			return string(out), err
 		}
 		out, err := run("version")
 		require.NoError(t, err, out)
 		assert.Contains(t, out, "reconbeat version ")
-		out, err = run("test", "config", "-E", "reconbeat.modules.0.module=ecs", "-E", "reconbeat.modules.0.paths.0=/var/log/process.ndjson")
+		out, err = run(append([]string{"test", "config"}, following...)...)
 		require.NoError(t, err, out)
 		assert.Contains(t, out, "Config OK")
 		out, err = run("keystore", "create", "--force")
@@ -148,6 +163,70 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 		require.NoError(t, err)
 		for _, name := range written {
 			require.NoError(t, os.RemoveAll(name)) // a volume belongs to one user
+		}
+	}
+}
+
+// TestTheImageKnowsWhatDockerKnows puts a daemon's answers where Docker's socket is mounted, and looks for them in a document of a container.
+func TestTheImageKnowsWhatDockerKnows(t *testing.T) {
+	root, command := image(t)
+	const id = "4c01db0b339c1f7e4a8b2d6c5e9f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b"
+	require.NoError(t, os.Mkdir(filepath.Join(root, "var/run"), 0o755))
+	listener, err := net.Listen("unix", filepath.Join(root, "var/run/docker.sock"))
+	require.NoError(t, err)
+	gone := make(chan struct{})
+	daemon := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch path.Base(r.URL.Path) {
+		case "_ping":
+			w.Header().Set("Api-Version", "1.45")
+		case "info":
+			fmt.Fprint(w, "{}")
+		case "json":
+			fmt.Fprintf(w, `[{"Id": %q, "Names": ["/shop"], "Image": "nginx:1.29", "Labels": {"team": "blue"}}]`, id)
+		case "events":
+			<-gone
+		}
+	})}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = daemon.Serve(listener) }()
+	t.Cleanup(func() { close(gone); _ = daemon.Close(); <-served })
+	log := filepath.Join(root, "var/log/reconbeat")
+	require.NoError(t, os.WriteFile(filepath.Join(log, "process.ndjson"), fmt.Appendf(nil, `{"@timestamp":%q,"event":{"category":["process"],"type":["start"],"action":"exec"},`+
+		`"process":{"pid":4000000,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},"user":{"id":"33","name":"www-data"},"container":{"id":%q}}`+"\n", time.Now().UTC().Format(time.RFC3339), id), 0o600))
+
+	c := command(0, append([]string{"run", "-E", "output.elasticsearch.enabled=false", "-E", "output.file.path=/var/log/reconbeat", "-E", "output.file.filename=documents"}, following...)...)
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	require.NoError(t, c.Start())
+	var shipped string
+	found := assert.Eventually(t, func() bool {
+		files, err := filepath.Glob(filepath.Join(log, "documents*.ndjson"))
+		shipped = ""
+		for _, name := range files {
+			text, _ := os.ReadFile(name)
+			shipped += string(text)
+		}
+		return err == nil && strings.Contains(shipped, `"action":"exec"`)
+	}, time.Minute, 100*time.Millisecond)
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait(), said.String())
+	require.True(t, found, said.String())
+	for line := range strings.Lines(shipped) {
+		var doc struct {
+			Event     struct{ Action string }
+			Container struct {
+				ID, Name string
+				Image    struct{ Name string }
+				Labels   map[string]string
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &doc))
+		if doc.Event.Action == "exec" {
+			assert.Equal(t, id, doc.Container.ID)
+			assert.Equal(t, "nginx:1.29", doc.Container.Image.Name)
+			assert.Equal(t, "shop", doc.Container.Name)
+			assert.Equal(t, map[string]string{"team": "blue"}, doc.Container.Labels)
 		}
 	}
 }
