@@ -182,6 +182,7 @@ var installed = map[string]string{
 	"/usr/share/reconbeat/NOTICE.txt":                                 "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/kibana":                                     "drwxr-xr-x 0:0",
 	"/usr/share/reconbeat/kibana/7/dashboard/reconbeat-overview.json": "-rw-r--r-- 0:0",
+	"/usr/share/man/man1/reconbeat.1.gz":                              "-rw-r--r-- 0:0",
 	"/usr/share/bash-completion/completions/reconbeat":                "-rw-r--r-- 0:0",
 	"/usr/share/fish/vendor_completions.d/reconbeat.fish":             "-rw-r--r-- 0:0",
 	"/var/lib/reconbeat":                                              "drwxr-x--- 0:0",
