@@ -38,6 +38,7 @@ type policy struct {
 	stopped  bool
 	applied  atomic.Bool // some policy was good
 	rejected string      // what was wrong with the last one, told already
+	unknown  string      // what is left aside of the one that runs
 }
 
 // wanted is a policy that was found good.
@@ -46,6 +47,7 @@ type wanted struct {
 	detector  detector.Options
 	modules   []*reload.ConfigWithMeta
 	reporters []reporter
+	unknown   []string // settings that nobody knows
 }
 
 // policySubject is the subject of the health condition of a rejected policy.
@@ -141,9 +143,26 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	p.applied.Store(true)
 	p.rejected = ""
 	p.beat.health.Clear(health.ConfigRejected, policySubject)
+	p.leaveAside(want.unknown)
 	p.reporters.report()
 	p.beat.greet(0)
 	return nil
+}
+
+// leaveAside tells of settings that nobody knows. The policy holds all the same: its inputs are open to whatever an Agent or Fleet adds, and what the next version of
+// those adds must not end detection. A typo shows as a unit that is degraded.
+func (p *policy) leaveAside(names []string) {
+	slices.Sort(names)
+	text := strings.Join(slices.Compact(names), ", ")
+	if text == p.unknown {
+		return
+	}
+	p.unknown = text
+	p.beat.health.Clear(health.SettingUnknown, policySubject)
+	if text != "" {
+		known := append(slices.Clone(config.WholeBeat), "processors")
+		p.beat.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
+	}
 }
 
 // stop makes sure that no policy is applied any more.
@@ -172,20 +191,21 @@ func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mis
 	var modules []*conf.C
 	var first string // the stream that the others are held against
 	for _, s := range streams {
-		whole, c, err := config.ParseStream(s.Config)
+		parsed, err := config.ParseStream(s.Config)
 		wrong.add(s.InputUnitID, err)
-		if c == nil || !c.Enabled() {
+		if parsed.Module == nil || !parsed.Module.Enabled() {
 			continue
 		}
-		m, cfg, errModule := p.module(c)
+		want.unknown = append(want.unknown, parsed.Unknown...)
+		m, cfg, errModule := p.module(parsed.Module)
 		wrong.add(s.InputUnitID, errModule)
 		if err != nil || errModule != nil {
 			continue
 		}
 		if first == "" {
-			first, want.whole = cfg.ID, whole
+			first, want.whole = cfg.ID, parsed.Whole
 		}
-		wrong.add("", disagreement(first, want.whole, cfg.ID, whole)...)
+		wrong.add("", disagreement(first, want.whole, cfg.ID, parsed.Whole)...)
 		modules = append(modules, m)
 		want.modules = append(want.modules, &reload.ConfigWithMeta{Config: m, InputUnitID: s.InputUnitID})
 		if s.StatusReporter != nil {

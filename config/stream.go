@@ -16,12 +16,29 @@ import (
 // WholeBeat are the settings of the whole Beat that an Elastic Agent's policy may have. The policy has them once, in its input; every stream brings a copy.
 var WholeBeat = []string{"detector", "events", "dataset", "namespace", "heartbeat"}
 
-// ParseStream takes a stream of an Elastic Agent's policy apart: what it says of the whole Beat, with the defaults, and the module that it is. The error names
-// everything that is wrong with the former; ParseModule and the module's constructor check the latter.
-func ParseStream(stream *conf.C) (Config, *conf.C, error) {
+// Unknown is the key under which a stream brings the names of those settings of its input that are neither the Agent's nor ours.
+const Unknown = "unknown"
+
+// Stream is a stream of an Elastic Agent's policy.
+type Stream struct {
+	Whole   Config   // what it says of the whole Beat, with the defaults
+	Module  *conf.C  // the module that it is; nil when the stream cannot be read
+	Unknown []string // what its input says and nobody knows
+}
+
+// ParseStream takes a stream of an Elastic Agent's policy apart. The error names everything that is wrong with what it says of the whole Beat; ParseModule and the
+// module's constructor check the module.
+func ParseStream(stream *conf.C) (Stream, error) {
 	var all map[string]any
 	if err := stream.Unpack(&all); err != nil {
-		return Config{}, nil, fmt.Errorf("reading a stream: %w", err)
+		return Stream{}, fmt.Errorf("reading a stream: %w", err)
+	}
+	var s Stream
+	if names, ok := all[Unknown].([]any); ok {
+		for _, n := range names {
+			s.Unknown = append(s.Unknown, fmt.Sprint(n))
+		}
+		delete(all, Unknown)
 	}
 	shared := map[string]any{}
 	for _, name := range WholeBeat {
@@ -33,10 +50,12 @@ func ParseStream(stream *conf.C) (Config, *conf.C, error) {
 	module, errModule := conf.NewConfigFrom(all)
 	c, errShared := conf.NewConfigFrom(shared)
 	if err := errors.Join(errModule, errShared); err != nil {
-		return Config{}, nil, fmt.Errorf("reading a stream: %w", err)
+		return Stream{}, fmt.Errorf("reading a stream: %w", err)
 	}
-	cfg, err := Parse(c)
-	return cfg, module, err
+	var err error
+	s.Module = module
+	s.Whole, err = Parse(c)
+	return s, err
 }
 
 // Difference is a setting about which two streams disagree.

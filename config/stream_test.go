@@ -16,16 +16,18 @@ func stream(t *testing.T, yaml string) *conf.C {
 }
 
 func TestAStreamIsAModuleAndSettingsOfTheWholeBeat(t *testing.T) {
-	cfg, module, err := ParseStream(stream(t, "{id: a, module: ecs, paths: [/a], events: none, namespace: dmz, detector: {model: rare, rules: [{id: network-connection-discovery, threshold: 50}]}}"))
+	s, err := ParseStream(stream(t, "{id: a, unknown: [detectr, tags], module: ecs, paths: [/a], events: none, namespace: dmz, detector: {model: rare, rules: [{id: network-connection-discovery, threshold: 50}]}}"))
 	require.NoError(t, err)
+	cfg := s.Whole
 	require.Equal(t, EventsNone, cfg.Events)
 	require.Equal(t, "dmz", cfg.Namespace)
 	require.Equal(t, "rare", cfg.Detector.Model)
 	require.Len(t, cfg.Detector.Rules, 1)
 	require.Equal(t, Default().Detector.Habit, cfg.Detector.Habit)
-	require.ElementsMatch(t, []string{"id", "module", "paths"}, module.GetFields())
+	require.ElementsMatch(t, []string{"id", "module", "paths"}, s.Module.GetFields())
+	require.Equal(t, []string{"detectr", "tags"}, s.Unknown)
 
-	_, _, err = ParseStream(stream(t, "{module: ecs, events: some, detector: {modle: rare}}"))
+	_, err = ParseStream(stream(t, "{module: ecs, events: some, detector: {modle: rare}}"))
 	require.ErrorContains(t, err, `reconbeat.events: "some" is not allowed`)
 	require.ErrorContains(t, err, "reconbeat.detector.modle: no such setting")
 }
@@ -45,11 +47,11 @@ func TestStreamsDisagreeBySettingsAndNotByWhatTheyLeaveOut(t *testing.T) {
 		{"a rule and none", "{detector.rules: [{id: a}]}", "{}", []string{"detector.rules"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			a, _, err := ParseStream(stream(t, row.a))
+			a, err := ParseStream(stream(t, row.a))
 			require.NoError(t, err)
-			b, _, err := ParseStream(stream(t, row.b))
+			b, err := ParseStream(stream(t, row.b))
 			require.NoError(t, err)
-			differences, err := Differences(a, b)
+			differences, err := Differences(a.Whole, b.Whole)
 			require.NoError(t, err)
 			var keys []string
 			for _, d := range differences {

@@ -74,6 +74,12 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	require.Contains(t, field(r.shipped("out", "alert", "trudy", 1)[0], "reconbeat.anomaly.typical_users"), "root", "what was learned is still known")
 	require.Empty(t, h.find("out", "alert", "eve"))
 
+	t.Log("a policy with settings that nobody knows: it is applied, and its unit degraded")
+	a.expect(h.output(a, "out"), h.following(a, threshold(0)+" detectr: {model: rare}, tags: [x],"))
+	a.wait(r, "in", "DEGRADED", "leaves aside: detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors")
+	a.expect(good()...)
+	a.wait(r, "in", "HEALTHY", "Healthy")
+
 	t.Log("a bad policy: everything that is wrong is told, and the last good one runs on")
 	bad := h.following(a, "detector: {model: nonsense, learn_for: 24h},")
 	bad.Config.Streams = append(bad.Config.Streams, a.unit(proto.UnitType_INPUT, "{id: x, streams: [{id: y, module: nosuch}]}").Config.Streams...)

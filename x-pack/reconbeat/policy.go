@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/elastic-agent-client/v7/pkg/client"
@@ -14,6 +16,21 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 )
 
+// agents are the settings of an input that are the Agent's or Fleet's: what Fleet makes an input of, what the Agent adds, and what it takes out before it hands the input on.
+var agents = []string{
+	"_runtime_experimental", "condition", "data_stream", "enabled", "id", "log_level", "meta", "name", "original_id", "package", "package_policy_id", "policy", "revision", "streams", "type", "use_output",
+}
+
+// unknown are the settings of an input that are neither the Agent's nor ours.
+func unknown(input map[string]any) (names []any) {
+	for _, name := range slices.Sorted(maps.Keys(input)) {
+		if name != "processors" && !slices.Contains(agents, name) && !slices.Contains(config.WholeBeat, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the whole Beat is copied.
 //
 // Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one event.dataset, and reconbeat's documents go to
@@ -23,6 +40,7 @@ func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.Co
 		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
 	}
 	whole := input.GetSource().AsMap()
+	strange := unknown(whole)
 	var configs []*reload.ConfigWithMeta
 	for i, stream := range input.GetStreams() {
 		m := mapstr.M(stream.GetSource().AsMap())
@@ -39,6 +57,9 @@ func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.Co
 		delete(m, "data_stream")
 		for _, key := range config.WholeBeat {
 			merge(m, key, whole[key])
+		}
+		if len(strange) > 0 {
+			m[config.Unknown] = strange
 		}
 		if processors, ok := whole["processors"].([]any); ok {
 			own, _ := m["processors"].([]any)

@@ -50,10 +50,11 @@ func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, configs, 1+len(beater.Modules()), "auto and every module")
 	for _, c := range configs {
-		whole, m, err := config.ParseStream(c.Config)
+		s, err := config.ParseStream(c.Config)
 		require.NoError(t, err)
-		require.NotEmpty(t, whole.Detector.Rules)
-		_, err = config.ParseModule(m)
+		require.NotEmpty(t, s.Whole.Detector.Rules)
+		require.Empty(t, s.Unknown)
+		_, err = config.ParseModule(s.Module)
 		require.NoError(t, err)
 	}
 	given := configs[0].Config.FlattenedKeys()
@@ -103,6 +104,16 @@ func TestEachStreamIsAModuleWithTheSettingsOfTheWholeBeat(t *testing.T) {
 				{"id": "a", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}, map[string]any{"b": 2.0}}},
 				{"id": "c", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}}},
 			},
+		},
+		{
+			"what the Agent and Fleet put into an input is theirs",
+			"{id: in, original_id: i, type: reconbeat, name: n, revision: 3, policy: {revision: 7}, package_policy_id: p, meta: {package: {name: reconbeat}}, data_stream: {namespace: dmz}, streams: [{id: a, module: auditd}]}",
+			[]mapstr.M{{"id": "a", "module": "auditd", "namespace": "dmz"}},
+		},
+		{
+			"what nobody knows is named in every stream",
+			"{id: in, type: reconbeat, tags: [x], detectr: {model: rare}, streams: [{id: a, module: auditd}, {id: b, module: auditd}]}",
+			[]mapstr.M{{"id": "a", "module": "auditd", "unknown": []any{"detectr", "tags"}}, {"id": "b", "module": "auditd", "unknown": []any{"detectr", "tags"}}},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
