@@ -393,6 +393,7 @@ func TestTheLogIsQuiet(t *testing.T) {
 			said = append(said, entry.Message)
 		}
 	}
+	require.Contains(t, r.log.all(), "Syscall filter successfully installed", "libbeat's filter of system calls is on, in all these tests")
 	require.Len(t, said, 3, "%q", said)
 	require.Equal(t, "the model that was handed over has been taken over", said[0])
 	require.Regexp(t, `^watching with ecs documents; rules network-connection-discovery; the context model has learned for \d\d\.\d days and knows 1 actor$`, said[1])
@@ -704,6 +705,7 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 			h.look("backup", "ss -s")
 			h.look("mallory", "ss -tunap")
 			r.wait("detector.alerts", 1)
+			require.EqualValues(t, strings.Count(c.module, "drop_event"), r.stat("detector.processors_dropped"), "what a processor drops is counted")
 			// The summary is made by another life, which has to know where the episode came from.
 			require.NoError(t, r.end(syscall.SIGTERM))
 			r = h.start(config)

@@ -78,7 +78,7 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 		require.Equal(t, "acme@custom", composed[len(composed)-1], "what the user says comes last, and holds")
 		require.Contains(t, composed, dataset+"@lifecycle")
 		require.Equal(t, dataset+"@lifecycle", value(t, made["/_component_template/"+dataset+"@lifecycle"], "template.settings.index.lifecycle.name"))
-		require.NotEmpty(t, value(t, made["/_ilm/policy/"+dataset+"@lifecycle"], "policy.phases.delete.min_age"))
+		require.Equal(t, map[Kind]string{Alert: "365d", Process: "30d", Health: "7d", Rejected: "30d"}[k], value(t, made["/_ilm/policy/"+dataset+"@lifecycle"], "policy.phases.delete.min_age"))
 	}
 	require.Equal(t, "acme@final-pipeline", value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
 	mappings := value(t, made["/_component_template/acme@mappings"], "template.mappings.properties").(map[string]any)

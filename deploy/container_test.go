@@ -25,6 +25,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -167,66 +168,136 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 	}
 }
 
-// TestTheImageKnowsWhatDockerKnows puts a daemon's answers where Docker's socket is mounted, and looks for them in a document of a container.
+// document is what the tests read of a document.
+type document struct {
+	Event     struct{ Action string }
+	Container struct {
+		ID, Name string
+		Image    struct{ Name string }
+		Labels   map[string]string
+	}
+	Kubernetes struct {
+		Namespace string
+		Node, Pod struct{ Name string }
+	}
+}
+
+// containerID is that of the container in which the execs of inContainer run.
+const containerID = "4c01db0b339c1f7e4a8b2d6c5e9f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b"
+
+// inContainer runs the image on execs in a container, one after the other, until one ships with what was wanted.
+func inContainer(t *testing.T, root string, c *exec.Cmd, wanted func(document) bool) document {
+	t.Helper()
+	log := filepath.Join(root, "var/log/reconbeat")
+	input, err := os.Create(filepath.Join(log, "process.ndjson"))
+	require.NoError(t, err)
+	defer input.Close()
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	require.NoError(t, c.Start())
+	var doc document
+	found := assert.Eventually(t, func() bool {
+		_, err := fmt.Fprintf(input, `{"@timestamp":%q,"event":{"category":["process"],"type":["start"],"action":"exec"},"process":{"pid":4000000,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},`+
+			`"user":{"id":"33","name":"www-data"},"container":{"id":%q}}`+"\n", time.Now().UTC().Format(time.RFC3339Nano), containerID)
+		if err != nil {
+			return false
+		}
+		files, err := filepath.Glob(filepath.Join(log, "documents*.ndjson"))
+		if err != nil {
+			return false
+		}
+		for _, name := range files {
+			text, _ := os.ReadFile(name)
+			for line := range bytes.Lines(text) {
+				doc = document{}
+				if json.Unmarshal(line, &doc) == nil && doc.Event.Action == "exec" && wanted(doc) {
+					return true
+				}
+			}
+		}
+		return false
+	}, time.Minute, 200*time.Millisecond)
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait(), said.String())
+	require.True(t, found, "%+v\n%s", doc, &said)
+	return doc
+}
+
+// toFile are flags that have documents go to a file.
+var toFile = []string{"-E", "output.elasticsearch.enabled=false", "-E", "output.file.path=/var/log/reconbeat", "-E", "output.file.filename=documents"}
+
+// serve answers at a listener until the test ends. gone is closed then, for requests that wait for news.
+func serve(t *testing.T, listener net.Listener, answer func(w http.ResponseWriter, r *http.Request, gone <-chan struct{})) {
+	gone, served := make(chan struct{}), make(chan struct{})
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer(w, r, gone)
+	})}
+	go func() { defer close(served); _ = server.Serve(listener) }()
+	t.Cleanup(func() { close(gone); _ = server.Close(); <-served })
+}
+
+// TestTheImageKnowsWhatDockerKnows puts a daemon's answers where Docker's socket is mounted.
 func TestTheImageKnowsWhatDockerKnows(t *testing.T) {
 	root, command := image(t)
-	const id = "4c01db0b339c1f7e4a8b2d6c5e9f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b"
 	require.NoError(t, os.Mkdir(filepath.Join(root, "var/run"), 0o755))
 	listener, err := net.Listen("unix", filepath.Join(root, "var/run/docker.sock"))
 	require.NoError(t, err)
-	gone := make(chan struct{})
-	daemon := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
+	serve(t, listener, func(w http.ResponseWriter, r *http.Request, gone <-chan struct{}) {
 		switch path.Base(r.URL.Path) {
 		case "_ping":
 			w.Header().Set("Api-Version", "1.45")
 		case "info":
 			fmt.Fprint(w, "{}")
 		case "json":
-			fmt.Fprintf(w, `[{"Id": %q, "Names": ["/shop"], "Image": "nginx:1.29", "Labels": {"team": "blue"}}]`, id)
+			fmt.Fprintf(w, `[{"Id": %q, "Names": ["/shop"], "Image": "nginx:1.29", "Labels": {"team": "blue"}}]`, containerID)
 		case "events":
 			<-gone
 		}
-	})}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = daemon.Serve(listener) }()
-	t.Cleanup(func() { close(gone); _ = daemon.Close(); <-served })
-	log := filepath.Join(root, "var/log/reconbeat")
-	require.NoError(t, os.WriteFile(filepath.Join(log, "process.ndjson"), fmt.Appendf(nil, `{"@timestamp":%q,"event":{"category":["process"],"type":["start"],"action":"exec"},`+
-		`"process":{"pid":4000000,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},"user":{"id":"33","name":"www-data"},"container":{"id":%q}}`+"\n", time.Now().UTC().Format(time.RFC3339), id), 0o600))
+	})
+	doc := inContainer(t, root, command(0, slices.Concat([]string{"run"}, toFile, following)...), func(d document) bool { return d.Container.Name != "" })
+	assert.Equal(t, containerID, doc.Container.ID)
+	assert.Equal(t, "nginx:1.29", doc.Container.Image.Name)
+	assert.Equal(t, "shop", doc.Container.Name)
+	assert.Equal(t, map[string]string{"team": "blue"}, doc.Container.Labels)
+}
 
-	c := command(0, append([]string{"run", "-E", "output.elasticsearch.enabled=false", "-E", "output.file.path=/var/log/reconbeat", "-E", "output.file.filename=documents"}, following...)...)
-	var said bytes.Buffer
-	c.Stdout, c.Stderr = &said, &said
-	require.NoError(t, c.Start())
-	var shipped string
-	found := assert.Eventually(t, func() bool {
-		files, err := filepath.Glob(filepath.Join(log, "documents*.ndjson"))
-		shipped = ""
-		for _, name := range files {
-			text, _ := os.ReadFile(name)
-			shipped += string(text)
-		}
-		return err == nil && strings.Contains(shipped, `"action":"exec"`)
-	}, time.Minute, 100*time.Millisecond)
-	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, c.Wait(), said.String())
-	require.True(t, found, said.String())
-	for line := range strings.Lines(shipped) {
-		var doc struct {
-			Event     struct{ Action string }
-			Container struct {
-				ID, Name string
-				Image    struct{ Name string }
-				Labels   map[string]string
-			}
-		}
-		require.NoError(t, json.Unmarshal([]byte(line), &doc))
-		if doc.Event.Action == "exec" {
-			assert.Equal(t, id, doc.Container.ID)
-			assert.Equal(t, "nginx:1.29", doc.Container.Image.Name)
-			assert.Equal(t, "shop", doc.Container.Name)
-			assert.Equal(t, map[string]string{"team": "blue"}, doc.Container.Labels)
-		}
+// TestTheDaemonSetKnowsWhatKubernetesKnows runs the image with the DaemonSet's configuration, and an API server's answers.
+func TestTheDaemonSetKnowsWhatKubernetesKnows(t *testing.T) {
+	root, command := image(t)
+	_, config := manifest(t)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), []byte(config.Data["reconbeat.yml"]), 0o600))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	lists := map[string]any{
+		"/version":           map[string]string{"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
+		"/api/v1/nodes":      core.NodeList{Items: []core.Node{{ObjectMeta: meta.ObjectMeta{Name: "node-1"}}}},
+		"/api/v1/pods":       core.PodList{Items: []core.Pod{{ObjectMeta: meta.ObjectMeta{Name: "shop-7d9f", Namespace: "shop"}, Spec: core.PodSpec{NodeName: "node-1"}, Status: core.PodStatus{ContainerStatuses: []core.ContainerStatus{{Name: "web", Image: "nginx:1.29", ContainerID: "containerd://" + containerID}}}}}},
+		"/api/v1/namespaces": core.NamespaceList{Items: []core.Namespace{{ObjectMeta: meta.ObjectMeta{Name: "shop"}}}},
 	}
+	ofNode := make(chan string, 100)
+	serve(t, listener, func(w http.ResponseWriter, r *http.Request, gone <-chan struct{}) {
+		list, known := lists[r.URL.Path]
+		switch {
+		case !known:
+			http.NotFound(w, r)
+		case r.URL.Query().Get("watch") != "":
+			<-gone
+		default:
+			if r.URL.Path == "/api/v1/pods" {
+				ofNode <- r.URL.Query().Get("fieldSelector")
+			}
+			_ = json.NewEncoder(w).Encode(list)
+		}
+	})
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/kube.yml"), fmt.Appendf(nil, "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'http://%s'}}], contexts: [{name: c, context: {cluster: c}}]}", listener.Addr()), 0o600))
+	c := command(0, slices.Concat([]string{"run", "-E", "reconbeat.modules.0.processors.0.add_kubernetes_metadata.kube_config=/etc/kube.yml"}, toFile, following)...)
+	c.Env = []string{"NODE_NAME=node-1", "ELASTICSEARCH_HOSTS=http://127.0.0.1:1", "ELASTICSEARCH_API_KEY=a:b"}
+	doc := inContainer(t, root, c, func(d document) bool { return d.Kubernetes.Pod.Name != "" })
+	assert.Equal(t, "spec.nodeName=node-1", <-ofNode, "it asks for the pods of its node alone")
+	assert.Equal(t, "shop-7d9f", doc.Kubernetes.Pod.Name)
+	assert.Equal(t, "shop", doc.Kubernetes.Namespace)
+	assert.Equal(t, "node-1", doc.Kubernetes.Node.Name)
+	assert.Equal(t, containerID, doc.Container.ID)
+	assert.Equal(t, "nginx:1.29", doc.Container.Image.Name)
 }
