@@ -159,6 +159,7 @@ func TestFaults(t *testing.T) {
 		{"a threshold of nothing", saved.RulesFile, `"value":5}`, `"value":0}`, "the threshold is 0"},
 		{"a threshold of a text", saved.RulesFile, `"field":["host.name"]`, `"field":["message"]`, "the threshold counts the values of message"},
 		{"a rule in ES|QL that reads other data", saved.RulesFile, `FROM logs-reconbeat.health-*`, `FROM logs-*`, "it reads logs-*"},
+		{"a rule in ES|QL on a field that does not exist", saved.RulesFile, `BY host.name`, `BY host.nam`, "the query names the field host.nam, which is in no document"},
 		{"a rule in ES|QL that reads nothing", saved.RulesFile, `FROM logs-reconbeat.health-*`, `ROW a = 1`, "begins with FROM"},
 		{"a rule whose looks leave gaps", saved.RulesFile, `"from":"now-5m"`, `"from":"now-1m"`, "a look that comes late leaves a gap"},
 		{"a rule that looks at no time", saved.RulesFile, `"from":"now-5m"`, `"from":"5m"`, "it looks from"},

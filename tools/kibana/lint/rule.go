@@ -54,6 +54,9 @@ func (l *linter) rule(r saved.Rule) {
 // from finds the data streams that an ES|QL query reads.
 var from = regexp.MustCompile(`^FROM ([^\s|]+)\s*\|`)
 
+// What an ES|QL query says in quotes, and the names in it that are fields': a column that it makes itself has no dot.
+var literal, dotted = regexp.MustCompile(`"[^"]*"`), regexp.MustCompile(`[A-Za-z_]+(\.[A-Za-z_]+)+`)
+
 // asked looks at what the rule searches for, and in what.
 func (l *linter) asked(r saved.Rule) {
 	index := r.Index
@@ -78,6 +81,10 @@ func (l *linter) asked(r saved.Rule) {
 			return
 		}
 		index = strings.Split(m[1], ",")
+		rest := literal.ReplaceAllString(r.Query[len(m[0]):], "")
+		for _, f := range dotted.FindAllString(rest, -1) {
+			l.known("the query", f)
+		}
 	default:
 		l.fault("the type is %q, none of query, threshold, esql", r.Type)
 	}
