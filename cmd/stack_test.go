@@ -384,6 +384,26 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	require.Contains(t, r.log.all(), "the user of the output may not install them")
 }
 
+// TestStackTakesAnIndexAndAPipelineOfOnesOwn has a module's documents go where the module says, and by the pipeline that it names.
+func TestStackTakesAnIndexAndAPipelineOfOnesOwn(t *testing.T) {
+	h := newHost(t)
+	h.learn()
+	node, es := cluster(t, h)
+	node.Request(t, http.MethodPut, "/_ingest/pipeline/ours", `{"processors": [{"set": {"field": "labels.by", "value": "ours"}}]}`)
+	r := h.start(strings.Replace(oneModule, "id: documents,", `id: documents, pipeline: ours, index: "private-%{[event.dataset]}",`, 1) + toElasticsearch(es, "own") + "reconbeat.heartbeat.period: 0\n")
+	h.look("mallory", "ss -tunap")
+	r.wait("detector.alerts", 1)
+	h.eventually(func() bool { return r.stat("journal.committed") >= 2 && r.stat("journal.pending") == 0 }, "not everything is acknowledged:\n%s", r.log)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	for index, action := range map[string]string{"private-reconbeat.process": "exec", "private-reconbeat.alert": "alert"} {
+		docs := node.Documents(t, index)
+		require.Len(t, docs, 1, index)
+		require.Equal(t, action, text(docs[0].Source, "event.action"))
+		require.Equal(t, "ours", text(docs[0].Source, "labels.by"))
+	}
+	require.Empty(t, node.Documents(t, "logs-reconbeat.*-own"))
+}
+
 // TestStackKeepsWhatTheMappingRejects has documents refused by the mapping: each is kept with its reason, counted, logged, and settled.
 func TestStackKeepsWhatTheMappingRejects(t *testing.T) {
 	h := newHost(t)
