@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha512"
 	"errors"
 	"fmt"
@@ -111,10 +112,13 @@ var driven = map[string]string{
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 
-// installTools installs what is missing of driven, where it can: as root on Debian and its kin. The tests say loudly what they miss.
-func installTools() error {
+// installTools installs what is missing of driven. The tests say loudly what they miss.
+func installTools() error { return install(driven) }
+
+// install installs the packages of the commands that are missing, where it can: as root on Debian and its kin.
+func install(tools map[string]string) error {
 	missing := map[string]bool{}
-	for command, pkg := range driven {
+	for command, pkg := range tools {
 		if _, err := exec.LookPath(command); err != nil {
 			missing[pkg] = true
 		}
@@ -626,56 +630,24 @@ func Bench() error {
 // Evaluate measures the models on simulated hosts and writes docs/evaluation.md with its plots: some minutes.
 func Evaluate() error { return sh.RunV("go", "run", "./evaluation", "-report", "docs") }
 
-// Fuzz runs every fuzz target for FUZZTIME (default 30s), and goes on where it was left: a target that is through is not run again until `mage clean`.
+// Campaign runs what is too long for .ci/run, or the steps in STEPS: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
+// under an emulator, the benchmarks. It goes on where it was left, and writes what came of each step into docs/campaign.md, which is committed.
+func Campaign() error {
+	tools := maps.Clone(driven)
+	tools["qemu-aarch64-static"] = "qemu-user-static"
+	if err := install(tools); err != nil {
+		fmt.Printf("NOT EVERYTHING COULD BE INSTALLED; steps that miss something are left out: %v\n", err)
+	}
+	return campaign(cmp.Or(os.Getenv("FUZZTIME"), "10m"), "docs/campaign.md", strings.Fields(os.Getenv("STEPS"))...)
+}
+
+// Fuzz runs every fuzz target for FUZZTIME (default 30s), and goes on where it was left: a target that went well is not run again until its code changes, or `mage clean`.
 func Fuzz() error {
-	fuzztime := os.Getenv("FUZZTIME")
-	if fuzztime == "" {
-		fuzztime = "30s"
-	}
-	for _, module := range []string{".", "tools"} {
-		if err := fuzzModule(module, fuzztime); err != nil {
-			return err
-		}
-	}
-	return nil
+	return campaign(cmp.Or(os.Getenv("FUZZTIME"), "30s"), "build/fuzz.md", "fuzz")
 }
 
-// fuzzModule runs the fuzz targets of the module in a folder.
-func fuzzModule(module, fuzztime string) error {
-	listed, err := sh.Output("go", "-C", module, "test", "-list", "^Fuzz", "./...")
-	if err != nil {
-		return err
-	}
-	var targets []string
-	for line := range strings.Lines(listed) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "Fuzz") {
-			targets = append(targets, line)
-		} else if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "ok" {
-			for _, target := range targets {
-				if err := fuzz(module, fields[1], target, fuzztime); err != nil {
-					return err
-				}
-			}
-			targets = nil
-		}
-	}
-	return nil
-}
-
-func fuzz(module, pkg, target, fuzztime string) error {
-	done := filepath.Join("build", "fuzz", strings.ReplaceAll(pkg, "/", "_")+"."+target+"."+fuzztime)
-	if _, err := os.Stat(done); err == nil {
-		return nil
-	}
-	began := time.Now()
-	if err := sh.RunV("go", "-C", module, "test", "-run", "^$", "-fuzz", "^"+target+"$", "-fuzztime", fuzztime, "-fuzzminimizetime", "1x", pkg); err != nil {
-		return fmt.Errorf("%s of %s: %w", target, pkg, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(done), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(done, []byte(time.Since(began).String()+"\n"), 0o644)
+func campaign(fuzztime, page string, steps ...string) error {
+	return sh.RunV("go", append([]string{"-C", "tools", "run", "./campaign", "-fuzztime", fuzztime, "-page", page}, steps...)...)
 }
 
 // Clean removes what the other targets made.

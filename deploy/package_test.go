@@ -33,33 +33,35 @@ var repository = func() string {
 	return dir
 }()
 
-// machine is what the field calls this architecture, in the names of a kind of package.
-func machine(kind string) string {
-	names := map[string]map[string]string{
-		"amd64": {"deb": "amd64", "rpm": "x86_64", "tar.gz": "linux-x86_64"},
-		"arm64": {"deb": "arm64", "rpm": "aarch64", "tar.gz": "linux-arm64"},
-	}
-	return names[runtime.GOARCH][kind]
+// machines is what the field calls an architecture, in the names of a kind of package.
+var machines = map[string]map[string]string{
+	"amd64": {"deb": "amd64", "rpm": "x86_64", "tar.gz": "linux-x86_64"},
+	"arm64": {"deb": "arm64", "rpm": "aarch64", "tar.gz": "linux-arm64"},
 }
 
 // distribution is the package of a kind that was made for this architecture.
 func distribution(t *testing.T, kind string) string {
 	t.Helper()
-	return made(t, "distributions", "reconbeat-*-"+machine(kind)+"."+kind)
+	return distributionFor(t, runtime.GOARCH, kind)
+}
+
+func distributionFor(t *testing.T, arch, kind string) string {
+	t.Helper()
+	return made(t, arch, "distributions", "reconbeat-*-"+machines[arch][kind]+"."+kind)
 }
 
 // stage is the folder whose contents were packed for this architecture.
 func stage(t *testing.T) string {
 	t.Helper()
-	return made(t, "package", "reconbeat-*-"+machine("tar.gz"))
+	return made(t, runtime.GOARCH, "package", "reconbeat-*-"+machines[runtime.GOARCH]["tar.gz"])
 }
 
-func made(t *testing.T, folder, name string) string {
+func made(t *testing.T, arch, folder, name string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(repository, "build", folder, name))
 	require.NoError(t, err)
 	if len(found) == 0 {
-		t.Skipf("SKIPPED: NO %s IS MADE: run `ARCH=%s go tool mage package`", name, runtime.GOARCH)
+		t.Skipf("SKIPPED: NO %s IS MADE: run `ARCH=%s go tool mage package`", name, arch)
 	}
 	require.Len(t, found, 1, "remove the older ones with `go tool mage clean`")
 	return found[0]
