@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,12 +27,14 @@ var foreign, emulator = func() (string, string) {
 }()
 
 // emulate puts a script in the place of the binary that a foreign package brought into the copy, which has it emulated; a kernel that was told of qemu would do so itself.
+// It configures a file to be read: the emulator does not know the sockets of the kernel's audit.
 func (h host) emulate() {
 	h.t.Helper()
 	const binary = "/usr/share/reconbeat/bin/reconbeat"
 	h.run("mv", binary, "/srv/reconbeat")
 	h.write(binary, "#!/bin/sh\nexec "+emulator+" /srv/reconbeat \"$@\"\n")
 	h.run("chmod", "0755", binary)
+	h.configure()
 }
 
 // TestTheOtherArchitecturesPackagesRunEmulated runs what cannot run here as it is: the foreign deb is installed, runs and is purged, the rpm the same, and what is in
@@ -75,11 +80,22 @@ func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 		want := output(t, filepath.Join(native, "reconbeat"), args...)
 		got := output(t, emulator, append([]string{filepath.Join(dir, "reconbeat")}, args...)...)
 		require.NotEmpty(t, want)
+		if slices.Contains(args, "--records") {
+			want, got = fraction.ReplaceAllFunc(want, rounded), fraction.ReplaceAllFunc(got, rounded)
+		}
 		require.Equal(t, string(want), string(got), strings.Join(args, " "))
 		alerts += bytes.Count(got, []byte(`"kind":"alert"`))
 	}
 	assert.NotZero(t, alerts)
-	t.Logf("EMULATED: deb and rpm of %s are installed and run; %d replays, with %d alerts, give the same bytes as on %s", foreign, len(replays), alerts, runtime.GOARCH)
+	t.Logf("EMULATED: deb and rpm of %s are installed and run; %d replays, with %d alerts, give what they give on %s", foreign, len(replays), alerts, runtime.GOARCH)
+}
+
+// fraction is a number that a processor may round in its own way, because it multiplies and adds at once. Alerts and events hold none: theirs are rounded.
+var fraction = regexp.MustCompile(`\d+\.\d+`)
+
+func rounded(number []byte) []byte {
+	x, _ := strconv.ParseFloat(string(number), 64)
+	return strconv.AppendFloat(nil, x, 'g', 10, 64)
 }
 
 // contents are the names, modes and owners of what a deb brings.

@@ -208,13 +208,19 @@ const configuration = `reconbeat:
 output.file: {path: /var/log/reconbeat, filename: alerts}
 `
 
-// learn configures reconbeat, has it learn from a recording, and runs it as the unit does, until it has taken over what was learned.
-func (h host) learn() {
+// configure has reconbeat read a file, in which nothing is yet.
+func (h host) configure() {
 	h.t.Helper()
 	h.write("/etc/reconbeat/reconbeat.yml", configuration)
 	h.run("reconbeat", "modules", "enable", "ecs")
 	h.write("/etc/reconbeat/modules.d/ecs.yml", "- module: ecs\n  paths: [/srv/process.ndjson]\n")
 	h.write("/srv/process.ndjson", "")
+}
+
+// learn configures reconbeat, has it learn from a recording, and runs it as the unit does, until it has taken over what was learned.
+func (h host) learn() {
+	h.t.Helper()
+	h.configure()
 	h.run("reconbeat", "replay", "--learn", h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz")))
 	h.serve()
 }

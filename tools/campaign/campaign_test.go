@@ -134,6 +134,42 @@ func TestAStepThatFailsDoesNotStopTheOthersAndRunsAgain(t *testing.T) {
 	require.Equal(t, "good: mended", r.outcomes()["breaks"])
 }
 
+func TestAFuzzTargetThatFailsAsGoTestItselfDoesRunsOnceMore(t *testing.T) {
+	r := newRepo(t, map[string]string{"a/a.go": "a"})
+	s := r.step("fuzz", "if mkdir "+filepath.Join(t.TempDir(), "once")+"; then echo context deadline exceeded; exit 1; fi; echo fine", "a")
+	s.figure = func(string) string { return "fine" }
+	s.reason = func(log string) string { return input("a", log) }
+	require.NoError(t, r.campaign.run(t.Context(), []step{s}, nil))
+	require.Equal(t, []string{"fuzz", "fuzz"}, r.whatRan())
+	require.Equal(t, "good: fine", r.outcomes()["fuzz"])
+
+	s.command += "; echo context deadline exceeded; exit 1"
+	s.length = time.Minute
+	require.ErrorContains(t, r.campaign.run(t.Context(), []step{s}, nil), raced)
+	require.Equal(t, []string{"fuzz", "fuzz"}, r.whatRan(), "once, and no more")
+}
+
+func TestAStepDependsOnWhatItSaysAndNoMore(t *testing.T) {
+	for _, c := range []struct {
+		of, name string
+		covered  bool
+	}{
+		{"module", "module/module.go", true},
+		{"module", "module/testdata/fuzz/FuzzA/1f", true},
+		{"module", "module/auditd/auditd.go", false},
+		{"module", "modules.d/auditd.yml", false},
+		{"deploy/...", "deploy/systemd/reconbeat.service", true},
+		{"deploy/...", "deployment", false},
+		{"go.mod", "go.mod", true},
+		{"go.mod", "tools/go.mod", false},
+		{".", "main.go", true},
+		{".", "README.md", false},
+		{".", "cmd/root.go", false},
+	} {
+		require.Equal(t, c.covered, covers(c.of, c.name), "%s, %s", c.of, c.name)
+	}
+}
+
 func TestAStepThatThisHostCannotDoIsLeftOutAndTriedAgain(t *testing.T) {
 	r := newRepo(t, map[string]string{"a/a.go": "a"})
 	steps := []step{r.step("emulates", "echo '    deploy_test.go:1: SKIPPED: THIS TEST NEEDS qemu'", "a")}

@@ -61,14 +61,14 @@ func TestTheCampaignOfThisRepositoryHasEveryFuzzTargetAndWhatItDependsOn(t *test
 		named[s.name] = s
 	}
 	s := named["fuzz module/auditd/record FuzzText"]
-	require.Equal(t, "go -C . test -run '^$' -fuzz '^FuzzText$' -fuzztime 10m0s -fuzzminimizetime 1x ./module/auditd/record", s.command)
+	require.Equal(t, "go -C . test -run '^$' -fuzz '^FuzzText$' -fuzztime 10m0s -fuzzminimizetime 1x -timeout 0 ./module/auditd/record", s.command)
 	require.Subset(t, s.of, []string{"go.mod", "go.sum", "module", "module/auditd/record", "process"})
 	require.NotContains(t, s.of, "detector")
 	s = named["fuzz tools/kibana/kql FuzzParse"]
-	require.Equal(t, "go -C tools test -run '^$' -fuzz '^FuzzParse$' -fuzztime 10m0s -fuzzminimizetime 1x ./kibana/kql", s.command)
+	require.Equal(t, "go -C tools test -run '^$' -fuzz '^FuzzParse$' -fuzztime 10m0s -fuzzminimizetime 1x -timeout 0 ./kibana/kql", s.command)
 	require.Equal(t, []string{"tools/go.mod", "tools/go.sum", "tools/kibana/kql"}, s.of)
 	require.Subset(t, named["evaluate"].of, []string{"evaluation", "detector/context"})
-	require.Subset(t, named["reproduce arm64"].of, []string{".", "cmd", "deploy", "detector/rules"})
+	require.Subset(t, named["reproduce arm64"].of, []string{".", "cmd", "deploy/...", "detector/rules"})
 	for _, s := range steps {
 		if strings.HasPrefix(s.name, "fuzz ") && !strings.HasPrefix(s.name, "fuzz tools/") {
 			require.Subset(t, named["bench"].of, s.of, "the benchmarks depend on all of the Beat")
@@ -92,5 +92,6 @@ func TestFiguresAreWhatTheToolsPrint(t *testing.T) {
 	require.Equal(t, "reads b", line(`(?m)^a (.)$`, "reads %s")("c c\na b\n"))
 	require.Equal(t, "", line(`(?m)^a (.)$`, "reads %s")("c c\n"))
 	require.Equal(t, "fails on ecs/testdata/fuzz/FuzzDecode/1f", input("ecs", "--- FAIL: FuzzDecode (0.05s)\n    failure while testing seed corpus entry: FuzzDecode/1f\n"))
-	require.Empty(t, input("ecs", "context deadline exceeded"))
+	require.Equal(t, raced, input("ecs", "--- FAIL: FuzzDecode (20.32s)\n    context deadline exceeded\nFAIL\n"))
+	require.Empty(t, input("ecs", "signal: killed"))
 }
