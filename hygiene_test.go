@@ -315,6 +315,50 @@ func TestEveryFieldOfOursIsDescribed(t *testing.T) {
 	assert.Len(t, exemplified.FindAllString(own, -1), len(described.FindAllString(own, -1)), "every field has an example, after its type, unit and format")
 }
 
+// reuse finds what the Elastic Common Schema puts in several places: a process as a leader or a parent, a user, a group, an address.
+var reuse = regexp.MustCompile(`^process\.(?:(?:entry_leader|session_leader|parent)\.)?(?:entry_meta\.(source\.ip)$|(?:real_)?((?:user|group)\..+)|(.+))$`)
+
+// TestFieldsOfTheSchemaAreAsItTypesThem holds the fields of ECS 9 that we declare, because libbeat's list is of ECS 8.0, against those of the list: the schema gives a field one
+// type wherever it is reused.
+func TestFieldsOfTheSchemaAreAsItTypesThem(t *testing.T) {
+	// What 8.0 has nowhere, as https://www.elastic.co/docs/reference/ecs/ecs-process has it.
+	later := map[string]string{"interactive": "boolean", "tty.char_device.major": "long", "tty.char_device.minor": "long", "entry_meta.type": "keyword"}
+	ours, all := loadFields(t, "_meta/fields.yml"), loadFields(t, "fields.yml")
+	looked := 0
+	for name, f := range ours {
+		if strings.HasPrefix(name, "reconbeat.") || strings.HasPrefix(name, "user.audit.") {
+			continue
+		}
+		looked++
+		m := reuse.FindStringSubmatch(name)
+		if !assert.NotNil(t, m, "%s is of no process", name) {
+			continue
+		}
+		if want := later[m[3]]; want != "" {
+			assert.Equal(t, want, f.Type, name)
+			continue
+		}
+		original := m[1] + m[2]
+		if original == "" {
+			original = "process." + m[3]
+		}
+		of, ok := all[original]
+		_, circular := ours[original]
+		if !assert.True(t, ok && !circular, "%s: libbeat's list has no %s", name, original) {
+			continue
+		}
+		assert.Equal(t, of.Type, f.Type, "%s, reused from %s", name, original)
+		kinds := func(f mapping.Field) (list []string) {
+			for _, m := range f.MultiFields {
+				list = append(list, m.Name+" "+m.Type)
+			}
+			return list
+		}
+		assert.Equal(t, kinds(of), kinds(f), "the fields within %s, reused from %s", name, original)
+	}
+	assert.Greater(t, looked, 50)
+}
+
 // setting is a line of the reference configuration that is a setting in a comment; prose has one blank after the #.
 var setting = regexp.MustCompile(`^(\s*)#(\S.*|  .*)$`)
 
