@@ -58,6 +58,7 @@ var rooms = map[string][]string{
 	"health":               {},
 	"include":              {},
 	"integration":          {"detector", "ecs"},
+	"integration/fleet":    {},
 	"module":               {"health", "process"},
 	"module/auditd":        {"health", "module", "module/auditd/record", "module/netlink", "process"},
 	"module/auditd/record": {"module", "process"},

@@ -50,12 +50,29 @@ func Build() error {
 	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
 }
 
-// XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat. It is linked with Elastic-licensed code and is no part of any package: x-pack/reconbeat/README.md.
+// XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat, and the Fleet package with its policy template beside it. The binary is linked with Elastic-licensed
+// code; so neither is a part of any package: x-pack/reconbeat/README.md.
 func XPack() error {
 	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
 		return err
 	}
-	return sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml")
+	if err := sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml"); err != nil {
+		return err
+	}
+	return component()
+}
+
+// component makes the Fleet package for the binary that an Elastic Agent can run, build/x-pack/reconbeat_agent-VERSION.zip.
+func component() error {
+	const folder = "build/x-pack/package"
+	if err := integration.Component(folder, xpack+"/package", fleetPackage, "."); err != nil {
+		return err
+	}
+	file, err := integration.Zip(folder, "build/x-pack")
+	if err != nil {
+		return err
+	}
+	return validate(file)
 }
 
 // xpack is the folder of the module that is linked with Elastic-licensed code.
@@ -201,7 +218,10 @@ func Check() error {
 	if err := sh.RunV("go", "-C", "tools", "run", "./kibana", "check"); err != nil {
 		return err
 	}
-	return validate(fleetPackage)
+	if err := validate(fleetPackage); err != nil {
+		return err
+	}
+	return component()
 }
 
 // fleetPackage is the folder of the Fleet package.

@@ -17,36 +17,14 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
-	"github.com/mailgun/raymond/v2"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/reconbeat/reconbeat/integration/fleet"
 )
 
 // dir is the package's folder.
 const dir = "reconbeat"
-
-// manifest is what of a manifest the tests read.
-type manifest struct {
-	Version         string `yaml:"version"`
-	Dataset         string `yaml:"dataset"`
-	PolicyTemplates []struct {
-		Inputs []struct {
-			Vars []variable `yaml:"vars"`
-		} `yaml:"inputs"`
-	} `yaml:"policy_templates"`
-	Streams []struct {
-		Input        string     `yaml:"input"`
-		TemplatePath string     `yaml:"template_path"`
-		Vars         []variable `yaml:"vars"`
-	} `yaml:"streams"`
-}
-
-// variable is what a policy may set.
-type variable struct {
-	Name    string `yaml:"name"`
-	Type    string `yaml:"type"`
-	Default any    `yaml:"default"`
-}
 
 func read[T any](t *testing.T, file string) T {
 	t.Helper()
@@ -57,38 +35,15 @@ func read[T any](t *testing.T, file string) T {
 	return v
 }
 
-func init() {
-	// Fleet's helper of this name.
-	raymond.RegisterHelper("contains", func(item string, list any, options *raymond.Options) raymond.SafeString {
-		if slices.Contains(list.([]any), any(item)) {
-			return raymond.SafeString(options.Fn())
-		}
-		return ""
-	})
-}
-
 // render makes of a data stream's template what Fleet makes of it for a policy with these variables, the others at their defaults.
 func render(t *testing.T, stream string, vars map[string]any) map[string]any {
 	t.Helper()
-	values := map[string]any{}
-	m := read[manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml"))
-	for _, v := range append(read[manifest](t, filepath.Join(dir, "manifest.yml")).PolicyTemplates[0].Inputs[0].Vars, m.Streams[0].Vars...) {
-		if v.Default != nil {
-			values[v.Name] = v.Default
-		}
-	}
-	maps.Copy(values, vars)
-	for name, v := range values {
-		if text, ok := v.(string); ok {
-			values[name] = raymond.SafeString(text)
-		}
-	}
+	m := read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml"))
+	all := append(read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).PolicyTemplates[0].Inputs[0].Vars, m.Streams[0].Vars...)
 	text, err := os.ReadFile(filepath.Join(dir, "data_stream", stream, "agent", "stream", m.Streams[0].TemplatePath))
 	require.NoError(t, err)
-	rendered, err := raymond.Render(string(text), values)
+	input, err := fleet.Render(string(text), all, vars)
 	require.NoError(t, err)
-	var input map[string]any
-	require.NoError(t, yaml.Unmarshal([]byte(rendered), &input), rendered)
 	return input
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/integration/fleet"
 	"github.com/reconbeat/reconbeat/stack"
 )
 
@@ -38,7 +39,7 @@ func readJSON(t *testing.T, file string, v any) {
 func installPipeline(t *testing.T, node *stack.Node, stream string) string {
 	t.Helper()
 	pipeline := read[map[string]any](t, filepath.Join(dir, "data_stream", stream, "elasticsearch/ingest_pipeline/default.yml"))
-	name := "logs-reconbeat." + stream + "-" + read[manifest](t, filepath.Join(dir, "manifest.yml")).Version
+	name := "logs-reconbeat." + stream + "-" + read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).Version
 	node.Request(t, http.MethodPut, "/_ingest/pipeline/"+name, pipeline)
 	return name
 }

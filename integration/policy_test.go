@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/reconbeat/reconbeat/cmd"
+	"github.com/reconbeat/reconbeat/integration/fleet"
 )
 
 // TestPolicies makes of the variables in _dev/test/policy what an Agent's policy says, and compares it with what is expected, in the form that
@@ -76,13 +77,13 @@ func TestTheDataStreamsDifferInNameOnly(t *testing.T) {
 		}
 	}
 	for _, stream := range Streams {
-		m := read[manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml"))
+		m := read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml"))
 		assert.Equal(t, "reconbeat."+stream, m.Dataset)
 		assert.Equal(t, "filestream", m.Streams[0].Input)
 	}
 }
 
 func TestThePackageHasReconbeatsVersion(t *testing.T) {
-	assert.Equal(t, cmd.Version, read[manifest](t, filepath.Join(dir, "manifest.yml")).Version)
-	assert.Equal(t, cmd.Version, read[[]manifest](t, filepath.Join(dir, "changelog.yml"))[0].Version)
+	assert.Equal(t, cmd.Version, read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).Version)
+	assert.Equal(t, cmd.Version, read[[]fleet.Manifest](t, filepath.Join(dir, "changelog.yml"))[0].Version)
 }

@@ -260,21 +260,7 @@ func TestAnotherOutputIsAnotherLife(t *testing.T) {
 // TestNoExecIsLostWhilePoliciesChange runs the tool itself under the kernel's audit, while one policy after the other comes: the settings of the whole Beat change,
 // the file module changes and is started anew, a policy is wrong. Every exec that the kernel reported, and every document of the file, ships once.
 func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
-	}
-	for _, tool := range []string{"ss", "auditctl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: iproute2 auditd)", tool)
-		}
-	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	defer lock.Close()
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
-		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
-	}
+	ownAudit(t)
 	h, a := newHost(t), newAgent(t)
 	r := h.start(a)
 	policy := func(settings, tag string) *proto.UnitExpected {
@@ -342,6 +328,25 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	require.GreaterOrEqual(t, metric(t, a.diagnose("in"), "reconbeat.modules.kernel.execs"), float64(len(real)), "the kernel's module ran on")
 	require.NoError(t, r.signal(syscall.SIGTERM))
 	t.Logf("%d execs under the kernel's audit and %d documents went through four policies", len(real), len(written))
+}
+
+// ownAudit waits for the kernel's audit, which is one for the whole machine, and skips the test where it cannot be had.
+func ownAudit(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
+	}
+	for _, tool := range []string{"ss", "auditctl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: iproute2 auditd)", tool)
+		}
+	}
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	t.Cleanup(func() { lock.Close() })
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
+		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
+	}
 }
 
 // metric is one of libbeat's metrics, out of the diagnostics.

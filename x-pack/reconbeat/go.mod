@@ -20,7 +20,9 @@ require (
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/mailgun/raymond/v2 v2.0.48 // indirect
 	github.com/schollz/progressbar/v3 v3.19.1 // indirect
+	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
 	go.etcd.io/bbolt v1.4.3 // indirect
 	go.uber.org/zap v1.27.1 // indirect

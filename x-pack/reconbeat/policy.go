@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/elastic-agent-client/v7/pkg/client"
@@ -34,16 +35,25 @@ func unknown(input map[string]any) (names []any) {
 // modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the whole Beat is copied.
 //
 // Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one event.dataset, and reconbeat's documents go to
-// two data streams, whichever module they come from; so of data_stream only the namespace is taken.
+// several data streams, whichever module they come from; so what is taken of data_stream is the namespace, and which there are.
+//
+// Fleet permits the Agent to write where a stream of the policy does. So its policies have, beside the module, streams that only name a data stream, with what the
+// whole Beat does there. They become modules that are not enabled, because libbeat's management finds a stream by its place.
 func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.ConfigWithMeta, error) {
 	if len(input.GetStreams()) == 0 {
 		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
 	}
-	whole := input.GetSource().AsMap()
+	whole := mapstr.M(input.GetSource().AsMap())
 	strange := unknown(whole)
+	if err := restrict(whole, input); err != nil {
+		return nil, err
+	}
 	var configs []*reload.ConfigWithMeta
 	for i, stream := range input.GetStreams() {
 		m := mapstr.M(stream.GetSource().AsMap())
+		if namesOnly(stream) {
+			m["enabled"] = false
+		}
 		if _, own := m["id"]; !own {
 			m["id"] = fmt.Sprintf("%s.%d", input.GetId(), i)
 		}
@@ -72,6 +82,46 @@ func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.Co
 		configs = append(configs, &reload.ConfigWithMeta{Config: c})
 	}
 	return configs, nil
+}
+
+// namesOnly is true of a stream that is no module: it names a data stream, and may say something of the whole Beat.
+func namesOnly(stream *proto.Stream) bool {
+	for key := range stream.GetSource().GetFields() {
+		if !slices.Contains(agents, key) && !slices.Contains(config.WholeBeat, key) {
+			return false
+		}
+	}
+	return stream.GetDataStream().GetDataset() != ""
+}
+
+// restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy with such streams, or one that names the data
+// stream of alerts, names all that the Agent may write to: of the other kinds, no documents are made.
+func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
+	modules, kinds := 0, map[string]bool{}
+	for _, stream := range input.GetStreams() {
+		dataset := stream.GetDataStream().GetDataset()
+		kinds[dataset[strings.LastIndex(dataset, ".")+1:]] = true
+		if !namesOnly(stream) {
+			modules++
+			continue
+		}
+		for _, key := range config.WholeBeat {
+			merge(whole, key, stream.GetSource().AsMap()[key])
+		}
+	}
+	if modules == 0 {
+		return fmt.Errorf("input %q has no stream with a module; in Fleet, the data stream of alerts must be switched on", input.GetId())
+	}
+	if !kinds["alert"] {
+		return nil
+	}
+	if !kinds["process"] {
+		whole["events"] = config.EventsNone
+	}
+	if !kinds["health"] {
+		whole["heartbeat"] = map[string]any{"period": 0}
+	}
+	return nil
 }
 
 // merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told that it disagrees.

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/integration/fleet"
+)
+
+// choices are what somebody has chosen in Kibana when they added the package to a policy.
+type choices struct {
+	options map[string]any // by the name of the variable
+	off     []string       // the data streams that are switched off
+}
+
+func readManifest(t *testing.T, path ...string) fleet.Manifest {
+	text, err := os.ReadFile(filepath.Join(append(append([]string{"package"}, path...), "manifest.yml")...))
+	require.NoError(t, err)
+	var m fleet.Manifest
+	require.NoError(t, yaml.Unmarshal(text, &m))
+	return m
+}
+
+// fleetInput makes of choices the input that Fleet puts into the Agent's policy: x-pack/platform/plugins/shared/fleet/server/services/agent_policies/package_policies_to_agent_inputs.ts
+// of Kibana.
+func fleetInput(t *testing.T, c choices) map[string]any {
+	const id = "2f0c6a52-policy"
+	m := readManifest(t)
+	template := m.PolicyTemplates[0]
+	in := template.Inputs[0]
+	render := func(vars []fleet.Variable, path ...string) map[string]any {
+		text, err := os.ReadFile(filepath.Join(append([]string{"package"}, path...)...))
+		require.NoError(t, err)
+		rendered, err := fleet.Render(string(text), vars, c.options)
+		require.NoError(t, err)
+		return rendered
+	}
+	var streams []any
+	for _, name := range template.DataStreams {
+		if slices.Contains(c.off, name) {
+			continue
+		}
+		m := readManifest(t, "data_stream", name)
+		rendered := render(slices.Concat(in.Vars, m.Streams[0].Vars), "data_stream", name, "agent", "stream", m.Streams[0].TemplatePath)
+		stream := map[string]any{"id": "reconbeat-" + m.Dataset + "-" + id}
+		maps.Copy(stream, rendered)
+		target := map[string]any{"type": m.Type, "dataset": m.Dataset}
+		own, _ := rendered["data_stream"].(map[string]any)
+		maps.Copy(target, own)
+		stream["data_stream"] = target
+		streams = append(streams, stream)
+	}
+	input := map[string]any{
+		"id": "reconbeat-" + template.Name + "-" + id, "name": "reconbeat-1", "revision": 1, "type": in.Type, "use_output": "default", "package_policy_id": id,
+		"data_stream": map[string]any{"namespace": "lab"}, "meta": map[string]any{"package": map[string]any{"name": m.Name, "version": m.Version, "policy_template": template.Name}},
+		// Fleet puts the global tags of an Agent's policy here.
+		"processors": []any{map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}}},
+	}
+	maps.Copy(input, render(in.Vars, "agent", "input", in.TemplatePath))
+	input["streams"] = streams
+	return input
+}
+
+// fleetUnit is what the Agent makes of it.
+func (a *agent) fleetUnit(c choices) *proto.UnitExpected {
+	text, err := yaml.Marshal(fleetInput(a.t, c))
+	require.NoError(a.t, err)
+	return a.unit(proto.UnitType_INPUT, string(text))
+}
+
+// watched is what reconbeat makes of it: the whole Beat, and the one module.
+func watched(t *testing.T, c choices) (config.Config, mapstr.M) {
+	configs, err := modules((&agent{t: t}).fleetUnit(c).Config, nil)
+	require.NoError(t, err)
+	var whole config.Config
+	var module mapstr.M
+	for _, c := range configs {
+		s, err := config.ParseStream(c.Config)
+		require.NoError(t, err)
+		require.Empty(t, s.Unknown)
+		if !s.Module.Enabled() {
+			continue
+		}
+		require.Nil(t, module, "two modules")
+		whole = s.Whole
+		require.NoError(t, s.Module.Unpack(&module))
+	}
+	require.NotNil(t, module)
+	return whole, module
+}
+
+func TestTheTemplatesDefaultsAreReconbeats(t *testing.T) {
+	whole, module := watched(t, choices{})
+	rules, err := config.LoadRules("", whole.Detector.Rules)
+	require.NoError(t, err)
+	shipped, err := config.LoadRules("", nil)
+	require.NoError(t, err)
+	require.Equal(t, shipped, rules)
+	require.Len(t, whole.Detector.Rules, len(shipped), "each rule has its options")
+	want := config.Default()
+	want.Namespace, want.Detector.Rules = "lab", whole.Detector.Rules
+	require.Equal(t, want, whole)
+	require.Equal(t, mapstr.M{
+		"id": "reconbeat-reconbeat.alert-2f0c6a52-policy", "module": "auto", "fields_under_root": false, "keep_null": false, "publisher_pipeline": map[string]any{"disable_host": false},
+		"processors": []any{map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}}},
+	}, module)
+}
+
+// option is one of the template's variables, with a value that is not its default.
+type option struct {
+	name    string
+	value   any
+	setting string // of policy.reference.yml
+	want    any    // what that is then; nil: the value
+	only    string // the modules that take it; empty: all
+}
+
+var optionsOfTheTemplate = []option{
+	{name: "rules_path", value: "/etc/reconbeat/own rules", setting: "detector.rules_path"},
+	{name: "model", value: "rare", setting: "detector.model"},
+	{name: "actor", value: "user", setting: "detector.actor"},
+	{name: "timezone", value: "Europe/Berlin", setting: "detector.timezone"},
+	{name: "learn_for", value: "48h", setting: "detector.learn_for"},
+	{name: "half_life", value: "1440h", setting: "detector.half_life"},
+	{name: "habit_days", value: "7", setting: "detector.habit.days", want: 7.0},
+	{name: "habit_span", value: "240h", setting: "detector.habit.span"},
+	{name: "episode_idle", value: "5m", setting: "detector.episode.idle"},
+	{name: "episode_max", value: "12h", setting: "detector.episode.max"},
+	{name: "bucket_span", value: "30m", setting: "detector.bucket_span"},
+	{name: "max_users", value: "500", setting: "detector.max_users", want: 500.0},
+	{name: "dataset", value: "lookbeat", setting: "dataset"},
+	{name: "events", value: "all", setting: "events"},
+	{name: "heartbeat_period", value: "5m", setting: "heartbeat.period"},
+	{name: "id", value: "the host's", setting: "id"},
+	{name: "path", value: "/srv/it's #1: documents.ndjson", setting: "paths", want: []any{"/srv/it's #1: documents.ndjson"}, only: "auditlog ecs"},
+	{name: "from", value: "beginning", setting: "from", only: "auditlog ecs"},
+	{name: "socket_type", value: "multicast", setting: "socket_type", only: "auditd"},
+	{name: "socket_buffer", value: "1048576", setting: "socket_buffer", want: 1048576.0, only: "auditd procconn"},
+	{name: "backlog_limit", value: "4096", setting: "backlog_limit", want: 4096.0, only: "auditd"},
+	{name: "load_rules", value: false, setting: "load_rules", only: "auditd"},
+	{name: "tags", value: []any{"dmz", "a: b"}, setting: "tags"},
+	{name: "fields", value: "team: blue", setting: "fields", want: map[string]any{"team": "blue"}},
+	{name: "fields_under_root", value: true, setting: "fields_under_root"},
+	{name: "processors", value: "- drop_event.when.equals.user.name: backup\n", setting: "processors", want: []any{
+		map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}},
+		map[string]any{"drop_event": map[string]any{"when": map[string]any{"equals": map[string]any{"user": map[string]any{"name": "backup"}}}}},
+	}},
+	{name: "index", value: "private-%{+yyyy.MM}", setting: "index"},
+	{name: "pipeline", value: "enrich", setting: "pipeline"},
+	{name: "keep_null", value: true, setting: "keep_null"},
+	{name: "disable_host", value: true, setting: "publisher_pipeline.disable_host"},
+}
+
+// everyOption sets everything that a module takes.
+func everyOption(module string) map[string]any {
+	all := map[string]any{"module": module, "rules": "- id: network-connection-discovery\n  severity: high\n- id: sudo-use\n  threshold: 62.5\n"}
+	for _, o := range optionsOfTheTemplate {
+		if o.only == "" || slices.Contains(strings.Fields(o.only), module) {
+			all[o.name] = o.value
+		}
+	}
+	rules, _ := config.LoadRules("", nil)
+	for _, r := range rules {
+		name := strings.ReplaceAll(r.ID, "-", "_")
+		all[name+"_enabled"], all[name+"_threshold"] = !r.Enabled, "60"
+	}
+	return all
+}
+
+func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
+	m := readManifest(t)
+	vars := m.PolicyTemplates[0].Inputs[0].Vars
+	for _, name := range m.PolicyTemplates[0].DataStreams {
+		vars = append(vars, readManifest(t, "data_stream", name).Streams[0].Vars...)
+	}
+	reached := map[string]bool{
+		"detector.rules": true, "module": true,
+		"enabled": true, // the switches of the input and of its streams
+	}
+	chosen := map[string]bool{}
+	for _, module := range []string{"auto", "auditd", "auditlog", "procconn", "ecs"} {
+		all := everyOption(module)
+		for name := range all {
+			chosen[name] = true
+		}
+		whole, got := watched(t, choices{options: all})
+		rules, err := config.LoadRules("", whole.Detector.Rules)
+		require.NoError(t, err)
+		for i, shipped := range first(config.LoadRules("", nil)) {
+			want := 60.0
+			if shipped.ID == "sudo-use" {
+				want = 62.5
+			}
+			require.Equal(t, !shipped.Enabled, rules[i].Enabled, shipped.ID)
+			require.Equal(t, want, rules[i].Threshold, shipped.ID)
+		}
+		require.Equal(t, "high", rules[0].Severity)
+
+		configs, err := modules((&agent{t: t}).fleetUnit(choices{options: all}).Config, nil)
+		require.NoError(t, err)
+		var stream mapstr.M
+		require.NoError(t, configs[0].Config.Unpack(&stream))
+		require.Equal(t, module, got["module"])
+		for _, o := range optionsOfTheTemplate {
+			if _, set := all[o.name]; !set {
+				continue
+			}
+			want := o.want
+			if want == nil {
+				want = o.value
+			}
+			value, err := stream.GetValue(o.setting)
+			require.NoError(t, err, "%s of %s", o.setting, module)
+			require.Equal(t, want, value, "%s of %s", o.setting, module)
+			reached[o.setting] = true
+		}
+	}
+	for _, v := range vars {
+		require.True(t, chosen[v.Name], "%s is an option that this test does not choose", v.Name)
+		require.NotEmpty(t, v.Title, v.Name)
+		require.NotEmpty(t, v.Description, v.Name)
+		require.Equal(t, v.Required, v.Default != nil, "%s: what has a default must not be emptied, what has none may be", v.Name)
+		if value, text := v.Default.(string); v.Type == "select" {
+			require.True(t, text && slices.ContainsFunc(v.Options, func(o struct {
+				Value string `yaml:"value"`
+			}) bool {
+				return o.Value == value
+			}), v.Name)
+		}
+	}
+
+	input := mapstr.M(reference(t))
+	streams, _ := input["streams"].([]any)
+	for _, key := range []string{"id", "type", "use_output", "data_stream.namespace", "streams"} { // the Agent's and Fleet's
+		require.NoError(t, input.Delete(key))
+	}
+	for _, settings := range append(streams, map[string]any(input)) {
+		for setting := range mapstr.M(settings.(map[string]any)).Flatten() {
+			ours := slices.ContainsFunc(slices.Collect(maps.Keys(reached)), func(o string) bool { return setting == o || strings.HasPrefix(setting, o+".") })
+			require.True(t, ours, "%s of the reference is no option", setting)
+		}
+	}
+}
+
+func first[T any](v T, _ error) T { return v }
+
+func TestWhatIsSwitchedOffInFleetIsNotMade(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		off       []string
+		events    string
+		heartbeat bool
+	}{
+		{"with everything on, everything ships", nil, "all", true},
+		{"without process events none ships", []string{"process"}, "none", true},
+		{"without health no heartbeat ships", []string{"health"}, "all", false},
+		{"alerts alone are enough", []string{"process", "health", "rejected"}, "none", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			whole, _ := watched(t, choices{options: map[string]any{"events": "all"}, off: row.off})
+			require.Equal(t, row.events, whole.Events)
+			require.Equal(t, row.heartbeat, whole.Heartbeat.Period > 0)
+		})
+	}
+}
+
+func TestTheTemplatesDefaultsRun(t *testing.T) {
+	ownAudit(t)
+	h, a := newHost(t), newAgent(t)
+	r := h.start(a)
+	unit := a.fleetUnit(choices{})
+	a.expect(h.output(a, "out"), unit)
+	a.wait(r, unit.Id, "HEALTHY", "Healthy")
+	require.Contains(t, a.diagnose(unit.Id)["beat-rendered-config.yml"], "module: auto")
+	require.NoError(t, r.signal(syscall.SIGTERM))
+}
+
+// TestFleetsPolicyRuns has an Agent run what Fleet makes of the template when everything is chosen.
+func TestFleetsPolicyRuns(t *testing.T) {
+	t.Parallel()
+	h, a := newHost(t), newAgent(t)
+	h.learn()
+	r := h.start(a)
+	every := everyOption("ecs")
+	every["path"], every["model"] = h.input(), "context"
+	every["network_connection_discovery_enabled"], every["network_connection_discovery_threshold"] = true, "5"
+	for _, name := range []string{"index", "pipeline", "rules_path"} {
+		delete(every, name)
+	}
+	good := a.fleetUnit(choices{options: every})
+	unit := good.Id
+	a.expect(h.output(a, "out"), good)
+	a.wait(r, unit, "HEALTHY", "Healthy")
+	h.look("root", "ss -s")
+	exec := r.shipped("out", "exec", "root", 1)[0]
+	r.shipped("out", "heartbeat", "", 1)
+	require.Equal(t, "north", field(exec, "site"), "a global tag of the policy")
+	require.Equal(t, "[dmz a: b]", field(exec, "tags"))
+	h.look("mallory", "ss -tunap")
+	require.Equal(t, "blue", field(r.shipped("out", "alert", "mallory", 1)[0], "team"))
+	named := map[string]bool{}
+	for _, stream := range good.Config.Streams {
+		named[stream.DataStream.Dataset] = true
+	}
+	require.Contains(t, named, "lookbeat.rejected")
+	for _, doc := range h.documents("out") {
+		require.True(t, named[field(doc, "data_stream.dataset")], "the policy permits no %s", field(doc, "data_stream.dataset"))
+		require.Equal(t, "lab", field(doc, "data_stream.namespace"))
+	}
+
+	with := func(name string, value any) map[string]any {
+		changed := maps.Clone(every)
+		changed[name] = value
+		return changed
+	}
+	t.Log("what is wrong in an option is told at the unit")
+	wrong := with("learn_for", "2000h")
+	wrong["heartbeat_period"] = "1ms"
+	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: wrong}))
+	message := a.wait(r, unit, "FAILED", "the policy is not applied, the last good one runs on")
+	require.Contains(t, message, "reconbeat.detector.learn_for: 2000h0m0s is not allowed; it must be 0 to 720h")
+	require.Contains(t, message, "reconbeat.heartbeat.period: 1ms is not allowed")
+
+	t.Log("an option of another module is told, and so is that there are no alerts")
+	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: with("socket_buffer", "4096")}))
+	a.wait(r, unit, "FAILED", "ecs.socket_buffer: no such setting")
+	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"alert"}}))
+	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
+
+	t.Log("the other modules take what the template makes for them: nothing is told but the one mistake")
+	for _, module := range []string{"auditd", "auditlog", "procconn"} {
+		all := everyOption(module)
+		all["actor"] = module + "'s"
+		delete(all, "rules_path")
+		a.expect(h.output(a, "out"), a.fleetUnit(choices{options: all}))
+		message := a.wait(r, unit, "FAILED", fmt.Sprintf("reconbeat.detector.actor: %q is not allowed", module+"'s"))
+		require.Equal(t, 1, strings.Count(message, "not allowed")+strings.Count(message, "no such setting"), message)
+	}
+
+	t.Log("without process events and health, alerts alone ship")
+	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"process", "health"}}))
+	a.wait(r, unit, "HEALTHY", "Healthy")
+	h.look("eve", "ss -tunap")
+	r.shipped("out", "alert", "eve", 1)
+	require.NoError(t, r.signal(syscall.SIGTERM))
+	require.Empty(t, h.find("out", "exec", "eve"))
+}
