@@ -63,7 +63,7 @@ Ask the person. If it was not they, end the session, keep what is in memory, and
 `,
 	Setup: `## Setup
 
-reconbeat writes to the data streams logs-reconbeat.alert-*. ` + "`reconbeat setup`" + ` installs their templates, and the pipeline that sets ` + "`event.ingested`" + `, which this rule searches by.
+reconbeat's alerts are in the data streams logs-reconbeat.alert-*. ` + "`reconbeat setup`" + `, or the integration package of Fleet, installs their templates and the pipeline that sets ` + "`event.ingested`" + `, which this rule searches by.
 
 Elastic's prebuilt rule *External Alerts* promotes the same documents. Where both run, every alert is there twice: give *External Alerts* the exception ` + "`event.module is reconbeat`" + `, or leave this rule off.
 `,
