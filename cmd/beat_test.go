@@ -203,11 +203,16 @@ func execLine(at time.Time, user, command string) string {
 }
 
 // learn has sixty days learned in which root's agent looks every hour.
-func (h *host) learn() {
+func (h *host) learn(users ...string) {
+	if len(users) == 0 {
+		users = []string{"root"}
+	}
 	var b strings.Builder
 	now := time.Now()
 	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-20 * time.Minute)); at = at.Add(time.Hour) {
-		b.WriteString(execLine(at, "root", "ss -s") + "\n")
+		for _, user := range users {
+			b.WriteString(execLine(at, user, "ss -s") + "\n")
+		}
 	}
 	history := filepath.Join(h.dir, "history.ndjson")
 	require.NoError(h.t, os.WriteFile(history, []byte(b.String()), 0o644))

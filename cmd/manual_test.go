@@ -14,21 +14,21 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/stack"
 )
 
-// block is a fenced block of shell commands in the manual. Blocks that are fenced with "sh run" run here as they stand.
-type block struct {
-	file, text string
-	run        bool
-}
+// block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand; with "sh stack", where there is a model, Elasticsearch and Kibana.
+type block struct{ file, text, fence string }
 
-var fenced = regexp.MustCompile("(?ms)^```sh( run)?\n(.*?)^```$")
+var fenced = regexp.MustCompile("(?ms)^```sh(| run| stack)\n(.*?)^```$")
 
 func manual(t *testing.T) (blocks []block) {
 	var files []string
@@ -41,7 +41,7 @@ func manual(t *testing.T) (blocks []block) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, m := range fenced.FindAllStringSubmatch(string(text), -1) {
-			blocks = append(blocks, block{file, m[2], m[1] != ""})
+			blocks = append(blocks, block{file, m[2], m[1]})
 		}
 	}
 	require.NotEmpty(t, blocks)
@@ -151,7 +151,7 @@ func TestTheManualsCommandsRun(t *testing.T) {
 	blocks := manual(t)
 	var pages []string
 	for _, b := range blocks {
-		if b.run && !slices.Contains(pages, b.file) {
+		if b.fence == " run" && !slices.Contains(pages, b.file) {
 			pages = append(pages, b.file)
 		}
 	}
@@ -160,20 +160,71 @@ func TestTheManualsCommandsRun(t *testing.T) {
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			dir := reader(t)
 			for _, b := range blocks {
-				if b.file != page || !b.run {
+				if b.file != page || b.fence != " run" {
 					continue
 				}
 				if _, err := exec.LookPath("jq"); err != nil && slices.ContainsFunc(commands(b.text), func(c string) bool { return strings.HasPrefix(c, "jq ") }) {
 					t.Logf("SKIPPED, BECAUSE THERE IS NO jq:\n%s", b.text)
 					continue
 				}
-				c := exec.Command("sh", "-euc", b.text)
-				c.Dir = dir
-				c.Env = append(os.Environ(), asReconbeat+"=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-				out, err := c.CombinedOutput()
-				require.NoError(t, err, "%s\n%s", b.text, out[max(0, len(out)-2000):])
+				b.runs(t, dir)
 			}
 		})
+	}
+}
+
+// runs types a block in a reader's folder.
+func (b block) runs(t *testing.T, dir string) {
+	t.Helper()
+	c := exec.Command("sh", "-euc", b.text)
+	c.Dir = dir
+	c.Env = append(os.Environ(), asReconbeat+"=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, "%s: %s\n%s", b.file, b.text, out[max(0, len(out)-2000):])
+}
+
+// TestStackRunsTheManual types what the manual says to those who have a model, Elasticsearch and Kibana, after they have said in reconbeat.yml where the latter are.
+func TestStackRunsTheManual(t *testing.T) {
+	node := stack.Start(t)
+	k := newKibana(t, "")
+	h := &host{t: t, dir: reader(t)}
+	require.NoError(t, os.WriteFile(h.input(), nil, 0o644))
+	shipped, err := filepath.Abs("../_meta/kibana")
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(shipped, filepath.Join(h.dir, "kibana")))
+
+	h.learn("root", "alice")
+	r := h.start(oneModule + theFile)
+	h.look("alice", "ss -s")
+	r.wait("detector.matched", 1)
+	require.NoError(t, r.end(syscall.SIGTERM))
+
+	file := filepath.Join(h.dir, "reconbeat.yml")
+	config, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for said, says := range map[string]string{
+		`hosts: ["localhost:9200"]`: `hosts: ["` + node.Elasticsearch(t).URL() + `"]`, `#username: "elastic"`: `username: "elastic"`, `#password: "changeme"`: `password: "secret"`,
+		`#host: "localhost:5601"`: `host: "` + k.URL + `"`, "namespace: default": "namespace: manual",
+	} {
+		require.Equal(t, 1, bytes.Count(config, []byte(said)), said)
+		config = bytes.Replace(config, []byte(said), []byte(says), 1)
+	}
+	require.NoError(t, os.WriteFile(file, config, 0o600))
+	typed := 0
+	for _, b := range manual(t) {
+		if b.fence == " stack" {
+			b.runs(t, h.dir)
+			typed++
+		}
+	}
+	require.Greater(t, typed, 5)
+	require.Empty(t, k.faults)
+	require.Len(t, k.rules, 3)
+	require.Contains(t, k.objects, "dashboard/reconbeat-overview")
+	alerts := node.Documents(t, "logs-reconbeat.alert-manual")
+	require.NotEmpty(t, alerts)
+	for _, d := range alerts {
+		require.Equal(t, "true", text(d.Source, "reconbeat.alert.test"))
 	}
 }
 

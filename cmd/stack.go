@@ -41,8 +41,7 @@ func (s *stackSetup) support(_ *logp.Logger, info beat.Info, root *config.C) (id
 // create makes the Beat, and hooks the installation of assets into `setup` and into the output. Under Elastic Agent, Fleet installs them.
 func (s *stackSetup) create(b *beat.Beat, c *config.C) (beat.Beater, error) {
 	if b.InSetupCmd {
-		var err error
-		if c, err = withoutSetupFlags(c); err != nil {
+		if err := removeSetupFlags(c); err != nil {
 			return nil, err
 		}
 	}
@@ -67,24 +66,21 @@ func (s *stackSetup) hook(b *beat.Beat) error {
 	return nil
 }
 
-// withoutSetupFlags takes out what libbeat's `setup` puts into the Beat's configuration for Filebeat's modules; to ours it would be settings that do not exist.
-func withoutSetupFlags(c *config.C) (*config.C, error) {
-	own, err := config.MergeConfigs(c)
+// removeSetupFlags takes out what libbeat's `setup` puts into the Beat's configuration for Filebeat's modules; to ours it would be settings that do not exist. It takes it out of the
+// very configuration: a copy has lost what ${path.config} refers to.
+func removeSetupFlags(c *config.C) error {
+	modules, err := c.Child("config.modules", -1)
 	if err != nil {
-		return nil, err
-	}
-	modules, err := own.Child("config.modules", -1)
-	if err != nil {
-		return own, nil // nothing is there
+		return nil // nothing is there
 	}
 	for _, flag := range []string{"force_enable_module_filesets", "enable_all_filesets"} {
 		if modules.HasField(flag) {
 			if _, err := modules.Remove(flag, -1); err != nil {
-				return nil, fmt.Errorf("removing %s: %w", flag, err)
+				return fmt.Errorf("removing %s: %w", flag, err)
 			}
 		}
 	}
-	return own, nil
+	return nil
 }
 
 // replaceExports puts exports of our assets in the place of libbeat's, which know of one template and one policy.
