@@ -2,7 +2,7 @@
 
 // Package module says what a source of process events is; each folder below holds one.
 //
-//	auditd    the kernel's audit netlink socket: complete, needs root (CAP_AUDIT_CONTROL, CAP_AUDIT_READ)
+//	auditd    the kernel's audit netlink socket: complete, needs root (CAP_AUDIT_CONTROL; beside another audit daemon CAP_AUDIT_READ, too)
 //	auditlog  the log that auditd writes, followed, or read as a recording
 //	ecs       documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a recording
 //	procconn  the kernel's process connector and /proc: works for a plain user, misses short programs

@@ -117,7 +117,7 @@ func decideBlind(s situation, o Options) plan {
 		return plan{refused: "it may listen (CAP_AUDIT_READ) but not see or load rules (CAP_AUDIT_CONTROL)",
 			help: "Run it as root or with CAP_AUDIT_CONTROL; or, where another daemon has loaded exec rules, set socket_type to multicast."}
 	}
-	return plan{refused: "it needs root, or CAP_AUDIT_CONTROL and CAP_AUDIT_READ", help: "Run it as root."}
+	return plan{refused: "it needs root, or CAP_AUDIT_CONTROL (beside another audit daemon CAP_AUDIT_READ, too)", help: "Run it as root."}
 }
 
 // changes returns the settings that are not yet as a socket needs them. Where another daemon owns the audit pid its settings are its own, but for
