@@ -253,7 +253,7 @@ func validate(pkg string) error {
 
 // generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are written by hand.
 func generated() (map[string]string, error) {
-	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum"}
+	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -276,10 +276,29 @@ func generated() (map[string]string, error) {
 	return m, nil
 }
 
-// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, and the parts of the Fleet package.
+// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, the picture of `watch`, and the parts of the Fleet package.
 func Update() error {
 	mg.SerialDeps(Fields, Config, Notice, Kibana)
+	if err := pictures(); err != nil {
+		return err
+	}
 	return integration.Generate(fleetPackage, ".")
+}
+
+// Pictures makes the manual's pictures of a terminal, docs/terminal-*.svg. All but that of `watch` show this host and this day, so `update` leaves them as they are.
+func Pictures() error { return pictures("-all") }
+
+// pictures draws what a reconbeat shows that is built as `go vet` has built everything it is linked with.
+func pictures(flags ...string) error {
+	binary, err := filepath.Abs("build/picture/reconbeat")
+	if err != nil {
+		return err
+	}
+	if err := sh.RunV("go", "build", "-buildvcs=false", "-o", binary, "."); err != nil {
+		return err
+	}
+	args := append([]string{"-C", "tools", "run", "./picture"}, flags...)
+	return sh.RunV("go", append(args, binary, "../cmd/recording.ndjson.gz", "../docs")...)
 }
 
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.

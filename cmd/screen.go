@@ -38,6 +38,9 @@ type screen struct {
 const tooYoung = "Nothing alerts yet, whatever the score: for the first 24 hours (detector.learn_for) reconbeat only learns what is usual here.\n" +
 	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here."
 
+// indent is where the texts of an alert begin.
+const indent = "                            "
+
 const rowFormat = "%-19s %6s  %-20s %-38s %-22s %s"
 
 // show prints one document.
@@ -62,7 +65,7 @@ func (s *screen) show(doc *beat.Event) error {
 	case "alert", "alert-escalated":
 		s.alerts++
 		line = s.paint(red, fmt.Sprintf("%-19s %6s  ALERT: %s", stamp(doc), score(doc), text(doc.Fields, "message"))) + "\n" +
-			s.paint(red, "                            "+text(doc.Fields, "event.reason"))
+			s.paint(red, indent+strings.ReplaceAll(text(doc.Fields, "event.reason"), "; ", ";\n"+indent))
 	case "alert-summary":
 		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")))
 	default:

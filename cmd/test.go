@@ -5,11 +5,14 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
@@ -28,28 +31,52 @@ func newTestModulesCommand() *cobra.Command {
 				if s.Works {
 					verdict = "works"
 				}
-				fmt.Printf("%-9s %-5s  %s\n", k.Name, verdict, s.Why)
-				printList("sees", s.Sees)
-				printList("does not see", s.Blind)
-				if s.Help != "" {
-					fmt.Printf("%17s%s\n", "", s.Help)
-				}
+				fmt.Printf("%-9s %-5s  %s\n", k.Name, verdict, wrapped(s.Why, supportIndent))
+				printSupport("sees: ", strings.Join(s.Sees, "; "))
+				printSupport("does not see: ", strings.Join(s.Blind, "; "))
+				printSupport("", s.Help)
 			}
 			kind, support, err := beater.Choose()
 			if err != nil {
-				fmt.Printf("\nauto would find nothing: %v\n", err)
+				fmt.Printf("\n%s\n", wrapped("auto would find nothing: "+err.Error(), 0))
 				return nil
 			}
-			fmt.Printf("\nauto would choose %s: %s\n", kind.Name, support.Why)
+			fmt.Printf("\n%s\n", wrapped("auto would choose "+kind.Name+": "+support.Why, 0))
 			return nil
 		},
 	}
 }
 
-func printList(what string, list []string) {
-	if len(list) > 0 {
-		fmt.Printf("%17s%s: %s\n", "", what, strings.Join(list, "; "))
+// supportIndent is where the column begins that tells about a module.
+const supportIndent = 17
+
+func printSupport(what, text string) {
+	if text != "" {
+		fmt.Printf("%*s%s\n", supportIndent, "", wrapped(what+text, supportIndent))
 	}
+}
+
+// wrapped breaks a text that begins at a column so that no word of it is cut at a terminal's edge. Who reads a pipe gets one line.
+func wrapped(s string, column int) string {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return s
+	}
+	var b strings.Builder
+	at := column
+	for i, word := range strings.Split(s, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+			at += n
+		case at+1+n > width:
+			word, at = "\n"+strings.Repeat(" ", column)+word, column+n
+		default:
+			word, at = " "+word, at+1+n
+		}
+		b.WriteString(word)
+	}
+	return b.String()
 }
 
 func newTestRulesCommand(settings instance.Settings) *cobra.Command {

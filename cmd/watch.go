@@ -35,7 +35,7 @@ var recording []byte
 // recordingEnd is when it ends, recordingShown how much of its end is shown.
 var recordingEnd = time.Date(2026, time.March, 11, 17, 0, 0, 0, time.UTC)
 
-const recordingShown = 4 * time.Hour
+const recordingShown = 2 * time.Hour
 
 // watchConfig is what `watch` runs with where the user brings no configuration.
 const watchConfig = `
@@ -175,7 +175,7 @@ func playRecording(s *screen, format string, why *beater.NoSourceError) error {
 	for _, r := range why.Reasons {
 		fmt.Fprintln(os.Stderr, "  "+r)
 	}
-	fmt.Fprintln(os.Stderr, "What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL and CAP_AUDIT_READ.\n\n"+
+	fmt.Fprintln(os.Stderr, "What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL.\n\n"+
 		"Instead, here is a RECORDING, not this host: ten days of a web server, the last hours shown.")
 	tty := term.IsTerminal(int(os.Stdout.Fd()))
 	s.format, s.colour = format, tty && os.Getenv("NO_COLOR") == ""

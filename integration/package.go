@@ -4,7 +4,7 @@
 // a service of its own.
 //
 // The package lies in the folder reconbeat, as package-spec wants it. Manifests, the Agent's input and the ingest pipelines are written by hand. What the rest of
-// the repository knows better is made of it by [Generate]: the fields with their types, what Kibana is given, the manual, the licence. The sample events are documents of a real
+// the repository knows better is made of it by [Generate]: the fields with their types, what Kibana is given, the manual, the screenshot, the licence. The sample events are documents of a real
 // reconbeat, read by a real filestream input; the tests write them with -update.
 package integration
 
@@ -65,7 +65,7 @@ var onTheWay = []field{
 // beats are the fields of every document that the Beat itself fills, without a table of them in the code.
 var beats = []string{"event.id", "message", "related.hash", "related.hosts", "related.ip", "related.user"}
 
-// Generate makes in the package's folder what is made of the rest of the repository: its fields.yml, _meta/kibana and LICENSE, and the tables of fields in the code.
+// Generate makes in the package's folder what is made of the rest of the repository: its fields.yml, _meta/kibana, LICENSE and the picture of `watch`, and the tables of fields in the code.
 func Generate(dir, root string) error {
 	yml, err := os.ReadFile(filepath.Join(root, "fields.yml"))
 	if err != nil {
@@ -88,6 +88,13 @@ func Generate(dir, root string) error {
 	}
 	if err := os.WriteFile(filepath.Join(dir, "LICENSE.txt"), licence, 0o644); err != nil {
 		return fmt.Errorf("making the Fleet package's licence: %w", err)
+	}
+	picture, err := os.ReadFile(filepath.Join(root, "docs", "terminal-watch.svg"))
+	if err != nil {
+		return fmt.Errorf("making the Fleet package's screenshot: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "img", "watch.svg"), picture, 0o644); err != nil {
+		return fmt.Errorf("making the Fleet package's screenshot: %w", err)
 	}
 	if err := writeKibana(dir, filepath.Join(root, "_meta", "kibana")); err != nil {
 		return fmt.Errorf("making what the Fleet package brings for Kibana: %w", err)

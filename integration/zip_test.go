@@ -5,6 +5,7 @@ package integration
 import (
 	"archive/zip"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,5 +115,23 @@ func TestTheComponentsPackageHasTheSameDataStreamsAndDashboards(t *testing.T) {
 		}](t, file)
 		require.Len(t, rule.Attributes.Integrations, 1, file)
 		assert.Equal(t, other.Name, rule.Attributes.Integrations[0].Package, file)
+	}
+}
+
+func TestTheImagesAreWhatTheManifestSays(t *testing.T) {
+	manifest := read[struct {
+		Icons, Screenshots []struct{ Src, Size, Type string }
+	}](t, filepath.Join(dir, "manifest.yml"))
+	require.NotEmpty(t, manifest.Screenshots)
+	for _, image := range append(manifest.Icons, manifest.Screenshots...) {
+		assert.Equal(t, "image/svg+xml", image.Type, image.Src)
+		data, err := os.ReadFile(filepath.Join(dir, image.Src))
+		require.NoError(t, err)
+		var svg struct {
+			Width  string `xml:"width,attr"`
+			Height string `xml:"height,attr"`
+		}
+		require.NoError(t, xml.Unmarshal(data, &svg), image.Src)
+		assert.Equal(t, image.Size, svg.Width+"x"+svg.Height, image.Src)
 	}
 }
