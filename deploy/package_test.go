@@ -200,6 +200,9 @@ func (h host) hasEverything() {
 	assert.Regexp(h.t, `^reconbeat version \d+\.\d+\.\d+ `, h.run("reconbeat", "version"))
 	assert.Contains(h.t, h.run("reconbeat", "test", "config"), "Config OK")
 	assert.Contains(h.t, h.run("reconbeat", "test", "rules"), "Rules OK")
+	out, err := h.command("reconbeat", "setup", "--rules").CombinedOutput() // it reads them before it looks for Kibana
+	assert.Error(h.t, err)
+	assert.Contains(h.t, string(out), "connecting to Kibana", "setup finds the rules")
 	assert.Contains(h.t, h.run("sh", "-c", "reconbeat export config 2>/dev/null"), "config: /etc/reconbeat")
 }
 
