@@ -56,12 +56,16 @@ func printSupport(what, text string) {
 	}
 }
 
-// wrapped breaks a text that begins at a column so that no word of it is cut at a terminal's edge. Who reads a pipe gets one line.
+// wrapped is a text that begins at a column, broken so that no word of it is cut at the terminal's edge. Who reads a pipe gets one line.
 func wrapped(s string, column int) string {
 	width, _, err := term.GetSize(int(os.Stdout.Fd()))
 	if err != nil {
 		return s
 	}
+	return wrap(s, column, width)
+}
+
+func wrap(s string, column, width int) string {
 	var b strings.Builder
 	at := column
 	for i, word := range strings.Split(s, " ") {
