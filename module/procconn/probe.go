@@ -43,9 +43,9 @@ func Probe() module.Support {
 			"programs that end, or start another in their place, before /proc is read: 2 or 3 in 100 usually, a tenth to a third in a storm of short programs (all counted)",
 			"arguments as they were given: /proc shows them as the program has left them",
 		},
-		Help: "Run it as root for the kernel's audit (module auditd), which misses nothing.",
 	}
 	if os.Geteuid() != 0 {
+		s.Help = "Run it as root for the kernel's audit (module auditd), which misses nothing."
 		s.Blind = append(s.Blind, "executable and working directory of other users' programs", "other users' programs altogether where /proc is mounted with hidepid")
 	}
 	return s
