@@ -132,7 +132,7 @@ func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 func TestAPolicyIsRejectedForWhatItsStreamsSayTogether(t *testing.T) {
 	for _, row := range []struct{ name, one, two, want string }{
 		{"two models", following(t, "a", "detector.model: rare"), following(t, "b", ""), `detector.model: stream "a" says "rare" and stream "b" says "context"; it is a setting of the whole Beat`},
-		{"rules and none", following(t, "a", ""), following(t, "b", "detector.rules: [{id: x}]"), `detector.rules: stream "a" says [] and stream "b" says [{"id":"x"}]`},
+		{"rules and none", following(t, "a", ""), following(t, "b", "detector.rules: [{id: x, threshold: 5}]"), `detector.rules.x.threshold: stream "a" says nothing and stream "b" says 5; it is`},
 		{"one id twice", following(t, "a", ""), following(t, "a", ""), `"a"`},
 		{"two sources of this host's execs", "{id: a, module: auditlog}", "{id: b, module: procconn}", "a and b would each report this host's execs"},
 		{"a rule that does not exist", following(t, "a", "detector.rules: [{id: nosuch, threshold: 1}]"), following(t, "b", "detector.rules: [{id: nosuch, threshold: 1}]"), "nosuch"},

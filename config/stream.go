@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -86,12 +87,27 @@ func Differences(a, b Config) ([]Difference, error) {
 	return d, nil
 }
 
-// flat is what a policy may say of the whole Beat, by dotted names.
+// flat is what a policy may say of the whole Beat, by dotted names; what it says of a rule, by the rule's id.
 func (c Config) flat() (mapstr.M, error) {
 	var m mapstr.M
 	all, err := conf.NewConfigFrom(map[string]any{"detector": c.Detector, "events": c.Events, "dataset": c.Dataset, "namespace": c.Namespace, "heartbeat": c.Heartbeat})
 	if err == nil {
 		err = all.Unpack(&m)
+	}
+	rules := mapstr.M{}
+	for i, r := range c.Detector.Rules {
+		override := mapstr.M{}
+		err = errors.Join(err, r.Unpack(&override))
+		id, named := override["id"].(string)
+		if !named {
+			id = strconv.Itoa(i)
+		}
+		delete(override, "id")
+		earlier, _ := rules[id].(mapstr.M)
+		rules[id] = mapstr.Union(earlier, override) // a later override of a rule goes on where the earlier one ends
+	}
+	if err == nil {
+		_, err = m.Put("detector.rules", rules)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("comparing the settings of two streams: %w", err)

@@ -43,8 +43,12 @@ func TestStreamsDisagreeBySettingsAndNotByWhatTheyLeaveOut(t *testing.T) {
 		{"two models", "{detector.model: rare}", "{}", []string{"detector.model"}},
 		{"several", "{detector: {model: rare, episode.idle: 5m}, events: none}", "{namespace: dmz, heartbeat.period: 0, dataset: mine}", []string{"dataset", "detector.episode.idle", "detector.model", "events", "heartbeat.period", "namespace"}},
 		{"the same rule", "{detector.rules: [{id: a, threshold: 5}]}", "{detector.rules: [{id: a, threshold: 5}]}", nil},
-		{"another threshold", "{detector.rules: [{id: a, threshold: 5}]}", "{detector.rules: [{id: a, threshold: 6}]}", []string{"detector.rules"}},
-		{"a rule and none", "{detector.rules: [{id: a}]}", "{}", []string{"detector.rules"}},
+		{"another threshold", "{detector.rules: [{id: a, threshold: 5}]}", "{detector.rules: [{id: a, threshold: 6}]}", []string{"detector.rules.a.threshold"}},
+		{"a rule and none", "{detector.rules: [{id: a, enabled: true}]}", "{}", []string{"detector.rules.a.enabled"}},
+		{"a rule of which nothing is said", "{detector.rules: [{id: a}]}", "{}", nil},
+		{"the rules in another order", "{detector.rules: [{id: a, threshold: 5}, {id: b, threshold: 6}]}", "{detector.rules: [{id: b, threshold: 6}, {id: a, threshold: 5}]}", nil},
+		{"a rule in one piece and in two", "{detector.rules: [{id: a, threshold: 5, enabled: true}]}", "{detector.rules: [{id: a, threshold: 7}, {id: a, enabled: true}, {id: a, threshold: 5}]}", nil},
+		{"rules without a name", "{detector.rules: [{threshold: 5}]}", "{detector.rules: [{threshold: 6}]}", []string{"detector.rules.0.threshold"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a, err := ParseStream(stream(t, row.a))

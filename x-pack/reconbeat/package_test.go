@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -23,6 +25,7 @@ import (
 
 // choices are what somebody has chosen in Kibana when they added the package to a policy.
 type choices struct {
+	policy  string         // the id that Fleet gives it; empty: one of the tests'
 	options map[string]any // by the name of the variable
 	off     []string       // the data streams that are switched off
 }
@@ -38,7 +41,7 @@ func readManifest(t *testing.T, path ...string) fleet.Manifest {
 // fleetInput makes of choices the input that Fleet puts into the Agent's policy: x-pack/platform/plugins/shared/fleet/server/services/agent_policies/package_policies_to_agent_inputs.ts
 // of Kibana.
 func fleetInput(t *testing.T, c choices) map[string]any {
-	const id = "2f0c6a52-policy"
+	id := cmp.Or(c.policy, "2f0c6a52-policy")
 	m := readManifest(t)
 	template := m.PolicyTemplates[0]
 	in := template.Inputs[0]
@@ -358,4 +361,30 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	r.shipped("out", "alert", "eve", 1)
 	require.NoError(t, r.signal(syscall.SIGTERM))
 	require.Empty(t, h.find("out", "exec", "eve"))
+}
+
+// TestAddedTwiceThereAreTwoSources has an Agent's policy with the package twice: each is a source, and what holds of the whole Beat must be the same in both.
+func TestAddedTwiceThereAreTwoSources(t *testing.T) {
+	t.Parallel()
+	h, a := newHost(t), newAgent(t)
+	other := filepath.Join(h.dir, "other.ndjson")
+	require.NoError(t, os.WriteFile(other, []byte(execLine(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
+	r := h.start(a)
+	source := func(policy, path, threshold string) *proto.UnitExpected {
+		return a.fleetUnit(choices{policy: policy, options: map[string]any{"module": "ecs", "path": path, "from": "beginning", "network_connection_discovery_threshold": threshold}})
+	}
+	one, two := source("one", h.input(), "40"), source("two", other, "40")
+	a.expect(h.output(a, "out"), one, two)
+	a.wait(r, one.Id, "HEALTHY", "Healthy")
+	a.wait(r, two.Id, "HEALTHY", "Healthy")
+	h.look("root", "ss -s")
+	r.shipped("out", "exec", "root", 1)
+	r.shipped("out", "exec", "peggy", 1)
+
+	a.expect(h.output(a, "out"), one, source("two", other, "60"))
+	for _, unit := range []string{one.Id, two.Id} {
+		message := a.wait(r, unit, "FAILED", "detector.rules.network-connection-discovery.threshold: ")
+		require.Contains(t, message, "it is a setting of the whole Beat, so all streams must say the same")
+	}
+	require.NoError(t, r.signal(syscall.SIGTERM))
 }

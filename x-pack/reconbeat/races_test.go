@@ -19,6 +19,8 @@ var librariesRaces = [][2]string{
 	// A unit's payload is compared by reflection while the check-in that sends it has protobuf note the message's type in it.
 	{"structpb.(*Value).ProtoReflect()", "client.(*Unit).UpdateState()"},
 	{"structpb.(*Struct).ProtoReflect()", "client.(*Unit).UpdateState()"},
+	// And its size, before it is sent.
+	{"client.(*clientV2).sendObserved()", "client.(*Unit).UpdateState()"},
 }
 
 // races has the race detector of a process, by its environment, report to a file instead of by the exit code.
