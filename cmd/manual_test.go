@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,10 +26,11 @@ import (
 	"github.com/reconbeat/reconbeat/stack"
 )
 
-// block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand; with "sh stack", where there is a model, Elasticsearch and Kibana.
+// block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand; with "sh stack", where there is a model, Elasticsearch and
+// Kibana; with "sh live", as root on the kernel's audit. Those with "sh package" run where the packages are tested.
 type block struct{ file, text, fence string }
 
-var fenced = regexp.MustCompile("(?ms)^```sh(| run| stack)\n(.*?)^```$")
+var fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package)\n(.*?)^```$")
 
 func manual(t *testing.T) (blocks []block) {
 	var files []string
@@ -177,11 +179,17 @@ func TestTheManualsCommandsRun(t *testing.T) {
 func (b block) runs(t *testing.T, dir string) {
 	t.Helper()
 	c := exec.Command("sh", "-euc", b.text)
+	if strings.Contains(b.text, "keystore add") { // asks for the secret, on a terminal
+		c = exec.Command("script", "-qec", b.text, "/dev/null")
+		c.Stdin = strings.NewReader("secret\n")
+	}
 	c.Dir = dir
 	c.Env = append(os.Environ(), asReconbeat+"=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, "%s: %s\n%s", b.file, b.text, out[max(0, len(out)-2000):])
 }
+
+var day = regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`)
 
 // TestStackRunsTheManual types what the manual says to those who have a model, Elasticsearch and Kibana, after they have said in reconbeat.yml where the latter are.
 func TestStackRunsTheManual(t *testing.T) {
@@ -213,6 +221,7 @@ func TestStackRunsTheManual(t *testing.T) {
 	typed := 0
 	for _, b := range manual(t) {
 		if b.fence == " stack" {
+			b.text = day.ReplaceAllString(b.text, time.Now().UTC().Format(time.DateOnly)) // of which a snapshot is kept
 			b.runs(t, h.dir)
 			typed++
 		}
@@ -226,6 +235,83 @@ func TestStackRunsTheManual(t *testing.T) {
 	for _, d := range alerts {
 		require.Equal(t, "true", text(d.Source, "reconbeat.alert.test"))
 	}
+}
+
+// TestLiveTypesTheManual types what the manual says to root: to watch, to run, and to look at what runs.
+func TestLiveTypesTheManual(t *testing.T) {
+	takeAudit(t)
+	for _, tool := range []string{"sudo", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("SKIPPED: THE MANUAL USES %s", tool)
+		}
+	}
+	before := auditSettings(t)
+	dir := reader(t)
+	file := filepath.Join(dir, "reconbeat.yml")
+	config, err := os.ReadFile(file)
+	require.NoError(t, err)
+	toFile := "output.file: {path: " + dir + "/out, filename: alerts}\nhttp.enabled: true\n"
+	config, ours, _ := bytes.Cut(config, []byte("output.elasticsearch:"))
+	_, rest, _ := bytes.Cut(ours, []byte("# ------"))
+	require.NoError(t, os.WriteFile(file, slices.Concat(config, []byte(toFile), []byte("# ------"), rest), 0o600))
+
+	// sudo has a path and an environment of its own.
+	installed := "/usr/local/bin/" + Name
+	self, err := os.Executable()
+	require.NoError(t, err)
+	f, err := os.OpenFile(installed, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	require.NoError(t, err, "reconbeat is installed here")
+	t.Cleanup(func() { assert.NoError(t, os.Remove(installed)) })
+	_, err = fmt.Fprintf(f, "#!/bin/sh\nexport %s=1\nexec %s \"$@\"\n", asReconbeat, self)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+
+	var watching, looking []block
+	for _, b := range manual(t) {
+		switch {
+		case b.fence != " live":
+		case strings.Contains(b.text, Name+" watch"), strings.Contains(b.text, Name+" run"):
+			watching = append(watching, b)
+		default:
+			looking = append(looking, b)
+		}
+	}
+	require.Len(t, watching, 3)
+	require.Len(t, looking, 2)
+	for _, b := range watching {
+		log := &logBuffer{}
+		c := exec.Command("sh", "-euc", b.text)
+		c.Dir = dir
+		c.Stdout, c.Stderr = log, log
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, c.Start())
+		t.Cleanup(func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+		until := func(condition func() bool) {
+			t.Helper()
+			require.Eventually(t, condition, time.Minute, 50*time.Millisecond, "%s: %s", b.text, log)
+		}
+		until(func() bool { return strings.Contains(auditSettings(t), "key=reconbeat") })
+		require.NoError(t, exec.Command("ss", "-tan").Run())
+		if strings.Contains(b.text, " watch") {
+			until(func() bool { return strings.Contains(log.all(), "ss -tan") })
+		} else {
+			until(func() bool { return len(glob(t, filepath.Join(dir, "out", "alerts*"))) > 0 })
+			for _, l := range looking {
+				l.runs(t, dir)
+			}
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "out")))
+		}
+		require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT))
+		_ = c.Wait() // the shell was interrupted, too
+		require.Regexp(t, `execs? seen|reconbeat stopped`, log.all(), b.text)
+		require.Equal(t, before, auditSettings(t))
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	found, err := filepath.Glob(pattern)
+	require.NoError(t, err)
+	return found
 }
 
 // reader makes the folder of somebody who reads the manual: reconbeat as it comes out of the archive, and recordings.

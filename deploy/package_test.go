@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/stack"
 )
 
 // repository is the folder of the whole.
@@ -314,6 +316,47 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 
 	h.run("dpkg", "-P", "reconbeat")
 	assert.Empty(t, h.files(), "a purge leaves nothing")
+}
+
+var toType = regexp.MustCompile("(?ms)^```sh package\n(.*?)^```$")
+
+// TestTheManualOfThePackagesIsTyped types the commands of docs/packages.md in their order, where the packages lie under the names that the page gives them.
+func TestTheManualOfThePackagesIsTyped(t *testing.T) {
+	need(t, "dpkg", "systemctl")
+	if runtime.GOARCH != "amd64" {
+		t.Skip("SKIPPED: THE MANUAL NAMES THE PACKAGES OF amd64")
+	}
+	t.Parallel()
+	deb := distribution(t, "deb")
+	es := stack.Start(t).Elasticsearch(t)
+	h := newHost(t)
+	if present := h.files(); len(present) > 0 {
+		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
+	}
+	h.bring(deb)
+	h.bring(deb + ".sha512")
+	next, err := os.ReadFile(newer(t, "deb"))
+	require.NoError(t, err)
+	h.write("/srv/reconbeat-0.2.0-amd64.deb", string(next))
+
+	manual, err := os.ReadFile(filepath.Join(repository, "docs", "packages.md"))
+	require.NoError(t, err)
+	blocks := toType.FindAllSubmatch(manual, -1)
+	require.Len(t, blocks, 4, "verify, install, look and start, upgrade")
+	for i, block := range blocks {
+		if i == 2 { // "There is no output yet. Set it."
+			h.write("/etc/reconbeat/reconbeat.yml", "output.elasticsearch.hosts: ["+es.URL()+"]\n")
+		}
+		text := strings.Replace(string(block[1]), "enable --now", "enable", 1) // no systemd runs in the copy; TestTheUnitLetsEveryModuleWork starts the unit
+		c := h.command("sh", "-euc", "cd /srv\n"+text)
+		c.Stdin = strings.NewReader("N\n") // keep the configuration: an upgrade asks
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", block[1], out)
+	}
+	assert.Contains(t, h.run("dpkg-query", "-W", "reconbeat"), "999.0.0")
+	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml"), es.URL())
+	_, err = os.Lstat(filepath.Join(h.root, "/etc/systemd/system/multi-user.target.wants/reconbeat.service"))
+	assert.NoError(t, err, "it starts when the host does")
 }
 
 func TestTheRPMIsInstalledUpgradedAndRemoved(t *testing.T) {
