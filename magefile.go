@@ -669,7 +669,7 @@ func Bench() error {
 // Evaluate measures the models on simulated hosts and writes docs/evaluation.md with its plots: some minutes.
 func Evaluate() error { return sh.RunV("go", "run", "./evaluation", "-report", "docs") }
 
-// Campaign runs what is too long for .ci/run, or the steps in STEPS: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
+// Campaign runs what is too long for .ci/run, or the steps that have a word of STEPS in their names: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
 // under an emulator, the benchmarks. It goes on where it was left, and writes what came of each step into docs/campaign.md, which is committed.
 func Campaign() error {
 	tools := maps.Clone(driven)

@@ -40,7 +40,7 @@ type campaign struct {
 	out  io.Writer
 }
 
-// run runs those steps, of all there are, whose names begin with one of only, and that are not good already.
+// run runs those steps, of all there are, whose names contain one of only, and that are not good already.
 func (c *campaign) run(ctx context.Context, all []step, only []string) error {
 	file := filepath.Join(c.root, c.page)
 	results, err := load(file)
@@ -52,10 +52,10 @@ func (c *campaign) run(ctx context.Context, all []step, only []string) error {
 		last[r.step] = r
 	}
 	wanted := slices.DeleteFunc(slices.Clone(all), func(s step) bool {
-		return len(only) > 0 && !slices.ContainsFunc(only, func(prefix string) bool { return strings.HasPrefix(s.name, prefix) })
+		return len(only) > 0 && !slices.ContainsFunc(only, func(part string) bool { return strings.Contains(s.name, part) })
 	})
 	if len(wanted) == 0 {
-		return fmt.Errorf("no step's name begins with any of %q", only)
+		return fmt.Errorf("no step's name contains any of %q", only)
 	}
 	var bad, missed []string
 	for i, s := range wanted {

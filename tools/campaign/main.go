@@ -6,9 +6,9 @@
 // was, a commit that changes only texts or the page itself costs nothing, and a line that is removed is a step that runs. A step that fails does not stop the others;
 // the command fails in the end. A step that could not run here, because a test of it was skipped, is left out, which is neither.
 //
-//	go run ./campaign [-page FILE] [-fuzztime 10m] [STEP...]
+//	go run ./campaign [-page FILE] [-fuzztime 10m] [NAME...]
 //
-// STEP is the beginning of the names of steps; without one, all run. What a step printed is in build/campaign. It runs anywhere in the repository.
+// NAME is a part of the names of the steps that are to run; without one, all do. What a step printed is in build/campaign. It runs anywhere in the repository.
 //
 // campaign.go is what runs steps, page.go what remembers them, steps.go the list.
 package main
