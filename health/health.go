@@ -48,7 +48,7 @@ var (
 	StateNotWritten   = &Condition{"state_not_written", "the state cannot be written", "Check space and permissions of path.data; until then a restart forgets, and unacknowledged alerts may be lost.", Degraded}
 	OutputStalled     = &Condition{"output_stalled", "the output acknowledges nothing", "Run `reconbeat test output`; alerts are kept in the journal until it does.", Degraded}
 	JournalFull       = &Condition{"journal_full", "the journal is at its bound and the oldest raw events are dropped", "Alerts are kept; bring the output back.", Degraded}
-	ConfigRejected    = &Condition{"config_rejected", "a changed configuration is invalid; the last good one runs on", "Correct the file that the message names.", Degraded}
+	ConfigRejected    = &Condition{"config_rejected", "a changed configuration is invalid; the last good one runs on", "Correct the file, or the Agent's policy, that the message names.", Degraded}
 	SettingUnknown    = &Condition{"setting_unknown", "the Elastic Agent's policy has settings that reconbeat does not know and leaves aside", "Correct their spelling, or put a module's setting into its stream. What a newer Agent adds, a newer reconbeat knows.", Degraded}
 	LossyModule       = &Condition{"lossy_module", "the only source that works here misses short programs", "Run as root, or follow auditd's log: see `reconbeat test modules`.", Degraded}
 	DocumentsRejected = &Condition{"documents_rejected", "the output refused documents for good", "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason. See docs/elasticsearch.md.", Degraded}
