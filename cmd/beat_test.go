@@ -335,7 +335,8 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 		r.wait("latency."+station+"_us.count", 1)
 	}
 	h.eventually(func() bool {
-		return text(beats()[len(beats())-1], "reconbeat.health.execs") == "0" && len(beats()) >= 3
+		all := beats()
+		return len(all) >= 3 && text(all[len(all)-1], "reconbeat.health.execs") == "0"
 	}, "no quiet heartbeat:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
 
