@@ -398,6 +398,57 @@ func TestACappedActorTeachesOnceADay(t *testing.T) {
 	require.InDelta(t, 1, p.Features["command"][0].Visits, 0.02)
 }
 
+func TestAVisitRemembersSoManyValuesOfAFeatureAndNoMore(t *testing.T) {
+	m, end := weeks(2)
+	at := end.Add(9 * time.Hour)
+	for i := range 5 * maxValues {
+		look(m, person(at.Add(time.Duration(i)*time.Millisecond), "alice", "bash", "10.1.2.3", fmt.Sprintf("ss --option%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)))
+	}
+	l := lookOf(person(at.Add(time.Minute), "alice", "bash", "10.1.2.3", "ss --never-before"))
+	v := m.open(&l)
+	require.NotNil(t, v)
+	require.Len(t, v.seen.values[Command], maxValues)
+	before := v.Parts
+	require.Equal(t, before[Command], m.Judge(&l).Parts[Command], "what comes after them counts as shown")
+	elsewhere := lookOf(person(at.Add(time.Minute), "alice", "bash", "198.51.100.7", "ss -s"))
+	require.Greater(t, m.Judge(&elsewhere).Parts[Network], before[Network], "the other features are judged as ever")
+
+	b, err := json.Marshal(m.Snapshot())
+	require.NoError(t, err)
+	var s Snapshot
+	require.NoError(t, json.Unmarshal(b, &s))
+	restored, err := Restore(options, s)
+	require.NoError(t, err)
+	require.Equal(t, m.Judge(&elsewhere).Parts, restored.Judge(&elsewhere).Parts)
+}
+
+// TestTheRateIsTheSumOverThePast holds the sum that takes few powers against the one that it stands for.
+func TestTheRateIsTheSumOverThePast(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	m, end := weeks(2)
+	for range 200 {
+		past := &m.groups[Person].Past
+		clear(past[:])
+		for range r.IntN(30) {
+			past[r.IntN(surpriseBins)] += r.ExpFloat64()
+		}
+		s := lowest - 2 + r.Float64()*(surpriseBins/binsPerNat+4)
+		if r.IntN(3) == 0 {
+			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
+		}
+		with := m.rate(Person, s, end)
+		want := 0.0
+		for i, w := range past {
+			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
+		}
+		clear(past[:])
+		without := m.rate(Person, s, end)
+		experience := m.memory(m.began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
+		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
+		require.InDelta(t, want, with-without, 1e-9, "of a surprise of %v", s)
+	}
+}
+
 func BenchmarkJudgeARepeatedContext(b *testing.B) {
 	m, end := weeks(6)
 	var r Reader

@@ -99,16 +99,35 @@ type visit struct {
 	Alerted bool           `json:"alerted,omitempty"`
 	Silent  time.Duration  `json:"silent,omitempty"` // how long the actor had not looked before
 	unusual Look           // what the parts are about
-	seen    map[sight]bool // what was counted
+	seen    sights         // what was counted
 }
 
-// sight is a value of a feature, or an hour.
-type sight struct {
-	part int
-	text text
+// sights are the values and hours that a visit has shown. Of a feature they are at most maxValues; what comes after them counts as shown.
+type sights struct {
+	values [features][]text
+	hours  uint32 // a bit each
 }
 
-func hourSight(hour int) sight { return sight{part: Parts + hour} }
+func (s *sights) has(f int, v text) bool {
+	return len(s.values[f]) >= maxValues || slices.Contains(s.values[f], v)
+}
+
+func (s *sights) hasHour(hour int) bool { return s.hours&(1<<hour) != 0 }
+
+// add reports whether the value was not there.
+func (s *sights) add(f int, v text) bool {
+	if s.has(f, v) {
+		return false
+	}
+	s.values[f] = append(s.values[f], v)
+	return true
+}
+
+func (s *sights) addHour(hour int) bool {
+	was := s.hours
+	s.hours |= 1 << hour
+	return s.hours != was
+}
 
 // New makes a Model that has seen nothing.
 func New(o Options) *Model {
@@ -180,14 +199,14 @@ func (m *Model) Judge(l *Look) Result {
 	}
 	fade := m.faded(l.At)
 	for f := range features {
-		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen[sight{f, l.values[f]}] {
+		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
 			continue
 		}
 		if r.add(l.Class, f, later(m.evidence(l, a, sibling, f, fade))) {
 			r.Unusual.values[f] = l.values[f]
 		}
 	}
-	if v == nil || !v.seen[hourSight(l.Hour)] {
+	if v == nil || !v.seen.hasHour(l.Hour) {
 		if r.add(l.Class, Hour, later(m.hour(l, a, sibling, fade))) {
 			r.Unusual.Hour = l.Hour
 		}
@@ -284,9 +303,19 @@ func (m *Model) memory(from, t time.Time) float64 {
 func (m *Model) rate(c Class, s float64, t time.Time) float64 {
 	fade, like := m.faded(t), &hostsLike[c]
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
-	for i, w := range m.groups[c].Past {
+	past := &m.groups[c].Past
+	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
+	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
+	below, step := 0.0, math.Exp(-1./(binsPerNat*kernelScale))
+	for _, w := range past[:higher] {
+		below = below*step + w
+	}
+	if below != 0 {
+		sum += below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
+	}
+	for _, w := range past[higher:] {
 		if w != 0 {
-			sum += w * fade * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
+			sum += w * fade
 		}
 	}
 	age := days(m.Age(t))
@@ -386,29 +415,26 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	}
 	v := m.visits[k]
 	if v == nil {
-		v = &visit{Class: l.Class, Start: l.At, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay, seen: map[sight]bool{}}
+		v = &visit{Class: l.Class, Start: l.At, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay}
 		m.visits[k] = v
 		m.dueBy(v)
 		a.Visits++
 	}
 	for f := range features {
-		if s := (sight{f, l.values[f]}); !v.seen[s] && l.values[f] != untold {
-			v.seen[s] = true
-			if !v.Capped && a.Features[f].add(l.values[f], w) {
-				into := &g.Later[f]
-				if v.First {
-					into = &g.First[f]
-				}
-				into.add(l.values[f], w)
+		if l.values[f] == untold || !v.seen.add(f, l.values[f]) {
+			continue
+		}
+		if !v.Capped && a.Features[f].add(l.values[f], w) {
+			into := &g.Later[f]
+			if v.First {
+				into = &g.First[f]
 			}
+			into.add(l.values[f], w)
 		}
 	}
-	if s := hourSight(l.Hour); !v.seen[s] {
-		v.seen[s] = true
-		if !v.Capped {
-			a.Hours[l.Hour] += w
-			g.Hours[l.Hour] += w
-		}
+	if v.seen.addHour(l.Hour) && !v.Capped {
+		a.Hours[l.Hour] += w
+		g.Hours[l.Hour] += w
 	}
 	v.Parts, v.unusual, v.Sum, v.Alerted = r.Parts, r.Unusual, r.Surprise, v.Alerted || lesson.Alerted
 	v.Last, a.Last = latest(v.Last, l.At), latest(a.Last, l.At)

@@ -44,8 +44,9 @@ type visitOf struct {
 	Hour    int       `json:"hour"`              // and the hour
 }
 
+// sightOf is what a visit has shown.
 type sightOf struct {
-	Part int    `json:"part"`
+	Part int    `json:"part"` // a feature, or Parts and the hour
 	Text string `json:"text,omitempty"`
 }
 
@@ -67,21 +68,16 @@ func (m *Model) Snapshot() Snapshot {
 		for f := range features {
 			open.Unusual = append(open.Unusual, v.unusual.Value(f))
 		}
-		for seen := range v.seen {
-			open.Seen = append(open.Seen, sightOf{seen.part, ""})
-			if seen.part < Parts {
-				open.Seen[len(open.Seen)-1].Text = seen.text.Value()
+		for f := range features {
+			for _, value := range v.seen.values[f] {
+				open.Seen = append(open.Seen, sightOf{f, value.Value()})
 			}
 		}
-		slices.SortFunc(open.Seen, func(a, b sightOf) int {
-			if a.Part != b.Part {
-				return a.Part - b.Part
+		for hour := range 24 {
+			if v.seen.hasHour(hour) {
+				open.Seen = append(open.Seen, sightOf{Part: Parts + hour})
 			}
-			if a.Text < b.Text {
-				return -1
-			}
-			return 1
-		})
+		}
 		s.Visits = append(s.Visits, open)
 	}
 	return s
@@ -130,16 +126,18 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 			len(v.Unusual) != features || v.Hour < 0 || v.Hour > 23 {
 			return nil, fmt.Errorf("visit of %q: %w", v.ID, errNumbers)
 		}
-		v.Open.seen = map[sight]bool{}
 		v.Open.unusual = Look{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
 		for f, value := range v.Unusual {
 			v.Open.unusual.values[f] = unique.Make(value)
 		}
 		for _, seen := range v.Seen {
-			if seen.Part < Parts {
-				v.Open.seen[sight{seen.Part, unique.Make(seen.Text)}] = true
-			} else {
-				v.Open.seen[sight{part: seen.Part}] = true
+			switch {
+			case 0 <= seen.Part && seen.Part < features:
+				v.Open.seen.add(seen.Part, unique.Make(seen.Text))
+			case Parts <= seen.Part && seen.Part < Parts+24:
+				v.Open.seen.addHour(seen.Part - Parts)
+			default:
+				return nil, fmt.Errorf("visit of %q: it shows %d: %w", v.ID, seen.Part, errNumbers)
 			}
 		}
 		m.visits[k] = v.Open
