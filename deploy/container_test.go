@@ -27,6 +27,8 @@ import (
 	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/reconbeat/reconbeat/module/procconn"
 )
 
 // manifest reads the objects of deploy/kubernetes as the API server does, and lets no field pass that Kubernetes does not know.
@@ -158,6 +160,11 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 		out, err = run(append([]string{"test", "config"}, following...)...)
 		require.NoError(t, err, out)
 		assert.Contains(t, out, "Config OK")
+		if here := procconn.Probe(); user == 0 && here.Works {
+			out, err = run("test", "modules")
+			require.NoError(t, err, out)
+			assert.Regexp(t, `(?m)^procconn +works `, out, "without a program to try it with")
+		}
 		out, err = run("keystore", "create", "--force")
 		require.NoError(t, err, "%d may write its data: %s", user, out)
 		written, err := filepath.Glob(filepath.Join(root, "var/lib/reconbeat/*"))

@@ -5,6 +5,7 @@ package procconn
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"syscall"
@@ -13,7 +14,7 @@ import (
 	"github.com/reconbeat/reconbeat/module"
 )
 
-// Probe says whether the module works here for this user: it listens, starts /bin/true, and waits until it sees that. It takes two seconds at most.
+// Probe says whether the module works here for this user: it listens, starts a program, and waits until it sees that. It takes two seconds at most.
 func Probe() module.Support {
 	c, err := connect(defaults().SocketBuffer)
 	switch {
@@ -54,10 +55,18 @@ func Probe() module.Support {
 // canary starts a program and waits until the connector reports it.
 func canary(c *connection) error {
 	cmd := exec.Command("/bin/true")
-	if err := cmd.Start(); err != nil {
+	err := cmd.Start()
+	if errors.Is(err, fs.ErrNotExist) { // an image that has nothing but reconbeat
+		cmd = exec.Command("/proc/self/exe", "version")
+		err = cmd.Start()
+	}
+	if err != nil {
 		return fmt.Errorf("starting a program to see whether it is reported: %w", err)
 	}
-	defer func() { _ = cmd.Wait() }()
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
 	for end := time.Now().Add(time.Second); time.Until(end) > 0; {
 		n, err := c.socket.Receive(time.Until(end))
 		if err != nil {
