@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
@@ -105,7 +106,7 @@ func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
 
 var entrypoint = regexp.MustCompile(`(?m)^ENTRYPOINT (\[.+\])$`)
 
-// image makes a root that holds what the image gets, the base image's os-release, and nothing else: no shell, no library. run runs the Dockerfile's entry point in it.
+// image makes a root that holds what the image gets, the base image's os-release, what a runtime mounts, and nothing else: no shell, no library. run runs the Dockerfile's entry point in it.
 func image(t *testing.T) (root string, run func(user uint32, more ...string) *exec.Cmd) {
 	need(t, "tar")
 	archive := distribution(t, "tar.gz")
@@ -138,6 +139,8 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/os-release"), release, 0o644))
 	require.NoError(t, os.Mkdir(filepath.Join(root, "proc"), 0o555))
 	mount(t, "proc", filepath.Join(root, "proc"), "proc", 0, "")
+	require.NoError(t, os.Mkdir(filepath.Join(root, "dev"), 0o755))
+	mount(t, "/dev", filepath.Join(root, "dev"), "", unix.MS_BIND, "") // as every runtime does
 	return root, func(user uint32, more ...string) *exec.Cmd {
 		all := slices.Concat(args, more)
 		return &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: []string{}, SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
