@@ -67,7 +67,7 @@ func TestTheDaemonSetMayDoWhatTheUnitMay(t *testing.T) {
 	assert.True(t, *c.SecurityContext.ReadOnlyRootFilesystem)
 	assert.Equal(t, []core.Capability{"ALL"}, c.SecurityContext.Capabilities.Drop)
 
-	var ofUnit []core.Capability
+	ofUnit := []core.Capability{"AUDIT_WRITE"} // for a profile of seccomp
 	for _, name := range capabilities(t) {
 		ofUnit = append(ofUnit, core.Capability(name))
 	}

@@ -108,6 +108,9 @@ func decideBlind(s situation, o Options) plan {
 	case errors.Is(s.denied, syscall.ECONNREFUSED):
 		return plan{refused: "the kernel refuses audit here: it runs in a user namespace of its own (a rootless container)",
 			help: "Run it on the host as root."}
+	case errors.Is(s.denied, syscall.EINVAL): // of podman's and CRI-O's profile; Docker's and containerd's lets everybody try
+		return plan{refused: "a seccomp profile hides the kernel's audit: the container's runtime opens its socket only to who has CAP_AUDIT_WRITE",
+			help: "Give the container CAP_AUDIT_WRITE as well, or no seccomp profile (seccomp=unconfined): libbeat has one of its own."}
 	case s.control:
 		return plan{refused: "the kernel did not answer: " + s.denied.Error()}
 	case s.read && s.netNS && o.SocketType == multicast:

@@ -131,6 +131,8 @@ func TestDecide(t *testing.T) {
 			s: situation{pidNS: true, netNS: true, read: true, denied: syscall.EPERM}, o: options(multicast), socket: multicast, note: "without CAP_AUDIT_CONTROL"},
 		"a kernel without audit": {
 			s: situation{pidNS: true, netNS: true, denied: fmt.Errorf("socket: %w", syscall.EPROTONOSUPPORT)}, o: defaults(), refused: "built without audit"},
+		"in a container whose runtime hides audit": {
+			s: situation{pidNS: true, netNS: true, control: true, denied: fmt.Errorf("socket: %w", syscall.EINVAL)}, o: defaults(), refused: "CAP_AUDIT_WRITE"},
 		"a rootless container": {
 			s: situation{pidNS: true, netNS: true, control: true, denied: syscall.ECONNREFUSED}, o: defaults(), refused: "user namespace"},
 	} {
