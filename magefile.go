@@ -41,7 +41,7 @@ var Default = Build
 
 // Build makes the binary, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
 func Build() error {
-	if err := build(".", "build/reconbeat", nil); err != nil {
+	if err := build(".", "build/reconbeat", static); err != nil {
 		return err
 	}
 	if err := os.RemoveAll("build/kibana"); err != nil {
@@ -53,7 +53,7 @@ func Build() error {
 // XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat, and the Fleet package with its policy template beside it. The binary is linked with Elastic-licensed
 // code; so neither is a part of any package: x-pack/reconbeat/README.md.
 func XPack() error {
-	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
+	if err := build(xpack, "build/x-pack/reconbeat", static); err != nil {
 		return err
 	}
 	if err := sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml"); err != nil {
@@ -77,6 +77,9 @@ func component() error {
 
 // xpack is the folder of the module that is linked with Elastic-licensed code.
 const xpack = "x-pack/reconbeat"
+
+// static is how every binary is built: without C, so that it runs on every Linux and everywhere is the one that the packages have.
+var static = map[string]string{"CGO_ENABLED": "0"}
 
 // build makes the binary of a folder for the system that env names, by default this one. It takes the commit and its time from git, and nothing from this machine.
 func build(dir, binary string, env map[string]string) error {
@@ -125,17 +128,14 @@ func Stack() error {
 
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "javac": "default-jdk-headless", "jq": "jq", "mvn": "maven", "netstat": "net-tools", "redis-server": "redis-server", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
+	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "curl": "curl", "javac": "default-jdk-headless", "jq": "jq", "mvn": "maven", "qemu-aarch64-static": "qemu-user-static", "netstat": "net-tools", "redis-server": "redis-server", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 
-// installTools installs what is missing of driven. The tests say loudly what they miss.
-func installTools() error { return install(driven) }
-
-// install installs the packages of the commands that are missing, where it can: as root on Debian and its kin.
-func install(tools map[string]string) error {
+// installTools installs the packages of those commands of driven that are missing, where it can: as root on Debian and its kin. The tests say loudly what they miss.
+func installTools() error {
 	missing := map[string]bool{}
-	for command, pkg := range tools {
+	for command, pkg := range driven {
 		if _, err := exec.LookPath(command); err != nil {
 			missing[pkg] = true
 		}
@@ -672,9 +672,7 @@ func Evaluate() error { return sh.RunV("go", "run", "./evaluation", "-report", "
 // Campaign runs what is too long for .ci/run, or the steps that have a word of STEPS in their names: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
 // under an emulator, the benchmarks. It goes on where it was left, and writes what came of each step into docs/campaign.md, which is committed.
 func Campaign() error {
-	tools := maps.Clone(driven)
-	tools["qemu-aarch64-static"] = "qemu-user-static"
-	if err := install(tools); err != nil {
+	if err := installTools(); err != nil {
 		fmt.Printf("NOT EVERYTHING COULD BE INSTALLED; steps that miss something are left out: %v\n", err)
 	}
 	return campaign(cmp.Or(os.Getenv("FUZZTIME"), "10m"), "docs/campaign.md", strings.Fields(os.Getenv("STEPS"))...)

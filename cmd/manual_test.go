@@ -3,11 +3,16 @@
 package cmd
 
 import (
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,22 +32,38 @@ import (
 )
 
 // block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand; with "sh stack", where there is a model, Elasticsearch and
-// Kibana; with "sh live", as root on the kernel's audit. Those with "sh package" run where the packages are tested.
+// Kibana; with "sh live", as root on the kernel's audit; with "sh clone", in a clone of the repository. Those with "sh package" run where the packages are tested. What is fenced
+// with "sh" alone is what `.ci/run` types.
 type block struct{ file, text, fence string }
 
-var fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package)\n(.*?)^```$")
+// named stands for the fence of a command that a sentence names.
+const named = "named"
 
-func manual(t *testing.T) (blocks []block) {
-	var files []string
-	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/modules/*.md"} {
+var (
+	fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package| clone)\n(.*?)^```$")
+	inText = regexp.MustCompile("`((?:[A-Z]+=\\S+ )?(?:reconbeat|go tool mage|go test) [^`]+)`")
+)
+
+// pages are the texts of the manual, by their files.
+func pages(t *testing.T) map[string]string {
+	texts := map[string]string{}
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/modules/*.md", "../integration/reconbeat/docs/*.md", "../x-pack/reconbeat/*.md"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
-		files = append(files, found...)
+		require.NotEmpty(t, found)
+		for _, file := range found {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			texts[file] = string(text)
+		}
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, m := range fenced.FindAllStringSubmatch(string(text), -1) {
+	return texts
+}
+
+func manual(t *testing.T) (blocks []block) {
+	texts := pages(t)
+	for _, file := range slices.Sorted(maps.Keys(texts)) {
+		for _, m := range fenced.FindAllStringSubmatch(texts[file], -1) {
 			blocks = append(blocks, block{file, m[2], m[1]})
 		}
 	}
@@ -50,12 +71,35 @@ func manual(t *testing.T) (blocks []block) {
 	return blocks
 }
 
-// TestTheManualsCommandsExist looks up every command of reconbeat's, and every target of mage, that the manual tells to type.
+// TestEveryBlockOfTheManualIsTyped holds that no command is only shown: a block's fence says which test types it, and those without are what `.ci/run` types.
+func TestEveryBlockOfTheManualIsTyped(t *testing.T) {
+	ci, err := os.ReadFile("../.ci/run")
+	require.NoError(t, err)
+	shown := regexp.MustCompile("(?ms)^```\\w*(?: \\w+)?\n(?:[A-Z]+=\\S+ )?(?:\\S*reconbeat|sudo|go|curl|docker|kubectl) .*?^```$")
+	for file, text := range pages(t) {
+		for _, m := range shown.FindAllString(text, -1) {
+			assert.Regexp(t, fenced, m, file)
+		}
+	}
+	for _, b := range manual(t) {
+		if b.fence == "" {
+			assert.Contains(t, string(ci), "\n"+b.text, b.file)
+		}
+	}
+}
+
+// TestTheManualsCommandsExist looks up every command of reconbeat's, every target of mage, and every test and benchmark that the manual names, be it in a block or in a sentence.
 func TestTheManualsCommandsExist(t *testing.T) {
 	root := &NewRootCommand().Command
 	magefile, err := os.ReadFile("../magefile.go")
 	require.NoError(t, err)
-	for _, b := range manual(t) {
+	blocks := manual(t)
+	for file, text := range pages(t) {
+		for _, m := range inText.FindAllStringSubmatch(text, -1) {
+			blocks = append(blocks, block{file, m[1], named})
+		}
+	}
+	for _, b := range blocks {
 		for _, line := range commands(b.text) {
 			words := strings.Fields(line)
 			for len(words) > 0 && (words[0] == "sudo" || strings.Contains(words[0], "=")) {
@@ -66,9 +110,12 @@ func TestTheManualsCommandsExist(t *testing.T) {
 			}
 			switch at := strings.Join(words[:min(3, len(words))], " "); {
 			case filepath.Base(words[0]) == Name:
-				assert.NoError(t, understood(root, words[1:]), "%s: %s", b.file, line)
+				assert.NoError(t, understood(root, words[1:], b.fence != named), "%s: %s", b.file, line)
 			case at == "go run .":
-				assert.NoError(t, understood(root, words[3:]), "%s: %s", b.file, line)
+				assert.NoError(t, understood(root, words[3:], b.fence != named), "%s: %s", b.file, line)
+			case at == "go tool mage" && words[3] == "-l":
+			case strings.HasPrefix(at, "go test "):
+				assert.NoError(t, tested(words[2:]), "%s: %s", b.file, line)
 			case at == "go tool mage":
 				require.Len(t, words, 4, line)
 				assert.Regexp(t, `(?mi)^func `+words[3]+`\(`, string(magefile), "%s: %s", b.file, line)
@@ -77,6 +124,35 @@ func TestTheManualsCommandsExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// tested reports whether `go test` with these words finds a test or a benchmark of each name.
+func tested(words []string) error {
+	dir, found := strings.CutPrefix(words[0], "./")
+	if !found {
+		return nil // names no package
+	}
+	files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("no tests in %s: %w", dir, err)
+	}
+	var source []byte
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		source = append(source, text...)
+	}
+	for i, kind := range words[:len(words)-1] {
+		name := map[string]string{"-run": "Test", "-bench": "Benchmark"}[kind]
+		if pattern := strings.Trim(words[i+1], "'"); name != "" && pattern != "^$" && pattern != "-" && pattern != "." && pattern != "QUOTED" {
+			if !regexp.MustCompile(`(?m)^func ` + name + `\w*` + strings.TrimPrefix(pattern, name)).Match(source) {
+				return fmt.Errorf("no %s in %s is called %s", name, dir, pattern)
+			}
+		}
+	}
+	return nil
 }
 
 // others are the commands of others in the manual.
@@ -107,12 +183,13 @@ func commands(text string) (list []string) {
 	return list
 }
 
-// understood reports whether a command line of reconbeat's names a command and flags that exist, without running it.
-func understood(root *cobra.Command, words []string) error {
+// understood reports whether a command line of reconbeat's names a command and flags that exist, without running it. One that is not typed, but named, may leave out its arguments.
+func understood(root *cobra.Command, words []string, typed bool) error {
 	c, rest, err := root.Find(words)
 	if err != nil {
 		return err
 	}
+	c.InitDefaultHelpFlag()
 	var args []string
 	for i := 0; i < len(rest); i++ {
 		w := rest[i]
@@ -128,6 +205,9 @@ func understood(root *cobra.Command, words []string) error {
 		if !given && f.NoOptDefVal == "" {
 			i++
 		}
+	}
+	if len(args) == 0 && !typed {
+		return nil
 	}
 	return c.ValidateArgs(args)
 }
@@ -175,11 +255,13 @@ func TestTheManualsCommandsRun(t *testing.T) {
 	}
 }
 
+var asksForASecret = regexp.MustCompile(`keystore add|curl -u \w+ `)
+
 // runs types a block in a reader's folder.
 func (b block) runs(t *testing.T, dir string) {
 	t.Helper()
 	c := exec.Command("sh", "-euc", b.text)
-	if strings.Contains(b.text, "keystore add") { // asks for the secret, on a terminal
+	if asksForASecret.MatchString(b.text) { // on a terminal
 		c = exec.Command("script", "-qec", b.text, "/dev/null")
 		c.Stdin = strings.NewReader("secret\n")
 	}
@@ -245,7 +327,6 @@ func TestLiveTypesTheManual(t *testing.T) {
 			t.Skipf("SKIPPED: THE MANUAL USES %s", tool)
 		}
 	}
-	before := auditSettings(t)
 	dir := reader(t)
 	file := filepath.Join(dir, "reconbeat.yml")
 	config, err := os.ReadFile(file)
@@ -279,33 +360,180 @@ func TestLiveTypesTheManual(t *testing.T) {
 	require.Len(t, watching, 3)
 	require.Len(t, looking, 2)
 	for _, b := range watching {
-		log := &logBuffer{}
-		c := exec.Command("sh", "-euc", b.text)
-		c.Dir = dir
-		c.Stdout, c.Stderr = log, log
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		require.NoError(t, c.Start())
-		t.Cleanup(func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
-		until := func(condition func() bool) {
-			t.Helper()
-			require.Eventually(t, condition, time.Minute, 50*time.Millisecond, "%s: %s", b.text, log)
-		}
-		until(func() bool { return strings.Contains(auditSettings(t), "key=reconbeat") })
-		require.NoError(t, exec.Command("ss", "-tan").Run())
-		if strings.Contains(b.text, " watch") {
-			until(func() bool { return strings.Contains(log.all(), "ss -tan") })
-		} else {
+		b.watches(t, dir, func(until func(func() bool)) {
 			until(func() bool { return len(glob(t, filepath.Join(dir, "out", "alerts*"))) > 0 })
 			for _, l := range looking {
 				l.runs(t, dir)
 			}
 			require.NoError(t, os.RemoveAll(filepath.Join(dir, "out")))
-		}
-		require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT))
-		_ = c.Wait() // the shell was interrupted, too
-		require.Regexp(t, `execs? seen|reconbeat stopped`, log.all(), b.text)
-		require.Equal(t, before, auditSettings(t))
+		})
 	}
+}
+
+// watches types a command that watches this host until Ctrl-C. When it is no `watch`, which shows what it sees, and runs, meanwhile is called.
+func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func() bool))) {
+	t.Helper()
+	before := auditSettings(t)
+	log := b.runsUntilInterrupted(t, dir, func(log *logBuffer, until func(func() bool)) {
+		until(func() bool { return audited(t) })
+		require.NoError(t, exec.Command("ss", "-tan").Run())
+		if strings.Contains(b.text, " watch") {
+			until(func() bool { return strings.Contains(log.all(), "ss -tan") })
+		} else {
+			meanwhile(until)
+		}
+	})
+	require.Regexp(t, `execs? seen|reconbeat stopped`, log, b.text)
+	require.Equal(t, before, auditSettings(t))
+}
+
+// audited reports whether reconbeat is told of program starts: its rules are there, and audit is on, which it switches on when they are.
+func audited(t *testing.T) bool {
+	settings := auditSettings(t)
+	return strings.Contains(settings, "enabled 1\n") && strings.Count(settings, "key=reconbeat") == 2
+}
+
+// runsUntilInterrupted types a block that ends by Ctrl-C, which is typed when meanwhile has returned. It returns what was printed.
+func (b block) runsUntilInterrupted(t *testing.T, dir string, meanwhile func(log *logBuffer, until func(func() bool))) string {
+	t.Helper()
+	log := &logBuffer{}
+	c := exec.Command("sh", "-euc", b.text)
+	c.Dir = dir
+	c.Stdout, c.Stderr = log, log
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, c.Start())
+	t.Cleanup(func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+	meanwhile(log, func(condition func() bool) {
+		t.Helper()
+		require.Eventually(t, condition, 5*time.Minute, 50*time.Millisecond, "%s: %s", b.text, log)
+	})
+	require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT))
+	_ = c.Wait() // the shell was interrupted, too
+	return log.all()
+}
+
+// TestTheManualIsTypedInAClone types what the manual says to those who have the source: to build, to make what Kibana is given, to upload it, to begin the campaign, and, as root, to
+// watch and to run what was built.
+func TestTheManualIsTypedInAClone(t *testing.T) {
+	for _, tool := range []string{"git", "curl", "script"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("SKIPPED: THE MANUAL USES %s", tool)
+		}
+	}
+	dir := clone(t)
+	uploads := newFleet(t)
+	watched, campaigned := 0, 0
+	for _, b := range manual(t) {
+		if b.fence != " clone" {
+			continue
+		}
+		b.text = strings.Replace(b.text, "https://KIBANA:5601", uploads.URL, 1)
+		if !endless.MatchString(b.text) {
+			b.runs(t, dir)
+			continue
+		}
+		for line := range strings.Lines(b.text) {
+			typed := block{b.file, line, b.fence}
+			switch {
+			case !endless.MatchString(line):
+				typed.runs(t, dir)
+			case strings.Contains(line, "campaign"):
+				typed.runsUntilInterrupted(t, dir, func(log *logBuffer, until func(func() bool)) {
+					until(func() bool { return begun.MatchString(log.all()) })
+				})
+				campaigned++
+			default:
+				t.Run(strings.TrimSpace(line), func(t *testing.T) {
+					takeAudit(t)
+					typed.watches(t, dir, func(func(func() bool)) {})
+				})
+				watched++
+			}
+		}
+	}
+	require.Equal(t, 2, watched)
+	require.Equal(t, 3, campaigned)
+	for _, made := range []string{"reconbeat", "kibana/rules/reconbeat.ndjson", "x-pack/reconbeat", "x-pack/reconbeat.spec.yml", "x-pack/reconbeat_agent-" + Version + ".zip", "distributions/reconbeat-" + Version + ".zip"} {
+		assert.FileExists(t, filepath.Join(dir, "build", made))
+	}
+	assert.Equal(t, []string{"reconbeat-" + Version}, uploads.packages)
+	status, err := exec.Command("git", "-C", dir, "status", "--porcelain").Output()
+	require.NoError(t, err)
+	assert.Empty(t, string(status), "what a clone's commands make lies in build/")
+}
+
+var (
+	endless = regexp.MustCompile(`(?m) watch$| -e | campaign\b`) // ends by Ctrl-C, or hours later
+	begun   = regexp.MustCompile(`(?m)^1 of \d+, .*: (go|sh|good) `)
+)
+
+// clone makes a clone of this repository with what is not committed yet, as a commit.
+func clone(t *testing.T) string {
+	dir := filepath.Join(t.TempDir(), "reconbeat")
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command("git", args...).CombinedOutput()
+		require.NoError(t, err, "git %s\n%s", strings.Join(args, " "), out)
+		return string(out)
+	}
+	if err := exec.Command("git", "-C", "..", "rev-parse", "HEAD").Run(); err != nil {
+		t.Skip("SKIPPED: THIS IS NO CLONE OF THE REPOSITORY")
+	}
+	git("clone", "--quiet", "..", dir)
+	for name := range strings.SplitSeq(git("-C", "..", "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard", "--deduplicate"), "\x00") {
+		if name == "" {
+			continue
+		}
+		to := filepath.Join(dir, name)
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if os.IsNotExist(err) {
+			require.NoError(t, os.RemoveAll(to))
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
+		require.NoError(t, os.WriteFile(to, text, 0o644))
+	}
+	git("-C", dir, "add", "--all")
+	git("-C", dir, "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--allow-empty", "--message", "What is not committed yet")
+	return dir
+}
+
+// fleet is where Kibana takes packages.
+type fleet struct {
+	*httptest.Server
+	packages []string
+}
+
+// newFleet starts what answers to an upload as Kibana does, over TLS, with a certificate that curl trusts.
+func newFleet(t *testing.T) *fleet {
+	f := &fleet{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/fleet/epm/packages", func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		if !assert.Equal(t, "elastic:secret", user+":"+password) || !assert.NotEmpty(t, r.Header.Get("kbn-xsrf")) || !assert.Equal(t, "application/zip", r.Header.Get("Content-Type")) {
+			http.Error(w, "refused", http.StatusBadRequest)
+			return
+		}
+		archive, err := zip.NewReader(bytes.NewReader(body), int64(len(body)))
+		if !assert.NoError(t, err) || !assert.NotEmpty(t, archive.File) {
+			http.Error(w, "refused", http.StatusBadRequest)
+			return
+		}
+		top, _, _ := strings.Cut(archive.File[0].Name, "/")
+		_, err = archive.Open(top + "/manifest.yml")
+		assert.NoError(t, err)
+		f.packages = append(f.packages, top)
+		fmt.Fprint(w, `{"items":[],"_meta":{"install_source":"upload","name":"reconbeat"}}`)
+	})
+	f.Server = httptest.NewTLSServer(mux)
+	t.Cleanup(f.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600))
+	t.Setenv("CURL_CA_BUNDLE", ca)
+	return f
 }
 
 func glob(t *testing.T, pattern string) []string {
@@ -326,6 +554,9 @@ func reader(t *testing.T) string {
 	for _, folder := range []string{"modules.d", "rules.d"} {
 		require.NoError(t, os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join("..", folder))))
 	}
+	more, err := os.ReadFile("../detector/rare/testdata/B.input.ndjson.gz")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "more.ndjson.gz"), more, 0o600))
 	for name, from := range map[string]string{"audit.log": "../module/auditlog/testdata/audit.log.gz", "events.ndjson": "../detector/rare/testdata/A.input.ndjson.gz"} {
 		f, err := os.Open(from)
 		require.NoError(t, err)

@@ -320,7 +320,19 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 
 var toType = regexp.MustCompile("(?ms)^```sh package\n(.*?)^```$")
 
-// TestTheManualOfThePackagesIsTyped types the commands of docs/packages.md in their order, where the packages lie under the names that the page gives them.
+// manual is a page of the manual, and the blocks of it that are typed where packages are installed.
+func manual(t *testing.T, name string) (page string, blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "docs", name))
+	require.NoError(t, err)
+	for _, m := range toType.FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, m[1])
+	}
+	return string(text), blocks
+}
+
+// TestTheManualOfThePackagesIsTyped types the commands of docs/packages.md in their order, where the packages lie under the names that the page gives them; then what docs/fleet.md says of a
+// host with the package, with the output that it says.
 func TestTheManualOfThePackagesIsTyped(t *testing.T) {
 	need(t, "dpkg", "systemctl")
 	if runtime.GOARCH != "amd64" {
@@ -339,24 +351,45 @@ func TestTheManualOfThePackagesIsTyped(t *testing.T) {
 	require.NoError(t, err)
 	h.write("/srv/reconbeat-0.2.0-amd64.deb", string(next))
 
-	manual, err := os.ReadFile(filepath.Join(repository, "docs", "packages.md"))
-	require.NoError(t, err)
-	blocks := toType.FindAllSubmatch(manual, -1)
+	_, blocks := manual(t, "packages.md")
 	require.Len(t, blocks, 4, "verify, install, look and start, upgrade")
 	for i, block := range blocks {
 		if i == 2 { // "There is no output yet. Set it."
 			h.write("/etc/reconbeat/reconbeat.yml", "output.elasticsearch.hosts: ["+es.URL()+"]\n")
 		}
-		text := strings.Replace(string(block[1]), "enable --now", "enable", 1) // no systemd runs in the copy; TestTheUnitLetsEveryModuleWork starts the unit
+		text := strings.Replace(block, "enable --now", "enable", 1) // no systemd runs in the copy; TestTheUnitLetsEveryModuleWork starts the unit
 		c := h.command("sh", "-euc", "cd /srv\n"+text)
 		c.Stdin = strings.NewReader("N\n") // keep the configuration: an upgrade asks
 		out, err := c.CombinedOutput()
-		require.NoError(t, err, "%s\n%s", block[1], out)
+		require.NoError(t, err, "%s\n%s", block, out)
 	}
 	assert.Contains(t, h.run("dpkg-query", "-W", "reconbeat"), "999.0.0")
 	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml"), es.URL())
 	_, err = os.Lstat(filepath.Join(h.root, "/etc/systemd/system/multi-user.target.wants/reconbeat.service"))
 	assert.NoError(t, err, "it starts when the host does")
+
+	fleet, blocks := manual(t, "fleet.md")
+	require.Len(t, blocks, 1, "test alert")
+	output := regexp.MustCompile("(?ms)^```yaml\n(output.file:.*?)^```$").FindStringSubmatch(fleet)
+	require.NotNil(t, output)
+	h.write("/etc/reconbeat/reconbeat.yml", output[1])
+	said := h.run("sh", "-euc", blocks[0])
+	files, err := filepath.Glob(filepath.Join(h.root, "/var/lib/reconbeat/output/*.ndjson"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	var alert struct {
+		Metadata struct {
+			ID string `json:"_id"`
+		} `json:"@metadata"`
+		Reconbeat struct {
+			Alert struct {
+				Test bool `json:"test"`
+			} `json:"alert"`
+		} `json:"reconbeat"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(h.read(strings.TrimPrefix(files[0], h.root))), &alert), "one document")
+	assert.True(t, alert.Reconbeat.Alert.Test)
+	assert.Contains(t, said, alert.Metadata.ID)
 }
 
 func TestTheRPMIsInstalledUpgradedAndRemoved(t *testing.T) {
