@@ -136,12 +136,10 @@ func TestAKilledBeatLosesNothingAndDuplicatesNothing(t *testing.T) {
 		s, err := Open(dir, Options{})
 		require.NoError(t, err)
 		left := map[int64]bool{}
-		previous := int64(-1)
 		for _, id := range pending(t, s) {
 			n, err := strconv.ParseInt(id, 10, 64)
 			require.NoError(t, err)
-			require.Greater(t, n, previous, "pending is in order")
-			previous, left[n] = n, true
+			left[n] = true
 		}
 		at := s.Snapshot().Cursors["source"].Offset
 		require.GreaterOrEqual(t, at, snapshot, "snapshots do not go back")

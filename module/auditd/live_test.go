@@ -365,6 +365,7 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 			assert.Zero(t, m.stats.LostKernel.Load())
 			assert.Zero(t, m.stats.LostSocket.Load())
 			assert.Zero(t, m.stats.LostSequence.Load(), "no number is missing that was not lost")
+			assert.Zero(t, m.stats.Incomplete.Load())
 			assert.Zero(t, m.stats.Malformed.Load())
 		})
 	}

@@ -17,8 +17,11 @@ import (
 const (
 	// inFlight is how many events may be incomplete at the same time; the oldest is handed on as it is when there are more.
 	inFlight = 64
-	// patience is how much newer another event's time must be for an event to count as complete that never got its end.
+	// patience is by how much the records' time must have gone on since an event began to come, for it to count as complete though its end never came. It does not count from the event's
+	// own time, which is that of the system call's entry: an exec from a slow disk is old when its first record comes.
 	patience = 2 * time.Second
+	// setBack is how much older than the newest a record must be to say that the clock was set back, or that the newest was no time at all.
+	setBack = time.Hour
 	// maxText bounds how much of a command line is kept, in bytes; maxArgs, how many arguments.
 	maxText = 64 << 10
 	maxArgs = 4096
@@ -34,22 +37,23 @@ type Options struct {
 
 // Assembler makes process events of records. It belongs to one goroutine.
 type Assembler struct {
-	o     Options
-	emit  func(*process.Event) error
-	slots [inFlight]pending
-	order []*pending // the ones in use, the oldest first
-	free  []*pending
-	buf   []byte // reused
-	last  process.Cursor
-	login process.Event // reused
-	told  time.Time     // when a malformed record was last told; wall clock, of the log only
+	o      Options
+	emit   func(*process.Event) error
+	slots  [inFlight]pending
+	order  []*pending // the ones in use, the oldest first
+	free   []*pending
+	buf    []byte // reused
+	last   process.Cursor
+	login  process.Event // reused
+	newest int64         // the newest time of a record, in milliseconds since 1970
+	told   time.Time     // when a malformed record was last told; wall clock, of the log only
 }
 
 // pending is an event that is not complete yet.
 type pending struct {
 	seq     uint64
-	node    uint64 // of the host that it is from, hashed: the log of several hosts has the same numbers
-	millis  int64
+	node    uint64         // of the host that it is from, hashed: the log of several hosts has the same numbers
+	due     int64          // the time, in milliseconds since 1970, of a record that comes so late that no more of this event is expected
 	start   process.Cursor // before its first record
 	event   process.Event
 	ignored bool // no exec, or one that failed
@@ -112,6 +116,9 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 		a.malformed(body)
 		return nil
 	}
+	if millis > a.newest || a.newest-millis > setBack.Milliseconds() {
+		a.newest = millis
+	}
 	if err := a.overdue(millis); err != nil {
 		return err
 	}
@@ -166,8 +173,12 @@ func (a *Assembler) Pending() int { return len(a.order) }
 
 // overdue completes the events that an end never came for.
 func (a *Assembler) overdue(millis int64) error {
-	for len(a.order) > 0 && millis-a.order[0].millis > patience.Milliseconds() {
-		if err := a.complete(a.order[0]); err != nil {
+	for i := 0; i < len(a.order); {
+		if millis <= a.order[i].due {
+			i++
+			continue
+		}
+		if err := a.complete(a.order[i]); err != nil {
 			return err
 		}
 	}
@@ -200,7 +211,7 @@ func (a *Assembler) begin(seq, node uint64, millis int64, start process.Cursor) 
 	p := a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
 	event, part := p.event, p.part[:0]
-	*p = pending{seq: seq, node: node, millis: millis, start: start, event: event, part: part}
+	*p = pending{seq: seq, node: node, due: a.newest + patience.Milliseconds(), start: start, event: event, part: part}
 	p.event.Reset()
 	p.event.Kind, p.event.Sequence, p.event.Source = process.Exec, seq, a.o.Source
 	p.event.Time = time.UnixMilli(millis).UTC()

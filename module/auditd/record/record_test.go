@@ -197,6 +197,25 @@ func TestAnEventWithoutAnEndIsCompleteWhenTimeHasMovedOn(t *testing.T) {
 	require.Equal(t, 1, out)
 }
 
+func TestAnExecThatTookLongToStartIsWholeAmongTheRecordsOfOthers(t *testing.T) {
+	now := strings.NewReplacer("1700000000.123", "1700000009.123")
+	events, stats := assemble(t, now.Replace(sys(1, 10))+sys(2, 20)+now.Replace(sys(3, 30))+
+		"type=EXECVE msg=audit(1700000000.123:2): argc=1 a0=\"ss\"\ntype=EOE msg=audit(1700000000.123:2): \n")
+	require.Len(t, events, 3)
+	require.EqualValues(t, 20, events[0].PID)
+	require.Equal(t, []string{"ss"}, events[0].Args)
+	require.EqualValues(t, 2, stats.Incomplete.Load(), "the two others")
+}
+
+func TestAClockThatWasSetBackLeavesNoEventWaiting(t *testing.T) {
+	var out []uint32
+	a := NewAssembler(Options{Stats: &module.Stats{}}, func(e *process.Event) error { out = append(out, e.PID); return nil })
+	for i, at := range []string{"1900000000.123", "1700000000.123", "1700000001.123", "1700000003.000"} {
+		require.NoError(t, a.Line([]byte(strings.Replace(sys(i+1, i+1), "1700000000.123", at, 1)), process.Cursor{}))
+	}
+	require.Equal(t, []uint32{2}, out)
+}
+
 func TestResumingAtAnEventsCursorLosesNoneThatIsIncomplete(t *testing.T) {
 	lines := []string{
 		sys(1, 10), sys(2, 20),
