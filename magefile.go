@@ -41,7 +41,7 @@ var Default = Build
 
 // Build makes the binary, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
 func Build() error {
-	if err := build(".", "build/reconbeat", static); err != nil {
+	if err := build(".", "build/reconbeat", nil); err != nil {
 		return err
 	}
 	if err := os.RemoveAll("build/kibana"); err != nil {
@@ -53,7 +53,7 @@ func Build() error {
 // XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat, and the Fleet package with its policy template beside it. The binary is linked with Elastic-licensed
 // code; so neither is a part of any package: x-pack/reconbeat/README.md.
 func XPack() error {
-	if err := build(xpack, "build/x-pack/reconbeat", static); err != nil {
+	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
 		return err
 	}
 	if err := sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml"); err != nil {
@@ -78,11 +78,11 @@ func component() error {
 // xpack is the folder of the module that is linked with Elastic-licensed code.
 const xpack = "x-pack/reconbeat"
 
-// static is how every binary is built: without C, so that it runs on every Linux and everywhere is the one that the packages have.
-var static = map[string]string{"CGO_ENABLED": "0"}
-
-// build makes the binary of a folder for the system that env names, by default this one. It takes the commit and its time from git, and nothing from this machine.
+// build makes the binary of a folder for the system that env names, by default this one, without C, so that it runs on every Linux and is the one that the packages have. It takes the
+// commit and its time from git, and nothing from this machine.
 func build(dir, binary string, env map[string]string) error {
+	static := map[string]string{"CGO_ENABLED": "0"}
+	maps.Copy(static, env)
 	binary, err := filepath.Abs(binary)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func build(dir, binary string, env map[string]string) error {
 		return err
 	}
 	const version = "github.com/elastic/beats/v7/libbeat/version."
-	return sh.RunWithV(env, "go", "-C", dir, "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
+	return sh.RunWithV(static, "go", "-C", dir, "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
 }
 
 // Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes this machine's packages, which are tested, too.
@@ -519,7 +519,7 @@ func pack(arch string) error {
 		return err
 	}
 	env := map[string]string{"SOURCE_DATE_EPOCH": epoch, "VERSION": number, "ARCH": arch, "STAGE": stage}
-	if err := build(".", filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0"}); err != nil {
+	if err := build(".", filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch}); err != nil {
 		return err
 	}
 	// Built as the binary is, it finds everything compiled.

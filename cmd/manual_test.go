@@ -32,15 +32,15 @@ import (
 )
 
 // block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand; with "sh stack", where there is a model, Elasticsearch and
-// Kibana; with "sh live", as root on the kernel's audit; with "sh clone", in a clone of the repository. Those with "sh package" run where the packages are tested. What is fenced
-// with "sh" alone is what `.ci/run` types.
+// Kibana; with "sh live", as root on the kernel's audit; with "sh clone", in a clone of the repository. Those with "sh package" run where the packages are tested, those with
+// "sh campaign" in the campaign. What is fenced with "sh" alone is what `.ci/run` types.
 type block struct{ file, text, fence string }
 
 // named stands for the fence of a command that a sentence names.
 const named = "named"
 
 var (
-	fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package| clone)\n(.*?)^```$")
+	fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package| clone| campaign)\n(.*?)^```$")
 	inText = regexp.MustCompile("`((?:[A-Z]+=\\S+ )?(?:reconbeat|go tool mage|go test) [^`]+)`")
 )
 
@@ -71,19 +71,29 @@ func manual(t *testing.T) (blocks []block) {
 	return blocks
 }
 
-// TestEveryBlockOfTheManualIsTyped holds that no command is only shown: a block's fence says which test types it, and those without are what `.ci/run` types.
+// TestEveryBlockOfTheManualIsTyped holds that no command is only shown: a block's fence says which test types it; those without are what `.ci/run` types, and the campaign's are its steps.
 func TestEveryBlockOfTheManualIsTyped(t *testing.T) {
 	ci, err := os.ReadFile("../.ci/run")
 	require.NoError(t, err)
 	shown := regexp.MustCompile("(?ms)^```\\w*(?: \\w+)?\n(?:[A-Z]+=\\S+ )?(?:\\S*reconbeat|sudo|go|curl|docker|kubectl) .*?^```$")
+	indented := regexp.MustCompile(`(?m)^(?: {4}|\t)(?:[A-Z]+=\S+ )?(?:\S*reconbeat|sudo|go|curl|docker|kubectl) [\w./-]`)
 	for file, text := range pages(t) {
 		for _, m := range shown.FindAllString(text, -1) {
 			assert.Regexp(t, fenced, m, file)
 		}
+		assert.NotRegexp(t, indented, text, "%s: a block without a fence", file)
 	}
+	steps, err := os.ReadFile("../tools/campaign/steps.go")
+	require.NoError(t, err)
 	for _, b := range manual(t) {
-		if b.fence == "" {
+		switch b.fence {
+		case "":
 			assert.Contains(t, string(ci), "\n"+b.text, b.file)
+		case " campaign":
+			words := strings.Fields(comment.ReplaceAllString(strings.TrimSpace(b.text), ""))
+			assert.True(t, slices.ContainsFunc(strings.Split(string(steps), "\n"), func(line string) bool {
+				return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) })
+			}), "%s: no step of the campaign: %s", b.file, b.text)
 		}
 	}
 }
