@@ -70,6 +70,16 @@ func (c *counter) add(v text, w float64) (isNew bool) {
 	return true
 }
 
+// heaviest returns the value that was seen most, nil where none was.
+func (c counter) heaviest() (top *value) {
+	for i := range c {
+		if top == nil || c[i].weight > top.weight {
+			top = &c[i]
+		}
+	}
+	return top
+}
+
 // top returns at most n values, the heaviest first.
 func (c counter) top(n int, fade float64) []Seen {
 	sorted := slices.Clone(c)
