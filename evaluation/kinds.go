@@ -197,7 +197,7 @@ type group struct {
 // groups are all hosts that the model is measured on.
 var groups = []group{
 	{name: "settled", title: "Hosts in their habits", about: "Their attacks come only to hosts older than 30 days, on which the model knows much. The last kind holds attacks that nobody could tell from the admin's own work; they are counted as missed.", kinds: settled},
-	{name: "young", title: "Hosts of which little is known", about: "They begin on any day of the week at any hour, and are watched for at least 61 days.", kinds: young},
+	{name: "young", title: "Hosts of which little is known", about: "They begin on any day of the week at any hour, and are watched for at least 60 days.", kinds: young},
 	{name: "hard", title: "Where an intruder hides", about: "A usual account with a tool of its own, one newcomer among many, and further intruders after the first.", kinds: hard},
 	{name: "rules", title: "The other rules", about: "All shipped rules are on, each with its own model; found and false alarms are each rule's own.", kinds: siblings},
 }

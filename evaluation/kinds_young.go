@@ -11,7 +11,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// watched are the days of a host that begins some day of its first week: at least 61 are left.
+// watched are the days of a host that begins some day of its first week: about two months are left.
 const watched = 68
 
 // young are hosts of which little is known when the intruder comes: they are days old, or nobody looks there, or an intruder was there just now.
