@@ -12,13 +12,18 @@ import (
 
 // intrude lets an intruder look a few times, each time as l says, with commands from the pool where it names none.
 func (h *host) intrude(kind string, tells []string, l look, own []string) {
-	a := &attack{kind: kind, tells: tells}
+	h.visit(kind, tells, 2+h.IntN(4), l, own)
+}
+
+// visit is intrude with so many looks.
+func (h *host) visit(kind string, tells []string, looks int, l look, own []string) {
+	a := &attack{kind: kind, tells: tells, rule: mission}
 	h.attacks = append(h.attacks, a)
 	if own == nil {
 		own = commands
 	}
 	l.attack = a
-	for range 2 + h.IntN(4) {
+	for range looks {
 		l.command = pick(h, own)
 		h.exec(l)
 		l.at = l.at.Add(time.Duration(1+h.ExpFloat64()*30) * time.Second)
@@ -60,8 +65,12 @@ func (h *host) rootExploit() {
 
 // stolenAccount is somebody else behind a person's login, with two tells of four, or more.
 func (h *host) stolenAccount(name string) {
+	h.stolen(name, sample(h, []string{"address", "hour", "parent", "terminal"}, pick(h, []int{2, 2, 3, 4})))
+}
+
+// stolen is somebody else behind a person's login, with these tells.
+func (h *host) stolen(name string, tells []string) {
 	p := h.people[name]
-	tells := sample(h, []string{"address", "hour", "parent", "terminal"}, pick(h, []int{2, 2, 3, 4}))
 	slices.Sort(tells)
 	l := look{user: name, login: name, parent: p.shell, tty: true, entry: process.EntrySSHD, source: pick(h, p.sources), folder: pick(h, folders)}
 	hour := h.around(p.hours[0], p.hours[1])

@@ -31,7 +31,12 @@ var (
 	runners     = []string{"/usr/bin/sh", "/usr/bin/bash", "/usr/bin/dash", "/usr/bin/python3.11", "/usr/bin/perl", "/usr/bin/php8.2", "/usr/bin/node"}
 	agents      = []string{"/var/ossec/bin/wazuh-logcollector", "/usr/bin/check_mk_agent", "/usr/sbin/zabbix_agentd", "/opt/datadog-agent/bin/agent", "/usr/bin/telegraf", "/usr/sbin/needrestart"}
 	zones       = []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"}
-	folderOfBin = map[string]string{"ss": "/usr/bin/", "netstat": "/usr/bin/", "route": "/usr/sbin/", "showmount": "/usr/sbin/"}
+	folderOfBin = map[string]string{"route": "/usr/sbin/", "showmount": "/usr/sbin/"} // of the others: /usr/bin/
+	// serviceAccounts have ids below 1000, as packages make them.
+	serviceAccounts = []string{
+		"www-data", "nginx", "apache", "postgres", "mysql", "tomcat", "jenkins", "gitlab", "elasticsearch", "kafka", "rabbitmq", "haproxy", "prometheus", "backup",
+		"zabbix", "nagios", "wazuh", "telegraf", "dd-agent", "nobody",
+	}
 )
 
 // look is one exec of a simulated host.
@@ -39,6 +44,7 @@ type look struct {
 	at          time.Time
 	user, login string // login is empty for daemons
 	command     string
+	disguise    *disguise // nil: the tool lies where its package put it
 	parent      string
 	tty         bool
 	entry       string
@@ -60,14 +66,18 @@ func (l *look) event(h *host, e *process.Event) {
 	}
 	e.Session.Entry, e.Session.Source = l.entry, l.source
 	e.Name, _, _ = strings.Cut(l.command, " ")
-	e.Executable = folderOfBin[e.Name] + e.Name
-	for _, a := range strings.Fields(l.command) {
+	e.Executable = cmp.Or(folderOfBin[e.Name], "/usr/bin/") + e.Name
+	argv, home := strings.Fields(l.command), "/home/"+cmp.Or(l.login, l.user)
+	if l.disguise != nil {
+		argv = l.disguise.put(e, argv, home)
+	}
+	for _, a := range argv {
 		e.AddArg(&e.Process, []byte(a))
 	}
-	e.CommandLine = l.command
+	e.CommandLine = strings.Join(argv, " ")
 	e.CWD = l.folder
 	if l.folder == "~" {
-		e.CWD = "/home/" + cmp.Or(l.login, l.user)
+		e.CWD = home
 	}
 	e.Interactive = l.tty
 	if l.tty {
@@ -81,14 +91,20 @@ func (l *look) event(h *host, e *process.Event) {
 type attack struct {
 	kind  string
 	tells []string
+	rule  string // the id of the rule that is to find it
 }
+
+// mission is the rule that is on by default.
+const mission = "network-connection-discovery"
 
 // host collects the looks of one simulated host.
 type host struct {
 	*rand.Rand
 	kind, name string
-	days       int
+	days       int // from its first Monday on
 	zone       *time.Location
+	began      time.Time // from when on it is watched
+	everyRule  bool      // it is judged by every shipped rule, not only by those that are on by default
 	looks      []look
 	attacks    []*attack
 	networks   []netip.Prefix // /24s that its people come from
@@ -102,6 +118,7 @@ func newHost(kind string, seed, days int) *host {
 	fmt.Fprint(hash, kind)
 	h := &host{Rand: rand.New(rand.NewPCG(hash.Sum64(), uint64(seed))), kind: kind, name: fmt.Sprintf("%s-%d", kind, seed), days: days, people: map[string]*person{}, uids: map[string]uint32{"root": 0}}
 	h.zone, _ = time.LoadLocation(pick(h, zones)) // they are compiled in
+	h.began = h.moment(0, 0)
 	for range 1 + h.IntN(3) {
 		h.networks = append(h.networks, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(h.IntN(250)), byte(h.IntN(250)), 0}), 24))
 	}
@@ -137,6 +154,9 @@ func (h *host) uid(user string) uint32 {
 	if id, known := h.uids[user]; known {
 		return id
 	}
+	if i := slices.Index(serviceAccounts, user); i >= 0 {
+		return uint32(100 + i)
+	}
 	h.uids[user] = uint32(1000 + len(h.uids))
 	return h.uids[user]
 }
@@ -145,6 +165,12 @@ func (h *host) uid(user string) uint32 {
 func (h *host) moment(day int, hour float64) time.Time {
 	return time.Date(start.Year(), start.Month(), start.Day()+day, 0, 0, int(hour*3600), 0, h.zone)
 }
+
+// end is when the stream does.
+func (h *host) end() time.Time { return h.moment(h.days, 0) }
+
+// months is for how long the host is watched, in months of 30 days.
+func (h *host) months() float64 { return h.end().Sub(h.began).Hours() / 24 / 30 }
 
 // address is one in the network of a prefix.
 func (h *host) address(p netip.Prefix) netip.Addr {
@@ -159,7 +185,7 @@ func (h *host) elsewhere() netip.Addr {
 }
 
 func (h *host) exec(l look) {
-	if first, end := h.moment(0, 0), h.moment(h.days, 0); l.at.Before(first) || !l.at.Before(end) {
+	if l.at.Before(h.began) || !l.at.Before(h.end()) {
 		return
 	}
 	l.at = l.at.Truncate(time.Millisecond)
@@ -182,10 +208,13 @@ type person struct {
 	hours    [2]float64
 	night    float64 // sessions a week at any hour, for one a week by day
 	sources  []netip.Addr
-	travel   float64 // share of sessions from elsewhere
-	remote   float64 // share of sessions without a terminal: ssh host command
-	explores float64 // share of commands that are new to them
-	weekend  float64 // sessions on a day of the weekend, for one on a working day
+	travel   float64   // share of sessions from elsewhere
+	remote   float64   // share of sessions without a terminal: ssh host command
+	explores float64   // share of commands that are new to them
+	weekend  float64   // sessions on a day of the weekend, for one on a working day
+	pool     []string  // of commands that are new to them; nil: commands
+	disguise *disguise // where they keep tools of their own; nil: nowhere
+	own      float64   // share of looks with those
 }
 
 var workingHours = [][2]float64{{8, 17}, {9, 18}, {7, 16}, {10, 20}}
@@ -236,7 +265,13 @@ func (h *host) session(p *person, day int, hour float64, most int) {
 	for range 1 + h.IntN(most) {
 		l := look{at: at, user: p.name, login: p.name, command: pick(h, p.commands), parent: p.shell, tty: tty, entry: process.EntrySSHD, source: source, folder: folder}
 		if h.chance(p.explores) {
-			l.command = pick(h, commands)
+			if p.pool == nil {
+				p.pool = commands
+			}
+			l.command = pick(h, p.pool)
+		}
+		if p.own > 0 && h.chance(p.own) {
+			l.disguise = p.disguise
 		}
 		if !tty {
 			l.parent = "/usr/bin/bash"
@@ -252,8 +287,25 @@ func (h *host) session(p *person, day int, hour float64, most int) {
 // agent is a daemon that looks at a steady pace.
 func (h *host) agent(every time.Duration, user string, first, last int) {
 	command, parent := pick(h, commands), pick(h, agents)
-	for at := h.moment(first, 0).Add(time.Duration(h.Float64() * float64(every))); at.Before(h.moment(last, 0)); at = at.Add(every) {
-		h.exec(look{at: at.Add(time.Duration(h.between(-2, 2) * float64(time.Second))), user: user, command: command, parent: parent, entry: process.EntryInit, folder: "/"})
+	h.polls(poll{every: every, user: user, command: command, parent: parent, from: h.moment(first, 0), to: h.moment(last, 0)})
+}
+
+// poll is what looks by itself at a steady pace.
+type poll struct {
+	every                        time.Duration
+	user, command, parent, entry string // entry: init where it is empty
+	disguise                     *disguise
+	from, to                     time.Time // to: zero for the host's end
+}
+
+func (h *host) polls(p poll) {
+	if p.to.IsZero() {
+		p.to = h.end()
+	}
+	l := look{user: p.user, command: p.command, parent: p.parent, disguise: p.disguise, entry: cmp.Or(p.entry, process.EntryInit), folder: "/"}
+	for at := p.from.Add(time.Duration(h.Float64() * float64(p.every))); at.Before(p.to); at = at.Add(p.every) {
+		l.at = at.Add(time.Duration(h.between(-2, 2) * float64(time.Second)))
+		h.exec(l)
 	}
 }
 
