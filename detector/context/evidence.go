@@ -120,6 +120,8 @@ const (
 	cameDays = 30
 	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
 	variety = 0.3
+	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
+	strangers = 3
 	// told is how much a part must add to be worth telling.
 	told = 0.7
 )
@@ -268,6 +270,9 @@ func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float6
 		known += sibling.Weight * fade
 	}
 
+	if a != nil && !a.Taught {
+		first = first.with(own.n > 0) // of what is usual here, they have shown their own part, if nobody else's
+	}
 	seen, all := first.n+after.n, first.all+after.all+strength
 	nobody := 0.0 // 1: nobody of the class has shown it
 	intruder := (1 - novelty[f]) * seen / all

@@ -294,7 +294,11 @@ func (m *Model) Judge(l *Look) Result {
 		if f == Origin && !r.First {
 			continue // their own networks say more
 		}
-		if r.add(l.Class, f, later(m.evidence(l, a, sibling, f, fade))) {
+		evidence := m.evidence(l, a, sibling, f, fade)
+		if f == Origin { // it stands in for what the networks of those who are known would say
+			evidence *= strangers / (strangers + float64(m.groups[l.Class].Actors))
+		}
+		if r.add(l.Class, f, later(evidence)) {
 			r.Unusual.values[f] = l.values[f]
 		}
 	}
@@ -579,8 +583,11 @@ func (m *Model) afterAMonth(k key, a *actor) float64 {
 // teach lets the class learn from a visit that is over and raised no alert.
 func (m *Model) teach(k key, v *visit) {
 	a, g, w := m.actors[k], &m.groups[v.Class], m.grown(v.Last)
-	if v.First && !a.Taught {
+	switch {
+	case v.First && !a.Taught:
 		m.welcome(k, a, v.How, v.Kind, v.Start)
+	case !a.Taught:
+		return
 	}
 	for f := range features {
 		into := &g.Later[f]
