@@ -109,8 +109,8 @@ var (
 		known float64
 	}{
 		Person:  {[arrivals][kinds]float64{{0, 0, 0.2}, {0, 0, 0.1}}, 0.3},
-		Service: {[arrivals][kinds]float64{{0.1, 0.06, 0.01}, {0.1, 0.06, 0.01}}, 0.05},
-		Root:    {[arrivals][kinds]float64{{0.1, 0.06, 0.01}, {0.1, 0.06, 0.01}}, 0.05},
+		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.05}, {0.1, 0.1, 0.02}}, 0.05},
+		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01}, {0.14, 0.1, 0.01}}, 0.05},
 	}
 	// novelty is how often an intruder shows what nobody of the class did, by feature.
 	novelty = [features]float64{As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3}
@@ -121,7 +121,7 @@ const (
 	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
 	variety = 0.3
 	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
-	strangers = 3
+	strangers = 10
 	// told is how much a part must add to be worth telling.
 	told = 0.7
 )

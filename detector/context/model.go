@@ -315,7 +315,7 @@ func (m *Model) Judge(l *Look) Result {
 	return r
 }
 
-// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it excuses it no more than one part may.
+// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it does not excuse it.
 func (r *Result) sum() (sum float64) {
 	for p, v := range r.Parts {
 		if p != Disguise {
@@ -323,7 +323,7 @@ func (r *Result) sum() (sum float64) {
 		}
 	}
 	if r.Parts[Disguise] >= told {
-		sum = max(sum, least)
+		sum = max(sum, 0)
 	}
 	return sum + r.Parts[Disguise]
 }
