@@ -97,7 +97,7 @@ var (
 	// undiscovered is how many actors of a new host have not looked yet.
 	undiscovered = [classes][arrivals][kinds]float64{
 		Person:  {{0, 0, 3}, {0, 0, 1}},
-		Service: {{0.03, 0.03, 0.15}, {0.02, 0.02, 0.1}},
+		Service: {{0.05, 0.05, 0.15}, {0.02, 0.02, 0.1}},
 		Root:    {{0.05, 0.05, 0.3}, {0.05, 0.05, 0.3}},
 	}
 	// returns is how many a day of those who have gone come back.
@@ -121,7 +121,7 @@ const (
 	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
 	variety = 0.3
 	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
-	strangers = 10
+	strangers = 40
 	// told is how much a part must add to be worth telling.
 	told = 0.7
 )
