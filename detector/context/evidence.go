@@ -20,6 +20,9 @@ const (
 	// alertedWeight is what a visit that alerted counts for among the visits of the past: it may have been an intruder's.
 	alertedWeight = 0.1 // (fitted)
 
+	// tentative is what a visit counts for among its actor's own when all that speaks for it is that it was there: it alerted, or the model was too young to alert.
+	tentative = 0.5
+
 	// strength and discount are the parameters of the Pitman-Yor processes.
 	strength = 0.5  // (fitted)
 	discount = 0.35 // (fitted)

@@ -117,6 +117,7 @@ type Reader struct {
 	commands map[string]text
 	networks map[netip.Addr][2]text
 	ids      map[uint32]text
+	placed   map[string]text // parents by their files, of those that lie in a place of a user's choice
 	buffer   []byte
 }
 
@@ -140,14 +141,7 @@ func (r *Reader) Look(e *process.Event, program string, args []string, zone *tim
 	if as := r.account(e.User); as != l.Who.ID {
 		l.values[As] = as
 	}
-	parent := e.Parent.Name
-	if e.Parent.Executable != "" {
-		parent = path.Base(e.Parent.Executable)
-	}
-	if e.Starter != "" {
-		parent = e.Starter
-	}
-	l.values[Parent] = hold(placed(unversioned(parent), e.Parent.Executable, e.Starter))
+	l.values[Parent] = r.parent(e)
 	l.values[Disguise] = disguise(e, program)
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
@@ -286,15 +280,24 @@ var places = []struct {
 	{"/run/shm/", inTemporary}, {"/var/run/user/", inTemporary}, {"/home/", inHome}, {"/root/", inHome}, {"/var/www/", inHome},
 }
 
-// placed is a parent's name, with where it lies when that is a place of its user's choice: a copy of a shell in /tmp is not the agent that it is called after.
-func placed(name, executable, starter string) string {
-	if starter != "" || executable == "" {
-		return name
+// parent is the name of the program that started the tool, with where it lies when that is a place of its user's choice: a copy of a shell in /tmp is not
+// the agent that it is called after. Where a package puts it is no part of it, so that upgrades and moves change nothing.
+func (r *Reader) parent(e *process.Event) text {
+	file := e.Parent.Executable
+	switch {
+	case e.Starter != "":
+		return hold(unversioned(e.Starter))
+	case file == "":
+		return hold(unversioned(e.Parent.Name))
+	case place(file) == (text{}):
+		return hold(unversioned(path.Base(file)))
 	}
-	if p := place(executable); p != (text{}) {
-		return name + " " + p.Value()
+	p, known := r.placed[file]
+	if !known {
+		p = hold(unversioned(path.Base(file)) + " " + place(file).Value())
+		r.placed = remember(r.placed, strings.Clone(file), p)
 	}
-	return name
+	return p
 }
 
 // network is the narrow and the wide network of an address.

@@ -528,8 +528,12 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 		m.dueBy(v)
 		a.Visits++
 	}
+	own := w
+	if lesson.Alerted || lesson.Daily || lesson.Learning {
+		own *= tentative
+	}
 	if !sameDay {
-		a.Weight += w
+		a.Weight += own
 		a.Days++
 		m.present(k.Who, l.Class, presence{days: 1})
 	}
@@ -538,10 +542,10 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 			continue
 		}
 		s := v.seen.of(f, l.values[f])
-		s.weight, s.novel = w, a.Features[f].add(l.values[f], w)
+		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
 	}
 	if v.seen.addHour(l.Hour) && !v.Capped {
-		a.Hours[l.Hour] += w
+		a.Hours[l.Hour] += own
 	}
 	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
 	if lesson.Learning {
