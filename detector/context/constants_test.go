@@ -27,6 +27,7 @@ func inTheCode() map[string]string {
 		"mostGrown": number(mostGrown), "renewAt": number(renewAt),
 		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days", "mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
 		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore), "cameDays": number(cameDays) + " days",
+		"strangers": number(strangers), "tentative": number(tentative), "common": pairs(), "usualHours": hoursOfTheDay(),
 		"variety": number(variety), "told": number(told), "usualPauses": number(usualPauses), "firstPause": fmt.Sprintf("%g days", days(firstPause)),
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]),
@@ -42,6 +43,33 @@ func inTheCode() map[string]string {
 		values[of("weights")] = parts(weights[c][:])
 	}
 	return values
+}
+
+// pairs are the values of features that have few: of newcomers / of intruders.
+func pairs() string {
+	var out []string
+	for _, v := range []text{
+		terminal, workday, weekend, local, inside, outside, plain, renamedTool, deleted, inMemory, byLoader, inTemporary, inHome, inHidden,
+	} {
+		out = append(out, fmt.Sprintf("%s %s/%s", v.Value(), share(common[v].usual), share(common[v].intruder)))
+	}
+	return strings.Join(out, ", ")
+}
+
+// share writes a probability, sevenths as such.
+func share(p float64) string {
+	if s := p * 7; math.Abs(s-math.Round(s)) < 1e-9 {
+		return fmt.Sprintf("%g÷7", math.Round(s))
+	}
+	return fmt.Sprintf("%g", p)
+}
+
+func hoursOfTheDay() string {
+	var out []string
+	for _, p := range usualHours {
+		out = append(out, fmt.Sprintf("%g", p))
+	}
+	return strings.Join(out, " ")
 }
 
 // number writes a rate as the fraction that it is in the code.
