@@ -270,7 +270,7 @@ func TestObservingAllocatesNothingOnceWarm(t *testing.T) {
 
 func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 	s := newSlab[int](3)
-	for _, k := range []uint32{1, 2, 3} {
+	for _, k := range []uint64{1, 2, 3} {
 		*s.put(k) = int(k)
 	}
 	s.put(1) // now 2 is the oldest
@@ -289,8 +289,8 @@ func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 	// Against a plain model.
 	r := rand.New(rand.NewPCG(3, 3))
 	s = newSlab[int](8)
-	var order []uint32 // the oldest first
-	drop := func(k uint32) {
+	var order []uint64 // the oldest first
+	drop := func(k uint64) {
 		for i := range order {
 			if order[i] == k {
 				order = append(order[:i], order[i+1:]...)
@@ -299,7 +299,7 @@ func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 		}
 	}
 	for range 5000 {
-		k := uint32(r.IntN(20))
+		k := uint64(r.IntN(20))
 		if r.IntN(4) == 0 {
 			s.remove(k)
 			drop(k)
