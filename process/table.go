@@ -27,6 +27,8 @@ const (
 	ancestors = 64
 	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after it.
 	exitedFor = 2 * time.Minute
+	// disorder is by how much the times of two execs may be the wrong way round. What a pid runs later than that is nobody's parent.
+	disorder = 10 * time.Millisecond
 )
 
 // TableStats count what a Table could not remember.
@@ -442,7 +444,11 @@ func (p *procEntry) is(told *Process) bool {
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 func (p *procEntry) gone(at time.Time) bool {
-	return !p.exited.IsZero() && at.Sub(p.exited) > exitedFor || p.started.After(at.Add(time.Second))
+	late := disorder
+	if p.ticks != 0 {
+		late = time.Second // /proc tells the second
+	}
+	return !p.exited.IsZero() && at.Sub(p.exited) > exitedFor || p.started.After(at.Add(late))
 }
 
 // completeLeaders walks up from the parent: the session leader is the oldest ancestor of the same audit session, the entry leader the one that came in from outside:
