@@ -68,7 +68,7 @@ func (s *stream) take(e *process.Event, from *source) bool {
 	switch {
 	case from.local && s.local != nil:
 		s.local.complete(e, s.table)
-	case !s.table.Complete(e) && rules != 0 && e.Parent.Known(), s.waiting.n > 0:
+	case !s.table.Complete(e) && rules != 0 && e.Parent.Known() && from.rereadable, s.waiting.n > 0:
 		s.wait(e, from, rules)
 		return rules != 0
 	}
