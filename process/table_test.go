@@ -532,6 +532,22 @@ func BenchmarkTableObserve(b *testing.B) {
 	}
 }
 
+// BenchmarkTableObserveDocuments is of fifty hosts whose agent gives entity ids.
+func BenchmarkTableObserveDocuments(b *testing.B) {
+	table := NewTable(TableOptions{HostID: "host"})
+	events := make([]*Event, 4096)
+	for i := range events {
+		events[i] = program(at(float64(i)), uint32(1000+i), uint32(999+i%7), 5, "/usr/bin/some-program with arguments")
+		events[i].Host.ID, events[i].EntityID = fmt.Sprint("host", i%50), fmt.Sprint("entity id ", i)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		table.Observe(events[i%len(events)])
+		i++
+	}
+}
+
 func BenchmarkTableComplete(b *testing.B) {
 	table := NewTable(TableOptions{HostID: "host"})
 	table.PutProcess(&Process{PID: 1, Name: "systemd"}, 0, NoSession)
