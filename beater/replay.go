@@ -134,5 +134,8 @@ type ReplayCounts struct {
 // Counts returns what happened so far; it may be called while File runs.
 func (r *Replay) Counts() ReplayCounts {
 	c := r.stream.counts
-	return ReplayCounts{c.execs.Load(), c.matched.Load(), c.alerts.Load(), c.suppressed.Load(), r.stats.Malformed.Load(), c.unnamed.Load()}
+	return ReplayCounts{
+		Execs: c.execs.Load(), Matched: c.matched.Load(), Alerts: c.alerts.Load(), Suppressed: c.suppressed.Load(),
+		Malformed: r.stats.Malformed.Load(), Unnamed: c.unnamed.Load(),
+	}
 }

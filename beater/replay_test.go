@@ -38,8 +38,9 @@ func replayed(t *testing.T, lines []string) ([]mapstr.M, ReplayCounts) {
 	return alerts, r.Counts()
 }
 
-// TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost takes two weeks of a host on which root's agent looks at connections, and then a shell of root does. Auditbeat tells parents by pid
-// alone; each exec of the tool is the line after its parent's.
+// TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost takes two weeks of a host on which root's agent looks at
+// connections, and then a shell of root does. Auditbeat tells parents by pid alone; each exec of the tool is the line
+// after its parent's.
 func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 	compressed, err := os.ReadFile("testdata/auditbeat-parent-pid.ndjson.gz")
 	require.NoError(t, err)

@@ -76,8 +76,8 @@ func (s *stream) take(e *process.Event, from *source) bool {
 	return rules != 0
 }
 
-// report judges an exec that is complete, and publishes what is to be said of it. The document is made only where somebody will see it:
-// a processor of the module, or the output.
+// report judges an exec that is complete, and publishes what is to be said of it. The document is made only where
+// somebody will see it: a processor of the module, or the output.
 func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) {
 	var doc *beat.Event
 	if from.hasProcessors() {

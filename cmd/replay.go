@@ -119,7 +119,8 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 		return err
 	}
 	n := r.Counts()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n", n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n",
+		n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
 	return nil
 }
 

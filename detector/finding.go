@@ -126,7 +126,8 @@ func (f *Finding) Reason() string {
 		if last != start {
 			when = "between " + start + " and " + last
 		}
-		return fmt.Sprintf("%s %s %s %s: %s", f.Actor, f.Rule.Habit, plural(f.Episode.Execs, "time"), when, strings.Join(lines, "; "))
+		times := plural(f.Episode.Execs, "time")
+		return fmt.Sprintf("%s %s %s %s: %s", f.Actor, f.Rule.Habit, times, when, strings.Join(lines, "; "))
 	}
 	if f.Context != nil {
 		return f.contextReason()
@@ -156,7 +157,8 @@ func account(user string) string {
 	return cmp.Or(user, Actor{ID: process.Unset}.String())
 }
 
-// as is whom the actor acts as. It is empty where that is the actor, and where it cannot be told, because one is known by id and the other by name.
+// as is whom the actor acts as. It is empty where that is the actor, and where it cannot be told, because one is known
+// by id and the other by name.
 func (f *Finding) as() string {
 	user := f.Context.Look.Value(context.As)
 	id, err := strconv.ParseUint(user, 10, 32)
@@ -224,7 +226,8 @@ func (f *Finding) contextReason() string {
 	parts := c.Parts
 	parts[context.Network] += parts[context.NetworkWide]
 	for p := range context.Parts {
-		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.As && as != "" || p == context.Parent && parent == ""
+		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide ||
+			p == context.As && as != "" || p == context.Parent && parent == ""
 		if parts[p] >= told && !named && !slices.Contains(tells, p) {
 			tells = append(tells, p)
 		}

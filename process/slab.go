@@ -2,7 +2,8 @@
 
 package process
 
-// slab is a fixed number of places for values with a key; the least recently used makes room. A place keeps its value's memory for the next.
+// slab is a fixed number of places for values with a key; the least recently used makes room. A place keeps its
+// value's memory for the next.
 type slab[V any] struct {
 	index   map[uint64]int32
 	places  []place[V]

@@ -27,7 +27,8 @@ const (
 	ancestors = 64
 	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after it.
 	exitedFor = 2 * time.Minute
-	// disorder is by how much the times of two execs may be the wrong way round. What a pid runs later than that is nobody's parent.
+	// disorder is by how much the times of two execs may be the wrong way round. What a pid runs later than that is
+	// nobody's parent.
 	disorder = 10 * time.Millisecond
 )
 
@@ -40,11 +41,11 @@ type TableStats struct {
 	UnknownParent   uint64 // matches whose parent was not known
 }
 
-// Table remembers the processes that are alive: what runs in each, its parent, its login session. Its places are fixed, the least recently used process
-// makes room for a new one, and Observe allocates nothing once they are warm.
+// Table remembers the processes that are alive: what runs in each, its parent, its login session. Its places are
+// fixed, the least recently used process makes room for a new one, and Observe allocates nothing once they are warm.
 //
-// Documents of other agents tell of many hosts. Theirs have places of their own, so that no number of them makes the Table forget what runs here, and each
-// host has its own pids, sessions and entity ids (process.entity_id).
+// Documents of other agents tell of many hosts. Theirs have places of their own, so that no number of them makes the
+// Table forget what runs here, and each host has its own pids, sessions and entity ids (process.entity_id).
 //
 // The kernel's audit tells of execs, not of forks: a process that its parent forked without an exec (a subshell) is unknown here. PutProcess adds what was
 // read from /proc, at start and where a parent turned out to be unknown. Pids are reused; a process whose login session is not that of its supposed child is
@@ -69,7 +70,9 @@ type memory struct {
 }
 
 func newMemory(processes, sessions int) memory {
-	return memory{procs: newSlab[procEntry](processes), sessions: newSlab[Session](sessions), entities: newSlab[uint64](processes)}
+	return memory{
+		procs: newSlab[procEntry](processes), sessions: newSlab[Session](sessions), entities: newSlab[uint64](processes),
+	}
 }
 
 // scope is what is known of one host.
@@ -208,7 +211,8 @@ func (t *Table) ppid(s scope, e *Event) uint32 {
 	return e.PPID
 }
 
-// fork makes the child a copy of its parent. Of a parent that is unknown, the event may tell itself what runs in the child.
+// fork makes the child a copy of its parent. Of a parent that is unknown, the event may tell itself what runs in the
+// child.
 func (t *Table) fork(s scope, e *Event) {
 	ppid := t.ppid(s, e)
 	parent := s.process(ppid)
@@ -320,8 +324,9 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 	}
 }
 
-// Complete fills what a matched exec lacks and the table knows: parent, session, session leader, entry leader, and the entity ids of them all. A fact that the
-// event brings is never written over; a process that it tells by pid or entity id alone is told whole. It reports whether the parent is known.
+// Complete fills what a matched exec lacks and the table knows: parent, session, session leader, entry leader, and the
+// entity ids of them all. A fact that the event brings is never written over; a process that it tells by pid or entity
+// id alone is told whole. It reports whether the parent is known.
 func (t *Table) Complete(e *Event) bool {
 	s := t.scope(e)
 	t.completeSession(s, e)
@@ -426,7 +431,8 @@ func (t *Table) told(s scope, told *Process, at time.Time) *procEntry {
 	return p
 }
 
-// is reports whether a process that an event tells of can be this one: what was known of the pid may be an earlier holder's.
+// is reports whether a process that an event tells of can be this one: what was known of the pid may be an earlier
+// holder's.
 func (p *procEntry) is(told *Process) bool {
 	switch {
 	case told.EntityID != "" && len(p.entity) > 0:
@@ -525,7 +531,8 @@ func entryLeader(e *Event, line []*procEntry) *procEntry {
 	return nil
 }
 
-// describe adds what is known of a process to what an event tells of it. The strings are cloned: the entry may change while the event is kept.
+// describe adds what is known of a process to what an event tells of it. The strings are cloned: the entry may change
+// while the event is kept.
 func (t *Table) describe(to *Process, p *procEntry) {
 	if to.EntityID == "" {
 		to.EntityID = string(p.entity)
@@ -558,8 +565,9 @@ func (t *Table) describe(to *Process, p *procEntry) {
 	to.ArgsCount = p.argc
 }
 
-// entityID identifies a process: by when it was forked where that is known, which a restart of reconbeat does not change; else by when its program started,
-// which a replay of the same recording gives again. A process of which neither is known has none. The kernel that another host runs is unknown.
+// entityID identifies a process: by when it was forked where that is known, which a restart of reconbeat does not
+// change; else by when its program started, which a replay of the same recording gives again. A process of which
+// neither is known has none. The kernel that another host runs is unknown.
 func (t *Table) entityID(s scope, e *Event, p *Process) string {
 	start := p.Start
 	if p == &e.Process && start.IsZero() {
