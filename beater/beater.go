@@ -270,6 +270,7 @@ func (r *reconbeat) restore(snap state.Snapshot) {
 
 // save hands model and cursors of this moment to the state. It runs where nothing is being judged.
 func (r *reconbeat) save(store *state.Store) {
+	r.stream.settle() // what waits is behind the cursors
 	model, err := r.stream.detector.Snapshot()
 	if err == nil {
 		err = store.SaveSnapshot(state.Snapshot{Model: model, Cursors: r.cursors.all(), Taken: time.Now()})
@@ -420,6 +421,7 @@ func (r *reconbeat) tick(store *state.Store, now time.Time) {
 	if err := store.Inbox(r.accept); err != nil {
 		r.logger.Errorf("reading the inbox: %v", err)
 	}
+	r.stream.settle()
 	mark := r.modules.watermark(now)
 	if oldest, ok := r.ring.oldest(); ok && oldest.Before(mark) {
 		mark = oldest

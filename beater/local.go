@@ -70,12 +70,8 @@ func (l *local) complete(e *process.Event, t *process.Table) {
 		e.Container = l.proc.Container(e.PID)
 	}
 	l.forkTime(&e.Process, e.Time)
-	known := t.Complete(e)
-	for range ancestorsAsked {
-		if known || !l.ask(e, t) {
-			break
-		}
-		known = t.Complete(e)
+	if !t.Complete(e) && l.ask(e, t) {
+		t.Complete(e)
 	}
 	if e.Container.ID == "" && e.Parent.PID != 0 && e.Parent.PID != 1 {
 		e.Container = l.proc.Container(e.Parent.PID) // the exec itself was gone; containers are inherited
@@ -91,9 +87,6 @@ func (l *local) complete(e *process.Event, t *process.Table) {
 	l.accounts.group(&e.Group)
 	l.accounts.group(&e.EffGroup)
 }
-
-// ancestorsAsked bounds how many unknown ancestors of one exec are read from /proc.
-const ancestorsAsked = 8
 
 // ask reads the event's unknown parent from /proc into the table: a shell that forked without exec. A process younger than the event is a later one with the pid, and
 // nobody's parent. It reports whether the table has learned something.

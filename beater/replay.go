@@ -107,13 +107,18 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 }
 
 // Model returns what the replay has learned so far, for a live Beat's state.
-func (r *Replay) Model() ([]byte, error) { return r.stream.detector.Learned() }
+func (r *Replay) Model() ([]byte, error) {
+	r.stream.settle()
+	return r.stream.detector.Learned()
+}
 
 // Read returns how many bytes of the present file have been read; it may be called while File runs.
 func (r *Replay) Read() int64 { return r.read.Load() }
 
 // Finish closes the buckets and episodes that the end of the input left open.
 func (r *Replay) Finish() error {
+	r.stream.settle()
+	r.stream.counts.unnamed.Store(r.stream.detector.Unnamed())
 	if !r.last.IsZero() {
 		r.stream.advance(r.last.Add(r.stream.config.Detector.Episode.Max + r.stream.config.Detector.BucketSpan))
 	}
@@ -121,10 +126,16 @@ func (r *Replay) Finish() error {
 }
 
 // ReplayCounts are the numbers that a replay ends with.
-type ReplayCounts struct{ Execs, Matched, Alerts, Suppressed, Malformed uint64 }
+type ReplayCounts struct {
+	Execs, Matched, Alerts, Suppressed, Malformed uint64
+	Unnamed                                       uint64 // matches without a user; set by Finish
+}
 
 // Counts returns what happened so far; it may be called while File runs.
 func (r *Replay) Counts() ReplayCounts {
 	c := r.stream.counts
-	return ReplayCounts{c.execs.Load(), c.matched.Load(), c.alerts.Load(), c.suppressed.Load(), r.stats.Malformed.Load()}
+	return ReplayCounts{
+		Execs: c.execs.Load(), Matched: c.matched.Load(), Alerts: c.alerts.Load(), Suppressed: c.suppressed.Load(),
+		Malformed: r.stats.Malformed.Load(), Unnamed: c.unnamed.Load(),
+	}
 }

@@ -31,10 +31,12 @@ type stream struct {
 	origins map[string]*source // of open episodes, by their ids
 
 	findings []detector.Finding // reused
+	waiting  waiting
 }
 
 // configure changes the settings between two events. What was learned, the open episodes and the table stay.
 func (s *stream) configure(cfg config.Config, o detector.Options) error {
+	s.settle()
 	programs := s.detector.Programs()
 	if err := s.detector.Configure(o); err != nil {
 		return fmt.Errorf("changing the detector's settings: %w", err)
@@ -49,6 +51,9 @@ func (s *stream) configure(cfg config.Config, o detector.Options) error {
 // take brings one event through, and reports whether a rule is about it. e is the stream's until take returns.
 func (s *stream) take(e *process.Event, from *source) bool {
 	s.table.Observe(e)
+	if s.waiting.n > 0 {
+		s.release(e)
+	}
 	s.detector.Watch(e)
 	if e.Kind != process.Exec {
 		return false
@@ -61,18 +66,20 @@ func (s *stream) take(e *process.Event, from *source) bool {
 	if rules == 0 && s.config.Events != config.EventsAll {
 		return false
 	}
+	switch {
+	case from.local && s.local != nil:
+		s.local.complete(e, s.table)
+	case !s.table.Complete(e) && rules != 0 && e.Parent.Known() && from.rereadable, s.waiting.n > 0:
+		s.wait(e, from, rules)
+		return rules != 0
+	}
 	s.report(e, from, rules)
 	return rules != 0
 }
 
-// report judges an exec that matches rules, and publishes what is to be said of it. The document is made only where somebody will see it:
-// a processor of the module, or the output.
+// report judges an exec that is complete, and publishes what is to be said of it. The document is made only where
+// somebody will see it: a processor of the module, or the output.
 func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) {
-	if from.local && s.local != nil {
-		s.local.complete(e, s.table)
-	} else {
-		s.table.Complete(e)
-	}
 	var doc *beat.Event
 	if from.hasProcessors() {
 		var ok bool
@@ -147,6 +154,11 @@ func (s *stream) trouble(from *source, err error) {
 
 // advance tells the detector that nothing before t will come any more.
 func (s *stream) advance(t time.Time) {
+	if s.waiting.n > 0 {
+		if first := s.waiting.first().Time; first.Before(t) {
+			t = first
+		}
+	}
 	s.findings = s.detector.Advance(t, s.findings[:0])
 	for i := range s.findings {
 		s.count(&s.findings[i])

@@ -119,8 +119,20 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 		return err
 	}
 	n := r.Counts()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed\n", n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed)
+	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n",
+		n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
 	return nil
+}
+
+// unnamed tells how many matches there were of which nobody says whose they are, where there were any.
+func unnamed(n uint64) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return ", 1 match without a user"
+	}
+	return fmt.Sprintf(", %d matches without a user", n)
 }
 
 // configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.

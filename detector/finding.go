@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -140,7 +141,11 @@ func (f *Finding) Message() string {
 	case Learned:
 		return fmt.Sprintf("%s: alerts begin, %s learned in %s", f.Rule.Name, plural(len(f.Report.Actors), "actor"), hours(f.Report.Days))
 	case Summary:
-		return fmt.Sprintf("%s by %s: %s over %s", f.Rule.Name, f.Actor, plural(f.Episode.Execs, "exec"), f.Episode.Last.Sub(f.Episode.Start).Round(time.Second))
+		title := fmt.Sprintf("%s by %s: %s", f.Rule.Name, f.Actor, plural(f.Episode.Execs, "exec"))
+		if span := f.Episode.Last.Sub(f.Episode.Start).Round(time.Second); span > 0 {
+			title += " over " + span.String()
+		}
+		return title
 	}
 	return fmt.Sprintf("%s by %s", f.Rule.Name, f.Actor)
 }
@@ -158,16 +163,21 @@ func (f *Finding) Reason() string {
 		for i, c := range f.Episode.Commands {
 			lines[i] = c.Line
 		}
-		return fmt.Sprintf("%s %s %s between %s and %s: %s", f.Actor, f.Rule.Habit, plural(f.Episode.Execs, "time"),
-			f.Episode.Start.UTC().Format(time.RFC3339), f.Episode.Last.UTC().Format(time.RFC3339), strings.Join(lines, "; "))
+		start, last := f.Episode.Start.UTC().Format(time.RFC3339), f.Episode.Last.UTC().Format(time.RFC3339)
+		when := "at " + start
+		if last != start {
+			when = "between " + start + " and " + last
+		}
+		times := plural(f.Episode.Execs, "time")
+		return fmt.Sprintf("%s %s %s %s: %s", f.Actor, f.Rule.Habit, times, when, strings.Join(lines, "; "))
 	}
 	if f.Context != nil {
 		return f.contextReason()
 	}
 	var b strings.Builder
-	who := f.User
-	if f.Actor.Name != "" && f.Actor.Name != f.User {
-		who = fmt.Sprintf("%s (logged in as %s)", f.User, f.Actor.Name)
+	who := account(f.User)
+	if a := f.Actor; a.Name != "" && a.Name != f.User && account(f.User) != (Actor{ID: a.ID}).String() {
+		who = fmt.Sprintf("%s (logged in as %s)", who, a.Name)
 	}
 	if f.FirstOccurrence {
 		fmt.Fprintf(&b, "%s has never %s before", who, f.Rule.Habit)
@@ -176,14 +186,33 @@ func (f *Finding) Reason() string {
 	}
 	fmt.Fprintf(&b, " in %s of %s", plural(f.Buckets, "interval"), minutes(f.BucketSpan))
 	if len(f.TypicalUsers) > 0 {
-		fmt.Fprintf(&b, "; usually %s", list(f.TypicalUsers))
-		if len(f.TypicalUsers) == 1 {
-			b.WriteString(" does")
-		} else {
-			b.WriteString(" do")
-		}
+		b.WriteString(typical(f.TypicalUsers))
 	}
 	return b.String()
+}
+
+// account is a user as the rare model knows it, a name or a decimal id, in words.
+func account(user string) string {
+	if id, err := strconv.ParseUint(user, 10, 32); err == nil {
+		return Actor{ID: uint32(id)}.String()
+	}
+	return cmp.Or(user, Actor{ID: process.Unset}.String())
+}
+
+// as is whom the actor acts as. It is empty where that is the actor, and where it cannot be told, because one is known
+// by id and the other by name.
+func (f *Finding) as() string {
+	user := f.Context.Look.Value(context.As)
+	id, err := strconv.ParseUint(user, 10, 32)
+	switch {
+	case user == "" || f.Context.Look.AsSelf():
+		return ""
+	case err == nil && f.Actor.ID != process.Unset && uint32(id) != f.Actor.ID:
+	case f.Actor.Name != "" && f.Actor.Name != f.User && account(f.User) == f.User:
+	default:
+		return ""
+	}
+	return account(f.User)
 }
 
 // told is how much a part must add to the surprise to be told, and toldMost how many are.
@@ -196,9 +225,9 @@ const (
 func (f *Finding) contextReason() string {
 	c := f.Context
 	look := &c.Unusual
-	who := f.Actor.String()
-	if f.User != who {
-		who += " (as " + f.User + ")"
+	who, as, parent := f.Actor.String(), f.as(), look.Value(context.Parent)
+	if as != "" {
+		who += " (as " + as + ")"
 	}
 	var tells []int
 	var b strings.Builder
@@ -218,7 +247,9 @@ func (f *Finding) contextReason() string {
 			b.WriteString(map[bool]string{true: " on a terminal", false: " without a terminal"}[look.OnTerminal()])
 			tells = append(tells, context.Parent)
 		default:
-			b.WriteString(" through " + look.Value(context.Parent))
+			if parent != "" {
+				b.WriteString(" through " + parent)
+			}
 			tells = append(tells, context.TTY)
 		}
 		fmt.Fprintf(&b, " on this host in %s%s", atLeastADay(c.Days), until)
@@ -230,11 +261,15 @@ func (f *Finding) contextReason() string {
 		fmt.Fprintf(&b, "%s has %s in an unusual way", who, f.Rule.Habit)
 		then = ": "
 	}
+	if parent == "" {
+		tells = slices.DeleteFunc(tells, func(p int) bool { return p == context.Parent })
+	}
 	given := len(tells)
 	parts := c.Parts
 	parts[context.Network] += parts[context.NetworkWide] + parts[context.Origin]
 	for p := range context.Parts {
-		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.Origin || p == context.As && f.User != f.Actor.String()
+		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.Origin ||
+			p == context.As && as != "" || p == context.Parent && parent == ""
 		if parts[p] >= told && !named && !slices.Contains(tells, p) {
 			tells = append(tells, p)
 		}
@@ -245,8 +280,7 @@ func (f *Finding) contextReason() string {
 		b.WriteString(context.Tell(p, look.Text(p)))
 	}
 	if len(f.TypicalUsers) > 0 {
-		fmt.Fprintf(&b, "; usually %s", list(f.TypicalUsers))
-		b.WriteString(map[bool]string{true: " does", false: " do"}[len(f.TypicalUsers) == 1])
+		b.WriteString(typical(f.TypicalUsers))
 	}
 	return b.String()
 }
@@ -314,7 +348,7 @@ func atLeastADay(days float64) string {
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:
-		return plural(int(d/time.Second), "second") + " ago"
+		return "a moment ago"
 	case d < time.Hour:
 		return plural(int(d/time.Minute), "minute") + " ago"
 	}
@@ -333,6 +367,15 @@ func minutes(d time.Duration) string {
 		return plural(int(d/time.Minute), "minute")
 	}
 	return d.String()
+}
+
+// typical tells who usually does it.
+func typical(users []string) string {
+	names := make([]string, len(users))
+	for i, u := range users {
+		names[i] = account(u)
+	}
+	return "; usually " + list(names) + map[bool]string{true: " does", false: " do"}[len(users) == 1]
 }
 
 func list(names []string) string {

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 	"unsafe"
@@ -118,6 +119,9 @@ type Host struct {
 	OSType string // host.os.type, "linux"
 }
 
+// Key tells hosts apart: by the id, by the name where no id is told. It is empty for the host that reconbeat runs on.
+func (h Host) Key() string { return cmp.Or(h.ID, h.Name) }
+
 // Container is the container that a process runs in. The zero Container: none, or unknown.
 type Container struct {
 	ID    string
@@ -158,8 +162,9 @@ type Event struct {
 	Lossy  bool // the source may have missed facts of this event (arguments, users) and says so
 	Cursor Cursor
 
-	arena []byte
-	args  []string
+	orphan bool // a Table has counted that it does not know the parent
+	arena  []byte
+	args   []string
 }
 
 // Reset makes e an event of which nothing is known, and keeps its memory.

@@ -2,9 +2,10 @@
 
 package process
 
-// slab is a fixed number of places for values with a numeric key; the least recently put makes room. A place keeps its value's memory for the next.
+// slab is a fixed number of places for values with a key; the least recently used makes room. A place keeps its
+// value's memory for the next.
 type slab[V any] struct {
-	index   map[uint32]int32
+	index   map[uint64]int32
 	places  []place[V]
 	newest  int32 // ends of the list by age; -1: empty
 	oldest  int32
@@ -15,18 +16,18 @@ type slab[V any] struct {
 
 type place[V any] struct {
 	value        V
-	key          uint32
+	key          uint64
 	newer, older int32
 }
 
 func newSlab[V any](max int) slab[V] {
-	return slab[V]{index: make(map[uint32]int32), newest: -1, oldest: -1, free: -1, max: max}
+	return slab[V]{index: make(map[uint64]int32), newest: -1, oldest: -1, free: -1, max: max}
 }
 
 func (s *slab[V]) len() int { return len(s.index) }
 
 // get returns the value of a key, nil when there is none.
-func (s *slab[V]) get(key uint32) *V {
+func (s *slab[V]) get(key uint64) *V {
 	i, ok := s.index[key]
 	if !ok {
 		return nil
@@ -35,11 +36,13 @@ func (s *slab[V]) get(key uint32) *V {
 }
 
 // put returns the place of a key, as it was or as another key left it, and makes it the newest. Growing may move values: a pointer from get is stale after it.
-func (s *slab[V]) put(key uint32) *V {
-	i, ok := s.index[key]
+func (s *slab[V]) put(key uint64) *V {
+	if i, ok := s.index[key]; ok {
+		s.renew(i)
+		return &s.places[i].value
+	}
+	var i int32
 	switch {
-	case ok:
-		s.unlink(i)
 	case s.free >= 0:
 		i = s.free
 		s.free = s.places[i].older
@@ -54,7 +57,29 @@ func (s *slab[V]) put(key uint32) *V {
 	}
 	s.index[key] = i
 	p := &s.places[i]
-	p.key, p.newer, p.older = key, -1, s.newest
+	p.key = key
+	s.link(i)
+	return &p.value
+}
+
+// use makes a key's value the newest.
+func (s *slab[V]) use(key uint64) {
+	if i, ok := s.index[key]; ok {
+		s.renew(i)
+	}
+}
+
+func (s *slab[V]) renew(i int32) {
+	if i != s.newest {
+		s.unlink(i)
+		s.link(i)
+	}
+}
+
+// link makes a place the newest.
+func (s *slab[V]) link(i int32) {
+	p := &s.places[i]
+	p.newer, p.older = -1, s.newest
 	if s.newest >= 0 {
 		s.places[s.newest].newer = i
 	}
@@ -62,11 +87,10 @@ func (s *slab[V]) put(key uint32) *V {
 	if s.oldest < 0 {
 		s.oldest = i
 	}
-	return &p.value
 }
 
 // remove frees the place of a key.
-func (s *slab[V]) remove(key uint32) {
+func (s *slab[V]) remove(key uint64) {
 	i, ok := s.index[key]
 	if !ok {
 		return

@@ -3,27 +3,33 @@
 package process
 
 import (
+	"cmp"
+	"hash/maphash"
 	"strings"
 	"time"
 )
 
 // TableOptions shape a Table.
 type TableOptions struct {
-	Processes int    // how many processes are remembered; 0: 16384
-	Sessions  int    // how many login sessions are remembered; 0: 4096
-	HostID    string // the host whose processes these are
-	BootID    string // of the host's running kernel (/proc/sys/kernel/random/boot_id); empty in a replay
+	Processes int    // how many processes of the host are remembered, and four times as many of all others; 0: 16384
+	Sessions  int    // how many login sessions of the host, and four times as many of all others; 0: 4096
+	HostID    string // the host of events that name none
+	BootID    string // of its running kernel (/proc/sys/kernel/random/boot_id); empty in a replay
 }
 
 const (
 	defaultProcesses = 16384
 	defaultSessions  = 4096
+	others           = 4 // times what is remembered of the host is remembered of all others
 	// keptText is how much of a process's arguments is kept; enough for what an analyst reads of a parent.
 	keptText = 1 << 10
 	// ancestors bounds the walk from a process to the way in.
 	ancestors = 64
 	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after it.
 	exitedFor = 2 * time.Minute
+	// disorder is by how much the times of two execs may be the wrong way round. What a pid runs later than that is
+	// nobody's parent.
+	disorder = 10 * time.Millisecond
 )
 
 // TableStats count what a Table could not remember.
@@ -35,21 +41,88 @@ type TableStats struct {
 	UnknownParent   uint64 // matches whose parent was not known
 }
 
-// Table remembers the processes that are alive on one host: what runs in each, its parent, its login session. Its places are fixed, the least recently
-// used process makes room for a new one, and Observe allocates nothing once they are warm.
+// Table remembers the processes that are alive: what runs in each, its parent, its login session. Its places are
+// fixed, the least recently used process makes room for a new one, and Observe allocates nothing once they are warm.
+//
+// Documents of other agents tell of many hosts. Theirs have places of their own, so that no number of them makes the
+// Table forget what runs here, and each host has its own pids, sessions and entity ids (process.entity_id).
 //
 // The kernel's audit tells of execs, not of forks: a process that its parent forked without an exec (a subshell) is unknown here. PutProcess adds what was
 // read from /proc, at start and where a parent turned out to be unknown. Pids are reused; a process whose login session is not that of its supposed child is
 // taken for an earlier holder of the pid, unless a session began in between (login programs are parents across sessions).
 //
-// A Table is pure and belongs to one goroutine. Events of another host are passed over: documents of other agents bring parent and session themselves.
+// A Table is pure and belongs to one goroutine.
 type Table struct {
 	o        TableOptions
-	procs    slab[procEntry]
-	sessions slab[Session]
+	own      memory // of the host
+	foreign  memory // of all others
+	seed     maphash.Seed
 	programs interned
 	stats    TableStats
 	ancestry [ancestors]*procEntry // reused
+}
+
+// memory is what is known of processes and sessions.
+type memory struct {
+	procs    slab[procEntry]
+	sessions slab[Session]
+	entities slab[uint64] // the keys of the processes that documents give an entity id, by its hash
+}
+
+func newMemory(processes, sessions int) memory {
+	return memory{
+		procs: newSlab[procEntry](processes), sessions: newSlab[Session](sessions), entities: newSlab[uint64](processes),
+	}
+}
+
+// scope is what is known of one host.
+type scope struct {
+	*memory
+	host uint64 // tells the hosts apart; 0: the Table's own
+}
+
+// scope is that of the event's host. A host is known by a hash of 64 bits with a seed that nobody outside knows.
+func (t *Table) scope(e *Event) scope {
+	if host := e.Host.Key(); host != "" && host != t.o.HostID {
+		return scope{&t.foreign, maphash.String(t.seed, host) | 1} // 0 is the Table's own
+	}
+	return scope{&t.own, 0}
+}
+
+// key tells the processes, or sessions, of all hosts apart.
+func (s scope) key(id uint32) uint64 {
+	const spread = 0x9e3779b97f4a7c15 // odd, so that no two ids of one host meet
+	return s.host + uint64(id)*spread
+}
+
+// process is the one with the pid; nil: none is known.
+func (s scope) process(pid uint32) *procEntry { return s.procs.get(s.key(pid)) }
+
+func (s scope) put(pid uint32) *procEntry { return s.procs.put(s.key(pid)) }
+
+// entity is the process to which a document gave the entity id; nil: none is known.
+func (t *Table) entity(s scope, id string) *procEntry {
+	if id == "" || s.entities.len() == 0 {
+		return nil
+	}
+	k := s.entities.get(t.entityKey(s, id))
+	if k == nil {
+		return nil
+	}
+	if p := s.procs.get(*k); p != nil && string(p.entity) == id {
+		return p
+	}
+	return nil // the pid is another process's by now
+}
+
+func (t *Table) entityKey(s scope, id string) uint64 { return s.host ^ maphash.String(t.seed, id) }
+
+// name notes the entity id that a document gives a process.
+func (t *Table) name(s scope, p *procEntry, id string) {
+	p.entity = append(p.entity[:0], id...)
+	if id != "" {
+		*s.entities.put(t.entityKey(s, id)) = s.key(p.pid)
+	}
 }
 
 // procEntry is what is known of one process. Its text is its own memory, reused.
@@ -66,6 +139,7 @@ type procEntry struct {
 	cwd, tty  string    // interned
 	text      []byte    // the arguments, each followed by a zero byte
 	argc      int
+	entity    []byte // the entity id that a document told; empty: none did
 }
 
 // NewTable makes an empty Table.
@@ -76,68 +150,99 @@ func NewTable(o TableOptions) *Table {
 	if o.Sessions <= 0 {
 		o.Sessions = defaultSessions
 	}
-	return &Table{o: o, procs: newSlab[procEntry](o.Processes), sessions: newSlab[Session](o.Sessions), programs: interned{}}
+	return &Table{
+		o: o, own: newMemory(o.Processes, o.Sessions), foreign: newMemory(others*o.Processes, others*o.Sessions),
+		seed: maphash.MakeSeed(), programs: interned{},
+	}
 }
 
 // Stats returns the counts so far.
 func (t *Table) Stats() TableStats {
 	s := t.stats
-	s.Processes, s.Sessions, s.EvictedProcess, s.EvictedSessions = t.procs.len(), t.sessions.len(), t.procs.evicted, t.sessions.evicted
+	for _, m := range []*memory{&t.own, &t.foreign} {
+		s.Processes += m.procs.len()
+		s.Sessions += m.sessions.len()
+		s.EvictedProcess += m.procs.evicted
+		s.EvictedSessions += m.sessions.evicted
+	}
 	return s
 }
 
-func (t *Table) foreign(e *Event) bool { return e.Host.ID != "" && e.Host.ID != t.o.HostID }
-
 // Observe notes what an event says. It is called with every event, before the event is judged.
 func (t *Table) Observe(e *Event) {
-	if t.foreign(e) {
-		return
-	}
+	s := t.scope(e)
 	switch e.Kind {
 	case Exec:
-		if e.PID == 0 || !e.Success {
-			return
+		if e.PID != 0 && e.Success {
+			t.exec(s, e)
 		}
-		p := t.procs.put(e.PID)
-		t.fill(p, &e.Process, e.PPID, e.Session.ID, e.Session.User.ID)
-		p.started = e.Time
 	case Fork:
-		t.fork(e)
+		t.fork(s, e)
 	case Exit:
-		if p := t.procs.get(e.PID); p != nil {
+		if p := s.process(e.PID); p != nil {
 			p.exited = e.Time
 		}
 	case Login:
-		t.login(e)
+		t.login(s, e)
 	case Logout:
-		t.sessions.remove(e.Session.ID)
+		s.sessions.remove(s.key(e.Session.ID))
 	}
 }
 
-// fork makes the child a copy of its parent.
-func (t *Table) fork(e *Event) {
-	parent := t.procs.get(e.PPID)
-	if e.PID == 0 || parent == nil {
+func (t *Table) exec(s scope, e *Event) {
+	ppid := t.ppid(s, e)
+	s.procs.use(s.key(ppid)) // who starts programs is not forgotten
+	p := s.put(e.PID)
+	t.fill(p, &e.Process, ppid, e.Session.ID, e.Session.User.ID)
+	t.name(s, p, e.EntityID)
+	p.started = e.Time
+	if !e.Start.IsZero() && e.Start.Before(e.Time) {
+		p.started = e.Start
+	}
+}
+
+// ppid is the parent's pid, also where a document tells the parent by its entity id alone; 0: unknown.
+func (t *Table) ppid(s scope, e *Event) uint32 {
+	if e.PPID == 0 {
+		if p := t.entity(s, e.Parent.EntityID); p != nil {
+			return p.pid
+		}
+	}
+	return e.PPID
+}
+
+// fork makes the child a copy of its parent. Of a parent that is unknown, the event may tell itself what runs in the
+// child.
+func (t *Table) fork(s scope, e *Event) {
+	ppid := t.ppid(s, e)
+	parent := s.process(ppid)
+	switch {
+	case e.PID == 0 || parent == nil && e.Name == "":
+		return
+	case parent == nil:
+		t.exec(s, e)
 		return
 	}
+	s.procs.use(s.key(ppid))
 	text := parent.text // put may evict any entry, the parent's too, but it leaves its memory alone until fill
 	copied := *parent
-	p := t.procs.put(e.PID)
-	own := p.text[:0]
+	p := s.put(e.PID)
+	own, entity := p.text[:0], p.entity
 	*p = copied
-	p.text = append(own, text...)
-	p.pid, p.ppid, p.ticks, p.exited = e.PID, e.PPID, e.StartTicks, time.Time{}
+	p.text, p.entity = append(own, text...), entity
+	p.pid, p.ppid, p.ticks, p.exited = e.PID, ppid, e.StartTicks, time.Time{}
+	t.name(s, p, e.EntityID)
 }
 
 // login joins what an event tells of a session with what is known: the kernel gives the ids, the login program the terminal and the address.
-func (t *Table) login(e *Event) {
+func (t *Table) login(m scope, e *Event) {
 	id := e.Session.ID
 	if id == Unset {
 		return
 	}
-	s := t.sessions.get(id)
+	s := m.sessions.get(m.key(id))
 	if s == nil || e.Session.User.ID != Unset && s.User.ID != Unset && s.User.ID != e.Session.User.ID {
-		s = t.sessions.put(id)
+		s = m.sessions.put(m.key(id))
 		*s = NoSession
 		s.ID, s.Start = id, e.Time
 	}
@@ -157,15 +262,15 @@ func (t *Table) login(e *Event) {
 		s.Leader = e.Session.Leader
 	}
 	if s.Entry == "" {
-		s.Entry = t.entryOfLogin(e)
+		s.Entry = entryOfLogin(m, e)
 	}
 }
 
 // entryOfLogin tells the way in by the program that set the login user.
-func (t *Table) entryOfLogin(e *Event) string {
+func entryOfLogin(s scope, e *Event) string {
 	name := e.Name
 	if name == "" {
-		p := t.procs.get(e.PID)
+		p := s.process(e.PID)
 		if p == nil {
 			return ""
 		}
@@ -190,12 +295,12 @@ func entryOf(program string) string {
 	return ""
 }
 
-// PutProcess adds a process that was read from /proc.
+// PutProcess adds a process of the host that was read from /proc.
 func (t *Table) PutProcess(p *Process, ppid uint32, s Session) {
 	if p.PID == 0 {
 		return
 	}
-	entry := t.procs.put(p.PID)
+	entry := scope{&t.own, 0}.put(p.PID)
 	t.fill(entry, p, ppid, s.ID, s.User.ID)
 	entry.started, entry.ticks = p.Start, p.StartTicks
 }
@@ -210,44 +315,53 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 	}
 	name := from.Name
 	if from.Executable != "" {
-		name = from.Executable[strings.LastIndexByte(from.Executable, '/')+1:]
+		name = base(from.Executable)
 	}
 	*p = procEntry{
 		pid: from.PID, ppid: ppid, session: session, login: login, uid: from.User.ID, euid: from.Effective.ID, ticks: from.StartTicks,
 		exe: t.programs.of(from.Executable), name: t.programs.of(name), cwd: t.programs.of(from.CWD), tty: t.programs.of(from.TTY),
-		text: text, argc: len(from.Args),
+		text: text, argc: len(from.Args), entity: p.entity[:0],
 	}
 }
 
-// Complete fills what a matched exec lacks and the table knows: parent, session, session leader, entry leader, and the entity ids of them all. A fact that the
-// event brings is never written over. It reports whether the parent is known.
+// Complete fills what a matched exec lacks and the table knows: parent, session, session leader, entry leader, and the
+// entity ids of them all. A fact that the event brings is never written over; a process that it tells by pid or entity
+// id alone is told whole. It reports whether the parent is known.
 func (t *Table) Complete(e *Event) bool {
-	if t.foreign(e) {
-		return true
-	}
-	t.completeSession(e)
-	parent := t.parentOf(e)
-	if parent != nil && !e.Parent.Known() {
+	s := t.scope(e)
+	t.completeSession(s, e)
+	parent := t.parentOf(s, e)
+	if parent != nil {
+		e.PPID = parent.pid
 		t.describe(&e.Parent, parent)
 	}
-	if !e.Parent.Known() && e.PPID != 0 {
-		t.stats.UnknownParent++
+	if e.PPID != 0 && e.Parent.PID == 0 {
 		e.Parent.PID = e.PPID
 	}
-	t.completeLeaders(e, parent)
-	for _, p := range []*Process{&e.Process, &e.Parent, &e.Leader, &e.Entry} {
-		if p.EntityID == "" && p.PID != 0 {
-			p.EntityID = t.entityID(e, p)
+	known := e.Parent.Name != ""
+	if !known && !e.orphan && e.Parent.Known() {
+		t.stats.UnknownParent++
+		e.orphan = true
+	}
+	for _, p := range []*Process{&e.Leader, &e.Entry} {
+		if entry := t.told(s, p, e.Time); entry != nil {
+			t.describe(p, entry)
 		}
 	}
-	return e.Parent.Name != ""
+	t.completeLeaders(s, e, parent)
+	for _, p := range []*Process{&e.Process, &e.Parent, &e.Leader, &e.Entry} {
+		if p.EntityID == "" && p.PID != 0 {
+			p.EntityID = t.entityID(s, e, p)
+		}
+	}
+	return known
 }
 
-func (t *Table) completeSession(e *Event) {
+func (t *Table) completeSession(m scope, e *Event) {
 	if e.Session.ID == Unset {
 		return
 	}
-	s := t.sessions.get(e.Session.ID)
+	s := m.sessions.get(m.key(e.Session.ID))
 	if s == nil || e.Session.User.ID != Unset && s.User.ID != Unset && s.User.ID != e.Session.User.ID {
 		return
 	}
@@ -273,10 +387,7 @@ func (t *Table) completeSession(e *Event) {
 
 // program is the base name of what the process runs.
 func (p *procEntry) program() string {
-	if p.exe != "" {
-		return p.exe[strings.LastIndexByte(p.exe, '/')+1:]
-	}
-	return p.name
+	return cmp.Or(base(p.exe), p.name)
 }
 
 // wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind it.
@@ -289,28 +400,68 @@ var wrappers = map[string]bool{
 func IsWrapper(program string) bool { return wrappers[program] }
 
 // parentOf finds the event's parent, unless what is known of its pid is an earlier process's.
-func (t *Table) parentOf(e *Event) *procEntry {
-	p := t.procs.get(e.PPID)
-	if p == nil || e.PPID == 0 || p.gone(e.Time) || e.PPID == e.PID {
+func (t *Table) parentOf(s scope, e *Event) *procEntry {
+	e.Parent.PID = cmp.Or(e.Parent.PID, e.PPID)
+	p := t.told(s, &e.Parent, e.Time)
+	if p == nil || p.pid == e.PID {
 		return nil
 	}
+	if e.Parent.EntityID != "" && string(p.entity) == e.Parent.EntityID {
+		return p
+	}
 	if p.session != e.Session.ID && p.session != Unset && e.Session.ID != Unset {
-		if s := t.sessions.get(e.Session.ID); s == nil || s.Start.Before(p.started) {
+		if session := s.sessions.get(s.key(e.Session.ID)); session == nil || session.Start.Before(p.started) {
 			return nil
 		}
 	}
 	return p
 }
 
+// told finds the process that an event tells of, by its pid or else its entity id.
+func (t *Table) told(s scope, told *Process, at time.Time) *procEntry {
+	var p *procEntry
+	if told.PID != 0 {
+		p = s.process(told.PID)
+	} else {
+		p = t.entity(s, told.EntityID)
+	}
+	if p == nil || p.gone(at) || !p.is(told) {
+		return nil
+	}
+	return p
+}
+
+// is reports whether a process that an event tells of can be this one: what was known of the pid may be an earlier
+// holder's.
+func (p *procEntry) is(told *Process) bool {
+	switch {
+	case told.EntityID != "" && len(p.entity) > 0:
+		return told.EntityID == string(p.entity)
+	case told.Executable != "" && p.exe != "":
+		return base(told.Executable) == base(p.exe) // /bin is /usr/bin
+	case told.Name != "" && p.name != "" && told.Name != p.name:
+		arg0, _, _ := strings.Cut(string(p.text), "\x00") // dash may be called as sh
+		return told.Name == base(arg0)
+	}
+	return true
+}
+
+// base is the last part of a path.
+func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
 func (p *procEntry) gone(at time.Time) bool {
-	return !p.exited.IsZero() && at.Sub(p.exited) > exitedFor || p.started.After(at.Add(time.Second))
+	late := disorder
+	if p.ticks != 0 {
+		late = time.Second // /proc tells the second
+	}
+	return !p.exited.IsZero() && at.Sub(p.exited) > exitedFor || p.started.After(at.Add(late))
 }
 
 // completeLeaders walks up from the parent: the session leader is the oldest ancestor of the same audit session, the entry leader the one that came in from outside:
 // the first process below a login program, below init, or below the container's runtime.
-func (t *Table) completeLeaders(e *Event, parent *procEntry) {
+func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	line := t.ancestry[:0]
-	for p := parent; p != nil && len(line) < ancestors; p = t.procs.get(p.ppid) {
+	for p := parent; p != nil && len(line) < ancestors; p = s.process(p.ppid) {
 		if len(line) > 0 && (p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) && line[len(line)-1].ticks == 0) {
 			break // a pid that was reused by a later process is nobody's ancestor
 		}
@@ -380,13 +531,32 @@ func entryLeader(e *Event, line []*procEntry) *procEntry {
 	return nil
 }
 
-// describe writes what is known of a process into an event. The strings are cloned: the entry may change while the event is kept.
+// describe adds what is known of a process to what an event tells of it. The strings are cloned: the entry may change
+// while the event is kept.
 func (t *Table) describe(to *Process, p *procEntry) {
-	id := to.EntityID
-	*to = NoProcess
-	to.EntityID, to.PID, to.Start, to.StartTicks = id, p.pid, p.started, p.ticks
-	to.Name, to.Executable, to.CWD, to.TTY, to.Interactive = p.name, p.exe, p.cwd, p.tty, p.tty != ""
-	to.User.ID, to.Effective.ID = p.uid, p.euid
+	if to.EntityID == "" {
+		to.EntityID = string(p.entity)
+	}
+	to.PID = p.pid
+	to.Name, to.Executable, to.CWD = cmp.Or(to.Name, p.name), cmp.Or(to.Executable, p.exe), cmp.Or(to.CWD, p.cwd)
+	if to.Start.IsZero() {
+		to.Start = p.started
+	}
+	if to.StartTicks == 0 {
+		to.StartTicks = p.ticks
+	}
+	if to.TTY == "" && p.tty != "" {
+		to.TTY, to.Interactive = p.tty, true
+	}
+	if !to.User.Known() {
+		to.User.ID = p.uid
+	}
+	if !to.Effective.Known() {
+		to.Effective.ID = p.euid
+	}
+	if len(to.Args) > 0 || to.CommandLine != "" {
+		return
+	}
 	for rest := string(p.text); rest != ""; {
 		var a string
 		a, rest, _ = strings.Cut(rest, "\x00")
@@ -395,14 +565,22 @@ func (t *Table) describe(to *Process, p *procEntry) {
 	to.ArgsCount = p.argc
 }
 
-// entityID identifies a process: by when it was forked where that is known, which a restart of reconbeat does not change; else by when its program started,
-// which a replay of the same recording gives again.
-func (t *Table) entityID(e *Event, p *Process) string {
+// entityID identifies a process: by when it was forked where that is known, which a restart of reconbeat does not
+// change; else by when its program started, which a replay of the same recording gives again. A process of which
+// neither is known has none. The kernel that another host runs is unknown.
+func (t *Table) entityID(s scope, e *Event, p *Process) string {
 	start := p.Start
 	if p == &e.Process && start.IsZero() {
 		start = e.Time
 	}
-	return EntityID(t.o.HostID, t.o.BootID, p.PID, p.StartTicks, start)
+	if start.IsZero() && p.StartTicks == 0 {
+		return ""
+	}
+	host, boot := t.o.HostID, t.o.BootID
+	if s.host != 0 {
+		host, boot = e.Host.Key(), ""
+	}
+	return EntityID(host, boot, p.PID, p.StartTicks, start)
 }
 
 // interned keeps one copy of each text that many processes share: paths of programs and folders, terminals. It begins anew when it has become large.

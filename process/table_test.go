@@ -155,6 +155,8 @@ func TestAPidThatWasReusedIsNobodysParent(t *testing.T) {
 	}{
 		{"of another login session", []*Event{program(at(0), 10, 1, 3, "/bin/old")}, program(at(9), 20, 10, 4, "/usr/bin/ss"), ""},
 		{"that began after the match", []*Event{program(at(30), 10, 1, 3, "/bin/late")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), ""},
+		{"that began a moment after the match: two processors told of it", []*Event{program(at(9.01), 10, 1, 3, "/bin/sh")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), "sh"},
+		{"that began right after the match", []*Event{program(at(9.02), 10, 1, 3, "/bin/late")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), ""},
 		{"that ended long ago", []*Event{program(at(0), 10, 1, 3, "/bin/old"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}}, program(at(500), 20, 10, 3, "/usr/bin/ss"), ""},
 		{"that ended a moment ago is the parent still", []*Event{program(at(0), 10, 1, 3, "/bin/sh"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}}, program(at(2), 20, 10, 3, "/usr/bin/ss"), "sh"},
 		{"a login program is a parent across sessions", []*Event{program(at(0), 10, 1, 3, "/usr/sbin/sshd"), login(at(1), 10, 4, 1000)}, program(at(2), 20, 10, 4, "/usr/bin/ss"), "sshd"},
@@ -194,13 +196,188 @@ func TestEntityIDsAreTheSameAfterARestart(t *testing.T) {
 	require.NotEqual(t, EntityID("host", "boot", 10, 4711, noon), EntityID("host", "later boot", 10, 4711, noon))
 }
 
-func TestEventsOfOtherHostsArePassedOver(t *testing.T) {
+// on moves an event to another host.
+func on(h Host, e *Event) *Event {
+	e.Host = h
+	return e
+}
+
+func TestEveryHostHasItsOwnProcessesAndSessions(t *testing.T) {
+	east, west := Host{ID: "e", Name: "east"}, Host{Name: "west"}
+	for _, c := range []struct {
+		name  string
+		seen  []*Event
+		match *Event
+		want  string
+	}{
+		{"another host's", []*Event{on(east, program(at(0), 10, 1, 3, "/bin/sh"))}, on(east, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
+		{"a host that has no id", []*Event{on(west, program(at(0), 10, 1, 3, "/bin/sh"))}, on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
+		{"not of another", []*Event{on(east, program(at(0), 10, 1, 3, "/bin/sh"))}, on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")), ""},
+		{"nor of the table's own", []*Event{program(at(0), 10, 1, 3, "/bin/sh")}, on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")), ""},
+		{"nor the other way round", []*Event{on(west, program(at(0), 10, 1, 3, "/bin/sh"))}, program(at(1), 20, 10, 3, "/usr/bin/ss"), ""},
+		{"the table's own by its id", []*Event{program(at(0), 10, 1, 3, "/bin/sh")}, on(Host{ID: "host"}, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
+		{"one pid on three hosts", []*Event{
+			on(east, program(at(0), 10, 1, 3, "/bin/sh")), on(west, program(at(0), 10, 1, 3, "/bin/zsh")), program(at(0), 10, 1, 3, "/bin/ksh"),
+		}, on(east, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
+		{"a fork of another host's", []*Event{
+			on(east, program(at(0), 10, 1, 3, "/bin/sh")), on(east, &Event{Kind: Fork, Time: at(1), Process: Process{PID: 11}, PPID: 10}),
+		}, on(east, program(at(2), 20, 11, 3, "/usr/bin/ss")), "sh"},
+		{"an end on another host", []*Event{
+			on(east, program(at(0), 10, 1, 3, "/bin/sh")), on(west, &Event{Kind: Exit, Time: at(1), Process: Process{PID: 10}}),
+		}, on(east, program(at(900), 20, 10, 3, "/usr/bin/ss")), "sh"},
+		{"a session that another host's login began", []*Event{
+			on(east, program(at(0), 10, 1, 3, "/usr/sbin/sshd")), on(west, login(at(1), 10, 4, 1000)),
+		}, on(east, program(at(2), 20, 10, 4, "/usr/bin/ss")), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := NewTable(TableOptions{HostID: "host", BootID: "boot"})
+			e := observed(table, append(c.seen, c.match)...)
+			require.Equal(t, c.want, e.Parent.Name)
+		})
+	}
+
 	table := NewTable(TableOptions{HostID: "host"})
-	theirs := program(at(0), 10, 1, 3, "/bin/theirs")
-	theirs.Host.ID = "other"
-	e := observed(table, theirs, program(at(1), 20, 10, 3, "/usr/bin/ss"))
-	require.Empty(t, e.Parent.Name)
-	require.True(t, table.Complete(theirs), "nothing is to be asked about it")
+	theirs := on(east, login(at(0), 5, 7, 1000))
+	theirs.Session.Source, theirs.Session.Entry = netip.MustParseAddr("203.0.113.9"), EntrySSHD
+	table.Observe(theirs)
+	require.Equal(t, EntrySSHD, observed(table, on(east, program(at(1), 20, 10, 7, "/usr/bin/ss"))).Session.Entry)
+	require.Empty(t, observed(table, on(west, program(at(1), 20, 10, 7, "/usr/bin/ss"))).Session.Entry)
+	require.Empty(t, observed(table, program(at(1), 20, 10, 7, "/usr/bin/ss")).Session.Entry)
+	table.Observe(on(west, &Event{Kind: Logout, Session: Session{ID: 7}}))
+	require.Equal(t, EntrySSHD, observed(table, on(east, program(at(1), 21, 10, 7, "/usr/bin/ss"))).Session.Entry)
+}
+
+func TestEntityIDsAreOfTheHostOfTheEvent(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host", BootID: "boot"})
+	for _, h := range []Host{{}, {ID: "e", Name: "east"}, {Name: "west"}} {
+		e := observed(table, on(h, program(at(0), 10, 1, 3, "/bin/sh")), on(h, program(at(1), 20, 10, 3, "/usr/bin/ss")))
+		host := h.Key()
+		if host == "" {
+			host = "host"
+		}
+		require.Equal(t, EntityID(host, "", 10, 0, at(0)), e.Parent.EntityID, "it was not said")
+		require.Equal(t, EntityID(host, "", 20, 0, at(1)), e.EntityID)
+		require.Empty(t, observed(table, on(h, program(at(1), 30, 29, 3, "/usr/bin/ss"))).Parent.EntityID, "nobody knows when it began")
+	}
+	shell, child := program(at(0), 10, 1, 3, "/bin/sh"), program(at(1), 20, 10, 3, "/usr/bin/ss")
+	shell.EntityID, child.EntityID = "theirs", "its"
+	e := observed(table, on(Host{ID: "e"}, shell), on(Host{ID: "e"}, child))
+	require.Equal(t, "theirs", e.Parent.EntityID, "what the parent's own document says wins")
+	require.Equal(t, "its", e.EntityID)
+	begun := program(at(60), 10, 1, 3, "/bin/sh")
+	begun.Start = at(2)
+	e = observed(table, on(Host{ID: "e"}, begun), on(Host{ID: "e"}, program(at(61), 20, 10, 3, "/usr/bin/ss")))
+	require.Equal(t, at(2), e.Parent.Start)
+	require.Equal(t, EntityID("e", "", 10, 0, at(2)), e.Parent.EntityID, "theirs was an earlier process's")
+}
+
+func TestAParentThatIsToldInPartIsToldWhole(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		seen string // what is known of pid 10
+		told Process
+		want Process // name, executable, arguments
+	}{
+		{"the pid", "/bin/sh -c x", Process{PID: 10}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}}},
+		{"the pid and arguments", "/bin/sh -c x", Process{PID: 10, Args: []string{"sh"}}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"sh"}}},
+		{"the name", "/bin/sh -c x", Process{PID: 10, Name: "sh"}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}}},
+		{"the entity id", "/bin/sh -c x", Process{EntityID: "ten"}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}}},
+		{"its executable by another way", "/bin/sh", Process{PID: 10, Executable: "/usr/bin/sh", Name: "sh"}, Process{Name: "sh", Executable: "/usr/bin/sh", Args: []string{"/bin/sh"}}},
+		{"another entity id", "/bin/sh", Process{PID: 10, EntityID: "eleven"}, Process{}},
+		{"an entity id of nobody", "/bin/sh", Process{EntityID: "eleven"}, Process{}},
+		{"another executable", "/bin/sh", Process{PID: 10, Executable: "/bin/zsh", Name: "zsh"}, Process{Name: "zsh", Executable: "/bin/zsh"}},
+		{"another name", "/bin/sh", Process{PID: 10, Name: "zsh"}, Process{Name: "zsh"}},
+		{"nothing", "/bin/sh", Process{}, Process{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := NewTable(TableOptions{HostID: "host"})
+			parent, e := program(at(0), 10, 1, 3, c.seen), program(at(1), 20, c.told.PID, 3, "/usr/bin/ss")
+			parent.EntityID = "ten"
+			c.told.User, c.told.Effective = NoProcess.User, NoProcess.Effective
+			e.Parent = c.told
+			observed(table, on(Host{ID: "e"}, parent), on(Host{ID: "e"}, e))
+			require.Equal(t, c.want, Process{Name: e.Parent.Name, Executable: e.Parent.Executable, Args: e.Parent.Args})
+			if c.told.EntityID != "" {
+				require.Equal(t, c.told.EntityID, e.Parent.EntityID)
+			}
+			if len(c.want.Args) > 0 {
+				require.EqualValues(t, 10, e.Parent.PID)
+				require.EqualValues(t, 10, e.PPID)
+				require.Zero(t, table.Stats().UnknownParent)
+			}
+		})
+	}
+}
+
+func TestLeadersThatAreToldByPidAloneAreToldWhole(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	e := program(at(2), 20, 10, 3, "/usr/bin/ss")
+	e.Leader, e.Entry = NoProcess, NoProcess
+	e.Leader.PID, e.Entry.EntityID = 9, "ten"
+	shell := program(at(1), 10, 9, 3, "/bin/sh")
+	shell.EntityID = "ten"
+	observed(table, program(at(0), 9, 1, 3, "/bin/bash"), shell, e)
+	require.Equal(t, "bash", e.Leader.Name)
+	require.Equal(t, "sh", e.Entry.Name)
+}
+
+func TestALineOfAncestorsThatIsToldByEntityIDs(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	var last *Event
+	for i, command := range []string{"/usr/sbin/sshd", "/bin/bash", "/usr/bin/sudo", "/usr/bin/ss"} {
+		last = on(Host{ID: "e"}, program(at(float64(i)), uint32(10+i), 0, 3, command))
+		last.EntityID, last.Parent = fmt.Sprint("id", i), NoProcess
+		last.Parent.EntityID = fmt.Sprint("id", i-1)
+		table.Observe(last)
+	}
+	require.True(t, table.Complete(last))
+	require.Equal(t, []string{"sudo", "bash", EntrySSHD}, []string{last.Parent.Name, last.Starter, last.Session.Entry})
+}
+
+func TestAParentThatWasAskedForIsKnown(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	e := program(at(1), 20, 10, 3, "/usr/bin/ss")
+	table.Observe(e)
+	require.False(t, table.Complete(e))
+	table.PutProcess(&Process{PID: 10, Name: "bash", Start: at(0), StartTicks: 5}, 1, Session{ID: 3})
+	require.True(t, table.Complete(e))
+	require.Equal(t, "bash", e.Parent.Name)
+	require.Equal(t, EntityID("host", "", 10, 5, time.Time{}), e.Parent.EntityID)
+	require.EqualValues(t, 1, table.Stats().UnknownParent, "an exec is counted once")
+}
+
+func TestAForkWhoseParentIsUnknownIsWhatItsDocumentTells(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	fork := program(at(0), 10, 9, 3, "/bin/bash -i")
+	fork.Kind = Fork
+	require.Equal(t, "bash", observed(table, fork, program(at(1), 20, 10, 3, "/usr/bin/ss")).Parent.Name)
+}
+
+func TestWhoStartsProgramsIsNotForgotten(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host", Processes: 10})
+	table.Observe(program(at(0), 10, 1, Unset, "/opt/agent"))
+	for i := range 100 {
+		e := observed(table, program(at(float64(i)), uint32(1000+i), 10, Unset, "/usr/bin/ss"))
+		require.Equal(t, "agent", e.Parent.Name)
+	}
+}
+
+func TestOtherHostsDoNotMakeTheTableForgetItsOwn(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host", Processes: 10, Sessions: 10})
+	table.Observe(program(at(0), 10, 1, 3, "/bin/sh"))
+	table.Observe(login(at(0), 10, 3, 1000))
+	for i := range uint32(1000) {
+		h := Host{ID: fmt.Sprint("host", i)}
+		e := program(at(0), 10, 1, i, "/bin/true")
+		e.EntityID = fmt.Sprint("id", i)
+		table.Observe(on(h, e))
+		table.Observe(on(h, login(at(0), 10, i, 1001)))
+	}
+	require.Equal(t, TableStats{Processes: 41, Sessions: 41, EvictedProcess: 960, EvictedSessions: 960}, table.Stats())
+	require.Equal(t, 40, table.foreign.entities.len())
+	e := observed(table, program(at(1), 20, 10, 3, "/usr/bin/ss"))
+	require.Equal(t, "sh", e.Parent.Name)
+	require.EqualValues(t, 1000, e.Session.User.ID)
 }
 
 func TestTheTableIsBoundedAndForgetsTheLeastRecentlyUsed(t *testing.T) {
@@ -266,11 +443,16 @@ func TestObservingAllocatesNothingOnceWarm(t *testing.T) {
 	}
 	all()
 	require.Zero(t, testing.AllocsPerRun(10, all))
+	for i, e := range events {
+		e.Host.ID, e.EntityID = fmt.Sprint("host", i%7), fmt.Sprint("entity id of the process ", i)
+	}
+	all()
+	require.Zero(t, testing.AllocsPerRun(10, all), "documents of other hosts")
 }
 
 func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 	s := newSlab[int](3)
-	for _, k := range []uint32{1, 2, 3} {
+	for _, k := range []uint64{1, 2, 3} {
 		*s.put(k) = int(k)
 	}
 	s.put(1) // now 2 is the oldest
@@ -289,8 +471,8 @@ func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 	// Against a plain model.
 	r := rand.New(rand.NewPCG(3, 3))
 	s = newSlab[int](8)
-	var order []uint32 // the oldest first
-	drop := func(k uint32) {
+	var order []uint64 // the oldest first
+	drop := func(k uint64) {
 		for i := range order {
 			if order[i] == k {
 				order = append(order[:i], order[i+1:]...)
@@ -299,7 +481,7 @@ func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 		}
 	}
 	for range 5000 {
-		k := uint32(r.IntN(20))
+		k := uint64(r.IntN(20))
 		if r.IntN(4) == 0 {
 			s.remove(k)
 			drop(k)
@@ -341,6 +523,22 @@ func BenchmarkTableObserve(b *testing.B) {
 	events := make([]*Event, 4096)
 	for i := range events {
 		events[i] = program(at(float64(i)), uint32(1000+i), uint32(999+i%7), 5, "/usr/bin/some-program with arguments")
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		table.Observe(events[i%len(events)])
+		i++
+	}
+}
+
+// BenchmarkTableObserveDocuments is of fifty hosts whose agent gives entity ids.
+func BenchmarkTableObserveDocuments(b *testing.B) {
+	table := NewTable(TableOptions{HostID: "host"})
+	events := make([]*Event, 4096)
+	for i := range events {
+		events[i] = program(at(float64(i)), uint32(1000+i), uint32(999+i%7), 5, "/usr/bin/some-program with arguments")
+		events[i].Host.ID, events[i].EntityID = fmt.Sprint("host", i%50), fmt.Sprint("entity id ", i)
 	}
 	b.ReportAllocs()
 	i := 0

@@ -112,6 +112,9 @@ func (l *Look) Value(feature int) string { return l.values[feature].Value() }
 // OnTerminal reports whether there was one.
 func (l *Look) OnTerminal() bool { return l.values[TTY] == terminal }
 
+// AsSelf reports whether the actor acts as themselves, and not as another account.
+func (l *Look) AsSelf() bool { return l.values[As] == self }
+
 // Reader makes Looks of events. It remembers what it made of texts that come again and again, and belongs to one goroutine. The zero Reader is ready.
 type Reader struct {
 	commands map[string]text
