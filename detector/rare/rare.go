@@ -88,6 +88,7 @@ type Model struct {
 	evicted, late uint64
 	ranked        ranked  // of the last AtOnce
 	asking        history // of the last AtOnce that came to a score
+	stranger      user    // of the last AtOnce about one
 }
 
 // ahead is an appearance in a bucket that is still to open, because a slower source may have more for the open one.
@@ -342,7 +343,8 @@ func (m *Model) AtOnce(t time.Time, name string) Result {
 		return Result{Probability: 1, FirstOccurrence: first}
 	}
 	if u == nil {
-		u = &user{name: name, nth: m.known, last: -1}
+		u = &m.stranger
+		*u = user{name: name, nth: m.known, last: -1}
 	}
 	m.rank(u)
 	if u.asked == m.ranked.generation {
