@@ -11,14 +11,15 @@ import (
 // digestSize is a digest's compression factor: a range, other than a single value, holds at most 1/digestSize of all.
 const digestSize = 201
 
-// maxNodes bounds the nodes of a digest. Three times digestSize is what the theory says of a large one; a small one has at most a node for each value.
+// maxNodes bounds the nodes of a digest. Three times digestSize is what the theory says of a large one; a small one
+// has at most a node for each value.
 const maxNodes = 5 * digestSize
 
-// digest is a q-digest (Shrivastava et al., Medians and Beyond, 2004): how often which whole numbers were, in little room. The numbers are the leaves of
-// a binary tree. A leaf that was seen rarely is joined with its sibling into their parent, which then counts for either of the two: ranks
-// are known between bounds.
+// digest is a q-digest (Shrivastava et al., Medians and Beyond, 2004): how often which whole numbers were, in little
+// room. The numbers are the leaves of a binary tree. A leaf that was seen rarely is joined with its sibling into their
+// parent, which then counts for either of the two: ranks are known between bounds.
 type digest struct {
-	nodes []node // those that count something, each after its descendants; the last is the root, which may count nothing. Empty: nothing seen
+	nodes []node // those that count something, after their descendants, and the root, which may count nothing
 	n     uint64 // the sum of the nodes' counts
 }
 
@@ -100,8 +101,8 @@ func (d *digest) grow(value uint32) bool {
 	return true
 }
 
-// join moves the counts of a node and its sibling to their parent, if the three together have too few to tell apart, and returns where the parent
-// is; otherwise -1.
+// join moves the counts of a node and its sibling to their parent, if the three together have too few to tell apart,
+// and returns where the parent is; otherwise -1.
 func (d *digest) join(i int) int {
 	n := d.nodes[i]
 	if i == len(d.nodes)-1 {
@@ -189,8 +190,9 @@ func (d *digest) atMost(x uint32) (low, high float64) {
 	return float64(l) / float64(d.n), float64(h) / float64(d.n)
 }
 
-// density returns the least and the greatest share that each number about x can have: between the next greater that a node ends with and the next
-// smaller one, the share evenly spread. It is no share of x itself: beside a gap it is small, and beyond the last node nearly nothing.
+// density returns the least and the greatest share that each number about x can have: between the next greater that a
+// node ends with and the next smaller one, the share evenly spread. It is no share of x itself: beside a gap it is
+// small, and beyond the last node nearly nothing.
 func (d *digest) density(x uint32) (low, high float64) {
 	left, right := d.neighbours(x)
 	leftLow, leftHigh := d.atMost(left)
@@ -199,11 +201,12 @@ func (d *digest) density(x uint32) (low, high float64) {
 	return math.Max(rightLow-leftHigh, 0) / width, math.Max(rightHigh-leftLow, 0) / width
 }
 
-// neighbours returns the greatest end of a node below x, 0 if there is none, and the least end above it. Of the ends above only those of the root,
-// if it counts something, and of the nodes directly under it are looked at; without one the right neighbour is the greatest number.
+// neighbours returns the greatest end of a node below x, 0 if there is none, and the least end above it. Of the ends
+// above only those of the root, if it counts something, and of the nodes directly under it are looked at; without one
+// the right neighbour is the greatest number.
 func (d *digest) neighbours(x uint32) (left, right uint32) {
 	right = math.MaxUint32
-	under := uint32(math.MaxUint32) // the start of the last node directly under the root: what comes before it in the order is another
+	under := uint32(math.MaxUint32) // the start of the last node seen directly under the root; the next ends before it
 	for i := len(d.nodes) - 1; i >= 0; i-- {
 		n := d.nodes[i]
 		switch isRoot := i == len(d.nodes)-1; {

@@ -42,7 +42,7 @@ func TestADigestsRanksAreBetweenItsBounds(t *testing.T) {
 				low, high := d.atMost(x)
 				require.LessOrEqual(t, low, float64(rank)/n)
 				require.GreaterOrEqual(t, high, float64(rank)/n)
-				require.LessOrEqual(t, high-low, 18.0/digestSize, "at most one joined range on each of the tree's levels is cut by a value")
+				require.LessOrEqual(t, high-low, 18.0/digestSize, "a value cuts one range a level")
 			}
 			for _, q := range []float64{0.1, 0.5, 0.9, 1} {
 				_, high := d.atMost(d.quantile(q))
@@ -64,6 +64,33 @@ func TestASmallDigestIsExact(t *testing.T) {
 		low, high := d.atMost(x)
 		require.Equal(t, low, high)
 		require.InDelta(t, float64(rank)/float64(len(all)), low, 1e-12)
+	}
+}
+
+func TestExactCountsBecomeTheDigestsThatTheyWouldHaveMade(t *testing.T) {
+	for _, n := range []int{1, digestSize - 2, digestSize - 1, digestSize} {
+		want, got := New(options), Snapshot{BucketSpan: options.BucketSpan, Bucket: -1, Unit: 1}
+		counts := map[uint32]float64{}
+		for _, v := range values(4, n) {
+			want.history.add(0)
+			want.history.add(float64(v) / 1000)
+			counts[v]++
+		}
+		for v, times := range counts {
+			got.Scores = append(got.Scores, [2]float64{float64(v), times})
+		}
+		m, err := Restore(options, got)
+		require.NoError(t, err)
+		want.history.add(0)
+		want.history.add(0.002)
+		m.history.add(0)
+		m.history.add(0.002)
+		if n < digestSize {
+			require.Equal(t, want.Snapshot(), m.Snapshot(), "%d values", n)
+		}
+		require.Equal(t, want.history.cut, m.history.cut)
+		require.Equal(t, want.history.below, m.history.below)
+		require.Equal(t, want.history.high.n, m.history.high.n)
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
-// history is what the normaliser remembers of all users' raw scores: of every few in a row the greatest, in thousandths. All are in one digest; those above
-// about nine of ten, among which the anomalies are, also in a second one, where they are not joined with the many small ones.
+// history is what the normaliser remembers of all users' raw scores: of every few in a row the greatest, in
+// thousandths. All are in one digest; those above about nine of ten, among which the anomalies are, also in a second
+// one, where they are not joined with the many small ones.
 type history struct {
 	every  int     // how many in a row
 	run    float64 // the greatest of the row that is not full yet
@@ -29,7 +30,8 @@ const (
 	noCut = math.MaxUint32
 	// highShare is where the second digest begins.
 	highShare = 0.9
-	// fadeRows is after how many rows' worth of buckets the counts fade by one bucket's factor. They are to last longer than anything else.
+	// fadeRows is after how many rows' worth of buckets the counts fade by one bucket's factor. They are to last
+	// longer than anything else.
 	fadeRows = 20
 	// maxFades bounds the work after a long silence, or a leap of the clock: more than a year at 15 minutes.
 	maxFades = 1000
@@ -96,7 +98,8 @@ func (h *history) begin(steps []step) {
 	}
 }
 
-// move puts the cut where the highest tenth begins now. Upwards the second digest keeps what it has; downwards it takes what it lacks from the first.
+// move puts the cut where the highest tenth begins now. Upwards the second digest keeps what it has; downwards it
+// takes what it lacks from the first.
 func (h *history) move() {
 	target := uint64(highShare*float64(h.all.n) + 0.5)
 	if h.below <= target {
@@ -140,8 +143,8 @@ func (h *history) score(p, max float64) float64 {
 		math.Min(h.byRank(thousandths(s)), h.byNoise(thousandths(s)))))
 }
 
-// byRank places a raw score among all that were: its percentile, between the bounds that the digest gives and of which only a part is sure (the 15% and
-// 85% points of the posterior), mapped through fixed knots.
+// byRank places a raw score among all that were: its percentile, between the bounds that the digest gives and of which
+// only a part is sure (the 15% and 85% points of the posterior), mapped through fixed knots.
 func (h *history) byRank(value uint32) float64 {
 	n := float64(h.all.n)
 	below := float64(h.below) / n

@@ -7,8 +7,10 @@
 // belongs to users no more frequent than this one, averaged over the uncertainty of this user's own share. A small probability makes a record; its score
 // is the least of four ceilings, of which the absolute one, 5 + 95 ln(0.05/p)/ln(500), nearly always decides about a newcomer.
 //
-// The formulas follow a description of ml-cpp 9.5.2 (classes CMultinomialConjugate, CModelTools, CAnomalyScore); they are our own
-// code. As there, past raw scores are kept in quantile digests, so that the memory does not grow with the years.
+// The formulas follow a description of ml-cpp 9.5.2 (classes CMultinomialConjugate, CModelTools, CAnomalyScore,
+// CQDigest); they are our own code. As there, past raw scores are kept in quantile digests, so that the memory does
+// not grow with the years. Users of one bucket have no order there, which moves scores a little; here it is the order
+// in which they became known.
 //
 // A Model is pure and belongs to one goroutine: time comes in as an argument, the same observations give the same records.
 package rare
@@ -36,8 +38,8 @@ type Result struct {
 	FirstOccurrence bool    // the user was in no bucket before
 }
 
-// Record is the result of one user in one closed bucket. Only probabilities below 0.035 make one. Those of a bucket come in the order in which their
-// users became known.
+// Record is the result of one user in one closed bucket. Only probabilities below 0.035 make one. Those of a bucket
+// come in the order in which their users became known.
 type Record struct {
 	BucketStart time.Time
 	BucketSpan  time.Duration
@@ -107,7 +109,7 @@ func New(o Options) *Model {
 func (m *Model) derive() {
 	m.decay = math.Exp(-decayRate * math.Min(1, float64(m.o.BucketSpan)/float64(decayBucket)))
 	m.history.every = int(time.Hour / min(max(2*m.o.BucketSpan, 5*time.Minute), time.Hour))
-	m.history.fading, m.history.cut = m.decay, noCut
+	m.history.fading, m.history.cut, m.history.faded = m.decay, noCut, -1
 }
 
 // Evicted returns how many users were forgotten for want of room.
@@ -359,7 +361,8 @@ func (m *Model) AtOnce(t time.Time, name string) Result {
 	return u.result
 }
 
-// historyWith returns the history as it would be if the open bucket closed with this appearance, in the ranking that was made for it.
+// historyWith returns the history as it would be if the open bucket closed with this appearance, in the ranking that
+// was made for it.
 func (m *Model) historyWith(u *user, score float64) *history {
 	h := &m.asking
 	h.copyFrom(&m.history)
@@ -484,8 +487,8 @@ func (r *ranked) probability(weight, total float64) float64 {
 	return sum / float64(n)
 }
 
-// smallProbability is probability where that is small enough for a record, and 1 where it is sure not to be: the highest slice alone, whose mean is at
-// least the user's own share, already makes it too great.
+// smallProbability is probability where that is small enough for a record, and 1 where it is sure not to be: the
+// highest slice alone, whose mean is at least the user's own share, already makes it too great.
 func (r *ranked) smallProbability(weight, total float64) float64 {
 	if r.noMoreFrequent(oversample*weight/total) > recordBelow*float64(samples(total)) {
 		return 1

@@ -63,7 +63,8 @@ type expected struct {
 	First       *bool   `json:"first_occurrence"` // nil: not told
 }
 
-// expectations reads a golden output, without the records of score 0, which only the filter by the smallest probability of a bucket writes.
+// expectations reads a golden output, without the records of score 0, which only the filter by the smallest
+// probability of a bucket writes.
 func expectations(t testing.TB, name string) (all []expected) {
 	f, err := os.Open(filepath.Join("testdata", name+".expected.ndjson"))
 	require.NoError(t, err)
@@ -307,6 +308,8 @@ func TestTheCutBucketThatAStreamBeginsWithIsIgnored(t *testing.T) {
 
 func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 	good := New(options).Snapshot()
+	_, err := Restore(options, good)
+	require.NoError(t, err)
 	for name, spoil := range map[string]func(*Snapshot){
 		"another bucket span":  func(s *Snapshot) { s.BucketSpan = time.Hour },
 		"a unit of 0":          func(s *Snapshot) { s.Unit = 0 },

@@ -29,8 +29,8 @@ type Snapshot struct {
 	Ahead      []Ahead        `json:"ahead,omitempty"` // appearances in buckets that are still to open
 	Run        float64        `json:"run"`
 	InRun      int            `json:"in_run"`
-	All        [][3]uint64    `json:"all,omitempty"`  // the digest of all raw scores in thousandths: the greatest of a node, how many values it spans, its count
-	High       [][3]uint64    `json:"high,omitempty"` // the digest of those above Cut
+	All        [][3]uint64    `json:"all,omitempty"`  // of all raw scores: end, span and count of the digest's nodes
+	High       [][3]uint64    `json:"high,omitempty"` // of those above Cut
 	Cut        uint32         `json:"cut,omitempty"`
 	Below      uint64         `json:"below,omitempty"`  // how many are at most Cut
 	Faded      int64          `json:"faded,omitempty"`  // the bucket up to which the digests have faded
@@ -58,7 +58,8 @@ type UserSnapshot struct {
 // Snapshot returns what Restore needs to go on identically.
 func (m *Model) Snapshot() Snapshot {
 	s := Snapshot{
-		Version: snapshotVersion, BucketSpan: m.o.BucketSpan, Bucket: m.bucket, First: m.first, Buckets: m.buckets, Total: m.total, Unit: m.unit,
+		Version: snapshotVersion, BucketSpan: m.o.BucketSpan,
+		Bucket: m.bucket, First: m.first, Buckets: m.buckets, Total: m.total, Unit: m.unit,
 		Run: m.history.run, InRun: m.history.inRun, All: m.history.all.snapshot(), High: m.history.high.snapshot(),
 		Cut: m.history.cut, Below: m.history.below, Faded: m.history.faded, Evicted: m.evicted, Late: m.late,
 	}
@@ -78,7 +79,7 @@ const maxWeight = 1e6
 // Restore makes a Model of a Snapshot. One with another bucket span, or with values that no Model can have, is refused.
 func Restore(o Options, s Snapshot) (*Model, error) {
 	if s.Version < 0 || s.Version > snapshotVersion {
-		return nil, fmt.Errorf("the model is of version %d; this reconbeat knows versions up to %d", s.Version, snapshotVersion)
+		return nil, fmt.Errorf("the model is of version %d; this reconbeat knows up to %d", s.Version, snapshotVersion)
 	}
 	if s.BucketSpan != o.BucketSpan {
 		return nil, fmt.Errorf("the model was learned with a bucket span of %s, not %s", s.BucketSpan, o.BucketSpan)
@@ -137,7 +138,8 @@ func (h *history) restore(s Snapshot) error {
 		return err
 	}
 	if s.Below > h.all.n || s.Faded > s.Bucket {
-		return fmt.Errorf("the model's scores make no sense: %d of %d are at most %d, faded at %d", s.Below, h.all.n, s.Cut, s.Faded)
+		return fmt.Errorf("the model's scores make no sense: %d of %d are at most %d, faded at %d",
+			s.Below, h.all.n, s.Cut, s.Faded)
 	}
 	h.cut, h.below, h.faded = s.Cut, s.Below, s.Faded
 	return nil
@@ -161,7 +163,7 @@ func (h *history) restoreCounts(s Snapshot) error {
 		h.all.add(uint32(c[0]), uint64(c[1]))
 		steps = append(steps, step{uint32(c[0]), sum})
 	}
-	if h.below = sum; sum >= digestSize-1 {
+	if h.below = sum; sum >= digestSize { // with one less, the next value begins it
 		h.begin(steps)
 	}
 	return nil
@@ -181,7 +183,8 @@ func (d *digest) restore(nodes [][3]uint64) error {
 		isRoot := i == len(nodes)-1
 		switch {
 		case i >= maxNodes, v[0] >= 4*greatestScore, v[1] == 0 || v[1]&(v[1]-1) != 0 || (v[0]+1)%v[1] != 0,
-			v[2] > maxCount || v[2] == 0 && !isRoot, i > 0 && before(d.nodes[i-1], n) >= 0, isRoot && (n.span < 2 || n.min() != 0):
+			v[2] > maxCount || v[2] == 0 && !isRoot, i > 0 && before(d.nodes[i-1], n) >= 0,
+			isRoot && (n.span < 2 || n.min() != 0):
 			return fmt.Errorf("the model's scores make no sense: up to %d, %d values, %d times", v[0], v[1], v[2])
 		}
 		d.nodes = append(d.nodes, n)
