@@ -7,13 +7,16 @@
 // belongs to users no more frequent than this one, averaged over the uncertainty of this user's own share. A small probability makes a record; its score
 // is the least of four ceilings, of which the absolute one, 5 + 95 ln(0.05/p)/ln(500), nearly always decides about a newcomer.
 //
-// The formulas follow a description of ml-cpp 9.5.2 (classes CMultinomialConjugate, CModelTools, CAnomalyScore); they are our own
-// code. Where the engine keeps a quantile digest of past raw scores, this package keeps the exact counts of the same rounded values: there are few.
+// The formulas follow a description of ml-cpp 9.5.2 (classes CMultinomialConjugate, CModelTools, CAnomalyScore,
+// CQDigest); they are our own code. As there, past raw scores are kept in quantile digests, so that the memory does
+// not grow with the years. Users of one bucket have no order there, which moves scores a little; here it is the order
+// in which they became known.
 //
 // A Model is pure and belongs to one goroutine: time comes in as an argument, the same observations give the same records.
 package rare
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -35,7 +38,8 @@ type Result struct {
 	FirstOccurrence bool    // the user was in no bucket before
 }
 
-// Record is the result of one user in one closed bucket. Only probabilities below 0.035 make one.
+// Record is the result of one user in one closed bucket. Only probabilities below 0.035 make one. Those of a bucket
+// come in the order in which their users became known.
 type Record struct {
 	BucketStart time.Time
 	BucketSpan  time.Duration
@@ -58,6 +62,7 @@ const (
 // user is what the model keeps of one.
 type user struct {
 	name    string
+	nth     uint64  // how manieth of all users that became known
 	weight  float64 // in units of Model.unit
 	last    int64   // the last closed bucket they were in; -1: none
 	present bool    // in the open bucket
@@ -76,13 +81,16 @@ type Model struct {
 	total   float64 // the sum of all weights, in units worth 1
 	bucket  int64   // number of the open bucket since the epoch; -1: nothing seen yet
 	first   int64   // the first whole bucket; what comes before is ignored, as the job does
-	open    []*user // who is in the open bucket
+	known   uint64  // how many users became known, forgotten ones too
+	open    []*user // who is in the open bucket, in the order they became known
 	ahead   []ahead // who is in buckets after the open one, in the order they came
 	buckets int     // closed buckets that had anybody in them
 	history history
 
 	evicted, late uint64
-	ranked        ranked // of the last AtOnce
+	ranked        ranked  // of the last AtOnce
+	asking        history // of the last AtOnce that came to a score
+	stranger      user    // of the last AtOnce about one
 }
 
 // ahead is an appearance in a bucket that is still to open, because a slower source may have more for the open one.
@@ -101,6 +109,7 @@ func New(o Options) *Model {
 func (m *Model) derive() {
 	m.decay = math.Exp(-decayRate * math.Min(1, float64(m.o.BucketSpan)/float64(decayBucket)))
 	m.history.every = int(time.Hour / min(max(2*m.o.BucketSpan, 5*time.Minute), time.Hour))
+	m.history.fading, m.history.cut, m.history.faded = m.decay, noCut, -1
 }
 
 // Evicted returns how many users were forgotten for want of room.
@@ -173,6 +182,7 @@ func (m *Model) Add(t time.Time, name string) bool {
 		if t.UnixNano()%int64(m.o.BucketSpan) != 0 {
 			m.first = b + 1
 		}
+		m.history.faded = m.first - 1
 	}
 	switch {
 	case b < m.bucket:
@@ -198,19 +208,32 @@ func (m *Model) appear(name string) {
 		if len(m.users) >= m.o.MaxUsers {
 			m.evict()
 		}
-		u = &user{name: name, last: -1}
-		m.users[name] = u
+		u = m.meet(&user{name: name, last: -1})
 	}
 	if u.present {
 		return
 	}
 	u.present = true
-	m.open = append(m.open, u)
+	m.open = slices.Insert(m.open, m.place(u), u)
 	if m.ranked.who == name {
 		m.ranked.who = "" // the ranking that answered the question has them in it already
 	} else {
 		m.ranked.valid = false
 	}
+}
+
+// meet makes a user known.
+func (m *Model) meet(u *user) *user {
+	u.nth = m.known
+	m.known++
+	m.users[u.name] = u
+	return u
+}
+
+// place is where in the open bucket a user belongs. The order matters to the normaliser, which samples scores in it.
+func (m *Model) place(u *user) int {
+	i, _ := slices.BinarySearchFunc(m.open, u, func(a, b *user) int { return cmp.Compare(a.nth, b.nth) })
+	return i
 }
 
 // evict forgets the user seen least recently, of several the lightest, of those the first by name. It reports whether there was one to forget.
@@ -257,12 +280,6 @@ func (m *Model) close(out []Record) []Record {
 	if len(m.open) == 0 {
 		return out
 	}
-	slices.SortFunc(m.open, func(a, b *user) int {
-		if a.name < b.name {
-			return -1
-		}
-		return 1
-	})
 	for _, u := range m.open {
 		u.weight += 1 / m.unit
 		m.total++
@@ -273,9 +290,10 @@ func (m *Model) close(out []Record) []Record {
 	m.buckets++
 	m.ranked.valid = false
 	m.rank(nil)
+	m.history.reach(m.bucket)
 	results := make([]float64, len(m.open))
 	for i, u := range m.open {
-		results[i] = m.ranked.probability(u.weight*m.unit, m.total)
+		results[i] = m.ranked.smallProbability(u.weight*m.unit, m.total)
 		u.raise(raw(results[i]), m.bucket, m.decay)
 		m.history.add(raw(results[i]))
 	}
@@ -327,16 +345,44 @@ func (m *Model) AtOnce(t time.Time, name string) Result {
 		return Result{Probability: 1, FirstOccurrence: first}
 	}
 	if u == nil {
-		u = &user{name: name, last: -1}
+		u = &m.stranger
+		*u = user{name: name, nth: m.known, last: -1}
 	}
 	m.rank(u)
 	if u.asked == m.ranked.generation {
 		return u.result
 	}
 	p := m.ranked.probability((u.weight+1/m.unit)*m.unit*m.decay, m.ranked.total*m.decay) // faded, as at the close
-	greatest := math.Max(u.maxNow(max(b, m.bucket), m.decay), raw(p))
-	u.asked, u.result = m.ranked.generation, Result{p, m.history.peek(raw(p)).score(p, greatest), first}
+	u.asked, u.result = m.ranked.generation, Result{p, 0, first}
+	if raw(p) > 0 {
+		greatest := math.Max(u.maxNow(max(b, m.bucket), m.decay), raw(p))
+		u.result.Score = m.historyWith(u, raw(p)).score(p, greatest)
+	}
 	return u.result
+}
+
+// historyWith returns the history as it would be if the open bucket closed with this appearance, in the ranking that
+// was made for it.
+func (m *Model) historyWith(u *user, score float64) *history {
+	h := &m.asking
+	h.copyFrom(&m.history)
+	h.reach(m.bucket)
+	place := m.place(u)
+	weight, last := math.NaN(), 0.0 // of many newcomers in a bucket all have the same
+	for i, o := range m.open {
+		if i == place && !u.present {
+			h.add(score)
+		}
+		if o.weight != weight {
+			weight = o.weight
+			last = raw(m.ranked.smallProbability((weight+1/m.unit)*m.unit*m.decay, m.ranked.total*m.decay))
+		}
+		h.add(last)
+	}
+	if place == len(m.open) {
+		h.add(score)
+	}
+	return h
 }
 
 // Typical returns the users with the greatest weight, the heaviest first, at most n; who is not counted.
@@ -439,6 +485,15 @@ func (r *ranked) probability(weight, total float64) float64 {
 		sum += r.noMoreFrequent(oversample * mean)
 	}
 	return sum / float64(n)
+}
+
+// smallProbability is probability where that is small enough for a record, and 1 where it is sure not to be: the
+// highest slice alone, whose mean is at least the user's own share, already makes it too great.
+func (r *ranked) smallProbability(weight, total float64) float64 {
+	if r.noMoreFrequent(oversample*weight/total) > recordBelow*float64(samples(total)) {
+		return 1
+	}
+	return r.probability(weight, total)
 }
 
 // samples is into how many slices a user's own share is cut: the more is known, the fewer.
