@@ -293,11 +293,15 @@ func (r *Report) reason(rule *Rule) string {
 			unusual = append(unusual, actorLine(a))
 		}
 	}
-	others := plural(len(r.Actors)-len(unusual), "other actor")
+	others := len(r.Actors) - len(unusual)
 	if len(unusual) == 0 {
-		return fmt.Sprintf("until now %s %s, none of whom would be unusual on a host of a month", plural(len(r.Actors), "actor"), rule.Habit)
+		return fmt.Sprintf("until now %s %s, none of whom would be unusual on a host of a month", plural(others, "actor"), rule.Habit)
 	}
-	return fmt.Sprintf("would be unusual on a host of a month, and are usual from now on: %s; beside %s", strings.Join(unusual, "; "), others)
+	reason := "would be unusual on a host of a month, and are usual from now on: " + strings.Join(unusual, "; ")
+	if others > 0 {
+		reason += "; beside " + plural(others, "other actor")
+	}
+	return reason
 }
 
 // lines tell the actors whose score after a month is at least least.
