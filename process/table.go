@@ -63,8 +63,10 @@ type procEntry struct {
 	ticks     uint64    // of the process; 0 unknown
 	exited    time.Time // zero: alive
 	exe, name string    // interned
-	cwd, tty  string    // interned
-	text      []byte    // the arguments, each followed by a zero byte
+	file      FileID
+	deleted   bool
+	cwd, tty  string // interned
+	text      []byte // the arguments, each followed by a zero byte
 	argc      int
 }
 
@@ -215,7 +217,7 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 	*p = procEntry{
 		pid: from.PID, ppid: ppid, session: session, login: login, uid: from.User.ID, euid: from.Effective.ID, ticks: from.StartTicks,
 		exe: t.programs.of(from.Executable), name: t.programs.of(name), cwd: t.programs.of(from.CWD), tty: t.programs.of(from.TTY),
-		text: text, argc: len(from.Args),
+		file: from.File, deleted: from.Deleted, text: text, argc: len(from.Args),
 	}
 }
 
@@ -386,7 +388,7 @@ func (t *Table) describe(to *Process, p *procEntry) {
 	*to = NoProcess
 	to.EntityID, to.PID, to.Start, to.StartTicks = id, p.pid, p.started, p.ticks
 	to.Name, to.Executable, to.CWD, to.TTY, to.Interactive = p.name, p.exe, p.cwd, p.tty, p.tty != ""
-	to.User.ID, to.Effective.ID = p.uid, p.euid
+	to.User.ID, to.Effective.ID, to.File, to.Deleted = p.uid, p.euid, p.file, p.deleted
 	for rest := string(p.text); rest != ""; {
 		var a string
 		a, rest, _ = strings.Cut(rest, "\x00")
