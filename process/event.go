@@ -58,6 +58,12 @@ type Binary struct {
 	Tool string
 }
 
+// FileID is a file as the kernel knows it, whatever path leads to it. The zero value: not told.
+type FileID struct {
+	Device uint64 // as stat(2) gives it in st_dev; of a record of audit the device below, where the file system has devices of its own
+	Inode  uint64
+}
+
 // Process is one program that runs in one process. Its zero value is not "nothing known", because id 0 is root: start from NoProcess.
 type Process struct {
 	PID         uint32    // in the host's pid namespace; 0 when unknown
@@ -66,6 +72,8 @@ type Process struct {
 	StartTicks  uint64    // when the process was forked, in clock ticks since boot (/proc/PID/stat field 22); 0 when unknown
 	Name        string    // base name of the executable; what the source calls it where no path is known
 	Executable  string    // path of the executable as the kernel resolved it; empty when unknown
+	File        FileID    // the executable as the kernel opened it; zero: not told
+	Deleted     bool      // the executable's file had been removed when the program started, or so the source says
 	Args        []string  // the arguments, args[0] included
 	ArgsCount   int       // how many arguments there were; more than len(Args) when they were cut
 	CommandLine string    // as the source gave it; empty: Args joined by spaces

@@ -16,6 +16,7 @@ func sample() *Event {
 	e.Kind, e.Time, e.Source = Exec, time.Unix(1700000000, 5), "auditd"
 	e.PID, e.PPID = 42, 41
 	e.Name, e.Executable, e.CWD, e.TTY = e.Text([]byte("ss")), e.Text([]byte("/usr/bin/ss")), e.Text([]byte("/tmp")), e.Text([]byte("pts0"))
+	e.File, e.Deleted = FileID{Device: 0xfe00, Inode: 247777}, true
 	e.AddArg(&e.Process, []byte("ss"))
 	e.AddArg(&e.Parent, []byte("bash"))
 	e.AddArg(&e.Process, []byte("-tlnp"))
@@ -39,6 +40,8 @@ func TestACopySharesNothingWithItsSource(t *testing.T) {
 	require.Equal(t, want.Args, dst.Args)
 	require.Equal(t, want.Parent.Args, dst.Parent.Args)
 	require.Equal(t, want.Executable, dst.Executable)
+	require.Equal(t, want.File, dst.File)
+	require.True(t, dst.Deleted)
 	require.Equal(t, want.Session, dst.Session)
 	require.Equal(t, want.Source, dst.Source)
 }
@@ -55,5 +58,7 @@ func TestAResetEventKnowsNobodyAndNotRoot(t *testing.T) {
 	require.False(t, e.User.Known())
 	require.False(t, e.Session.User.Known())
 	require.False(t, e.Process.Known())
+	require.Zero(t, e.File)
+	require.False(t, e.Deleted)
 	require.True(t, e.Success)
 }

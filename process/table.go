@@ -136,8 +136,10 @@ type procEntry struct {
 	ticks     uint64    // of the process; 0 unknown
 	exited    time.Time // zero: alive
 	exe, name string    // interned
-	cwd, tty  string    // interned
-	text      []byte    // the arguments, each followed by a zero byte
+	file      FileID
+	deleted   bool
+	cwd, tty  string // interned
+	text      []byte // the arguments, each followed by a zero byte
 	argc      int
 	entity    []byte // the entity id that a document told; empty: none did
 }
@@ -320,7 +322,7 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 	*p = procEntry{
 		pid: from.PID, ppid: ppid, session: session, login: login, uid: from.User.ID, euid: from.Effective.ID, ticks: from.StartTicks,
 		exe: t.programs.of(from.Executable), name: t.programs.of(name), cwd: t.programs.of(from.CWD), tty: t.programs.of(from.TTY),
-		text: text, argc: len(from.Args), entity: p.entity[:0],
+		file: from.File, deleted: from.Deleted, text: text, argc: len(from.Args), entity: p.entity[:0],
 	}
 }
 
@@ -538,6 +540,9 @@ func (t *Table) describe(to *Process, p *procEntry) {
 		to.EntityID = string(p.entity)
 	}
 	to.PID = p.pid
+	if to.Executable == "" {
+		to.File, to.Deleted = p.file, p.deleted
+	}
 	to.Name, to.Executable, to.CWD = cmp.Or(to.Name, p.name), cmp.Or(to.Executable, p.exe), cmp.Or(to.CWD, p.cwd)
 	if to.Start.IsZero() {
 		to.Start = p.started
