@@ -120,6 +120,7 @@ func (r *Replay) Finish() error {
 	r.stream.settle()
 	r.stream.counts.unnamed.Store(r.stream.detector.Unnamed())
 	if !r.last.IsZero() {
+		r.stream.detector.Stop() // what comes after the end of the input is not watched
 		r.stream.advance(r.last.Add(r.stream.config.Detector.Episode.Max + r.stream.config.Detector.BucketSpan))
 	}
 	return r.err

@@ -369,12 +369,16 @@ func (d *Detector) keyOf(f *Finding, e *process.Event) episodeKey {
 	return episodeKey{rule: f.Rule.ID, host: d.hostOf(e), actor: f.Actor.key()}
 }
 
+// setBack is from how far back on a time tells of a clock that was set: sources deliver out of order.
+const setBack = time.Hour
+
 // typicalUsers is how many of the usual users an alert names.
 const typicalUsers = 5
 
 // Advance says that nothing more comes before t: buckets and episodes that end until then close. The summaries are appended to out.
+// A time that lies back by more than setBack is that of a clock which was set back, and goes on from there.
 func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
-	if !t.After(d.clock) {
+	if back := d.clock.Sub(t); back >= 0 && back <= setBack {
 		return out
 	}
 	d.clock = t

@@ -507,6 +507,7 @@ var fields = []Field{
 	{Name: "reconbeat.anomaly.buckets", Type: "long", get: execOnly(func(f *Finding) any { return f.Buckets })},
 	{Name: "reconbeat.anomaly.users", Type: "long", get: execOnly(func(f *Finding) any { return f.Users })},
 
+	{Name: "reconbeat.process.disguise", Type: "keyword", Raw: true, get: inContext(func(c *Context) any { return orNil(c.Look.Disguised()) })},
 	{Name: "reconbeat.visit.id", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Visit.ID) }},
 	{Name: "reconbeat.visit.start", Type: "date", Raw: true, get: func(f *Finding) any { return date(f.Visit.Start) }},
 	{Name: "reconbeat.visit.matches", Type: "long", Raw: true, get: func(f *Finding) any { return orNone(f.Visit.Matches) }},

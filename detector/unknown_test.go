@@ -293,3 +293,30 @@ func TestASnapshotOfTheFirstVersionIsRead(t *testing.T) {
 	require.Less(t, usual.Score, 5.0)
 	require.NotContains(t, kinds(d.Advance(monday.AddDate(0, 0, 2), nil)), Learned, "what was learned long ago is no news")
 }
+
+func TestAClockThatWasWrongAtTheFirstLookChangesNoVerdict(t *testing.T) {
+	for name, first := range map[string]time.Time{"1970": time.Unix(215, 0), "2099": start.AddDate(73, 0, 0), "thirty days ahead": start.AddDate(0, 0, 30)} {
+		o := options(mission())
+		o.Model, o.LearnFor = ModelContext, 24*time.Hour
+		d := mustNew(t, o)
+		at(t, d, agent(first))
+		end := start.AddDate(0, 0, 20)
+		var reports []time.Time
+		for at := start; at.Before(end); at = at.Add(time.Hour) {
+			for _, f := range d.Advance(at, nil) {
+				if f.Kind == Learned {
+					reports = append(reports, f.Time)
+				}
+			}
+			out := d.Judge(agent(at), 1, nil, nil)
+			require.NotContains(t, kinds(out), Alert, name)
+			if since := at.Sub(start); since < 23*time.Hour || since > 25*time.Hour {
+				require.Equal(t, since < 24*time.Hour, out[len(out)-1].Learning, "%s: a day of real time is learned, at %v", name, at)
+			}
+		}
+		require.Len(t, reports, 1, name)
+		_, f := at(t, d, webShell(end))
+		require.Equal(t, Alert, f.Kind, "%s: %.1f", name, f.Score)
+		require.Equal(t, []Kind{Summary}, kinds(d.Advance(end.Add(time.Hour), nil)), name)
+	}
+}

@@ -261,6 +261,14 @@ func disguise(e *process.Event, program string) text {
 	return cmp.Or(place(e.Executable), plain)
 }
 
+// Disguised is how the tool hides what it is, in words; empty where it does not.
+func (l *Look) Disguised() string {
+	if v := l.values[Disguise]; v != untold && v != plain {
+		return v.Value()
+	}
+	return ""
+}
+
 // place is what tells of an executable that it lies where its user may have put it; the zero text where it does not.
 func place(executable string) text {
 	for _, p := range places {
