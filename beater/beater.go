@@ -264,6 +264,7 @@ func (r *reconbeat) restore(snap state.Snapshot) {
 		r.health.Set(health.ModelNotRestored, "", err.Error(), time.Now())
 		return
 	}
+	r.stream.detector.Stop() // nobody watched since
 	r.cursors.restore(snap.Cursors)
 }
 
@@ -296,6 +297,7 @@ func (r *reconbeat) accept(kind string, payload []byte) error {
 			r.logger.Errorf("the model that was handed over is not taken: %v", err)
 			return nil // it would not be better the next time
 		}
+		r.stream.detector.Stop()
 		clear(r.stream.origins)
 		r.health.Clear(health.ModelNotRestored, "")
 		r.logger.Infof("the model that was handed over has been taken over")

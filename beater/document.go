@@ -71,7 +71,7 @@ func (s *stream) raw(doc *beat.Event, e *process.Event, from *source, findings [
 	var rules []string
 	best := -1
 	for i := range findings {
-		if findings[i].Kind == detector.Summary {
+		if !findings[i].OfExec() {
 			continue
 		}
 		rules = append(rules, findings[i].Rule.ID)
@@ -107,25 +107,40 @@ func (s *stream) alert(doc *beat.Event, e *process.Event, from *source, f *detec
 	return s.finish(&alert, from, f.AlertID, true)
 }
 
-// summary makes the event that closes an episode, with what is configured for the module that the episode came from. nil: the module's processors dropped it.
-func (s *stream) summary(f *detector.Finding) *document {
-	from := s.origin(f.Episode.ID)
-	delete(s.origins, f.Episode.ID)
+// conclusions are the values of event.action of findings that are about more than one exec.
+var conclusions = map[detector.Kind]string{detector.Summary: "alert-summary", detector.Habitual: "habit", detector.Learned: "learned"}
+
+// conclusion makes the event that tells of more than one exec, with what is configured for the module that it came from. nil: the module's processors dropped it.
+func (s *stream) conclusion(f *detector.Finding, from *source) *document {
 	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
 	s.tellHost(doc.Fields, from)
 	put(doc.Fields, "event.kind", "event")
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
-	put(doc.Fields, "event.action", "alert-summary")
+	put(doc.Fields, "event.action", conclusions[f.Kind])
+	if f.Report.Host != "" {
+		doc.Fields["host"] = mapstr.M{"id": f.Report.Host}
+	}
 	s.dataStream(doc.Fields, kindAlert)
 	detector.Encode(f, doc.Fields)
-	id := process.ID("summary", f.Episode.ID)
+	id := s.conclusionID(f)
 	put(doc.Fields, "event.id", id)
 	processed, ok := s.processed(&doc, from)
 	if !ok {
 		return nil
 	}
 	return s.finish(processed, from, id, true)
+}
+
+// conclusionID is the id of a conclusion: the same one however often it is drawn.
+func (s *stream) conclusionID(f *detector.Finding) string {
+	switch f.Kind {
+	case detector.Habitual:
+		return process.ID("habit", f.AlertID, strconv.FormatInt(f.Time.UnixNano(), 10))
+	case detector.Learned:
+		return process.ID("learned", cmp.Or(f.Report.Host, s.host.id), f.Rule.ID, strconv.FormatInt(f.Time.Unix()/86400, 10))
+	}
+	return process.ID("summary", f.Episode.ID)
 }
 
 // origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run opened that is not known; where one module runs, it is that one.

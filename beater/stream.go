@@ -49,6 +49,7 @@ func (s *stream) configure(cfg config.Config, o detector.Options) error {
 // take brings one event through, and reports whether a rule is about it. e is the stream's until take returns.
 func (s *stream) take(e *process.Event, from *source) bool {
 	s.table.Observe(e)
+	s.detector.Watch(e)
 	if e.Kind != process.Exec {
 		return false
 	}
@@ -89,9 +90,9 @@ func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) 
 	for i := range s.findings {
 		f := &s.findings[i]
 		s.count(f)
-		raw = raw || s.config.Events == config.EventsMatched && f.Kind != detector.Summary
-		if f.Kind == detector.Summary {
-			s.conclude(f)
+		raw = raw || s.config.Events == config.EventsMatched && f.OfExec()
+		if !f.OfExec() {
+			s.conclude(f, from)
 			continue
 		}
 		if f.Episode.ID != "" {
@@ -114,9 +115,16 @@ func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) 
 	s.publish(s.raw(doc, e, from, s.findings))
 }
 
-// conclude publishes the summary of an episode.
-func (s *stream) conclude(f *detector.Finding) {
-	if doc := s.summary(f); doc != nil {
+// conclude publishes what there is to be said of more than one exec: the summary of an episode, a habit, what was learned. from is the module that occasioned it, nil where time did.
+func (s *stream) conclude(f *detector.Finding, from *source) {
+	if f.Kind == detector.Summary {
+		from = s.origin(f.Episode.ID)
+		delete(s.origins, f.Episode.ID)
+	}
+	if from == nil {
+		from = s.origin("")
+	}
+	if doc := s.conclusion(f, from); doc != nil {
 		s.publish(doc)
 	}
 }
@@ -142,7 +150,7 @@ func (s *stream) advance(t time.Time) {
 	s.findings = s.detector.Advance(t, s.findings[:0])
 	for i := range s.findings {
 		s.count(&s.findings[i])
-		s.conclude(&s.findings[i])
+		s.conclude(&s.findings[i], nil)
 	}
 }
 

@@ -68,6 +68,9 @@ func (s *screen) show(doc *beat.Event) error {
 			s.paint(red, indent+strings.ReplaceAll(text(doc.Fields, "event.reason"), "; ", ";\n"+indent))
 	case "alert-summary":
 		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")))
+	case "habit", "learned":
+		line = fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")) + "\n" +
+			s.paint(dim, indent+strings.ReplaceAll(text(doc.Fields, "event.reason"), "; ", ";\n"+indent))
 	default:
 		if !s.young && text(doc.Fields, "reconbeat.anomaly.learning") == "true" {
 			s.young = true

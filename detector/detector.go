@@ -66,11 +66,12 @@ type Detector struct {
 	probations map[episodeKey][]*probation
 	clock      time.Time // the last Advance
 
-	reader  context.Reader
-	zones   zones
-	records []rare.Record // reused
-	evicted uint64
-	unnamed uint64
+	watching watching
+	reader   context.Reader
+	zones    zones
+	records  []rare.Record // reused
+	evicted  uint64
+	unnamed  uint64
 }
 
 // New makes a Detector that has learned nothing. The error tells everything that is wrong with the options.
@@ -109,6 +110,7 @@ func (d *Detector) Configure(o Options) error {
 		}
 	}
 	d.o, d.rules, d.models, d.programs, d.cut = o, rules, nil, map[string]RuleSet{}, map[string]RuleSet{}
+	d.watching = watching{}
 	for _, l := range d.kept {
 		l.rare.SetMaxUsers(o.Rare.MaxUsers)
 		for _, h := range l.hosts {
@@ -193,23 +195,23 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	f.Program, args = r.program(e)
 	means := r.means(f.Program, args)
 	f.Actor = d.actor(e)
-	if user == "" { // nobody: neither unusual nor usual
+	if user == "" {
 		d.unnamed++
-		if means {
-			out = append(out, f)
-		}
-		return out
 	}
 	decision := Decision{Alert: true, Learn: true}
 	var inContext *context.Model
 	var look context.Look
 	var onProbation *probation
+	var habits []*probation
 	if means {
-		result := m.AtOnce(e.Time, user)
-		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
 		f.Buckets, f.Users, f.BucketStart = m.Buckets(), m.Users(), m.BucketStart(e.Time)
+		if user != "" { // rare, as Elastic's job, passes over what has no user
+			result := m.AtOnce(e.Time, user)
+			f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = result.Score, result.Score, result.Probability, result.FirstOccurrence
+		}
 		if d.o.Model == ModelContext {
-			inContext = l.context(d.modelHost(e), e.Time, d.o.HalfLife)
+			d.Watch(e)
+			inContext = d.watching.hosts[i].model
 			look = d.reader.Look(e, f.Program, args, d.zone(e))
 			if d.lapse(d.keyOf(&f, e), &look) {
 				inContext.ForgetUnless(&look, d.o.Habit.Days, forgetAfter)
@@ -217,12 +219,13 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 			f.Context = &Context{Result: inContext.Judge(&look), Look: look}
 			f.Score = f.Context.Score
 			f.Learning = inContext.Age(e.Time) < d.o.LearnFor
+			f.Visit = visitOf(d.keyOf(&f, e), f.Context)
 		}
 		if decide != nil {
 			decision = decide(&f)
 		}
 		if f.Context != nil && decision.Learn {
-			onProbation = d.attend(d.keyOf(&f, e), &look)
+			onProbation, habits = d.attend(d.keyOf(&f, e), &look)
 		}
 		if f.Score >= f.Threshold && !f.Learning {
 			if f.Context != nil {
@@ -235,11 +238,17 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 		out = append(out, f)
 	}
 	if decision.Learn {
-		m.Add(e.Time, user)
+		if user != "" {
+			m.Add(e.Time, user)
+		}
 		if inContext != nil {
 			alerted := f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold
-			inContext.Learn(&look, f.Context.Result, context.Lesson{Alerted: alerted, Daily: onProbation != nil || f.Kind == Alert})
+			inContext.Learn(&look, f.Context.Result, context.Lesson{Alerted: alerted, Daily: onProbation != nil || f.Kind == Alert, Learning: f.Learning})
 		}
+	}
+	for _, p := range habits {
+		inContext.Accept(&look)
+		out = append(out, becameHabit(&f, p, d.o.Habit))
 	}
 	return out
 }
@@ -257,15 +266,19 @@ func (d *Detector) zone(e *process.Event) *time.Location {
 	return d.o.Zone
 }
 
-// modelHost is the host whose contexts an event belongs to. This host's own has no id, so that a model may go to another host.
+// modelHost is the host whose contexts an event belongs to, a view into the event. This host's own has no id, so that a model may go to another host.
 func (d *Detector) modelHost(e *process.Event) string {
 	if d.o.OneHost {
 		return ""
 	}
-	if host := d.hostOf(e); host != d.o.HostID {
-		return host
+	host := e.Host.ID
+	if host == "" {
+		host = e.Host.Name
 	}
-	return ""
+	if host == d.o.HostID {
+		return ""
+	}
+	return host
 }
 
 // over finds the place of an exec over the threshold: it opens an episode, escalates one, or belongs to one. A summary of the episode before it may go to out.
@@ -301,6 +314,7 @@ func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool,
 	f.Episode.Commands = slices.Clone(ep.Commands)
 	if f.Kind == Alert {
 		f.TypicalUsers = m.Typical(typicalUsers, f.User)
+		f.Visit.Commands = commandsOf(f.Context)
 		if f.Context != nil {
 			f.Habit = d.o.Habit
 		}
@@ -333,7 +347,7 @@ func (d *Detector) episode(key episodeKey, f *Finding, id string, e *process.Eve
 		if len(d.episodes) >= maxEpisodes {
 			out = d.evict(out)
 		}
-		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, band: -1, Episode: Episode{ID: id, Start: e.Time}}
+		ep = &episode{rule: f.Rule, actor: f.Actor, user: f.User, visit: f.Visit.ID, band: -1, Episode: Episode{ID: id, Start: e.Time}}
 		d.episodes[key] = ep
 	}
 	return ep, out
@@ -364,10 +378,14 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 		return out
 	}
 	d.clock = t
+	if d.o.Model == ModelContext {
+		d.watch("", t)
+		out = d.reportLearned(t, out)
+	}
 	for i, l := range d.models {
 		d.records = l.rare.Advance(t, d.records[:0])
 		for _, h := range l.hosts {
-			h.model.Advance(t)
+			h.model.CloseUntil(t)
 		}
 		if d.o.OnRecord != nil {
 			for _, rec := range d.records {
@@ -381,7 +399,7 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	return d.closeUntil(t, out)
 }
 
-// Unnamed returns how many matches told neither name nor id of their user: neither scored nor learned.
+// Unnamed returns how many matches told neither name nor id of their user. The context model judges them as those of an unknown account, rare passes over them.
 func (d *Detector) Unnamed() uint64 { return d.unnamed }
 
 // Late returns how many matches came after their bucket had closed: judged, not learned.

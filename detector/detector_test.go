@@ -62,6 +62,14 @@ func one(t *testing.T, d *Detector, e *process.Event) Finding {
 	return out[0]
 }
 
+// kinds are the kinds of findings, in order.
+func kinds(findings []Finding) (out []Kind) {
+	for i := range findings {
+		out = append(out, findings[i].Kind)
+	}
+	return out
+}
+
 func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
 	d := taught(t, options(mission()))
 	usual := one(t, d, exec(now, "root", "ss -s"))
@@ -494,6 +502,9 @@ func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
 				o.LearnFor = 57 * 24 * time.Hour
 			})
 			c.change(c.e)
+			for at := monday; at.Before(c.e.Time); at = at.AddDate(0, 0, 1) {
+				d.Advance(at, nil) // the host is watched
+			}
 			d.Advance(c.e.Time, nil)
 			f := one(t, d, c.e)
 			require.Equal(t, Alert, f.Kind)

@@ -5,6 +5,7 @@ package detector
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type episode struct {
 	rule    *Rule
 	actor   Actor
 	user    string
+	visit   string    // the id of the visit that opened it
 	alertID string    // that its findings belong to: its own, or the one that put the actor on probation
 	band    int       // that a further alert must exceed; -1: nothing in it came over the threshold, all of it is in a context that the actor is on probation in
 	over    time.Time // of the last exec over the threshold
@@ -92,7 +94,7 @@ func (d *Detector) close(key episodeKey, ep *episode) Finding {
 	delete(d.episodes, key)
 	return Finding{
 		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user, Threshold: ep.rule.Threshold,
-		AlertID: ep.alertID, Episode: ep.Episode,
+		AlertID: ep.alertID, Episode: ep.Episode, Visit: Visit{ID: ep.visit},
 	}
 }
 
@@ -124,4 +126,33 @@ func (d *Detector) evict(out []Finding) []Finding {
 	}
 	d.evicted++
 	return append(out, d.close(worst, oldest))
+}
+
+// visitOf is the visit that a match belongs to, as it stands with it.
+func visitOf(key episodeKey, c *Context) Visit {
+	v := c.Result.Visit
+	container := c.Look.Who.Container.Value()
+	return Visit{
+		ID:    process.ID("visit", key.host, key.rule, key.actor, container, v.Way, strconv.FormatInt(v.Opened.UnixNano(), 10)),
+		Start: v.Opened, Matches: v.Looks + 1,
+	}
+}
+
+// commandsOf are the commands of the visit that an exec belongs to, its own included; nil where the context model is not in charge.
+func commandsOf(c *Context) []Command {
+	if c == nil {
+		return nil
+	}
+	var out []Command
+	for _, l := range c.Result.Visit.Lines {
+		out = append(out, Command{l.Text, l.Count})
+	}
+	line := c.Look.Line()
+	for i := range out {
+		if out[i].Line == line {
+			out[i].Count++
+			return out
+		}
+	}
+	return append(out, Command{line, 1})
 }

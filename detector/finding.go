@@ -26,6 +26,8 @@ const (
 	Repeat                      // a match over the threshold in an episode that has alerted, or any in a context that the actor is on probation in
 	Suppressed                  // a match over the threshold that a decision kept back
 	Summary                     // an episode that closed; from Advance, or from the Judge that opens the next one
+	Habitual                    // a context that raised an alert has become a habit; from the Judge of the match that made it one
+	Learned                     // a model has become old enough to alert; from Advance
 )
 
 // Actor is who a finding is about: the login user when a person is behind it, else the service account.
@@ -87,10 +89,36 @@ type Finding struct {
 	Context         *Context // what the context model says; nil: it is not in charge
 	Learning        bool     // the context model is too young to alert
 
+	Visit  Visit  // that the match belongs to; zero where the context model is not in charge
+	Became Became // of Habitual
+	Report Report // of Learned
+
 	AlertID   string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
 	EarlierID string // of an escalation: the alert that opened the episode; else the last one that the actor is on probation for
 	Escalated bool
 	Episode   Episode // empty for Observation and Suppressed
+}
+
+// Visit is what an actor does under a rule without a pause.
+type Visit struct {
+	ID       string
+	Start    time.Time // of its first match
+	Matches  int       // until now, this one included
+	Commands []Command // the first distinct ones, this one's included; of alerts alone
+}
+
+// Became is a context that has become a habit.
+type Became struct {
+	Context []string // in words
+	Since   time.Time
+	Days    int // on how many it was seen
+}
+
+// Report is what a rule has learned of a host by the time from which on it may alert.
+type Report struct {
+	Host   string            // its id; empty: this host
+	Days   float64           // for how long it was watched
+	Actors []context.Profile // all that looked
 }
 
 // Context is what the context model says of an exec, and what it saw.
@@ -101,9 +129,17 @@ type Context struct {
 	Known   bool            // there is a Profile: the actor was seen before
 }
 
+// OfExec reports whether the finding is about one exec, which has a document of its own.
+func (f *Finding) OfExec() bool { return f.Kind <= Suppressed }
+
 // Message is the alert's short title: the rule and the actor.
 func (f *Finding) Message() string {
-	if f.Kind == Summary {
+	switch f.Kind {
+	case Habitual:
+		return fmt.Sprintf("%s by %s has become a habit", f.Rule.Name, f.Actor)
+	case Learned:
+		return fmt.Sprintf("%s: alerts begin, %s learned in %s", f.Rule.Name, plural(len(f.Report.Actors), "actor"), hours(f.Report.Days))
+	case Summary:
 		return fmt.Sprintf("%s by %s: %s over %s", f.Rule.Name, f.Actor, plural(f.Episode.Execs, "exec"), f.Episode.Last.Sub(f.Episode.Start).Round(time.Second))
 	}
 	return fmt.Sprintf("%s by %s", f.Rule.Name, f.Actor)
@@ -111,7 +147,13 @@ func (f *Finding) Message() string {
 
 // Reason is one sentence on why this is unusual, for the person who must decide.
 func (f *Finding) Reason() string {
-	if f.Kind == Summary {
+	switch f.Kind {
+	case Habitual:
+		return fmt.Sprintf("%s has %s on %s since %s: %s; alerts on it end", f.Actor, f.Rule.Habit, plural(f.Became.Days, "day"),
+			f.Became.Since.UTC().Format(time.RFC3339), strings.Join(f.Became.Context, ", "))
+	case Learned:
+		return f.Report.reason(f.Rule)
+	case Summary:
 		lines := make([]string, len(f.Episode.Commands))
 		for i, c := range f.Episode.Commands {
 			lines[i] = c.Line
@@ -190,9 +232,9 @@ func (f *Finding) contextReason() string {
 	}
 	given := len(tells)
 	parts := c.Parts
-	parts[context.Network] += parts[context.NetworkWide]
+	parts[context.Network] += parts[context.NetworkWide] + parts[context.Origin]
 	for p := range context.Parts {
-		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.As && f.User != f.Actor.String()
+		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.Origin || p == context.As && f.User != f.Actor.String()
 		if parts[p] >= told && !named && !slices.Contains(tells, p) {
 			tells = append(tells, p)
 		}
@@ -208,6 +250,57 @@ func (f *Finding) contextReason() string {
 	}
 	return b.String()
 }
+
+// reason names those who would have raised an alert a month later, and counts the others.
+func (r *Report) reason(rule *Rule) string {
+	var unusual []string
+	for i := range r.Actors {
+		if a := &r.Actors[i]; a.AfterAMonth >= rule.Threshold {
+			unusual = append(unusual, actorLine(a))
+		}
+	}
+	others := plural(len(r.Actors)-len(unusual), "other actor")
+	if len(unusual) == 0 {
+		return fmt.Sprintf("until now %s %s, none of whom would be unusual on a host of a month", plural(len(r.Actors), "actor"), rule.Habit)
+	}
+	return fmt.Sprintf("would be unusual on a host of a month, and are usual from now on: %s; beside %s", strings.Join(unusual, "; "), others)
+}
+
+// lines tell the actors whose score after a month is at least least.
+func (r *Report) lines(least float64) any {
+	var out []string
+	for i := range r.Actors {
+		if a := &r.Actors[i]; a.AfterAMonth >= least {
+			out = append(out, actorLine(a))
+		}
+	}
+	return listOrNil(out)
+}
+
+// actorLine tells an actor in one line: who, in which way, how often, by which command, from where.
+func actorLine(p *context.Profile) string {
+	who := p.Name
+	if who == "" {
+		who = "uid " + p.ID
+	}
+	if p.ID == "" && p.Name == "" {
+		who = Actor{ID: process.Unset}.String()
+	}
+	way := context.Parent
+	if p.Class == context.Person.String() {
+		way = context.TTY
+	}
+	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, context.Tell(way, p.Way), plural(p.Visits, "visit"))
+	for _, part := range []int{context.Command, context.Network} {
+		if seen := p.Features[context.PartNames[part]]; len(seen) > 0 && seen[0].Value != "none" {
+			line += ", " + context.Tell(part, seen[0].Value)
+		}
+	}
+	return line
+}
+
+// hours tells a short time in days as hours.
+func hours(days float64) string { return plural(int(days*24+0.5), "hour") }
 
 // atLeastADay tells a number of days, of which a young model has less than one.
 func atLeastADay(days float64) string {
@@ -302,12 +395,15 @@ var fields = []Field{
 
 	{Name: "reconbeat.actor.name", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Actor.Name) }},
 	{Name: "reconbeat.actor.id", Type: "keyword", Raw: true, get: func(f *Finding) any {
-		if f.Actor.ID == process.Unset {
+		if f.Actor.ID == process.Unset || f.Kind == Learned {
 			return nil
 		}
 		return fmt.Sprint(f.Actor.ID)
 	}},
 	{Name: "reconbeat.actor.kind", Type: "keyword", Raw: true, get: func(f *Finding) any {
+		if f.Kind == Learned {
+			return nil
+		}
 		if f.Actor.Service {
 			return "service"
 		}
@@ -332,8 +428,11 @@ var fields = []Field{
 	})},
 
 	{Name: "reconbeat.anomaly.score", Type: "float", Raw: true, get: func(f *Finding) any {
-		if f.Kind == Summary {
+		switch {
+		case f.Kind == Summary:
 			return cents(f.Episode.MaxScore)
+		case !f.OfExec():
+			return nil
 		}
 		return cents(f.Score)
 	}},
@@ -361,24 +460,29 @@ var fields = []Field{
 	{Name: "reconbeat.anomaly.buckets", Type: "long", get: execOnly(func(f *Finding) any { return f.Buckets })},
 	{Name: "reconbeat.anomaly.users", Type: "long", get: execOnly(func(f *Finding) any { return f.Users })},
 
+	{Name: "reconbeat.visit.id", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Visit.ID) }},
+	{Name: "reconbeat.visit.start", Type: "date", Raw: true, get: func(f *Finding) any { return date(f.Visit.Start) }},
+	{Name: "reconbeat.visit.matches", Type: "long", Raw: true, get: func(f *Finding) any { return orNone(f.Visit.Matches) }},
+	{Name: "reconbeat.visit.commands", Type: "keyword", get: func(f *Finding) any { return lines(f.Visit.Commands) }},
+
 	{Name: "reconbeat.alert.id", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.AlertID) }},
 	{Name: "reconbeat.alert.earlier_id", Type: "keyword", get: func(f *Finding) any { return orNil(f.EarlierID) }},
 	{Name: "reconbeat.alert.escalated", Type: "boolean", get: alertOnly(func(f *Finding) any { return f.Escalated })},
-	{Name: "reconbeat.habit.days", Type: "long", get: alertOnly(func(f *Finding) any { return orNone(f.Habit.Days) })},
-	{Name: "reconbeat.habit.span", Type: "long", get: alertOnly(func(f *Finding) any { return orNone(int(f.Habit.Span / time.Second)) })},
+	{Name: "reconbeat.habit.days", Type: "long", get: func(f *Finding) any { return orNone(f.Habit.Days) }},
+	{Name: "reconbeat.habit.span", Type: "long", get: func(f *Finding) any { return orNone(int(f.Habit.Span / time.Second)) }},
+	{Name: "reconbeat.habit.context", Type: "keyword", get: func(f *Finding) any { return listOrNil(f.Became.Context) }},
+	{Name: "reconbeat.habit.since", Type: "date", get: func(f *Finding) any { return date(f.Became.Since) }},
+	{Name: "reconbeat.habit.seen_days", Type: "long", get: func(f *Finding) any { return orNone(f.Became.Days) }},
+	{Name: "reconbeat.learned.days", Type: "float", get: learnedOnly(func(f *Finding) any { return cents(f.Report.Days) })},
+	{Name: "reconbeat.learned.actors", Type: "keyword", get: learnedOnly(func(f *Finding) any { return f.Report.lines(0) })},
+	{Name: "reconbeat.learned.unusual", Type: "keyword", get: learnedOnly(func(f *Finding) any { return f.Report.lines(f.Threshold) })},
 	{Name: "reconbeat.program", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Program) }},
 	{Name: "reconbeat.episode.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.Episode.ID) }},
 	{Name: "reconbeat.episode.start", Type: "date", get: func(f *Finding) any { return date(f.Episode.Start) }},
 	{Name: "reconbeat.episode.last", Type: "date", get: summaryOnly(func(f *Finding) any { return date(f.Episode.Last) })},
 	{Name: "reconbeat.episode.execs", Type: "long", get: summaryOnly(func(f *Finding) any { return f.Episode.Execs })},
 	{Name: "reconbeat.episode.alerts", Type: "long", get: summaryOnly(func(f *Finding) any { return f.Episode.Alerts })},
-	{Name: "reconbeat.episode.commands", Type: "keyword", get: summaryOnly(func(f *Finding) any {
-		lines := make([]string, len(f.Episode.Commands))
-		for i, c := range f.Episode.Commands {
-			lines[i] = c.Line
-		}
-		return listOrNil(lines)
-	})},
+	{Name: "reconbeat.episode.commands", Type: "keyword", get: summaryOnly(func(f *Finding) any { return lines(f.Episode.Commands) })},
 }
 
 // usual tells of an alert what is usual for its actor.
@@ -448,11 +552,29 @@ func alertOnly(get func(*Finding) any) func(*Finding) any {
 
 func execOnly(get func(*Finding) any) func(*Finding) any {
 	return func(f *Finding) any {
-		if f.Kind == Summary {
+		if !f.OfExec() {
 			return nil
 		}
 		return get(f)
 	}
+}
+
+func learnedOnly(get func(*Finding) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Kind != Learned {
+			return nil
+		}
+		return get(f)
+	}
+}
+
+// lines are the commands' lines.
+func lines(commands []Command) any {
+	out := make([]string, len(commands))
+	for i, c := range commands {
+		out[i] = c.Line
+	}
+	return listOrNil(out)
 }
 
 func summaryOnly(get func(*Finding) any) func(*Finding) any {

@@ -3,10 +3,13 @@
 package detector
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector/context"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // learned is what one rule has learned: rare's counts over the whole stream, because Elastic's job has them so, and each host's contexts.
@@ -16,12 +19,13 @@ type learned struct {
 }
 
 type hostContexts struct {
-	model *context.Model
-	used  time.Time
+	model    *context.Model
+	used     time.Time
+	reported bool // what had been learned when the model became old enough to alert
 }
 
 const (
-	// maxHosts bounds how many hosts' contexts a rule remembers; the one without a match for the longest time is forgotten first.
+	// maxHosts bounds how many hosts' contexts a rule remembers; the one that was watched longest ago is forgotten first.
 	maxHosts = 256
 	// maxActors bounds how many actors of one host a rule's context model remembers.
 	maxActors = 1000
@@ -34,18 +38,17 @@ func contextOptions(halfLife time.Duration) context.Options {
 
 func newLearned(m *rare.Model) *learned { return &learned{rare: m, hosts: map[string]*hostContexts{}} }
 
-// context returns the model of a host's contexts, a new one where there is none.
-func (l *learned) context(host string, now time.Time, halfLife time.Duration) *context.Model {
+// host returns the contexts of a host, new ones where there are none.
+func (l *learned) host(host string, now time.Time, halfLife time.Duration) *hostContexts {
 	h := l.hosts[host]
 	if h == nil {
 		if len(l.hosts) >= maxHosts {
 			l.forgetHost()
 		}
-		h = &hostContexts{model: context.New(contextOptions(halfLife))}
+		h = &hostContexts{model: context.New(contextOptions(halfLife)), used: now}
 		l.hosts[host] = h
 	}
-	h.used = now
-	return h.model
+	return h
 }
 
 func (l *learned) forgetHost() {
@@ -57,4 +60,59 @@ func (l *learned) forgetHost() {
 		}
 	}
 	delete(l.hosts, worst)
+}
+
+// watching are the contexts of the host that was watched last, by rule, so that the next event of that host finds them.
+type watching struct {
+	host  string
+	hosts []*hostContexts
+}
+
+// Watch takes note that the host of an event is watched at the event's time, whether or not a rule is about it: a model's age is watched time. It allocates nothing
+// for a host that is known.
+func (d *Detector) Watch(e *process.Event) {
+	if d.o.Model == ModelContext {
+		d.watch(d.modelHost(e), e.Time)
+	}
+}
+
+func (d *Detector) watch(host string, t time.Time) {
+	if d.watching.hosts == nil || d.watching.host != host {
+		d.watching = watching{host: strings.Clone(host)}
+		for _, l := range d.models {
+			d.watching.hosts = append(d.watching.hosts, l.host(d.watching.host, t, d.o.HalfLife))
+		}
+	}
+	for _, h := range d.watching.hosts {
+		h.used = t
+		h.model.Watch(t)
+	}
+}
+
+// Stop says that nothing was watched from the last event on until the next: reconbeat was not running.
+func (d *Detector) Stop() {
+	for _, l := range d.kept {
+		for _, h := range l.hosts {
+			h.model.Stop()
+		}
+	}
+}
+
+// reportLearned tells of each model that has become old enough to alert what it knows: who looked until then has become usual in silence.
+func (d *Detector) reportLearned(t time.Time, out []Finding) []Finding {
+	for i, l := range d.models {
+		first := len(out)
+		for host, h := range l.hosts {
+			if h.reported || h.model.Age(t) < d.o.LearnFor {
+				continue
+			}
+			h.reported = true
+			if actors := h.model.Profiles("", t); len(actors) > 0 {
+				report := Report{Host: host, Days: h.model.Age(t).Hours() / 24, Actors: actors}
+				out = append(out, Finding{Kind: Learned, Rule: d.rules[i], Time: t, Threshold: d.rules[i].Threshold, Report: report})
+			}
+		}
+		slices.SortFunc(out[first:], func(a, b Finding) int { return strings.Compare(a.Report.Host, b.Report.Host) })
+	}
+	return out
 }

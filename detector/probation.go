@@ -3,6 +3,8 @@
 package detector
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -31,9 +33,48 @@ type probation struct {
 
 // unusualValue is a value of a part that an alert was about.
 type unusualValue struct {
-	Part int    `json:"part"`
+	Part int
+	Text string
+}
+
+// storedValue is an unusualValue as JSON has it: the part by its name. Older ones wrote the part's number, of the ten that there were.
+type storedValue struct {
+	Part any    `json:"part"`
 	Text string `json:"text"`
 }
+
+// MarshalJSON writes the part's name.
+func (v unusualValue) MarshalJSON() ([]byte, error) {
+	return json.Marshal(storedValue{context.PartNames[v.Part], v.Text})
+}
+
+// UnmarshalJSON refuses a part that there is not.
+func (v *unusualValue) UnmarshalJSON(b []byte) error {
+	var s storedValue
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	part := -1
+	switch p := s.Part.(type) {
+	case string:
+		part = slices.Index(context.PartNames[:context.Hour+1], p)
+	case float64:
+		part = int(p)
+		if part == olderHour {
+			part = context.Hour
+		} else if part > olderHour {
+			part = -1
+		}
+	}
+	if part < 0 {
+		return fmt.Errorf("an unusual value is of the part %v, which is none", s.Part)
+	}
+	*v = unusualValue{part, s.Text}
+	return nil
+}
+
+// olderHour was the number of the part hour until version 1 of the snapshot, and the last that can be an unusual value.
+const olderHour = 9
 
 const (
 	// forgetAfter is how long a context may be away before it alerts again.
@@ -105,11 +146,11 @@ func (d *Detector) keep(key episodeKey, list []*probation) {
 	}
 }
 
-// attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit, and returns the last of those that are left, or nil.
-func (d *Detector) attend(key episodeKey, l *context.Look) (attended *probation) {
+// attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit, and returns the last of those that are left, or nil, and those that have ended.
+func (d *Detector) attend(key episodeKey, l *context.Look) (attended *probation, habits []*probation) {
 	list := d.probations[key]
 	if len(list) == 0 {
-		return nil
+		return nil, nil
 	}
 	list = slices.DeleteFunc(list, func(p *probation) bool {
 		if !p.seenIn(l) {
@@ -122,13 +163,26 @@ func (d *Detector) attend(key episodeKey, l *context.Look) (attended *probation)
 			p.Last = l.At
 		}
 		if p.Days >= d.o.Habit.Days && p.Last.Sub(p.First) >= d.o.Habit.Span {
+			habits = append(habits, p)
 			return true
 		}
 		attended = p
 		return false
 	})
 	d.keep(key, list)
-	return attended
+	return attended, habits
+}
+
+// becameHabit tells that a context which raised an alert is a habit from a match on, with the alert's id: nothing becomes usual without a trace.
+func becameHabit(f *Finding, p *probation, h Habit) Finding {
+	out := Finding{
+		Kind: Habitual, Rule: f.Rule, Time: f.Time, Local: f.Local, Actor: f.Actor, User: f.User, Threshold: f.Threshold, Habit: h, Visit: Visit{ID: f.Visit.ID},
+		AlertID: p.AlertID, Became: Became{Since: p.First, Days: p.Days},
+	}
+	for _, v := range p.Values {
+		out.Became.Context = append(out.Became.Context, context.Tell(v.Part, v.Text))
+	}
+	return out
 }
 
 // probationFor is the probation of the actor that covers what is unusual now, and the last of any.

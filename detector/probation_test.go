@@ -75,7 +75,7 @@ func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
 
 	// A band higher is one further alert, which names the first.
 	worse := webShell(monday.Add(time.Minute))
-	worse.Interactive, worse.TTY, worse.Args = true, "pts1", []string{"ss", "-K"}
+	worse.Executable, worse.Args = "/dev/shm/ss", []string{"ss", "-K"}
 	_, escalated := at(t, d, worse)
 	require.Equal(t, Alert, escalated.Kind, "%.1f", escalated.Score)
 	require.True(t, escalated.Escalated)
@@ -139,18 +139,34 @@ func TestAHabitIsWhatWasSeenOnFiveDaysOverFourteen(t *testing.T) {
 			d := settled(t, nil)
 			_, first := at(t, d, webShell(monday))
 			require.Equal(t, Alert, first.Kind)
+			var last []Finding
 			for _, day := range c.days {
-				_, f := at(t, d, webShell(monday.AddDate(0, 0, day)))
-				require.NotEqual(t, Alert, f.Kind, "day %d", day)
+				require.NotContains(t, kinds(last), Habitual)
+				e := webShell(monday.AddDate(0, 0, day))
+				d.Advance(e.Time, nil)
+				last = d.Judge(e, 1, nil, nil)
+				require.NotContains(t, kinds(last), Alert, "day %d", day)
 			}
 			require.Equal(t, c.left, len(d.probations) > 0)
+			if c.left {
+				require.NotContains(t, kinds(last), Habitual)
+				return
+			}
+			require.Equal(t, Habitual, last[len(last)-1].Kind, "nothing becomes usual without a trace")
+			became := last[len(last)-1]
+			require.Equal(t, first.AlertID, became.AlertID)
+			require.Equal(t, monday, became.Became.Since)
+			require.Equal(t, []string{"parent sh"}, became.Became.Context)
+			require.Regexp(t, "^www-data has looked at network connections on [0-9]+ days since 2026-04-27T09:00:00Z: parent sh; alerts on it end$", became.Reason())
 		})
 	}
 	t.Run("as configured", func(t *testing.T) {
 		d := settled(t, func(o *Options) { o.Habit = Habit{Days: 2, Span: 24 * time.Hour} })
 		_, first := at(t, d, webShell(monday))
 		require.Equal(t, Habit{Days: 2, Span: 24 * time.Hour}, first.Habit)
-		at(t, d, webShell(monday.AddDate(0, 0, 1)))
+		e := webShell(monday.AddDate(0, 0, 1))
+		d.Advance(e.Time, nil)
+		require.Contains(t, kinds(d.Judge(e, 1, nil, nil)), Habitual)
 		require.Empty(t, d.probations)
 	})
 }
@@ -189,7 +205,14 @@ func TestWhatADecisionKeepsFromLearningIsNoPartOfAHabit(t *testing.T) {
 		require.GreaterOrEqual(t, out[0].Score, score)
 		score = out[0].Score - 1
 	}
-	require.Equal(t, known, d.Known("", monday))
+	d.Advance(monday.Add(4*time.Hour), nil)
+	after := d.Known("", monday.Add(4*time.Hour))
+	require.Len(t, after, len(known))
+	for i, actor := range after[0].Actors {
+		require.Equal(t, known[0].Actors[i].Name, actor.Name)
+		require.Equal(t, known[0].Actors[i].Visits, actor.Visits)
+		require.InDelta(t, known[0].Actors[i].Features["command"][0].Visits, actor.Features["command"][0].Visits, 0.2, "faded, and no more")
+	}
 
 	_, first := at(t, d, webShell(monday.Add(6*time.Hour)))
 	require.Equal(t, Alert, first.Kind)

@@ -15,7 +15,10 @@ import (
 )
 
 // snapshotVersion is the version of what Snapshot writes. Restore refuses what it does not know; the caller then begins anew and says so.
-const snapshotVersion = 1
+const snapshotVersion = 2
+
+// oldestVersion is the oldest that Restore reads.
+const oldestVersion = 1
 
 type snapshot struct {
 	Version  int                      `json:"version"`
@@ -32,8 +35,9 @@ type snapshot struct {
 type hostSnapshots map[string]hostSnapshot
 
 type hostSnapshot struct {
-	Used  time.Time        `json:"used"`
-	Model context.Snapshot `json:"model"`
+	Used     time.Time        `json:"used"`
+	Reported bool             `json:"reported,omitempty"` // what it had learned when it became old enough to alert
+	Model    context.Snapshot `json:"model"`
 }
 
 type probationSnapshot struct {
@@ -59,6 +63,7 @@ type episodeSnapshot struct {
 	Alerts   int       `json:"alerts"`
 	MaxScore float64   `json:"max_score"`
 	AlertID  string    `json:"alert_id"`
+	Visit    string    `json:"visit,omitempty"`
 	Band     int       `json:"band"`
 	Commands []Command `json:"commands"`
 }
@@ -80,14 +85,15 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 			if s.Context[id] == nil {
 				s.Context[id] = hostSnapshots{}
 			}
-			s.Context[id][host] = hostSnapshot{h.used, h.model.Snapshot()}
+			s.Context[id][host] = hostSnapshot{h.used, h.reported, h.model.Snapshot()}
 		}
 	}
 	if episodes {
 		for key, ep := range d.episodes {
 			s.Episodes = append(s.Episodes, episodeSnapshot{
 				Rule: key.rule, Host: key.host, Key: key.actor, ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
-				ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, AlertID: ep.alertID, Band: ep.band, Commands: ep.Commands,
+				ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, AlertID: ep.alertID, Visit: ep.visit, Band: ep.band,
+				Commands: ep.Commands,
 			})
 		}
 		for key, list := range d.probations {
@@ -127,6 +133,7 @@ func (d *Detector) Forget(idOrName string) (n int) {
 
 // Reset forgets everything.
 func (d *Detector) Reset() {
+	d.watching = watching{}
 	clear(d.kept)
 	clear(d.episodes)
 	clear(d.probations)
@@ -170,7 +177,7 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 		for _, host := range slices.Sorted(maps.Keys(l.hosts)) {
 			m := l.hosts[host].model
 			actors := m.Profiles(idOrName, t)
-			out = append(out, Known{Rule: id, Host: host, Began: t.Add(-m.Age(t)), Actors: actors, Users: users, Probations: d.onProbation(id, host, actors)})
+			out = append(out, Known{Rule: id, Host: host, Began: m.Began(), Actors: actors, Users: users, Probations: d.onProbation(id, host, actors)})
 			users = nil
 		}
 		if users != nil {
@@ -214,8 +221,8 @@ func (d *Detector) Restore(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("reading the detector's snapshot: %w", err)
 	}
-	if s.Version != snapshotVersion {
-		return fmt.Errorf("the detector's snapshot is of version %d; this reconbeat knows version %d", s.Version, snapshotVersion)
+	if s.Version < oldestVersion || s.Version > snapshotVersion {
+		return fmt.Errorf("the detector's snapshot is of version %d; this reconbeat knows versions %d to %d", s.Version, oldestVersion, snapshotVersion)
 	}
 	kept := map[string]*learned{}
 	for id, m := range s.Rare {
@@ -235,7 +242,9 @@ func (d *Detector) Restore(b []byte) error {
 			if err != nil {
 				return fmt.Errorf("reading the contexts of rule %q on host %q: %w", id, host, err)
 			}
-			l.hosts[host] = &hostContexts{model, h.Used}
+			// An older one knew no reports: what it had learned long ago is no news.
+			reported := h.Reported || s.Version < 2 && model.Age(h.Used) >= d.o.LearnFor
+			l.hosts[host] = &hostContexts{model: model, used: h.Used, reported: reported}
 		}
 	}
 	probations := map[episodeKey][]*probation{}
@@ -243,15 +252,10 @@ func (d *Detector) Restore(b []byte) error {
 		if len(p.Since) == 0 || len(p.Since) > maxProbations || slices.Contains(p.Since, nil) || len(probations) >= maxOnProbation {
 			return fmt.Errorf("the probation of %q makes no sense", p.Key)
 		}
-		for _, one := range p.Since {
-			if slices.ContainsFunc(one.Values, func(v unusualValue) bool { return v.Part < 0 || v.Part > context.Hour }) {
-				return fmt.Errorf("the probation of %q makes no sense", p.Key)
-			}
-		}
 		probations[episodeKey{p.Rule, p.Host, p.Key}] = p.Since
 	}
 	d.kept, d.episodes, d.probations, d.clock, d.evicted = kept, map[episodeKey]*episode{}, probations, s.Clock, s.Evicted
-	d.models = d.models[:0]
+	d.models, d.watching = d.models[:0], watching{}
 	rules := map[string]*Rule{}
 	for _, r := range d.rules {
 		rules[r.ID] = r
@@ -266,7 +270,7 @@ func (d *Detector) Restore(b []byte) error {
 			continue
 		}
 		d.episodes[episodeKey{e.Rule, e.Host, e.Key}] = &episode{
-			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User, alertID: cmp.Or(e.AlertID, e.ID), band: e.Band, over: cmp.Or(e.Over, e.Last),
+			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User, visit: e.Visit, alertID: cmp.Or(e.AlertID, e.ID), band: e.Band, over: cmp.Or(e.Over, e.Last),
 			Episode: Episode{ID: e.ID, Start: e.Start, Last: e.Last, Execs: e.Execs, Alerts: e.Alerts, MaxScore: e.MaxScore, Commands: e.Commands},
 		}
 	}

@@ -65,6 +65,7 @@ type Process struct {
 	StartTicks  uint64    // when the process was forked, in clock ticks since boot (/proc/PID/stat field 22); 0 when unknown
 	Name        string    // base name of the executable; what the source calls it where no path is known
 	Executable  string    // path of the executable as the kernel resolved it; empty when unknown
+	Deleted     bool      // TEMP
 	Args        []string  // the arguments, args[0] included
 	ArgsCount   int       // how many arguments there were; more than len(Args) when they were cut
 	CommandLine string    // as the source gave it; empty: Args joined by spaces

@@ -27,7 +27,8 @@ func inTheCode() map[string]string {
 		"mostGrown": number(mostGrown), "renewAt": number(renewAt),
 		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days", "mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
 		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore), "cameDays": number(cameDays) + " days",
-		"ofTwo":   fmt.Sprintf("terminal %s, none %s; workday 5/7, weekend 2/7", number(ofTwo[terminal]), number(ofTwo[noTerminal])),
+		"variety": number(variety), "told": number(told), "usualPauses": number(usualPauses), "firstPause": fmt.Sprintf("%g days", days(firstPause)),
+		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]),
 	}
 	for c := range classes {
@@ -35,7 +36,7 @@ func inTheCode() map[string]string {
 		h := hostsLike[c]
 		values[of("hostsLike")] = fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(h.yearly), number(h.from), number(h.scale), number(h.days), number(h.share))
 		values[of("came")] = ways(c, came[c])
-		values[of("undiscovered")] = fmt.Sprintf("account %s, way %s", number(undiscovered[c][newAccount]), number(undiscovered[c][newWay]))
+		values[of("undiscovered")] = ways(c, undiscovered[c])
 		values[of("returns")] = number(returns[c])
 		values[of("intruders")] = ways(c, intruders[c].came) + "; known " + number(intruders[c].known)
 		values[of("weights")] = parts(weights[c][:])

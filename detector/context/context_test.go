@@ -191,26 +191,6 @@ func TestARestoredModelGoesOnIdentically(t *testing.T) {
 	}
 }
 
-func TestAVisitOfAnOlderSnapshotGoesOn(t *testing.T) {
-	m, end := weeks(4)
-	look(m, person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp"))
-	b, err := json.Marshal(m.Snapshot())
-	require.NoError(t, err)
-	var s Snapshot
-	require.NoError(t, json.Unmarshal(b, &s))
-	require.NotEmpty(t, s.Visits)
-	for i := range s.Visits {
-		s.Visits[i].Unusual = nil
-	}
-	restored, err := Restore(options, s)
-	require.NoError(t, err)
-	next := person(end.Add(9*time.Hour+time.Minute), "alice", "python3", "151.7.7.7", "ss -tlnp")
-	l := lookOf(next)
-	want, got := m.Judge(&l), restored.Judge(&l)
-	require.Equal(t, want.Parts, got.Parts)
-	require.Equal(t, "parent python", Tell(Parent, got.Unusual.Text(Parent)))
-}
-
 func TestTheSameStreamGivesTheSameScores(t *testing.T) {
 	events := traffic(3, 2000)
 	require.Equal(t, run(New(options), events), run(New(options), events))
@@ -223,10 +203,10 @@ func TestAdvancingInStepsIsAdvancingAtOnce(t *testing.T) {
 	run(steps, events)
 	end := events[len(events)-1].Time.Add(50 * time.Hour)
 	for at := events[len(events)-1].Time; at.Before(end); at = at.Add(7 * time.Minute) {
-		steps.Advance(at)
+		steps.CloseUntil(at)
 	}
-	steps.Advance(end)
-	one.Advance(end)
+	steps.CloseUntil(end)
+	one.CloseUntil(end)
 	a, err := json.Marshal(one.Snapshot())
 	require.NoError(t, err)
 	b, err := json.Marshal(steps.Snapshot())
@@ -280,7 +260,7 @@ func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 		"a negative hour":                    `{"actors":[{"id":"x","way":"y","known":{"hours":{"3":-5}}}]}`,
 		"an hour that no day has":            `{"actors":[{"id":"x","way":"y","known":{"hours":{"24":5}}}]}`,
 		"values without weights":             `{"actors":[{"id":"x","way":"y","known":{"features":[{"v":["a"],"w":[]}]}}]}`,
-		"a visit of nobody":                  `{"visits":[{"id":"x","way":"y","open":{"class":1}}]}`,
+		"a visit of nobody":                  `{"open":[{"id":"x","way":"y","open":{"class":1}}]}`,
 		"fewer than no actors":               `{"groups":[{"actors":-1}]}`,
 		"a past beyond what can be surprise": `{"groups":[{"past":{"100000":1}}]}`,
 	} {
@@ -305,6 +285,10 @@ func TestAnIdThatHasAnotherNameIsSomebodyElse(t *testing.T) {
 	l = lookOf(mallory)
 	require.True(t, m.Judge(&l).New)
 	look(m, mallory)
+	_, known := m.Profile(&l)
+	require.False(t, known, "before this visit they had not been seen")
+	mallory.Time = mallory.Time.Add(time.Hour)
+	l = lookOf(mallory)
 	p, known := m.Profile(&l)
 	require.True(t, known)
 	require.Equal(t, "mallory", p.Name)
@@ -405,7 +389,7 @@ func TestAVisitRemembersSoManyValuesOfAFeatureAndNoMore(t *testing.T) {
 		look(m, person(at.Add(time.Duration(i)*time.Millisecond), "alice", "bash", "10.1.2.3", fmt.Sprintf("ss --option%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)))
 	}
 	l := lookOf(person(at.Add(time.Minute), "alice", "bash", "10.1.2.3", "ss --never-before"))
-	v := m.open(&l)
+	v := m.open(&l, m.watched.at(l.At))
 	require.NotNil(t, v)
 	require.Len(t, v.seen.values[Command], maxValues)
 	before := v.Parts
@@ -436,14 +420,14 @@ func TestTheRateIsTheSumOverThePast(t *testing.T) {
 		if r.IntN(3) == 0 {
 			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
 		}
-		with := m.rate(Person, s, end)
+		with := m.rate(Person, false, s, end)
 		want := 0.0
 		for i, w := range past {
 			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
 		}
 		clear(past[:])
-		without := m.rate(Person, s, end)
-		experience := m.memory(m.began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
+		without := m.rate(Person, false, s, end)
+		experience := m.memory(m.watched.Began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
 		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
 		require.InDelta(t, want, with-without, 1e-9, "of a surprise of %v", s)
 	}
@@ -619,7 +603,7 @@ func TestLearningGoesOnForYearsWithAShortHalfLife(t *testing.T) {
 		last = look(m, service(at, "root", "check_mk_agent", "ss -s"))
 		at = at.Add(day)
 	}
-	require.True(t, m.unit.After(m.began), "weights began anew")
+	require.True(t, m.unit.After(m.watched.Began), "weights began anew")
 	require.True(t, finite(last.Score, last.Surprise))
 	young := New(o)
 	at = monday

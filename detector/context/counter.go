@@ -26,25 +26,43 @@ type value struct {
 type tally struct {
 	n     float64 // how often it was seen, faded
 	all   float64 // how often any was
+	kinds float64 // how many different ones were
 	share float64 // the part of the probability that it has of its own
 	novel float64 // the part that is left for what was never seen
+}
+
+// with is the tally with one more that is of this value, or of another.
+func (t tally) with(this bool) tally {
+	if this && t.n >= 1 {
+		t.kinds--
+	}
+	t.all++
+	t.kinds++
+	if this {
+		t.n++
+	}
+	return t.predict()
+}
+
+// predict fills share and novel.
+func (t tally) predict() tally {
+	t.share = (t.n - discount*min(1, t.n)) / (t.all + strength)
+	t.novel = (strength + discount*t.kinds) / (t.all + strength)
+	return t
 }
 
 // tally counts a value that has all but faded as less than a whole one.
 func (c counter) tally(v text, fade float64) tally {
 	var t tally
-	distinct := 0.0
 	for i := range c {
 		n := c[i].weight * fade
 		t.all += n
-		distinct += min(1, n)
+		t.kinds += min(1, n)
 		if c[i].text == v {
 			t.n = n
 		}
 	}
-	t.share = (t.n - discount*min(1, t.n)) / (t.all + strength)
-	t.novel = (strength + discount*distinct) / (t.all + strength)
-	return t
+	return t.predict()
 }
 
 // add counts a value, and reports whether it is new, or had all but faded. The lightest goes where there are too many.
@@ -68,6 +86,16 @@ func (c *counter) add(v text, w float64) (isNew bool) {
 	}
 	*c = append(slices.Delete(*c, lightest, lightest+1), value{v, w})
 	return true
+}
+
+// heaviest returns the value that was seen most, nil where none was.
+func (c counter) heaviest() (top *value) {
+	for i := range c {
+		if top == nil || c[i].weight > top.weight {
+			top = &c[i]
+		}
+	}
+	return top
 }
 
 // top returns at most n values, the heaviest first.

@@ -4,6 +4,7 @@ package context
 
 import (
 	"math"
+	"strings"
 	"time"
 )
 
@@ -94,7 +95,11 @@ var (
 		Root:    {{1. / 400, 1. / 400, 1. / 80}, {1. / 400, 1. / 400, 1. / 80}},
 	}
 	// undiscovered is how many actors of a new host have not looked yet.
-	undiscovered = [classes][arrivals]float64{Person: {3, 1}, Service: {0.7, 0.3}, Root: {0.5, 0.5}}
+	undiscovered = [classes][arrivals][kinds]float64{
+		Person:  {{0, 0, 3}, {0, 0, 1}},
+		Service: {{0.05, 0.05, 0.15}, {0.02, 0.02, 0.1}},
+		Root:    {{0.05, 0.05, 0.3}, {0.05, 0.05, 0.3}},
+	}
 	// returns is how many a day of those who have gone come back.
 	returns = [classes]float64{Person: 1. / 255, Service: 1. / 365, Root: 1. / 60}
 
@@ -104,24 +109,43 @@ var (
 		known float64
 	}{
 		Person:  {[arrivals][kinds]float64{{0, 0, 0.2}, {0, 0, 0.1}}, 0.3},
-		Service: {[arrivals][kinds]float64{{0.1, 0.06, 0.01}, {0.1, 0.06, 0.01}}, 0.05},
-		Root:    {[arrivals][kinds]float64{{0.1, 0.06, 0.01}, {0.1, 0.06, 0.01}}, 0.05},
+		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.05}, {0.1, 0.1, 0.02}}, 0.05},
+		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01}, {0.14, 0.1, 0.01}}, 0.05},
 	}
 	// novelty is how often an intruder shows what nobody of the class did, by feature.
 	novelty = [features]float64{As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3}
 )
 
-const cameDays = 30
+const (
+	cameDays = 30
+	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
+	variety = 0.3
+	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
+	strangers = 40
+	// told is how much a part must add to be worth telling.
+	told = 0.7
+)
 
 // weights say how much a part counts: less than one where features depend on each other. (fitted)
 var weights = [classes][Parts]float64{
-	Person:  {As: 0.5, Parent: 1, TTY: 0, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Week: 0.7, Hour: 0.7},
-	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Week: 0.2, Hour: 0.28},
-	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Week: 0.2, Hour: 0.28},
+	Person:  {As: 0.5, Parent: 1, TTY: 0, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
+	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
+	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
 }
 
-// ofTwo are the values of the features that have two, with how common each is where nothing is known.
-var ofTwo = map[text]float64{terminal: 0.5, noTerminal: 0.5, workday: 5. / 7, weekend: 2. / 7}
+// common are the values of the features that have few: how common each is among actors of whom nothing is known, and among intruders.
+var common = map[text]struct{ usual, intruder float64 }{
+	terminal: {0.5, 0.5}, noTerminal: {0.5, 0.5},
+	workday: {5. / 7, 5. / 7}, weekend: {2. / 7, 2. / 7},
+	local: {0.2, 0.2}, inside: {0.7, 0.35}, outside: {0.1, 0.45},
+	plain: {0.97, 0.97}, renamedTool: {0.002, 0.06}, deleted: {0.002, 0.04}, inMemory: {0.001, 0.04}, byLoader: {0.005, 0.04},
+	inTemporary: {0.005, 0.06}, inHome: {0.014, 0.04}, inHidden: {0.001, 0.02},
+}
+
+// usualHours is how a person's looks spread over the hours of the host's day where nothing is known of the class.
+var usualHours = [24]float64{
+	0.014, 0.012, 0.01, 0.01, 0.01, 0.012, 0.02, 0.045, 0.065, 0.072, 0.072, 0.07, 0.062, 0.066, 0.07, 0.07, 0.066, 0.06, 0.05, 0.04, 0.034, 0.028, 0.024, 0.018,
+}
 
 // unknown stands for all kinds: where the parent is not told, and of people, whose parents tell nothing.
 const unknown = -1
@@ -131,7 +155,8 @@ func kindOf(l *Look) int {
 	if l.Class == Person || l.Value(Parent) == "" {
 		return unknown
 	}
-	return programKind(l.Value(Parent))
+	name, _, _ := strings.Cut(l.Value(Parent), " in a ")
+	return programKind(name)
 }
 
 // of is what stands under a kind, of the unknown the sum.
@@ -171,28 +196,59 @@ func (m *Model) ways(l *Look) int {
 	return p.ways
 }
 
-// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as they than they are to come themselves.
-func (m *Model) arrival(l *Look, a *actor, r *Result) {
-	g := &m.groups[l.Class]
-	if a != nil {
-		r.Parts[Frequency] = math.Log(intruders[l.Class].known / float64(max(1, g.Actors)) / m.hazard(a, l.At))
-		return
+// arrivesWith is arrives, said of a look whose own actor is known by now.
+func (m *Model) arrivesWith(l *Look) int {
+	if m.ways(l) > 1 {
+		return newWay
 	}
-	how, kind, age := m.arrives(l), kindOf(l), days(m.Age(l.At))
-	rate := (of(kind, g.Came[how])*m.faded(l.At) + of(kind, came[l.Class][how])*cameDays) / (m.memory(m.began, l.At) + cameDays)
-	rate += undiscovered[l.Class][how] * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
-	if l.Class == Person && how == newAccount {
-		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of species").
-		rate = max(rate, float64(g.Once)/max(1, age))
-	}
-	r.Parts[Newness] = math.Log(of(kind, intruders[l.Class].came[how]) / rate)
+	return newAccount
 }
 
-// hazard is the probability that an actor who was seen looks on the day of t: the more days they looked on the greater, unless they have gone, which is the likelier the longer they
+// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as they than they are to come themselves.
+func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
+	g, with := &m.groups[l.Class], &intruders[l.Class]
+	kind := kindOf(l)
+	if a != nil {
+		r.Parts[Frequency] = math.Log(with.known / float64(max(1, g.Actors)) / m.hazard(a, now))
+		return
+	}
+	how, age := m.arrives(l), days(m.age(now))
+	prior := of(kind, came[l.Class][how])
+	rate := (of(kind, g.Came[how])*m.faded(now) + prior*cameDays) / (m.memory(m.watched.Began, now) + cameDays)
+	rate += m.hidden(l.Class, how, kind, age) * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
+	if l.Class == Person && how == newAccount {
+		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of species").
+		rate = max(rate, float64(g.Once-1)/max(1, age))
+	}
+	choice := of(kind, with.came[how])
+	if g.Actors == 0 { // an intruder cannot come as somebody who is known
+		choice += with.known * choice / of(unknown, with.came[how])
+	}
+	r.Parts[Newness] = math.Log(choice / rate)
+}
+
+// hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma distribution whose shape is variety has it, and what was found
+// until now in the share of them that has looked by this age tells where this host stands.
+func (m *Model) hidden(c Class, how, kind int, age float64) float64 {
+	prior, found := of(kind, undiscovered[c][how]), of(kind, m.groups[c].Found[how])
+	return (variety + found) / (variety/prior + age/(age+discoveredIn))
+}
+
+// activity is how many people a host has for one that a host like others has, at most 1: where hardly anybody comes, hardly anybody surprises.
+func (m *Model) activity(c Class, now time.Time) float64 {
+	if c != Person {
+		return 1
+	}
+	age := days(m.age(now))
+	prior := of(unknown, undiscovered[c][newAccount])
+	return min(1, (variety+float64(m.groups[c].Actors))/(variety/prior+age/(age+discoveredIn))/prior)
+}
+
+// hazard is the probability that an actor who was seen looks on the day of now: the more days they looked on the greater, unless they have gone, which is the likelier the longer they
 // have not looked for somebody who looked as often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
-func (m *Model) hazard(a *actor, t time.Time) float64 {
-	rate := (a.Weight*m.faded(t) + lookedBefore) / (m.memory(a.First, t) + goneAfter)
-	seen, silent := min(mostSeen, days(a.Last.Sub(a.First))), max(0, days(t.Sub(a.Last)))
+func (m *Model) hazard(a *actor, now time.Time) float64 {
+	rate := (a.Weight*m.faded(now) + lookedBefore) / (m.memory(a.Since, now) + goneAfter)
+	seen, silent := min(mostSeen, days(a.Until.Sub(a.Since))), max(0, days(now.Sub(a.Until)))
 	n := float64(min(mostDays, a.Days))
 	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+lookedBefore) / (n + stayedBefore)
 	alive := 1 / (1 + gone)
@@ -214,6 +270,9 @@ func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float6
 		known += sibling.Weight * fade
 	}
 
+	if a != nil && !a.Taught {
+		first = first.with(own.n > 0) // of what is usual here, they have shown their own part, if nobody else's
+	}
 	seen, all := first.n+after.n, first.all+after.all+strength
 	nobody := 0.0 // 1: nobody of the class has shown it
 	intruder := (1 - novelty[f]) * seen / all
@@ -223,8 +282,8 @@ func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float6
 	}
 	newcomer := first.share + first.novel*(after.share+after.novel*nobody)
 	regular := after.share + after.novel*(first.share+first.novel*nobody)
-	if u, two := ofTwo[v]; two {
-		intruder, newcomer = u, first.share+first.novel*u
+	if c, is := common[v]; is {
+		intruder, newcomer = c.intruder, first.share+first.novel*c.usual
 		regular = newcomer
 	}
 	class := (firstWeight*newcomer + known*regular) / (firstWeight + known)
@@ -235,9 +294,12 @@ func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float6
 	return math.Log(intruder / (own.share + own.novel*class))
 }
 
-// hour is the same of the hour of the day, of which an intruder has no favourite.
+// hour is the same of the hour of the day, of which an intruder has no favourite, and daemons have none either before something is known of them.
 func (m *Model) hour(l *Look, a, sibling *actor, fade float64) float64 {
 	p := 1. / 24
+	if l.Class == Person {
+		p = usualHours[l.Hour]
+	}
 	p = m.groups[l.Class].Hours.expect(l.Hour, fade, p)
 	if sibling != nil {
 		p = sibling.Hours.expect(l.Hour, fade, p)

@@ -38,6 +38,8 @@ const (
 	Command            // the command line, normalised
 	Folder             // the working folder
 	Week               // a working day, or a weekend
+	Origin             // the kind of network: none, a private one, the Internet
+	Disguise           // how the tool hides what it is: another name, a folder that its user can write ...
 	Hour               // the hour of the day
 	Frequency          // how seldom the actor looks, and for how long they have not
 	Newness            // the actor was never seen
@@ -47,7 +49,7 @@ const (
 )
 
 // PartNames are the names of the parts, as fields and explanations have them.
-var PartNames = [Parts]string{"as", "parent", "tty", "entry", "network", "network_wide", "command", "folder", "week", "hour", "frequency", "actor"}
+var PartNames = [Parts]string{"as", "parent", "tty", "entry", "network", "network_wide", "command", "folder", "week", "origin", "disguise", "hour", "frequency", "actor"}
 
 // Look is an exec as the Model sees it.
 type Look struct {
@@ -58,7 +60,45 @@ type Look struct {
 	Hour  int    // 0 to 23, of the host's day
 
 	values [features]text
+	line   string   // the command line, a view into the event; empty: args joined by blanks
+	args   []string // a view, too
 }
+
+// says reports whether text is the look's command line, as Line gives it.
+func (l *Look) says(text string) bool {
+	if l.line != "" {
+		return text == l.line[:min(len(l.line), maxLine)]
+	}
+	for i, a := range l.args {
+		if i > 0 {
+			if text == "" {
+				return true // cut off
+			}
+			if text[0] != ' ' {
+				return false
+			}
+			text = text[1:]
+		}
+		rest, same := strings.CutPrefix(text, a)
+		if !same {
+			return strings.HasPrefix(a, text) && len(text) > 0
+		}
+		text = rest
+	}
+	return text == ""
+}
+
+// Line is the look's command line, of its first 256 bytes.
+func (l *Look) Line() string {
+	line := l.line
+	if line == "" {
+		line = strings.Join(l.args, " ")
+	}
+	return strings.Clone(line[:min(len(line), maxLine)])
+}
+
+// maxLine bounds a command line that a visit remembers, in bytes.
+const maxLine = 256
 
 // Account tells accounts of one host apart.
 type Account struct {
@@ -85,7 +125,7 @@ const maxRemembered = 4096
 
 // Look describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
 func (r *Reader) Look(e *process.Event, program string, args []string, zone *time.Location) Look {
-	l := Look{At: e.Time}
+	l := Look{At: e.Time, line: e.CommandLine, args: e.Args}
 	who := e.User
 	switch login := e.Session.User; {
 	case login.Known() && e.Session.Entry != process.EntryCron:
@@ -107,13 +147,15 @@ func (r *Reader) Look(e *process.Event, program string, args []string, zone *tim
 	if e.Starter != "" {
 		parent = e.Starter
 	}
-	l.values[Parent] = hold(unversioned(parent))
+	l.values[Parent] = hold(placed(unversioned(parent), e.Parent.Executable, e.Starter))
+	l.values[Disguise] = disguise(e, program)
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
 		l.values[TTY] = terminal
 	}
 	l.values[Entry] = hold(e.Session.Entry)
 	l.values[Network], l.values[NetworkWide] = r.network(e.Session.Source)
+	l.values[Origin] = origin(e.Session.Source)
 	l.values[Command] = r.command(program, args)
 	l.values[Folder] = hold(folder(e.CWD, e.Session.User.Name, e.User.Name))
 	local := e.Time.In(zone)
@@ -133,6 +175,19 @@ var (
 	workday    = unique.Make("workday")
 	weekend    = unique.Make("weekend")
 	noNetwork  = unique.Make("none")
+
+	local   = unique.Make("local")
+	inside  = unique.Make("a private network")
+	outside = unique.Make("the Internet")
+
+	plain       = unique.Make("in the open")
+	renamedTool = unique.Make("under another name")
+	deleted     = unique.Make("a deleted file")
+	inMemory    = unique.Make("a file in memory")
+	byLoader    = unique.Make("through the dynamic loader")
+	inTemporary = unique.Make("in a temporary folder")
+	inHome      = unique.Make("in a home")
+	inHidden    = unique.Make("in a hidden folder")
 )
 
 // maxValue bounds a value in bytes.
@@ -171,6 +226,73 @@ func remember[K comparable, V any](m map[K]V, k K, v V) map[K]V {
 func unversioned(name string) string {
 	if s := strings.TrimRight(name, "0123456789.-"); s != "" {
 		return s
+	}
+	return name
+}
+
+// origin is the kind of network that an address is of.
+func origin(a netip.Addr) text {
+	a = a.Unmap()
+	switch {
+	case !a.IsValid() || a.IsLoopback():
+		return local
+	case a.IsPrivate() || a.IsLinkLocalUnicast() || sharedSpace.Contains(a):
+		return inside
+	}
+	return outside
+}
+
+// sharedSpace are the addresses of carriers and overlay networks (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// disguise is how a tool hides what it is (ATT&CK T1036, T1564); plain where it does not.
+func disguise(e *process.Event, program string) text {
+	file := path.Base(e.Executable)
+	switch {
+	case e.Executable == "":
+		return untold
+	case strings.HasPrefix(e.Executable, "/memfd:") || strings.HasPrefix(e.Executable, "memfd:"):
+		return inMemory
+	case e.Deleted:
+		return deleted
+	case file == "busybox" || file == "toybox":
+	case strings.HasPrefix(file, "ld") && strings.Contains(file, ".so") && file != program:
+		return byLoader
+	case file != program:
+		return renamedTool
+	}
+	return cmp.Or(place(e.Executable), plain)
+}
+
+// place is what tells of an executable that it lies where its user may have put it; the zero text where it does not.
+func place(executable string) text {
+	for _, p := range places {
+		if strings.HasPrefix(executable, p.folder) {
+			return p.text
+		}
+	}
+	if strings.Contains(executable, "/.") {
+		return inHidden
+	}
+	return text{}
+}
+
+// places are the folders that users can write (FHS 3.0; file-hierarchy(7)).
+var places = []struct {
+	folder string
+	text   text
+}{
+	{"/tmp/", inTemporary}, {"/var/tmp/", inTemporary}, {"/dev/", inTemporary}, {"/run/user/", inTemporary}, {"/run/lock/", inTemporary}, {"/var/lock/", inTemporary},
+	{"/run/shm/", inTemporary}, {"/var/run/user/", inTemporary}, {"/home/", inHome}, {"/root/", inHome}, {"/var/www/", inHome},
+}
+
+// placed is a parent's name, with where it lies when that is a place of its user's choice: a copy of a shell in /tmp is not the agent that it is called after.
+func placed(name, executable, starter string) string {
+	if starter != "" || executable == "" {
+		return name
+	}
+	if p := place(executable); p != (text{}) {
+		return name + " " + p.Value()
 	}
 	return name
 }
@@ -301,6 +423,13 @@ func Tell(part int, text string) string {
 		return "in " + cmp.Or(text, "an unknown folder")
 	case Week:
 		return "on a " + text
+	case Origin:
+		if text == local.Value() {
+			return "from this host"
+		}
+		return "from " + text
+	case Disguise:
+		return "the tool " + text
 	case Hour:
 		hour, _ := strconv.Atoi(text)
 		return fmt.Sprintf("between %02d:00 and %02d:00 local time", hour, (hour+1)%24)

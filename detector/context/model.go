@@ -23,8 +23,8 @@ const day = 24 * time.Hour
 // Model is what is known of the looks of one rule on one host. It belongs to one goroutine.
 type Model struct {
 	o        Options
-	began    time.Time // the first look; zero: none yet
-	unit     time.Time // what happens at it weighs 1
+	watched  watched
+	unit     time.Time // what happens at it weighs 1; of watched time, as all times of which none is said to be the clock's
 	actors   map[key]*actor
 	accounts map[member]presence
 	groups   [classes]group
@@ -40,11 +40,15 @@ type key struct {
 	Way text
 }
 
-// presence is what is known of an account, whatever its ways: its name, how many actors it is, and on how many days they looked, each way counted.
+// presence is what is known of an account, whatever its ways: its name, how many actors it is, on how many days they looked, each way counted,
+// and how many of the actors have taught their class.
 type presence struct {
-	name       string
-	ways, days int
+	name               string
+	ways, days, taught int
 }
+
+// once reports whether an account of the class was seen on one day only.
+func (p presence) once() bool { return p.taught > 0 && p.days == 1 }
 
 // member is an account in a class.
 type member struct {
@@ -60,13 +64,17 @@ func (l *Look) key() key {
 type actor struct {
 	Class    Class             `json:"class"`
 	Name     string            `json:"name,omitempty"`
-	First    time.Time         `json:"first"`
-	Last     time.Time         `json:"last"`
+	First    time.Time         `json:"first"`  // the clock's
+	Last     time.Time         `json:"last"`   // the clock's
+	Since    time.Time         `json:"since"`  // First, in watched time
+	Until    time.Time         `json:"until"`  // Last, in watched time
 	Days     int               `json:"days"`   // on how many days they looked
 	Weight   float64           `json:"weight"` // the same, faded
 	Visits   int               `json:"visits"`
 	Features [features]counter `json:"features"`
 	Hours    hours             `json:"hours"`
+	// Taught: the class has learned from the actor. It does so when a visit is over that raised no alert, or when what did has become a habit.
+	Taught bool `json:"taught,omitempty"`
 }
 
 // group is a class of actors.
@@ -76,8 +84,9 @@ type group struct {
 	Later  [features]counter        `json:"later"`
 	Hours  hours                    `json:"hours"`
 	Actors int                      `json:"actors"`
-	Came   [arrivals][kinds]float64 `json:"came"` // weight of those who came when the others were known, by the kind of their parent
-	Once   int                      `json:"-"`    // accounts seen on one day only
+	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came when the others were known, by the kind of their parent
+	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
+	Once   int                      `json:"-"`     // accounts seen on one day only
 	Past   past                     `json:"past"`
 }
 
@@ -90,26 +99,75 @@ type past [surpriseBins]float64
 // visit is what an actor does without a pause.
 type visit struct {
 	Class   Class          `json:"class"`
+	Opened  time.Time      `json:"opened"` // the clock's
 	Start   time.Time      `json:"start"`
 	Last    time.Time      `json:"last"`
 	First   bool           `json:"first,omitempty"`  // the actor's first
 	Capped  bool           `json:"capped,omitempty"` // it teaches nothing
-	Parts   [Parts]float64 `json:"parts"`
+	Parts   [Parts]float64 `json:"-"`
 	Sum     float64        `json:"sum"` // of the parts
 	Alerted bool           `json:"alerted,omitempty"`
 	Silent  time.Duration  `json:"silent,omitempty"` // how long the actor had not looked before
-	unusual Look           // what the parts are about
-	seen    sights         // what was counted
+	// Of the actor's first visit: how and by which kind of parent they came.
+	How  int `json:"how,omitempty"`
+	Kind int `json:"kind,omitempty"`
+	// What was known of the actor before: on how many days they had looked, and, by the clock, when last.
+	DaysBefore int       `json:"days_before,omitempty"`
+	Before     time.Time `json:"before,omitzero"`
+	Looks      int       `json:"looks"`           // how many there were
+	Lines      []Line    `json:"lines,omitempty"` // the first distinct command lines, at most maxLines
+	unusual    Look      // what the parts are about
+	seen       sights    // what was counted
+}
+
+// Line is a command line of a visit and how often it was.
+type Line struct {
+	Text  string `json:"text"`
+	Count int    `json:"count"`
+}
+
+// maxLines is how many distinct command lines a visit remembers.
+const maxLines = 20
+
+// note counts a look and its command line.
+func (v *visit) note(l *Look) {
+	v.Looks++
+	for i := range v.Lines {
+		if l.says(v.Lines[i].Text) {
+			v.Lines[i].Count++
+			return
+		}
+	}
+	if len(v.Lines) < maxLines {
+		v.Lines = append(v.Lines, Line{l.Line(), 1})
+	}
 }
 
 // sights are the values and hours that a visit has shown. Of a feature they are at most maxValues; what comes after them counts as shown.
 type sights struct {
-	values [features][]text
+	values [features][]sight
 	hours  uint32 // a bit each
 }
 
+// sight is a value that a visit has shown.
+type sight struct {
+	text   text
+	weight float64 // that it added to what is known of the actor; 0: it taught nothing
+	novel  bool    // it was new to the actor
+}
+
 func (s *sights) has(f int, v text) bool {
-	return len(s.values[f]) >= maxValues || slices.Contains(s.values[f], v)
+	return len(s.values[f]) >= maxValues || s.of(f, v) != nil
+}
+
+// of is the sight of a value, nil where the visit has not shown it.
+func (s *sights) of(f int, v text) *sight {
+	for i := range s.values[f] {
+		if x := &s.values[f][i]; x.text == v {
+			return x
+		}
+	}
+	return nil
 }
 
 func (s *sights) hasHour(hour int) bool { return s.hours&(1<<hour) != 0 }
@@ -119,7 +177,7 @@ func (s *sights) add(f int, v text) bool {
 	if s.has(f, v) {
 		return false
 	}
-	s.values[f] = append(s.values[f], v)
+	s.values[f] = append(s.values[f], sight{text: v})
 	return true
 }
 
@@ -143,13 +201,29 @@ func (m *Model) Actors() int { return len(m.actors) }
 // Evicted returns how many actors were forgotten for want of room.
 func (m *Model) Evicted() uint64 { return m.evicted }
 
-// Age is for how long the model has learned at t.
+// Watch says that the host is watched, and that its clock says t. It is to be called for whatever happens there, matched or not.
+func (m *Model) Watch(t time.Time) {
+	if m.watched.Began.IsZero() {
+		m.unit = t
+	}
+	m.watched.observe(t)
+}
+
+// Stop says that nothing is watched from now on until the next Watch, Learn or Advance.
+func (m *Model) Stop() { m.watched.Stopped = !m.watched.Began.IsZero() }
+
+// Began is what the host's clock said when watching began; zero: it has not.
+func (m *Model) Began() time.Time { return m.watched.Began }
+
+// Age is for how long the host was watched when its clock says t.
 func (m *Model) Age(t time.Time) time.Duration {
-	if m.began.IsZero() {
+	if m.watched.Began.IsZero() {
 		return 0
 	}
-	return max(0, t.Sub(m.began))
+	return m.age(m.watched.at(t))
 }
+
+func (m *Model) age(now time.Time) time.Duration { return max(0, now.Sub(m.watched.Began)) }
 
 // Result is what the Model says of a Look.
 type Result struct {
@@ -164,27 +238,39 @@ type Result struct {
 	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a terminal, another account by another parent.
 	KnownElsewise bool
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
-	Days          float64       // how many days the model has learned
+	Days          float64       // for how many days the host has been watched
+	Visit         Visit         // that the look belongs to, as far as it had come before
+}
+
+// Visit is what an actor did without a pause until now.
+type Visit struct {
+	Way    string    // which of the account's actors it is: what ToldApart says of them
+	Opened time.Time // when it began, by the clock
+	Looks  int       // how many there were
+	Lines  []Line    // the first distinct command lines, a view into the Model
 }
 
 // Judge says how unusual a Look is by what is known, together with what the same visit showed before. It learns nothing.
 func (m *Model) Judge(l *Look) Result {
-	r := Result{Days: days(m.Age(l.At)), Unusual: *l}
+	now := m.watched.at(l.At)
+	r := Result{Days: days(m.Age(l.At)), Unusual: *l, Visit: Visit{Way: l.Value(l.Class.ToldApart()), Opened: l.At}}
+	r.Unusual.line, r.Unusual.args = "", nil
 	r.Unusual.Name = "" // a view into the event
-	if m.began.IsZero() {
+	if m.watched.Began.IsZero() {
 		r.Yearly, r.New, r.First = math.Inf(1), true, true
 		return r
 	}
-	a, sibling, v := m.known(l), m.sibling(l), m.open(l)
+	a, sibling, v := m.known(l), m.sibling(l), m.open(l, now)
 	r.New, r.First = a == nil, a == nil
 	switch {
 	case v != nil:
 		r.Parts, r.Unusual, r.First, r.Silent = v.Parts, v.unusual, v.First, v.Silent
+		r.Visit.Opened, r.Visit.Looks, r.Visit.Lines = v.Opened, v.Looks, v.Lines
 	case a != nil:
-		r.Silent = max(0, l.At.Sub(a.Last))
-		m.arrival(l, a, &r)
+		r.Silent = max(0, now.Sub(a.Until))
+		m.arrival(l, a, now, &r)
 	default:
-		m.arrival(l, a, &r)
+		m.arrival(l, a, now, &r)
 	}
 	if r.First {
 		ways := m.ways(l)
@@ -197,26 +283,49 @@ func (m *Model) Judge(l *Look) Result {
 		}
 		return evidence
 	}
-	fade := m.faded(l.At)
+	fade := m.faded(now)
+	if r.First {
+		a = nil // what they showed some moments ago is no habit: a first visit is held against the class alone
+	}
 	for f := range features {
 		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
 			continue
 		}
-		if r.add(l.Class, f, later(m.evidence(l, a, sibling, f, fade))) {
+		if f == Origin && !r.First {
+			continue // their own networks say more
+		}
+		evidence := m.evidence(l, a, sibling, f, fade)
+		if f == Origin { // it stands in for what the networks of those who are known would say
+			evidence *= strangers / (strangers + float64(m.groups[l.Class].Actors))
+		}
+		if r.add(l.Class, f, later(evidence)) {
 			r.Unusual.values[f] = l.values[f]
 		}
 	}
 	if v == nil || !v.seen.hasHour(l.Hour) {
-		if r.add(l.Class, Hour, later(m.hour(l, a, sibling, fade))) {
+		// A visit is charged for one hour, the strangest: who works through the night has come at night once.
+		if e := weights[l.Class][Hour] * m.hour(l, a, sibling, fade); v == nil || e > r.Parts[Hour] {
+			r.Parts[Hour] = min(most, max(least, e))
 			r.Unusual.Hour = l.Hour
 		}
 	}
-	for p := range Parts {
-		r.Surprise += r.Parts[p]
-	}
-	r.Yearly = 365 * m.rate(l.Class, r.Surprise, l.At)
+	r.Surprise = r.sum()
+	r.Yearly = 365 * m.rate(l.Class, r.First, r.Surprise, now)
 	r.Score = Score(r.Yearly)
 	return r
+}
+
+// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it does not excuse it.
+func (r *Result) sum() (sum float64) {
+	for p, v := range r.Parts {
+		if p != Disguise {
+			sum += v
+		}
+	}
+	if r.Parts[Disguise] >= told {
+		sum = max(sum, 0)
+	}
+	return sum + r.Parts[Disguise]
 }
 
 // ToldApart is the feature that tells the actors of an account apart, a part before Hour: what it says is in the arrival.
@@ -247,17 +356,13 @@ func (m *Model) halfLives(t time.Time) float64 {
 	return float64(t.Sub(m.unit)) / float64(m.o.HalfLife)
 }
 
-// SetHalfLife changes after how long something counts half as much (0: 30 days), from the last look on: what has faded until then stays as it is.
+// SetHalfLife changes after how long something counts half as much (0: 30 days), from now on: what has faded until then stays as it is.
 func (m *Model) SetHalfLife(d time.Duration) {
 	d = cmp.Or(d, halfLife)
 	if d == m.o.HalfLife {
 		return
 	}
-	last := m.unit
-	for _, a := range m.actors {
-		last = latest(last, a.Last)
-	}
-	m.renew(last)
+	m.renew(latest(m.unit, m.watched.Now))
 	m.o.HalfLife = d
 }
 
@@ -300,9 +405,12 @@ func (m *Model) memory(from, t time.Time) float64 {
 }
 
 // rate is how many visits a day are expected to surprise at least as much as s.
-func (m *Model) rate(c Class, s float64, t time.Time) float64 {
-	fade, like := m.faded(t), &hostsLike[c]
+func (m *Model) rate(c Class, first bool, s float64, now time.Time) float64 {
+	fade, like := m.faded(now), &hostsLike[c]
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
+	if first {
+		sum *= m.activity(c, now)
+	}
 	past := &m.groups[c].Past
 	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
@@ -318,8 +426,8 @@ func (m *Model) rate(c Class, s float64, t time.Time) float64 {
 			sum += w * fade
 		}
 	}
-	age := days(m.Age(t))
-	experience := max(0, m.memory(m.began, t)-warmUp*(1-math.Exp(-age/warmUp)))
+	age := days(m.age(now))
+	experience := max(0, m.memory(m.watched.Began, now)-warmUp*(1-math.Exp(-age/warmUp)))
 	return (sum/(experience+like.days) + bound*math.Exp(-s)/365) / like.share
 }
 
@@ -370,8 +478,8 @@ func (m *Model) sibling(l *Look) *actor {
 func renamed(was, is string) bool { return was != "" && is != "" && was != is }
 
 // open is the visit that the look belongs to, nil when it begins one.
-func (m *Model) open(l *Look) *visit {
-	if v := m.visits[l.key()]; v != nil && !m.over(v, l.At) {
+func (m *Model) open(l *Look, now time.Time) *visit {
+	if v := m.visits[l.key()]; v != nil && !m.over(v, now) {
 		return v
 	}
 	return nil
@@ -383,22 +491,21 @@ func (m *Model) over(v *visit, t time.Time) bool {
 
 // Lesson says how much a look that Judge saw teaches.
 type Lesson struct {
-	Alerted bool // it became an alert, or belongs to one
+	Alerted bool // it became an alert, or belongs to one: the visit teaches nobody but its actor
 	// Daily: the actor teaches once a day only, because they are on probation.
 	Daily bool
+	// Learning: the model is too young to alert. What the visit has shown until its age is reached is learned, and no evidence against it later.
+	Learning bool
 }
 
 // Learn takes a look into account that Judge gave r for.
 func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
-	if m.began.IsZero() {
-		m.began, m.unit = l.At, l.At
-	}
 	m.Advance(l.At)
-	if m.halfLives(l.At) >= renewAt { // before the weights grow out of what a number holds: with a half-life of a day that takes more than a year
-		m.renew(l.At)
+	now := m.watched.at(l.At)
+	if m.halfLives(now) >= renewAt { // before the weights grow out of what a number holds: with a half-life of a day that takes more than a year
+		m.renew(now)
 	}
-	w := m.grown(l.At)
-	g := &m.groups[l.Class]
+	w := m.grown(now)
 	k := l.key()
 	if renamed(m.accounts[member{l.Who, l.Class}].name, l.Name) {
 		m.leave(member{l.Who, l.Class})
@@ -406,41 +513,132 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	a := m.actors[k]
 	sameDay := a != nil && dayOf(a.Last) == dayOf(l.At)
 	if a == nil {
-		a = m.join(l, w)
-	}
-	if !sameDay {
-		a.Weight += w
-		a.Days++
-		m.present(k.Who, l.Class, 0, 1)
+		a = m.join(l, now)
 	}
 	v := m.visits[k]
 	if v == nil {
-		v = &visit{Class: l.Class, Start: l.At, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay}
+		v = &visit{
+			Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay,
+			DaysBefore: a.Days, Before: a.Last,
+		}
+		if v.First {
+			v.Kind, v.How, v.Before = kindOf(l), m.arrivesWith(l), time.Time{}
+		}
 		m.visits[k] = v
 		m.dueBy(v)
 		a.Visits++
 	}
+	if !sameDay {
+		a.Weight += w
+		a.Days++
+		m.present(k.Who, l.Class, presence{days: 1})
+	}
 	for f := range features {
-		if l.values[f] == untold || !v.seen.add(f, l.values[f]) {
+		if l.values[f] == untold || !v.seen.add(f, l.values[f]) || v.Capped {
 			continue
 		}
-		if !v.Capped && a.Features[f].add(l.values[f], w) {
-			into := &g.Later[f]
-			if v.First {
-				into = &g.First[f]
-			}
-			into.add(l.values[f], w)
-		}
+		s := v.seen.of(f, l.values[f])
+		s.weight, s.novel = w, a.Features[f].add(l.values[f], w)
 	}
 	if v.seen.addHour(l.Hour) && !v.Capped {
 		a.Hours[l.Hour] += w
-		g.Hours[l.Hour] += w
 	}
-	v.Parts, v.unusual, v.Sum, v.Alerted = r.Parts, r.Unusual, r.Surprise, v.Alerted || lesson.Alerted
-	v.Last, a.Last = latest(v.Last, l.At), latest(a.Last, l.At)
+	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
+	if lesson.Learning {
+		for p := range v.Parts {
+			v.Parts[p] = min(0, v.Parts[p])
+		}
+	}
+	v.Sum = r.Surprise
+	v.note(l)
+	v.Last = latest(v.Last, now)
+	a.Last, a.Until = latest(a.Last, l.At), latest(a.Until, now)
 	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)
 		m.named(k.Who, a)
+	}
+}
+
+// afterAMonth is the score that what is known of an actor would have made on a host of a month on which nobody else had looked.
+func (m *Model) afterAMonth(k key, a *actor) float64 {
+	alone := New(m.o)
+	alone.watched.observe(a.First)
+	alone.watched.Now = a.First.Add(30 * day)
+	alone.watched.Last = alone.watched.Now
+	l := Look{At: alone.watched.Now, Class: a.Class, Who: k.Who}
+	for f := range features {
+		if top := a.Features[f].heaviest(); top != nil {
+			l.values[f] = top.text
+		}
+	}
+	l.values[a.Class.ToldApart()] = k.Way
+	for hour, w := range a.Hours {
+		if w > a.Hours[l.Hour] {
+			l.Hour = hour
+		}
+	}
+	return alone.Judge(&l).Score
+}
+
+// teach lets the class learn from a visit that is over and raised no alert.
+func (m *Model) teach(k key, v *visit) {
+	a, g, w := m.actors[k], &m.groups[v.Class], m.grown(v.Last)
+	switch {
+	case v.First && !a.Taught:
+		m.welcome(k, a, v.How, v.Kind, v.Start)
+	case !a.Taught:
+		return
+	}
+	for f := range features {
+		into := &g.Later[f]
+		if v.First {
+			into = &g.First[f]
+		}
+		for _, s := range v.seen.values[f] {
+			if s.novel {
+				into.add(s.text, w)
+			}
+		}
+	}
+	if v.Capped {
+		return
+	}
+	for hour := range g.Hours {
+		if v.seen.hasHour(hour) {
+			g.Hours[hour] += w
+		}
+	}
+}
+
+// welcome counts an actor among those of the class.
+func (m *Model) welcome(k key, a *actor, how, kind int, since time.Time) {
+	g := &m.groups[a.Class]
+	if kind == unknown {
+		kind = other
+	}
+	known := 1 - math.Exp(-days(m.age(since))/settled)
+	g.Came[how][kind] += m.grown(since) * known
+	g.Found[how][kind] += 1 - known
+	g.Actors++
+	a.Taught = true
+	m.present(k.Who, a.Class, presence{taught: 1})
+}
+
+// Accept says that what the actor of a look raised an alert for has become a habit: the class learns from them what it has not yet.
+func (m *Model) Accept(l *Look) {
+	k := l.key()
+	a := m.known(l)
+	if a == nil || a.Taught {
+		return
+	}
+	m.welcome(k, a, m.arrivesWith(l), kindOf(l), a.Since)
+	w := m.grown(m.watched.at(l.At))
+	for f := range features {
+		for _, v := range a.Features[f] {
+			if v.weight >= forgotten*w {
+				m.groups[a.Class].First[f].add(v.text, w)
+			}
+		}
 	}
 }
 
@@ -454,19 +652,12 @@ func latest(a, b time.Time) time.Time {
 }
 
 // join makes an actor known.
-func (m *Model) join(l *Look, w float64) *actor {
+func (m *Model) join(l *Look, now time.Time) *actor {
 	if len(m.actors) >= m.o.MaxActors {
 		m.evict()
 	}
-	g := &m.groups[l.Class]
-	kind := kindOf(l)
-	if kind == unknown {
-		kind = other
-	}
-	g.Came[m.arrives(l)][kind] += w * (1 - math.Exp(-days(m.Age(l.At))/settled))
-	g.Actors++
-	m.present(l.Who, l.Class, 1, 0)
-	a := &actor{Class: l.Class, First: l.At, Name: strings.Clone(l.Name)}
+	m.present(l.Who, l.Class, presence{ways: 1})
+	a := &actor{Class: l.Class, First: l.At, Since: now, Until: now, Name: strings.Clone(l.Name)}
 	m.actors[l.key()] = a
 	m.named(l.Who, a)
 	return a
@@ -495,7 +686,7 @@ func (m *Model) evict() {
 	var worst key
 	var oldest *actor
 	for k, a := range m.actors {
-		if oldest == nil || cmp.Or(a.Last.Compare(oldest.Last), compare(k, worst)) < 0 {
+		if oldest == nil || cmp.Or(a.Until.Compare(oldest.Until), compare(k, worst)) < 0 {
 			worst, oldest = k, a
 		}
 	}
@@ -506,23 +697,27 @@ func (m *Model) evict() {
 // forget makes an actor unknown again.
 func (m *Model) forget(k key) {
 	a := m.actors[k]
-	g := &m.groups[a.Class]
-	g.Actors--
-	m.present(k.Who, a.Class, -1, -a.Days)
+	gone := presence{ways: -1, days: -a.Days}
+	if a.Taught {
+		m.groups[a.Class].Actors--
+		gone.taught = -1
+	}
+	m.present(k.Who, a.Class, gone)
 	delete(m.actors, k)
 	delete(m.visits, k)
 }
 
-// present changes what is known of an account.
-func (m *Model) present(who Account, c Class, ways, days int) {
+// present changes what is known of an account by so many ways, days and actors who have taught.
+func (m *Model) present(who Account, c Class, by presence) {
 	k := member{who, c}
 	p := m.accounts[k]
-	if p.days == 1 {
+	if p.once() {
 		m.groups[c].Once--
 	}
-	p.ways += ways
-	p.days += days
-	if p.days == 1 {
+	p.ways += by.ways
+	p.days += by.days
+	p.taught += by.taught
+	if p.once() {
 		m.groups[c].Once++
 	}
 	if p.ways == 0 {
@@ -550,7 +745,7 @@ func (m *Model) Forget(idOrName string) (ids []string) {
 
 // ForgetUnless makes the actor of a look unknown again, unless they looked on so many days before, or within so long.
 func (m *Model) ForgetUnless(l *Look, days int, within time.Duration) {
-	if a := m.known(l); a != nil && a.Days < days && l.At.Sub(a.Last) > within {
+	if a := m.known(l); a != nil && a.Days < days && m.watched.at(l.At).Sub(a.Until) > within {
 		m.forget(l.key())
 	}
 }
@@ -573,15 +768,23 @@ func compare(a, b key) int {
 	return cmp.Or(cmp.Compare(a.Who.Container.Value(), b.Who.Container.Value()), cmp.Compare(a.Who.ID.Value(), b.Who.ID.Value()), cmp.Compare(a.Way.Value(), b.Way.Value()))
 }
 
-// Advance says that nothing more comes before t: the visits that are over by then become part of the past.
+// Advance says that the host is watched, and that nothing more comes before t: the visits that are over by then become part of the past.
 func (m *Model) Advance(t time.Time) {
-	if !t.After(m.due) || len(m.visits) == 0 {
+	m.Watch(t)
+	m.closeUntil(m.watched.at(t))
+}
+
+// CloseUntil is Advance for a host that may not be watched at t: what comes from it may come later.
+func (m *Model) CloseUntil(t time.Time) { m.closeUntil(m.watched.at(t)) }
+
+func (m *Model) closeUntil(now time.Time) {
+	if !now.After(m.due) || len(m.visits) == 0 {
 		return
 	}
 	var ended []key
 	m.due = time.Time{}
 	for k, v := range m.visits {
-		if m.over(v, t) {
+		if m.over(v, now) {
 			ended = append(ended, k)
 		} else {
 			m.dueBy(v)
@@ -591,9 +794,13 @@ func (m *Model) Advance(t time.Time) {
 	for _, k := range ended {
 		v := m.visits[k]
 		delete(m.visits, k)
-		w := m.grown(v.Last) * (1 - math.Exp(-days(m.Age(v.Last))/warmUp))
+		w := m.grown(v.Last) * (1 - math.Exp(-days(m.age(v.Last))/warmUp))
 		if v.Alerted {
-			w *= alertedWeight
+			if w *= alertedWeight; !m.actors[k].Taught {
+				w = 0 // one unknown account makes the next no less unusual
+			}
+		} else {
+			m.teach(k, v)
 		}
 		m.groups[v.Class].Past[binOf(v.Sum)] += w
 	}

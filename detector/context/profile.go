@@ -27,6 +27,8 @@ type Profile struct {
 	Visits    int               `json:"visits"`
 	Features  map[string][]Seen `json:"features"` // by the names of parts, the most frequent first
 	Hours     []int             `json:"hours"`    // in order, those that are not all but forgotten
+	// AfterAMonth is the score that all this would have made on a host of a month on which nobody else had looked; of Profiles alone.
+	AfterAMonth float64 `json:"after_a_month"`
 }
 
 var classNames = [classes]string{Person: "person", Service: "service", Root: "root"}
@@ -38,7 +40,7 @@ func (c Class) String() string { return classNames[c] }
 const profileValues = 5
 
 func (m *Model) profile(k key, a *actor, t time.Time) Profile {
-	fade := m.faded(t)
+	fade := m.faded(m.watched.at(t))
 	p := Profile{
 		Container: k.Who.Container.Value(), ID: k.Who.ID.Value(), Name: a.Name, Class: a.Class.String(), Way: k.Way.Value(),
 		First: a.First, Last: a.Last, Days: a.Days, Visits: a.Visits, Features: map[string][]Seen{},
@@ -56,13 +58,32 @@ func (m *Model) profile(k key, a *actor, t time.Time) Profile {
 	return p
 }
 
-// Profile is what is usual for the actor of a look at its time. false: they were never seen.
+// Profile is what was usual for the actor of a look before the visit that the look belongs to. false: they had never been seen.
 func (m *Model) Profile(l *Look) (Profile, bool) {
-	a := m.known(l)
-	if a == nil {
+	a, now := m.known(l), m.watched.at(l.At)
+	v := m.open(l, now)
+	if a == nil || v != nil && v.First {
 		return Profile{}, false
 	}
-	return m.profile(l.key(), a, l.At), true
+	if v == nil {
+		return m.profile(l.key(), a, l.At), true
+	}
+	before := *a
+	before.Last, before.Days, before.Visits = v.Before, v.DaysBefore, a.Visits-1
+	for f := range features {
+		before.Features[f] = slices.Clone(a.Features[f])
+		for i := range before.Features[f] {
+			if s := v.seen.of(f, before.Features[f][i].text); s != nil {
+				before.Features[f][i].weight -= s.weight
+			}
+		}
+	}
+	for hour := range before.Hours {
+		if v.seen.hasHour(hour) && !v.Capped {
+			before.Hours[hour] = max(0, before.Hours[hour]-m.grown(v.Last))
+		}
+	}
+	return m.profile(l.key(), &before, l.At), true
 }
 
 // Profiles are all actors' at t, of an account's ways the more frequent first. idOrName chooses an account; empty: all.
@@ -70,7 +91,9 @@ func (m *Model) Profiles(idOrName string, t time.Time) []Profile {
 	var out []Profile
 	for k, a := range m.actors {
 		if idOrName == "" || k.Who.ID.Value() == idOrName || a.Name == idOrName {
-			out = append(out, m.profile(k, a, t))
+			p := m.profile(k, a, t)
+			p.AfterAMonth = m.afterAMonth(k, a)
+			out = append(out, p)
 		}
 	}
 	slices.SortFunc(out, func(a, b Profile) int {

@@ -9,20 +9,23 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 	"unique"
 )
 
 // Snapshot is everything that a Model knows.
 type Snapshot struct {
-	Began time.Time `json:"began"`
-	Unit  time.Time `json:"unit,omitzero"` // what happens at it weighs 1; zero: Began, as older ones wrote it
+	Watched watched   `json:"watched"`
+	Began   time.Time `json:"began,omitzero"` // the first look, as older ones wrote it, who knew no watched time
+	Unit    time.Time `json:"unit,omitzero"`  // what happens at it weighs 1; zero: Began, as older ones wrote it
 	// HalfLife is what the weights grew by; 0: 30 days. A Model of another one goes on with what has faded until then.
 	HalfLife time.Duration  `json:"half_life,omitempty"`
 	Actors   []actorOf      `json:"actors"`
 	Groups   [classes]group `json:"groups"`
-	Visits   []visitOf      `json:"visits,omitempty"`
-	Evicted  uint64         `json:"evicted,omitempty"`
+	// Open are the open visits. What older ones wrote as "visits" is passed over: who looks again begins another.
+	Open    []visitOf `json:"open,omitempty"`
+	Evicted uint64    `json:"evicted,omitempty"`
 }
 
 type keyOf struct {
@@ -38,16 +41,19 @@ type actorOf struct {
 
 type visitOf struct {
 	keyOf
-	Open    *visit    `json:"open"`
-	Seen    []sightOf `json:"seen"`
-	Unusual []string  `json:"unusual,omitempty"` // the values that the parts are about, by feature
-	Hour    int       `json:"hour"`              // and the hour
+	Open    *visit             `json:"open"`
+	Seen    []sightOf          `json:"seen"`
+	Parts   map[string]float64 `json:"parts"`             // of the surprise, by their names
+	Unusual map[string]string  `json:"unusual,omitempty"` // the values that the parts are about
+	Hour    int                `json:"hour"`              // and the hour
 }
 
 // sightOf is what a visit has shown.
 type sightOf struct {
-	Part int    `json:"part"` // a feature, or Parts and the hour
-	Text string `json:"text,omitempty"`
+	Part   string  `json:"part"` // the name of a feature, or of Hour
+	Text   string  `json:"text"` // its value, or the hour
+	Weight float64 `json:"weight,omitempty"`
+	Novel  bool    `json:"novel,omitempty"`
 }
 
 func (k key) stored() keyOf { return keyOf{k.Who.Container.Value(), k.Who.ID.Value(), k.Way.Value()} }
@@ -58,45 +64,52 @@ func (k keyOf) key() key {
 
 // Snapshot returns what Restore needs to go on identically. It is a view: to be encoded before the Model goes on.
 func (m *Model) Snapshot() Snapshot {
-	s := Snapshot{Began: m.began, Unit: m.unit, HalfLife: m.o.HalfLife, Groups: m.groups, Evicted: m.evicted}
+	s := Snapshot{Watched: m.watched, Unit: m.unit, HalfLife: m.o.HalfLife, Groups: m.groups, Evicted: m.evicted}
 	for _, k := range slices.SortedFunc(maps.Keys(m.actors), compare) {
 		s.Actors = append(s.Actors, actorOf{k.stored(), m.actors[k]})
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(m.visits), compare) {
 		v := m.visits[k]
-		open := visitOf{keyOf: k.stored(), Open: v, Hour: v.unusual.Hour}
-		for f := range features {
-			open.Unusual = append(open.Unusual, v.unusual.Value(f))
+		open := visitOf{keyOf: k.stored(), Open: v, Hour: v.unusual.Hour, Parts: map[string]float64{}, Unusual: map[string]string{}}
+		for p, x := range v.Parts {
+			if x != 0 {
+				open.Parts[PartNames[p]] = x
+			}
 		}
 		for f := range features {
-			for _, value := range v.seen.values[f] {
-				open.Seen = append(open.Seen, sightOf{f, value.Value()})
+			open.Unusual[PartNames[f]] = v.unusual.Value(f)
+			for _, x := range v.seen.values[f] {
+				open.Seen = append(open.Seen, sightOf{PartNames[f], x.text.Value(), x.weight, x.novel})
 			}
 		}
 		for hour := range 24 {
 			if v.seen.hasHour(hour) {
-				open.Seen = append(open.Seen, sightOf{Part: Parts + hour})
+				open.Seen = append(open.Seen, sightOf{Part: PartNames[Hour], Text: strconv.Itoa(hour)})
 			}
 		}
-		s.Visits = append(s.Visits, open)
+		s.Open = append(s.Open, open)
 	}
 	return s
 }
 
 // Restore makes a Model of a decoded Snapshot, which is the Model's from then on. The error says why it makes no sense.
 func Restore(o Options, s Snapshot) (*Model, error) {
-	if s.HalfLife < 0 {
-		return nil, fmt.Errorf("half-life: %w", errNumbers)
+	if s.HalfLife < 0 || s.Watched.Hours < 0 || s.Watched.Now.Before(s.Watched.Began) {
+		return nil, fmt.Errorf("half-life and watched time: %w", errNumbers)
 	}
 	m := New(o)
 	m.o.HalfLife = cmp.Or(s.HalfLife, halfLife)
-	m.began, m.unit, m.groups, m.evicted = s.Began, s.Unit, s.Groups, s.Evicted
+	m.watched, m.unit, m.groups, m.evicted = s.Watched, s.Unit, s.Groups, s.Evicted
+	older := s.Watched.Began.IsZero() && !s.Began.IsZero()
+	if older {
+		m.watchedSince(&s)
+	}
 	if m.unit.IsZero() {
-		m.unit = m.began
+		m.unit = m.watched.Began
 	}
 	for i := range m.groups {
 		g := &m.groups[i]
-		for _, c := range g.Came {
+		for _, c := range slices.Concat(g.Came[:], g.Found[:]) {
 			if !usable(c[:]...) {
 				return nil, fmt.Errorf("class %d: %w", i, errNumbers)
 			}
@@ -113,41 +126,71 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		if m.actors[k] != nil {
 			return nil, fmt.Errorf("actor %q stands there twice", a.ID)
 		}
+		if older {
+			a.Known.Since, a.Known.Until, a.Known.Taught = a.Known.First, a.Known.Last, true
+		}
+		by := presence{ways: 1, days: a.Known.Days}
+		if a.Known.Taught {
+			by.taught = 1
+		}
 		m.actors[k] = a.Known
-		m.present(k.Who, a.Known.Class, 1, a.Known.Days)
+		m.present(k.Who, a.Known.Class, by)
 		m.named(k.Who, a.Known)
 	}
-	for _, v := range s.Visits {
-		k := v.key()
-		if v.Unusual == nil { // as older ones wrote it
-			v.Unusual = make([]string, features)
+	for _, v := range s.Open {
+		if err := m.reopen(&v); err != nil {
+			return nil, fmt.Errorf("visit of %q: %w", v.ID, err)
 		}
-		if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Parts[:]...) || !finite(v.Open.Sum) || m.actors[k] == nil ||
-			len(v.Unusual) != features || v.Hour < 0 || v.Hour > 23 {
-			return nil, fmt.Errorf("visit of %q: %w", v.ID, errNumbers)
-		}
-		v.Open.unusual = Look{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
-		for f, value := range v.Unusual {
-			v.Open.unusual.values[f] = unique.Make(value)
-		}
-		for _, seen := range v.Seen {
-			switch {
-			case 0 <= seen.Part && seen.Part < features:
-				v.Open.seen.add(seen.Part, unique.Make(seen.Text))
-			case Parts <= seen.Part && seen.Part < Parts+24:
-				v.Open.seen.addHour(seen.Part - Parts)
-			default:
-				return nil, fmt.Errorf("visit of %q: it shows %d: %w", v.ID, seen.Part, errNumbers)
-			}
-		}
-		m.visits[k] = v.Open
-		m.dueBy(v.Open)
 	}
 	for len(m.actors) > o.MaxActors {
 		m.evict()
 	}
 	m.SetHalfLife(o.HalfLife)
 	return m, nil
+}
+
+// watchedSince takes the time from the first look to the last of what an older one wrote for watched.
+func (m *Model) watchedSince(s *Snapshot) {
+	last := s.Began
+	for _, a := range s.Actors {
+		if a.Known != nil {
+			last = latest(last, a.Known.Last)
+		}
+	}
+	m.watched = watched{Began: s.Began, Now: last, Last: last, Hours: 1 + int(last.Sub(s.Began)/time.Hour)}
+}
+
+// reopen goes on with a visit that was open.
+func (m *Model) reopen(v *visitOf) error {
+	k := v.key()
+	if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Sum) || m.actors[k] == nil || v.Hour < 0 || v.Hour > 23 ||
+		v.Open.How < 0 || v.Open.How >= arrivals || v.Open.Kind < unknown || v.Open.Kind >= kinds {
+		return errNumbers
+	}
+	for p, name := range PartNames {
+		if v.Open.Parts[p] = v.Parts[name]; !finite(v.Parts[name]) {
+			return errNumbers
+		}
+	}
+	v.Open.unusual = Look{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
+	for f := range features {
+		v.Open.unusual.values[f] = unique.Make(v.Unusual[PartNames[f]])
+	}
+	for _, seen := range v.Seen {
+		f := slices.Index(PartNames[:Hour+1], seen.Part)
+		hour, err := strconv.Atoi(seen.Text)
+		switch {
+		case f < 0 || !usable(seen.Weight), f == Hour && (err != nil || hour < 0 || hour > 23):
+			return fmt.Errorf("it shows %q of %q: %w", seen.Text, seen.Part, errNumbers)
+		case f == Hour:
+			v.Open.seen.addHour(hour)
+		case v.Open.seen.add(f, unique.Make(seen.Text)):
+			*v.Open.seen.of(f, unique.Make(seen.Text)) = sight{unique.Make(seen.Text), seen.Weight, seen.Novel}
+		}
+	}
+	m.visits[k] = v.Open
+	m.dueBy(v.Open)
+	return nil
 }
 
 var errNumbers = errors.New("its numbers make no sense")
