@@ -81,9 +81,9 @@ func blindTime(w io.Writer, seeds []int) error {
 	return nil
 }
 
-// comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched.
+// comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched. For every hour host and attack are the same.
 func comesAfter(name string, build func(*host), comes func(*host) look, hour int, seeds []int) (tally, error) {
-	k := kind{name: name, days: 7 + hour/24 + 1, build: func(h *host) {
+	k := kind{name: name, days: 16, build: func(h *host) {
 		h.begin()
 		build(h)
 		l := comes(h)

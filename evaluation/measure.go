@@ -430,3 +430,20 @@ func attackKinds(outcomes []outcome) []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// attacksOf counts the attacks of a kind.
+func attacksOf(outcomes []outcome, kind string) tally {
+	var t tally
+	for i := range outcomes {
+		for _, a := range outcomes[i].attacks {
+			if a.kind != kind {
+				continue
+			}
+			t.attacks++
+			if a.alerted {
+				t.found++
+			}
+		}
+	}
+	return t
+}
