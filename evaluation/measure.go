@@ -45,20 +45,18 @@ type found struct {
 // floor is the score from which visits are kept.
 const floor = 1
 
-// options are a new user's: the default configuration, with the rules that are on, or with all.
+// shipped are a new user's options, with the context model.
+var shipped = sync.OnceValues(func() (detector.Options, error) { return config.Default().Detector.Options("", time.UTC) })
+
+// options are those with another model, for a host of this zone, with the rules that are on, or with all.
 func options(model string, zone *time.Location, everyRule bool) (detector.Options, error) {
-	c := config.Default().Detector
-	c.Model = model
-	o, err := c.Options("", zone)
-	if err != nil {
-		return o, err
-	}
-	o.OneHost, o.OtherZone = true, zone
+	o, err := shipped()
+	o.Model, o.OneHost, o.Zone, o.OtherZone, o.Rules = model, true, zone, zone, slices.Clone(o.Rules)
 	for i := range o.Rules {
 		o.Rules[i].Enabled = o.Rules[i].Enabled || everyRule
 	}
 	o.Rules = slices.DeleteFunc(o.Rules, func(r detector.Rule) bool { return !r.Enabled })
-	return o, nil
+	return o, err
 }
 
 // judge lets a detector of the default configuration see a host from beginning to end, and returns the outcome of each rule.
@@ -431,4 +429,21 @@ func attackKinds(outcomes []outcome) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// attacksOf counts the attacks of a kind.
+func attacksOf(outcomes []outcome, kind string) tally {
+	var t tally
+	for i := range outcomes {
+		for _, a := range outcomes[i].attacks {
+			if a.kind != kind {
+				continue
+			}
+			t.attacks++
+			if a.alerted {
+				t.found++
+			}
+		}
+	}
+	return t
 }
