@@ -40,27 +40,32 @@ var (
 	}{
 		{"an account from outside", func(h *host) look {
 			name := h.unknown()
-			return look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD, source: h.elsewhere(), folder: pick(h, folders)}
+			return look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
+				source: h.elsewhere(), folder: pick(h, folders)}
 		}},
 		{"an account from the team's network", func(h *host) look {
 			name := h.unknown()
-			return look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD, source: h.address(pick(h, h.networks)), folder: pick(h, folders)}
+			return look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
+				source: h.address(pick(h, h.networks)), folder: pick(h, folders)}
 		}},
 		{"a shell of a service", func(h *host) look {
 			user := pick(h, serviceAccounts[:13])
-			return look{user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h, folders[4:])}
+			return look{user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h,
+				folders[4:])}
 		}},
 	}
 )
 
-// blindTime writes which share of unknown accounts is found that come so many hours after a host began to be watched: a table row for who lives there and who comes.
+// blindTime writes which share of unknown accounts is found that come so many hours after a host began to be
+// watched: a table row for who lives there and who comes.
 func blindTime(w io.Writer, seeds []int) error {
 	var head, line strings.Builder
 	for _, hour := range hoursAfter {
 		fmt.Fprintf(&head, " %d h |", hour)
 		line.WriteString("---|")
 	}
-	if _, err := fmt.Fprintf(w, "| who is there | who comes |%s\n|---|---|%s\n", head.String(), line.String()); err != nil {
+	if _, err := fmt.Fprintf(w, "| who is there | who comes |%s\n|---|---|%s\n", head.String(),
+		line.String()); err != nil {
 		return err
 	}
 	for _, host := range blindHosts {
@@ -81,7 +86,8 @@ func blindTime(w io.Writer, seeds []int) error {
 	return nil
 }
 
-// comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched. For every hour host and attack are the same.
+// comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched. For every
+// hour host and attack are the same.
 func comesAfter(name string, build func(*host), comes func(*host) look, hour int, seeds []int) (tally, error) {
 	k := kind{name: name, days: 16, build: func(h *host) {
 		h.begin()

@@ -15,7 +15,8 @@ type disguise struct {
 	loader string // that is asked to start it; empty: none
 }
 
-// put disguises the tool of an event, and returns the arguments with which it is started. home is that of whoever does it.
+// put disguises the tool of an event, and returns the arguments with which it is started. home is that of
+// whoever does it.
 func (d *disguise) put(e *process.Event, argv []string, home string) []string {
 	if d.folder != "" {
 		folder := d.folder
