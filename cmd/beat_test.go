@@ -615,7 +615,7 @@ func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
 	c, _ := h.command(oneModule+theFile, "model", "show")
 	out, err := c.CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(out), "the detector's snapshot is of version 99; this reconbeat knows version 1")
+	require.Contains(t, string(out), "the detector's snapshot is of version 99; this reconbeat knows versions 1 to 2")
 	r := h.start(oneModule + theFile)
 	h.look("root", "ss -s")
 	r.wait("detector.matched", 1)

@@ -189,9 +189,13 @@ func TestStack(t *testing.T) {
 	node, es := cluster(t, h)
 	config, rules := everyRule(t)
 	h.learnRules(config, rules)
-	config += oneModule + toElasticsearch(es, "stack") + "reconbeat.heartbeat.period: 1s\n"
+	config += oneModule + toElasticsearch(es, "stack") + "reconbeat.heartbeat.period: 1s\nreconbeat.detector.habit: {days: 1, span: 2s}\n"
 
 	r := h.start(config)
+	// Another host, whose first day is over: a report of what was learned.
+	young := execDocument(time.Now().Add(-26*time.Hour), "www-data", "sh", matching(rules[0]))
+	put(young, "host.id", "young")
+	h.write(young)
 	at := time.Now().Add(-15 * time.Minute)
 	for _, rule := range rules {
 		args := matching(rule)
@@ -200,11 +204,16 @@ func TestStack(t *testing.T) {
 		put(odd, "process.entry_leader.entry_meta.source.ip", "198.51.100.9")
 		put(odd, "source.ip", "198.51.100.9")
 		put(odd, "reconbeat.process.starter", "httpd")
-		h.write(late, odd, rich(at.Add(2*time.Second), "mallory", "httpd", args), execDocument(at.Add(3*time.Second), "tomcat", "java", args))
+		disguised := execDocument(at.Add(3*time.Second), "tomcat", "java", args)
+		put(disguised, "process.executable", "/tmp/"+args[0])
+		h.write(late, odd, rich(at.Add(2*time.Second), "mallory", "httpd", args), disguised)
 		at = at.Add(10 * time.Second)
 	}
+	again := execDocument(at, "tomcat", "java", matching(rules[len(rules)-1]))
+	put(again, "process.executable", "/tmp/"+matching(rules[len(rules)-1])[0])
+	h.write(again) // what raised an alert becomes a habit
 	h.write(execDocument(time.Now(), "root", "agent", matching(rules[0])))
-	r.wait("detector.matched", 4*len(rules)+1)
+	r.wait("detector.matched", 4*len(rules)+3)
 	r.wait("detector.summaries", 3*len(rules))
 	for command, want := range map[string]string{"alert": "acknowledged after", "output": "talk to server... OK"} {
 		c, _ := h.command(config, "test", command)
@@ -253,7 +262,9 @@ func TestStack(t *testing.T) {
 			require.Equal(t, n, made[stream][rule.ID], "documents of %s for the rule %s", stream, rule.ID)
 		}
 	}
-	require.Equal(t, 4*len(rules)+1, made["process exec"][""])
+	require.Equal(t, 4*len(rules)+3, made["process exec"][""])
+	require.Equal(t, 1, made["alert learned"][rules[0].ID])
+	require.Equal(t, 1, made["alert habit"][rules[len(rules)-1].ID])
 	require.Equal(t, 1, made["alert alert test"]["network-connection-discovery"])
 	require.NotZero(t, made["health heartbeat"][""])
 

@@ -125,6 +125,9 @@ const (
 	variety = 0.3
 	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
 	strangers = 40
+	// alone is how many actors of a class must be known for what a newcomer's first visit shows one after the other to be held against them: fewer tell too little of how much
+	// people vary.
+	alone = 3
 	// told is how much a part must add to be worth telling.
 	told = 0.7
 )

@@ -284,8 +284,8 @@ func (m *Model) Judge(l *Look) Result {
 		return evidence
 	}
 	fade := m.faded(now)
-	if r.First {
-		a = nil // what they showed some moments ago is no habit: a first visit is held against the class alone
+	if r.First && m.groups[l.Class].Actors < alone {
+		a = nil // what they showed some moments ago is no habit
 	}
 	for f := range features {
 		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
