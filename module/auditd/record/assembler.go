@@ -411,6 +411,9 @@ func (a *Assembler) path(p *pending, b []byte) {
 			o.file.Device = device(v)
 		}
 	}
+	if o.file.Device == 0 || o.file.Inode == 0 {
+		o.file = process.FileID{} // half of it tells nothing
+	}
 	if item < mostFiles {
 		p.opened[item] = o
 	}
