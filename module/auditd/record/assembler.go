@@ -396,7 +396,7 @@ func (a *Assembler) execve(p *pending, b []byte) {
 func (a *Assembler) path(p *pending, b []byte) {
 	item := mostFiles
 	var o opened
-	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
+	for key, v, rest, ok := next(b); ok && o.file.Device == 0; key, v, rest, ok = next(rest) { // of a dozen pairs dev is the fourth and the last that counts
 		switch string(key) {
 		case "item":
 			if n, ok := number(v); ok {
