@@ -201,6 +201,7 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	if r.stream.local, err = newLocal(r.stream.detector.Programs()); err != nil {
 		return err
 	}
+	r.set.factory.local = r.stream.local
 	if err := r.stream.local.snapshot(r.stream.table); err != nil {
 		return err
 	}

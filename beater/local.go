@@ -4,6 +4,7 @@ package beater
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -39,8 +40,10 @@ func thisHost(name string) (hostFields, error) {
 // no event told of, the container, and what an executable really contains.
 type local struct {
 	proc     *procfs.FS
-	binaries *binary.Identifier
 	accounts *accounts
+
+	mu       sync.Mutex // of binaries: the module's goroutine identifies, the stream's counts and changes the rules
+	binaries *binary.Identifier
 }
 
 func newLocal(programs []string) (*local, error) {
@@ -54,15 +57,32 @@ func newLocal(programs []string) (*local, error) {
 }
 
 // watch says which programs are known by their contents.
-func (l *local) watch(programs []string) { l.binaries = binary.New(binary.Options{Tools: programs}) }
+func (l *local) watch(programs []string) {
+	binaries := binary.New(binary.Options{Tools: programs})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.binaries = binaries
+}
 
 // snapshot puts the processes that are alive now into the table.
 func (l *local) snapshot(t *process.Table) error {
 	return l.proc.Snapshot(t.PutProcess)
 }
 
-// identify tells what the executable of an exec really contains. It runs for every exec.
-func (l *local) identify(e *process.Event) { l.binaries.Identify(e) }
+// identify tells what the executable of an exec really contains. It runs for every exec, where it is read and not where it is judged: a program that was removed, or never was
+// a file, can be looked at only as long as it runs.
+func (l *local) identify(e *process.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.binaries.Identify(e)
+}
+
+// identified counts what identify did.
+func (l *local) identified() binary.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.binaries.Stats()
+}
 
 // complete fills a matched exec with what the host knows. A fact that the event or the table has is never written over.
 func (l *local) complete(e *process.Event, t *process.Table) {

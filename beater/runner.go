@@ -33,6 +33,7 @@ type factory struct {
 	modules *moduleSet
 	agent   mapstr.M // see source
 	paths   *paths.Path
+	local   *local // nil before the Beat runs
 }
 
 // CheckConfig reports whether a runner could be made; it opens nothing.
@@ -173,6 +174,9 @@ func (r *runner) once(ctx context.Context) error {
 	return m.Run(ctx, r.factory.cursors.get(r.source.ID), func(e *process.Event) error {
 		r.factory.health.Clear(health.SourceFailed, r.source.ID)
 		r.stats.LastEvent.Store(e.Time.UnixNano())
+		if e.Kind == process.Exec && r.source.local && r.factory.local != nil {
+			r.factory.local.identify(e)
+		}
 		taken, err := r.factory.ring.send(e, r.source)
 		if taken && e.Kind == process.Exec {
 			r.stats.Execs.Add(1)

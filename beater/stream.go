@@ -59,9 +59,6 @@ func (s *stream) take(e *process.Event, from *source) bool {
 		return false
 	}
 	s.counts.execs.Add(1)
-	if from.local && s.local != nil {
-		s.local.identify(e)
-	}
 	rules := s.detector.Match(e)
 	if rules == 0 && s.config.Events != config.EventsAll {
 		return false
@@ -179,7 +176,7 @@ func (s *stream) tell(now time.Time) {
 	processes := s.table.Stats()
 	s.counts.processes.Store(&processes)
 	if s.local != nil {
-		executables := s.local.binaries.Stats()
+		executables := s.local.identified()
 		s.counts.executables.Store(&executables)
 	}
 }

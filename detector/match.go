@@ -32,8 +32,11 @@ func (d *Detector) Match(e *process.Event) RuleSet {
 	if cutOff(&e.Process) {
 		set |= d.cut[program]
 	}
-	if tool := e.Binary.Tool; tool != "" && tool != program {
+	if tool := e.Binary.Tool; tool != "" {
 		set |= d.programs[tool]
+		if called, _ := byName(&e.Process); called != program {
+			set |= d.programs[called]
+		}
 	}
 	return set
 }
@@ -58,24 +61,43 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 	if slices.Contains(r.Programs, e.Binary.Tool) {
 		return e.Binary.Tool, args
 	}
+	if name, args := byName(&e.Process); slices.Contains(r.Programs, name) {
+		return name, args
+	}
 	return "", nil
 }
 
 // Program returns the name of the program that really runs in a process, and the arguments after it: of a multi-call binary the applet, of the
-// dynamic loader the program that it loads. A wrapper such as sudo or timeout is itself: the tool that it starts is an exec of its own.
+// dynamic loader the program that it loads, whatever the file of either is called, where its contents are known. A wrapper such as sudo or timeout is itself: the tool
+// that it starts is an exec of its own.
 func Program(p *process.Process) (string, []string) {
-	name := p.Name
-	if p.Executable != "" {
-		name = base(p.Executable)
+	switch tool := p.Binary.Tool; {
+	case process.IsMultiCall(tool):
+		return applet(tool, nameOf(p), p.Args)
+	case isLoader(tool):
+		return loaded(tool, p.Args)
 	}
-	args := p.Args
+	return byName(p)
+}
+
+// byName is Program by what the executable is called alone.
+func byName(p *process.Process) (string, []string) {
+	name := nameOf(p)
 	switch {
-	case name == "busybox" || name == "toybox":
-		return applet(name, args)
+	case process.IsMultiCall(name):
+		return applet(name, name, p.Args)
 	case isLoader(name):
-		return loaded(name, args)
+		return loaded(name, p.Args)
 	}
-	return name, rest(args)
+	return name, rest(p.Args)
+}
+
+// nameOf is the base name of a process's executable, or what its source calls it.
+func nameOf(p *process.Process) string {
+	if p.Executable != "" {
+		return base(p.Executable)
+	}
+	return p.Name
 }
 
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
@@ -87,15 +109,15 @@ func rest(args []string) []string {
 	return args[1:]
 }
 
-// applet is what a multi-call binary runs as: what it is called, or its first argument where it is called by its own name.
-func applet(name string, args []string) (string, []string) {
+// applet is what a multi-call binary runs as: what it is called, or its first argument where it is called by its own name (busybox-1.36 too) or by that of its file.
+func applet(binary, file string, args []string) (string, []string) {
 	for len(args) > 0 {
-		if called := base(args[0]); called != name {
+		if called := base(args[0]); called != file && !strings.HasPrefix(called, binary) {
 			return called, args[1:]
 		}
 		args = args[1:]
 	}
-	return name, nil
+	return binary, nil
 }
 
 // isLoader reports whether a base name is a dynamic loader's: ld.so, ld-linux-x86-64.so.2, ld-musl-aarch64.so.1, ld-2.31.so.

@@ -4,6 +4,7 @@ package detector
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -106,6 +107,15 @@ func TestMatch(t *testing.T) {
 		{"a name that the kernel cut off", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Name: "systemd-resolve"}}, second},
 		{"a program that is really called so", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Name: "systemd-resolve", Executable: "/usr/bin/systemd-resolve"}}, 0},
 		{"a copy under another name", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/tmp/kworker", Binary: process.Binary{Tool: "ss"}}}, both},
+		{"busybox under another name", called("netstat", "/tmp/bb", "busybox"), first},
+		{"busybox under another name, by its first argument", called("bb netstat", "/tmp/bb", "busybox"), first},
+		{"a download of busybox", called("./busybox-x86_64 netstat -tn", "/tmp/busybox-x86_64", "busybox"), first},
+		{"an applet that is a file", called("route add default", "/bin/route", "busybox"), first},
+		{"another applet of it", called("bb ls netstat", "/tmp/bb", "busybox"), 0},
+		{"toybox under another name", called("tb netstat", "/tmp/tb", "toybox"), first},
+		{"the loader under another name", called("ld --library-path /x /usr/bin/ss -tan", "/tmp/ld", "ld-linux-x86-64.so.2"), both},
+		{"the loader loads another program", called("ld /usr/bin/ls ss", "/tmp/ld", "ld-linux-x86-64.so.2"), 0},
+		{"ss under the name of busybox", called("busybox ls", "/tmp/busybox", "ss"), both},
 		{"case matters", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/usr/bin/SS"}}, 0},
 		{"a longer name is another program", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/usr/bin/ssh"}}, 0},
 		{"an exec that failed ran nothing", process.Event{Kind: process.Exec, Process: process.Process{Executable: "/usr/bin/ss"}}, 0},
@@ -146,6 +156,30 @@ func TestRealCommandLines(t *testing.T) {
 	}
 	require.NoError(t, lines.Err())
 	require.Greater(t, matched, 30)
+}
+
+// called is the exec of an executable that is known to be a tool by its contents.
+func called(command, executable, tool string) process.Event {
+	return process.Event{Kind: process.Exec, Success: true, Process: process.Process{
+		Executable: executable, Args: strings.Fields(command), Binary: process.Binary{Tool: tool},
+	}}
+}
+
+func TestTheArgumentsOfAnAppletAreItsOwn(t *testing.T) {
+	for _, c := range []struct{ command, executable, tool, want string }{
+		{"bb netstat -tn", "/tmp/bb", "busybox", "netstat [-tn]"},
+		{"netstat -tn", "/tmp/bb", "busybox", "netstat [-tn]"},
+		{"busybox busybox netstat -tn", "/bin/busybox", "busybox", "netstat [-tn]"},
+		{"busybox", "/bin/busybox", "", "busybox []"},
+		{"ld --argv0 x /usr/bin/ss -t", "/tmp/ld", "ld-linux-x86-64.so.2", "ss [-t]"},
+	} {
+		e := called(c.command, c.executable, c.tool)
+		name, args := Program(&e.Process)
+		require.Equal(t, c.want, fmt.Sprint(name, " ", args), c.command)
+	}
+	route := called("route add default", "/bin/route", "busybox")
+	name, args := (&Rule{Programs: []string{"route"}}).program(&route)
+	require.Equal(t, "route [add default]", fmt.Sprint(name, " ", args))
 }
 
 func TestMatchingAllocatesNothing(t *testing.T) {

@@ -143,6 +143,8 @@ func (d *draft) resolve() {
 // complete works out one process. Its executable rules its name: auditd's documents have the kernel's comm there, which is cut to 15 bytes and may be anything.
 func (d *draft) complete(r role) {
 	p := r.of(d.Event)
+	p.Executable, p.Deleted = process.TrimDeleted(p.Executable)
+	p.Name, _ = process.TrimDeleted(p.Name)
 	if base := p.Executable[strings.LastIndexByte(p.Executable, '/')+1:]; base != "" {
 		p.Name = base
 	}

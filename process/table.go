@@ -5,6 +5,7 @@ package process
 import (
 	"cmp"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"time"
 )
@@ -397,6 +398,14 @@ var wrappers = map[string]bool{
 	"chroot": true, "chrt": true, "doas": true, "env": true, "ionice": true, "nice": true, "nohup": true, "nsenter": true, "runuser": true, "script": true, "setpriv": true,
 	"setsid": true, "stdbuf": true, "sudo": true, "taskset": true, "time": true, "timeout": true, "unshare": true, "watch": true, "xargs": true,
 }
+
+// MultiCalls are the programs, by their base names, that are many in one file: what they do depends on what they are called.
+func MultiCalls() []string { return slices.Clone(multiCalls) }
+
+var multiCalls = []string{"busybox", "toybox"}
+
+// IsMultiCall reports whether a program, by its base name, is one of MultiCalls.
+func IsMultiCall(program string) bool { return slices.Contains(multiCalls, program) }
 
 // IsWrapper reports whether a program, by its base name, is one that starts another for whoever calls it.
 func IsWrapper(program string) bool { return wrappers[program] }

@@ -2,12 +2,17 @@
 
 // Package binary knows an executable by its contents, so that a copy of `ss` under another name is still `ss`.
 //
-// Contents are told by the GNU build-id, which the linker computes and a copy keeps; where a tool has none, by SHA-256, and then only of
-// files that have exactly that tool's size. What was read once is remembered by device, inode and ctime, so that an executable that runs a thousand times
+// Contents are told by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone, by the SHA-256 of the code, read only of files
+// whose code has exactly the size of a tool's; of what is no ELF file by the SHA-256 of all of it, read only of files of exactly a tool's size. Programs that are many in
+// one file (busybox) are always among the tools, and so is the dynamic loader that a tool asks for: what they run as is for the detector to say.
+//
+// Whose contents they are is told by the source: it names the file that the kernel opened, by device and inode (process.FileID). /proc/PID/exe is believed only where
+// it leads to that file, for by the time it is looked at the process may run another program; and so is the path, which may lead elsewhere by now, or be of
+// another mount namespace. What was read once is remembered by device, inode and ctime, so that an executable that runs a thousand times
 // is read once, and one that is replaced is read again.
 //
-// The host comes first: at most 64 KiB are read for a build-id, nothing on network and FUSE file systems, and no more than a stated number of files a
-// second. What is not read is judged by its name, and counted.
+// The host comes first: at most 64 KiB are read for a build-id, at most 8 MiB of code, nothing on network and FUSE file systems, and no more than a stated number of
+// files a second. What is not read is judged by its name, and counted.
 package binary
 
 import (
@@ -39,19 +44,23 @@ type Stats struct {
 	Read    uint64 // executables read
 	Skipped uint64 // not read: on a network or FUSE file system
 	Limited uint64 // not read: more than ReadsPerSecond
-	Gone    uint64 // not read: process and file were gone
+	Gone    uint64 // not read: the process had ended, or ran another program, and no path led to the file any more
 }
 
 // Identifier fills Event.Binary. It belongs to one goroutine.
 type Identifier struct {
 	o       Options
 	byID    map[string]string // build-id -> tool
-	bySum   map[string]string // SHA-256 -> tool, of tools without a build-id
-	sizes   map[int64]bool    // of tools without a build-id
-	files   map[string]file   // the tools' own files, to see when they change
-	known   map[file]process.Binary
-	looked  time.Time // when the tools' files were last looked at, event time
-	second  int64     // of the limit
+	byCode  map[string]string // SHA-256 of the code -> tool
+	bySum   map[string]string // SHA-256 -> tool, of tools that are no ELF files
+	shapes  map[shape]bool    // of the tools' code
+	sizes   map[int64]bool    // of tools that are no ELF files
+	tools   int               // files that are known
+	files   map[string]file   // what lies where tools may be, to see when that changes
+	known   map[file]contents
+	devices map[uint64]uint64 // st_dev -> the device that records of audit have for it, where they differ
+	looked  time.Time         // when the tools' files were last looked at, event time
+	second  int64             // of the limit
 	inLimit int
 	path    []byte // reused, with a zero byte at its end
 	stats   Stats
@@ -63,13 +72,25 @@ type file struct {
 	ctimeSec, ctimeNs int64
 }
 
+// contents is what is known of a file.
+type contents struct {
+	process.Binary
+	path string // by which a process was seen to run it, where that had to be looked at
+}
+
 const (
 	defaultReads    = 50
 	defaultRemember = 8192
 	// toolsEvery is how often it is looked whether the tools' own files changed: an upgrade of iproute2 is no emergency.
 	toolsEvery = time.Minute
-	// headMost is how much of a file is read for its build-id.
+	// headMost is how much of a file is read for its headers.
 	headMost = 64 << 10
+	// clockStep is by how much the kernel's clock of files may be ahead of the time in a record: records have milliseconds, and that clock ticks at 100 Hz at the slowest.
+	clockStep = 11 * time.Millisecond
+	// descriptors is how many open files of a parent are looked at.
+	descriptors = 64
+	// devicesMost is how many file systems with devices of their own are remembered.
+	devicesMost = 1024
 )
 
 // usualDirs are where Linux distributions put the tools.
@@ -89,7 +110,8 @@ func New(o Options) *Identifier {
 	if o.Remember <= 0 {
 		o.Remember = defaultRemember
 	}
-	id := &Identifier{o: o}
+	o.Tools = append(process.MultiCalls(), o.Tools...)
+	id := &Identifier{o: o, devices: map[uint64]uint64{}}
 	id.readTools()
 	return id
 }
@@ -98,48 +120,83 @@ func New(o Options) *Identifier {
 func (id *Identifier) Stats() Stats { return id.stats }
 
 // Tools returns how many files of tools are known by their contents.
-func (id *Identifier) Tools() int { return len(id.files) }
+func (id *Identifier) Tools() int { return id.tools }
 
-// readTools learns what the tools' files contain. A tool that is a link to a program of another name, as in a host of busybox, is not: that program is no tool.
+// readTools learns what the tools' files contain. A tool that is a link to a program of another name, as in a host of busybox, is that program.
 func (id *Identifier) readTools() {
-	id.byID, id.bySum, id.sizes, id.files = map[string]string{}, map[string]string{}, map[int64]bool{}, map[string]file{}
-	id.known = map[file]process.Binary{}
+	id.byID, id.byCode, id.bySum = map[string]string{}, map[string]string{}, map[string]string{}
+	id.shapes, id.sizes, id.files, id.tools = map[shape]bool{}, map[int64]bool{}, map[string]file{}, 0
+	id.known = map[file]contents{}
 	names := map[string]bool{}
 	for _, t := range id.o.Tools {
 		names[t] = true
 	}
-	for _, dir := range id.o.Dirs {
-		for _, tool := range id.o.Tools {
+	loaders := map[string]bool{}
+	for _, tool := range id.o.Tools {
+		for _, dir := range id.o.Dirs {
 			path := filepath.Join(dir, tool)
 			real, err := filepath.EvalSymlinks(path)
-			if err != nil || !names[filepath.Base(real)] {
+			if err != nil {
 				continue
 			}
-			id.readTool(tool, path)
+			if st, ok := stated(path); ok {
+				id.files[path] = st
+			}
+			if name := filepath.Base(real); names[name] {
+				loaders[id.readTool(name, real)] = true
+			}
+		}
+	}
+	for loader := range loaders {
+		if st, ok := stated(loader); ok {
+			id.files[loader] = st
+			id.readTool(filepath.Base(loader), loader)
 		}
 	}
 }
 
-func (id *Identifier) readTool(tool, path string) {
+// readTool learns one tool, and returns the loader that it asks for.
+func (id *Identifier) readTool(tool, path string) (loader string) {
 	f, err := os.Open(path)
 	if err != nil {
-		return
+		return ""
 	}
 	defer f.Close()
-	if st, ok := statOf(f); ok {
-		id.files[path] = st
-	}
-	if build := buildID(f); build != "" {
-		id.byID[build] = tool
-		return
-	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return
+		return ""
 	}
-	if sum, err := sumOf(f); err == nil {
-		id.bySum[sum] = tool
-		id.sizes[info.Size()] = true
+	im := readImage(f)
+	learned := im.buildID != ""
+	if learned {
+		learn(id.byID, im.buildID, tool)
+	}
+	if s := im.shape(); s != (shape{}) {
+		if sum, err := im.sumOfCode(f); err == nil {
+			learn(id.byCode, sum, tool)
+			id.shapes[s], learned = true, true
+		}
+	}
+	if !learned {
+		if sum, err := sumOf(f); err == nil {
+			learn(id.bySum, sum, tool)
+			id.sizes[info.Size()], learned = true, true
+		}
+	}
+	if learned {
+		id.tools++
+	}
+	return im.loader
+}
+
+// learn notes whose contents these are. Where two tools have the same (links to one file), they are no evidence of either, unless one of them is many programs in one.
+func learn(known map[string]string, contents, tool string) {
+	was, ok := known[contents]
+	switch {
+	case !ok || process.IsMultiCall(tool):
+		known[contents] = tool
+	case was != tool && !process.IsMultiCall(was):
+		known[contents] = ""
 	}
 }
 
@@ -150,95 +207,201 @@ func (id *Identifier) refresh(now time.Time) {
 	}
 	first := id.looked.IsZero()
 	id.looked = now
-	if first {
-		return
+	if !first && id.changed() {
+		id.readTools()
 	}
-	found := 0
+}
+
+func (id *Identifier) changed() bool {
+	for path, was := range id.files {
+		if now, ok := stated(path); !ok || now != was {
+			return true
+		}
+	}
 	for _, dir := range id.o.Dirs {
 		for _, tool := range id.o.Tools {
 			path := filepath.Join(dir, tool)
-			was, known := id.files[path]
-			var st unix.Stat_t
-			if unix.Stat(path, &st) != nil {
+			if _, known := id.files[path]; known {
 				continue
 			}
-			if known {
-				found++
-			}
-			if known && was != fileOf(&st) {
-				id.readTools()
-				return
+			if _, there := stated(path); there {
+				return true
 			}
 		}
 	}
-	if found != len(id.files) {
-		id.readTools()
-	}
+	return false
 }
 
 // Identify fills e.Binary of a local exec that has just happened. Of an executable that was seen before it costs one stat and no allocation.
 func (id *Identifier) Identify(e *process.Event) {
 	id.refresh(e.Time)
+	if !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
+		id.stats.Gone++
+	}
+}
+
+// byProcess looks at what the process runs now. It is what the event is about only where it is the file that the source told. Where it told none, the path must be the same.
+func (id *Identifier) byProcess(e *process.Event) bool {
 	var st unix.Stat_t
 	id.path = append(append(id.path[:0], id.o.Root...), '/')
 	id.path = append(strconv.AppendUint(id.path, uint64(e.PID), 10), "/exe\x00"...)
-	fromProc := stat(id.path, &st) == nil
-	if !fromProc {
-		// The process has ended. Its executable, by the name that the kernel gave, is most likely still what it was.
-		if e.Container.ID != "" || !strings.HasPrefix(e.Executable, "/") {
-			id.stats.Gone++
-			return
-		}
-		id.path = append(append(id.path[:0], e.Executable...), 0)
-		if stat(id.path, &st) != nil {
-			id.stats.Gone++
-			return
+	if stat(id.path, &st) != nil {
+		return false
+	}
+	told := e.File != (process.FileID{})
+	switch {
+	case told && st.Ino != e.File.Inode:
+		return false
+	case told && id.device(st.Dev, e.File.Device):
+		return id.take(e, &st, "")
+	case !told:
+		if c, ok := id.known[fileOf(&st)]; ok && c.path != "" && c.path == e.Executable {
+			e.Binary = c.Binary
+			return true
 		}
 	}
-	key := fileOf(&st)
-	b, ok := id.known[key]
-	if !ok {
-		if b, ok = id.read(e.Time, string(id.path[:len(id.path)-1]), st.Size); !ok {
-			return
+	link, st, ok := followed(id.name())
+	path, _ := process.TrimDeleted(link)
+	if !ok || path != e.Executable || path == "" || told && st.Ino != e.File.Inode {
+		return false
+	}
+	if told {
+		if len(id.devices) >= devicesMost {
+			clear(id.devices)
 		}
+		id.devices[st.Dev] = e.File.Device
+	}
+	return id.take(e, &st, path)
+}
+
+// device reports whether a device of stat(2) is the one that the source told.
+func (id *Identifier) device(st, told uint64) bool {
+	return st == told || id.devices[st] == told && told != 0
+}
+
+// byPath looks where the kernel found the executable: from here, and from the parent's root, for the path may be of a container. The process has ended, or runs another
+// program.
+func (id *Identifier) byPath(e *process.Event) bool {
+	if e.File == (process.FileID{}) || e.Deleted || !strings.HasPrefix(e.Executable, "/") {
+		return false
+	}
+	id.path = append(append(id.path[:0], e.Executable...), 0)
+	if id.at(e) {
+		return true
+	}
+	if e.PPID == 0 {
+		return false
+	}
+	id.path = append(append(id.path[:0], id.o.Root...), '/')
+	id.path = append(strconv.AppendUint(id.path, uint64(e.PPID), 10), "/root"...)
+	id.path = append(append(id.path, e.Executable...), 0)
+	return id.at(e)
+}
+
+// byParent looks among the open files of the parent: who runs a program from memory, or one that is removed, often holds it open.
+func (id *Identifier) byParent(e *process.Event) bool {
+	if e.File == (process.FileID{}) || !e.Deleted || e.PPID == 0 {
+		return false
+	}
+	dir := id.o.Root + "/" + strconv.FormatUint(uint64(e.PPID), 10) + "/fd"
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(descriptors)
+	for _, name := range names {
+		id.path = append(append(append(append(id.path[:0], dir...), '/'), name...), 0)
+		if id.at(e) {
+			return true
+		}
+	}
+	return false
+}
+
+// at looks at id.path, and believes it where it leads to the file that was started, and nobody has changed that since: the inode of a file that was removed is given to another.
+func (id *Identifier) at(e *process.Event) bool {
+	var st unix.Stat_t
+	if stat(id.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ino != e.File.Inode || !id.device(st.Dev, e.File.Device) {
+		return false
+	}
+	if time.Unix(st.Ctim.Unix()).After(e.Time.Add(clockStep)) {
+		return false
+	}
+	return id.take(e, &st, "")
+}
+
+// name is id.path as a string.
+func (id *Identifier) name() string { return string(id.path[:len(id.path)-1]) }
+
+// take fills e.Binary with what is known of the file st, which id.path leads to and a process was seen to run by path (empty: not looked at). It reads the file where nothing
+// is known; false when it was another one by then.
+func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool {
+	key := fileOf(st)
+	c, known := id.known[key]
+	if !known {
+		b, read, there := id.read(e.Time, key)
+		if !read {
+			return there
+		}
+		c.Binary = b
+	}
+	if !known || path != "" {
 		if len(id.known) >= id.o.Remember {
 			clear(id.known)
 		}
-		id.known[key] = b
+		c.path = path
+		id.known[key] = c
 	}
-	e.Binary = b
+	e.Binary = c.Binary
+	return true
 }
 
-// read tells what a file contains; false when it was not read and may be another time.
-func (id *Identifier) read(now time.Time, path string, size int64) (process.Binary, bool) {
+// read tells what the file at id.path contains. It is not ok when it was not read and may be another time, and not there when the path leads to another file by now.
+func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there bool) {
 	if s := now.Unix(); s != id.second {
 		id.second, id.inLimit = s, 0
 	}
 	if id.inLimit >= id.o.ReadsPerSecond {
 		id.stats.Limited++
-		return process.Binary{}, false
+		return process.Binary{}, false, true
 	}
 	id.inLimit++
+	path := id.name()
 	var fs unix.Statfs_t
 	if unix.Statfs(path, &fs) == nil && remote(int64(fs.Type)) { //nolint:unconvert // its type differs by architecture
 		id.stats.Skipped++
-		return process.Binary{}, true
+		return process.Binary{}, true, true
 	}
-	f, err := os.Open(path)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // not waiting for what may be a pipe by now
 	if err != nil {
-		id.stats.Gone++
-		return process.Binary{}, false
+		return process.Binary{}, false, false
 	}
+	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || fileOf(&st) != key {
+		return process.Binary{}, false, false
+	}
 	id.stats.Read++
-	b := process.Binary{BuildID: buildID(f)}
-	b.Tool = id.byID[b.BuildID]
-	if b.BuildID == "" && id.sizes[size] {
+	return id.contents(f, st.Size), true, true
+}
+
+// contents tells what an open file contains.
+func (id *Identifier) contents(f *os.File, size int64) process.Binary {
+	im := readImage(f)
+	b := process.Binary{BuildID: im.buildID, Tool: id.byID[im.buildID]}
+	if b.Tool == "" && id.shapes[im.shape()] {
+		if sum, err := im.sumOfCode(f); err == nil {
+			b.Tool = id.byCode[sum]
+		}
+	}
+	if b.Tool == "" && b.BuildID == "" && id.sizes[size] {
 		if sum, err := sumOf(f); err == nil {
 			b.SHA256, b.Tool = sum, id.bySum[sum]
 		}
 	}
-	return b, true
+	return b
 }
 
 func remote(magic int64) bool {
@@ -250,12 +413,27 @@ func remote(magic int64) bool {
 	return false
 }
 
-func statOf(f *os.File) (file, bool) {
+// stated identifies what a path leads to.
+func stated(path string) (file, bool) {
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
+	if unix.Stat(path, &st) != nil {
 		return file{}, false
 	}
 	return fileOf(&st), true
+}
+
+// followed follows a link of /proc once, and tells where it leads and what is there.
+func followed(link string) (path string, st unix.Stat_t, ok bool) {
+	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", st, false
+	}
+	defer unix.Close(fd)
+	if unix.Fstat(fd, &st) != nil {
+		return "", st, false
+	}
+	path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	return path, st, err == nil
 }
 
 func fileOf(st *unix.Stat_t) file {

@@ -3,6 +3,7 @@
 package binary
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -24,8 +26,27 @@ func running(t testing.TB, path string, args ...string) *process.Event {
 	e := &process.Event{}
 	e.Reset()
 	e.Kind, e.PID, e.Executable, e.Time = process.Exec, uint32(c.Process.Pid), path, time.Now()
+	e.File = fileID(t, path)
 	return e
 }
+
+// fileID is what a record of audit tells of an executable.
+func fileID(t testing.TB, path string) process.FileID {
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(path, &st))
+	return process.FileID{Device: st.Dev, Inode: st.Ino}
+}
+
+// ended is the event of the exec of a file whose process has ended.
+func ended(t testing.TB, path string) *process.Event {
+	e := &process.Event{}
+	e.Reset()
+	e.Kind, e.PID, e.Executable, e.Time, e.File = process.Exec, noProcess, path, time.Now(), fileID(t, path)
+	return e
+}
+
+// noProcess is a pid that no process has (the kernel's limit is 1<<22).
+const noProcess = 1<<22 + 1
 
 func copyOf(t testing.TB, tool, name string) string {
 	data, err := os.ReadFile(tool)
@@ -67,9 +88,7 @@ func TestAToolWithoutABuildIDIsKnownByItsSum(t *testing.T) {
 	id := New(Options{Tools: []string{"ss"}, Dirs: []string{dir}})
 	copied := filepath.Join(t.TempDir(), "other")
 	require.NoError(t, os.WriteFile(copied, script, 0o755))
-	e := &process.Event{}
-	e.Reset()
-	e.Time, e.Executable, e.PID = time.Now(), copied, 1<<22+1 // no such process: the path is looked at
+	e := ended(t, copied)
 	id.Identify(e)
 	require.Equal(t, "ss", e.Binary.Tool)
 	require.Len(t, e.Binary.SHA256, 64)
@@ -80,28 +99,32 @@ func TestAnUpgradedToolIsReadAgain(t *testing.T) {
 	tool := filepath.Join(dir, "ss")
 	require.NoError(t, os.WriteFile(tool, []byte("#!/bin/sh\nold\n"), 0o755))
 	id := New(Options{Tools: []string{"ss"}, Dirs: []string{dir}})
-	e := &process.Event{}
-	e.Reset()
-	e.Time, e.Executable, e.PID = time.Now(), tool, 1<<22+1
+	e := ended(t, tool)
 	id.Identify(e)
 	require.Equal(t, "ss", e.Binary.Tool)
 
 	require.NoError(t, os.WriteFile(tool+".new", []byte("#!/bin/sh\nnew!\n"), 0o755))
 	require.NoError(t, os.Rename(tool+".new", tool))
+	was := *e
 	e.Binary, e.Time = process.Binary{}, e.Time.Add(2*time.Minute)
 	id.Identify(e)
+	require.Empty(t, e.Binary.Tool, "the file that was started is no more")
+	e.File = fileID(t, tool)
+	id.Identify(e)
 	require.Equal(t, "ss", e.Binary.Tool)
+	require.NotEqual(t, was.File, e.File)
 }
 
 func TestNoMoreFilesAreReadInASecondThanAllowed(t *testing.T) {
 	id := New(Options{Tools: []string{"ss"}, ReadsPerSecond: 2})
 	dir := t.TempDir()
-	e := &process.Event{}
-	e.Reset()
-	e.Time, e.PID = time.Unix(1700000000, 0), 1<<22+1
+	now := time.Now().Add(time.Second)
+	var e *process.Event
 	for _, name := range []string{"a", "b", "c", "d"} {
-		e.Executable = filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(e.Executable, []byte(name), 0o755))
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(name), 0o755))
+		e = ended(t, path)
+		e.Time = now
 		id.Identify(e)
 	}
 	require.EqualValues(t, 2, id.Stats().Read)
@@ -115,7 +138,7 @@ func TestAProcessAndAFileThatAreGoneAreCounted(t *testing.T) {
 	id := New(Options{Tools: []string{"ss"}})
 	e := &process.Event{}
 	e.Reset()
-	e.Time, e.PID, e.Executable = time.Now(), 1<<22+1, "/nowhere/at/all"
+	e.Time, e.PID, e.Executable = time.Now(), noProcess, "/nowhere/at/all"
 	id.Identify(e)
 	require.EqualValues(t, 1, id.Stats().Gone)
 }
@@ -124,6 +147,11 @@ func TestAnExecutableThatWasSeenCostsNoAllocation(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	e := running(t, stays)
 	id.Identify(e)
+	require.Equal(t, "cat", e.Binary.Tool)
+	require.Zero(t, testing.AllocsPerRun(100, func() { id.Identify(e) }))
+	e.Binary, e.File = process.Binary{}, process.FileID{} // no PATH record
+	id.Identify(e)
+	require.Equal(t, "cat", e.Binary.Tool)
 	require.Zero(t, testing.AllocsPerRun(100, func() { id.Identify(e) }))
 }
 
@@ -136,7 +164,7 @@ func BenchmarkIdentifyKnown(b *testing.B) {
 	}
 }
 
-func FuzzParseBuildID(f *testing.F) {
+func FuzzImage(f *testing.F) {
 	for _, path := range []string{"/usr/bin/cat", "/usr/bin/sleep"} {
 		if head, err := os.ReadFile(path); err == nil {
 			f.Add(head[:min(len(head), 2048)])
@@ -144,8 +172,17 @@ func FuzzParseBuildID(f *testing.F) {
 	}
 	f.Add([]byte("\x7fELF"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if id := parseBuildID(b); len(id) > 2*maxBuildID {
+		im := readImage(bytes.NewReader(b))
+		if len(im.buildID) > 2*maxBuildID || len(im.loader) > maxInterp {
 			t.Fatal("too long")
+		}
+		if s := im.shape(); s == (shape{}) {
+			return
+		} else if s.bytes > codeMost || s.bytes < codeLeast || s.spans > spansMost {
+			t.Fatalf("%+v", s)
+		}
+		if sum, err := im.sumOfCode(bytes.NewReader(b)); err == nil && len(sum) != 64 {
+			t.Fatal(sum)
 		}
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -72,9 +74,9 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	p.Start = fs.boot.Add(time.Duration(st.startTicks) * time.Second / userHz)
 	p.TTY = process.TTYName(st.ttyMajor, st.ttyMinor)
 	p.Interactive = p.TTY != ""
-	if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil {
-		p.Executable = strings.TrimSuffix(exe, " (deleted)")
-		p.Name = filepath.Base(p.Executable)
+	if exe, file, err := executable(filepath.Join(dir, "exe")); err == nil {
+		p.Executable, p.Deleted = process.TrimDeleted(exe)
+		p.Name, p.File = filepath.Base(p.Executable), file
 	}
 	p.CWD, _ = os.Readlink(filepath.Join(dir, "cwd"))
 	if line, err := readFile(filepath.Join(dir, "cmdline")); err == nil {
@@ -88,6 +90,23 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	s.ID = number(filepath.Join(dir, "sessionid"))
 	s.User.ID = number(filepath.Join(dir, "loginuid"))
 	return st.ppid, s, nil
+}
+
+// executable reads path and file of an executable at once: between two looks at the link the process may start another program.
+func executable(link string) (path string, file process.FileID, err error) {
+	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", file, fmt.Errorf("opening %s: %w", link, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", file, fmt.Errorf("looking at %s: %w", link, err)
+	}
+	if path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err != nil {
+		return "", file, fmt.Errorf("following %s: %w", link, err)
+	}
+	return path, process.FileID{Device: st.Dev, Inode: st.Ino}, nil
 }
 
 // Snapshot reads every process that is there now, the oldest pid first as the directory has them.

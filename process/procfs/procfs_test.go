@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -26,6 +27,10 @@ func TestThisProcessIsReadAsItIs(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	require.Equal(t, exe, p.Executable)
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(exe, &st))
+	require.Equal(t, process.FileID{Device: st.Dev, Inode: st.Ino}, p.File)
+	require.False(t, p.Deleted)
 	require.Equal(t, os.Args, p.Args)
 	cwd, err := os.Getwd()
 	require.NoError(t, err)
@@ -35,6 +40,28 @@ func TestThisProcessIsReadAsItIs(t *testing.T) {
 	require.WithinDuration(t, time.Now(), p.Start, 10*time.Minute)
 	require.NotZero(t, p.StartTicks)
 	_ = s
+}
+
+func TestAnExecutableThatWasRemovedIsCalledWhatItWas(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	path := t.TempDir() + "/x"
+	data, err := os.ReadFile("/usr/bin/cat")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, data, 0o755))
+	c := exec.Command(path)
+	in, err := c.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	defer func() { in.Close(); _ = c.Wait() }()
+	require.NoError(t, os.Remove(path))
+	var p process.Process
+	_, _, err = fs.Read(uint32(c.Process.Pid), &p)
+	require.NoError(t, err)
+	require.Equal(t, path, p.Executable)
+	require.Equal(t, "x", p.Name)
+	require.True(t, p.Deleted)
+	require.NotZero(t, p.File)
 }
 
 func TestAProcessThatEndedIsGone(t *testing.T) {

@@ -43,7 +43,7 @@ var savedQueries = []struct{ id, title, description, query string }{
 	{"reconbeat-remote", "Reconbeat: from elsewhere", "Execs and alerts of sessions that came over the network.", "reconbeat.rules:* and source.ip:*"},
 	{"reconbeat-containers", "Reconbeat: in containers", "Execs and alerts inside containers.", "reconbeat.rules:* and container.id:*"},
 	{"reconbeat-disguised", "Reconbeat: under another name", "Execs of a program whose file is called something else by its contents.",
-		"reconbeat.process.tool:* and not process.name:(netstat or ss or route or showmount)"},
+		"reconbeat.process.tool:* and not process.name:(netstat or ss or route or showmount or busybox or toybox or ld*.so*)"},
 	{"reconbeat-sensors-unwell", "Reconbeat: sensors that are not well", "Heartbeats of degraded and failed sensors.", unwell},
 }
 

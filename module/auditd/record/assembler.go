@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/logp"
@@ -61,10 +62,21 @@ type pending struct {
 	execve  bool // an EXECVE record came
 	cut     bool
 	missing bool
+	items   int // how many files SYSCALL says that the kernel opened
+	opened  [mostFiles]opened
 	bytes   int
 	index   int    // of the argument in part
 	part    []byte // an argument that comes in pieces
 	inPart  bool
+}
+
+// mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters, then come the program and its loader.
+const mostFiles = 8
+
+// opened is a file that the kernel opened for an exec, as its PATH record tells.
+type opened struct {
+	name string // as it was asked for
+	file process.FileID
 }
 
 // NewAssembler makes an Assembler that hands complete events to emit. The Event is valid during the call only.
@@ -100,7 +112,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	before := a.last
 	a.last = cursor
 	switch typ {
-	case typeSyscall, typeExecve, typeCwd, typeEOE, typeProctitle:
+	case typeSyscall, typeExecve, typeCwd, typePath, typeEOE, typeProctitle:
 	case typeLogin, typeUserLogin, typeUserLogout, typeUserStart, typeUserEnd:
 		millis, seq, rest, ok := header(body)
 		if !ok {
@@ -149,6 +161,10 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 					p.event.CWD = p.event.Text(a.buf)
 				}
 			}
+		}
+	case typePath:
+		if p != nil && !p.ignored {
+			a.path(p, rest)
 		}
 	case typeProctitle, typeEOE:
 		if p != nil {
@@ -228,6 +244,7 @@ func (a *Assembler) complete(p *pending) error {
 	}
 	p.endPart()
 	e := &p.event
+	e.File = p.executable()
 	if p.missing || !p.execve || len(e.Args) < e.ArgsCount && !p.cut {
 		a.o.Stats.Incomplete.Add(1)
 		e.Lossy = true
@@ -268,6 +285,9 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 				p.ignored = true
 				return
 			}
+		case "items":
+			n, _ := number(v)
+			p.items = int(n)
 		case "ppid":
 			e.PPID, _ = number(v)
 		case "pid":
@@ -295,8 +315,8 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 			e.Name = e.Text(a.buf)
 		case "exe":
 			a.buf = text(v, a.buf[:0])
-			e.Executable = e.Text(a.buf)
-			if i := bytes.LastIndexByte(a.buf, '/'); i >= 0 {
+			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf))
+			if i := strings.LastIndexByte(e.Executable, '/'); i >= 0 {
 				e.Name = e.Executable[i+1:]
 			}
 		case "AUID", "UID", "EUID":
@@ -372,6 +392,66 @@ func (a *Assembler) execve(p *pending, b []byte) {
 	}
 }
 
+// path takes a PATH record: one of the files that the kernel opened for the exec.
+func (a *Assembler) path(p *pending, b []byte) {
+	item := mostFiles
+	var o opened
+	for key, v, rest, ok := next(b); ok && o.file.Device == 0; key, v, rest, ok = next(rest) { // of a dozen pairs dev is the fourth and the last that counts
+		switch string(key) {
+		case "item":
+			if n, ok := number(v); ok {
+				item = int(n)
+			}
+		case "name":
+			a.buf = text(v, a.buf[:0])
+			o.name = p.event.Text(a.buf)
+		case "inode":
+			o.file.Inode, _ = decimal(v)
+		case "dev":
+			o.file.Device = device(v)
+		}
+	}
+	if o.file.Device == 0 || o.file.Inode == 0 {
+		o.file = process.FileID{} // half of it tells nothing
+	}
+	if item < mostFiles {
+		p.opened[item] = o
+	}
+}
+
+// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader the second. Of a script they are the
+// script, its interpreter, and the loader of that; the interpreter's name is the first argument, which the kernel makes so. The zero FileID where it is not certain:
+// records were lost, or somebody called an ELF file by the name of its loader.
+func (p *pending) executable() process.FileID {
+	n := p.items
+	if n < 1 || n > mostFiles {
+		return process.FileID{}
+	}
+	if n == 1 {
+		return p.opened[0].file
+	}
+	for _, o := range p.opened[:n] {
+		if o.file == (process.FileID{}) {
+			return process.FileID{}
+		}
+	}
+	if len(p.event.Args) == 0 {
+		return process.FileID{}
+	}
+	for i := n - 1; i > 0; i-- {
+		if p.opened[i].name == p.event.Args[0] {
+			if n == 2 {
+				return process.FileID{}
+			}
+			return p.opened[i].file
+		}
+	}
+	if n > 2 {
+		return process.FileID{}
+	}
+	return p.opened[0].file
+}
+
 // endPart adds the argument that came in pieces.
 func (p *pending) endPart() {
 	if p.inPart {
@@ -418,8 +498,8 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 			e.Session.ID = id(v)
 		case "exe":
 			a.buf = text(v, a.buf[:0])
-			e.Executable = e.Text(a.buf)
-			e.Name = e.Executable[bytes.LastIndexByte(a.buf, '/')+1:]
+			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf)) // an sshd that was upgraded while it runs is still sshd
+			e.Name = e.Executable[strings.LastIndexByte(e.Executable, '/')+1:]
 		case "addr":
 			a.buf = text(v, a.buf[:0])
 			if addr, err := netip.ParseAddr(e.Text(a.buf)); err == nil {

@@ -179,6 +179,48 @@ func number(v []byte) (uint32, bool) {
 	return uint32(n), n < 1<<32
 }
 
+// decimal is a value as an unsigned number of 64 bits; false for what is none.
+func decimal(v []byte) (n uint64, ok bool) {
+	if len(v) == 0 || len(v) > 20 {
+		return 0, false
+	}
+	for _, c := range v {
+		if c < '0' || c > '9' || n > (1<<64-1-uint64(c-'0'))/10 {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}
+
+// device is the value MAJOR:MINOR, both hexadecimal, as stat(2) gives a device; 0 for what is none.
+func device(v []byte) uint64 {
+	major, minor, ok := bytes.Cut(v, []byte(":"))
+	if !ok {
+		return 0
+	}
+	hi, ok1 := hexadecimal(major)
+	lo, ok2 := hexadecimal(minor)
+	if !ok1 || !ok2 {
+		return 0
+	}
+	return uint64(hi&0xfff)<<8 | uint64(hi&^0xfff)<<32 | uint64(lo&0xff) | uint64(lo&^0xff)<<12
+}
+
+func hexadecimal(v []byte) (n uint32, ok bool) {
+	if len(v) == 0 || len(v) > 8 {
+		return 0, false
+	}
+	for _, c := range v {
+		d := nibble(c)
+		if d > 15 {
+			return 0, false
+		}
+		n = n<<4 | uint32(d)
+	}
+	return n, true
+}
+
 // text decodes a value that a user had a hand in, appending it to into: quoted, hexadecimal, or the kernel's (null) and (none), which are empty.
 func text(v, into []byte) []byte {
 	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {

@@ -5,11 +5,13 @@ package record
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
@@ -63,8 +65,68 @@ type=PROCTITLE msg=audit(1700000000.123:9): proctitle=7373
 	require.Equal(t, "/usr/bin/ss", e.Executable)
 	require.Equal(t, "ss", e.Name)
 	require.Equal(t, "/root", e.CWD)
+	require.Zero(t, e.File, "one of two records is missing")
+	require.False(t, e.Deleted)
 	require.False(t, e.Lossy)
 	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load())
+}
+
+// TestTheFileThatRunsIsToldByTheFilesThatWereOpened has the records that Linux 6.18 wrote of each kind of start.
+func TestTheFileThatRunsIsToldByTheFilesThatWereOpened(t *testing.T) {
+	file := func(inode uint64) process.FileID { return process.FileID{Device: 0xfe00, Inode: inode} }
+	path := func(item int, name string, inode int) string {
+		return fmt.Sprintf("type=PATH msg=audit(1700000000.123:1): item=%d name=%s inode=%d dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL\n", item, name, inode)
+	}
+	const ld = `"/lib64/ld-linux-x86-64.so.2"`
+	for name, c := range map[string]struct {
+		items int
+		args  string
+		paths string
+		want  process.FileID
+	}{
+		"an ELF file and its loader":       {2, `a0="/usr/bin/ss" a1="-V"`, path(0, `"/usr/bin/ss"`, 7) + path(1, ld, 8), file(7)},
+		"a static one":                     {1, `a0="/bin/busybox"`, path(0, `"/bin/busybox"`, 7), file(7)},
+		"from memory":                      {2, `a0="x"`, strings.Replace(path(0, `""`, 1025), "fe:00", "00:01", 1) + path(1, ld, 8), process.FileID{Device: 1, Inode: 1025}},
+		"a script":                         {3, `a0="/bin/sh" a1="/tmp/s"`, path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8), file(7)},
+		"a script by its descriptor":       {3, `a0="/bin/sh" a1="/dev/fd/9"`, path(0, `""`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8), file(7)},
+		"a script of a script":             {4, `a0="/bin/sh" a1="/tmp/t" a2="/tmp/s"`, path(0, `"/tmp/s"`, 5) + path(1, `"/tmp/t"`, 6) + path(2, `"/bin/sh"`, 7) + path(3, ld, 8), file(7)},
+		"a name in hexadecimal":            {3, `a0=2F746D702F6120 a1="/tmp/s"`, path(0, `"/tmp/s"`, 6) + path(1, `2F746D702F6120`, 7) + path(2, ld, 8), file(7)},
+		"a static interpreter, or a lie":   {2, `a0="/bin/sh" a1="/tmp/s"`, path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7), process.FileID{}},
+		"its loader's name as its own":     {2, `a0="/lib64/ld-linux-x86-64.so.2"`, path(0, `"/tmp/x"`, 7) + path(1, ld, 8), process.FileID{}},
+		"records in another order":         {2, `a0="ss"`, path(1, ld, 8) + path(0, `"/usr/bin/ss"`, 7), file(7)},
+		"the program's record lost":        {2, `a0="ss"`, path(1, ld, 8), process.FileID{}},
+		"the loader's record lost":         {2, `a0="ss"`, path(0, `"/usr/bin/ss"`, 7), process.FileID{}},
+		"three files and no interpreter":   {3, `a0="ss"`, path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8), process.FileID{}},
+		"more files than the kernel opens": {200, `a0="ss"`, path(0, `"/tmp/s"`, 6) + path(199, ld, 8), process.FileID{}},
+		"an inode of 64 bits":              {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "inode=7", "inode=18446744073709551615", 1), file(1<<64 - 1)},
+		"an inode that is none":            {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "inode=7", "inode=18446744073709551616", 1), process.FileID{}},
+		"a device of many bits":            {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "fe:00", "103:abcde", 1), process.FileID{Device: unix.Mkdev(0x103, 0xabcde), Inode: 7}},
+		"a device that is none":            {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "fe:00", "fe", 1), process.FileID{}},
+	} {
+		exec := strings.Replace(sys(1, 2), "items=2", fmt.Sprintf("items=%d", c.items), 1)
+		events, _ := assemble(t, exec+"type=EXECVE msg=audit(1700000000.123:1): argc=3 "+c.args+"\n"+c.paths+"type=PROCTITLE msg=audit(1700000000.123:1): proctitle=7373\n")
+		require.Len(t, events, 1, name)
+		require.Equal(t, c.want, events[0].File, name)
+	}
+	events, _ := assemble(t, sys(1, 2)+path(0, `"/usr/bin/ss"`, 7)+path(1, ld, 8))
+	require.Zero(t, events[0].File, "without a command line a script looks like a program")
+}
+
+// TestWhatWasRemovedIsStillCalledWhatItWas is after elastic/beats#29678.
+func TestWhatWasRemovedIsStillCalledWhatItWas(t *testing.T) {
+	lines, err := os.ReadFile("testdata/removed.log")
+	require.NoError(t, err)
+	events, _ := assemble(t, string(lines))
+	require.Len(t, events, 3)
+	require.Equal(t, "/usr/bin/ss", events[0].Executable)
+	require.Equal(t, "ss", events[0].Name)
+	require.True(t, events[0].Deleted)
+	require.Equal(t, process.FileID{Device: 0xfd00, Inode: 11}, events[0].File)
+	require.Equal(t, "/memfd:kworker", events[1].Executable)
+	require.Equal(t, "memfd:kworker", events[1].Name)
+	require.True(t, events[1].Deleted)
+	require.Equal(t, process.Login, events[2].Kind, "an sshd that was upgraded while it runs opens sessions")
+	require.Equal(t, "sshd", events[2].Name)
 }
 
 func TestWhatCountsAsAnExec(t *testing.T) {

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// busy keeps every processor busy until the end of the test, with n loops that never sleep.
+func busy(t *testing.T, n int) {
+	for range n {
+		c := exec.Command("sh", "-c", "while :; do :; done")
+		require.NoError(t, c.Start())
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	}
+}
+
+// looks are the raw events of the output but for the canaries, by the words of their command line.
+func (l *live) looks() map[string][]mapstr.M {
+	looks := map[string][]mapstr.M{}
+	for _, doc := range l.documents() {
+		if text(doc, "event.kind") == "event" && text(doc, "event.action") == "exec" && !isCanary(doc) {
+			line := flat(doc, "process.args")
+			looks[line] = append(looks[line], doc)
+		}
+	}
+	return looks
+}
+
+// TestLiveInPlaceExecs has processes start one program after the other while the host is busy: what a process runs by now is not what the event is about.
+func TestLiveInPlaceExecs(t *testing.T) {
+	l := newLive(t, "context")
+	l.start()
+	defer l.stop()
+	busy(t, 8)
+	chains := []string{"bash -c '%s'", "bash -c 'exec %s'", "env %s", "nice %s", "setsid %s", "sh -c 'exec env nice setsid %s'", "timeout 60 env %s"}
+	ss := lookPath(t, "ss")
+	const rounds = 200
+	for i := range rounds {
+		command := fmt.Sprintf("exec "+chains[i%len(chains)], fmt.Sprintf("ss -H -t sport = :%d", 10000+i))
+		if out, err := exec.Command("bash", "-c", command).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v %s", command, err, out)
+		}
+	}
+	l.canary()
+	found := 0
+	for line, docs := range l.looks() {
+		for _, doc := range docs {
+			found++
+			assert.Equal(t, ss, text(doc, "process.executable"), line)
+			assert.True(t, strings.HasPrefix(line, "ss -H -t sport = :"), line)
+		}
+		assert.Len(t, docs, 1, line)
+	}
+	assert.Equal(t, rounds, found)
+}
+
+// TestLiveDisguises runs ss as a user who has looked every day would not: from a copy, from one whose build-id is gone, from a file that is removed, from none at all.
+func TestLiveDisguises(t *testing.T) {
+	l := newLive(t, "context")
+	l.start()
+	defer l.stop()
+	ss := lookPath(t, "ss")
+	data, err := os.ReadFile(ss)
+	require.NoError(t, err)
+	put := func(name string, contents []byte) string {
+		path := filepath.Join(l.dir, name)
+		require.NoError(t, os.WriteFile(path, contents, 0o755))
+		return path
+	}
+	copied := put("session-helper", data)
+	patched := put("patched", withNotes(t, data, func(note []byte) { clear(note[len(note)-8:]) }))
+	noteless := put("noteless", withoutNotes(t, data))
+	removed := put("removed", data)
+	linked := filepath.Join(l.dir, "hard")
+	require.NoError(t, os.Link(copied, linked))
+	symlink := filepath.Join(l.dir, "soft")
+	require.NoError(t, os.Symlink(copied, symlink))
+	box, err := os.ReadFile(lookPath(t, "busybox"))
+	require.NoError(t, err)
+	bb := put("bb", box)
+	dynamic, err := os.ReadFile(loader)
+	require.NoError(t, err)
+	ld := put("ld", dynamic)
+	script := put("script", []byte("#!/bin/sh\nexec ss -H -t sport = :10\n"))
+	layered := l.overlay(data)
+	chroot := l.chroot(map[string][]byte{"usr/bin/cat": data, "bin/busybox": box})
+	for _, c := range []struct{ name, command, args, tool string }{
+		{"a copy", copied + " -H -t sport = :1", copied + " -H -t sport = :1", "ss"},
+		{"its build-id changed", patched + " -H -t sport = :2", patched + " -H -t sport = :2", "ss"},
+		{"its build-id removed", noteless + " -H -t sport = :3", noteless + " -H -t sport = :3", "ss"},
+		{"a hard link", linked + " -H -t sport = :4", linked + " -H -t sport = :4", "ss"},
+		{"a link", symlink + " -H -t sport = :5", symlink + " -H -t sport = :5", "ss"},
+		{"removed before it starts", "exec 9<" + removed + " && rm " + removed + " && (exec -a sshd /proc/self/fd/9 -H -t sport = :6); true", "sshd -H -t sport = :6", "ss"},
+		{"another loader's name", ld + " " + ss + " -H -t sport = :8", ld + " " + ss + " -H -t sport = :8", filepath.Base(loader)},
+		{"an applet by the name it is called by", "exec -a netstat " + bb + " -tln", "netstat -tln", "busybox"},
+		{"an applet by its argument", bb + " netstat -tn; true", bb + " netstat -tn", "busybox"},
+		{"called by its loader's name", "exec -a " + loader + " " + copied + " -H -t sport = :9", loader + " -H -t sport = :9", "ss"},
+		{"by a script", script, "ss -H -t sport = :10", "ss"},
+		{"from an overlay over another file system", layered + "-waits 1; " + layered + " -H -t sport = :11; true", layered + " -H -t sport = :11", "ss"},
+		{"in another root, called as a program of ours", "sudo chroot " + chroot + " /bin/busybox sh -c '/usr/bin/cat -H -t sport = :12; true'", "/usr/bin/cat -H -t sport = :12", "ss"},
+	} {
+		require.NoError(t, os.Chmod(l.dir, 0o777))
+		if out, err := l.as(liveAdmin, c.command).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v %s", c.name, err, out)
+		}
+		l.canary()
+		docs := l.looks()[c.args]
+		if assert.Len(t, docs, 1, "%s: %v", c.name, c.command) {
+			assert.Equal(t, c.tool, text(docs[0], "reconbeat.process.tool"), c.name)
+			assert.Equal(t, liveAdmin, text(docs[0], "user.audit.name"), c.name)
+		}
+	}
+
+	// From memory that the parent, this process, holds: it is found there where the program has ended.
+	fd, err := unix.MemfdCreate("kworker", 0)
+	require.NoError(t, err)
+	memory := os.NewFile(uintptr(fd), "kworker")
+	defer memory.Close()
+	_, err = memory.Write(data)
+	require.NoError(t, err)
+	for i := range 50 {
+		c := &exec.Cmd{Path: fmt.Sprintf("/proc/self/fd/%d", fd), Args: []string{"kworker", "-H", "-t", "sport", "=", fmt.Sprintf(":%d", 100+i)}}
+		require.NoError(t, c.Run())
+	}
+	l.canary()
+	looks := l.looks()
+	for i := range 50 {
+		docs := looks[fmt.Sprintf("kworker -H -t sport = :%d", 100+i)]
+		if assert.Len(t, docs, 1) {
+			assert.Equal(t, "ss", text(docs[0], "reconbeat.process.tool"))
+			assert.Equal(t, "/memfd:kworker", text(docs[0], "process.executable"))
+		}
+	}
+}
+
+// overlay mounts an overlay of two file systems, where stat(2) and the records of audit have devices of their own, and returns the path of an executable in it.
+func (l *live) overlay(data []byte) string {
+	dir := filepath.Join(l.dir, "overlay")
+	for _, sub := range []string{"lower", "upper", "work", "merged"} {
+		require.NoError(l.t, os.MkdirAll(filepath.Join(dir, sub), 0o755))
+	}
+	mount := func(target string, args ...string) {
+		out, err := exec.Command("mount", append(args, filepath.Join(dir, target))...).CombinedOutput()
+		require.NoError(l.t, err, string(out))
+		l.t.Cleanup(func() { _ = exec.Command("umount", filepath.Join(dir, target)).Run() })
+	}
+	mount("lower", "-t", "tmpfs", "tmpfs")
+	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "lower", "looks"), data, 0o755))
+	waits, err := os.ReadFile(lookPath(l.t, "sleep"))
+	require.NoError(l.t, err)
+	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "lower", "looks-waits"), waits, 0o755)) // lives long enough to show which device is which
+	mount("merged", "-t", "overlay", "-o", fmt.Sprintf("xino=off,lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir), "overlay")
+	return filepath.Join(dir, "merged", "looks")
+}
+
+// chroot makes a root with some programs and what they load, and returns its folder.
+func (l *live) chroot(programs map[string][]byte) string {
+	dir := filepath.Join(l.dir, "root")
+	for path, data := range programs {
+		require.NoError(l.t, os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o755))
+		require.NoError(l.t, os.WriteFile(filepath.Join(dir, path), data, 0o755))
+	}
+	for _, shared := range []string{"lib", "lib64", "usr/lib", "usr/lib64"} {
+		if info, err := os.Stat("/" + shared); err != nil || !info.IsDir() {
+			continue
+		}
+		require.NoError(l.t, os.MkdirAll(filepath.Join(dir, shared), 0o755))
+		out, err := exec.Command("mount", "--bind", "/"+shared, filepath.Join(dir, shared)).CombinedOutput()
+		require.NoError(l.t, err, string(out))
+		l.t.Cleanup(func() { _ = exec.Command("umount", filepath.Join(dir, shared)).Run() })
+	}
+	return dir
+}
+
+// withNotes is an ELF file with its build-id changed in place.
+func withNotes(t *testing.T, data []byte, change func(note []byte)) []byte {
+	f, err := elf.NewFile(bytes.NewReader(data))
+	require.NoError(t, err)
+	s := f.Section(".note.gnu.build-id")
+	require.NotNil(t, s)
+	data = bytes.Clone(data)
+	change(data[s.Offset : s.Offset+s.Size])
+	return data
+}
+
+// withoutNotes is an ELF file whose notes are no notes.
+func withoutNotes(t *testing.T, data []byte) []byte {
+	f, err := elf.NewFile(bytes.NewReader(data))
+	require.NoError(t, err)
+	data = bytes.Clone(data)
+	for i, p := range f.Progs { // ELF of 64 bits: the kind of a program header is its first word
+		if p.Type == elf.PT_NOTE {
+			table := f.ByteOrder.Uint64(data[32:])
+			f.ByteOrder.PutUint32(data[table+uint64(i)*56:], uint32(elf.PT_NULL))
+		}
+	}
+	return data
+}
+
+// TestLiveFromMemoryInPlace counts how many programs from memory are known that nobody holds open and that end at once: a race, which is measured and not won.
+func TestLiveFromMemoryInPlace(t *testing.T) {
+	l := newLive(t, "context")
+	l.start()
+	defer l.stop()
+	ss := lookPath(t, "ss")
+	for _, load := range []int{0, 8} {
+		busy(t, load)
+		const rounds = 100
+		for i := range rounds {
+			c := exec.Command(os.Args[0], "kworker", "-H", "-t", "sport", "=", fmt.Sprintf(":%d", 20000+1000*load+i))
+			c.Env = append(os.Environ(), fromMemory+"="+ss)
+			out, err := c.CombinedOutput()
+			require.NoError(t, err, string(out))
+		}
+		l.canary()
+		found := 0
+		for line := range l.looks() {
+			if strings.HasPrefix(line, fmt.Sprintf("kworker -H -t sport = :%d", (20000+1000*load)/1000)) {
+				found++
+			}
+		}
+		t.Logf("at a load of %d: %d of %d", load, found, rounds)
+		assert.NotZero(t, found)
+	}
+}
