@@ -49,6 +49,9 @@ func (s *stream) configure(cfg config.Config, o detector.Options) error {
 // take brings one event through, and reports whether a rule is about it. e is the stream's until take returns.
 func (s *stream) take(e *process.Event, from *source) bool {
 	s.table.Observe(e)
+	if e.Kind == process.Tamper {
+		s.tampered(e, from)
+	}
 	if e.Kind != process.Exec {
 		return false
 	}
