@@ -53,7 +53,7 @@ func (s *stream) tampered(e *process.Event, from *source) {
 	} else if e.PID != 0 {
 		s.table.Complete(e)
 	}
-	if s.local != nil {
+	if s.local != nil && e.Container.ID == "" {
 		s.local.accounts.user(&e.User)
 		s.local.accounts.user(&e.Session.User)
 	}

@@ -354,7 +354,7 @@ func (r *run) take(typ uint16, body []byte, ok bool) error {
 	case !ok:
 		r.env.Stats.Malformed.Add(1)
 		return nil
-	case typ < unix.AUDIT_FIRST_USER_MSG || typ == unix.AUDIT_REPLACE:
+	case typ < unix.AUDIT_FIRST_USER_MSG && typ != unix.AUDIT_LOGIN || typ == unix.AUDIT_REPLACE:
 		return nil // netlink's own, and the kernel's question whether we are alive
 	case typ == unix.AUDIT_CONFIG_CHANGE:
 		r.lookSoon()

@@ -5,6 +5,7 @@ package auditd
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/health"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
@@ -33,14 +36,14 @@ type tampering struct {
 	filled atomic.Bool      // out is not empty
 
 	// The watch's own.
-	accepted map[string]bool     // findings that were there when we began: nobody's news
-	holds    map[string]*finding // the other ones of the last look
-	open     []*finding          // those that no record has explained yet
-	episode  []*finding          // all since execs were reported last
-	listed   map[string]bool     // rules of the last looks, by ruleID; of those since acts were judged last
-	well     time.Time           // the last look at which execs were reported
-	over     time.Time           // when they were again; zero: they are not, or there is nothing to tell
-	told     time.Time           // when something was told last
+	accepted map[string]bool      // findings that were there when we began: nobody's news
+	holds    map[string]*finding  // the other ones of the last look
+	open     []*finding           // those that no record has explained yet
+	episode  []*finding           // all since execs were reported last
+	listed   map[string]time.Time // the rules of the last looks, by ruleID, and when they were seen last
+	well     time.Time            // the last look at which execs were reported
+	over     time.Time            // when they were again; zero: they are not, or there is nothing to tell
+	told     time.Time            // when something was told last
 }
 
 // act is one change that somebody made.
@@ -57,6 +60,8 @@ type finding struct {
 	from time.Time // when it was done, at the earliest
 	at   time.Time // when a look found it
 	told bool
+	// silent: no record tells of changes while it holds.
+	silent bool
 }
 
 // The ids of findings that are no rules.
@@ -87,7 +92,8 @@ func (r *run) findings(s situation) (out []*finding) {
 	for _, l := range hiding(s.rules) {
 		out = append(out, &finding{
 			id: "rule " + string(l.wire), rule: ruleID(l.list, l.key()),
-			text: fmt.Sprintf("added an audit rule that hides program starts or who changes audit: `%s`", l),
+			text:   fmt.Sprintf("added an audit rule that hides program starts or who changes audit: `%s`", l),
+			silent: l.drops(unix.AUDIT_CONFIG_CHANGE),
 		})
 	}
 	return out
@@ -99,7 +105,7 @@ func (r *run) accept(s situation, now time.Time) {
 	if t.accepted != nil {
 		return // another socket, in the same run
 	}
-	t.accepted, t.holds, t.listed, t.well = map[string]bool{}, map[string]*finding{}, map[string]bool{}, now
+	t.accepted, t.holds, t.listed, t.well = map[string]bool{}, map[string]*finding{}, map[string]time.Time{}, now
 	for _, f := range r.findings(s) {
 		t.accepted[f.id] = true
 	}
@@ -148,14 +154,25 @@ func (t *tampering) hand(emit func(*process.Event) error) error {
 	return nil
 }
 
-// judge holds what a look found against what records told. last: no record will tell more.
-func (r *run) judge(s situation, now time.Time, last bool) {
-	t := &r.tampering
+// take returns the acts that wait to be judged. A look comes after it: what somebody did is to be seen by then.
+func (t *tampering) take() []act {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	acts := t.acts
 	t.acts = nil
-	t.mu.Unlock()
+	return acts
+}
 
+// putBack has acts judged later.
+func (t *tampering) putBack(acts []act) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.acts = append(acts, t.acts...)
+}
+
+// judge holds what a look found against what records told before it. last: no record will tell more.
+func (r *run) judge(s situation, acts []act, now time.Time, last bool) {
+	t := &r.tampering
 	there := map[string]bool{}
 	for _, f := range r.findings(s) {
 		there[f.id] = true
@@ -177,18 +194,19 @@ func (r *run) judge(s situation, now time.Time, last bool) {
 		}
 	}
 	for _, l := range s.rules {
-		t.listed[ruleID(l.list, l.key())] = true
+		t.listed[ruleID(l.list, l.key())] = now
 	}
+	maps.DeleteFunc(t.listed, func(_ string, seen time.Time) bool { return now.Sub(seen) > 2*grace })
 	r.condition(now)
 	var harmless []act
-	for i, a := range acts {
-		if !r.explain(a, acts[i+1:], now) {
+	for _, a := range acts {
+		if !r.explain(a, now) {
 			harmless = append(harmless, a)
 		}
 	}
 	r.log(harmless)
-	if len(acts) > 0 {
-		clear(t.listed)
+	for _, f := range t.holds {
+		last = last || f.silent
 	}
 	t.open = slices.DeleteFunc(t.open, func(f *finding) bool {
 		if !last && now.Sub(f.at) < grace {
@@ -219,8 +237,8 @@ func (r *run) condition(now time.Time) {
 	}
 }
 
-// explain judges one act by what looks found; false: it is harmless. later are the acts after it.
-func (r *run) explain(a act, later []act, now time.Time) bool {
+// explain judges one act by what looks found; false: it is harmless.
+func (r *run) explain(a act, now time.Time) bool {
 	t, c := &r.tampering, &a.change
 	if c.Failed {
 		return false
@@ -251,13 +269,10 @@ func (r *run) explain(a act, later []act, now time.Time) bool {
 		r.tell(a.who, c, f, now)
 		return true
 	case c.Operation == record.AddRule && (c.List == record.ListTask || c.List == record.ListExit || c.List == record.ListExclude):
-		gone := func(o act) bool {
-			return o.change.Operation == record.DeleteRule && !o.change.Failed && o.change.List == c.List && o.change.Key == c.Key
-		}
-		if t.listed[ruleID(c.List, c.Key)] || !slices.ContainsFunc(later, gone) {
+		if _, seen := t.listed[ruleID(c.List, c.Key)]; seen {
 			return false
 		}
-		f := &finding{id: "rule", text: c.Text() + " and deleted it before it could be looked at", from: a.who.Time, at: now}
+		f := &finding{id: "rule", text: c.Text() + ", which was deleted again before it could be looked at", from: a.who.Time, at: now}
 		t.episode = append(t.episode, f)
 		r.tell(a.who, c, f, now)
 		return true
@@ -328,8 +343,9 @@ func (r *run) log(acts []act) {
 // lastJudgement judges what is left when the module ends, and emits it.
 func (r *run) lastJudgement() error {
 	if !r.plan.blind {
+		acts := r.tampering.take()
 		if s := look(r.control, nil); s.denied == nil {
-			r.judge(s, time.Now(), true)
+			r.judge(s, acts, time.Now(), true)
 		}
 	}
 	return r.tampering.hand(r.emit)

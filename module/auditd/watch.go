@@ -90,12 +90,14 @@ func (r *run) lossy(c *health.Condition, last int64, detail string, now time.Tim
 
 // inspect looks once, and puts right what it can. repaired says that it had to.
 func (r *run) inspect(now time.Time) (repaired bool, err error) {
+	acts := r.tampering.take()
 	s := look(r.control, nil)
 	if s.denied != nil {
+		r.tampering.putBack(acts)
 		return false, s.denied
 	}
 	r.count(s.status.Lost, now)
-	r.judge(s, now, false)
+	r.judge(s, acts, time.Now(), false)
 	if err := r.holdSocket(s, now); err != nil || r.moved {
 		return false, err
 	}
@@ -118,7 +120,7 @@ func (r *run) inspect(now time.Time) (repaired bool, err error) {
 		return true, err
 	}
 	if s := look(r.control, nil); s.denied == nil {
-		r.judge(s, time.Now(), false) // what was hidden was until now, not until the next look
+		r.judge(s, nil, time.Now(), false) // what was hidden was until now, not until the next look
 	}
 	return true, nil
 }
