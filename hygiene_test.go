@@ -61,7 +61,7 @@ var rooms = map[string][]string{
 	"integration/fleet":    {},
 	"module":               {"health", "process"},
 	"module/auditd":        {"health", "module", "module/auditd/record", "module/netlink", "process"},
-	"module/auditd/record": {"module", "process"},
+	"module/auditd/record": {"health", "module", "process"},
 	"module/auditlog":      {"module", "module/auditd/record", "module/follow", "process"},
 	"module/ecs":           {"ecs", "module", "module/follow", "process"},
 	"module/follow":        {"module", "process"},

@@ -25,6 +25,7 @@ type counts struct {
 	repeats         atomic.Uint64 // execs over the threshold in an episode that had alerted
 	suppressed      atomic.Uint64 // alerts that a decision kept back
 	summaries       atomic.Uint64 // episodes closed
+	tampered        atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
 	dropped         atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
 	processorErrors atomic.Uint64 // execs that a module's processors failed on: judged all the same
 	unencodable     atomic.Uint64 // documents that could not be encoded; should always be 0
@@ -66,7 +67,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 	show(reg, "detector", func() readings {
 		return readings{
 			"execs": c.execs.Load(), "matched": c.matched.Load(), "alerts": c.alerts.Load(), "repeats": c.repeats.Load(),
-			"suppressed": c.suppressed.Load(), "summaries": c.summaries.Load(),
+			"suppressed": c.suppressed.Load(), "summaries": c.summaries.Load(), "tampered": c.tampered.Load(),
 			"processors_dropped": c.dropped.Load(), "processors_failed": c.processorErrors.Load(), "unencodable": c.unencodable.Load(),
 			"unnamed": c.unnamed.Load(), "late": c.late.Load(), "evicted": c.evicted.Load(),
 		}

@@ -55,6 +55,9 @@ func (s *stream) take(e *process.Event, from *source) bool {
 		s.release(e)
 	}
 	s.detector.Watch(e)
+	if e.Kind == process.Tamper {
+		s.tampered(e, from)
+	}
 	if e.Kind != process.Exec {
 		return false
 	}

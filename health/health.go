@@ -41,6 +41,7 @@ type Condition struct {
 var (
 	SourceFailed      = &Condition{"source_failed", "a module could not start or ended with an error", "Run `reconbeat test modules`: it says what works on this host.", Failed}
 	RulesMissing      = &Condition{"rules_missing", "the kernel's audit rules for execs are gone or cannot be loaded", "Somebody else flushes the rules (auditctl -D, augenrules), or they are immutable (auditctl -s: enabled 2) until a reboot.", Failed}
+	AuditTampered     = &Condition{"audit_tampered", "somebody keeps the kernel's audit from reporting program starts", "The document with event.kind alert and event.action changed-audit-configuration says who; `auditctl -s` and `auditctl -l` show it. It ends when that is taken back.", Degraded}
 	KernelLost        = &Condition{"kernel_lost", "the kernel dropped events before reconbeat could read them", "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.", Degraded}
 	SocketOverflow    = &Condition{"socket_overflow", "the socket's buffer overflowed (ENOBUFS)", "Raise the module's socket buffer; execs of that moment were not seen.", Degraded}
 	RingFull          = &Condition{"ring_full", "a kernel source was faster than detection and events were dropped", "The host is overloaded; execs of that moment were not seen.", Degraded}
@@ -58,7 +59,7 @@ var (
 // Conditions returns the whole table.
 func Conditions() []*Condition {
 	return []*Condition{
-		SourceFailed, RulesMissing, KernelLost, SocketOverflow, RingFull, StateUnreadable, StateNotWritten, OutputStalled, JournalFull,
+		SourceFailed, RulesMissing, AuditTampered, KernelLost, SocketOverflow, RingFull, StateUnreadable, StateNotWritten, OutputStalled, JournalFull,
 		DocumentsRejected, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}
 }

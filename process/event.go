@@ -20,6 +20,7 @@ const (
 	Exit                   // the process ended
 	Login                  // a login session began, or more of it became known; Session says what
 	Logout                 // a login session ended; Session.ID says which
+	Tamper                 // somebody changed what the source reports, or it is as before again; Change says what, Process and Session who
 )
 
 // String returns the kind in lower case, "unknown" for one that is none of the constants.
@@ -35,6 +36,8 @@ func (k Kind) String() string {
 		return "login"
 	case Logout:
 		return "logout"
+	case Tamper:
+		return "tamper"
 	}
 	return "unknown"
 }
@@ -154,6 +157,22 @@ type Cursor struct {
 	Offset      int64  `json:"offset,omitempty"`      // of the first byte not yet read, in bytes
 }
 
+// What a Tamper event tells, in the words of Elastic's integrations for the same records; the last one is ours.
+const (
+	ChangedAudit  = "changed-audit-configuration"  // rules, settings or features of the kernel's audit
+	ChangedLogin  = "changed-login-id"             // a process became another login user's without a login
+	StoppedAudit  = "shutdown-audit"               // the audit daemon whose log is read ended
+	RestoredAudit = "restored-audit-configuration" // program starts are reported as before
+)
+
+// Change is what a Tamper event is about. Its zero value: nothing, as in every other event.
+type Change struct {
+	Action string    // one of the constants above
+	Text   string    // what was done, in words that follow the name of who did it: "switched the kernel's audit off"
+	Record string    // what the source's own record says of it; empty: no record tells
+	Since  time.Time // of RestoredAudit: since when, at the earliest, program starts were not all reported
+}
+
 // Event is something that happened to a process. A source fills one Event again and again; see the package comment on who owns its strings.
 type Event struct {
 	Kind     Kind
@@ -174,6 +193,7 @@ type Event struct {
 	Starter   string  // base name of the program that had the process started: the parent, or, where that is a wrapper such as sudo, the nearest ancestor that is none; empty: the parent it is
 	Session   Session
 	Container Container
+	Change    Change // of Tamper events
 
 	Lossy  bool // the source may have missed facts of this event (arguments, users) and says so
 	Cursor Cursor
@@ -233,6 +253,7 @@ func (e *Event) Copy(src *Event) {
 	e.copyProcess(&e.Entry, &src.Entry)
 	e.Session.User.Name = e.textOf(src.Session.User.Name)
 	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
+	e.Change.Action, e.Change.Text, e.Change.Record = e.textOf(src.Change.Action), e.textOf(src.Change.Text), e.textOf(src.Change.Record)
 	e.Container = Container{ID: e.textOf(src.Container.ID), Name: e.textOf(src.Container.Name), Image: e.textOf(src.Container.Image)}
 }
 

@@ -44,7 +44,7 @@ const idle = time.Second
 
 // Run reads execs, and the logins that they belong to, from the kernel until ctx ends. Whatever ends it, the kernel's rules and settings are as before.
 func (m *auditd) Run(ctx context.Context, _ process.Cursor, emit func(*process.Event) error) (err error) {
-	r := &run{auditd: m, nudge: make(chan struct{}, 1)}
+	r := &run{auditd: m, nudge: make(chan struct{}, 1), emit: emit}
 	c, denied := openControl()
 	if denied == nil {
 		r.control = c
@@ -55,7 +55,7 @@ func (m *auditd) Run(ctx context.Context, _ process.Cursor, emit func(*process.E
 		if p.refused != "" {
 			return fmt.Errorf("reading the kernel's audit: %s. %s", p.refused, p.help)
 		}
-		again, err := r.once(ctx, p, emit)
+		again, err := r.once(ctx, p)
 		if !again {
 			return err
 		}
@@ -74,15 +74,18 @@ type run struct {
 	assembler *record.Assembler
 	nudge     chan struct{} // the configuration of audit has changed: look at once
 
-	moved  bool // the watch has ended the reader, because another socket is needed; read after the watch has ended
-	lost   uint32
-	freed  time.Time // since when the audit pid that another daemon had is free
-	quiet  quiet
-	failed int // looks that failed, one after the other
+	moved bool // the watch has ended the reader, because another socket is needed; read after the watch has ended
+	lost  uint32
+	freed time.Time // since when the audit pid that another daemon had is free
+	quiet quiet
+
+	tampering tampering
+	emit      func(*process.Event) error
+	failed    int // looks that failed, one after the other
 }
 
 // once carries out a plan until ctx ends, or until the plan no longer fits (again is true then).
-func (r *run) once(ctx context.Context, p plan, emit func(*process.Event) error) (again bool, err error) {
+func (r *run) once(ctx context.Context, p plan) (again bool, err error) {
 	group := uint32(0)
 	if p.socket == multicast {
 		group = unix.AUDIT_NLGRP_READLOG
@@ -92,7 +95,12 @@ func (r *run) once(ctx context.Context, p plan, emit func(*process.Event) error)
 	}
 	r.plan, r.moved = p, false
 	r.numbers.reset()
-	r.assembler = record.NewAssembler(record.Options{Stats: r.env.Stats, Logger: r.env.Logger}, emit)
+	o, emit := record.Options{Stats: r.env.Stats, Logger: r.env.Logger, Changed: r.changed}, r.emit
+	if p.blind {
+		t := record.NewTampering(r.env, r.emit)
+		o.Changed, emit = t.Changed, t.Watch(r.emit)
+	}
+	r.assembler = record.NewAssembler(o, emit)
 
 	// Also when the reader panics, and when half of the set-up fails.
 	defer func() {
@@ -105,13 +113,19 @@ func (r *run) once(ctx context.Context, p plan, emit func(*process.Event) error)
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watch(watching) })
 	unhook := context.AfterFunc(ctx, r.socket.Interrupt)
+	ended := false
 	defer func() {
 		unhook()
 		stop()
 		watch.Wait()
 		again = err == nil && ctx.Err() == nil && r.moved
+		if ended && err == nil && !again {
+			err = r.lastJudgement()
+		}
 	}()
-	return false, r.read()
+	err = r.read()
+	ended = true
+	return false, err
 }
 
 // enter makes the kernel send what we need: the socket first, then settings and rules, audit itself last, so that no record goes past us.
@@ -142,11 +156,12 @@ func (r *run) enter() error {
 				}
 			}
 		}
-		status, err := r.control.status()
-		if err != nil {
-			return err
+		s := look(r.control, nil)
+		if s.denied != nil {
+			return s.denied
 		}
-		r.lost = status.Lost
+		r.lost = s.status.Lost
+		r.accept(s, time.Now())
 	}
 	r.announce()
 	return nil
@@ -226,7 +241,7 @@ func isReconbeat(pid uint32) bool {
 
 // leave takes back what enter did. Where the module goes on with another socket (again), its rules stay, and audit stays on.
 func (r *run) leave(again bool) error {
-	for _, c := range []*health.Condition{health.RulesMissing, health.KernelLost, health.SocketOverflow} {
+	for _, c := range []*health.Condition{health.RulesMissing, health.AuditTampered, health.KernelLost, health.SocketOverflow} {
 		if !again {
 			r.env.Health.Clear(c, r.env.ID)
 		}
@@ -303,6 +318,9 @@ func (r *run) read() error {
 				return err
 			}
 		}
+		if err := r.tampering.hand(r.emit); err != nil {
+			return err
+		}
 		if now := time.Now(); now.Sub(looked) >= idle {
 			looked = now
 			if err := r.settle(errors.Is(err, os.ErrDeadlineExceeded)); err != nil {
@@ -322,19 +340,24 @@ func (r *run) settle(silent bool) error {
 	return r.assembler.Flush()
 }
 
+// lookSoon has the watch look at once.
+func (r *run) lookSoon() {
+	select {
+	case r.nudge <- struct{}{}:
+	default:
+	}
+}
+
 // take handles one message.
 func (r *run) take(typ uint16, body []byte, ok bool) error {
 	switch {
 	case !ok:
 		r.env.Stats.Malformed.Add(1)
 		return nil
-	case typ < unix.AUDIT_FIRST_USER_MSG || typ == unix.AUDIT_REPLACE:
+	case typ < unix.AUDIT_FIRST_USER_MSG && typ != unix.AUDIT_LOGIN || typ == unix.AUDIT_REPLACE:
 		return nil // netlink's own, and the kernel's question whether we are alive
 	case typ == unix.AUDIT_CONFIG_CHANGE:
-		select {
-		case r.nudge <- struct{}{}:
-		default:
-		}
+		r.lookSoon()
 	}
 	if n, ok := sequence(body); ok {
 		if lost := r.numbers.add(n); lost > 0 {

@@ -47,6 +47,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(ownerEnv) != "" {
 		os.Exit(ownAudit())
 	}
+	if os.Getenv(auditctlEnv) != "" {
+		os.Exit(playAuditctl(os.Args[1:]))
+	}
 	os.Exit(m.Run())
 }
 
@@ -163,7 +166,8 @@ type running struct {
 
 	mu     sync.Mutex
 	execs  []seen
-	events []string // conditions that began (+code) and ended (-code)
+	tells  []*process.Event // of tampering
+	events []string         // conditions that began (+code) and ended (-code)
 }
 
 // start runs the module with options, and returns when it sees execs.
@@ -199,13 +203,17 @@ func launch(t *testing.T, options map[string]any) *running {
 			if wait := m.pause.Load(); wait != nil {
 				<-*wait
 			}
-			if e.Kind != process.Exec {
+			if e.Kind != process.Exec && e.Kind != process.Tamper {
 				return nil
 			}
 			var copied process.Event
 			copied.Copy(e)
 			m.mu.Lock()
 			defer m.mu.Unlock()
+			if e.Kind == process.Tamper {
+				m.tells = append(m.tells, &copied)
+				return nil
+			}
 			m.execs = append(m.execs, seen{copied.Process, copied.PPID, copied.Session, copied.Time})
 			return nil
 		})

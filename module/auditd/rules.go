@@ -179,7 +179,10 @@ func (r loadedRule) hidesTasks() bool {
 }
 
 // excludesRecords says whether the rule drops the records that execs are made of, for some or all processes.
-func (r loadedRule) excludesRecords() bool {
+func (r loadedRule) excludesRecords() bool { return r.drops(unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE) }
+
+// drops says whether the rule drops records of one of some types, for some or all processes.
+func (r loadedRule) drops(types ...uint32) bool {
 	if r.list != unix.AUDIT_FILTER_EXCLUDE || r.action != unix.AUDIT_ALWAYS && r.action != unix.AUDIT_NEVER {
 		return false
 	}
@@ -189,13 +192,45 @@ func (r loadedRule) excludesRecords() bool {
 			continue
 		}
 		typed = true
-		for _, t := range []uint32{unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE} {
-			if compare(t, f.op, f.value) {
-				return true
-			}
+		if slices.ContainsFunc(types, func(t uint32) bool { return compare(t, f.op, f.value) }) {
+			return true
 		}
 	}
 	return !typed // by pid, uid ...: whatever the record
+}
+
+// key returns the rule's key; empty: it has none.
+func (r loadedRule) key() string {
+	for _, f := range r.fields {
+		if f.id == unix.AUDIT_FILTERKEY {
+			return f.text
+		}
+	}
+	return ""
+}
+
+// String is the rule as auditctl writes it.
+func (r loadedRule) String() string {
+	line, err := rule.ToCommandLine(r.wire, true)
+	if err != nil {
+		return fmt.Sprintf("a rule of %d bytes in list %d", len(r.wire), r.list)
+	}
+	return line
+}
+
+// hiding returns the rules that keep execs, or who changes audit, from being reported: `never` in the list of system calls before the rule that reports an
+// ABI's execs, since the first rule that matches decides; and those that keep tasks or records out.
+func hiding(rules []loadedRule) (out []loadedRule) {
+	for i, r := range rules {
+		before := func(a abi) bool {
+			return r.hidesExecs(a) && !slices.ContainsFunc(rules[:i], func(o loadedRule) bool { return o.reportsExecs(a) })
+		}
+		never := r.list == unix.AUDIT_FILTER_TASK && r.action == unix.AUDIT_NEVER
+		if never || r.drops(unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CONFIG_CHANGE) || slices.ContainsFunc(abis(goarch), before) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // compare is the kernel's audit_comparator for numbers.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
 const (
@@ -89,11 +90,14 @@ func (r *run) lossy(c *health.Condition, last int64, detail string, now time.Tim
 
 // inspect looks once, and puts right what it can. repaired says that it had to.
 func (r *run) inspect(now time.Time) (repaired bool, err error) {
+	acts := r.tampering.take()
 	s := look(r.control, nil)
 	if s.denied != nil {
+		r.tampering.putBack(acts)
 		return false, s.denied
 	}
 	r.count(s.status.Lost, now)
+	r.judge(s, acts, time.Now(), false)
 	if err := r.holdSocket(s, now); err != nil || r.moved {
 		return false, err
 	}
@@ -112,17 +116,40 @@ func (r *run) inspect(now time.Time) (repaired bool, err error) {
 		return true, nil // until a reboot
 	}
 	r.env.Logger.Infof("%s; putting it right.", gone)
+	if err := r.repair(s); err != nil {
+		return true, err
+	}
+	if s := look(r.control, nil); s.denied == nil {
+		r.judge(s, nil, time.Now(), false) // what was hidden was until now, not until the next look
+	}
+	return true, nil
+}
+
+// repair takes back what keeps execs from us, but for the rules of others.
+func (r *run) repair(s situation) error {
+	var back []setting
+	put := func(o setting, want uint32) {
+		o.want = want
+		back = append(back, o)
+	}
+	if r.plan.socket == unicast && record.Starves(s.status.RateLimit) {
+		put(rateLimit, 0)
+	}
+	if r.plan.socket == unicast && record.Starves(s.status.BacklogLimit) {
+		put(backlogLimit, r.BacklogLimit)
+	}
 	if s.status.Enabled == 0 {
-		e := enabled
-		e.want = 1
-		if err := r.control.apply(e); err != nil {
-			return true, err
+		put(enabled, 1)
+	}
+	for _, o := range back {
+		if err := r.control.apply(o); err != nil {
+			return err
 		}
 	}
 	if r.plan.addRules {
-		return true, r.loadRules()
+		return r.loadRules()
 	}
-	return true, nil
+	return nil
 }
 
 // gone says what of audit's set-up somebody else has taken away; empty: nothing.
@@ -130,14 +157,21 @@ func (r *run) gone(s situation) string {
 	if s.status.Enabled == 0 {
 		return "audit was switched off (enabled 0)"
 	}
-	if !r.plan.addRules {
-		return ""
-	}
-	native := abis(goarch)[0]
-	if !slices.ContainsFunc(s.rules, func(l loadedRule) bool { return l.own() && l.excludedPID() == s.self && l.reportsExecs(native) }) {
+	if r.plan.addRules && r.deleted(s) {
 		return "our audit rules were deleted"
 	}
+	if r.plan.socket == unicast && (record.Starves(s.status.RateLimit) || record.Starves(s.status.BacklogLimit)) {
+		return fmt.Sprintf("audit was limited to %d records a second and a backlog of %d", s.status.RateLimit, s.status.BacklogLimit)
+	}
 	return ""
+}
+
+// deleted says whether the rule is gone that reports execs through the native ABI: ours, or, where we load none, all.
+func (r *run) deleted(s situation) bool {
+	native := abis(goarch)[0]
+	return !slices.ContainsFunc(s.rules, func(l loadedRule) bool {
+		return (!r.plan.addRules || l.own() && l.excludedPID() == s.self) && l.reportsExecs(native)
+	})
 }
 
 // count adds what the kernel lost since the last look. The kernel's counter is 32 bits wide, and anybody may reset it.
@@ -167,6 +201,7 @@ func (r *run) holdSocket(s situation, now time.Time) error {
 			return fmt.Errorf("the audit pid was taken by %s (pid %d), and socket_type is unicast", s.owner, s.status.PID)
 		}
 		r.env.Logger.Infof("The audit pid was taken by %s (pid %d); listening in beside it.", s.owner, s.status.PID)
+		r.tampering.send(takeover(s, now))
 		r.moved = true
 		return nil
 	}

@@ -63,10 +63,13 @@ const flushAfter = 100 * time.Millisecond
 
 // Run follows the log, or reads recordings.
 func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error {
-	a := record.NewAssembler(record.Options{Stats: l.env.Stats, Logger: l.env.Logger, Source: "auditlog", Names: true}, func(e *process.Event) error {
+	tampering := record.NewTampering(l.env, emit)
+	defer tampering.Close()
+	o := record.Options{Stats: l.env.Stats, Logger: l.env.Logger, Source: "auditlog", Names: true, Changed: tampering.Changed}
+	a := record.NewAssembler(o, tampering.Watch(func(e *process.Event) error {
 		l.last.Store(e.Time.UnixNano())
 		return emit(e)
-	})
+	}))
 	if l.env.Replay {
 		for _, path := range l.o.Paths {
 			if err := follow.Read(ctx, path, l.env.Stats, l.env.Logger, l.env.Progress, func(line []byte) error { return a.Line(line, process.Cursor{}) }); err != nil {
@@ -82,7 +85,12 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		Path: l.o.Paths[0], From: from, FromStart: l.o.From == "beginning", Stats: l.env.Stats, Logger: l.env.Logger, Tail: &l.tail,
 		Idle: func() error {
 			if a.Pending() > 0 && l.tail.AtEnd(time.Now()) >= flushAfter {
-				return a.Flush()
+				if err := a.Flush(); err != nil {
+					return err
+				}
+			}
+			if l.tail.AtEnd(time.Now()) >= flushAfter {
+				return tampering.Advance(time.Now())
 			}
 			return nil
 		},

@@ -34,6 +34,9 @@ type Options struct {
 	Logger *logp.Logger  // where malformed records are told, one in a while
 	Source string        // event.Source of what is emitted: the module's name
 	Names  bool          // take over the names of enriched records; not where they are another host's
+	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them: process, users and login session,
+	// as far as records tell. Both are valid during the call only. nil: they are passed over.
+	Changed func(who *process.Event, changes []Change) error
 }
 
 // Assembler makes process events of records. It belongs to one goroutine.
@@ -44,6 +47,7 @@ type Assembler struct {
 	order  []*pending // the ones in use, the oldest first
 	free   []*pending
 	buf    []byte // reused
+	key    []byte // of the last exec's rule, as it stands in the record; reused
 	last   process.Cursor
 	login  process.Event // reused
 	newest int64         // the newest time of a record, in milliseconds since 1970
@@ -68,6 +72,7 @@ type pending struct {
 	index   int    // of the argument in part
 	part    []byte // an argument that comes in pieces
 	inPart  bool
+	changes []Change // of audit itself; the event is then no exec
 }
 
 // mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters, then come the program and its loader.
@@ -119,7 +124,13 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 			a.malformed(body)
 			return nil
 		}
-		return a.session(typ, millis, seq, rest)
+		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != typeLogin || !relabels(rest) {
+			return err
+		}
+	case typeConfigChange, typeFeatureChange, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+		if a.o.Changed == nil {
+			return nil
+		}
 	default:
 		return nil
 	}
@@ -168,8 +179,19 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 		}
 	case typeProctitle, typeEOE:
 		if p != nil {
+			if len(p.changes) > 0 {
+				a.title(p, rest)
+			}
 			return a.complete(p)
 		}
+	case typeConfigChange, typeFeatureChange, typeLogin, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+		if p == nil {
+			var err error
+			if p, err = a.begin(seq, host, millis, before); err != nil {
+				return err
+			}
+		}
+		return a.change(p, typ, rest)
 	}
 	return nil
 }
@@ -239,6 +261,9 @@ func (a *Assembler) begin(seq, node uint64, millis int64, start process.Cursor) 
 func (a *Assembler) complete(p *pending) error {
 	a.order = slices.DeleteFunc(a.order, func(o *pending) bool { return o == p })
 	a.free = append(a.free, p)
+	if len(p.changes) > 0 {
+		return a.changed(p)
+	}
 	if p.ignored || !p.sure && !p.execve {
 		return nil
 	}
@@ -252,16 +277,20 @@ func (a *Assembler) complete(p *pending) error {
 	if p.cut {
 		a.o.Stats.Truncated.Add(1)
 	}
-	e.Cursor = a.last
-	for _, o := range a.order {
-		if !o.ignored {
-			e.Cursor = o.start
-			break
-		}
-	}
+	e.Cursor = a.resume()
 	err := a.emit(e)
 	e.Shrink(2 * maxText)
 	return err
+}
+
+// resume is where reading goes on after what is complete: before the oldest event that is not, or after the last record.
+func (a *Assembler) resume() process.Cursor {
+	for _, p := range a.order {
+		if !p.ignored {
+			return p.start
+		}
+	}
+	return a.last
 }
 
 func (a *Assembler) syscall(p *pending, b []byte) {
@@ -276,57 +305,69 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 		case "syscall":
 			call, _ = number(v)
 			known, starts := startsProgram(arch, call)
-			if p.sure = starts; known && !starts {
+			if p.sure = starts; known && !starts && len(p.changes) == 0 {
 				p.ignored = true
 				return
 			}
 		case "success":
-			if success = string(v) == "yes"; !success {
+			if success = string(v) == "yes"; !success && len(p.changes) == 0 {
 				p.ignored = true
 				return
 			}
 		case "items":
 			n, _ := number(v)
 			p.items = int(n)
-		case "ppid":
-			e.PPID, _ = number(v)
-		case "pid":
-			e.PID, _ = number(v)
-		case "auid":
-			e.Session.User.ID = id(v)
-		case "uid":
-			e.User.ID = id(v)
-		case "gid":
-			e.Group.ID = id(v)
-		case "euid":
-			e.Effective.ID = id(v)
-		case "egid":
-			e.EffGroup.ID = id(v)
-		case "ses":
-			e.Session.ID = id(v)
-		case "tty":
-			if string(v) != "(none)" {
-				a.buf = text(v, a.buf[:0])
-				e.TTY = e.Text(a.buf)
-				e.Interactive = e.TTY != ""
+		case "key":
+			if p.sure && len(p.changes) == 0 {
+				a.key = append(a.key[:0], v...)
 			}
-		case "comm":
-			a.buf = text(v, a.buf[:0])
-			e.Name = e.Text(a.buf)
-		case "exe":
-			a.buf = text(v, a.buf[:0])
-			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf))
-			if i := strings.LastIndexByte(e.Executable, '/'); i >= 0 {
-				e.Name = e.Executable[i+1:]
-			}
-		case "AUID", "UID", "EUID":
-			if a.o.Names {
-				a.name(e, key, v)
-			}
+		default:
+			a.who(e, key, v)
 		}
 	}
 	if !success {
 		p.ignored = true
+	}
+}
+
+// who takes one fact of the process that a record is about, and of its users.
+func (a *Assembler) who(e *process.Event, key, v []byte) {
+	switch string(key) {
+	case "ppid":
+		e.PPID, _ = number(v)
+	case "pid":
+		e.PID, _ = number(v)
+	case "auid":
+		e.Session.User.ID = id(v)
+	case "uid":
+		e.User.ID = id(v)
+	case "gid":
+		e.Group.ID = id(v)
+	case "euid":
+		e.Effective.ID = id(v)
+	case "egid":
+		e.EffGroup.ID = id(v)
+	case "ses":
+		e.Session.ID = id(v)
+	case "tty":
+		if string(v) != "(none)" {
+			a.buf = text(v, a.buf[:0])
+			e.TTY = e.Text(a.buf)
+			e.Interactive = e.TTY != ""
+		}
+	case "comm":
+		a.buf = text(v, a.buf[:0])
+		e.Name = e.Text(a.buf)
+	case "exe":
+		a.buf = text(v, a.buf[:0])
+		e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf))
+		if i := strings.LastIndexByte(e.Executable, '/'); i >= 0 {
+			e.Name = e.Executable[i+1:]
+		}
+	case "AUID", "UID", "EUID":
+		if a.o.Names {
+			a.name(e, key, v)
+		}
 	}
 }
 
@@ -478,13 +519,7 @@ func argument(key []byte) (index, piece int, ok bool) {
 func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) error {
 	e := &a.login
 	e.Reset()
-	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(millis).UTC(), seq, a.o.Source, a.last
-	for _, p := range a.order {
-		if !p.ignored {
-			e.Cursor = p.start
-			break
-		}
-	}
+	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(millis).UTC(), seq, a.o.Source, a.resume()
 	res := true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		switch string(key) {

@@ -4,7 +4,7 @@
 //
 // One event, say an exec, is several records with the same sequence number: SYSCALL, EXECVE (more than one when the arguments are long), CWD, PATH, PROCTITLE.
 // Records of different events interleave. An Assembler puts them together again and hands on what reconbeat is interested in: execs that
-// succeeded, and the beginnings and ends of login sessions.
+// succeeded, the beginnings and ends of login sessions, and changes of audit itself.
 //
 // A record is text, `key=value` after `audit(SECONDS.MILLIS:SEQUENCE):`. A value that a user had a hand in stands in double quotes, or in hexadecimal
 // when it holds a quote, a blank or anything unprintable. auditd's enriched format adds, behind a group separator (0x1d), the ids resolved to names.
@@ -19,17 +19,22 @@ import (
 
 // The types of record that are looked at (include/uapi/linux/audit.h).
 const (
-	typeLogin      = 1006
-	typeUserStart  = 1105
-	typeUserEnd    = 1106
-	typeUserLogin  = 1112
-	typeUserLogout = 1113
-	typeSyscall    = 1300
-	typePath       = 1302
-	typeCwd        = 1307
-	typeExecve     = 1309
-	typeEOE        = 1320
-	typeProctitle  = 1327
+	typeLogin         = 1006
+	typeUserStart     = 1105
+	typeUserEnd       = 1106
+	typeUserLogin     = 1112
+	typeUserLogout    = 1113
+	typeDaemonStart   = 1200
+	typeDaemonEnd     = 1201
+	typeDaemonAbort   = 1202
+	typeSyscall       = 1300
+	typePath          = 1302
+	typeConfigChange  = 1305
+	typeCwd           = 1307
+	typeExecve        = 1309
+	typeEOE           = 1320
+	typeProctitle     = 1327
+	typeFeatureChange = 1328
 )
 
 // TypeExecve is the type of the records that hold a command line: whoever looks whether exec rules are loaded looks for it.
@@ -60,6 +65,16 @@ func typeOf(name []byte) uint16 {
 		return typeUserStart
 	case "USER_END":
 		return typeUserEnd
+	case "CONFIG_CHANGE":
+		return typeConfigChange
+	case "FEATURE_CHANGE":
+		return typeFeatureChange
+	case "DAEMON_START":
+		return typeDaemonStart
+	case "DAEMON_END":
+		return typeDaemonEnd
+	case "DAEMON_ABORT":
+		return typeDaemonAbort
 	}
 	return 0
 }

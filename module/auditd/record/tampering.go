@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be looked at. It emits what is tampering, and when
+// program starts are reported again; the rest it logs. It belongs to one goroutine.
+type Tampering struct {
+	env     module.Env
+	emit    func(*process.Event) error
+	blind   map[string]blindness // what keeps execs from being reported now
+	deleted map[string]deletion  // rules for execs, by their key, that may come back in a moment
+	cursor  process.Cursor       // of the newest event
+	source  string               // of the newest change
+}
+
+// blindness is one thing that keeps execs from being reported.
+type blindness struct {
+	since time.Time
+	told  bool // as tampering
+	text  string
+}
+
+// deletion is that a rule was deleted, and by whom.
+type deletion struct {
+	who    *process.Event
+	change Change
+}
+
+// NewTampering makes a Tampering for a module that hands its events to emit.
+func NewTampering(env module.Env, emit func(*process.Event) error) *Tampering {
+	return &Tampering{env: env, emit: emit, blind: map[string]blindness{}, deleted: map[string]deletion{}}
+}
+
+// reload is for how long a rule may be gone: who loads all rules anew deletes them first.
+const reload = 5 * time.Second
+
+// Changed judges the changes of one event. It is an Assembler's Options.Changed.
+func (t *Tampering) Changed(who *process.Event, changes []Change) error {
+	t.cursor, t.source = who.Cursor, who.Source
+	for i := range changes {
+		if err := t.change(who, &changes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tampering) change(who *process.Event, c *Change) error {
+	rule := fmt.Sprintf("rule %d %s", c.List, c.Key)
+	switch {
+	case c.Failed:
+	case c.Operation == SetSetting && (c.Setting == Enabled || c.Setting == RateLimit || c.Setting == BacklogLimit):
+		if c.Blinds() {
+			return t.begin(c.Setting, who, c, true)
+		}
+		if c.Setting != Enabled && Starves(c.New) {
+			return nil // as before
+		}
+		t.log(who, c)
+		return t.end(c.Setting, who.Time)
+	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay), c.Operation == SetSetting && c.Blinds():
+		return t.send(Told(who, c, c.Text()))
+	case c.Operation == StopDaemon:
+		// The service manager ends auditd, too, at every restart and shutdown: nobody's login.
+		return t.begin("daemon", who, c, who.Session.User.ID != process.Unset)
+	case c.Operation == StartDaemon:
+		t.log(who, c)
+		return t.end("daemon", who.Time)
+	case c.Operation == AddRule:
+		delete(t.deleted, c.Key)
+		if err := t.end("deleted "+c.Key, who.Time); err != nil {
+			return err
+		}
+		if t.hides(who, c) {
+			return t.begin(rule, who, c, true)
+		}
+	case c.Operation == DeleteRule:
+		if c.ForExecs && c.List == ListExit {
+			t.deleted[c.Key] = deletion{Told(who, c, c.Text()), *c}
+		}
+		if _, hid := t.blind[rule]; hid {
+			t.log(who, c)
+			return t.end(rule, who.Time)
+		}
+	}
+	t.log(who, c)
+	return nil
+}
+
+// hides says whether a rule hides execs, as far as can be told without its fields. Lists that only hide are whole services' rules at boot, so it is who adds
+// that counts; in the list of system calls the command line of auditctl says never.
+func (t *Tampering) hides(who *process.Event, c *Change) bool {
+	switch c.List {
+	case ListTask, ListExclude:
+		return !IsReload(who)
+	case ListExit:
+		return slices.ContainsFunc(who.Args, func(arg string) bool {
+			return slices.Contains(strings.Split(strings.ToLower(arg), ","), "never")
+		})
+	}
+	return false
+}
+
+// send emits an event. The place after it is that of the newest one, which it may be older than.
+func (t *Tampering) send(e *process.Event) error {
+	e.Cursor = t.cursor
+	return t.emit(e)
+}
+
+// Watch returns an emit that takes note of the events which go through it: time goes on, and whatever hid all execs is over when one is reported.
+func (t *Tampering) Watch(emit func(*process.Event) error) func(*process.Event) error {
+	return func(e *process.Event) error {
+		if len(t.blind)+len(t.deleted) > 0 {
+			if err := t.watch(e); err != nil {
+				return err
+			}
+		}
+		return emit(e)
+	}
+}
+
+func (t *Tampering) watch(e *process.Event) error {
+	t.cursor = e.Cursor
+	if err := t.Advance(e.Time); err != nil || e.Kind != process.Exec {
+		return err
+	}
+	for key, d := range t.deleted { // in any order: nothing is told
+		if e.Time.After(d.who.Time.Add(time.Second)) { // another rule reports them
+			delete(t.deleted, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(t.blind)) {
+		all := key == Enabled || key == "daemon" || strings.HasPrefix(key, "deleted ")
+		if all && e.Time.After(t.blind[key].since) {
+			if err := t.end(key, e.Time); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Advance tells that nothing before a time will come any more: rules that did not come back by then are deleted.
+func (t *Tampering) Advance(now time.Time) error {
+	if len(t.deleted) == 0 {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(t.deleted)) {
+		d := t.deleted[key]
+		if now.Sub(d.who.Time) <= reload {
+			continue
+		}
+		delete(t.deleted, key)
+		if err := t.begin("deleted "+key, d.who, &d.change, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the condition of what holds still: nobody looks any more.
+func (t *Tampering) Close() { t.env.Health.Clear(health.AuditTampered, t.env.ID) }
+
+func (t *Tampering) begin(what string, who *process.Event, c *Change, told bool) error {
+	if _, holds := t.blind[what]; !holds {
+		t.blind[what] = blindness{since: who.Time, told: told, text: c.Text()}
+	}
+	t.env.Health.Set(health.AuditTampered, t.env.ID, By(who)+" "+c.Text(), who.Time)
+	if !told {
+		t.log(who, c)
+		return nil
+	}
+	return t.send(Told(who, c, c.Text()))
+}
+
+func (t *Tampering) end(what string, at time.Time) error {
+	b, held := t.blind[what]
+	if !held {
+		return nil
+	}
+	delete(t.blind, what)
+	if len(t.blind) == 0 {
+		t.env.Health.Clear(health.AuditTampered, t.env.ID)
+	}
+	if !b.told {
+		return nil
+	}
+	return t.send(Restored(t.source, b.since, at))
+}
+
+func (t *Tampering) log(who *process.Event, c *Change) {
+	t.env.Logger.Infof("%s %s: %s", By(who), c.Text(), c.Record)
+}
+
+// Told is the event that tells of a change as tampering. It owns its memory.
+func Told(who *process.Event, c *Change, text string) *process.Event {
+	e := &process.Event{}
+	e.Copy(who)
+	e.Kind, e.Change = process.Tamper, process.Change{Action: c.Action(), Text: text, Record: c.Record}
+	return e
+}
+
+// Restored is the event that tells that execs are reported again, and since when they were not.
+func Restored(source string, since, at time.Time) *process.Event {
+	e := &process.Event{}
+	e.Reset()
+	e.Kind, e.Time, e.Source = process.Tamper, at, source
+	e.Change = process.Change{Action: process.RestoredAudit, Since: since, Text: fmt.Sprintf(
+		"program starts are reported again; those of %s from %s on may be missing", at.Sub(since).Round(time.Millisecond), since.UTC().Format("2006-01-02T15:04:05.000Z"))}
+	return e
+}
+
+// By names who made a change by the ids that records tell.
+func By(who *process.Event) string {
+	name := "a service"
+	if id := who.Session.User.ID; id != process.Unset {
+		name = fmt.Sprintf("login user %d", id)
+	}
+	if who.PID == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s (process %d, %s)", name, who.PID, who.Executable)
+}
+
+// IsReload says whether a change is of the kind that auditd's own service makes when it loads its rules: by auditctl, of nobody's login, on no terminal.
+func IsReload(who *process.Event) bool {
+	return who.Session.User.ID == process.Unset && who.TTY == "" && (who.Executable == "" || installed(who.Executable) && who.Name == "auditctl")
+}
+
+// IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an administrator restarted has theirs, and
+// its jobs get their own. ask: the process may be looked at where no record tells what it runs.
+func IsLogin(who *process.Event, ask bool) bool {
+	program := who.Executable
+	if program == "" && ask {
+		program, _ = os.Readlink(fmt.Sprintf("/proc/%d/exe", who.PID))
+	}
+	name := filepath.Base(program)
+	return installed(program) && (process.OpensSession(name) || name == "systemd" || name == "systemd-executor")
+}
+
+// installed says whether a program is where only root can put one.
+func installed(path string) bool {
+	for _, folder := range []string{"/usr/bin/", "/usr/sbin/", "/usr/lib", "/bin/", "/sbin/", "/lib"} {
+		if strings.HasPrefix(path, folder) {
+			return true
+		}
+	}
+	return false
+}

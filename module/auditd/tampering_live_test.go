@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package auditd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/elastic/go-libaudit/v2/rule"
+	"github.com/elastic/go-libaudit/v2/rule/flags"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+const auditctlEnv = "RECONBEAT_TEST_AUDITCTL"
+
+// playAuditctl does what auditctl does with its arguments, several commands one after the other with `;` between them.
+func playAuditctl(args []string) int {
+	c, err := openControl()
+	for _, line := range strings.Split(strings.Join(args, " "), ";") {
+		if err == nil {
+			err = auditctl(c, strings.Fields(line))
+		}
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+func auditctl(c *control, args []string) error {
+	settings := map[string]setting{"-e": enabled, "-r": rateLimit, "-b": backlogLimit, "-f": failure}
+	if s, ok := settings[args[0]]; ok {
+		n, err := strconv.ParseUint(args[1], 10, 32)
+		if err != nil {
+			return err
+		}
+		s.want = uint32(n)
+		return c.apply(s)
+	}
+	if args[0] == "-D" {
+		rules, err := c.rules()
+		for _, r := range rules {
+			if err == nil {
+				err = c.delete(r)
+			}
+		}
+		return err
+	}
+	add := args[0] != "-d"
+	if !add {
+		args = append([]string{"-a"}, args[1:]...)
+	}
+	parsed, err := flags.Parse(strings.Join(args, " "))
+	if err != nil {
+		return err
+	}
+	wire, err := rule.Build(parsed)
+	if err != nil {
+		return err
+	}
+	if args[0] == "-A" {
+		binary.NativeEndian.PutUint32(wire, binary.NativeEndian.Uint32(wire)|unix.AUDIT_FILTER_PREPEND)
+	}
+	if add {
+		return c.add(wire)
+	}
+	return c.delete(loadedRule{wire: wire})
+}
+
+// tamper runs auditctl in a login session of an account, as root.
+func tamper(t *testing.T, login string, line string) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", `[ -z "$1" ] || echo "$1" > /proc/self/loginuid; shift; exec "$@"`, "sh", login, os.Args[0], line)
+	cmd.Env = append(os.Environ(), auditctlEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// told returns what was told of tampering, by event.action.
+func (m *running) told(action string) (out []*process.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.tells {
+		if e.Change.Action == action {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// tampered says whether the condition holds.
+func (m *running) tampered() bool {
+	return slices.ContainsFunc(m.board.Active(), func(s health.State) bool { return s.Condition == health.AuditTampered })
+}
+
+func TestLiveTamperingIsToldWithTheAccount(t *testing.T) {
+	c := takeAudit(t)
+	login := user(t, "rbtest-mallory")
+	for _, kind := range []string{unicast, multicast} {
+		t.Run(kind, func(t *testing.T) {
+			if kind == multicast {
+				startOwner(t)
+			}
+			m := start(t, map[string]any{"socket_type": kind})
+			for _, row := range []struct{ name, do, undo, says string }{
+				{"a never rule before ours", "-A never,exit -F arch=b64 -S execve -F uid=33", "-d never,exit -F arch=b64 -S execve -F uid=33", "never,exit"},
+				{"an exclude rule", "-a always,exclude -F msgtype=EXECVE", "-d always,exclude -F msgtype=EXECVE", "EXECVE"},
+				{"an exclude rule against its own trace", "-a always,exclude -F msgtype=CONFIG_CHANGE", "-d always,exclude -F msgtype=CONFIG_CHANGE", "CONFIG_CHANGE"},
+				{"a task rule", "-a never,task", "-d never,task", "never,task"},
+				{"off", "-e 0", "-e 1", "switched the kernel's audit off"},
+				{"off and on at once", "-e 0; -e 1", "", "switched the kernel's audit off"},
+				{"added and deleted at once", "-A never,exit -F arch=b64 -S execve -F uid=33; -d never,exit -F arch=b64 -S execve -F uid=33", "", ""},
+				{"our rules", "-D", "", "deleted the audit rules"},
+				{"a rate of one record", "-r 1", "-r 0", "limited audit to 1 records a second"},
+			} {
+				t.Run(row.name, func(t *testing.T) {
+					m.t = t
+					defer func() { m.canary() }()
+					before, ends := len(m.told(process.ChangedAudit)), len(m.told(process.RestoredAudit))
+					began := time.Now()
+					tamper(t, login, row.do)
+					m.until("it is told", func() bool { return len(m.told(process.ChangedAudit)) > before })
+					took := time.Since(began)
+					e := m.told(process.ChangedAudit)[before]
+					t.Logf("told after %s: %s: %s: %s", took.Round(time.Millisecond), e.Change.Text, e.Change.Record, e.Executable)
+					assert.Contains(t, e.Change.Text, row.says)
+					if row.do != "-a always,exclude -F msgtype=CONFIG_CHANGE" && !strings.HasPrefix(row.do, "-r") {
+						assert.Equal(t, login, fmt.Sprint(e.Session.User.ID))
+						assert.EqualValues(t, 0, e.User.ID)
+						assert.Equal(t, os.Args[0], e.Executable)
+						assert.NotEmpty(t, e.Change.Record)
+					}
+					if row.undo != "" {
+						tamper(t, login, row.undo)
+					}
+					m.until("its end is told", func() bool { return len(m.told(process.RestoredAudit)) > ends })
+					end := m.told(process.RestoredAudit)[ends]
+					t.Logf("%s", end.Change.Text)
+					assert.True(t, end.Time.After(end.Change.Since))
+					m.until("the condition ends", func() bool { return !m.tampered() })
+					time.Sleep(grace)
+					assert.Len(t, m.told(process.ChangedAudit), before+1, "once")
+				})
+			}
+			m.t = t
+			assert.Contains(t, m.conditions(), "+audit_tampered")
+			require.NoError(t, m.stop())
+		})
+	}
+	assert.NotEqual(t, uint32(locked), look(c, nil).status.Enabled)
+}
+
+func TestLiveALoginUserThatChangesWithoutALogin(t *testing.T) {
+	takeAudit(t)
+	alice, bob := user(t, "rbtest-alice"), user(t, "rbtest-bob")
+	m := start(t, nil)
+	script := fmt.Sprintf("echo %s > /proc/self/loginuid; /bin/true mark-of-alice; echo %s > /proc/self/loginuid", alice, bob)
+	require.NoError(t, exec.Command("/bin/sh", "-c", script).Run())
+	m.until("it is told", func() bool { return len(m.told(process.ChangedLogin)) > 0 })
+	e := m.told(process.ChangedLogin)[0]
+	assert.Equal(t, alice, fmt.Sprint(e.Session.User.ID))
+	session := m.find("mark-of-alice")
+	require.Len(t, session, 1)
+	assert.Equal(t, session[0].session.ID, e.Session.ID)
+	assert.Contains(t, e.Change.Text, "from uid "+alice+" to uid "+bob)
+	assert.Equal(t, "sh", e.Args[0][strings.LastIndexByte(e.Args[0], '/')+1:])
+	assert.NotContains(t, m.conditions(), "+audit_tampered")
+}
+
+func TestLiveWhatHidesNothingIsNoTampering(t *testing.T) {
+	c := takeAudit(t)
+	login := user(t, "rbtest-admin")
+	before := look(c, nil).status
+	m := start(t, nil)
+	for _, line := range []string{
+		"-a always,exit -F arch=b64 -S mknod -k theirs", "-d always,exit -F arch=b64 -S mknod -k theirs",
+		"-a never,exit -F arch=b64 -S execve -F uid=33", "-d never,exit -F arch=b64 -S execve -F uid=33", // behind ours
+		"-a always,exclude -F msgtype=CWD", "-d always,exclude -F msgtype=CWD",
+		"-b 4096", "-f 1", "-f 0", "-b " + fmt.Sprint(max(before.BacklogLimit, 8192)),
+	} {
+		tamper(t, login, line)
+		m.canary()
+		time.Sleep(watchPeriod) // a rule that is deleted before a look saw it cannot be known to be harmless
+	}
+	time.Sleep(2 * grace)
+	other := start(t, map[string]any{"socket_type": multicast}) // another reconbeat beside it
+	require.NoError(t, other.stop())
+	m.canary()
+	time.Sleep(2 * grace)
+	require.NoError(t, m.stop())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.tells {
+		t.Errorf("told: %s: %s (pid %d, %s)", e.Change.Text, e.Change.Record, e.PID, e.Executable)
+	}
+	assert.False(t, slices.Contains(m.events, "+audit_tampered"))
+}
