@@ -87,7 +87,7 @@ var (
 	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from or more, by a factor of e fewer with every scale nats more.
 	// It is worth so many days of the host's own past, and a class may raise its share of the alerts of a year. (fitted)
 	hostsLike = [classes]struct{ yearly, from, scale, days, share float64 }{
-		Person:  {yearly: 25, from: 0, scale: 1.47, days: 21, share: 0.5},
+		Person:  {yearly: 34, from: 0, scale: 1.47, days: 21, share: 0.5},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.25},
 		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.25},
 	}
@@ -122,7 +122,7 @@ var (
 const (
 	cameDays = 30
 	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
-	variety = 0.3
+	variety = 0.25
 	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
 	strangers = 40
 	// alone is how many actors of a class must be known for what a newcomer's first visit shows one after the other to be held against them: fewer tell too little of how much
