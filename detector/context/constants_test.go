@@ -27,7 +27,7 @@ func inTheCode() map[string]string {
 		"mostGrown": number(mostGrown), "renewAt": number(renewAt),
 		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days", "mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
 		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore), "cameDays": number(cameDays) + " days",
-		"strangers": number(strangers), "tentative": number(tentative), "common": pairs(), "usualHours": hoursOfTheDay(),
+		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(), "usualHours": hoursOfTheDay(),
 		"variety": number(variety), "told": number(told), "usualPauses": number(usualPauses), "firstPause": fmt.Sprintf("%g days", days(firstPause)),
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]),
