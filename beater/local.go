@@ -77,6 +77,13 @@ func (l *local) identify(e *process.Event) {
 	l.binaries.Identify(e)
 }
 
+// glimpse looks at a process that has started something, before it is known what.
+func (l *local) glimpse(pid uint32, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.binaries.Glimpse(pid, at)
+}
+
 // identified counts what identify did.
 func (l *local) identified() binary.Stats {
 	l.mu.Lock()

@@ -62,7 +62,9 @@ type Identifier struct {
 	looked  time.Time         // when the tools' files were last looked at, event time
 	second  int64             // of the limit
 	inLimit int
-	path    []byte // reused, with a zero byte at its end
+	seen    [glimpses]glimpse // a ring
+	next    int               // place in it
+	path    []byte            // reused, with a zero byte at its end
 	stats   Stats
 }
 
@@ -70,6 +72,13 @@ type Identifier struct {
 type file struct {
 	dev, ino          uint64
 	ctimeSec, ctimeNs int64
+}
+
+// glimpse is what a process ran when the first record of an exec came.
+type glimpse struct {
+	pid  uint32
+	at   time.Time // of the event
+	file file
 }
 
 // contents is what is known of a file.
@@ -89,6 +98,8 @@ const (
 	clockStep = 11 * time.Millisecond
 	// descriptors is how many open files of a parent are looked at.
 	descriptors = 64
+	// glimpses is how many execs may be between their first record and their last.
+	glimpses = 64
 	// devicesMost is how many file systems with devices of their own are remembered.
 	devicesMost = 1024
 )
@@ -232,10 +243,61 @@ func (id *Identifier) changed() bool {
 	return false
 }
 
-// Identify fills e.Binary of a local exec that has just happened. Of an executable that was seen before it costs one stat and no allocation.
+// Glimpse looks at what the process runs, as soon as a source knows that it has started something and not yet what: on a busy host the rest of that may come when the process
+// has ended. Identify believes what was seen only where it is the file that the source then tells.
+func (id *Identifier) Glimpse(pid uint32, at time.Time) {
+	var st unix.Stat_t
+	id.toProcess(pid)
+	if stat(id.path, &st) != nil {
+		return
+	}
+	key := fileOf(&st)
+	if _, ok := id.known[key]; !ok {
+		b, read, _ := id.read(at, key)
+		if !read {
+			return
+		}
+		id.keep(key, contents{Binary: b})
+	}
+	id.seen[id.next] = glimpse{pid, at, key}
+	id.next = (id.next + 1) % glimpses
+}
+
+// byGlimpse finds what was seen of the process when the first record of this exec came.
+func (id *Identifier) byGlimpse(e *process.Event) bool {
+	for i := 1; i <= glimpses; i++ {
+		g := &id.seen[(id.next+glimpses-i)%glimpses]
+		if g.pid != e.PID || !g.at.Equal(e.Time) || g.file.ino != e.File.Inode || !id.device(g.file.dev, e.File.Device) {
+			continue
+		}
+		c, ok := id.known[g.file]
+		if ok {
+			e.Binary = c.Binary
+		}
+		return ok
+	}
+	return false
+}
+
+// toProcess makes id.path what a process runs.
+func (id *Identifier) toProcess(pid uint32) {
+	id.path = append(append(id.path[:0], id.o.Root...), '/')
+	id.path = append(strconv.AppendUint(id.path, uint64(pid), 10), "/exe\x00"...)
+}
+
+// keep remembers what a file contains.
+func (id *Identifier) keep(key file, c contents) {
+	if len(id.known) >= id.o.Remember {
+		clear(id.known)
+	}
+	id.known[key] = c
+}
+
+// Identify fills e.Binary of a local exec that has just happened. Of an executable that was seen before it costs one stat (none where
+// Glimpse has done it) and no allocation.
 func (id *Identifier) Identify(e *process.Event) {
 	id.refresh(e.Time)
-	if !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
+	if !id.byGlimpse(e) && !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
 		id.stats.Gone++
 	}
 }
@@ -243,8 +305,7 @@ func (id *Identifier) Identify(e *process.Event) {
 // byProcess looks at what the process runs now. It is what the event is about only where it is the file that the source told. Where it told none, the path must be the same.
 func (id *Identifier) byProcess(e *process.Event) bool {
 	var st unix.Stat_t
-	id.path = append(append(id.path[:0], id.o.Root...), '/')
-	id.path = append(strconv.AppendUint(id.path, uint64(e.PID), 10), "/exe\x00"...)
+	id.toProcess(e.PID)
 	if stat(id.path, &st) != nil {
 		return false
 	}
@@ -347,11 +408,8 @@ func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool 
 		c.Binary = b
 	}
 	if !known || path != "" {
-		if len(id.known) >= id.o.Remember {
-			clear(id.known)
-		}
 		c.path = path
-		id.known[key] = c
+		id.keep(key, c)
 	}
 	e.Binary = c.Binary
 	return true

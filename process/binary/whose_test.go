@@ -45,6 +45,36 @@ func TestAProcessThatRunsAnotherProgramByNowIsNotBelieved(t *testing.T) {
 	require.EqualValues(t, 5, id.Stats().Gone, "only the one that is still there is known")
 }
 
+// TestWhatWasSeenAtTheFirstRecordIsRemembered has a process that has ended, and whose file is removed, when all records have come.
+func TestWhatWasSeenAtTheFirstRecordIsRemembered(t *testing.T) {
+	id := New(Options{Tools: []string{"cat"}})
+	copied := copyOf(t, stays, "x")
+	e := running(t, copied)
+	id.Glimpse(e.PID, e.Time)
+	require.NoError(t, os.Remove(copied))
+	pid := e.PID
+	for name, change := range map[string]func(e *process.Event){
+		"of another file":    func(e *process.Event) { e.File = fileID(t, other) },
+		"of another time":    func(e *process.Event) { e.Time = e.Time.Add(time.Millisecond) },
+		"of no file told":    func(e *process.Event) { e.File = process.FileID{} },
+		"of another process": func(e *process.Event) { e.PID++ },
+	} {
+		wrong := *e
+		change(&wrong)
+		require.False(t, id.byGlimpse(&wrong), name)
+	}
+	require.Empty(t, e.Binary)
+	unseen := New(Options{Tools: []string{"cat"}, Root: t.TempDir()}) // where no process is
+	unseen.Identify(e)
+	require.Empty(t, e.Binary)
+	id.o.Root = t.TempDir()
+	id.Identify(e)
+	require.Equal(t, "cat", e.Binary.Tool)
+	require.EqualValues(t, pid, e.PID)
+	id.o.Root = "/proc"
+	require.Zero(t, testing.AllocsPerRun(100, func() { id.Glimpse(e.PID, e.Time); id.Identify(e) }))
+}
+
 func TestThePathIsBelievedOnlyWhereItLeadsToTheFileThatWasStarted(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	copied := copyOf(t, stays, "x")

@@ -33,7 +33,9 @@ type Options struct {
 	Stats  *module.Stats // never nil
 	Logger *logp.Logger  // where malformed records are told, one in a while
 	Source string        // event.Source of what is emitted: the module's name
-	Names  bool          // take over the names of enriched records; not where they are another host's
+	// Started is told of each exec at its first record, with its pid and time; the rest, the end of all of it too, may come late or never. nil: nobody asks.
+	Started func(pid uint32, at time.Time)
+	Names   bool // take over the names of enriched records; not where they are another host's
 }
 
 // Assembler makes process events of records. It belongs to one goroutine.
@@ -327,6 +329,10 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 	}
 	if !success {
 		p.ignored = true
+		return
+	}
+	if p.sure && a.o.Started != nil {
+		a.o.Started(e.PID, e.Time)
 	}
 }
 
