@@ -69,8 +69,8 @@ func (l *local) snapshot(t *process.Table) error {
 	return l.proc.Snapshot(t.PutProcess)
 }
 
-// identify tells what the executable of an exec really contains. It runs for every exec, where it is read and not where it is judged: a program that was removed, or never was
-// a file, can be looked at only as long as it runs.
+// identify tells what the executable of an exec really contains. It runs for every exec, where it is read and not where
+// it is judged: a program that was removed, or never was a file, can be looked at only as long as it runs.
 func (l *local) identify(e *process.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

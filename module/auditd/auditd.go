@@ -92,7 +92,8 @@ func (r *run) once(ctx context.Context, p plan, emit func(*process.Event) error)
 	}
 	r.plan, r.moved = p, false
 	r.numbers.reset()
-	r.assembler = record.NewAssembler(record.Options{Stats: r.env.Stats, Logger: r.env.Logger, Started: r.env.Started}, emit)
+	o := record.Options{Stats: r.env.Stats, Logger: r.env.Logger, Started: r.env.Started}
+	r.assembler = record.NewAssembler(o, emit)
 
 	// Also when the reader panics, and when half of the set-up fails.
 	defer func() {

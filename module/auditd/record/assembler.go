@@ -33,7 +33,8 @@ type Options struct {
 	Stats  *module.Stats // never nil
 	Logger *logp.Logger  // where malformed records are told, one in a while
 	Source string        // event.Source of what is emitted: the module's name
-	// Started is told of each exec at its first record, with its pid and time; the rest, the end of all of it too, may come late or never. nil: nobody asks.
+	// Started is told of each exec at its first record, with its pid and time; the rest, the end of all of it too, may
+	// come late or never. nil: nobody asks.
 	Started func(pid uint32, at time.Time)
 	Names   bool // take over the names of enriched records; not where they are another host's
 }
@@ -72,7 +73,8 @@ type pending struct {
 	inPart  bool
 }
 
-// mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters, then come the program and its loader.
+// mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters,
+// then come the program and its loader.
 const mostFiles = 8
 
 // opened is a file that the kernel opened for an exec, as its PATH record tells.
@@ -402,7 +404,8 @@ func (a *Assembler) execve(p *pending, b []byte) {
 func (a *Assembler) path(p *pending, b []byte) {
 	item := mostFiles
 	var o opened
-	for key, v, rest, ok := next(b); ok && o.file.Device == 0; key, v, rest, ok = next(rest) { // of a dozen pairs dev is the fourth and the last that counts
+	// Of a dozen pairs dev is the fourth, and the last that counts.
+	for key, v, rest, ok := next(b); ok && o.file.Device == 0; key, v, rest, ok = next(rest) {
 		switch string(key) {
 		case "item":
 			if n, ok := number(v); ok {
@@ -425,9 +428,10 @@ func (a *Assembler) path(p *pending, b []byte) {
 	}
 }
 
-// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader the second. Of a script they are the
-// script, its interpreter, and the loader of that; the interpreter's name is the first argument, which the kernel makes so. The zero FileID where it is not certain:
-// records were lost, or somebody called an ELF file by the name of its loader.
+// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader
+// the second. Of a script they are the script, its interpreter, and the loader of that; the interpreter's name is the
+// first argument, which the kernel makes so. The zero FileID where it is not certain: records were lost, or somebody
+// called an ELF file by the name of its loader.
 func (p *pending) executable() process.FileID {
 	n := p.items
 	if n < 1 || n > mostFiles {
@@ -504,7 +508,8 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 			e.Session.ID = id(v)
 		case "exe":
 			a.buf = text(v, a.buf[:0])
-			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf)) // an sshd that was upgraded while it runs is still sshd
+			// An sshd that was upgraded while it runs is still sshd.
+			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf))
 			e.Name = e.Executable[strings.LastIndexByte(e.Executable, '/')+1:]
 		case "addr":
 			a.buf = text(v, a.buf[:0])
