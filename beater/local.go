@@ -69,12 +69,19 @@ func (l *local) snapshot(t *process.Table) error {
 	return l.proc.Snapshot(t.PutProcess)
 }
 
-// identify tells what the executable of an exec really contains. It runs for every exec, where it is read and not where it is judged: a program that was removed, or never was
-// a file, can be looked at only as long as it runs.
+// identify tells what the executable of an exec really contains. It runs for every exec, where it is read and not where
+// it is judged: a program that was removed, or never was a file, can be looked at only as long as it runs.
 func (l *local) identify(e *process.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.binaries.Identify(e)
+}
+
+// glimpse looks at a process that has started something, before it is known what.
+func (l *local) glimpse(pid uint32, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.binaries.Glimpse(pid, at)
 }
 
 // identified counts what identify did.

@@ -66,7 +66,11 @@ func (f *factory) make(c *conf.C) (*runner, error) {
 		return nil, err
 	}
 	r.new = func() (module.Module, error) {
-		return kind.New(c, module.Env{ID: cfg.ID, Logger: r.logger, Stats: r.stats, Health: f.health})
+		env := module.Env{ID: cfg.ID, Logger: r.logger, Stats: r.stats, Health: f.health}
+		if f.local != nil {
+			env.Started = f.local.glimpse
+		}
+		return kind.New(c, env)
 	}
 	if _, err := r.new(); err != nil {
 		return nil, fmt.Errorf("module %s: %w", cfg.ID, err)

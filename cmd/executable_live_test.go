@@ -39,13 +39,15 @@ func (l *live) looks() map[string][]mapstr.M {
 	return looks
 }
 
-// TestLiveInPlaceExecs has processes start one program after the other while the host is busy: what a process runs by now is not what the event is about.
+// TestLiveInPlaceExecs has processes start one program after the other while the host is busy: what a process runs by
+// now is not what the event is about.
 func TestLiveInPlaceExecs(t *testing.T) {
 	l := newLive(t, "context")
 	l.start()
 	defer l.stop()
 	busy(t, 8)
-	chains := []string{"bash -c '%s'", "bash -c 'exec %s'", "env %s", "nice %s", "setsid %s", "sh -c 'exec env nice setsid %s'", "timeout 60 env %s"}
+	chains := []string{"bash -c '%s'", "bash -c 'exec %s'", "env %s", "nice %s", "setsid %s",
+		"sh -c 'exec env nice setsid %s'", "timeout 60 env %s"}
 	ss := lookPath(t, "ss")
 	const rounds = 200
 	for i := range rounds {
@@ -67,7 +69,8 @@ func TestLiveInPlaceExecs(t *testing.T) {
 	assert.Equal(t, rounds, found)
 }
 
-// TestLiveDisguises runs ss as a user who has looked every day would not: from a copy, from one whose build-id is gone, from a file that is removed, from none at all.
+// TestLiveDisguises runs ss as a user who has looked every day would not: from a copy, from one whose build-id is gone,
+// from a file that is removed, from none at all.
 func TestLiveDisguises(t *testing.T) {
 	l := newLive(t, "context")
 	l.start()
@@ -146,7 +149,8 @@ func TestLiveDisguises(t *testing.T) {
 	}
 }
 
-// overlay mounts an overlay of two file systems, where stat(2) and the records of audit have devices of their own, and returns the path of an executable in it.
+// overlay mounts an overlay of two file systems, where stat(2) and the records of audit have devices of their own, and
+// returns the path of an executable in it.
 func (l *live) overlay(data []byte) string {
 	dir := filepath.Join(l.dir, "overlay")
 	for _, sub := range []string{"lower", "upper", "work", "merged"} {
@@ -159,9 +163,10 @@ func (l *live) overlay(data []byte) string {
 	}
 	mount("lower", "-t", "tmpfs", "tmpfs")
 	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "lower", "looks"), data, 0o755))
+	// It lives long enough to show which device is which.
 	waits, err := os.ReadFile(lookPath(l.t, "sleep"))
 	require.NoError(l.t, err)
-	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "lower", "looks-waits"), waits, 0o755)) // lives long enough to show which device is which
+	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "lower", "looks-waits"), waits, 0o755))
 	mount("merged", "-t", "overlay", "-o", fmt.Sprintf("xino=off,lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir), "overlay")
 	return filepath.Join(dir, "merged", "looks")
 }
@@ -210,7 +215,8 @@ func withoutNotes(t *testing.T, data []byte) []byte {
 	return data
 }
 
-// TestLiveFromMemoryInPlace counts how many programs from memory are known that nobody holds open and that end at once: a race, which is measured and not won.
+// TestLiveFromMemoryInPlace counts how many programs from memory are known that nobody holds open and that end at once:
+// a race, which is measured and not won.
 func TestLiveFromMemoryInPlace(t *testing.T) {
 	l := newLive(t, "context")
 	l.start()

@@ -13,7 +13,8 @@ import (
 // asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real command line without a build of their own.
 const asReconbeat = "RECONBEAT_TEST_AS_RECONBEAT"
 
-// fromMemory in the environment makes the test binary a program that loads the file named there into memory and becomes it, as malware without files does.
+// fromMemory in the environment makes the test binary a program that loads the file named there into memory and becomes
+// it, as malware without files does.
 const fromMemory = "RECONBEAT_TEST_FROM_MEMORY"
 
 func TestMain(m *testing.M) {

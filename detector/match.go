@@ -68,8 +68,8 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 }
 
 // Program returns the name of the program that really runs in a process, and the arguments after it: of a multi-call binary the applet, of the
-// dynamic loader the program that it loads, whatever the file of either is called, where its contents are known. A wrapper such as sudo or timeout is itself: the tool
-// that it starts is an exec of its own.
+// dynamic loader the program that it loads, whatever the file of either is called, where its contents are known. A
+// wrapper such as sudo or timeout is itself: the tool that it starts is an exec of its own.
 func Program(p *process.Process) (string, []string) {
 	switch tool := p.Binary.Tool; {
 	case process.IsMultiCall(tool):
@@ -109,7 +109,8 @@ func rest(args []string) []string {
 	return args[1:]
 }
 
-// applet is what a multi-call binary runs as: what it is called, or its first argument where it is called by its own name (busybox-1.36 too) or by that of its file.
+// applet is what a multi-call binary runs as: what it is called, or its first argument where it is called by its own
+// name (busybox-1.36 too) or by that of its file.
 func applet(binary, file string, args []string) (string, []string) {
 	for len(args) > 0 {
 		if called := base(args[0]); called != file && !strings.HasPrefix(called, binary) {

@@ -58,14 +58,16 @@ func (u User) Known() bool { return u.ID != Unset || u.Name != "" }
 type Binary struct {
 	BuildID string // the GNU build-id from the ELF notes, lower-case hex
 	SHA256  string // lower-case hex; only where it was worth reading the file
-	// Tool is the program that the contents are known to be, one of a rule's ("ss" for a copy of ss under another name), of MultiCalls ("busybox") or the dynamic loader that
-	// one of these asks for ("ld-linux-x86-64.so.2"); empty when they are none's.
+	// Tool is the program that the contents are known to be, one of a rule's ("ss" for a copy of ss under another
+	// name), of MultiCalls ("busybox") or the dynamic loader that one of these asks for ("ld-linux-x86-64.so.2"); empty
+	// when they are none's.
 	Tool string
 }
 
 // FileID is a file as the kernel knows it, whatever path leads to it. The zero value: not told.
 type FileID struct {
-	// Device is st_dev of stat(2), or of a record of audit that of the whole file system: on btrfs and overlayfs they can differ.
+	// Device is st_dev of stat(2), or of a record of audit that of the whole file system: on btrfs and overlayfs they
+	// can differ.
 	Device uint64
 	Inode  uint64
 }
@@ -73,7 +75,8 @@ type FileID struct {
 // removed is what the kernel appends to the path of a file that has been removed.
 const removed = " (deleted)"
 
-// TrimDeleted cuts off what the kernel appends to the path of a file that has been removed, and reports whether it was there.
+// TrimDeleted cuts off what the kernel appends to the path of a file that has been removed, and reports whether it was
+// there.
 func TrimDeleted(path string) (string, bool) { return strings.CutSuffix(path, removed) }
 
 // Process is one program that runs in one process. Its zero value is not "nothing known", because id 0 is root: start from NoProcess.

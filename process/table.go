@@ -399,7 +399,8 @@ var wrappers = map[string]bool{
 	"setsid": true, "stdbuf": true, "sudo": true, "taskset": true, "time": true, "timeout": true, "unshare": true, "watch": true, "xargs": true,
 }
 
-// MultiCalls are the programs, by their base names, that are many in one file: what they do depends on what they are called.
+// MultiCalls are the programs, by their base names, that are many in one file: what they do depends on what they are
+// called.
 func MultiCalls() []string { return slices.Clone(multiCalls) }
 
 var multiCalls = []string{"busybox", "toybox"}

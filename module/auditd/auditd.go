@@ -95,7 +95,8 @@ func (r *run) once(ctx context.Context, p plan) (again bool, err error) {
 	}
 	r.plan, r.moved = p, false
 	r.numbers.reset()
-	o, emit := record.Options{Stats: r.env.Stats, Logger: r.env.Logger, Changed: r.changed}, r.emit
+	o := record.Options{Stats: r.env.Stats, Logger: r.env.Logger, Started: r.env.Started, Changed: r.changed}
+	emit := r.emit
 	if p.blind {
 		t := record.NewTampering(r.env, r.emit)
 		o.Changed, emit = t.Changed, t.Watch(r.emit)

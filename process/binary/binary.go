@@ -2,17 +2,20 @@
 
 // Package binary knows an executable by its contents, so that a copy of `ss` under another name is still `ss`.
 //
-// Contents are told by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone, by the SHA-256 of the code, read only of files
-// whose code has exactly the size of a tool's; of what is no ELF file by the SHA-256 of all of it, read only of files of exactly a tool's size. Programs that are many in
-// one file (busybox) are always among the tools, and so is the dynamic loader that a tool asks for: what they run as is for the detector to say.
+// Contents are told by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone, by
+// the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of what is no ELF file by
+// the SHA-256 of all of it, read only of files of exactly a tool's size. Programs that are many in one file (busybox)
+// are always among the tools, and so is the dynamic loader that a tool asks for: what they run as is for the detector
+// to say.
 //
-// Whose contents they are is told by the source: it names the file that the kernel opened, by device and inode (process.FileID). /proc/PID/exe is believed only where
-// it leads to that file, for by the time it is looked at the process may run another program; and so is the path, which may lead elsewhere by now, or be of
-// another mount namespace. What was read once is remembered by device, inode and ctime, so that an executable that runs a thousand times
-// is read once, and one that is replaced is read again.
+// Whose contents they are is told by the source: it names the file that the kernel opened, by device and inode
+// (process.FileID). /proc/PID/exe is believed only where it leads to that file, for by the time it is looked at the
+// process may run another program; and so is the path, which may lead elsewhere by now, or be of another mount
+// namespace. What was read once is remembered by device, inode and ctime, so that an executable that runs a thousand
+// times is read once, and one that is replaced is read again.
 //
-// The host comes first: at most 64 KiB are read for a build-id, at most 8 MiB of code, nothing on network and FUSE file systems, and no more than a stated number of
-// files a second. What is not read is judged by its name, and counted.
+// The host comes first: at most 64 KiB are read for a build-id, at most 8 MiB of code, nothing on network and FUSE file
+// systems, and no more than a stated number of files a second. What is not read is judged by its name, and counted.
 package binary
 
 import (
@@ -62,7 +65,9 @@ type Identifier struct {
 	looked  time.Time         // when the tools' files were last looked at, event time
 	second  int64             // of the limit
 	inLimit int
-	path    []byte // reused, with a zero byte at its end
+	seen    [glimpses]glimpse // a ring
+	next    int               // place in it
+	path    []byte            // reused, with a zero byte at its end
 	stats   Stats
 }
 
@@ -70,6 +75,13 @@ type Identifier struct {
 type file struct {
 	dev, ino          uint64
 	ctimeSec, ctimeNs int64
+}
+
+// glimpse is what a process ran when the first record of an exec came.
+type glimpse struct {
+	pid  uint32
+	at   time.Time // of the event
+	file file
 }
 
 // contents is what is known of a file.
@@ -85,10 +97,13 @@ const (
 	toolsEvery = time.Minute
 	// headMost is how much of a file is read for its headers.
 	headMost = 64 << 10
-	// clockStep is by how much the kernel's clock of files may be ahead of the time in a record: records have milliseconds, and that clock ticks at 100 Hz at the slowest.
+	// clockStep is by how much the kernel's clock of files may be ahead of the time in a record: records have
+	// milliseconds, and that clock ticks at 100 Hz at the slowest.
 	clockStep = 11 * time.Millisecond
 	// descriptors is how many open files of a parent are looked at.
 	descriptors = 64
+	// glimpses is how many execs may be between their first record and their last.
+	glimpses = 64
 	// devicesMost is how many file systems with devices of their own are remembered.
 	devicesMost = 1024
 )
@@ -122,7 +137,8 @@ func (id *Identifier) Stats() Stats { return id.stats }
 // Tools returns how many files of tools are known by their contents.
 func (id *Identifier) Tools() int { return id.tools }
 
-// readTools learns what the tools' files contain. A tool that is a link to a program of another name, as in a host of busybox, is that program.
+// readTools learns what the tools' files contain. A tool that is a link to a program of another name, as in a host of
+// busybox, is that program.
 func (id *Identifier) readTools() {
 	id.byID, id.byCode, id.bySum = map[string]string{}, map[string]string{}, map[string]string{}
 	id.shapes, id.sizes, id.files, id.tools = map[shape]bool{}, map[int64]bool{}, map[string]file{}, 0
@@ -189,7 +205,8 @@ func (id *Identifier) readTool(tool, path string) (loader string) {
 	return im.loader
 }
 
-// learn notes whose contents these are. Where two tools have the same (links to one file), they are no evidence of either, unless one of them is many programs in one.
+// learn notes whose contents these are. Where two tools have the same (links to one file), they are no evidence of
+// either, unless one of them is many programs in one.
 func learn(known map[string]string, contents, tool string) {
 	was, ok := known[contents]
 	switch {
@@ -232,19 +249,72 @@ func (id *Identifier) changed() bool {
 	return false
 }
 
-// Identify fills e.Binary of a local exec that has just happened. Of an executable that was seen before it costs one stat and no allocation.
+// Glimpse looks at what the process runs, as soon as a source knows that it has started something and not yet what: on
+// a busy host the rest of that may come when the process has ended. Identify believes what was seen only where it is
+// the file that the source then tells.
+func (id *Identifier) Glimpse(pid uint32, at time.Time) {
+	var st unix.Stat_t
+	id.toProcess(pid)
+	if stat(id.path, &st) != nil {
+		return
+	}
+	key := fileOf(&st)
+	if _, ok := id.known[key]; !ok {
+		b, read, _ := id.read(at, key)
+		if !read {
+			return
+		}
+		id.keep(key, contents{Binary: b})
+	}
+	id.seen[id.next] = glimpse{pid, at, key}
+	id.next = (id.next + 1) % glimpses
+}
+
+// byGlimpse finds what was seen of the process when the first record of this exec came.
+func (id *Identifier) byGlimpse(e *process.Event) bool {
+	for i := 1; i <= glimpses; i++ {
+		g := &id.seen[(id.next+glimpses-i)%glimpses]
+		if g.pid != e.PID || !g.at.Equal(e.Time) ||
+			g.file.ino != e.File.Inode || !id.device(g.file.dev, e.File.Device) {
+			continue
+		}
+		c, ok := id.known[g.file]
+		if ok {
+			e.Binary = c.Binary
+		}
+		return ok
+	}
+	return false
+}
+
+// toProcess makes id.path what a process runs.
+func (id *Identifier) toProcess(pid uint32) {
+	id.path = append(append(id.path[:0], id.o.Root...), '/')
+	id.path = append(strconv.AppendUint(id.path, uint64(pid), 10), "/exe\x00"...)
+}
+
+// keep remembers what a file contains.
+func (id *Identifier) keep(key file, c contents) {
+	if len(id.known) >= id.o.Remember {
+		clear(id.known)
+	}
+	id.known[key] = c
+}
+
+// Identify fills e.Binary of a local exec that has just happened. Of an executable that was seen before it costs one
+// stat (none where Glimpse has done it) and no allocation.
 func (id *Identifier) Identify(e *process.Event) {
 	id.refresh(e.Time)
-	if !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
+	if !id.byGlimpse(e) && !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
 		id.stats.Gone++
 	}
 }
 
-// byProcess looks at what the process runs now. It is what the event is about only where it is the file that the source told. Where it told none, the path must be the same.
+// byProcess looks at what the process runs now. It is what the event is about only where it is the file that the source
+// told. Where it told none, the path must be the same.
 func (id *Identifier) byProcess(e *process.Event) bool {
 	var st unix.Stat_t
-	id.path = append(append(id.path[:0], id.o.Root...), '/')
-	id.path = append(strconv.AppendUint(id.path, uint64(e.PID), 10), "/exe\x00"...)
+	id.toProcess(e.PID)
 	if stat(id.path, &st) != nil {
 		return false
 	}
@@ -279,8 +349,8 @@ func (id *Identifier) device(st, told uint64) bool {
 	return st == told || id.devices[st] == told && told != 0
 }
 
-// byPath looks where the kernel found the executable: from here, and from the parent's root, for the path may be of a container. The process has ended, or runs another
-// program.
+// byPath looks where the kernel found the executable: from here, and from the parent's root, for the path may be of a
+// container. The process has ended, or runs another program.
 func (id *Identifier) byPath(e *process.Event) bool {
 	if e.File == (process.FileID{}) || e.Deleted || !strings.HasPrefix(e.Executable, "/") {
 		return false
@@ -298,7 +368,8 @@ func (id *Identifier) byPath(e *process.Event) bool {
 	return id.at(e)
 }
 
-// byParent looks among the open files of the parent: who runs a program from memory, or one that is removed, often holds it open.
+// byParent looks among the open files of the parent: who runs a program from memory, or one that is removed, often
+// holds it open.
 func (id *Identifier) byParent(e *process.Event) bool {
 	if e.File == (process.FileID{}) || !e.Deleted || e.PPID == 0 {
 		return false
@@ -319,10 +390,12 @@ func (id *Identifier) byParent(e *process.Event) bool {
 	return false
 }
 
-// at looks at id.path, and believes it where it leads to the file that was started, and nobody has changed that since: the inode of a file that was removed is given to another.
+// at looks at id.path, and believes it where it leads to the file that was started, and nobody has changed that since:
+// the inode of a file that was removed is given to another.
 func (id *Identifier) at(e *process.Event) bool {
 	var st unix.Stat_t
-	if stat(id.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ino != e.File.Inode || !id.device(st.Dev, e.File.Device) {
+	if stat(id.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG ||
+		st.Ino != e.File.Inode || !id.device(st.Dev, e.File.Device) {
 		return false
 	}
 	if time.Unix(st.Ctim.Unix()).After(e.Time.Add(clockStep)) {
@@ -334,8 +407,8 @@ func (id *Identifier) at(e *process.Event) bool {
 // name is id.path as a string.
 func (id *Identifier) name() string { return string(id.path[:len(id.path)-1]) }
 
-// take fills e.Binary with what is known of the file st, which id.path leads to and a process was seen to run by path (empty: not looked at). It reads the file where nothing
-// is known; false when it was another one by then.
+// take fills e.Binary with what is known of the file st, which id.path leads to and a process was seen to run by path
+// (empty: not looked at). It reads the file where nothing is known; false when it was another one by then.
 func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool {
 	key := fileOf(st)
 	c, known := id.known[key]
@@ -347,17 +420,15 @@ func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool 
 		c.Binary = b
 	}
 	if !known || path != "" {
-		if len(id.known) >= id.o.Remember {
-			clear(id.known)
-		}
 		c.path = path
-		id.known[key] = c
+		id.keep(key, c)
 	}
 	e.Binary = c.Binary
 	return true
 }
 
-// read tells what the file at id.path contains. It is not ok when it was not read and may be another time, and not there when the path leads to another file by now.
+// read tells what the file at id.path contains. It is not ok when it was not read and may be another time, and not
+// there when the path leads to another file by now.
 func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there bool) {
 	if s := now.Unix(); s != id.second {
 		id.second, id.inLimit = s, 0
@@ -373,7 +444,8 @@ func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there
 		id.stats.Skipped++
 		return process.Binary{}, true, true
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // not waiting for what may be a pipe by now
+	// Without waiting, for it may be a pipe by now.
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return process.Binary{}, false, false
 	}

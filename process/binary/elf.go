@@ -11,8 +11,9 @@ import (
 	"io"
 )
 
-// The parts of an ELF file that are looked at (elf(5)). The standard library's debug/elf reads whole section tables and may allocate what a hostile
-// header asks for; this reads the first 64 KiB, where linkers put headers and notes, a table of program headers that lies elsewhere, and no more.
+// The parts of an ELF file that are looked at (elf(5)). The standard library's debug/elf reads whole section tables and
+// may allocate what a hostile header asks for; this reads the first 64 KiB, where linkers put headers and notes, a
+// table of program headers that lies elsewhere, and no more.
 const (
 	elfClass32, elfClass64 = 1, 2
 	elfLoad                = 1 // PT_LOAD
@@ -25,9 +26,11 @@ const (
 )
 
 const (
-	// codeMost bounds how much code of one file is read, in bytes; a program with more is known by its build-id alone. busybox has one or two million.
+	// codeMost bounds how much code of one file is read, in bytes; a program with more is known by its build-id alone.
+	// busybox has one or two million.
 	codeMost = 8 << 20
-	// codeLeast is how much code must be there to tell one program from another, in bytes: a stub that calls a library looks like the next one.
+	// codeLeast is how much code must be there to tell one program from another, in bytes: a stub that calls a library
+	// looks like the next one.
 	codeLeast = 2 << 10
 	// spansMost is in how many pieces the code may lie.
 	spansMost = 8
@@ -43,7 +46,8 @@ type image struct {
 // span is a piece of a file, in bytes.
 type span struct{ offset, size uint64 }
 
-// shape is what files of the same code have in common, as far as their headers tell. The zero shape: no code that tells anything.
+// shape is what files of the same code have in common, as far as their headers tell. The zero shape: no code that tells
+// anything.
 type shape struct {
 	spans int
 	bytes uint64
@@ -65,7 +69,8 @@ type header struct {
 	offset, address, bytes uint64
 }
 
-// parseImage reads the headers of an ELF file that begins with b. What lies beyond b is read from r, where that is not nil.
+// parseImage reads the headers of an ELF file that begins with b. What lies beyond b is read from r, where that is not
+// nil.
 func parseImage(b []byte, r io.ReaderAt) image {
 	if len(b) < 52 || !bytes.HasPrefix(b, []byte("\x7fELF")) {
 		return image{}
@@ -122,14 +127,15 @@ func parseHeader(b []byte, order binary.ByteOrder, wide bool) (header, bool) {
 	case !wide && len(b) >= 32:
 		return header{
 			kind: order.Uint32(b), flags: order.Uint32(b[24:]),
-			offset: uint64(order.Uint32(b[4:])), address: uint64(order.Uint32(b[8:])), bytes: uint64(order.Uint32(b[16:])),
+			offset: uint64(order.Uint32(b[4:])), address: uint64(order.Uint32(b[8:])),
+			bytes: uint64(order.Uint32(b[16:])),
 		}, true
 	}
 	return header{}, false
 }
 
-// codeOf is the code of an executable segment. Where linkers do not separate code, the segment begins with the file's headers and notes, which change when a note is removed:
-// there the code counts from where the program begins.
+// codeOf is the code of an executable segment. Where linkers do not separate code, the segment begins with the file's
+// headers and notes, which change when a note is removed: there the code counts from where the program begins.
 func codeOf(h header, entry uint64) span {
 	code := span{h.offset, h.bytes}
 	if h.offset == 0 {
@@ -169,7 +175,8 @@ func (im image) sumOfCode(r io.ReaderAt) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// findNote walks the notes of one segment: three numbers (length of the name, length of the contents, type), then name and contents, each padded to four bytes.
+// findNote walks the notes of one segment: three numbers (length of the name, length of the contents, type), then name
+// and contents, each padded to four bytes.
 func findNote(notes []byte, order binary.ByteOrder) string {
 	for len(notes) >= 12 {
 		name, desc, kind := uint64(order.Uint32(notes)), uint64(order.Uint32(notes[4:])), order.Uint32(notes[8:])

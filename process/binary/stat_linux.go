@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cached asks a network or FUSE file system for what it knows already (AT_STATX_DONT_SYNC), so that no server that does not answer stops us. Before Linux 4.11 it is refused.
+// cached asks a network or FUSE file system for what it knows already (AT_STATX_DONT_SYNC), so that no server that does
+// not answer stops us. Before Linux 4.11 it is refused.
 var cached atomic.Uintptr
 
 func init() { cached.Store(unix.AT_STATX_DONT_SYNC) }

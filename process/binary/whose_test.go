@@ -23,7 +23,8 @@ import (
 // other is an executable that is no tool of these tests.
 const other = "/usr/bin/sleep"
 
-// TestAProcessThatRunsAnotherProgramByNowIsNotBelieved has events of a program whose process runs cat, the tool, when it is looked at: bash -c 'cat'.
+// TestAProcessThatRunsAnotherProgramByNowIsNotBelieved has events of a program whose process runs cat, the tool, when
+// it is looked at: bash -c 'cat'.
 func TestAProcessThatRunsAnotherProgramByNowIsNotBelieved(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	now := running(t, stays)
@@ -43,6 +44,37 @@ func TestAProcessThatRunsAnotherProgramByNowIsNotBelieved(t *testing.T) {
 	id.Identify(now)
 	require.Equal(t, "cat", now.Binary.Tool)
 	require.EqualValues(t, 5, id.Stats().Gone, "only the one that is still there is known")
+}
+
+// TestWhatWasSeenAtTheFirstRecordIsRemembered has a process that has ended, and whose file is removed, when all records
+// have come.
+func TestWhatWasSeenAtTheFirstRecordIsRemembered(t *testing.T) {
+	id := New(Options{Tools: []string{"cat"}})
+	copied := copyOf(t, stays, "x")
+	e := running(t, copied)
+	id.Glimpse(e.PID, e.Time)
+	require.NoError(t, os.Remove(copied))
+	pid := e.PID
+	for name, change := range map[string]func(e *process.Event){
+		"of another file":    func(e *process.Event) { e.File = fileID(t, other) },
+		"of another time":    func(e *process.Event) { e.Time = e.Time.Add(time.Millisecond) },
+		"of no file told":    func(e *process.Event) { e.File = process.FileID{} },
+		"of another process": func(e *process.Event) { e.PID++ },
+	} {
+		wrong := *e
+		change(&wrong)
+		require.False(t, id.byGlimpse(&wrong), name)
+	}
+	require.Empty(t, e.Binary)
+	unseen := New(Options{Tools: []string{"cat"}, Root: t.TempDir()}) // where no process is
+	unseen.Identify(e)
+	require.Empty(t, e.Binary)
+	id.o.Root = t.TempDir()
+	id.Identify(e)
+	require.Equal(t, "cat", e.Binary.Tool)
+	require.EqualValues(t, pid, e.PID)
+	id.o.Root = "/proc"
+	require.Zero(t, testing.AllocsPerRun(100, func() { id.Glimpse(e.PID, e.Time); id.Identify(e) }))
 }
 
 func TestThePathIsBelievedOnlyWhereItLeadsToTheFileThatWasStarted(t *testing.T) {
@@ -70,7 +102,8 @@ func TestThePathIsBelievedOnlyWhereItLeadsToTheFileThatWasStarted(t *testing.T) 
 	require.EqualValues(t, 3, id.Stats().Gone)
 }
 
-// TestWhereDevicesDifferThePathMustBeTheSame is btrfs, and overlayfs over two file systems: stat(2) has a device for each subvolume or layer, the records of audit have another one.
+// TestWhereDevicesDifferThePathMustBeTheSame is btrfs, and overlayfs over two file systems: stat(2) has a device for
+// each subvolume or layer, the records of audit have another one.
 func TestWhereDevicesDifferThePathMustBeTheSame(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	copied := copyOf(t, stays, "x")
@@ -234,7 +267,8 @@ func TestAToolIsKnownByItsCodeWhereItsBuildIDIsNot(t *testing.T) {
 	require.Empty(t, e.Binary.Tool, "it is another program")
 }
 
-// TestCodeCountsFromTheProgramsBeginningWhereItIsNotSeparate is the layout of arm64: one segment holds headers, notes and code.
+// TestCodeCountsFromTheProgramsBeginningWhereItIsNotSeparate is the layout of arm64: one segment holds headers, notes
+// and code.
 func TestCodeCountsFromTheProgramsBeginningWhereItIsNotSeparate(t *testing.T) {
 	segment := header{kind: elfLoad, flags: elfExecutable, offset: 0, address: 0x400000, bytes: 0x5000}
 	require.Equal(t, span{0x1234, 0x5000 - 0x1234}, codeOf(segment, 0x401234))
@@ -279,7 +313,8 @@ func TestBusyboxAndTheLoaderAreKnownUnderAnyName(t *testing.T) {
 	require.Equal(t, filepath.Base(loader), e.Binary.Tool)
 }
 
-// TestHardLinksOfBusyboxAreBusybox is busybox's own image, where every applet is the same file; and a host where two tools are one that is neither.
+// TestHardLinksOfBusyboxAreBusybox is busybox's own image, where every applet is the same file; and a host where two
+// tools are one that is neither.
 func TestHardLinksOfBusyboxAreBusybox(t *testing.T) {
 	dir := t.TempDir()
 	data, err := os.ReadFile(stays)

@@ -34,9 +34,13 @@ type Options struct {
 	Logger *logp.Logger  // where malformed records are told, one in a while
 	Source string        // event.Source of what is emitted: the module's name
 	Names  bool          // take over the names of enriched records; not where they are another host's
-	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them: process, users and login session,
-	// as far as records tell. Both are valid during the call only. nil: they are passed over.
+	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them:
+	// process, users and login session, as far as records tell. Both are valid during the call only. nil: they are
+	// passed over.
 	Changed func(who *process.Event, changes []Change) error
+	// Started is told of each exec at its first record, with its pid and time; the rest, the end of all of it too, may
+	// come late or never. nil: nobody asks.
+	Started func(pid uint32, at time.Time)
 }
 
 // Assembler makes process events of records. It belongs to one goroutine.
@@ -75,7 +79,8 @@ type pending struct {
 	changes []Change // of audit itself; the event is then no exec
 }
 
-// mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters, then come the program and its loader.
+// mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters,
+// then come the program and its loader.
 const mostFiles = 8
 
 // opened is a file that the kernel opened for an exec, as its PATH record tells.
@@ -327,6 +332,10 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 	}
 	if !success {
 		p.ignored = true
+		return
+	}
+	if p.sure && a.o.Started != nil {
+		a.o.Started(e.PID, e.Time)
 	}
 }
 
@@ -437,7 +446,8 @@ func (a *Assembler) execve(p *pending, b []byte) {
 func (a *Assembler) path(p *pending, b []byte) {
 	item := mostFiles
 	var o opened
-	for key, v, rest, ok := next(b); ok && o.file.Device == 0; key, v, rest, ok = next(rest) { // of a dozen pairs dev is the fourth and the last that counts
+	// Of a dozen pairs dev is the fourth, and the last that counts.
+	for key, v, rest, ok := next(b); ok && o.file.Device == 0; key, v, rest, ok = next(rest) {
 		switch string(key) {
 		case "item":
 			if n, ok := number(v); ok {
@@ -460,9 +470,10 @@ func (a *Assembler) path(p *pending, b []byte) {
 	}
 }
 
-// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader the second. Of a script they are the
-// script, its interpreter, and the loader of that; the interpreter's name is the first argument, which the kernel makes so. The zero FileID where it is not certain:
-// records were lost, or somebody called an ELF file by the name of its loader.
+// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader
+// the second. Of a script they are the script, its interpreter, and the loader of that; the interpreter's name is the
+// first argument, which the kernel makes so. The zero FileID where it is not certain: records were lost, or somebody
+// called an ELF file by the name of its loader.
 func (p *pending) executable() process.FileID {
 	n := p.items
 	if n < 1 || n > mostFiles {
@@ -533,7 +544,8 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 			e.Session.ID = id(v)
 		case "exe":
 			a.buf = text(v, a.buf[:0])
-			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf)) // an sshd that was upgraded while it runs is still sshd
+			// An sshd that was upgraded while it runs is still sshd.
+			e.Executable, e.Deleted = process.TrimDeleted(e.Text(a.buf))
 			e.Name = e.Executable[strings.LastIndexByte(e.Executable, '/')+1:]
 		case "addr":
 			a.buf = text(v, a.buf[:0])

@@ -129,6 +129,19 @@ func TestWhatWasRemovedIsStillCalledWhatItWas(t *testing.T) {
 	require.Equal(t, "sshd", events[2].Name)
 }
 
+func TestAnExecIsToldAtItsFirstRecord(t *testing.T) {
+	var told []uint32
+	started := func(pid uint32, at time.Time) {
+		require.Equal(t, time.UnixMilli(1700000000123).UTC(), at)
+		told = append(told, pid)
+	}
+	a := NewAssembler(Options{Stats: &module.Stats{}, Started: started}, func(*process.Event) error { return nil })
+	for _, line := range []string{sys(1, 10), strings.Replace(sys(2, 20), "success=yes", "success=no", 1), strings.Replace(sys(3, 30), "syscall=59", "syscall=42", 1)} {
+		require.NoError(t, a.Line([]byte(line), process.Cursor{}))
+	}
+	require.Equal(t, []uint32{10}, told)
+}
+
 func TestWhatCountsAsAnExec(t *testing.T) {
 	line := func(arch, call, success string) string {
 		return strings.NewReplacer("arch=c000003e", "arch="+arch, "syscall=59", "syscall="+call, "success=yes", "success="+success).Replace(sys(1, 2))
