@@ -97,7 +97,7 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 			require.Len(t, alerts, 1)
 			told := func(field string) any { v, _ := alerts[0].GetValue(field); return v }
 			require.Equal(t, "root has never looked at network connections through sh on this host in 15 days; no terminal", told("event.reason"))
-			require.InDelta(t, 49.89, told("reconbeat.anomaly.score"), 0.005, "as where the parents are told")
+			require.InDelta(t, 49.95, told("reconbeat.anomaly.score"), 0.005, "as where the parents are told")
 			require.EqualValues(t, 31000, told("process.parent.pid"))
 			require.Equal(t, "/usr/bin/sh", told("process.parent.executable"))
 			require.EqualValues(t, 721, counts.Matched)

@@ -172,7 +172,7 @@ func TestLiveContexts(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: THE LIVE TEST OF CONTEXTS NEEDS cron (Debian: cron)")
 	}
-	l.learnSixtyDays()
+	l.learnDays(60, true)
 	l.start()
 	job := "/etc/cron.d/reconbeat-live-test"
 	require.NoError(t, os.WriteFile(job, []byte("* * * * * "+liveDaemon+" ss -tn >/dev/null 2>&1; true\n"), 0o644))
@@ -247,8 +247,9 @@ func TestLiveContexts(t *testing.T) {
 	require.NotEmpty(t, job1["hours"])
 }
 
-// learnSixtyDays makes a history of sixty days that ends now: an agent of root's, and an admin who comes by ssh from the office, and has it learned.
-func (l *live) learnSixtyDays() {
+// learnDays makes a history of so many days that ends now: an agent of root's, and, if there is one, an admin who comes by ssh
+// from the office, and has it learned.
+func (l *live) learnDays(days int, admin bool) {
 	var b bytes.Buffer
 	now := time.Now()
 	write := func(at time.Time, fields map[string]any) {
@@ -257,9 +258,9 @@ func (l *live) learnSixtyDays() {
 		require.NoError(l.t, err)
 		b.Write(append(line, '\n'))
 	}
-	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-2 * time.Hour)); at = at.Add(time.Hour) {
+	for at := now.AddDate(0, 0, -days); at.Before(now.Add(-2 * time.Hour)); at = at.Add(time.Hour) {
 		write(at, map[string]any{"user.name": "root", "user.id": "0", "process.name": "ss", "process.executable": "/usr/bin/ss", "process.args": []string{"ss", "-s"}, "process.parent.name": "agent"})
-		if (at.Hour()-now.Hour())%4 == 0 { // the hour of this run, too: unusual is what it does anew
+		if admin && (at.Hour()-now.Hour())%4 == 0 { // the hour of this run, too: unusual is what it does anew
 			write(at.Add(time.Minute), map[string]any{
 				"user.name": liveAdmin, "user.id": l.uid(liveAdmin), "user.audit.name": liveAdmin, "user.audit.id": l.uid(liveAdmin), "process.name": "ss", "process.executable": "/usr/bin/ss",
 				"process.args": []string{"ss", "-tlnp"}, "process.parent.name": "bash", "process.interactive": true, "process.working_directory": "/home/" + liveAdmin,
@@ -287,6 +288,7 @@ type live struct {
 	port  int
 	rules string // audit's rules and settings before
 	model string // in charge
+	more  string // settings beside those that every live test has
 }
 
 func newLive(t *testing.T, model string) *live {
@@ -444,7 +446,7 @@ reconbeat.modules: [{module: auditd}]
 reconbeat.detector.model: %s
 output.file: {path: %s, filename: out, permissions: 0600}
 logging: {to_stderr: true, level: info}
-`, l.model, l.dir)
+%s`, l.model, l.dir, l.more)
 	require.NoError(l.t, os.WriteFile(file, []byte(conf), 0o600))
 	c := exec.Command(os.Args[0], append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")

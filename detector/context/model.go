@@ -336,11 +336,11 @@ func (c Class) ToldApart() int {
 	return Parent
 }
 
-// add adds evidence to a part, weighted, and bounds it. It reports whether there is more of it now.
-func (r *Result) add(c Class, part int, evidence float64) (more bool) {
-	was := r.Parts[part]
-	r.Parts[part] = min(most, max(least, was+weights[c][part]*evidence))
-	return r.Parts[part] > was
+// add adds evidence to a part, weighted, and bounds it. It reports whether it spoke against the actor, also where the part can grow no more.
+func (r *Result) add(c Class, part int, evidence float64) (against bool) {
+	added := weights[c][part] * evidence
+	r.Parts[part] = min(most, max(least, r.Parts[part]+added))
+	return added > 0
 }
 
 func days(d time.Duration) float64 { return float64(d) / float64(day) }

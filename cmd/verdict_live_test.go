@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// TestLiveStrangersOnAQuietHost has three accounts look that nobody has seen on a host where for four days nobody but an
+// agent has: each is an alert, whatever the one before.
+func TestLiveStrangersOnAQuietHost(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(4, false)
+	l.start()
+	defer l.stop()
+	visits := map[string]bool{}
+	for _, stranger := range []struct {
+		name string
+		run  *exec.Cmd
+	}{
+		{liveNewbie, l.as(liveNewbie, "ss -tan; true")},
+		{liveDaemon, l.daemon(liveDaemon, "ss -tlnp; true")},
+		{liveAdmin, l.as(liveAdmin, "ss -s; ss -tunap; true")},
+	} {
+		out, err := stranger.run.CombinedOutput()
+		require.NoError(t, err, string(out))
+		l.canary()
+		alert := l.find("alert", mapstr.M{"user.name": stranger.name})
+		if !assert.NotNil(t, alert, "%s; the log:\n%s", stranger.name, l.log) {
+			continue
+		}
+		assert.Regexp(t, "^"+stranger.name+" has never looked at network connections on this host in [34] days", text(alert, "event.reason"))
+		visit := text(alert, "reconbeat.visit.id")
+		assert.NotEmpty(t, visit)
+		assert.NotNil(t, l.find("event", mapstr.M{"user.name": stranger.name, "reconbeat.visit.id": visit}), "the raw event is of the same visit")
+		visits[visit] = true
+	}
+	assert.Len(t, visits, 3)
+}
+
+// TestLiveADailyUserInDisguise has an account that looks every day do so with a copy of ss, a removed file, and one in memory.
+func TestLiveADailyUserInDisguise(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	l.more = "reconbeat.detector.episode.idle: 1s\n" // within an episode, only a higher band would alert again
+	l.start()
+	defer l.stop()
+	data, err := os.ReadFile(lookPath(t, "ss"))
+	require.NoError(t, err)
+	put := func(name string) string {
+		path := filepath.Join(l.dir, name)
+		require.NoError(t, os.WriteFile(path, data, 0o755))
+		return path
+	}
+	require.NoError(t, os.Chmod(l.dir, 0o777))
+	copied, renamed, removed := put("ss"), put("session-helper"), put("removed")
+	for _, c := range []struct{ command, disguise string }{
+		{copied + " -H -t sport = :1", "in a temporary folder"},
+		{renamed + " -H -t sport = :2", "under another name"},
+		{"exec 9<" + removed + " && rm " + removed + " && (exec -a ss /proc/self/fd/9 -H -t sport = :3); true", "a deleted file"},
+	} {
+		out, err := l.as(liveAdmin, c.command).CombinedOutput()
+		require.NoError(t, err, string(out))
+		l.canary()
+		l.alertsInDisguise(c.disguise)
+		time.Sleep(1500 * time.Millisecond) // the episode is over
+	}
+	fd, err := unix.MemfdCreate("kworker", 0)
+	require.NoError(t, err)
+	memory := os.NewFile(uintptr(fd), "kworker")
+	defer memory.Close()
+	_, err = memory.Write(data)
+	require.NoError(t, err)
+	c := l.as(liveAdmin, "/proc/self/fd/3 -H -t sport = :4; true") // bash, which waits for it, holds the memory
+	c.ExtraFiles = []*os.File{memory}
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, string(out))
+	l.canary()
+	l.alertsInDisguise("a file in memory")
+}
+
+// alertsInDisguise looks for the alert of the admin that is about a disguise.
+func (l *live) alertsInDisguise(disguise string) {
+	want := mapstr.M{"user.audit.name": liveAdmin, "reconbeat.process.disguise": disguise}
+	alert := l.find("alert", want)
+	if alert == nil {
+		repeat := l.find("event", want)
+		l.t.Errorf("no alert of a tool %s; the raw event: %s; the log:\n%s", disguise, fmt.Sprint(repeat), l.log)
+		return
+	}
+	part, err := alert.GetValue("reconbeat.anomaly.parts.disguise")
+	require.NoError(l.t, err)
+	assert.Greater(l.t, part, 3.0, disguise)
+}
