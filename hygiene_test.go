@@ -266,7 +266,10 @@ func loadFields(t *testing.T, file string) map[string]mapping.Field {
 // TestEveryFieldIsDeclared holds the tables in the code against fields.yml, in which ECS, libbeat's fields and ours are together.
 func TestEveryFieldIsDeclared(t *testing.T) {
 	declared := loadFields(t, "fields.yml")
-	filled := map[string]string{"reconbeat.rules": "keyword", "reconbeat.process.event_id": "keyword", "reconbeat.alert.test": "boolean"} // the Beat's own
+	filled := map[string]string{ // the Beat's own
+		"reconbeat.rules": "keyword", "reconbeat.process.event_id": "keyword", "reconbeat.alert.test": "boolean",
+		"reconbeat.tampering.text": "keyword", "reconbeat.tampering.record": "keyword",
+	}
 	for f := range ecs.Fields() {
 		filled[f.Name] = f.Type.String()
 	}
