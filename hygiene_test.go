@@ -57,7 +57,7 @@ var rooms = map[string][]string{
 	"evaluation":           {"config", "detector", "detector/context", "ecs", "process"},
 	"health":               {},
 	"include":              {},
-	"integration":          {"detector", "ecs"},
+	"integration":          {"beater", "detector", "ecs"},
 	"integration/fleet":    {},
 	"module":               {"health", "process"},
 	"module/auditd":        {"health", "module", "module/auditd/record", "module/netlink", "process"},

@@ -31,6 +31,7 @@ import (
 	"github.com/magefile/mage/mg"
 	"github.com/magefile/mage/sh"
 
+	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/integration"
@@ -348,6 +349,9 @@ func fieldsManual(yml []byte) error {
 	}
 	for _, f := range detector.Fields {
 		filled[f.Name] = true
+	}
+	for _, name := range beater.TamperingFields {
+		filled[name] = true
 	}
 	var own, schema []string
 	for name := range described {

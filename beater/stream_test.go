@@ -183,3 +183,63 @@ func BenchmarkWay(b *testing.B) {
 		})
 	}
 }
+
+func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
+	s, shipped := testStream(t, nil)
+	at := time.Unix(1700000000, 0).UTC()
+	who := execOf(at, "root", "auditctl")
+	who.Kind, who.Sequence = process.Tamper, 17
+	who.User = process.User{ID: 0, Name: "root"}
+	who.Session = process.Session{ID: 7, User: process.User{ID: 1001, Name: "eve"}}
+	who.Change = process.Change{Action: process.ChangedAudit, Text: "switched the kernel's audit off", Record: "op=set audit_enabled=0 old=1"}
+	require.False(t, s.take(who, kernelSource))
+	login := execOf(at, "root", "sh")
+	login.Kind, login.Session = process.Tamper, who.Session
+	login.Change = process.Change{Action: process.ChangedLogin, Text: "changed the login user of the process from uid 1001 to uid 0 without a login"}
+	s.take(login, kernelSource)
+	over := &process.Event{}
+	over.Reset()
+	over.Kind, over.Time = process.Tamper, at.Add(3*time.Second)
+	over.Change = process.Change{Action: process.RestoredAudit, Text: "program starts are reported again", Since: at}
+	s.take(over, kernelSource)
+	unknown := &process.Event{}
+	unknown.Reset()
+	unknown.Kind, unknown.Time, unknown.Change = process.Tamper, at, who.Change
+	s.take(unknown, kernelSource)
+
+	require.Len(t, *shipped, 4)
+	ids := map[string]bool{}
+	for i, want := range []map[string]any{
+		{
+			"event.kind": "alert", "event.action": "changed-audit-configuration", "event.category": []string{"process", "configuration"}, "event.type": []string{"change"},
+			"event.module": "reconbeat", "event.dataset": "reconbeat.alert", "event.severity": 73, "event.risk_score": 73.0, "event.sequence": int64(17),
+			"event.reason": "eve (as root), with /usr/bin/auditctl (process 4711), switched the kernel's audit off",
+			"message":      "Tampering with the Linux audit system by eve", "rule.name": "Tampering with the Linux audit system",
+			"user.audit.name": "eve", "user.name": "root", "process.executable": "/usr/bin/auditctl", "process.pid": int64(4711), "host.name": "web-1",
+			"threat.tactic.id": []string{"TA0005"}, "threat.technique.id": []string{"T1562"}, "threat.technique.subtechnique.id": []string{"T1562.012"},
+			"reconbeat.tampering.text": "switched the kernel's audit off", "reconbeat.tampering.record": "op=set audit_enabled=0 old=1",
+			"reconbeat.actor.name": "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",
+		},
+		{"event.kind": "alert", "event.action": "changed-login-id", "threat.technique.id": []string{"T1036"}},
+		{
+			"event.kind": "event", "event.action": "restored-audit-configuration", "event.duration": int64(3e9), "event.start": "2023-11-14T22:13:20.000Z", "event.end": "2023-11-14T22:13:23.000Z",
+			"event.reason": "program starts are reported again",
+		},
+		{"event.kind": "alert", "event.reason": "somebody whom no record names switched the kernel's audit off"},
+	} {
+		d := (*shipped)[i]
+		require.True(t, d.durable)
+		require.Equal(t, mapstr.M{"_id": d.id, "op_type": "create"}, d.Meta)
+		ids[d.id] = true
+		for field, v := range want {
+			got, err := d.Fields.GetValue(field)
+			require.NoError(t, err, "%d: %s", i, field)
+			require.Equal(t, v, got, "%d: %s", i, field)
+		}
+	}
+	require.Len(t, ids, 4)
+	require.EqualValues(t, 3, s.counts.tampered.Load())
+	*shipped = nil
+	s.take(who, kernelSource)
+	require.True(t, ids[(*shipped)[0].id], "what is read again has the same id")
+}

@@ -5,6 +5,7 @@ package beater
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -22,6 +23,9 @@ type tamperKind struct {
 	technique attack
 	sub       attack // empty: none
 }
+
+// milliseconds is how documents tell a time.
+const milliseconds = "2006-01-02T15:04:05.000Z"
 
 // attack is a tactic or technique of ATT&CK.
 type attack struct{ id, name, reference string }
@@ -42,6 +46,13 @@ var tamperKinds = map[string]tamperKind{
 	process.ChangedLogin: {[]string{"process"}, "change", 73, defenseEvasion, masquerading, attack{}},
 }
 
+// TamperingFields are the fields that documents of tampering fill beside those of every event and alert.
+var TamperingFields = []string{
+	"event.start", "event.end", "event.duration",
+	"threat.technique.subtechnique.id", "threat.technique.subtechnique.name", "threat.technique.subtechnique.reference",
+	"reconbeat.tampering.text", "reconbeat.tampering.record",
+}
+
 // tampered publishes and logs that somebody changed what the source reports, or that it is as before.
 func (s *stream) tampered(e *process.Event, from *source) {
 	restored := e.Change.Action == process.RestoredAudit
@@ -57,7 +68,7 @@ func (s *stream) tampered(e *process.Event, from *source) {
 		s.local.accounts.user(&e.User)
 		s.local.accounts.user(&e.Session.User)
 	}
-	text := e.Change.Text
+	text := strings.Clone(e.Change.Text)
 	if !restored {
 		text = doer(e) + " " + text
 		s.logger.Warnf("module %s: %s.", from.ID, text)
@@ -81,21 +92,22 @@ func (s *stream) tampering(e *process.Event, from *source, text string) *beat.Ev
 	related(fields, e)
 	s.dataStream(fields, kindAlert)
 	put(fields, "event.id", s.tamperID(e))
-	put(fields, "event.action", e.Change.Action)
+	put(fields, "event.action", strings.Clone(e.Change.Action))
 	put(fields, "event.reason", text)
-	put(fields, "reconbeat.tampering.text", e.Change.Text)
+	put(fields, "reconbeat.tampering.text", strings.Clone(e.Change.Text))
 	if e.Change.Record != "" {
-		put(fields, "reconbeat.tampering.record", e.Change.Record)
+		put(fields, "reconbeat.tampering.record", strings.Clone(e.Change.Record))
 	}
 	if k, alert := tamperKinds[e.Change.Action]; alert {
 		k.encode(fields)
+		putActor(fields, e)
 		put(fields, "message", "Tampering with the Linux audit system by "+actorOf(e))
 	} else {
 		put(fields, "event.kind", "event")
 		put(fields, "event.category", []string{"process", "configuration"})
 		put(fields, "event.type", []string{"change"})
-		put(fields, "event.start", e.Change.Since)
-		put(fields, "event.end", e.Time)
+		put(fields, "event.start", e.Change.Since.UTC().Format(milliseconds))
+		put(fields, "event.end", e.Time.UTC().Format(milliseconds))
 		put(fields, "event.duration", e.Time.Sub(e.Change.Since).Nanoseconds())
 		put(fields, "message", "Program starts are reported again")
 	}
@@ -120,6 +132,24 @@ func (k tamperKind) encode(fields mapstr.M) {
 			put(fields, "threat."+name+".name", []string{a.name})
 			put(fields, "threat."+name+".reference", []string{a.reference})
 		}
+	}
+}
+
+// putActor puts in who is behind it, as alerts tell it: the login user, else the account of the process.
+func putActor(fields mapstr.M, e *process.Event) {
+	actor, kind := e.Session.User, "login"
+	if actor.ID == process.Unset && actor.Name == "" {
+		actor, kind = e.User, "service"
+	}
+	if !actor.Known() {
+		return
+	}
+	put(fields, "reconbeat.actor.kind", kind)
+	if actor.Name != "" {
+		put(fields, "reconbeat.actor.name", strings.Clone(actor.Name))
+	}
+	if actor.ID != process.Unset {
+		put(fields, "reconbeat.actor.id", strconv.FormatUint(uint64(actor.ID), 10))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // The formats in which documents are shown.
@@ -66,6 +68,11 @@ func (s *screen) show(doc *beat.Event) error {
 		s.alerts++
 		line = s.paint(red, fmt.Sprintf("%-19s %6s  ALERT: %s", stamp(doc), score(doc), text(doc.Fields, "message"))) + "\n" +
 			s.paint(red, indent+strings.ReplaceAll(text(doc.Fields, "event.reason"), "; ", ";\n"+indent))
+	case process.ChangedAudit, process.StoppedAudit, process.ChangedLogin:
+		s.alerts++
+		line = s.paint(red, fmt.Sprintf("%-19s %6s  ALERT: %s", stamp(doc), "", text(doc.Fields, "event.reason")))
+	case process.RestoredAudit:
+		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "event.reason")))
 	case "alert-summary":
 		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")))
 	case "habit", "learned":

@@ -21,6 +21,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/mapping"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
 )
@@ -156,6 +157,9 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		}
 		for _, f := range detector.Fields {
 			names[f.Name] = true
+		}
+		for _, name := range beater.TamperingFields {
+			names[name] = true
 		}
 	}
 	added := map[string]field{}

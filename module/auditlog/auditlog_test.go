@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -186,4 +187,45 @@ func BenchmarkRecording(b *testing.B) {
 		replay(b, recording, func(e *process.Event) { execs++ })
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(execs), "ns/exec")
+}
+
+// off is that somebody switches audit off, as the log has it.
+const off = "type=CONFIG_CHANGE msg=audit(1700000001.500:2): op=set audit_enabled=0 old=1 auid=1000 ses=7 res=1\x1dAUID=\"alice\"\n" +
+	`type=SYSCALL msg=audit(1700000001.500:2): arch=c000003e syscall=44 success=yes exit=60 items=0 ppid=70 pid=71 auid=1000 uid=0 gid=0 euid=0 egid=0 tty=pts1 ses=7 comm="auditctl" exe="/usr/sbin/auditctl" key=(null)
+type=PROCTITLE msg=audit(1700000001.500:2): proctitle=617564697463746C002D650030
+`
+
+func TestTamperingInAFollowedLogIsToldAndEndsWithTheNextExec(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.log")
+	require.NoError(t, os.WriteFile(file, []byte(off), 0o600))
+	board := &health.Board{}
+	m, err := New(conf.MustNewConfigFrom(map[string]any{"paths": []string{file}, "from": "beginning"}),
+		module.Env{ID: "auditlog", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: board})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var actions []string
+	require.NoError(t, m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
+		if e.Kind != process.Tamper {
+			return nil
+		}
+		actions = append(actions, e.Change.Action)
+		require.NotZero(t, e.Cursor)
+		if e.Change.Action == process.RestoredAudit {
+			require.Empty(t, board.Active())
+			require.Equal(t, 2*time.Second, e.Time.Sub(e.Change.Since))
+			cancel()
+			return nil
+		}
+		require.Equal(t, "alice", e.Session.User.Name)
+		require.Equal(t, []string{"auditctl", "-e", "0"}, e.Args)
+		require.Equal(t, health.AuditTampered, board.Active()[0].Condition)
+		exec := strings.NewReplacer("1.500:2", "3.500:3", "syscall=44", "syscall=59").Replace(off[strings.IndexByte(off, '\n')+1:])
+		log, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+		require.NoError(t, err)
+		_, err = log.WriteString(exec)
+		require.NoError(t, errors.Join(err, log.Close()))
+		return nil
+	}))
+	require.Equal(t, []string{process.ChangedAudit, process.RestoredAudit}, actions)
 }

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -142,18 +144,27 @@ func FuzzRecord(f *testing.F) {
 	f.Add(uint16(typeSyscall), []byte("audit(1700000000.123:1): arch=c000003e syscall=59 success=yes ppid=1 pid=2 auid=0 uid=0 tty=(none) ses=1 comm=\"ss\" exe=\"/usr/bin/ss\""), uint16(typeExecve), []byte("audit(1700000000.123:1): argc=2 a0=\"ss\" a1=2D74"))
 	f.Add(uint16(typeLogin), []byte("audit(1.001:1): pid=1 old-auid=4294967295 auid=1 tty=(none) old-ses=4294967295 ses=1 res=1"), uint16(typeUserStart), []byte("audit(1.001:2): pid=1 ses=1 msg='exe=\"/usr/sbin/sshd\" addr=::1 terminal=ssh res=success'"))
 	f.Add(uint16(typeEOE), []byte("audit(1.001:1): "), uint16(0), []byte{})
+	f.Add(uint16(typeConfigChange), []byte("audit(1.001:1): op=set audit_enabled=0 old=1 auid=1000 ses=7 res=1"), uint16(typeSyscall), []byte("audit(1.001:1): arch=c000003e syscall=44 success=yes ppid=1 pid=2 auid=1000 uid=0 exe=\"/usr/sbin/auditctl\""))
+	f.Add(uint16(typeConfigChange), []byte("audit(1.001:1): auid=1000 ses=7 op=add_rule key=(null) list=5 res=1"), uint16(typeProctitle), []byte("audit(1.001:1): proctitle=617564697463746C002D65"))
+	f.Add(uint16(typeFeatureChange), []byte("audit(1.001:1): pid=2 feature=loginuid_immutable old=1 new=0 old_lock=0 new_lock=0 res=1"), uint16(typeDaemonEnd), []byte("audit(1.001:2): op=terminate auid=0 pid=1 res=success"))
+	f.Add(uint16(typeLogin), []byte("audit(1.001:1): pid=1 old-auid=1000 auid=1 tty=(none) old-ses=7 ses=1 res=1"), uint16(typeDaemonStart), []byte("audit(9.001:2): op=start"))
 	f.Fuzz(func(t *testing.T, typ1 uint16, body1 []byte, typ2 uint16, body2 []byte) {
 		stats := &module.Stats{}
-		a := NewAssembler(Options{Stats: stats, Names: true}, func(e *process.Event) error {
-			if e.Time.Before(time.Unix(0, 0)) || e.Kind == 0 {
-				t.Fatalf("%s at %s", e.Kind, e.Time)
+		emit := func(e *process.Event) error {
+			if e.Time.Before(time.Unix(0, 0)) || e.Kind == 0 || (e.Kind == process.Tamper) != (e.Change.Text != "") {
+				t.Fatalf("%s at %s: %q", e.Kind, e.Time, e.Change.Text)
 			}
 			return nil
-		})
+		}
+		board := &health.Board{}
+		tampering := NewTampering(module.Env{Logger: logp.NewNopLogger(), Health: board, Replay: true}, emit)
+		a := NewAssembler(Options{Stats: stats, Names: true, Changed: tampering.Changed}, tampering.Watch(emit))
 		require.NoError(t, a.Record(typ1, body1, process.Cursor{}))
 		require.NoError(t, a.Record(typ2, body2, process.Cursor{}))
 		require.NoError(t, a.Flush())
 		require.Zero(t, a.Pending())
+		require.NoError(t, tampering.Advance(time.Unix(1<<40, 0)))
+		require.Equal(t, len(tampering.blind) > 0, len(board.Active()) > 0)
 		require.EqualValues(t, 2, stats.Records.Load())
 	})
 }
