@@ -350,7 +350,7 @@ func fieldsManual(yml []byte) error {
 	for _, f := range detector.Fields {
 		filled[f.Name] = true
 	}
-	for _, name := range beater.TamperingFields {
+	for name := range beater.TamperingFields {
 		filled[name] = true
 	}
 	var own, schema []string

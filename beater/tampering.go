@@ -46,11 +46,12 @@ var tamperKinds = map[string]tamperKind{
 	process.ChangedLogin: {[]string{"process"}, "change", 73, defenseEvasion, masquerading, attack{}},
 }
 
-// TamperingFields are the fields that documents of tampering fill beside those of every event and alert.
-var TamperingFields = []string{
-	"event.start", "event.end", "event.duration",
-	"threat.technique.subtechnique.id", "threat.technique.subtechnique.name", "threat.technique.subtechnique.reference",
-	"reconbeat.tampering.text", "reconbeat.tampering.record",
+// TamperingFields are the fields that documents of tampering fill beside those of every event and alert, with their types in Elasticsearch.
+var TamperingFields = map[string]string{
+	"event.start": "date", "event.end": "date", "event.duration": "long",
+	"threat.technique.subtechnique.id": "keyword", "threat.technique.subtechnique.name": "keyword",
+	"threat.technique.subtechnique.reference": "keyword",
+	"reconbeat.tampering.text":                "keyword", "reconbeat.tampering.record": "keyword",
 }
 
 // tampered publishes and logs that somebody changed what the source reports, or that it is as before.

@@ -158,7 +158,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		for _, f := range detector.Fields {
 			names[f.Name] = true
 		}
-		for _, name := range beater.TamperingFields {
+		for name := range beater.TamperingFields {
 			names[name] = true
 		}
 	}
