@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // The constants of the model. Those marked (fitted) were chosen on simulated hosts, seeds 1 to 10 of `go tool mage evaluate`, the others by what they mean.
@@ -75,11 +77,13 @@ const (
 	arrivals
 )
 
-// The kinds of programs that start tools. A service that starts one by a shell or an interpreter is how a web shell looks; people always do.
+// The kinds of what starts tools. A service that starts one by a shell or an interpreter is how a web shell looks; cron starts every job by
+// a shell, which is scheduled; people always use one.
 const (
 	shell = iota
 	interpreter
 	other
+	scheduled
 	kinds
 )
 
@@ -94,14 +98,14 @@ var (
 	// came is how many actors a day appear on a host like others, which is worth cameDays of its own past.
 	came = [classes][arrivals][kinds]float64{
 		Person:  {{0, 0, 1. / 42}, {0, 0, 1. / 42}},
-		Service: {{1. / 1500, 1. / 1500, 1. / 600}, {1. / 1500, 1. / 1500, 1. / 300}},
-		Root:    {{1. / 400, 1. / 400, 1. / 80}, {1. / 400, 1. / 400, 1. / 80}},
+		Service: {{1. / 1500, 1. / 1500, 1. / 600, 1. / 1000}, {1. / 1500, 1. / 1500, 1. / 300, 1. / 1000}},
+		Root:    {{1. / 400, 1. / 400, 1. / 80, 1. / 300}, {1. / 400, 1. / 400, 1. / 80, 1. / 300}},
 	}
 	// undiscovered is how many actors of a new host have not looked yet.
 	undiscovered = [classes][arrivals][kinds]float64{
 		Person:  {{0, 0, 3}, {0, 0, 1}},
-		Service: {{0.05, 0.05, 0.15}, {0.02, 0.02, 0.1}},
-		Root:    {{0.05, 0.05, 0.3}, {0.05, 0.05, 0.3}},
+		Service: {{0.05, 0.05, 0.15, 0.15}, {0.02, 0.02, 0.1, 0.1}},
+		Root:    {{0.05, 0.05, 0.3, 0.3}, {0.05, 0.05, 0.3, 0.3}},
 	}
 	// returns is how many a day of those who have gone come back.
 	returns = [classes]float64{Person: 1. / 255, Service: 1. / 365, Root: 1. / 60}
@@ -112,8 +116,8 @@ var (
 		known float64
 	}{
 		Person:  {[arrivals][kinds]float64{{0, 0, 0.2}, {0, 0, 0.1}}, 0.3},
-		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.05}, {0.1, 0.1, 0.02}}, 0.05},
-		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01}, {0.14, 0.1, 0.01}}, 0.05},
+		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.1}, {0.1, 0.1, 0.02}}, 0.05},
+		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01, 0.1}, {0.14, 0.1, 0.01, 0.1}}, 0.05},
 	}
 	// novelty is how often an intruder shows what nobody of the class did, by feature.
 	novelty = [features]float64{As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3}
@@ -162,7 +166,11 @@ func kindOf(l *Look) int {
 		return unknown
 	}
 	name, _, _ := strings.Cut(l.Value(Parent), " in a ")
-	return programKind(name)
+	kind := programKind(name)
+	if kind != other && l.Value(Entry) == process.EntryCron {
+		return scheduled
+	}
+	return kind
 }
 
 // of is what stands under a kind, of the unknown the sum.

@@ -571,6 +571,7 @@ func (m *Model) afterAMonth(k key, a *actor) float64 {
 	alone.watched.Last = alone.watched.Now
 	l := Look{At: alone.watched.Now, Class: a.Class, Who: k.Who}
 	for f := range features {
+		l.values[f] = hold("")
 		if top := a.Features[f].heaviest(); top != nil {
 			l.values[f] = top.text
 		}
