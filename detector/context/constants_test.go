@@ -86,7 +86,7 @@ func ways(c Class, by [arrivals][kinds]float64) string {
 		return fmt.Sprintf("account %s; way %s", number(by[newAccount][other]), number(by[newWay][other]))
 	}
 	all := func(v [kinds]float64) string {
-		return number(v[shell]) + ", " + number(v[interpreter]) + ", " + number(v[other])
+		return number(v[shell]) + ", " + number(v[interpreter]) + ", " + number(v[other]) + ", " + number(v[scheduled])
 	}
 	return "account " + all(by[newAccount]) + "; way " + all(by[newWay])
 }

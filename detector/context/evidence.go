@@ -98,7 +98,7 @@ var (
 	// came is how many actors a day appear on a host like others, which is worth cameDays of its own past.
 	came = [classes][arrivals][kinds]float64{
 		Person:  {{0, 0, 1. / 42}, {0, 0, 1. / 42}},
-		Service: {{1. / 1500, 1. / 1500, 1. / 600, 1. / 1000}, {1. / 1500, 1. / 1500, 1. / 300, 1. / 1000}},
+		Service: {{1. / 1500, 1. / 1500, 1. / 600, 0.001}, {1. / 1500, 1. / 1500, 1. / 300, 0.001}},
 		Root:    {{1. / 400, 1. / 400, 1. / 80, 1. / 300}, {1. / 400, 1. / 400, 1. / 80, 1. / 300}},
 	}
 	// undiscovered is how many actors of a new host have not looked yet.
@@ -116,7 +116,7 @@ var (
 		known float64
 	}{
 		Person:  {[arrivals][kinds]float64{{0, 0, 0.2}, {0, 0, 0.1}}, 0.3},
-		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.1}, {0.1, 0.1, 0.02}}, 0.05},
+		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.1, 0.07}, {0.1, 0.1, 0.02, 0.07}}, 0.05},
 		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01, 0.1}, {0.14, 0.1, 0.01, 0.1}}, 0.05},
 	}
 	// novelty is how often an intruder shows what nobody of the class did, by feature.
