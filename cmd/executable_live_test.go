@@ -128,14 +128,9 @@ func TestLiveDisguises(t *testing.T) {
 	}
 
 	// From memory that the parent, this process, holds: it is found there where the program has ended.
-	fd, err := unix.MemfdCreate("kworker", 0)
-	require.NoError(t, err)
-	memory := os.NewFile(uintptr(fd), "kworker")
-	defer memory.Close()
-	_, err = memory.Write(data)
-	require.NoError(t, err)
+	memory := inMemory(t, data)
 	for i := range 50 {
-		c := &exec.Cmd{Path: fmt.Sprintf("/proc/self/fd/%d", fd), Args: []string{"kworker", "-H", "-t", "sport", "=", fmt.Sprintf(":%d", 100+i)}}
+		c := &exec.Cmd{Path: fmt.Sprintf("/proc/self/fd/%d", memory.Fd()), Args: []string{"kworker", "-H", "-t", "sport", "=", fmt.Sprintf(":%d", 100+i)}}
 		require.NoError(t, c.Run())
 	}
 	l.canary()
@@ -147,6 +142,17 @@ func TestLiveDisguises(t *testing.T) {
 			assert.Equal(t, "/memfd:kworker", text(docs[0], "process.executable"))
 		}
 	}
+}
+
+// inMemory is a file of the name kworker that lies in memory alone, open until the test ends.
+func inMemory(t *testing.T, data []byte) *os.File {
+	fd, err := unix.MemfdCreate("kworker", 0)
+	require.NoError(t, err)
+	f := os.NewFile(uintptr(fd), "kworker")
+	t.Cleanup(func() { _ = f.Close() })
+	_, err = f.Write(data)
+	require.NoError(t, err)
+	return f
 }
 
 // overlay mounts an overlay of two file systems, where stat(2) and the records of audit have devices of their own, and

@@ -13,7 +13,6 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 // TestLiveStrangersOnAQuietHost has three accounts look that nobody has seen on a host where for four days nobody but an
@@ -75,14 +74,8 @@ func TestLiveADailyUserInDisguise(t *testing.T) {
 		l.alertsInDisguise(c.disguise)
 		time.Sleep(1500 * time.Millisecond) // the episode is over
 	}
-	fd, err := unix.MemfdCreate("kworker", 0)
-	require.NoError(t, err)
-	memory := os.NewFile(uintptr(fd), "kworker")
-	defer memory.Close()
-	_, err = memory.Write(data)
-	require.NoError(t, err)
 	c := l.as(liveAdmin, "/proc/self/fd/3 -H -t sport = :4; true") // bash, which waits for it, holds the memory
-	c.ExtraFiles = []*os.File{memory}
+	c.ExtraFiles = []*os.File{inMemory(t, data)}
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, string(out))
 	l.canary()
