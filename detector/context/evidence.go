@@ -77,7 +77,7 @@ const (
 	arrivals
 )
 
-// The kinds of what starts tools. A service that starts one by a shell or an interpreter is how a web shell looks; cron starts every job by
+// The kinds of what starts tools. A service that starts one by a shell, an interpreter or a server is how an intrusion looks; cron starts every job by
 // a shell, which is scheduled; people always use one.
 const (
 	shell = iota
@@ -187,7 +187,11 @@ func programKind(name string) int {
 	switch name {
 	case "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "busybox", "tcsh", "csh":
 		return shell
-	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk":
+	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk",
+		// Servers, which a hole makes run what a stranger sends.
+		"apache2", "httpd", "nginx", "lighttpd", "caddy", "traefik", "haproxy", "envoy", "squid", "varnishd", "uwsgi", "gunicorn", "unicorn", "dotnet", "beam.smp",
+		"postgres", "mysqld", "mariadbd", "mongod", "redis-server", "valkey-server", "memcached", "clickhouse-server", "slapd", "named", "unbound",
+		"exim4", "exim", "master", "smtpd", "dovecot", "vsftpd", "proftpd", "smbd", "cupsd", "asterisk":
 		return interpreter
 	}
 	return other
