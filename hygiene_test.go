@@ -43,7 +43,7 @@ const ours = "github.com/reconbeat/reconbeat"
 // rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
 var rooms = map[string][]string{
 	".":                    {"cmd"},
-	"cmd":                  {"beater", "config", "datastream", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "state"},
+	"cmd":                  {"beater", "config", "datastream", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "report", "state"},
 	"beater":               {"config", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
 	"config":               {"detector", "detector/rare", "detector/rules"},
 	"datastream":           {},
@@ -70,6 +70,7 @@ var rooms = map[string][]string{
 	"process":              {},
 	"process/binary":       {"process"},
 	"process/procfs":       {"process"},
+	"report":               {},
 	"stack":                {},
 	"state":                {"health", "process"},
 }

@@ -129,7 +129,7 @@ func Stack() error {
 
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "cron": "cron", "curl": "curl", "javac": "default-jdk-headless", "jq": "jq", "mvn": "maven", "qemu-aarch64-static": "qemu-user-static", "netstat": "net-tools", "redis-server": "redis-server", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
+	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "chromium": "chromium", "cron": "cron", "curl": "curl", "javac": "default-jdk-headless", "jq": "jq", "mvn": "maven", "qemu-aarch64-static": "qemu-user-static", "netstat": "net-tools", "redis-server": "redis-server", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
 	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
 }
 

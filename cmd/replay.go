@@ -31,6 +31,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/module/auditlog"
 	"github.com/reconbeat/reconbeat/module/ecs"
+	"github.com/reconbeat/reconbeat/report"
 	"github.com/reconbeat/reconbeat/state"
 )
 
@@ -56,8 +57,8 @@ Counts go to standard error. The exit status is 1 when a file cannot be read.`,
 		RunE: func(_ *cobra.Command, files []string) error { return replay(settings, f, files) },
 	}
 	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ecs")
-	c.Flags().StringVar(&f.format, "format", formatTable, "table for people, or ndjson: ECS documents, one a line")
-	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table always does)")
+	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
+	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
 	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model")
 	return c
@@ -67,8 +68,11 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 	if f.module != "auto" && f.module != "auditlog" && f.module != "ecs" {
 		return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ecs", f.module)
 	}
-	if f.format != formatTable && f.format != formatNDJSON {
-		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", f.format)
+	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
+		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
+	}
+	if f.records && f.format == formatHTML {
+		return errors.New("--records prints NDJSON, which --format html has no place for")
 	}
 	b, err := configured(settings)
 	if err != nil {
@@ -79,10 +83,11 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 		return err
 	}
 	cfg.Events = config.EventsNone
-	if f.events || f.format == formatTable && !f.records {
+	if f.events || f.format == formatHTML || f.format == formatTable && !f.records {
 		cfg.Events = config.EventsMatched
 	}
 	out := bufio.NewWriterSize(os.Stdout, 64<<10)
+	var found report.Report
 	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
 	o := beater.ReplayOptions{
 		Config:    cfg,
@@ -90,6 +95,10 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 		Logger:    b.Info.Logger,
 		OwnHost:   f.learn,
 		Document: func(doc *beat.Event) error {
+			if f.format == formatHTML {
+				found.Add(doc)
+				return nil
+			}
 			if f.records && f.format == formatTable {
 				return nil // records were asked for, and they are no table
 			}
@@ -115,10 +124,17 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 			return errors.Join(err, out.Flush())
 		}
 	}
-	if err := errors.Join(r.Finish(), out.Flush()); err != nil {
+	err = r.Finish()
+	n := r.Counts()
+	if f.format == formatHTML {
+		err = errors.Join(err, found.Write(out, report.Facts{
+			Files: files, Version: b.Info.Version, LearnFor: cfg.Detector.LearnFor,
+			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Suppressed: n.Suppressed, Malformed: n.Malformed, Unnamed: n.Unnamed,
+		}))
+	}
+	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
-	n := r.Counts()
 	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n",
 		n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
 	return nil

@@ -20,6 +20,7 @@ import (
 const (
 	formatTable  = "table"
 	formatNDJSON = "ndjson"
+	formatHTML   = "html"
 )
 
 // screen shows documents as they come: as rows of a table for people, or one JSON document a line for programs.
