@@ -178,6 +178,7 @@ var (
 	outside = unique.Make("the Internet")
 
 	plain       = unique.Make("in the open")
+	nothing     = unique.Make("")
 	renamedTool = unique.Make("under another name")
 	deleted     = unique.Make("a deleted file")
 	inMemory    = unique.Make("a file in memory")
@@ -192,6 +193,9 @@ const maxValue = 256
 
 // hold holds a value that a hostile process may have chosen.
 func hold(s string) text {
+	if s == "" {
+		return nothing
+	}
 	if len(s) > maxValue {
 		s = s[:maxValue]
 	}

@@ -414,9 +414,9 @@ func (m *Model) rate(c Class, first bool, s float64, now time.Time) float64 {
 	past := &m.groups[c].Past
 	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
-	below, step := 0.0, math.Exp(-1./(binsPerNat*kernelScale))
+	below := 0.0
 	for _, w := range past[:higher] {
-		below = below*step + w
+		below = below*binStep + w
 	}
 	if below != 0 {
 		sum += below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
@@ -430,6 +430,9 @@ func (m *Model) rate(c Class, first bool, s float64, now time.Time) float64 {
 	experience := max(0, m.memory(m.watched.Began, now)-warmUp*(1-math.Exp(-age/warmUp)))
 	return (sum/(experience+like.days) + bound*math.Exp(-s)/365) / like.share
 }
+
+// binStep is how much less a bin's visits speak for a surprise of the bin above.
+var binStep = math.Exp(-1. / (binsPerNat * kernelScale))
 
 // binOf and surpriseOf turn a surprise into its place among those of the past, and back.
 func binOf(s float64) int      { return max(0, min(surpriseBins-1, int((s-lowest)*binsPerNat))) }
@@ -571,7 +574,7 @@ func (m *Model) afterAMonth(k key, a *actor) float64 {
 	alone.watched.Last = alone.watched.Now
 	l := Look{At: alone.watched.Now, Class: a.Class, Who: k.Who}
 	for f := range features {
-		l.values[f] = hold("")
+		l.values[f] = nothing
 		if top := a.Features[f].heaviest(); top != nil {
 			l.values[f] = top.text
 		}
