@@ -84,7 +84,11 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	errs := []error{err}
 	host, err := thisHost(b.Info.Name)
 	errs = append(errs, err)
-	r.stream, err = newStream(cfg, r.rulesDir, host, logger)
+	if errs[0] == nil {
+		r.stream, err = newStream(cfg, r.rulesDir, host, logger)
+	} else { // no detector can be made, but the rules may be wrong, too
+		_, err = config.LoadRules(r.rulesDir, cfg.Detector.Rules)
+	}
 	errs = append(errs, err)
 	if r.stream != nil {
 		r.stream.modules = r.modules
