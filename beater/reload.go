@@ -166,6 +166,6 @@ func (c *configured) reload() {
 		}
 		return
 	}
-	c.health.Clear(health.ConfigRejected, c.glob)
+	c.health.End(health.ConfigRejected, c.glob)
 	c.logger.Infof("modules reloaded: watching with %s", c.factory.modules)
 }

@@ -134,8 +134,8 @@ func (r *runner) Stop() {
 	if err := processors.Close(r.source.processors); err != nil {
 		r.logger.Debugf("closing the processors: %v", err)
 	}
-	for _, c := range []*health.Condition{health.LossyModule, health.SourceFailed} {
-		r.factory.health.Clear(c, r.source.ID)
+	for _, c := range health.Conditions() {
+		r.factory.health.End(c, r.source.ID)
 	}
 }
 
