@@ -69,7 +69,7 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	r := &reconbeat{
 		config:   cfg,
 		logger:   logger,
-		health:   &health.Board{},
+		health:   &health.Board{HoldOff: health.HoldOff},
 		ring:     newRing(ringSlots),
 		modules:  &moduleSet{},
 		cursors:  &cursors{},
@@ -80,11 +80,15 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 		stateDir: StateDir(b.Paths),
 		stop:     make(chan struct{}),
 	}
-	r.health.Listen(func(s health.State, active bool) { logCondition(logger, s, active) })
+	r.health.Listen(func(s health.State, c health.Change) { logCondition(logger, s, c, time.Now()) })
 	errs := []error{err}
 	host, err := thisHost(b.Info.Name)
 	errs = append(errs, err)
-	r.stream, err = newStream(cfg, r.rulesDir, host, logger)
+	if errs[0] == nil {
+		r.stream, err = newStream(cfg, r.rulesDir, host, logger)
+	} else { // no detector can be made, but the rules may be wrong, too
+		_, err = config.LoadRules(r.rulesDir, cfg.Detector.Rules)
+	}
 	errs = append(errs, err)
 	if r.stream != nil {
 		r.stream.modules = r.modules
@@ -159,7 +163,7 @@ func detectorOptions(cfg config.Config, rules string, host hostFields) (detector
 	return options, err
 }
 
-func logCondition(logger *logp.Logger, s health.State, active bool) {
+func logCondition(logger *logp.Logger, s health.State, change health.Change, now time.Time) {
 	about := s.Condition.Code
 	if s.Subject != "" {
 		about += " (" + s.Subject + ")"
@@ -168,9 +172,15 @@ func logCondition(logger *logp.Logger, s health.State, active bool) {
 	if s.Condition.Severity == health.Failed {
 		say = logger.Errorf
 	}
+	var often string
+	if s.Count > 1 {
+		often = fmt.Sprintf("; it came %d times", s.Count)
+	}
 	switch {
-	case !active:
-		logger.Infof("%s is over", about)
+	case change == health.Ends:
+		logger.Infof("%s is over after %s%s", about, now.Sub(s.Since).Round(time.Second), often)
+	case change == health.Again:
+		say("%s comes and goes%s since %s: %s", about, often, s.Since.Format(time.TimeOnly), s.Detail)
 	case s.Detail == "":
 		say("%s: %s. %s", about, s.Condition.Title, s.Condition.Help)
 	default:
@@ -301,14 +311,14 @@ func (r *reconbeat) accept(kind string, payload []byte) error {
 		}
 		r.stream.detector.Stop()
 		clear(r.stream.origins)
-		r.health.Clear(health.ModelNotRestored, "")
+		r.health.End(health.ModelNotRestored, "")
 		r.logger.Infof("the model that was handed over has been taken over")
 	case InboxForget:
 		r.logger.Infof("forgot %q, who was known to %d models", payload, r.stream.detector.Forget(string(payload)))
 	case InboxReset:
 		r.stream.detector.Reset()
 		clear(r.stream.origins)
-		r.health.Clear(health.ModelNotRestored, "")
+		r.health.End(health.ModelNotRestored, "")
 		r.logger.Infof("everything that was learned has been forgotten, as was asked for")
 	default:
 		r.logger.Warnf("a message of the unknown kind %q is passed over", kind)
@@ -431,9 +441,10 @@ func (r *reconbeat) tick(store *state.Store, now time.Time) {
 		r.stream.advance(mark)
 	}
 	r.stream.tell(now)
-	r.pulse.beat(now)
 	r.noteDrops(now)
 	r.rejected.note(r.health, now)
+	r.health.Settle(now)
+	r.pulse.beat(now)
 	if now.Sub(r.saved) >= saveEvery {
 		r.save(store)
 		r.saved = now

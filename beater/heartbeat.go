@@ -57,7 +57,8 @@ func (t tally) since(b tally) tally {
 type pulse struct {
 	tally
 	status     string
-	conditions []string
+	conditions []string // their codes
+	says       []string // the same, each with how often it came
 	uptime     time.Duration
 	lag        time.Duration // 0: no exec came
 	model      learnedSoFar
@@ -177,11 +178,12 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 	}
 	for _, s := range h.health.Active() {
 		p.conditions = append(p.conditions, s.Condition.Code)
+		p.says = append(p.says, s.String())
 	}
 	for _, r := range h.modules.list() {
 		p.modules = append(p.modules, r.source.kind.Name)
 	}
-	for _, list := range []*[]string{&p.conditions, &p.modules} {
+	for _, list := range []*[]string{&p.conditions, &p.says, &p.modules} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
@@ -201,8 +203,8 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 		doc.Fields["host"] = s.host.fields.Clone()
 	}
 	message := "reconbeat is " + p.status
-	if len(p.conditions) > 0 {
-		message += ": " + strings.Join(p.conditions, ", ")
+	if len(p.says) > 0 {
+		message += ": " + strings.Join(p.says, ", ")
 	}
 	for field, value := range map[string]any{
 		"message": message, "event.kind": "metric", "event.category": []string{"host"}, "event.type": []string{kind}, "event.action": "heartbeat",

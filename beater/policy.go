@@ -59,7 +59,7 @@ func (r *reconbeat) manage(b *beat.Beat) error {
 		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; its policy names the modules")
 	}
 	r.policy = &policy{beat: r, reporters: &reporters{board: r.health}}
-	r.health.Listen(func(health.State, bool) { r.policy.reporters.report() })
+	r.health.Listen(func(health.State, health.Change) { r.policy.reporters.report() })
 	b.OutputConfigReloader = reload.ReloadableFunc(ownOutput)
 	agent := b.Manager.AgentInfo()
 	b.Publisher = &labelled{b.Publisher, mapstr.M{
@@ -142,7 +142,7 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	}
 	p.applied.Store(true)
 	p.rejected = ""
-	p.beat.health.Clear(health.ConfigRejected, policySubject)
+	p.beat.health.End(health.ConfigRejected, policySubject)
 	p.leaveAside(want.unknown)
 	p.reporters.report()
 	p.beat.greet(0)
@@ -158,7 +158,7 @@ func (p *policy) leaveAside(names []string) {
 		return
 	}
 	p.unknown = text
-	p.beat.health.Clear(health.SettingUnknown, policySubject)
+	p.beat.health.End(health.SettingUnknown, policySubject)
 	if text != "" {
 		known := append(slices.Clone(config.WholeBeat), "processors")
 		p.beat.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
@@ -284,7 +284,7 @@ func (p *policy) reject(streams []*reload.ConfigWithMeta, wrong mistakes) error 
 	}
 	if text := errors.Join(all...).Error(); text != p.rejected {
 		p.rejected = text
-		p.beat.health.Clear(health.ConfigRejected, policySubject)
+		p.beat.health.End(health.ConfigRejected, policySubject)
 		p.beat.health.Set(health.ConfigRejected, policySubject, text, time.Now())
 	}
 	return errors.Join(errs...)
@@ -349,7 +349,7 @@ func (r *reporters) statusOf(id string, active []health.State) (status.Status, s
 		} else if now != status.Failed {
 			now = status.Degraded
 		}
-		reason := a.Condition.Code + ": " + a.Condition.Title
+		reason := a.String() + ": " + a.Condition.Title
 		if a.Detail != "" {
 			reason += ": " + a.Detail
 		}
@@ -368,10 +368,11 @@ func (r *reconbeat) describeHealth() []byte {
 		Detail   string    `json:"detail,omitempty"`
 		Help     string    `json:"help"`
 		Since    time.Time `json:"since"`
+		Count    int       `json:"count"`
 	}
 	conditions := []condition{}
 	for _, s := range r.health.Active() {
-		conditions = append(conditions, condition{s.Condition.Code, s.Condition.Severity.String(), s.Condition.Title, s.Subject, s.Detail, s.Condition.Help, s.Since})
+		conditions = append(conditions, condition{s.Condition.Code, s.Condition.Severity.String(), s.Condition.Title, s.Subject, s.Detail, s.Condition.Help, s.Since, s.Count})
 	}
 	return indented(map[string]any{"conditions": conditions})
 }

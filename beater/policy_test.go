@@ -43,7 +43,7 @@ func testPolicy(t *testing.T) *policy {
 	f := &factory{ring: r.ring, cursors: r.cursors, health: r.health, logger: r.logger, modules: r.modules, agent: fmtstr.FieldsForBeat("reconbeat", "1.2.3"), paths: paths.New()}
 	r.set = &configured{factory: f, list: cfgfile.NewRunnerList("modules", f, nil, r.logger), health: r.health, logger: r.logger}
 	r.policy = &policy{beat: r, reporters: &reporters{board: r.health}}
-	r.health.Listen(func(health.State, bool) { r.policy.reporters.report() })
+	r.health.Listen(func(health.State, health.Change) { r.policy.reporters.report() })
 	go func() {
 		for {
 			select {
@@ -186,7 +186,7 @@ func TestAStreamIsAsTheWorstThatHoldsForIt(t *testing.T) {
 	b := &health.Board{}
 	mine, other := &unit{}, &unit{}
 	r := &reporters{board: b, streams: []reporter{{id: "mine", to: mine}, {id: "other", to: other}}}
-	b.Listen(func(health.State, bool) { r.report() })
+	b.Listen(func(health.State, health.Change) { r.report() })
 	r.report()
 	now := time.Now()
 	b.Set(health.LossyModule, "mine", "", now)

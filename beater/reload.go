@@ -16,6 +16,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/health"
 )
 
@@ -44,7 +45,7 @@ func (c *configured) load() ([]*conf.C, error) {
 			err = errors.Join(c.factory.CheckConfig(m), misspelt(m))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+			errs = append(errs, settings.At(where+": ", err))
 		}
 	}
 	for i, m := range c.static {
@@ -88,8 +89,8 @@ func misspelt(c *conf.C) error {
 // ${path.home} and the like would mean nothing any more.
 func resolved(c *conf.C) (*conf.C, error) {
 	var m map[string]any
-	if err := c.Unpack(&m); err != nil {
-		return nil, fmt.Errorf("reading a module's configuration: %w", err)
+	if err := settings.Read("", c, &m); err != nil {
+		return nil, err
 	}
 	return conf.NewConfigFrom(m)
 }
@@ -165,6 +166,6 @@ func (c *configured) reload() {
 		}
 		return
 	}
-	c.health.Clear(health.ConfigRejected, c.glob)
+	c.health.End(health.ConfigRejected, c.glob)
 	c.logger.Infof("modules reloaded: watching with %s", c.factory.modules)
 }

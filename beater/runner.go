@@ -5,7 +5,6 @@ package beater
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
@@ -52,19 +52,18 @@ func (f *factory) Create(_ beat.PipelineConnector, c *conf.C) (cfgfile.Runner, e
 }
 
 func (f *factory) make(c *conf.C) (*runner, error) {
-	cfg, err := config.ParseModule(c)
-	if err != nil {
-		return nil, err
+	cfg, errCommon := config.ParseModule(c)
+	if cfg.Module == "" {
+		return nil, errCommon
 	}
 	r := &runner{factory: f, stats: &module.Stats{}}
 	kind, err := r.kind(cfg.Module)
 	if err != nil {
-		return nil, fmt.Errorf("module %s: %w", cfg.ID, err)
+		return nil, errors.Join(errCommon, settings.At("module "+cfg.ID+": ", err))
 	}
 	r.logger = f.logger.Named("module").With("module", kind.Name, "id", cfg.ID)
-	if r.source, err = newSource(cfg, kind, r.stats, f.agent, r.logger); err != nil {
-		return nil, err
-	}
+	var errSource error
+	r.source, errSource = newSource(cfg, kind, r.stats, f.agent, r.logger)
 	r.new = func() (module.Module, error) {
 		env := module.Env{ID: cfg.ID, Logger: r.logger, Stats: r.stats, Health: f.health}
 		if f.local != nil {
@@ -72,8 +71,9 @@ func (f *factory) make(c *conf.C) (*runner, error) {
 		}
 		return kind.New(c, env)
 	}
-	if _, err := r.new(); err != nil {
-		return nil, fmt.Errorf("module %s: %w", cfg.ID, err)
+	_, err = r.new()
+	if err := errors.Join(errCommon, errSource, settings.At("module "+cfg.ID+": ", err)); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -134,8 +134,8 @@ func (r *runner) Stop() {
 	if err := processors.Close(r.source.processors); err != nil {
 		r.logger.Debugf("closing the processors: %v", err)
 	}
-	for _, c := range []*health.Condition{health.LossyModule, health.SourceFailed} {
-		r.factory.health.Clear(c, r.source.ID)
+	for _, c := range health.Conditions() {
+		r.factory.health.End(c, r.source.ID)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/state"
 )
@@ -742,6 +743,39 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 			require.Equal(t, c.name == "an index that does not fit a document", strings.Contains(r.log.String(), "does not fit a document"), r.log.String())
 		})
 	}
+}
+
+// A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and the log, which usually lies on that very disk, does not fill with it.
+func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
+	h := newHost(t)
+	data := filepath.Join(h.dir, "data")
+	require.NoError(t, os.Mkdir(data, 0o700))
+	if err := unix.Mount("tmpfs", data, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("NOT TESTED: a full disk needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(data, unix.MNT_DETACH)) })
+	r := h.start(theFile + oneModule)
+	h.look("root", slices.Repeat([]string{"ss -tlnp"}, 100)...)
+	r.wait("journal.committed", 100)
+	ballast, err := os.Create(filepath.Join(data, "ballast"))
+	require.NoError(t, err)
+	for page := make([]byte, 4096); err == nil; {
+		_, err = ballast.Write(page)
+	}
+	require.ErrorIs(t, err, unix.ENOSPC)
+	require.NoError(t, ballast.Close())
+
+	for range 150 {
+		h.look("root", slices.Repeat([]string{"ss -tlnp"}, 10)...)
+		time.Sleep(2 * time.Millisecond) // many commits, not one
+	}
+	r.wait("journal.committed", 1600)
+	require.Greater(t, r.stat("journal.write_errors"), 10, "the disk was full")
+	require.Equal(t, 1, r.stat("health.state_not_written"))
+	require.Equal(t, 1, strings.Count(r.log.all(), "the state cannot be written"), "%s", r.log)
+	require.NotContains(t, r.log.all(), "state_not_written (events.db) is over")
+	require.NoError(t, r.end(syscall.SIGTERM))
+	require.Len(t, h.shipped("exec"), 1600)
 }
 
 // model runs a command of `reconbeat model` and returns what it prints.

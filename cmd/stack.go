@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,12 +15,15 @@ import (
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/beats/v7/libbeat/idxmgmt"
+	"github.com/elastic/beats/v7/libbeat/management"
 	"github.com/elastic/beats/v7/libbeat/outputs/elasticsearch"
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/spf13/cobra"
 
 	"github.com/reconbeat/reconbeat/beater"
+	reconfig "github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/datastream"
 )
 
@@ -32,10 +36,36 @@ func (s *stackSetup) support(_ *logp.Logger, info beat.Info, root *config.C) (id
 	if err != nil {
 		return nil, fmt.Errorf("reading the fields: %w", err)
 	}
+	if err := checkFile(info, root); err != nil {
+		return nil, err
+	}
 	if s.setup, err = datastream.ReadSetup(info, root, fields); err != nil {
 		return nil, err
 	}
 	return s.setup.Support(), nil
+}
+
+// checkFile tells what is wrong outside our section before libbeat fails on the first such thing, and with it what is wrong in ours. An Elastic Agent has no file.
+func checkFile(info beat.Info, root *config.C) error {
+	if root == nil || management.UnderAgent() {
+		return nil
+	}
+	errFile := reconfig.CheckFile(root)
+	if errFile == nil {
+		return nil // New checks our section
+	}
+	manager, err := management.NewManager(nil, nil, info.Logger)
+	if err != nil {
+		return errors.Join(errFile, err)
+	}
+	var section *config.C
+	if root.HasField(Name) {
+		if section, err = root.Child(Name, -1); err != nil {
+			return errors.Join(errFile, fmt.Errorf("%s: %w", Name, err))
+		}
+	}
+	_, errOurs := beater.New(&beat.Beat{Info: info, Paths: paths.Paths, Manager: manager}, section)
+	return errors.Join(errFile, errOurs)
 }
 
 // create makes the Beat, and hooks the installation of assets into `setup` and into the output. Under Elastic Agent, Fleet installs them.

@@ -19,6 +19,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
 )
 
@@ -100,10 +101,8 @@ func Parse(c *conf.C) (Config, error) {
 	if c == nil {
 		return cfg, nil
 	}
-	if err := c.Unpack(&cfg); err != nil {
-		return cfg, fmt.Errorf("reading reconbeat's configuration: %w", err)
-	}
-	return cfg, errors.Join(cfg.check(), unknownKeys("reconbeat", c, cfg))
+	err := settings.Read("reconbeat", c, &cfg)
+	return cfg, errors.Join(err, cfg.check(), settings.Unknown("reconbeat", c, cfg))
 }
 
 // check returns every wrong value, not only the first.
@@ -212,14 +211,23 @@ type Module struct {
 // ParseModule reads what every module takes; the module's constructor reads the rest.
 func ParseModule(c *conf.C) (Module, error) {
 	var m Module
-	if err := c.Unpack(&m); err != nil {
-		return m, fmt.Errorf("reading a module's configuration: %w", err)
+	if err := settings.Read("", c, &m); err != nil {
+		return m, err
 	}
 	if m.Module == "" {
-		return m, errors.New("a module's configuration lacks `module`; it must be auto, auditd, auditlog, ecs or procconn")
+		return m, errors.New("module: is missing; it must be auto, auditd, auditlog, ecs or procconn")
 	}
 	if m.ID == "" {
 		m.ID = m.Module
 	}
 	return m, nil
+}
+
+// ModuleKeys returns an error for each key of a module's configuration that neither every module nor one of these options knows.
+func ModuleKeys(c *conf.C, options ...any) error {
+	m, err := ParseModule(c)
+	if err != nil {
+		return err
+	}
+	return settings.Unknown(m.Module, c, append([]any{Module{}}, options...)...)
 }

@@ -75,5 +75,5 @@ events: none
 
 func TestAModuleWithoutANameIsRefused(t *testing.T) {
 	_, err := ParseModule(conf.MustNewConfigFrom(`{tags: [a]}`))
-	require.ErrorContains(t, err, "lacks `module`")
+	require.ErrorContains(t, err, "module: is missing")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/go-ucfg"
 	"github.com/elastic/go-ucfg/yaml"
 
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/detector/rules"
@@ -58,7 +59,7 @@ func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 	for _, file := range files {
 		r, err := readRule(os.DirFS(filepath.Dir(file)), filepath.Base(file))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+			errs = append(errs, settings.At(file+": ", err))
 			continue
 		}
 		if where, taken := from[r.ID]; taken {
@@ -70,7 +71,7 @@ func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 	}
 	for i, o := range overrides {
 		if err := override(list, o); err != nil {
-			errs = append(errs, fmt.Errorf("reconbeat.detector.rules.%d: %w", i, err))
+			errs = append(errs, settings.At(fmt.Sprintf("reconbeat.detector.rules.%d.", i), err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -98,7 +99,7 @@ func shipped() (list []detector.Rule, errs []error) {
 	for _, file := range files {
 		r, err := readRule(rules.Files, file)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("shipped rule %s: %w", file, err))
+			errs = append(errs, settings.At("shipped rule "+file+": ", err))
 		}
 		list = append(list, r)
 	}
@@ -108,10 +109,7 @@ func shipped() (list []detector.Rule, errs []error) {
 // ReadRule reads and checks the rule in one file.
 func ReadRule(file string) (detector.Rule, error) {
 	r, err := readRule(os.DirFS(filepath.Dir(file)), filepath.Base(file))
-	if err != nil {
-		return r, fmt.Errorf("%s: %w", file, err)
-	}
-	return r, nil
+	return r, settings.At(file+": ", err)
 }
 
 func readRule(dir fs.FS, file string) (detector.Rule, error) {
@@ -135,10 +133,7 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 	}
 	r = detector.Rule{Enabled: true, Version: 1, Threshold: 25, Severity: "low", RiskScore: 21}
 	tree := (*conf.C)(c)
-	if err := tree.Unpack(&r); err != nil {
-		return r, fmt.Errorf("reading a rule: %w", err)
-	}
-	return r, errors.Join(unknownKeys("rule", tree, r), r.Check())
+	return r, settings.Behind(errors.Join(settings.Read("", tree, &r), settings.Unknown("", tree, r)), r.Check())
 }
 
 func override(list []detector.Rule, o *conf.C) error {
@@ -157,10 +152,7 @@ func override(list []detector.Rule, o *conf.C) error {
 			v.Field(i).SetZero() // a list replaces a list
 		}
 	}
-	if err := o.Unpack(&changed); err != nil {
-		return fmt.Errorf("reading an override of rule %q: %w", id, err)
-	}
-	if err := errors.Join(unknownKeys("rule "+id, o, changed), changed.Check()); err != nil {
+	if err := settings.Behind(errors.Join(settings.Read("", o, &changed), settings.Unknown("", o, changed)), changed.Check()); err != nil {
 		return err
 	}
 	list[i] = changed

@@ -52,7 +52,7 @@ func TestARuleOfTheUsersOwnIsShort(t *testing.T) {
 func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
 	_, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
 	require.Error(t, err, "the exception names route, which is no program of the rule any more")
-	require.ErrorContains(t, err, `reconbeat.detector.rules.0: except.0.programs: "route" is none of the rule's programs`)
+	require.ErrorContains(t, err, `reconbeat.detector.rules.0.except.0.programs: "route" is none of the rule's programs`)
 	list, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, tags: [mine], references: []}`), conf.MustNewConfigFrom(`{id: sudo-use, enabled: true}`)})
 	require.NoError(t, err)
 	require.EqualValues(t, 50, list[0].Threshold)
@@ -72,10 +72,10 @@ func TestEverythingThatIsWrongWithRulesIsToldAtOnce(t *testing.T) {
 	write(t, dir, "c.yml", "{{{")
 	_, err := LoadRules(dir, []*conf.C{conf.MustNewConfigFrom(`{id: nowhere}`), conf.MustNewConfigFrom(`{threshold: 3}`)})
 	for _, want := range []string{
-		`a.yml: rule.treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`, `programs.2: "a" stands there twice`,
+		`a.yml: treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`, `programs.2: "a" stands there twice`,
 		`threshold: 300 is not allowed; it must be 0 to 100`, `severity: "dire" is not allowed`, `except.0: has no condition`, `except.0.programs: "z" is none`,
 		`b.yml: id: "sudo-use" is taken by the shipped rules`, `c.yml: this is no YAML`,
-		`reconbeat.detector.rules.0: id: "nowhere" is no rule; known are network-connection-discovery`, `reconbeat.detector.rules.1: id: is missing`,
+		`reconbeat.detector.rules.0.id: "nowhere" is no rule; known are network-connection-discovery`, `reconbeat.detector.rules.1.id: is missing`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheRoleInstallsAndConfigures plays the role against a copy of this host, twice: the second time there is nothing left to do.
-func TestTheRoleInstallsAndConfigures(t *testing.T) {
+// TestTheRoleInstallsConfiguresAndRemoves plays the role against a copy of this host: what it would do, what it does, and that the second time there is nothing left to do.
+func TestTheRoleInstallsConfiguresAndRemoves(t *testing.T) {
 	need(t, "ansible-playbook", "dpkg")
 	t.Parallel()
 	deb := distribution(t, "deb")
@@ -25,10 +25,12 @@ func TestTheRoleInstallsAndConfigures(t *testing.T) {
 	h.bring(deb + ".sha512")
 	require.NoError(t, os.CopyFS(filepath.Join(h.root, "srv/ansible"), os.DirFS("ansible")))
 	number := strings.Split(filepath.Base(deb), "-")[1]
-	h.write("/srv/vars.yml", `
-reconbeat_version: `+number+`
+	const secret, other = "S3cretOfTheOutput", "S3cretOfTheKeystore"
+	vars := `
+reconbeat_version: ` + number + `
 reconbeat_source: /srv
-reconbeat_output: {file: {path: /var/log/reconbeat, filename: alerts}}
+reconbeat_output: {elasticsearch: {hosts: ["http://127.0.0.1:9"], api_key: "ID:` + secret + `", headers: {X-Team: "${TEAM_TOKEN}"}}}
+reconbeat_keystore: {TEAM_TOKEN: ` + other + `}
 reconbeat_modules: [{module: auditlog}]
 reconbeat_detector: {rules: [{id: network-connection-discovery, threshold: 60}]}
 reconbeat_settings: {tags: [dmz], logging.level: warning}
@@ -44,17 +46,39 @@ reconbeat_rules:
     threshold: 25
     severity: low
     risk_score: 21
-`)
-	play := func() string {
-		return h.run("ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "@/srv/vars.yml", "/srv/ansible/site.yml")
+`
+	h.write("/srv/vars.yml", vars)
+	play := func(args ...string) string {
+		t.Helper()
+		out := h.run("ansible-playbook", append([]string{"-i", "localhost,", "-c", "local", "-e", "@/srv/vars.yml", "--diff", "/srv/ansible/site.yml"}, args...)...)
+		assert.Regexp(t, `failed=0`, out)
+		assert.NotContains(t, out, secret, "what is secret is not printed")
+		assert.NotContains(t, out, other, "what is secret is not printed")
+		return out
 	}
-	first := play()
-	assert.Regexp(t, `failed=0`, first)
-	assert.Regexp(t, `changed=[1-9]`, first)
+	assert.Regexp(t, `would be installed from /srv`, play("--check"), "on a host that has nothing yet")
+	require.Empty(t, h.files())
+
+	assert.Regexp(t, `changed=[1-9]`, play())
 	assert.Equal(t, "-rw------- 0:0", h.files()["/etc/reconbeat/reconbeat.yml"])
-	assert.Contains(t, h.run("reconbeat", "test", "config"), "Config OK")
+	assert.Equal(t, "TEAM_TOKEN\n", h.run("reconbeat", "keystore", "list"))
+	assert.Contains(t, h.run("reconbeat", "test", "config"), "Config OK", "what the keystore has is set")
 	rules := h.run("reconbeat", "test", "rules")
 	assert.Regexp(t, `on +network-connection-discovery +threshold 60`, rules)
 	assert.Regexp(t, `on +who +threshold 25`, rules)
-	assert.Regexp(t, `changed=0 .*failed=0`, play(), "what is done is not done again")
+	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Disabled:\n", "modules.d is managed as without the role")
+	assert.Regexp(t, `changed=0 `, play("--check"), "what is done would not be done again")
+	assert.Regexp(t, `changed=0 `, play(), "nor is it")
+
+	h.write("/srv/vars.yml", strings.Replace(vars, "dmz", "core", 1))
+	assert.Regexp(t, `changed=[12] `, play("--check"))
+	assert.NotContains(t, h.read("/etc/reconbeat/reconbeat.yml"), "core")
+	play()
+	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml"), "core")
+
+	assert.Regexp(t, `changed=1 `, play("-e", "reconbeat_state=absent"))
+	assert.Contains(t, h.files(), "/etc/reconbeat/reconbeat.yml", "what was configured stays")
+	assert.Regexp(t, `changed=1 `, play("-e", "reconbeat_state=purged"))
+	assert.Empty(t, h.files())
+	assert.Regexp(t, `changed=0 `, play("-e", "reconbeat_state=purged"))
 }

@@ -2,12 +2,15 @@
 
 // Package health is the one table of the ways in which reconbeat can be less than healthy, and a Board that keeps which of them hold.
 //
-// A condition is a value declared here and nowhere else. Whoever sees it sets it on the Board; the Board tells its listeners (the log, /stats,
-// later the Elastic Agent unit and the heartbeat document) when it begins and when it ends, once each.
+// A condition is a value declared here and nowhere else. Whoever sees it sets it on the Board, and clears it when it does not hold. The Board tells its
+// listeners (the log, the Elastic Agent's unit) when it begins and when it is over; heartbeats and /stats ask it what holds. A condition that comes and
+// goes is over only when it has held off for a while, so that it is told at most once in that while, with how often it came.
 package health
 
 import (
-	"sort"
+	"cmp"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -70,20 +73,55 @@ type State struct {
 	Subject   string // what it is about: a module's id, a file; may be empty
 	Detail    string // the particulars for people
 	Since     time.Time
+	Count     int // how often it came since then: 1, more when it went in between
 }
 
-// Listener hears when a condition begins (active) or ends. It is called with the Board unlocked, one call at a time.
-type Listener func(s State, active bool)
+// String is the condition's code, and how often it came where that is more than once.
+func (s State) String() string {
+	if s.Count > 1 {
+		return fmt.Sprintf("%s (%d times)", s.Condition.Code, s.Count)
+	}
+	return s.Condition.Code
+}
+
+// Change is what became of a condition.
+type Change uint8
+
+// The changes that listeners hear of.
+const (
+	Begins Change = iota + 1
+	Again         // it went and came again, perhaps many times, since it was last told
+	Ends
+)
+
+// Listener hears of a condition's changes. It is called with the Board unlocked, one call at a time.
+type Listener func(s State, change Change)
 
 type key struct {
 	c       *Condition
 	subject string
 }
 
-// Board keeps the conditions that hold. It is safe for use by many goroutines. Its zero value is ready and has no listener.
+// kept is a condition with what the Board must know of it.
+type kept struct {
+	State
+	cleared bool      // it does not hold at the moment
+	off     time.Time // since when, as Settle has found it; zero: not yet
+	told    time.Time // when the listeners last heard of it
+	count   int       // and what Count was then
+}
+
+// HoldOff is how long a condition must not have held to be over where things are told to people.
+const HoldOff = time.Minute
+
+// Board keeps the conditions that hold. It is safe for use by many goroutines. Its zero value is ready, has no listener, and takes a condition that is
+// cleared for over.
 type Board struct {
+	// HoldOff is how long a condition must not have held to be over, and the least time between two tellings of it. Somebody must call Settle then.
+	HoldOff time.Duration
+
 	mu        sync.Mutex
-	active    map[key]State
+	active    map[key]*kept
 	tell      sync.Mutex // serialises the listeners
 	listeners []Listener
 }
@@ -91,63 +129,105 @@ type Board struct {
 // Listen adds a listener. All are added before the first Set.
 func (b *Board) Listen(l Listener) { b.listeners = append(b.listeners, l) }
 
-// Set says that a condition holds for a subject since now. Listeners hear of it only when it did not hold already, which Set reports.
+// Set says that a condition holds for a subject since now. Listeners hear of it only when it was over, which Set reports.
 func (b *Board) Set(c *Condition, subject, detail string, now time.Time) (began bool) {
-	s := State{Condition: c, Subject: subject, Detail: detail, Since: now}
 	b.mu.Lock()
 	if b.active == nil {
-		b.active = map[key]State{}
+		b.active = map[key]*kept{}
 	}
-	old, was := b.active[key{c, subject}]
-	if was {
-		s.Since = old.Since
+	k := b.active[key{c, subject}]
+	if began = k == nil; began {
+		k = &kept{State: State{Condition: c, Subject: subject, Since: now, Count: 1}, told: now, count: 1}
+		b.active[key{c, subject}] = k
+	} else if k.cleared {
+		k.Count++
 	}
-	b.active[key{c, subject}] = s
+	k.Detail, k.cleared, k.off = detail, false, time.Time{}
+	s := k.State
 	b.mu.Unlock()
-	if !was {
-		b.announce(s, true)
+	if began {
+		b.announce(s, Begins)
 	}
-	return !was
+	return began
 }
 
-// Clear says that a condition does not hold (any more) for a subject.
+// Clear says that a condition does not hold for a subject at the moment. It is over when it has stayed so for HoldOff.
 func (b *Board) Clear(c *Condition, subject string) {
+	if b.HoldOff == 0 {
+		b.End(c, subject)
+		return
+	}
 	b.mu.Lock()
-	s, was := b.active[key{c, subject}]
+	defer b.mu.Unlock()
+	if k := b.active[key{c, subject}]; k != nil {
+		k.cleared = true
+	}
+}
+
+// End says that a condition is over for a subject at once: the subject is gone, or somebody has decided it.
+func (b *Board) End(c *Condition, subject string) {
+	b.mu.Lock()
+	k := b.active[key{c, subject}]
 	delete(b.active, key{c, subject})
 	b.mu.Unlock()
-	if was {
-		b.announce(s, false)
+	if k != nil {
+		b.announce(k.State, Ends)
 	}
 }
 
-func (b *Board) announce(s State, active bool) {
+// Settle ends the conditions that have held off for HoldOff, and tells of those that came again, each at most once in HoldOff. It is called now and then.
+func (b *Board) Settle(now time.Time) {
+	var over, again []State
+	b.mu.Lock()
+	for at, k := range b.active {
+		switch {
+		case k.cleared && k.off.IsZero():
+			k.off = now
+		case k.cleared && now.Sub(k.off) >= b.HoldOff:
+			delete(b.active, at)
+			over = append(over, k.State)
+			continue
+		}
+		if k.Count > k.count && now.Sub(k.told) >= b.HoldOff {
+			k.told, k.count = now, k.Count
+			again = append(again, k.State)
+		}
+	}
+	b.mu.Unlock()
+	for _, s := range inOrder(again) {
+		b.announce(s, Again)
+	}
+	for _, s := range inOrder(over) {
+		b.announce(s, Ends)
+	}
+}
+
+func (b *Board) announce(s State, change Change) {
 	b.tell.Lock()
 	defer b.tell.Unlock()
 	for _, l := range b.listeners {
-		l(s, active)
+		l(s, change)
 	}
 }
 
-// Active returns the conditions that hold, the worst first, then by code and subject.
+// Active returns the conditions that hold, or that have not held off for long enough, the worst first, then by code and subject.
 func (b *Board) Active() []State {
 	b.mu.Lock()
 	out := make([]State, 0, len(b.active))
-	for _, s := range b.active {
-		out = append(out, s)
+	for _, k := range b.active {
+		out = append(out, k.State)
 	}
 	b.mu.Unlock()
-	sort.Slice(out, func(i, j int) bool {
-		a, c := out[i], out[j]
-		if a.Condition.Severity != c.Condition.Severity {
-			return a.Condition.Severity > c.Condition.Severity
-		}
-		if a.Condition.Code != c.Condition.Code {
-			return a.Condition.Code < c.Condition.Code
-		}
-		return a.Subject < c.Subject
+	return inOrder(out)
+}
+
+func inOrder(states []State) []State {
+	slices.SortFunc(states, func(a, b State) int {
+		return cmp.Or(
+			cmp.Compare(b.Condition.Severity, a.Condition.Severity), cmp.Compare(a.Condition.Code, b.Condition.Code), cmp.Compare(a.Subject, b.Subject),
+		)
 	})
-	return out
+	return states
 }
 
 // Status is how things are all in all: "failed" or "degraded", as the worst of the conditions that hold, or "healthy" where none does.

@@ -26,38 +26,78 @@ func TestEveryConditionIsCompleteAndItsCodeUnique(t *testing.T) {
 
 func TestListenersHearWhenAConditionBeginsAndEndsOnceEach(t *testing.T) {
 	var b Board
-	var heard []string
-	b.Listen(func(s State, active bool) {
-		word := "ends"
-		if active {
-			word = "begins"
-		}
-		heard = append(heard, s.Condition.Code+" "+s.Subject+" "+word)
-	})
+	heard := listen(&b)
 	began := time.Unix(1000, 0)
 	b.Clear(RingFull, "") // it never held
-	b.Set(RingFull, "", "1 event", began)
-	b.Set(RingFull, "", "2 events", began.Add(time.Minute))
+	require.True(t, b.Set(RingFull, "", "1 event", began))
+	require.False(t, b.Set(RingFull, "", "2 events", began.Add(time.Minute)))
 	b.Set(SourceFailed, "a", "", began)
 	b.Set(SourceFailed, "b", "", began)
-	require.Equal(t, []State{{SourceFailed, "a", "", began}, {SourceFailed, "b", "", began}, {RingFull, "", "2 events", began}}, b.Active(),
+	require.Equal(t, []State{{SourceFailed, "a", "", began, 1}, {SourceFailed, "b", "", began, 1}, {RingFull, "", "2 events", began, 1}}, b.Active(),
 		"the worst first; the detail is the newest, the time that of the beginning")
 	b.Clear(SourceFailed, "a")
 	b.Clear(SourceFailed, "a")
 	b.Clear(RingFull, "")
-	require.Equal(t, []string{"ring_full  begins", "source_failed a begins", "source_failed b begins", "source_failed a ends", "ring_full  ends"}, heard)
+	b.Settle(began.Add(time.Hour))
+	require.Equal(t, []string{"begins ring_full", "begins source_failed a", "begins source_failed b", "ends source_failed a", "ends ring_full"}, *heard)
 	require.Equal(t, "failed", Failed.String())
 	require.Equal(t, "degraded", Degraded.String())
+}
+
+// A disk that is full fails one write and takes the next, a hundred times a second.
+func TestAConditionThatComesAndGoesIsToldOnceAMinuteWithHowOftenItCame(t *testing.T) {
+	b := Board{HoldOff: time.Minute}
+	heard := listen(&b)
+	now := time.Unix(0, 0)
+	for range 125 { // seconds
+		for range 10 {
+			b.Set(StateNotWritten, "events.db", "no space left", now)
+			b.Clear(StateNotWritten, "events.db")
+		}
+		b.Settle(now)
+		now = now.Add(time.Second)
+	}
+	require.Equal(t, []string{"begins state_not_written events.db", "again state_not_written (610 times) events.db", "again state_not_written (1210 times) events.db"}, *heard)
+	require.Equal(t, "degraded", b.Status())
+	for range 59 {
+		b.Settle(now)
+		now = now.Add(time.Second)
+	}
+	require.Equal(t, "degraded", b.Status(), "it has held off for less than a minute")
+	require.Len(t, *heard, 4, "the rest of what came is told, too")
+	b.Settle(now)
+	require.Equal(t, "healthy", b.Status())
+	require.Equal(t, "ends state_not_written (1250 times) events.db", (*heard)[4])
+	b.Set(StateNotWritten, "events.db", "", now)
+	require.Equal(t, "state_not_written", b.Active()[0].String(), "it begins anew")
+}
+
+func TestWhatHoldsWithoutEndIsToldOnce(t *testing.T) {
+	b := Board{HoldOff: time.Minute}
+	heard := listen(&b)
+	for s := range 600 {
+		b.Set(RulesMissing, "auditd", "gone", time.Unix(int64(s), 0))
+		b.Settle(time.Unix(int64(s), 0))
+	}
+	b.End(RulesMissing, "auditd")
+	require.Equal(t, []string{"begins rules_missing auditd", "ends rules_missing auditd"}, *heard, "who has decided that it is over waits for nothing")
+}
+
+func listen(b *Board) *[]string {
+	var heard []string
+	words := map[Change]string{Begins: "begins", Again: "again", Ends: "ends"}
+	b.Listen(func(s State, c Change) { heard = append(heard, strings.TrimSpace(words[c]+" "+s.String()+" "+s.Subject)) })
+	return &heard
 }
 
 func TestABoardIsSafeForManyGoroutines(t *testing.T) {
 	var b Board
 	var mu sync.Mutex
 	open := map[string]int{}
-	b.Listen(func(s State, active bool) {
+	b.Listen(func(s State, c Change) {
 		mu.Lock()
 		defer mu.Unlock()
-		if active {
+		if c == Begins {
 			open[s.Subject]++
 		} else {
 			open[s.Subject]--
@@ -69,6 +109,7 @@ func TestABoardIsSafeForManyGoroutines(t *testing.T) {
 			for range 500 {
 				b.Set(RingFull, subject, "", time.Time{})
 				b.Active()
+				b.Settle(time.Time{})
 				b.Clear(RingFull, subject)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"golang.org/x/sys/unix"
 
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
@@ -30,10 +31,7 @@ type auditd struct {
 // New makes the module from its options. It opens nothing; the error names every option that is wrong.
 func New(cfg *conf.C, env module.Env) (module.Module, error) {
 	o := defaults()
-	if err := cfg.Unpack(&o); err != nil {
-		return nil, fmt.Errorf("reading the options of module auditd: %w", err)
-	}
-	if err := o.check(); err != nil {
+	if err := settings.Behind(settings.Read("", cfg, &o), o.check()); err != nil {
 		return nil, err
 	}
 	return &auditd{Options: o, env: env}, nil

@@ -182,11 +182,11 @@ func start(t *testing.T, options map[string]any) *running {
 func launch(t *testing.T, options map[string]any) *running {
 	t.Helper()
 	m := &running{t: t, stats: &module.Stats{}, board: &health.Board{}, done: make(chan struct{})}
-	m.board.Listen(func(s health.State, active bool) {
+	m.board.Listen(func(s health.State, change health.Change) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		sign := "-"
-		if active {
+		if change == health.Begins {
 			sign = "+"
 		}
 		m.events = append(m.events, sign+s.Condition.Code)

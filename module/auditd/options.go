@@ -18,7 +18,7 @@ const (
 type Options struct {
 	SocketType   string `config:"socket_type"`   // auto, unicast or multicast
 	SocketBuffer int    `config:"socket_buffer"` // of the receive buffer, in bytes; the kernel doubles it for its own bookkeeping
-	BacklogLimit uint32 `config:"backlog_limit"` // records that the kernel queues for us; unicast only
+	BacklogLimit int    `config:"backlog_limit"` // records that the kernel queues for us; unicast only
 	LoadRules    bool   `config:"load_rules"`    // load own rules; false: somebody else's rules must report execs
 }
 

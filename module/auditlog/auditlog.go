@@ -16,6 +16,7 @@ import (
 
 	conf "github.com/elastic/elastic-agent-libs/config"
 
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/module/follow"
@@ -42,9 +43,7 @@ type Log struct {
 // New checks the options.
 func New(c *conf.C, env module.Env) (module.Module, error) {
 	o := Options{Paths: []string{DefaultPath}, From: "end"}
-	if err := c.Unpack(&o); err != nil {
-		return nil, fmt.Errorf("reading the options: %w", err)
-	}
+	errRead := settings.Read("", c, &o)
 	var errs []error
 	if len(o.Paths) == 0 || len(o.Paths) > 1 && !env.Replay {
 		errs = append(errs, fmt.Errorf("paths: %q is not allowed; it must be one file: give each log a module of its own", o.Paths))
@@ -52,7 +51,7 @@ func New(c *conf.C, env module.Env) (module.Module, error) {
 	if o.From != "end" && o.From != "beginning" {
 		errs = append(errs, fmt.Errorf("from: %q is not allowed; it must be end or beginning", o.From))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := settings.Behind(errRead, errors.Join(errs...)); err != nil {
 		return nil, err
 	}
 	return &Log{o: o, env: env}, nil

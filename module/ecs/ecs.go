@@ -16,6 +16,7 @@ import (
 
 	conf "github.com/elastic/elastic-agent-libs/config"
 
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/follow"
@@ -39,10 +40,7 @@ func defaults() Options { return Options{From: fromEnd} }
 // New makes the module from its options. It opens nothing; the error names every option that is wrong.
 func New(cfg *conf.C, env module.Env) (module.Module, error) {
 	o := defaults()
-	if err := cfg.Unpack(&o); err != nil {
-		return nil, fmt.Errorf("reading the options of module ecs: %w", err)
-	}
-	if err := o.check(env.Replay); err != nil {
+	if err := settings.Behind(settings.Read("", cfg, &o), o.check(env.Replay)); err != nil {
 		return nil, err
 	}
 	return &documents{Options: o, env: env}, nil

@@ -17,6 +17,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"golang.org/x/sys/unix"
 
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/netlink"
@@ -34,11 +35,12 @@ func defaults() Options { return Options{SocketBuffer: 4 << 20} }
 // New makes the module from its options. It opens nothing; the error names every option that is wrong.
 func New(cfg *conf.C, env module.Env) (module.Module, error) {
 	o := defaults()
-	if err := cfg.Unpack(&o); err != nil {
-		return nil, fmt.Errorf("reading the options of module procconn: %w", err)
-	}
+	err := settings.Read("", cfg, &o)
 	if o.SocketBuffer < 64<<10 || o.SocketBuffer > 1<<30 {
-		return nil, fmt.Errorf("socket_buffer: %d is not allowed; it must be 65536 to 1073741824 (bytes)", o.SocketBuffer)
+		err = settings.Behind(err, fmt.Errorf("socket_buffer: %d is not allowed; it must be 65536 to 1073741824 (bytes)", o.SocketBuffer))
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &procconn{Options: o, env: env}, nil
 }

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package settings reads what a user wrote into structs in such a way that every mistake is told, and all of them at once: each with its path, its value
+// and what is allowed. go-ucfg, which does the reading, ends at the first value of a wrong type and says of a variable that nobody set not which it is.
+package settings
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/go-ucfg"
+	"github.com/elastic/go-ucfg/parse"
+)
+
+// Read reads c into a struct, or a map, and goes on behind a value that it cannot read; the default stays in its place. path is what messages call c; it may be empty. What cannot be read is
+// taken out of c: nobody goes on with a configuration of which Read has returned an error, except to look for more mistakes.
+func Read(path string, c *conf.C, into any) error {
+	var errs []error
+	for {
+		err := c.Unpack(into)
+		if err == nil {
+			return errors.Join(errs...)
+		}
+		at, known := placeOfError(c, err)
+		if !known {
+			return errors.Join(append(errs, At(path+": ", err))...)
+		}
+		errs = append(errs, mistakes(path, at, c, err, reflect.TypeOf(into))...)
+		if !remove(c, at, reflect.TypeOf(into)) {
+			return errors.Join(errs...)
+		}
+	}
+}
+
+// At puts where before each of the errors that err is made of, so that none of them loses its place.
+func At(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	many, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s%w", where, err)
+	}
+	var errs []error
+	for _, one := range many.Unwrap() {
+		errs = append(errs, At(where, one))
+	}
+	return errors.Join(errs...)
+}
+
+// Behind returns what Read has told, and of what a check has found behind it that which is about other settings.
+func Behind(told, found error) error {
+	if told == nil || found == nil {
+		return errors.Join(told, found)
+	}
+	var about []string
+	for one := range strings.Lines(told.Error()) {
+		setting, _, _ := strings.Cut(one, ": ")
+		about = append(about, setting)
+	}
+	errs := []error{told}
+	all, ok := found.(interface{ Unwrap() []error })
+	if !ok {
+		return errors.Join(told, found)
+	}
+	for _, one := range all.Unwrap() {
+		if setting, _, _ := strings.Cut(one.Error(), ": "); !slices.Contains(about, setting) {
+			errs = append(errs, one)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Join is a path and the name of a setting there.
+func Join(path, name string) string {
+	switch {
+	case path == "":
+		return name
+	case name == "":
+		return path
+	}
+	return path + "." + name
+}
+
+// inField finds the place in those errors of go-ucfg that tell it in their text only.
+var inField = regexp.MustCompile(`but found '[^']*' in field '([^']+)'`)
+
+// placeOfError is the dotted name, under c, of the value that an error is about.
+func placeOfError(c *conf.C, err error) (string, bool) {
+	var told ucfg.Error
+	if !errors.As(err, &told) {
+		return "", false
+	}
+	at := told.Path()
+	if m := inField.FindStringSubmatch(err.Error()); at == "" && m != nil {
+		at = m[1]
+	}
+	at = under(c, at)
+	return at, at != ""
+}
+
+// under is a dotted name from the root of all as it is under c.
+func under(c *conf.C, at string) string {
+	if root := c.Path(); root != "" {
+		return strings.TrimPrefix(strings.TrimPrefix(at, root), ".")
+	}
+	return at
+}
+
+// mistakes is what to tell of the value at a place.
+func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error {
+	where := Join(path, at)
+	if reason(err) == ucfg.ErrRequired {
+		return []error{fmt.Errorf("%s: is missing", where)}
+	}
+	if errs := unset(path, at, c); len(errs) > 0 {
+		return errs
+	}
+	t := typeAt(into, strings.Split(at, "."))
+	if t == nil || readsItself(t) {
+		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), reason(err))}
+	}
+	return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), kindOf(t))}
+}
+
+// reason is an error of go-ucfg without the place, which the message has already.
+func reason(err error) error {
+	var told ucfg.Error
+	if errors.As(err, &told) && told.Reason() != nil {
+		return told.Reason()
+	}
+	return err
+}
+
+// unset returns an error for each value at or under a place that cannot be read for want of a variable.
+func unset(path, at string, c *conf.C) []error {
+	var errs []error
+	for _, key := range c.FlattenedKeys() {
+		key = under(c, key)
+		if key != at && !strings.HasPrefix(key, at+".") {
+			continue
+		}
+		if name := wanting(c, key); name != "" {
+			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable, or put it into the keystore: reconbeat keystore add %s", Join(path, key), name, name))
+		}
+	}
+	return errs
+}
+
+// wanting returns the variable for want of which the value at a place cannot be read; empty where that is not what ails it.
+func wanting(c *conf.C, at string) string {
+	var last string
+	ask := func(name string) (string, parse.Config, error) {
+		if v, err := conf.MustNewConfigFrom(map[string]any{"v": "${" + name + "}"}).String("v", -1); err == nil { // the keystore has it
+			return v, parse.NoopConfig, nil
+		}
+		last = name
+		return "", parse.NoopConfig, ucfg.ErrMissing
+	}
+	_, err := (*ucfg.Config)(c).String(at, -1, ucfg.PathSep("."), ucfg.VarExp, ucfg.Resolve(ask), ucfg.ResolveEnv)
+	if err == nil {
+		return ""
+	}
+	return last
+}
+
+// value is the value at a place as a person would name it.
+func value(c *conf.C, at string) string {
+	if sub, err := c.Child(at, -1); err == nil {
+		if sub.IsArray() {
+			return "a list"
+		}
+		return "a mapping"
+	}
+	text, err := c.String(at, -1)
+	if err != nil {
+		return "the value"
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return text
+	}
+	if text == "true" || text == "false" {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+// remove takes the value at a place out of c. An element of a list gives way to one that is switched off, so that the numbers of those behind it stay; where the list has no mappings, all of it goes.
+func remove(c *conf.C, at string, into reflect.Type) bool {
+	list, last := "", at
+	if i := strings.LastIndexByte(at, '.'); i >= 0 {
+		list, last = at[:i], at[i+1:]
+	}
+	if i, err := strconv.Atoi(last); err == nil && list != "" {
+		mapping := typeAt(into, strings.Split(at, ".")) == reflect.TypeFor[*conf.C]()
+		if mapping && c.SetChild(list, i, conf.MustNewConfigFrom(map[string]any{"enabled": false})) == nil {
+			return true
+		}
+		at = list
+	}
+	removed, err := c.Remove(at, -1)
+	return err == nil && removed
+}
+
+// typeAt follows the names of settings into a type; nil where they lead out of what is known.
+func typeAt(t reflect.Type, names []string) reflect.Type {
+	for t.Kind() == reflect.Pointer && t != reflect.TypeFor[*conf.C]() {
+		t = t.Elem()
+	}
+	switch {
+	case len(names) == 0:
+		return t
+	case readsItself(t):
+		return nil
+	case t.Kind() == reflect.Slice:
+		return typeAt(t.Elem(), names[1:])
+	case t.Kind() != reflect.Struct:
+		return nil
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, inline := nameOf(f)
+		if inline {
+			if found := typeAt(f.Type, names); found != nil {
+				return found
+			}
+			continue
+		}
+		own := strings.Split(name, ".")
+		if name != "" && len(own) <= len(names) && strings.Join(names[:len(own)], ".") == name {
+			return typeAt(f.Type, names[len(own):])
+		}
+	}
+	return nil
+}
+
+// readsItself is true of types that say themselves what they take.
+func readsItself(t reflect.Type) bool {
+	if t == reflect.TypeFor[conf.C]() || t == reflect.TypeFor[*conf.C]() {
+		return false
+	}
+	p := reflect.PointerTo(t)
+	_, unpacks := p.MethodByName("Unpack")
+	return unpacks || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// kindOf says in words which values a type takes.
+func kindOf(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "a duration such as 90s, 15m or 24h"
+	case t == reflect.TypeFor[conf.C](), t == reflect.TypeFor[*conf.C]():
+		return "a mapping of settings"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number that is not negative"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a text"
+	case reflect.Slice:
+		return "a list"
+	}
+	return "a mapping of settings"
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+)
+
+// Unknown returns an error for each key of c that none of the structs into has a place for: a key misspelt is a setting that silently does not hold. So is a mapping
+// where a list belongs, which go-ucfg passes over. path is what messages call c. Values are not looked at.
+func Unknown(path string, c *conf.C, into ...any) error {
+	all := placeOf(reflect.TypeOf(into[0]))
+	for _, more := range into[1:] {
+		all.merge(placeOf(reflect.TypeOf(more)))
+	}
+	return errors.Join(all.unknown(path, c)...)
+}
+
+// place is where settings may stand: a struct's by name, a list's elements; the zero place takes anything.
+type place struct {
+	names   map[string]*place
+	element *place
+}
+
+// placeOf follows the config tags of t. What reads itself (a list of *config.C, a map) takes anything.
+func placeOf(t reflect.Type) *place {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[conf.C]():
+		return &place{}
+	case readsItself(t):
+		return &place{}
+	case t.Kind() == reflect.Slice:
+		return &place{element: placeOf(t.Elem())}
+	case t.Kind() != reflect.Struct:
+		return &place{}
+	}
+	p := &place{names: map[string]*place{}}
+	p.add(t)
+	return p
+}
+
+func (p *place) add(t reflect.Type) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, inline := nameOf(f)
+		switch {
+		case inline:
+			p.add(f.Type)
+		case name != "":
+			p.child(strings.Split(name, ".")).merge(placeOf(f.Type))
+		}
+	}
+}
+
+// nameOf is how a user calls a field of a struct; the fields of an inline one stand beside the others.
+func nameOf(f reflect.StructField) (name string, inline bool) {
+	name, option, _ := strings.Cut(f.Tag.Get("config"), ",")
+	if name == "" && f.IsExported() {
+		name = strings.ToLower(f.Name) // go-ucfg's own default
+	}
+	return name, option == "inline"
+}
+
+// child returns the place of a dotted name, made where it is missing.
+func (p *place) child(names []string) *place {
+	for _, n := range names {
+		if p.names == nil {
+			p.names = map[string]*place{}
+		}
+		if p.names[n] == nil {
+			p.names[n] = &place{}
+		}
+		p = p.names[n]
+	}
+	return p
+}
+
+func (p *place) merge(q *place) {
+	p.element = q.element
+	if p.names == nil {
+		p.names = q.names
+		return
+	}
+	maps.Copy(p.names, q.names)
+}
+
+func (p *place) unknown(path string, c *conf.C) []error {
+	if p.names == nil {
+		return nil
+	}
+	var errs []error
+	for _, name := range slices.Sorted(slices.Values(c.GetFields())) {
+		at, sub := Join(path, name), p.names[name]
+		if sub == nil {
+			errs = append(errs, fmt.Errorf("%s: no such setting; known here are %s", at, strings.Join(slices.Sorted(maps.Keys(p.names)), ", ")))
+			continue
+		}
+		child, err := c.Child(name, -1)
+		switch {
+		case err != nil: // it is one value
+		case sub.element == nil:
+			errs = append(errs, sub.unknown(at, child)...)
+		case len(child.GetFields()) > 0:
+			errs = append(errs, fmt.Errorf("%s: a mapping is not allowed; it must be a list", at))
+		default:
+			n, _ := c.CountField(name) // it is there
+			for i := range n {
+				if element, err := c.Child(name, i); err == nil {
+					errs = append(errs, sub.element.unknown(Join(at, strconv.Itoa(i)), element)...)
+				}
+			}
+		}
+	}
+	return errs
+}
