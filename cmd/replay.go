@@ -19,6 +19,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	libconfig "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -40,9 +41,10 @@ type replayFlags struct {
 	events  bool
 	records bool
 	learn   bool
+	sure    confirmation
 }
 
-func newReplayCommand(settings instance.Settings) *cobra.Command {
+func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	var f replayFlags
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
@@ -53,26 +55,44 @@ which a running reconbeat takes over within seconds and a stopped one at its nex
 
 Counts go to standard error. The exit status is 1 when a file cannot be read.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error { return replay(settings, f, files) },
+		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
 	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ecs")
 	c.Flags().StringVar(&f.format, "format", formatTable, "table for people, or ndjson: ECS documents, one a line")
 	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table always does)")
 	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
-	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model")
+	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the one that is there")
+	f.sure.flag(c)
 	return c
 }
 
-func replay(settings instance.Settings, f replayFlags, files []string) error {
+func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFlags, files []string) error {
 	if f.module != "auto" && f.module != "auditlog" && f.module != "ecs" {
 		return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ecs", f.module)
 	}
 	if f.format != formatTable && f.format != formatNDJSON {
 		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", f.format)
 	}
-	b, err := configured(settings)
+	if !f.learn {
+		folder, err := scratch(p)
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(folder)
+	}
+	read := configured
+	if !c.Flags().Changed("c") && unreadable(cfgfile.GetDefaultCfgfile()) && !f.learn {
+		fmt.Fprintf(os.Stderr, "%s is not for this user to read: these files are judged with the settings that are built in.\n", cfgfile.GetDefaultCfgfile())
+		read = builtIn
+	}
+	b, err := read(settings)
 	if err != nil {
 		return err
+	}
+	if f.learn {
+		if err := replaces(b, &f.sure, "what these files teach"); err != nil {
+			return err
+		}
 	}
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
@@ -139,19 +159,27 @@ func unnamed(n uint64) string {
 func configured(settings instance.Settings) (*instance.Beat, error) {
 	if named := flag.Lookup("c"); named == nil || named.Value.String() == Name+".yml" {
 		if _, err := os.Stat(cfgfile.GetDefaultCfgfile()); errors.Is(err, os.ErrNotExist) {
-			empty, err := os.CreateTemp("", "reconbeat-*.yml")
-			if err != nil {
-				return nil, fmt.Errorf("writing the built-in configuration: %w", err)
-			}
-			defer os.Remove(empty.Name())
-			defer empty.Close()
-			if _, err := empty.WriteString("logging: {to_stderr: true, level: warning}\n"); err != nil {
-				return nil, fmt.Errorf("writing the built-in configuration: %w", err)
-			}
-			if err := setFlag("c", empty.Name()); err != nil {
-				return nil, err
-			}
+			return builtIn(settings)
 		}
+	}
+	return instance.NewInitializedBeat(settings)
+}
+
+// builtIn takes the built-in configuration.
+func builtIn(settings instance.Settings) (*instance.Beat, error) {
+	empty, err := os.CreateTemp("", "reconbeat-*.yml")
+	if err != nil {
+		return nil, fmt.Errorf("writing the built-in configuration: %w", err)
+	}
+	defer os.Remove(empty.Name())
+	defer empty.Close()
+	if _, err := empty.WriteString("logging: {to_stderr: true, level: warning}\n"); err != nil {
+		return nil, fmt.Errorf("writing the built-in configuration: %w", err)
+	}
+	files := flag.Lookup("c").Value.(*libconfig.StringsFlag)
+	defer files.SetDefault(Name + ".yml")
+	if err := files.Set(empty.Name()); err != nil {
+		return nil, fmt.Errorf("taking the built-in configuration: %w", err)
 	}
 	return instance.NewInitializedBeat(settings)
 }

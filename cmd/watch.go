@@ -6,7 +6,6 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -43,7 +42,7 @@ reconbeat.modules: [{module: auto}]
 logging: {to_stderr: true, level: warning, metrics.enabled: false}
 `
 
-func newWatchCommand(settings instance.Settings) *cobra.Command {
+func newWatchCommand(settings instance.Settings, p *places) *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:   "watch",
@@ -53,13 +52,13 @@ discovery command as a row with its score, and alerts marked. As root it reads t
 plain user the process connector, which misses short programs. Where neither works it says why and plays
 a bundled recording. It keeps what it learns only with --path.data. Ctrl-C ends it with a summary.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, format) },
+		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, format) },
 	}
 	c.Flags().StringVar(&format, "format", formatTable, "table for people, or ndjson: raw events and alerts as ECS documents, one a line")
 	return c
 }
 
-func watch(c *cobra.Command, settings instance.Settings, format string) error {
+func watch(c *cobra.Command, settings instance.Settings, p *places, format string) error {
 	if format != formatTable && format != formatNDJSON {
 		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", format)
 	}
@@ -74,9 +73,9 @@ func watch(c *cobra.Command, settings instance.Settings, format string) error {
 		}
 		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why, strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
 	}
-	home, err := os.MkdirTemp("", "reconbeat-watch-")
+	home, err := scratch(p)
 	if err != nil {
-		return fmt.Errorf("making a folder for what watch keeps while it runs: %w", err)
+		return err
 	}
 	defer os.RemoveAll(home)
 	if err := setFlags(c, home, format); err != nil {
@@ -110,23 +109,10 @@ func setFlags(c *cobra.Command, home, format string) error {
 		}
 		set = append(set, [2]string{"c", file})
 	}
-	for _, p := range []string{"data", "logs"} {
-		if !c.Flags().Changed("path." + p) {
-			set = append(set, [2]string{"path." + p, filepath.Join(home, p)})
-		}
-	}
 	for _, f := range set {
 		if err := setFlag(f[0], f[1]); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// setFlag sets a flag of libbeat's as the command line would.
-func setFlag(name, value string) error {
-	if err := flag.Set(name, value); err != nil {
-		return fmt.Errorf("setting -%s %s: %w", name, value, err)
 	}
 	return nil
 }
