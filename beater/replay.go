@@ -43,6 +43,8 @@ type ReplayOptions struct {
 	Document  func(*beat.Event) error // receives alerts, summaries and, as Config.Events says, raw events
 	// OwnHost: the recording is this host's, and so are the names of its accounts where it tells ids alone.
 	OwnHost bool
+	// OneHost: whatever host a document names, it is the one that the model learns of.
+	OneHost bool
 	Record  func(rule *detector.Rule, r rare.Record) // receives every record of the rare model at its bucket's end; nil: nobody wants them
 }
 
@@ -52,7 +54,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost
+	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost || o.OneHost
 	d, err := detector.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
