@@ -216,12 +216,7 @@ func loss(b *instance.Beat) (dir, what string, err error) {
 			began = rule.Began
 		}
 	}
-	const most = 8
-	list := strings.Join(names[:min(most, len(names))], ", ")
-	if more := len(names) - most; more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir, began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), list), nil
+	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir, began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), listOf(names)), nil
 }
 
 func showModel(settings instance.Settings, format, user string) error {
@@ -282,12 +277,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		if a.Container != "" {
 			name += " in " + a.Container
 		}
-		by := a.Way
-		if a.Class == "person" {
-			by = map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
-		} else if a.Way == "" {
-			by = "unknown"
-		}
+		by := way(a)
 		if !whole {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits, a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]), most(a.Features["network"]))
 			continue
@@ -308,6 +298,14 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"), p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"), counted(int(p.Habit.Span/(24*time.Hour)), "day"))
 	}
 	w.Flush()
+}
+
+// way is how an actor looks: by which program, or on a terminal or not.
+func way(a context.Profile) string {
+	if a.Class == "person" {
+		return map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
+	}
+	return cmp.Or(a.Way, "unknown")
 }
 
 // counted is a number of things in words.

@@ -5,6 +5,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -12,8 +13,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -53,7 +57,8 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's model,
 which a running reconbeat takes over within seconds and a stopped one at its next start.
 
-Counts go to standard error. The exit status is 1 when a file cannot be read.`,
+It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why nothing alerted where
+nothing did. The exit status is 1 when a file cannot be read.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
@@ -73,6 +78,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.format != formatTable && f.format != formatNDJSON {
 		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", f.format)
 	}
+	out := bufio.NewWriterSize(os.Stdout, 64<<10)
+	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
 	if !f.learn {
 		folder, err := scratch(p)
 		if err != nil {
@@ -85,7 +92,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		fmt.Fprintf(os.Stderr, "%s is not for this user to read: these files are judged with the settings that are built in.\n", cfgfile.GetDefaultCfgfile())
 		read = builtIn
 	}
-	b, err := read(settings)
+	b, silence, err := telling(c, s, func() (*instance.Beat, error) { return read(settings) })
 	if err != nil {
 		return err
 	}
@@ -102,8 +109,6 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.events || f.format == formatTable && !f.records {
 		cfg.Events = config.EventsMatched
 	}
-	out := bufio.NewWriterSize(os.Stdout, 64<<10)
-	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
 	o := beater.ReplayOptions{
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
@@ -135,13 +140,95 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 			return errors.Join(err, out.Flush())
 		}
 	}
+	summary := r.Summary()
 	if err := errors.Join(r.Finish(), out.Flush()); err != nil {
 		return err
 	}
+	silence()
 	n := r.Counts()
 	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n",
 		n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	for _, line := range inWords(summary, n) {
+		fmt.Fprintln(os.Stderr, line)
+	}
 	return nil
+}
+
+// inWords tells a person what the files were, whom they taught, and why nothing alerted where nothing did.
+func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
+	if s.First.IsZero() {
+		return []string{"Nothing was read that starts a program."}
+	}
+	const minute = "2006-01-02 15:04 MST"
+	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute), spanOf(s.Last.Sub(s.First)))
+	if len(s.Hosts) > 0 {
+		line += fmt.Sprintf(", on %s: %s", counted(len(s.Hosts), "host"), listOf(s.Hosts))
+	}
+	lines = append(lines, line+".")
+	var actors []string
+	users := map[string]bool{}
+	for _, k := range s.Known {
+		for _, a := range k.Actors {
+			name := cmp.Or(a.Name, "uid "+a.ID)
+			users[name] = true
+			who := fmt.Sprintf("%s by %s (%s)", name, way(a), counted(a.Visits, "visit"))
+			if k.Host != "" && len(s.Hosts) > 1 {
+				who += " on " + k.Host
+			}
+			actors = append(actors, who)
+		}
+		for _, u := range k.Users {
+			users[u] = true
+		}
+	}
+	if len(users) > 0 {
+		lines = append(lines, fmt.Sprintf("%s looked: %s.", counted(len(users), "user"), listOf(slices.Sorted(maps.Keys(users)))))
+	}
+	if len(actors) > 0 {
+		lines = append(lines, fmt.Sprintf("Learned %s: %s.", counted(len(actors), "actor"), listOf(actors)))
+	}
+	if n.Alerts == 0 {
+		lines = append(lines, quiet(s, n))
+	}
+	return lines
+}
+
+// quiet says why there was no alert.
+func quiet(s beater.ReplaySummary, n beater.ReplayCounts) string {
+	switch {
+	case len(s.Rules) == 0:
+		return "Nothing could alert: no rule is enabled."
+	case n.Matched == 0:
+		return "Nothing could alert: no program start matched the enabled rules, which are " + strings.Join(s.Rules, ", ") + "."
+	case n.Suppressed > 0:
+		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).", counted(int(n.Suppressed), "match"))
+	case s.Learned < s.LearnFor:
+		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host (detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))
+	}
+	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.", spanOf(cmp.Or(s.LearnFor, s.Learned)))
+}
+
+// spanOf is a time span as people say it.
+func spanOf(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.1f days", d.Hours()/24)
+	case d >= time.Hour:
+		return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
+	case d >= time.Minute:
+		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+	}
+	return d.Round(time.Second).String()
+}
+
+// listOf is the first words of a list, and how many there are beside them.
+func listOf(words []string) string {
+	const most = 12
+	list := strings.Join(words[:min(most, len(words))], ", ")
+	if more := len(words) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
 }
 
 // unnamed tells how many matches there were of which nobody says whose they are, where there were any.

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/spf13/cobra"
 )
 
 // tell has the log, which libbeat writes to standard error as JSON, come as sentences that leave the table whole. The function that it returns ends that.
@@ -38,6 +41,26 @@ func tell(s *screen) (stop func(), err error) {
 		<-done
 		read.Close()
 	}, nil
+}
+
+// telling makes a Beat whose log comes as sentences until stop is called.
+func telling(c *cobra.Command, s *screen, read func() (*instance.Beat, error)) (b *instance.Beat, stop func(), err error) {
+	if s.format != formatTable || asItIs(c) {
+		b, err = read()
+		return b, func() {}, err
+	}
+	stderr := os.Stderr
+	if stop, err = tell(s); err != nil {
+		return nil, nil, err
+	}
+	b, err = read()
+	os.Stderr = stderr // the log goes on as sentences; what asks, or shows progress, needs the terminal
+	return b, stop, err
+}
+
+// asItIs reports whether the user wants to see the log.
+func asItIs(c *cobra.Command) bool {
+	return c.Flags().Changed("e") || c.Flags().Changed("d") || c.Flags().Changed("v")
 }
 
 // sentence is what a line of the log says to a person. What is no line of the log stays as it is.

@@ -114,7 +114,7 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	signal.Ignore(unix.SIGPIPE)
 	outputs.RegisterType("terminal", newTerminal(s))
 	silence := func() {}
-	if !c.Flags().Changed("e") && !c.Flags().Changed("d") && !c.Flags().Changed("v") { // else the log is wanted as it is
+	if f.format == formatTable && !asItIs(c) {
 		if silence, err = tell(s); err != nil {
 			return err
 		}
