@@ -40,9 +40,14 @@ import (
 // Default is what `go tool mage` does without a target.
 var Default = Build
 
-// Build makes the binary, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
+// Build makes the binary for this machine, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
 func Build() error {
-	if err := build(".", "build/reconbeat", nil); err != nil {
+	// As `go run .` builds it, so that what that has compiled is not compiled again.
+	stamp, err := stamp()
+	if err != nil {
+		return err
+	}
+	if err := sh.RunV("go", "build", "-ldflags", stamp, "-o", "build/reconbeat", "."); err != nil {
 		return err
 	}
 	if err := os.RemoveAll("build/kibana"); err != nil {
@@ -88,16 +93,25 @@ func build(dir, binary string, env map[string]string) error {
 	if err != nil {
 		return err
 	}
-	commit, err := sh.Output("git", "rev-parse", "HEAD")
+	stamp, err := stamp()
 	if err != nil {
 		return err
+	}
+	return sh.RunWithV(static, "go", "-C", dir, "build", "-trimpath", "-ldflags", "-s -w "+stamp, "-o", binary, ".")
+}
+
+// stamp are the linker's flags by which a binary knows its commit.
+func stamp() (string, error) {
+	commit, err := sh.Output("git", "rev-parse", "HEAD")
+	if err != nil {
+		return "", err
 	}
 	at, err := sh.Output("git", "show", "-s", "--format=%cI", "HEAD")
 	if err != nil {
-		return err
+		return "", err
 	}
 	const version = "github.com/elastic/beats/v7/libbeat/version."
-	return sh.RunWithV(static, "go", "-C", dir, "build", "-trimpath", "-ldflags", "-s -w -X "+version+"commit="+commit+" -X "+version+"buildTime="+at, "-o", binary, ".")
+	return "-X " + version + "commit=" + commit + " -X " + version + "buildTime=" + at, nil
 }
 
 // Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes this machine's packages, which are tested, too.

@@ -3,8 +3,11 @@
 package beater
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +34,9 @@ type Replay struct {
 	accounts *accounts
 	read     atomic.Int64 // bytes of the file
 	err      error        // of the receiver of documents
+	first    time.Time
 	last     time.Time
+	hosts    map[string]string // names by ids
 }
 
 // ReplayOptions are what a replay is made of.
@@ -43,6 +48,8 @@ type ReplayOptions struct {
 	Document  func(*beat.Event) error // receives alerts, summaries and, as Config.Events says, raw events
 	// OwnHost: the recording is this host's, and so are the names of its accounts where it tells ids alone.
 	OwnHost bool
+	// OneHost: whatever host a document names, it is the one that the model learns of.
+	OneHost bool
 	Record  func(rule *detector.Rule, r rare.Record) // receives every record of the rare model at its bucket's end; nil: nobody wants them
 }
 
@@ -52,12 +59,12 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost
+	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost || o.OneHost
 	d, err := detector.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
 	}
-	r := &Replay{logger: o.Logger}
+	r := &Replay{logger: o.Logger, hosts: map[string]string{}}
 	if o.OwnHost {
 		r.accounts = newAccounts()
 	}
@@ -95,7 +102,7 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 		if e.Kind == process.Exec {
 			r.stats.Execs.Add(1)
 			r.stream.advance(e.Time)
-			r.last = e.Time
+			r.note(e)
 			if r.accounts != nil {
 				r.accounts.user(&e.User)
 				r.accounts.user(&e.Session.User)
@@ -104,6 +111,51 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 		r.stream.take(e, from)
 		return r.err
 	})
+}
+
+// note keeps what the summary tells of an exec.
+func (r *Replay) note(e *process.Event) {
+	if r.first.IsZero() || e.Time.Before(r.first) {
+		r.first = e.Time
+	}
+	r.last = e.Time
+	if _, known := r.hosts[cmp.Or(e.Host.ID, e.Host.Name)]; !known && len(r.hosts) < hostsNamed {
+		id, name := strings.Clone(e.Host.ID), strings.Clone(e.Host.Name) // the event is used again
+		r.hosts[cmp.Or(id, name)] = cmp.Or(name, id)
+	}
+}
+
+// hostsNamed bounds how many hosts a replay remembers by name.
+const hostsNamed = 10000
+
+// ReplaySummary is what a person wants to know at the end.
+type ReplaySummary struct {
+	First, Last time.Time        // of the execs; zero: there were none
+	Hosts       []string         // in order; without those of which nobody says which they are
+	Known       []detector.Known // what was learned
+	Learned     time.Duration    // for how long the model in charge has learned, of the host and rule that has for the longest
+	LearnFor    time.Duration    // how long it must before it alerts; 0 where it is rare
+	Rules       []string         // the enabled ones
+}
+
+// Summary returns what is known at the end of the input. It must come before Finish, after which nothing is open any more.
+func (r *Replay) Summary() ReplaySummary {
+	r.stream.settle()
+	d, cfg := r.stream.detector, r.stream.config.Detector
+	s := ReplaySummary{First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last)}
+	if cfg.Model == detector.ModelContext {
+		s.LearnFor = cfg.LearnFor
+	}
+	for _, name := range r.hosts {
+		if name != "" {
+			s.Hosts = append(s.Hosts, name)
+		}
+	}
+	slices.Sort(s.Hosts)
+	for _, rule := range d.Rules() {
+		s.Rules = append(s.Rules, rule.ID)
+	}
+	return s
 }
 
 // Model returns what the replay has learned so far, for a live Beat's state.

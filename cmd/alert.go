@@ -35,7 +35,12 @@ reconbeat.alert.test: true and is in everything else an alert: rules and dashboa
 
 The exit status is 1 when the alert was rejected, dropped by a processor, or not acknowledged in time; then the reason is told.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return testAlert(settings, stack, timeout) },
+		RunE: func(*cobra.Command, []string) error {
+			if timeout <= 0 {
+				return fmt.Errorf("--timeout %s is not allowed; it must be more than 0s", timeout)
+			}
+			return testAlert(settings, stack, timeout)
+		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the output")
 	return c

@@ -48,12 +48,18 @@ func newModelCommand(settings instance.Settings) *cobra.Command {
 		Use:   "model",
 		Short: "Show, explain, move and mend what was learned on this host",
 		Long: `model shows and changes what the Beat whose state is in --path.data has learned. What it shows is at most half a minute old. A change
-is left in the state's inbox: a running reconbeat takes it over within a second, a stopped one when it starts; until then show and
-explain tell that it waits. Before one, the day's snapshot is there to go back to: see model revert.`,
+is left in the state's inbox: a running reconbeat takes it over within a second, a stopped one when it starts. Until then the commands count
+it in, and say so. What replaces the whole model asks first, where something was learned; --yes answers in scripts. The first snapshot of each of
+the last ten days is there to go back to: see model revert.`,
 	}
 	var format string
 	withFormat := func(c *cobra.Command) *cobra.Command {
 		c.Flags().StringVar(&format, "format", "text", "text for people, or json")
+		return c
+	}
+	sure := &confirmation{}
+	asking := func(c *cobra.Command) *cobra.Command {
+		sure.flag(c)
 		return c
 	}
 	c.AddCommand(
@@ -69,25 +75,22 @@ explain tell that it waits. Before one, the day's snapshot is there to go back t
 			Use: "export [FILE]", Short: "Write what was learned to FILE, or to standard output", Args: cobra.MaximumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return exportModel(settings, args) },
 		},
-		&cobra.Command{
+		asking(&cobra.Command{
 			Use: "import FILE", Short: "Put what another host exported in the place of what was learned here", Args: cobra.ExactArgs(1),
 			Long: `import puts an export in the place of what was learned here; - is standard input. What the exporting host learned of itself counts for
 this host from then on: accounts with the same ids are taken to be the same. It is meant for a host that was set up anew, and for the
-first days of one that is like another.`,
-			RunE: func(_ *cobra.Command, args []string) error { return importModel(settings, args[0]) },
-		},
+first days of one that is like another. Where something was learned here it asks first.`,
+			RunE: func(_ *cobra.Command, args []string) error { return importModel(settings, sure, args[0]) },
+		}),
 		&cobra.Command{
 			Use: "forget USER", Short: "Make one user, by name or id, unknown again", Args: cobra.ExactArgs(1),
-			RunE: func(_ *cobra.Command, args []string) error {
-				return leaveIn(settings, beater.InboxForget, []byte(args[0]), "forget "+args[0])
-			},
+			RunE: func(_ *cobra.Command, args []string) error { return forgetUser(settings, args[0]) },
 		},
-		&cobra.Command{
+		asking(&cobra.Command{
 			Use: "reset", Short: "Forget everything; learning begins anew", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error {
-				return leaveIn(settings, beater.InboxReset, nil, "forget everything")
-			},
-		},
+			Long: "reset says whom and what it is about to forget, and asks. Learning begins anew: for detector.learn_for nothing alerts.",
+			RunE: func(*cobra.Command, []string) error { return resetModel(settings, sure) },
+		}),
 		&cobra.Command{
 			Use: "revert [DAY]", Short: "Go back to what was known when DAY began; without DAY, list the days", Args: cobra.MaximumNArgs(1),
 			Long: `revert goes back to the first snapshot of a day, YYYY-MM-DD in UTC. The last ten days with a snapshot are kept. Without DAY it lists them.`,
@@ -98,11 +101,7 @@ first days of one that is like another.`,
 }
 
 // ignorant makes a detector of the configuration that knows nothing, and tells where the state is.
-func ignorant(settings instance.Settings) (dir string, d *detector.Detector, err error) {
-	b, err := configured(settings)
-	if err != nil {
-		return "", nil, err
-	}
+func ignorant(b *instance.Beat) (dir string, d *detector.Detector, err error) {
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
 		return "", nil, err
@@ -115,56 +114,140 @@ func ignorant(settings instance.Settings) (dir string, d *detector.Detector, err
 	return beater.StateDir(b.Paths), d, err
 }
 
-// learned makes a detector that knows what a snapshot holds.
-func learned(settings instance.Settings, read func(dir string) (state.Snapshot, error)) (dir string, d *detector.Detector, snap state.Snapshot, err error) {
-	dir, d, err = ignorant(settings)
+// knowledge is what the Beat whose state is in dir knows, or will know once it has taken what waits for it.
+type knowledge struct {
+	dir      string
+	detector *detector.Detector
+	taken    time.Time // what is known is as of then; zero: nothing was ever learned there
+}
+
+// errNothingLearned wraps the reason for which a state knows nothing.
+var errNothingLearned = errors.New("nothing has been learned yet")
+
+// known reads the snapshot of the configured state, and does to it what the changes in the inbox will do.
+func known(b *instance.Beat) (knowledge, error) {
+	dir, d, err := ignorant(b)
+	k := knowledge{dir: dir, detector: d}
 	if err != nil {
-		return dir, d, snap, err
+		return k, err
 	}
-	waiting, err := state.Waiting(dir)
+	waiting, err := state.Waiting(dir) // before the snapshot: who takes one between the two does so once more here, which changes nothing
 	if err != nil {
-		return dir, d, snap, err
+		return k, err
+	}
+	snap, err := state.ReadSnapshot(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(waiting) == 0:
+		return k, fmt.Errorf("%w in %s: %w", errNothingLearned, dir, err)
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return k, err
+	default:
+		if err := d.Restore(snap.Model); err != nil {
+			return k, fmt.Errorf("the state in %s: %w", dir, err)
+		}
+		k.taken = snap.Taken
+	}
+	var kinds []string
+	for _, m := range waiting {
+		kinds = append(kinds, m.Kind)
+		if m.Written.After(k.taken) {
+			k.taken = m.Written
+		}
+		if err := k.change(m.Kind, m.Payload); err != nil {
+			return k, fmt.Errorf("what waits in the inbox of %s: %w", dir, err)
+		}
 	}
 	if len(waiting) > 0 {
-		fmt.Fprintf(os.Stderr, "%s not counted in what follows, left for the reconbeat whose state is in %s: %s\n", counted(len(waiting), "change"), dir, strings.Join(waiting, ", "))
+		fmt.Fprintf(os.Stderr, "%s counted in what follows, not yet taken by the reconbeat whose state is in %s: %s\n", counted(len(waiting), "change"), dir, strings.Join(kinds, ", "))
 	}
-	snap, err = read(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return dir, d, snap, fmt.Errorf("nothing has been learned yet in %s (what was left for a reconbeat that does not run is learned when it starts): %w", dir, err)
-	} else if err != nil {
-		return dir, d, snap, err
+	return k, nil
+}
+
+// change does what the Beat will do with a message.
+func (k knowledge) change(kind string, payload []byte) error {
+	switch kind {
+	case beater.InboxModel:
+		return k.detector.Restore(payload)
+	case beater.InboxForget:
+		k.detector.Forget(string(payload))
+	case beater.InboxReset:
+		k.detector.Reset()
 	}
-	if err := d.Restore(snap.Model); err != nil {
-		return dir, d, snap, fmt.Errorf("the state in %s: %w", dir, err)
+	return nil
+}
+
+// names are those of everybody who is known, each once.
+func (k knowledge) names() []string {
+	all := map[string]bool{}
+	for _, rule := range k.detector.Known("", k.taken) {
+		for _, a := range rule.Actors {
+			all[cmp.Or(a.Name, a.ID)] = true
+		}
+		for _, u := range rule.Users {
+			all[u] = true
+		}
 	}
-	return dir, d, snap, nil
+	return slices.Sorted(maps.Keys(all))
+}
+
+// loss says in words what is gone once something else takes the place of what the configured state knows; "" when nothing is.
+func loss(b *instance.Beat) (dir, what string, err error) {
+	k, err := known(b)
+	if k.detector == nil {
+		return k.dir, "", err // the configuration is wrong
+	}
+	if errors.Is(err, errNothingLearned) {
+		return k.dir, "", nil
+	}
+	if err != nil {
+		return k.dir, fmt.Sprintf("what was learned in %s, which cannot be read (%v)", k.dir, err), nil
+	}
+	names := k.names()
+	if len(names) == 0 {
+		return k.dir, "", nil
+	}
+	visits, began := 0, k.taken
+	for _, rule := range k.detector.Known("", k.taken) {
+		for _, a := range rule.Actors {
+			visits += a.Visits
+		}
+		if !rule.Began.IsZero() && rule.Began.Before(began) {
+			began = rule.Began
+		}
+	}
+	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir, began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), listOf(names)), nil
 }
 
 func showModel(settings instance.Settings, format, user string) error {
 	if format != "text" && format != "json" {
 		return fmt.Errorf("--format %q is not allowed; it must be text or json", format)
 	}
-	_, d, snap, err := learned(settings, state.ReadSnapshot)
+	b, err := configured(settings)
 	if err != nil {
 		return err
 	}
-	known := d.Known(user, snap.Taken)
-	if user != "" && len(known) == 0 {
-		return fmt.Errorf("nobody with the name or id %q is known", user)
+	k, err := known(b)
+	if err != nil {
+		return err
+	}
+	list := k.detector.Known(user, k.taken)
+	if user != "" && len(list) == 0 {
+		return k.stranger(user)
 	}
 	if format == "json" {
 		e := json.NewEncoder(os.Stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(known)
+		return e.Encode(list)
 	}
-	if len(known) == 0 {
+	if len(list) == 0 {
 		fmt.Println("Nobody is known: nobody has looked since learning began.")
 	}
-	for i, k := range known {
+	for i, one := range list {
 		if i > 0 {
 			fmt.Println()
 		}
-		printKnown(os.Stdout, k, snap.Taken, user != "")
+		printKnown(os.Stdout, one, k.taken, user != "")
 	}
 	return nil
 }
@@ -194,12 +277,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		if a.Container != "" {
 			name += " in " + a.Container
 		}
-		by := a.Way
-		if a.Class == "person" {
-			by = map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
-		} else if a.Way == "" {
-			by = "unknown"
-		}
+		by := way(a)
 		if !whole {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits, a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]), most(a.Features["network"]))
 			continue
@@ -220,6 +298,14 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"), p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"), counted(int(p.Habit.Span/(24*time.Hour)), "day"))
 	}
 	w.Flush()
+}
+
+// way is how an actor looks: by which program, or on a terminal or not.
+func way(a context.Profile) string {
+	if a.Class == "person" {
+		return map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
+	}
+	return cmp.Or(a.Way, "unknown")
 }
 
 // counted is a number of things in words.
@@ -247,16 +333,26 @@ func listed(values []context.Seen) string {
 	return strings.Join(words, ", ")
 }
 
+// stranger says that nobody is known by a name or id, and who is.
+func (k knowledge) stranger(user string) error {
+	return fmt.Errorf("nobody with the name or id %q is known in %s as of %s; known are: %s",
+		user, k.dir, k.taken.UTC().Format(time.RFC3339), cmp.Or(strings.Join(k.names(), ", "), "none"))
+}
+
 func exportModel(settings instance.Settings, args []string) error {
-	_, d, snap, err := learned(settings, state.ReadSnapshot)
+	b, err := configured(settings)
 	if err != nil {
 		return err
 	}
-	model, err := d.Learned()
+	k, err := known(b)
 	if err != nil {
 		return err
 	}
-	e := exported{Format: exportFormat, Version: exportVersion, Beat: Version, Taken: snap.Taken, Model: model}
+	model, err := k.detector.Learned()
+	if err != nil {
+		return err
+	}
+	e := exported{Format: exportFormat, Version: exportVersion, Beat: Version, Taken: k.taken, Model: model}
 	if host, err := sysinfo.Host(); err == nil {
 		e.Host = host.Info().Hostname
 	}
@@ -272,7 +368,7 @@ func exportModel(settings instance.Settings, args []string) error {
 	return os.WriteFile(args[0], data, 0o600) // it tells who works here, and when
 }
 
-func importModel(settings instance.Settings, file string) error {
+func importModel(settings instance.Settings, sure *confirmation, file string) error {
 	data, err := readAll(file)
 	if err != nil {
 		return fmt.Errorf("reading the export: %w", err)
@@ -287,12 +383,19 @@ func importModel(settings instance.Settings, file string) error {
 	if e.Version != exportVersion {
 		return fmt.Errorf("%s is of version %d; this reconbeat knows version %d", file, e.Version, exportVersion)
 	}
-	dir, d, err := ignorant(settings)
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
+	dir, d, err := ignorant(b)
 	if err != nil {
 		return err
 	}
 	if err := d.Restore(e.Model); err != nil { // before the Beat gets it, so that somebody sees the error
 		return fmt.Errorf("%s: %w", file, err)
+	}
+	if err := replaces(b, sure, "what "+file+" holds"); err != nil {
+		return err
 	}
 	return leave(dir, beater.InboxModel, e.Model, fmt.Sprintf("take over what %s had learned by %s", e.Host, e.Taken.UTC().Format(time.RFC3339)))
 }
@@ -305,11 +408,11 @@ func readAll(file string) ([]byte, error) {
 }
 
 func revertModel(settings instance.Settings, args []string) error {
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
 	if len(args) == 0 {
-		b, err := configured(settings)
-		if err != nil {
-			return err
-		}
 		days, err := state.Days(beater.StateDir(b.Paths))
 		if err != nil {
 			return err
@@ -320,16 +423,19 @@ func revertModel(settings instance.Settings, args []string) error {
 		fmt.Println(strings.Join(days, "\n"))
 		return nil
 	}
-	dir, d, snap, err := learned(settings, func(dir string) (state.Snapshot, error) {
-		snap, err := state.ReadDay(dir, args[0])
-		if errors.Is(err, fs.ErrNotExist) {
-			days, _ := state.Days(dir)
-			return snap, fmt.Errorf("no snapshot of %s is kept in %s; kept are: %s", args[0], dir, cmp.Or(strings.Join(days, ", "), "none"))
-		}
-		return snap, err
-	})
+	dir, d, err := ignorant(b)
 	if err != nil {
 		return err
+	}
+	snap, err := state.ReadDay(dir, args[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		days, _ := state.Days(dir)
+		return fmt.Errorf("no snapshot of %s is kept in %s; kept are: %s", args[0], dir, cmp.Or(strings.Join(days, ", "), "none"))
+	} else if err != nil {
+		return err
+	}
+	if err := d.Restore(snap.Model); err != nil {
+		return fmt.Errorf("the snapshot of %s in %s: %w", args[0], dir, err)
 	}
 	model, err := d.Learned() // the episodes of that day are over
 	if err != nil {
@@ -338,15 +444,49 @@ func revertModel(settings instance.Settings, args []string) error {
 	return leave(dir, beater.InboxModel, model, "go back to what was known at "+snap.Taken.UTC().Format(time.RFC3339))
 }
 
-// leaveIn leaves a message in the inbox of the configured state, leave in that of a directory.
-func leaveIn(settings instance.Settings, kind string, payload []byte, what string) error {
+// replaces asks before something takes the place of what was learned, where that is anything.
+func replaces(b *instance.Beat, sure *confirmation, by string) error {
+	_, lost, err := loss(b)
+	if err != nil || lost == "" {
+		return err
+	}
+	return sure.ask("put " + by + " in the place of " + lost)
+}
+
+func forgetUser(settings instance.Settings, user string) error {
 	b, err := configured(settings)
 	if err != nil {
 		return err
 	}
-	return leave(beater.StateDir(b.Paths), kind, payload, what)
+	k, err := known(b)
+	if err != nil {
+		return err
+	}
+	if k.detector.Forget(user) == 0 {
+		return k.stranger(user)
+	}
+	return leave(k.dir, beater.InboxForget, []byte(user), "forget "+user)
 }
 
+func resetModel(settings instance.Settings, sure *confirmation) error {
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
+	dir, lost, err := loss(b)
+	if err != nil {
+		return err
+	}
+	if lost == "" {
+		return leave(dir, beater.InboxReset, nil, "forget everything, which is nothing yet")
+	}
+	if err := sure.ask("forget " + lost); err != nil {
+		return err
+	}
+	return leave(dir, beater.InboxReset, nil, "forget "+lost)
+}
+
+// leave leaves a message in the inbox of a state.
 func leave(dir, kind string, payload []byte, what string) error {
 	if err := state.WriteInbox(dir, kind, payload); err != nil {
 		return fmt.Errorf("telling the reconbeat whose state is in %s: %w", dir, err)

@@ -5,6 +5,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -12,13 +13,17 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	libconfig "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -41,9 +46,10 @@ type replayFlags struct {
 	events  bool
 	records bool
 	learn   bool
+	sure    confirmation
 }
 
-func newReplayCommand(settings instance.Settings) *cobra.Command {
+func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	var f replayFlags
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
@@ -52,19 +58,21 @@ func newReplayCommand(settings instance.Settings) *cobra.Command {
 standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's model,
 which a running reconbeat takes over within seconds and a stopped one at its next start.
 
-Counts go to standard error. The exit status is 1 when a file cannot be read.`,
+It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why nothing alerted where
+nothing did. The exit status is 1 when a file cannot be read.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error { return replay(settings, f, files) },
+		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
 	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ecs")
 	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
 	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
 	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
-	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model")
+	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the one that is there")
+	f.sure.flag(c)
 	return c
 }
 
-func replay(settings instance.Settings, f replayFlags, files []string) error {
+func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFlags, files []string) error {
 	if f.module != "auto" && f.module != "auditlog" && f.module != "ecs" {
 		return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ecs", f.module)
 	}
@@ -74,9 +82,28 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 	if f.records && f.format == formatHTML {
 		return errors.New("--records prints NDJSON, which --format html has no place for")
 	}
-	b, err := configured(settings)
+	out := bufio.NewWriterSize(os.Stdout, 64<<10)
+	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
+	if !f.learn {
+		folder, err := scratch(p)
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(folder)
+	}
+	read := configured
+	if !c.Flags().Changed("c") && unreadable(cfgfile.GetDefaultCfgfile()) && !f.learn {
+		fmt.Fprintf(os.Stderr, "%s is not for this user to read: these files are judged with the settings that are built in.\n", cfgfile.GetDefaultCfgfile())
+		read = builtIn
+	}
+	b, silence, err := telling(c, s, func() (*instance.Beat, error) { return read(settings) })
 	if err != nil {
 		return err
+	}
+	if f.learn {
+		if err := replaces(b, &f.sure, "what these files teach"); err != nil {
+			return err
+		}
 	}
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
@@ -86,9 +113,7 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 	if f.events || f.format == formatHTML || f.format == formatTable && !f.records {
 		cfg.Events = config.EventsMatched
 	}
-	out := bufio.NewWriterSize(os.Stdout, 64<<10)
 	var found report.Report
-	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
 	o := beater.ReplayOptions{
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
@@ -124,20 +149,106 @@ func replay(settings instance.Settings, f replayFlags, files []string) error {
 			return errors.Join(err, out.Flush())
 		}
 	}
+	summary := r.Summary()
 	err = r.Finish()
 	n := r.Counts()
 	if f.format == formatHTML {
-		err = errors.Join(err, found.Write(out, report.Facts{
-			Files: files, Version: b.Info.Version, LearnFor: cfg.Detector.LearnFor,
+		facts := report.Facts{
+			Files: files, Version: b.Info.Version, LearnFor: summary.LearnFor,
 			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Suppressed: n.Suppressed, Malformed: n.Malformed, Unnamed: n.Unnamed,
-		}))
+		}
+		if n.Alerts == 0 {
+			facts.Silence = quiet(summary, n)
+		}
+		err = errors.Join(err, found.Write(out, facts))
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
+	silence()
 	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n",
 		n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	for _, line := range inWords(summary, n) {
+		fmt.Fprintln(os.Stderr, line)
+	}
 	return nil
+}
+
+// inWords tells a person what the files were, whom they taught, and why nothing alerted where nothing did.
+func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
+	if s.First.IsZero() {
+		return []string{"Nothing was read that starts a program."}
+	}
+	const minute = "2006-01-02 15:04 MST"
+	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute), spanOf(s.Last.Sub(s.First)))
+	if len(s.Hosts) > 0 {
+		line += fmt.Sprintf(", on %s: %s", counted(len(s.Hosts), "host"), listOf(s.Hosts))
+	}
+	lines = append(lines, line+".")
+	var actors []string
+	users := map[string]bool{}
+	for _, k := range s.Known {
+		for _, a := range k.Actors {
+			name := cmp.Or(a.Name, "uid "+a.ID)
+			users[name] = true
+			who := fmt.Sprintf("%s by %s (%s)", name, way(a), counted(a.Visits, "visit"))
+			if k.Host != "" && len(s.Hosts) > 1 {
+				who += " on " + k.Host
+			}
+			actors = append(actors, who)
+		}
+		for _, u := range k.Users {
+			users[u] = true
+		}
+	}
+	if len(users) > 0 {
+		lines = append(lines, fmt.Sprintf("%s looked: %s.", counted(len(users), "user"), listOf(slices.Sorted(maps.Keys(users)))))
+	}
+	if len(actors) > 0 {
+		lines = append(lines, fmt.Sprintf("Learned %s: %s.", counted(len(actors), "actor"), listOf(actors)))
+	}
+	if n.Alerts == 0 {
+		lines = append(lines, quiet(s, n))
+	}
+	return lines
+}
+
+// quiet says why there was no alert.
+func quiet(s beater.ReplaySummary, n beater.ReplayCounts) string {
+	switch {
+	case len(s.Rules) == 0:
+		return "Nothing could alert: no rule is enabled."
+	case n.Matched == 0:
+		return "Nothing could alert: no program start matched the enabled rules, which are " + strings.Join(s.Rules, ", ") + "."
+	case n.Suppressed > 0:
+		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).", counted(int(n.Suppressed), "match"))
+	case s.Learned < s.LearnFor:
+		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host (detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))
+	}
+	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.", spanOf(cmp.Or(s.LearnFor, s.Learned)))
+}
+
+// spanOf is a time span as people say it.
+func spanOf(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.1f days", d.Hours()/24)
+	case d >= time.Hour:
+		return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
+	case d >= time.Minute:
+		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+	}
+	return d.Round(time.Second).String()
+}
+
+// listOf is the first words of a list, and how many there are beside them.
+func listOf(words []string) string {
+	const most = 12
+	list := strings.Join(words[:min(most, len(words))], ", ")
+	if more := len(words) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
 }
 
 // unnamed tells how many matches there were of which nobody says whose they are, where there were any.
@@ -155,19 +266,27 @@ func unnamed(n uint64) string {
 func configured(settings instance.Settings) (*instance.Beat, error) {
 	if named := flag.Lookup("c"); named == nil || named.Value.String() == Name+".yml" {
 		if _, err := os.Stat(cfgfile.GetDefaultCfgfile()); errors.Is(err, os.ErrNotExist) {
-			empty, err := os.CreateTemp("", "reconbeat-*.yml")
-			if err != nil {
-				return nil, fmt.Errorf("writing the built-in configuration: %w", err)
-			}
-			defer os.Remove(empty.Name())
-			defer empty.Close()
-			if _, err := empty.WriteString("logging: {to_stderr: true, level: warning}\n"); err != nil {
-				return nil, fmt.Errorf("writing the built-in configuration: %w", err)
-			}
-			if err := setFlag("c", empty.Name()); err != nil {
-				return nil, err
-			}
+			return builtIn(settings)
 		}
+	}
+	return instance.NewInitializedBeat(settings)
+}
+
+// builtIn takes the built-in configuration.
+func builtIn(settings instance.Settings) (*instance.Beat, error) {
+	empty, err := os.CreateTemp("", "reconbeat-*.yml")
+	if err != nil {
+		return nil, fmt.Errorf("writing the built-in configuration: %w", err)
+	}
+	defer os.Remove(empty.Name())
+	defer empty.Close()
+	if _, err := empty.WriteString("logging: {to_stderr: true, level: warning}\n"); err != nil {
+		return nil, fmt.Errorf("writing the built-in configuration: %w", err)
+	}
+	files := flag.Lookup("c").Value.(*libconfig.StringsFlag)
+	defer files.SetDefault(Name + ".yml")
+	if err := files.Set(empty.Name()); err != nil {
+		return nil, fmt.Errorf("taking the built-in configuration: %w", err)
 	}
 	return instance.NewInitializedBeat(settings)
 }

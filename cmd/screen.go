@@ -27,6 +27,7 @@ const (
 type screen struct {
 	mu     sync.Mutex
 	out    io.Writer
+	demo   string // what a document of a demonstration is marked with; "": it is none
 	format string
 	colour bool // ANSI colours; a terminal
 	status bool // the last line is a status line, redrawn in place; a terminal
@@ -35,22 +36,43 @@ type screen struct {
 	young  bool // it was said that the model is too young to alert
 	alerts int
 	last   string
+	err    error // the first one
 }
 
 // tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a reason.
-const tooYoung = "Nothing alerts yet, whatever the score: for the first 24 hours (detector.learn_for) reconbeat only learns what is usual here.\n" +
-	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here."
+const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) reconbeat only learns what is usual here.\n" +
+	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here. To see an alert now: reconbeat watch --demo."
+
+// learning stands where the score of a model would that only learns yet.
+const learning = "learning"
+
+const (
+	rowFormat  = "%-19s %8s  %-20s %-38s %-22s %s"
+	textFormat = "%-19s %8s  %s"
+)
 
 // indent is where the texts of an alert begin.
-const indent = "                            "
+var indent = fmt.Sprintf(textFormat, "", "", "")
 
-const rowFormat = "%-19s %6s  %-20s %-38s %-22s %s"
+// The marks of a demonstration's documents: recorded, and seen on this host by a model that has learned from the recording.
+const (
+	demoRecorded = "recorded"
+	demoLive     = "live"
+)
+
+// recordedGutter is in front of the rows that are no news of this host.
+const recordedGutter = "REC │ "
 
 // show prints one document.
 func (s *screen) show(doc *beat.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.format == formatNDJSON {
+		if s.demo != "" {
+			if _, err := doc.Fields.Put("labels.demo", s.demo); err != nil {
+				return fmt.Errorf("marking a document as one of a demonstration: %w", err)
+			}
+		}
 		line, err := documentLine(doc)
 		if err != nil {
 			return err
@@ -61,34 +83,67 @@ func (s *screen) show(doc *beat.Event) error {
 	s.clearStatus()
 	if !s.header {
 		s.header = true
-		fmt.Fprintln(s.out, s.paint(dim, fmt.Sprintf(rowFormat, "TIME", "SCORE", "USER", "COMMAND", "PARENT", "FROM")))
+		s.line(dim, fmt.Sprintf(rowFormat, "TIME", "SCORE", "USER", "COMMAND", "PARENT", "FROM"))
 	}
-	var line string
+	reason := text(doc.Fields, "event.reason")
 	switch text(doc.Fields, "event.action") {
 	case "alert", "alert-escalated":
 		s.alerts++
-		line = s.paint(red, fmt.Sprintf("%-19s %6s  ALERT: %s", stamp(doc), score(doc), text(doc.Fields, "message"))) + "\n" +
-			s.paint(red, indent+strings.ReplaceAll(text(doc.Fields, "event.reason"), "; ", ";\n"+indent))
+		s.line(red, fmt.Sprintf(textFormat, stamp(doc), score(doc), "ALERT: "+text(doc.Fields, "message")))
+		s.because(red, reason)
 	case process.ChangedAudit, process.StoppedAudit, process.ChangedLogin:
 		s.alerts++
-		line = s.paint(red, fmt.Sprintf("%-19s %6s  ALERT: %s", stamp(doc), "", text(doc.Fields, "event.reason")))
+		s.line(red, fmt.Sprintf(textFormat, stamp(doc), "", "ALERT: "+reason))
 	case process.RestoredAudit:
-		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "event.reason")))
+		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", reason))
 	case "alert-summary":
-		line = s.paint(dim, fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")))
+		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
 	case "habit", "learned":
-		line = fmt.Sprintf("%-19s %6s  %s", stamp(doc), "", text(doc.Fields, "message")) + "\n" +
-			s.paint(dim, indent+strings.ReplaceAll(text(doc.Fields, "event.reason"), "; ", ";\n"+indent))
+		s.line("", fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
+		s.because(dim, reason)
 	default:
-		if !s.young && text(doc.Fields, "reconbeat.anomaly.learning") == "true" {
+		if !s.young && isLearning(doc) {
 			s.young = true
-			fmt.Fprintln(s.out, s.paint(dim, tooYoung))
+			for text := range strings.SplitSeq(tooYoung, "\n") {
+				s.line(dim, text)
+			}
 		}
-		line = fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38), cut(text(doc.Fields, "process.parent.name"), 22), from(doc))
+		s.line("", fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38), cut(text(doc.Fields, "process.parent.name"), 22), from(doc)))
+		if text(doc.Fields, "reconbeat.alert.id") == "" { // else the alert has told it
+			s.because(dim, reason)
+		}
 	}
-	_, err := fmt.Fprintln(s.out, line)
 	s.drawStatus(s.last)
-	return err
+	return s.err
+}
+
+// line prints one line, and keeps the first error.
+func (s *screen) line(style, text string) {
+	if s.demo == demoRecorded {
+		text = recordedGutter + text
+	}
+	if _, err := fmt.Fprintln(s.out, s.paint(style, text)); err != nil && s.err == nil {
+		s.err = err
+	}
+}
+
+// because prints the parts of a reason below the row that it is about.
+func (s *screen) because(style, reason string) {
+	if reason == "" {
+		return
+	}
+	for part := range strings.SplitAfterSeq(reason, "; ") {
+		s.line(style, indent+strings.TrimSuffix(part, " "))
+	}
+}
+
+// note prints a sentence that is about watching itself, beside the table.
+func (s *screen) note(out io.Writer, line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clearStatus()
+	fmt.Fprintln(out, line)
+	s.drawStatus(s.last)
 }
 
 // setStatus replaces the status line.
@@ -123,7 +178,7 @@ const (
 )
 
 func (s *screen) paint(style, line string) string {
-	if !s.colour {
+	if !s.colour || style == "" {
 		return line
 	}
 	return "\x1b[" + style + "m" + line + "\x1b[0m"
@@ -131,7 +186,14 @@ func (s *screen) paint(style, line string) string {
 
 func stamp(doc *beat.Event) string { return doc.Timestamp.UTC().Format("2006-01-02 15:04:05") }
 
+func isLearning(doc *beat.Event) bool {
+	return text(doc.Fields, "reconbeat.anomaly.learning") == "true"
+}
+
 func score(doc *beat.Event) string {
+	if isLearning(doc) {
+		return learning
+	}
 	switch v, _ := doc.Fields.GetValue("reconbeat.anomaly.score"); v := v.(type) {
 	case float64:
 		return fmt.Sprintf("%.1f", v)

@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,7 +38,11 @@ func TestCommandLine(t *testing.T) {
 				return err
 			}
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
-			return os.Symlink(self, filepath.Join(bin, Name))
+			build := filepath.Join(env.WorkDir, "clone", "build") // where a clone has it
+			if err := os.MkdirAll(build, 0o755); err != nil {
+				return err
+			}
+			return errors.Join(os.Symlink(self, filepath.Join(build, Name)), os.Symlink(self, filepath.Join(bin, Name)))
 		},
 	})
 }

@@ -3,14 +3,18 @@
 package cmd
 
 import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	_ "embed"
 	"errors"
-	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -25,6 +29,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/state"
 )
 
 // recording is ten days of a small host, in which a web server's account looks at the connections in the end.
@@ -43,53 +48,83 @@ reconbeat.modules: [{module: auto}]
 logging: {to_stderr: true, level: warning, metrics.enabled: false}
 `
 
-func newWatchCommand(settings instance.Settings) *cobra.Command {
-	var format string
+func newWatchCommand(settings instance.Settings, p *places) *cobra.Command {
+	var f watchFlags
 	c := &cobra.Command{
 		Use:   "watch",
 		Short: "Show every look at this host's network connections, with its score, as it happens",
 		Long: `watch runs the whole Beat with a built-in configuration and shows what it would ship: every exec of a
-discovery command as a row with its score, and alerts marked. As root it reads the kernel's audit; as a
-plain user the process connector, which misses short programs. Where neither works it says why and plays
-a bundled recording. It keeps what it learns only with --path.data. Ctrl-C ends it with a summary.`,
+discovery command as a row with its score, what is unusual with its reason, and alerts marked. As root it
+reads the kernel's audit; as a plain user the process connector, which misses short programs. Where neither
+works it says why and plays a bundled recording. Ctrl-C ends it with a summary.
+
+It watches for itself, also beside a reconbeat that runs as a service: it shows its own matches, scored by a
+model of its own that begins with nothing, and touches neither the service's state nor its journal. What it
+learns is forgotten at its end, unless --path.data names a folder to keep it in. With -c it runs the modules
+and rules of that configuration, and ships nothing.
+
+With --demo it first plays ten days of another host in seconds, and then watches this host as if those days
+had been its own: who looks and is none of that host's users raises an alert at once. Nothing of it is kept.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, format) },
+		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, f) },
 	}
-	c.Flags().StringVar(&format, "format", formatTable, "table for people, or ndjson: raw events and alerts as ECS documents, one a line")
+	c.Flags().StringVar(&f.format, "format", formatTable, "table for people, or ndjson: raw events and alerts as ECS documents, one a line")
+	c.Flags().BoolVar(&f.demo, "demo", false, "play a recorded history first, and watch as if it were this host's")
 	return c
 }
 
-func watch(c *cobra.Command, settings instance.Settings, format string) error {
-	if format != formatTable && format != formatNDJSON {
-		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", format)
+type watchFlags struct {
+	format string
+	demo   bool
+}
+
+func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags) error {
+	if f.format != formatTable && f.format != formatNDJSON {
+		return fmt.Errorf("--format %q is not allowed; it must be table or ndjson", f.format)
+	}
+	own := c.Flags().Changed("c")
+	if f.demo && (p.state || own) {
+		return errors.New("--demo shows another host's history and keeps nothing: it goes neither with --path.data nor with -c")
 	}
 	s := &screen{out: os.Stdout}
-	if !c.Flags().Changed("c") {
+	if !own {
 		kind, support, err := beater.Choose()
 		var none *beater.NoSourceError
 		if errors.As(err, &none) {
-			return playRecording(s, format, none)
+			return showRecording(s, f.format, none)
 		} else if err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why, strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
 	}
-	home, err := os.MkdirTemp("", "reconbeat-watch-")
+	home, err := scratch(p)
 	if err != nil {
-		return fmt.Errorf("making a folder for what watch keeps while it runs: %w", err)
+		return err
 	}
 	defer os.RemoveAll(home)
-	if err := setFlags(c, home, format); err != nil {
+	if f.demo {
+		if err := demonstrate(s, f.format, filepath.Join(home, "data", "state")); err != nil {
+			return err
+		}
+	}
+	if err := setFlags(c, home, f.format); err != nil {
 		return err
 	}
 	// When nobody reads any more (watch | head), the Beat ends in order: the kernel's audit must be as it was.
 	signal.Ignore(unix.SIGPIPE)
 	outputs.RegisterType("terminal", newTerminal(s))
+	silence := func() {}
+	if f.format == formatTable && !asItIs(c) {
+		if silence, err = tell(s); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	stop := showStatus(s)
 	err = instance.Run(settings, beater.New)
 	stop()
 	s.setStatus("")
+	silence()
 	n := numbers()
 	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %d alerts, %d lost.\n", since(time.Since(began)), n.execs, n.matched, n.alerts, n.lost)
 	return err
@@ -110,23 +145,10 @@ func setFlags(c *cobra.Command, home, format string) error {
 		}
 		set = append(set, [2]string{"c", file})
 	}
-	for _, p := range []string{"data", "logs"} {
-		if !c.Flags().Changed("path." + p) {
-			set = append(set, [2]string{"path." + p, filepath.Join(home, p)})
-		}
-	}
 	for _, f := range set {
 		if err := setFlag(f[0], f[1]); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// setFlag sets a flag of libbeat's as the command line would.
-func setFlag(name, value string) error {
-	if err := flag.Set(name, value); err != nil {
-		return fmt.Errorf("setting -%s %s: %w", name, value, err)
 	}
 	return nil
 }
@@ -169,56 +191,104 @@ func numbers() watchNumbers {
 	return n
 }
 
-// playRecording shows what an alert looks like where this host can show none.
-func playRecording(s *screen, format string, why *beater.NoSourceError) error {
+// showRecording shows what an alert looks like where this host can show none.
+func showRecording(s *screen, format string, why *beater.NoSourceError) error {
 	fmt.Fprintln(os.Stderr, "No source of live program starts works on this host:")
 	for _, r := range why.Reasons {
 		fmt.Fprintln(os.Stderr, "  "+r)
 	}
 	fmt.Fprintln(os.Stderr, "What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL.\n\n"+
 		"Instead, here is a RECORDING, not this host: ten days of a web server, the last hours shown.")
+	n, _, err := play(s, format, 0, true)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %d execs seen, %d matched, %d alerts.\n", n.Execs, n.Matched, n.Alerts)
+	return nil
+}
+
+// demonstrate plays the recording, moved by whole weeks so that it ends in the last one, and leaves what it taught where the Beat takes it over.
+func demonstrate(s *screen, format, stateDir string) error {
+	const week = 7 * 24 * time.Hour
+	fmt.Fprintln(os.Stderr, "\nDEMO. First a RECORDING, not this host: ten days of a web server, of which the last hours are shown.")
+	s.demo = demoRecorded
+	n, model, err := play(s, format, time.Since(recordingEnd).Truncate(week), false)
+	if err != nil {
+		return err
+	}
+	s.demo = demoLive
+	if err := state.WriteInbox(stateDir, beater.InboxModel, model); err != nil {
+		return fmt.Errorf("handing over what the recording taught: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "End of the RECORDING: %d execs, %d alert. From here on THIS HOST, live, as if those ten days had been its own.\n"+
+		"Now be the intruder: run `ss -tan` in another terminal, as yourself or with `sudo -u nobody ss -tan`. Nothing of this is kept.\n\n", n.Execs, n.Alerts)
+	return nil
+}
+
+// play shows the end of the recording, moved by a time. It returns what there was in all of it, and the model that has learned it.
+func play(s *screen, format string, by time.Duration, slowly bool) (n beater.ReplayCounts, model []byte, err error) {
 	tty := term.IsTerminal(int(os.Stdout.Fd()))
 	s.format, s.colour = format, tty && os.Getenv("NO_COLOR") == ""
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	file, err := writeRecording()
+	file, err := writeRecording(by)
 	if err != nil {
-		return err
+		return n, nil, err
 	}
 	defer os.Remove(file)
-	cfg := config.Default()
-	r, err := beater.NewReplay(beater.ReplayOptions{Config: cfg, HostID: "recording", Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
-		if doc.Timestamp.Before(recordingEnd.Add(-recordingShown)) {
+	r, err := beater.NewReplay(beater.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true, Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
+		if doc.Timestamp.Before(recordingEnd.Add(by - recordingShown)) {
 			return nil
 		}
-		if tty {
+		if tty && slowly {
 			time.Sleep(60 * time.Millisecond) // so that it can be followed
 		}
 		return s.show(doc)
 	}})
 	if err != nil {
-		return err
+		return n, nil, err
 	}
 	if err := r.File(ctx, "ecs", file); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("playing the recording: %w", err)
+		return n, nil, fmt.Errorf("playing the recording: %w", err)
 	}
-	if err := r.Finish(); err != nil {
-		return err
-	}
-	n := r.Counts()
-	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %d execs seen, %d matched, %d alerts.\n", n.Execs, n.Matched, n.Alerts)
-	return nil
+	model, err = r.Model()
+	err = errors.Join(err, r.Finish())
+	return r.Counts(), model, errors.Join(err, ctx.Err())
 }
 
-// writeRecording puts the bundled recording where a module can read it.
-func writeRecording() (string, error) {
-	f, err := os.CreateTemp("", "reconbeat-recording-*.ndjson.gz")
+var recordedTime = regexp.MustCompile(`^\{"@timestamp":"([^"]+)"`)
+
+// writeRecording puts the bundled recording, moved by a time, where a module can read it.
+func writeRecording(by time.Duration) (string, error) {
+	f, err := os.CreateTemp("", "reconbeat-recording-*.ndjson")
 	if err != nil {
 		return "", fmt.Errorf("writing the recording: %w", err)
 	}
 	defer f.Close()
-	if _, err := f.Write(recording); err != nil {
-		return "", fmt.Errorf("writing the recording: %w", err)
+	if err := copyRecording(f, by); err != nil {
+		return "", errors.Join(fmt.Errorf("writing the recording: %w", err), os.Remove(f.Name()))
 	}
 	return f.Name(), nil
+}
+
+func copyRecording(to io.Writer, by time.Duration) error {
+	z, err := gzip.NewReader(bytes.NewReader(recording))
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(to)
+	lines := bufio.NewScanner(z)
+	for lines.Scan() {
+		line := lines.Text()
+		stamp := recordedTime.FindStringSubmatch(line)
+		if stamp == nil {
+			return fmt.Errorf("a line without its time: %s", line)
+		}
+		at, err := time.Parse(time.RFC3339, stamp[1])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "{\"@timestamp\":%q%s\n", at.Add(by).Format("2006-01-02T15:04:05.000Z"), line[len(stamp[0]):])
+	}
+	return errors.Join(lines.Err(), w.Flush())
 }

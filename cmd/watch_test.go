@@ -78,8 +78,10 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.all())
 		if format == formatTable {
 			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.all())
-			require.Equal(t, 1, strings.Count(w.out.all(), "Nothing alerts yet, whatever the score: for the first 24 hours (detector.learn_for)"))
-			require.Regexp(t, ` [0-9.]+  root +ss -H -t state closing +\S+`, w.out.all())
+			require.Equal(t, 1, strings.Count(w.out.all(), "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for)"))
+			require.Regexp(t, ` learning  root +ss -H -t state closing +\S+`, w.out.all())
+			require.Contains(t, w.out.all(), "root has never looked at network connections on this host", "the reason, in words")
+			require.NotContains(t, w.err.all(), "log.level", "sentences, no log")
 			continue
 		}
 		for line := range strings.Lines(w.out.all()) {
@@ -90,6 +92,74 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		}
 	}
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
+}
+
+// TestLiveWatchBesideTheService holds that watch is a guest: with the paths of a package it runs beside the service, which goes on, and leaves alone what that keeps.
+func TestLiveWatchBesideTheService(t *testing.T) {
+	takeAudit(t)
+	alone := auditSettings(t)
+	dir := t.TempDir()
+	t.Setenv(installed("home"), dir)
+	t.Setenv(installed("config"), dir)
+	t.Setenv(installed("data"), filepath.Join(dir, "data"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte("reconbeat.modules: [{module: auditd}]\noutput.file: {path: '${path.home}', filename: out}\nlogging.to_stderr: true\n"), 0o600))
+	service := exec.Command(os.Args[0], "run")
+	service.Env = append(os.Environ(), asReconbeat+"=1")
+	log := &logBuffer{}
+	service.Stderr = log
+	require.NoError(t, service.Start())
+	t.Cleanup(func() { _ = service.Process.Kill() })
+	sees := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			require.NoError(t, exec.Command("sh", "-c", "ss -H -t state "+what+"; sleep 0.2").Run())
+			files, err := filepath.Glob(filepath.Join(dir, "out*"))
+			require.NoError(t, err)
+			for _, file := range files {
+				if docs, err := os.ReadFile(file); err == nil && strings.Contains(string(docs), what) {
+					return
+				}
+			}
+			require.True(t, time.Now().Before(deadline), "the service does not see it:\n%s", log.all())
+		}
+	}
+	sees("syn-sent")
+	before := auditSettings(t)
+	w := startWatch(t, nil)
+	w.until(t, "ss -H -t state closing")
+	w.interrupt(t)
+	require.Contains(t, w.err.all(), "Watching with auditd")
+	require.Equal(t, before, auditSettings(t), "the service's rules are there as before")
+	sees("syn-recv")
+	require.NoError(t, service.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, service.Wait())
+	require.NotContains(t, log.all(), "audit_tampered", "a guest is no intruder")
+	require.Equal(t, alone, auditSettings(t))
+}
+
+func TestLiveWatchDemoAlertsAtOnce(t *testing.T) {
+	takeAudit(t)
+	data := t.TempDir()
+	t.Setenv(installed("data"), data)
+	w := startWatch(t, nil, "--demo")
+	w.until(t, "ss -H -t state closing")
+	w.interrupt(t)
+	rows := strings.Split(w.out.all(), "\n")
+	var recorded, live []string
+	for _, row := range rows {
+		if strings.HasPrefix(row, recordedGutter) {
+			recorded = append(recorded, row)
+		} else {
+			live = append(live, row)
+		}
+	}
+	require.Contains(t, strings.Join(recorded, "\n"), "ALERT: Unusual network connection discovery by www-data")
+	require.Regexp(t, `ALERT: Unusual network connection discovery by root\n +root has never looked at network connections through`, strings.Join(live, "\n"))
+	require.Contains(t, w.err.all(), "DEMO. First a RECORDING, not this host")
+	require.Contains(t, w.err.all(), "From here on THIS HOST, live, as if those ten days had been its own.")
+	left, err := os.ReadDir(data)
+	require.NoError(t, err)
+	require.Empty(t, left, "nothing is kept")
 }
 
 func TestLiveWatchEndsInOrderWhenNobodyReadsAnyMore(t *testing.T) {

@@ -104,7 +104,10 @@ func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
 	assert.Contains(t, out, "add_nothing")
 }
 
-var entrypoint = regexp.MustCompile(`(?m)^ENTRYPOINT (\[.+\])$`)
+var (
+	entrypoint  = regexp.MustCompile(`(?m)^ENTRYPOINT (\[.+\])$`)
+	environment = regexp.MustCompile(`(?m)^ENV (.+)$`)
+)
 
 // image makes a root that holds what the image gets, the base image's os-release, what a runtime mounts, and nothing else: no shell, no library. run runs the Dockerfile's entry point in it.
 func image(t *testing.T) (root string, run func(user uint32, more ...string) *exec.Cmd) {
@@ -116,6 +119,8 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 	require.NotNil(t, found)
 	var args []string
 	require.NoError(t, json.Unmarshal(found[1], &args))
+	env := environment.FindSubmatch(text)
+	require.NotNil(t, env)
 	root = t.TempDir()
 	require.NoError(t, os.Chmod(root, 0o755))
 	home := filepath.Join(root, "usr/share/reconbeat")
@@ -143,7 +148,7 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 	mount(t, "/dev", filepath.Join(root, "dev"), "", unix.MS_BIND, "") // as every runtime does
 	return root, func(user uint32, more ...string) *exec.Cmd {
 		all := slices.Concat(args, more)
-		return &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: []string{}, SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
+		return &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: strings.Fields(string(env[1])), SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
 	}
 }
 
@@ -168,6 +173,10 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 			require.NoError(t, err, out)
 			assert.Regexp(t, `(?m)^procconn +works `, out, "without a program to try it with")
 		}
+		out, err = run("keystore", "create", "--force", "--path.data", "/var/log/reconbeat/elsewhere")
+		require.NoError(t, err, out)
+		assert.FileExists(t, filepath.Join(root, "var/log/reconbeat/elsewhere/reconbeat.keystore"), "a flag wins over the image's path")
+		require.NoError(t, os.RemoveAll(filepath.Join(root, "var/log/reconbeat/elsewhere")))
 		out, err = run("keystore", "create", "--force")
 		require.NoError(t, err, "%d may write its data: %s", user, out)
 		written, err := filepath.Glob(filepath.Join(root, "var/lib/reconbeat/*"))
@@ -302,7 +311,7 @@ func TestTheDaemonSetKnowsWhatKubernetesKnows(t *testing.T) {
 	})
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/kube.yml"), fmt.Appendf(nil, "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'http://%s'}}], contexts: [{name: c, context: {cluster: c}}]}", listener.Addr()), 0o600))
 	c := command(0, slices.Concat([]string{"run", "-E", "reconbeat.modules.0.processors.0.add_kubernetes_metadata.kube_config=/etc/kube.yml"}, toFile, following)...)
-	c.Env = []string{"NODE_NAME=node-1", "ELASTICSEARCH_HOSTS=http://127.0.0.1:1", "ELASTICSEARCH_API_KEY=a:b"}
+	c.Env = append(c.Env, "NODE_NAME=node-1", "ELASTICSEARCH_HOSTS=http://127.0.0.1:1", "ELASTICSEARCH_API_KEY=a:b")
 	doc := inContainer(t, root, c, func(d document) bool { return d.Kubernetes.Pod.Name != "" })
 	assert.Equal(t, "spec.nodeName=node-1", <-ofNode, "it asks for the pods of its node alone")
 	assert.Equal(t, "shop-7d9f", doc.Kubernetes.Pod.Name)

@@ -417,7 +417,12 @@ func partFields() []Field {
 
 var fields = []Field{
 	{Name: "message", Type: "match_only_text", get: func(f *Finding) any { return f.Message() }},
-	{Name: "event.reason", Type: "keyword", get: func(f *Finding) any { return f.Reason() }},
+	{Name: "event.reason", Type: "keyword", Raw: true, get: func(f *Finding) any {
+		if f.OfExec() && f.Score < f.Threshold && !f.FirstOccurrence {
+			return nil
+		}
+		return f.Reason()
+	}},
 	{Name: "event.severity", Type: "long", get: alertOnly(func(f *Finding) any { return f.Rule.SeverityNumber() })},
 	{Name: "event.risk_score", Type: "float", get: alertOnly(func(f *Finding) any { return f.Rule.RiskScore })},
 	{Name: "event.reference", Type: "keyword", get: func(f *Finding) any { return first(f.Rule.References) }},

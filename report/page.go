@@ -19,6 +19,7 @@ type Facts struct {
 	Files    []string      // that were read
 	Version  string        // of reconbeat
 	LearnFor time.Duration // for which nothing alerts
+	Silence  string        // why nothing alerted; empty where something did
 	Execs, Matched, Alerts, Suppressed,
 	Malformed, // records that could not be read
 	Unnamed uint64 // matches without a user
@@ -53,7 +54,6 @@ type view struct {
 	First, Last              time.Time
 	Span                     string
 	Hosts                    []string
-	Silence                  string // why there is no alert; empty where there is one
 	Bars                     []bar
 	Dots                     []dot
 	Ticks                    []tick
@@ -132,9 +132,6 @@ func (r *Report) view(f Facts) view {
 	for _, t := range slices.Sorted(maps.Keys(r.thresholds)) {
 		v.Thresholds = append(v.Thresholds, threshold{t, y(t)})
 	}
-	if len(r.alerts) == 0 {
-		v.Silence = r.silence(f)
-	}
 	r.draw(&v)
 	months := r.last.Sub(r.first).Hours() / 24 / 30
 	for _, t := range r.compared() {
@@ -154,20 +151,6 @@ func (r *Report) view(f Facts) view {
 	}
 	v.Others = len(actors) - len(v.Actors)
 	return v
-}
-
-// silence says why nothing alerted.
-func (r *Report) silence(f Facts) string {
-	switch took := r.last.Sub(r.first); {
-	case f.Execs == 0:
-		return "The files hold no program start."
-	case f.Matched == 0:
-		return "No program that a rule names was started."
-	case took < f.LearnFor:
-		return fmt.Sprintf("Nothing could alert: the matches span %s, and reconbeat only learns for the first %s (detector.learn_for).",
-			span(took), span(f.LearnFor))
-	}
-	return "No visit reached the threshold of its rule."
 }
 
 // compared are the thresholds that the page compares, the rules' own among them.

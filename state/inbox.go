@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,19 +40,46 @@ func WriteInbox(dir, kind string, payload []byte) error {
 	return writeFile(filepath.Join(box, name), frame("message", inboxVersion, payload), payload)
 }
 
-// Waiting lists the kinds of the messages that the Beat whose state is in dir has not yet taken, in the order of writing. What is no message is left out.
-func Waiting(dir string) ([]string, error) {
-	files, err := os.ReadDir(filepath.Join(dir, "inbox")) // sorted by name
+// Message is what another process has left for the Beat.
+type Message struct {
+	Kind    string
+	Payload []byte
+	Written time.Time
+}
+
+// Waiting returns the messages that the Beat whose state is in dir has not yet taken, in the order of writing. What is no message is left out.
+func Waiting(dir string) ([]Message, error) {
+	box := filepath.Join(dir, "inbox")
+	files, err := os.ReadDir(box) // sorted by name
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the inbox: %w", err)
 	}
-	var kinds []string
+	var messages []Message
 	for _, f := range files {
-		if kind, ok := messageKind(f.Name()); ok && inboxKind.MatchString(kind) {
-			kinds = append(kinds, kind)
+		kind, ok := messageKind(f.Name())
+		if !ok || !inboxKind.MatchString(kind) {
+			continue
 		}
+		payload, err := readFramed(filepath.Join(box, f.Name()), "message", inboxVersion)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("reading the inbox: %w", err)
+		}
+		if err != nil {
+			continue // taken meanwhile, or no message: the Beat sets it aside
+		}
+		messages = append(messages, Message{kind, payload, messageTime(f.Name())})
 	}
-	return kinds, nil
+	return messages, nil
+}
+
+// messageTime is when a message was written, as its file's name says.
+func messageTime(file string) time.Time {
+	stamp, _, _ := strings.Cut(file, "-")
+	nanos, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos)
 }
 
 // messageKind is what a file's name says of the message in it; false where the file is being written, or was set aside.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -388,15 +387,21 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 
 func TestTheInboxIsReadInOrderOnceAndSurvivesWhatIsNoMessage(t *testing.T) {
 	dir := t.TempDir()
+	began := time.Now()
 	for i := range 3 {
 		require.NoError(t, WriteInbox(dir, "learned_model", []byte{byte(i)}))
 	}
 	require.Error(t, WriteInbox(dir, "../x", nil))
 	waiting := func(n int) {
 		t.Helper()
-		kinds, err := Waiting(dir)
+		messages, err := Waiting(dir)
 		require.NoError(t, err)
-		assert.Equal(t, slices.Repeat([]string{"learned_model"}, n), kinds)
+		require.Len(t, messages, n)
+		for i, m := range messages {
+			assert.Equal(t, "learned_model", m.Kind)
+			assert.Equal(t, []byte{byte(3 - n + i)}, m.Payload)
+			assert.False(t, m.Written.Before(began) || m.Written.After(time.Now()), "%s", m.Written)
+		}
 	}
 	waiting(3)
 	s := mustOpen(t, dir, Options{})
@@ -424,9 +429,7 @@ func TestTheInboxIsReadInOrderOnceAndSurvivesWhatIsNoMessage(t *testing.T) {
 		return nil
 	}))
 	assert.Equal(t, []byte{0, 1, 2}, got)
-	kinds, err := Waiting(dir)
-	require.NoError(t, err)
-	assert.Empty(t, kinds)
+	waiting(0)
 	assert.EqualValues(t, 5, s.Stats().SetAside.Load())
 	files, err = os.ReadDir(box)
 	require.NoError(t, err)

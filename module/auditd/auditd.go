@@ -214,7 +214,12 @@ func (r *run) loadRules() error {
 			r.env.Logger.Infof("The rule for %s programs is not loaded: %v", a.name, err)
 		}
 	}
-	return r.deleteRules(func(owner uint32) bool { return owner != self && !isReconbeat(owner) })
+	status, err := r.control.status()
+	if err != nil {
+		return err
+	}
+	// Whoever has the audit pid is alive, also under another name.
+	return r.deleteRules(func(owner uint32) bool { return owner != self && owner != status.PID && !isReconbeat(owner) })
 }
 
 // deleteRules deletes those of our rules that were added by a process for which gone says so.

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
+	"github.com/spf13/cobra"
+)
+
+// arguments are the words that those commands of libbeat take that take any.
+var arguments = map[string]struct {
+	use  string
+	args cobra.PositionalArgs
+}{
+	"modules enable":  {"enable MODULE...", cobra.MinimumNArgs(1)},
+	"modules disable": {"disable MODULE...", cobra.MinimumNArgs(1)},
+	"keystore add":    {"add KEY", cobra.ExactArgs(1)},
+	"keystore remove": {"remove KEY...", cobra.MinimumNArgs(1)},
+}
+
+// refuseUnknown makes every command refuse words that mean nothing to it. Left to itself cobra shows the help of `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both
+// as if all were well.
+func refuseUnknown(root *libcmd.BeatsRootCmd) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Run, c.RunE = nil, help
+			continue
+		}
+		refuse(c)
+	}
+}
+
+func refuse(c *cobra.Command) {
+	for _, below := range c.Commands() {
+		refuse(below)
+	}
+	if c.HasSubCommands() && !c.Runnable() {
+		c.Args = noSuchCommand
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		c.DisableFlagsInUseLine = true
+		return
+	}
+	args := c.Args
+	if a, ok := arguments[strings.TrimPrefix(c.CommandPath(), Name+" ")]; ok {
+		c.Use, args = a.use, a.args
+	} else if args == nil {
+		args = cobra.NoArgs
+	}
+	c.Args = func(c *cobra.Command, words []string) error {
+		if err := args(c, words); err != nil {
+			return fmt.Errorf("%w; usage: %s", err, c.UseLine())
+		}
+		return nil
+	}
+}
+
+// noSuchCommand says what a word behind a group of commands may have been meant to be.
+func noSuchCommand(c *cobra.Command, words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2
+	if names := c.SuggestionsFor(words[0]); len(names) > 0 {
+		return fmt.Errorf("unknown command %q for %q; did you mean %s?", words[0], c.CommandPath(), strings.Join(names, " or "))
+	}
+	var names []string
+	for _, below := range c.Commands() {
+		if below.IsAvailableCommand() {
+			names = append(names, below.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q for %q; it has %s", words[0], c.CommandPath(), strings.Join(names, ", "))
+}
+
+// help is the command of that name. cobra's own is content with topics that do not exist.
+func help(c *cobra.Command, words []string) error {
+	about, rest, err := c.Root().Find(words)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return noSuchCommand(about, rest)
+	}
+	about.InitDefaultHelpFlag()
+	about.InitDefaultVersionFlag()
+	return about.Help()
+}

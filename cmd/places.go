@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/common"
+	"github.com/elastic/elastic-agent-libs/config"
+	"github.com/spf13/cobra"
+)
+
+// places settles where reconbeat finds its files, before libbeat looks. Each of libbeat's four paths comes from the first of these that names it: the user's
+// flag, wherever in the command line it stands; the configuration file; the installation, by a variable of the environment; and for path.config the
+// folder of the configuration file, in which modules.d and rules.d lie.
+type places struct {
+	state   bool   // the user names the folder of the state
+	data    string // the folder of the state, as far as it is known before the configuration is read
+	secrets bool   // the configuration says where the keystore is
+}
+
+// installed is the variable by which an installation tells one of libbeat's paths.
+func installed(path string) string { return "RECONBEAT_PATH_" + strings.ToUpper(path) }
+
+// settle runs when the command line was read, and before libbeat reads it.
+func (p *places) settle(c *cobra.Command, _ []string) error {
+	if err := readOnce(c.Root()); err != nil {
+		return err
+	}
+	user := overwritten()
+	p.state = says(user, "data")
+	// The configuration is looked for in these two.
+	for _, path := range []string{"home", "config"} {
+		if err := fromInstallation(user, path); err != nil {
+			return err
+		}
+	}
+	file, err := common.LoadFiles(configurationFiles()...)
+	if err != nil {
+		file = config.NewConfig() // whoever needs it tells what is wrong with it
+	}
+	for _, path := range []string{"data", "logs"} {
+		if says(file, path) {
+			continue
+		}
+		if err := fromInstallation(user, path); err != nil {
+			return err
+		}
+	}
+	p.data, p.secrets = dataFolder(file), has(file, "keystore.path") || has(user, "keystore.path")
+	if err != nil || says(file, "config") || says(user, "config") {
+		return nil
+	}
+	return besideConfiguration()
+}
+
+// besideConfiguration makes path.config the folder of the first configuration file. To libbeat the files are relative to path.config, so they must not be any more.
+func besideConfiguration() error {
+	files := configurationFiles()
+	list := flag.Lookup("c").Value.(*config.StringsFlag)
+	for i, file := range files {
+		file, err := filepath.Abs(file)
+		if err != nil {
+			return fmt.Errorf("looking for the folder of %s: %w", file, err)
+		}
+		if i == 0 {
+			list.SetDefault(file)
+		}
+		if err := list.Set(file); err != nil {
+			return fmt.Errorf("reading -c %s: %w", file, err)
+		}
+		files[i] = file
+	}
+	return setFlag("path.config", filepath.Dir(files[0]))
+}
+
+// readOnce keeps libbeat from reading flags once more. It would read those before the subcommand alone, which would then win over the ones behind it.
+func readOnce(root *cobra.Command) error {
+	c, rest, err := root.Find(os.Args[1:])
+	if err != nil {
+		return err
+	}
+	words := strings.Fields(c.CommandPath())[1:]
+	if len(words) == 0 {
+		words = []string{"run"}
+	}
+	os.Args = append(append([]string{os.Args[0]}, words...), rest...) // libbeat stops at the first word, and starts anew with all of them
+	return nil
+}
+
+// fromInstallation takes over what the installation says of a path that the user does not name.
+func fromInstallation(user *config.C, path string) error {
+	value := os.Getenv(installed(path))
+	if value == "" || says(user, path) {
+		return nil
+	}
+	return setFlag("path."+path, value)
+}
+
+// overwritten is what flags say in the place of the configuration file.
+func overwritten() *config.C { return flag.Lookup("E").Value.(*config.SettingsFlag).Config() }
+
+// says reports whether flags or the file name one of the paths.
+func says(c *config.C, path string) bool { return has(c, "path."+path) }
+
+func has(c *config.C, setting string) bool {
+	found, err := c.Has(setting, -1)
+	return err == nil && found
+}
+
+// dataFolder is path.data as the flags, the file, or else libbeat's default has it. What the file refers to is not looked up.
+func dataFolder(file *config.C) string {
+	for _, c := range []*config.C{overwritten(), file} {
+		if folder, err := c.String("path.data", -1); err == nil {
+			return folder
+		}
+	}
+	home, err := overwritten().String("path.home", -1)
+	if err != nil {
+		home = filepath.Dir(os.Args[0])
+	}
+	return filepath.Join(home, "data")
+}
+
+// configurationFiles are the files that libbeat will read.
+func configurationFiles() []string {
+	var files []string
+	for _, file := range flag.Lookup("c").Value.(*config.StringsFlag).List() {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(cfgfile.GetPathConfig(), file)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// setFlag sets a flag of libbeat's as the command line would.
+func setFlag(name, value string) error {
+	if err := flag.Set(name, value); err != nil {
+		return fmt.Errorf("setting -%s %s: %w", name, value, err)
+	}
+	return nil
+}
+
+// scratch makes a folder for what a command keeps while it runs, and lets it have its state there, so that it never touches the one of the service. Secrets stay where they are. Whoever
+// named the folder of the state gets it. The caller removes the folder.
+func scratch(p *places) (folder string, err error) {
+	for _, parent := range []string{"", "/dev/shm"} { // the second: a container whose file system is read-only
+		if folder, err = os.MkdirTemp(parent, Name+"-"); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("making a folder for what is kept while this runs: %w", err)
+	}
+	if p.state {
+		return folder, nil
+	}
+	if secrets := filepath.Join(p.data, Name+".keystore"); !p.secrets && !unreadable(secrets) {
+		err = setFlag("E", "keystore.path="+secrets)
+	}
+	for _, path := range []string{"data", "logs"} {
+		err = errors.Join(err, setFlag("path."+path, filepath.Join(folder, path)))
+	}
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(folder))
+	}
+	return folder, nil
+}
+
+// unreadable reports whether a file is there, and not for this user to read, or not there at all for all that this user can tell.
+func unreadable(file string) bool {
+	f, err := os.Open(file)
+	if err == nil {
+		f.Close()
+	}
+	return errors.Is(err, os.ErrPermission)
+}

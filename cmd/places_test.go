@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// typed is a command as the test types it.
+type typed struct {
+	words  string
+	stays  bool // runs until it is ended
+	cannot bool // has no state, and asks for none
+}
+
+// every is each command of reconbeat's that is no group of others.
+var every = []typed{
+	{words: "run", stays: true},
+	{words: "watch", stays: true},
+	{words: "replay look.ndjson"},
+	{words: "replay --learn look.ndjson"},
+	{words: "model show"}, {words: "model explain root"}, {words: "model export"}, {words: "model import model.json"}, {words: "model forget root"},
+	{words: "model reset"}, {words: "model revert"},
+	{words: "modules list"}, {words: "modules enable none"}, {words: "modules disable none"},
+	{words: "keystore create"}, {words: "keystore add secret --stdin --force"}, {words: "keystore remove secret"}, {words: "keystore list"},
+	{words: "setup"}, {words: "setup --rules"},
+	{words: "export config"}, {words: "export template"}, {words: "export ilm-policy"}, {words: "export pipeline"}, {words: "export index-pattern"},
+	{words: "export dashboard --id none --folder out"},
+	{words: "test config"}, {words: "test output"}, {words: "test rules"}, {words: "test alert --timeout 1s"}, {words: "test modules", cannot: true},
+	{words: "version", cannot: true}, {words: "help", cannot: true},
+	{words: "completion bash", cannot: true}, {words: "completion zsh", cannot: true}, {words: "completion fish", cannot: true}, {words: "completion powershell", cannot: true},
+}
+
+func TestEveryCommandIsTypedWithPathFlags(t *testing.T) {
+	root := &NewRootCommand().Command
+	var leaves func(c *cobra.Command)
+	leaves = func(c *cobra.Command) {
+		for _, below := range c.Commands() {
+			leaves(below)
+		}
+		if c.HasSubCommands() {
+			return
+		}
+		path := strings.TrimPrefix(c.CommandPath(), Name+" ")
+		assert.True(t, contains(path), "no test types `%s %s`", Name, path)
+	}
+	leaves(root)
+}
+
+func contains(path string) bool {
+	for _, c := range every {
+		if c.words == path || strings.HasPrefix(c.words, path+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+// TestTheUsersPathsWin types every command with path.data in every place of the command line, beside one that the installation names.
+func TestTheUsersPathsWin(t *testing.T) {
+	const config = "reconbeat.modules: [{module: ecs, paths: ['${path.home}/look.ndjson']}]\nreconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n" +
+		"output.file: {path: '${path.home}', filename: out}\nsetup.kibana.host: '127.0.0.1:9'\n"
+	for _, c := range every {
+		for where, line := range map[string]func(words []string) []string{
+			"behind": func(words []string) []string { return append(words, "--path.data", "wanted") },
+			"before": func(words []string) []string { return append([]string{"--path.data", "wanted"}, words...) },
+			"both": func(words []string) []string {
+				return append(append([]string{"--path.data=before"}, words...), "--path.data=wanted")
+			},
+			"as -E": func(words []string) []string {
+				return append(append([]string{"-E", "path.data=before"}, words...), "-E", "path.data=wanted")
+			},
+		} {
+			t.Run(c.words+" "+where, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				for name, text := range map[string]string{
+					"reconbeat.yml": config,
+					"model.json":    `{"format": "reconbeat-model", "version": 1, "model": {}}`,
+					"look.ndjson":   `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
+				} {
+					require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+				}
+				words := strings.Fields(c.words)
+				if c.words == "watch" {
+					words = append(words, "-c", "reconbeat.yml") // which needs neither root nor the kernel
+				}
+				cmd := exec.Command(os.Args[0], line(words)...)
+				cmd.Dir = dir
+				cmd.Env = append(os.Environ(), asReconbeat+"=1", installed("data")+"="+filepath.Join(dir, "installed"), installed("home")+"="+dir)
+				out := &logBuffer{}
+				cmd.Stdout, cmd.Stderr = out, out
+				require.NoError(t, cmd.Start())
+				if c.stays {
+					meets(t, filepath.Join(dir, "wanted", "state", "lock"), out)
+					require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+				}
+				_ = cmd.Wait() // what it ends with is told by other tests
+				for _, name := range []string{"before", "installed"} {
+					assert.NoDirExists(t, filepath.Join(dir, name), out.all())
+				}
+				if !c.cannot {
+					assert.FileExists(t, filepath.Join(dir, "wanted", "meta.json"), out.all())
+				}
+			})
+		}
+	}
+}
+
+// meets waits for a file.
+func meets(t *testing.T, file string, out fmt.Stringer) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "%s does not come:\n%s", file, out)
+	}
+}
