@@ -54,10 +54,11 @@ func answersOf(t *testing.T, dashboard string, flags ...string) map[string]panel
 	return answers
 }
 
+// panelAnswer is what a node said to a panel's question: to a search its answer, to ES|QL the rows of the table.
 type panelAnswer struct {
-	Name   string
-	Answer map[string]any
-	Rows   []map[string]any
+	Name   string           `json:"name"`
+	Answer map[string]any   `json:"answer,omitempty"`
+	Rows   []map[string]any `json:"rows,omitempty"`
 }
 
 // TestStackTellsTheSilentOfTenThousandHosts has the fleet's data stream rolled over, with three hosts that have been silent since, and two that lose events in either index.

@@ -54,18 +54,18 @@ var savedQueries = []struct{ id, title, description, query string }{
 
 // bands are how often a score is expected by chance; docs/model.md has the table. Their borders are those of episodes, and the threshold.
 var bands = parts("band", "Score",
-	part{"90 and more", "reconbeat.anomaly.score >= 90"},
-	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
-	part{"50 to 75", "reconbeat.anomaly.score >= 50 and reconbeat.anomaly.score < 75"},
+	part{"below 25", "reconbeat.anomaly.score < 25"},
 	part{"25 to 50", "reconbeat.anomaly.score >= 25 and reconbeat.anomaly.score < 50"},
-	part{"below 25", "reconbeat.anomaly.score < 25"})
+	part{"50 to 75", "reconbeat.anomaly.score >= 50 and reconbeat.anomaly.score < 75"},
+	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
+	part{"90 and more", "reconbeat.anomaly.score >= 90"})
 
 // severities are what event.severity means to Elastic Security.
 var severities = parts("severity", "Severity",
-	part{"critical", "event.severity:99"},
-	part{"high", "event.severity:73"},
+	part{"low", "event.severity:21"},
 	part{"medium", "event.severity:47"},
-	part{"low", "event.severity:21"})
+	part{"high", "event.severity:73"},
+	part{"critical", "event.severity:99"})
 
 // mostUnusual is the highest score.
 func mostUnusual() column {
@@ -132,8 +132,8 @@ var overview = dashboard{
 				by("command", "Command", "process.command_line", 50, byScore), mostUnusual(), count("alerts", "Alerts"),
 				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
 		}},
-		{16, []panel{list{frame{"list", "Alerts, newest first", "Every alert.", 48}, alertView, alertsOnly, "@timestamp", []string{"host.name", "reconbeat.anomaly.score",
-			"event.reason", "process.command_line", "process.parent.command_line", "source.ip"}}}},
+		{16, []panel{list{frame{"list", "Alerts, newest first", "Every alert.", 48}, alertView, alertsOnly, "@timestamp", []string{"host.name", "reconbeat.actor.name", "reconbeat.anomaly.score",
+			"process.command_line", "event.reason", "process.parent.command_line", "source.ip"}}}},
 	},
 }
 
@@ -176,11 +176,11 @@ var investigation = dashboard{
 		}},
 		{12, []panel{bars{chart: chart{frame: frame{"score-over-time", "How unusual, over time", "The most unusual look of each step of time. From the line on, rules alert.", 48}, view: processView, query: judged,
 			columns: []column{overTime(), mostUnusual()}}, series: "bar_stacked", line: &line{"alerts", threshold}}}},
-		{14, []panel{bars{chart: chart{frame: frame{"score-parts", "What made it unusual, over time", "Of the most unusual visit of each step of time: what each feature of the context added to the surprise, in nats. Of the context model.", 48},
-			view: processView, query: judged, columns: mostUnusualVisit()}, series: "bar_stacked"}}},
+		{16, []panel{bars{chart: chart{frame: frame{"score-parts", "What made it unusual, over time", "Of the most unusual visit of each step of time, where it surprises at all: what each feature of the context added to the surprise, in nats. Of the context model.", 48},
+			view: processView, query: judged + " and reconbeat.anomaly.surprise > 0", columns: mostUnusualVisit()}, series: "bar_stacked"}}},
 		{14, []panel{list{frame{"most-unusual", "The most unusual looks first", "Looks by their score, since the host was learned.", 48}, processView, judged, "reconbeat.anomaly.score", []string{
-			"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name", "process.command_line", "process.parent.command_line", "process.working_directory",
-			"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise", "reconbeat.alert.id"}}}},
+			"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name", "process.command_line", "process.parent.name", "process.parent.command_line",
+			"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise", "process.working_directory", "reconbeat.alert.id"}}}},
 		{13, []panel{
 			heatmap{chart{frame: frame{"week", "When in the week they look", "How many looks, by weekday and hour, on the clock of the host.", 24}, view: processView, query: looks, columns: []column{
 				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), count("count", "Looks")}}},

@@ -277,6 +277,9 @@ func (b bars) content(types fields.Types) (any, []saved.Reference) {
 	for _, c := range b.columns[1:] {
 		if c.IsBucketed {
 			l.SplitAccessor = c.id
+			if c.OperationType == "filters" {
+				l.Palette = &saved.Palette{Type: "palette", Name: "status"} // they go from good to bad
+			}
 			if c.Params.Size == 1 {
 				l.CollapseFn = "max" // the one value is a choice, not a colour
 			}
@@ -376,7 +379,7 @@ func (d dashboard) object(types fields.Types, linked bool) saved.Object {
 	y := 0
 	rows := d.rows
 	if linked {
-		rows = append([]row{{4, []panel{linksFrom(d.id)}}}, rows...)
+		rows = append([]row{{3, []panel{linksFrom(d.id)}}}, rows...)
 	}
 	for _, r := range rows {
 		x := 0

@@ -187,7 +187,7 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			files := committed(t)
 			text := compact(t, c.file, files[c.file].Data)
-			require.Contains(t, text, c.old, "the test puts its fault nowhere")
+			require.True(t, strings.Contains(text, c.old), "the test puts its fault nowhere: %s is not in %s", c.old, c.file)
 			files[c.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, c.old, c.new, 1))}
 			require.ErrorContains(t, Check(files, types, os.DirFS(".."), sums), c.want)
 		})

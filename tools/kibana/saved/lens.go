@@ -239,7 +239,14 @@ type XYLayer struct {
 	CollapseFn    string   `json:"collapseFn,omitempty"` // makes one of the parts that splitAccessor makes: max
 	Position      string   `json:"position,omitempty"`
 	ShowGridlines bool     `json:"showGridlines"`
+	Palette       *Palette `json:"palette,omitempty"` // of the parts that splitAccessor makes
 	YConfig       []YLook  `json:"yConfig,omitempty"`
+}
+
+// Palette is a set of colours that Kibana has.
+type Palette struct {
+	Type string `json:"type"` // palette
+	Name string `json:"name"` // status: from good to bad
 }
 
 // YLook is how the values of a column are drawn.
