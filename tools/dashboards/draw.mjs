@@ -75,7 +75,7 @@ try {
     const json = JSON.stringify(data).replaceAll('<', '\\u003c'); // a command line must not end the script
     fs.writeFileSync(page, `<!doctype html><meta charset="utf-8"><title>${name}</title><style>${styles}</style><div id="root"></div>
       <script>window.dashboard = ${json}</script><script src="page.js"></script>`);
-    const height = rows * unit + 120;
+    const height = rows * unit + 92;
     const picture = path.join(scratch, `${name}.png`);
     const { stderr } = spawnSync(chromium, ['--headless', '--enable-logging=stderr', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--force-device-scale-factor=1', '--virtual-time-budget=8000',
       `--user-data-dir=${path.join(scratch, 'profile')}`, `--window-size=${width},${height}`, `--screenshot=${picture}`, `file://${page}`], { encoding: 'utf8' });

@@ -54,7 +54,8 @@ function rowsOf(aggregations, columns) {
       return;
     }
     const { buckets } = holder[next];
-    if (Array.isArray(buckets)) for (const b of buckets) walk(b, depth + 1, { ...row, [next]: b.key });
+    if (Array.isArray(buckets) && buckets.length === 0 && depth > 0) rows.push(row); // a step of time in which nothing was
+    else if (Array.isArray(buckets)) for (const b of buckets) walk(b, depth + 1, { ...row, [next]: b.key });
     else for (const c of columns[next].params.filters) walk(buckets[c.label], depth + 1, { ...row, [next]: c.label });
   };
   walk(aggregations, 0, {});
@@ -118,7 +119,7 @@ function Bars({ panel, found }) {
     <Chart>
       <Settings baseTheme={LIGHT_THEME} theme={{ chartMargins: { right: lines.length ? 44 : 10 } }} showLegend={panel.visualization.legend.isVisible} legendPosition={Position.Right} legendSize={150} xDomain={{ min: from, max: to }} locale="en" />
       <Axis id="x" position={Position.Bottom} tickFormat={(v) => new Date(v).toISOString().slice(day ? 5 : 11, day ? 10 : 16)} />
-      <Axis id="y" position={Position.Left} ticks={5} integersOnly gridLine={{ visible: true }} domain={{ fit: false, min: NaN, max: NaN }} />
+      <Axis id="y" position={Position.Left} ticks={5} tickFormat={(v) => (Number.isInteger(v) ? v.toLocaleString('en-US') : '')} gridLine={{ visible: true }} domain={{ fit: false, min: NaN, max: NaN }} />
       {lines.map((l) => {
         const c = panel.columns[l.accessors[0]];
         const { color: stroke } = l.yConfig[0];

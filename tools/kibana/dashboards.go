@@ -176,8 +176,8 @@ var investigation = dashboard{
 		}},
 		{12, []panel{bars{chart: chart{frame: frame{"score-over-time", "How unusual, over time", "The most unusual look of each step of time. From the line on, rules alert.", 48}, view: processView, query: judged,
 			columns: []column{overTime(), mostUnusual()}}, series: "bar_stacked", line: &line{"alerts", threshold}}}},
-		{16, []panel{bars{chart: chart{frame: frame{"score-parts", "What made it unusual, over time", "Of the most unusual visit of each step of time, where it surprises at all: what each feature of the context added to the surprise, in nats. Of the context model.", 48},
-			view: processView, query: judged + " and reconbeat.anomaly.surprise > 0", columns: mostUnusualVisit()}, series: "bar_stacked"}}},
+		{19, []panel{bars{chart: chart{frame: frame{"score-parts", "What made it unusual, over time", "Of the most unusual visit of each step of time, where its score is not 0: what each feature of the context added to the surprise, in nats. Of the context model.", 48},
+			view: processView, query: judged + " and reconbeat.anomaly.score > 0", columns: mostUnusualVisit()}, series: "bar_stacked"}}},
 		{14, []panel{list{frame{"most-unusual", "The most unusual looks first", "Looks by their score, since the host was learned.", 48}, processView, judged, "reconbeat.anomaly.score", []string{
 			"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name", "process.command_line", "process.parent.name", "process.parent.command_line",
 			"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise", "process.working_directory", "reconbeat.alert.id"}}}},

@@ -108,6 +108,7 @@ func (n Node) step(search map[string]any) {
 		if !ok {
 			continue
 		}
+		histogram["extended_bounds"] = map[string]any{"min": n.From.UnixMilli(), "max": n.To.UnixMilli() - 1} // steps in which nothing was are there, too
 		for _, s := range steps {
 			histogram["fixed_interval"] = s.name
 			if n.To.Sub(n.From) <= 100*s.Duration {
