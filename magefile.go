@@ -316,6 +316,27 @@ func pictures(flags ...string) error {
 	return sh.RunV("go", append(args, binary, "../cmd/recording.ndjson.gz", "../docs")...)
 }
 
+// Dashboards makes the pictures of the dashboards anew, docs/kibana-*.png and those of the Fleet package: a search node answers each panel's query of a week with attacks, and
+// Chromium draws the answers. It wants a JDK, Maven, Node.js with npm, and Chromium (Debian: default-jdk-headless, maven, npm, chromium, fonts-inter).
+func Dashboards() error {
+	answers, err := os.MkdirTemp("", "reconbeat-answers-")
+	if err != nil {
+		return fmt.Errorf("drawing the dashboards: %w", err)
+	}
+	defer os.RemoveAll(answers)
+	asked := map[string]string{"RECONBEAT_ANSWERS": answers}
+	if err := sh.RunWithV(asked, "go", "test", "./cmd", "-count=1", "-run", "^TestStackShowsTheAttack$"); err != nil {
+		return err
+	}
+	if files, err := filepath.Glob(filepath.Join(answers, "*.json")); err != nil || len(files) == 0 {
+		return errors.New("drawing the dashboards: the test was skipped, and nothing was answered")
+	}
+	if err := sh.RunV("npm", "ci", "--prefix", "tools/dashboards", "--no-audit", "--no-fund"); err != nil {
+		return err
+	}
+	return sh.RunV("node", "tools/dashboards/draw.mjs", answers, "_meta/kibana", "docs", filepath.Join(fleetPackage, "img"))
+}
+
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
 func Kibana() error { return sh.RunV("go", "-C", "tools", "run", "./kibana", "write") }
 

@@ -43,6 +43,7 @@ func (s *stream) document(e *process.Event, from *source) *beat.Event {
 		s.tellHost(fields, from)
 	}
 	related(fields, e)
+	s.detector.Actor(e).Encode(fields) // a finding tells it, too, but not every exec has one
 	s.dataStream(fields, kindProcess)
 	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
 }

@@ -73,7 +73,9 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s, shipped := testStream(t, func(cfg *config.Config) { cfg.Events = c.events })
 			for _, program := range []string{"ls", "ss"} {
-				s.take(execOf(at, "alice", program), kernelSource)
+				e := execOf(at, "root", program)
+				e.Session = process.Session{ID: 7, User: process.User{ID: 1000, Name: "alice"}, Entry: process.EntrySSHD}
+				s.take(e, kernelSource)
 			}
 			var got []string
 			for _, d := range *shipped {
@@ -81,6 +83,11 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 				require.NoError(t, err)
 				got = append(got, name.(string))
 				require.False(t, d.durable)
+				for field, want := range map[string]string{"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "reconbeat.actor.kind": "login"} {
+					who, err := d.Fields.GetValue(field)
+					require.NoError(t, err, "%s of %s: a search for all that an actor did finds it by that", field, name)
+					require.Equal(t, want, who, field)
+				}
 				rules, err := d.Fields.GetValue("reconbeat.rules")
 				require.Equal(t, name == "ss", err == nil, "%v", rules)
 			}

@@ -91,6 +91,7 @@ func (s *stream) tampering(e *process.Event, from *source, text string) *beat.Ev
 		s.tellHost(fields, from)
 	}
 	related(fields, e)
+	s.detector.Actor(e).Encode(fields)
 	s.dataStream(fields, kindAlert)
 	put(fields, "event.id", s.tamperID(e))
 	put(fields, "event.action", strings.Clone(e.Change.Action))
@@ -101,7 +102,6 @@ func (s *stream) tampering(e *process.Event, from *source, text string) *beat.Ev
 	}
 	if k, alert := tamperKinds[e.Change.Action]; alert {
 		k.encode(fields)
-		putActor(fields, e)
 		put(fields, "message", "Tampering with the Linux audit system by "+actorOf(e))
 	} else {
 		put(fields, "event.kind", "event")
@@ -133,24 +133,6 @@ func (k tamperKind) encode(fields mapstr.M) {
 			put(fields, "threat."+name+".name", []string{a.name})
 			put(fields, "threat."+name+".reference", []string{a.reference})
 		}
-	}
-}
-
-// putActor puts in who is behind it, as alerts tell it: the login user, else the account of the process.
-func putActor(fields mapstr.M, e *process.Event) {
-	actor, kind := e.Session.User, "login"
-	if actor.ID == process.Unset && actor.Name == "" {
-		actor, kind = e.User, "service"
-	}
-	if !actor.Known() {
-		return
-	}
-	put(fields, "reconbeat.actor.kind", kind)
-	if actor.Name != "" {
-		put(fields, "reconbeat.actor.name", strings.Clone(actor.Name))
-	}
-	if actor.ID != process.Unset {
-		put(fields, "reconbeat.actor.id", strconv.FormatUint(uint64(actor.ID), 10))
 	}
 }
 

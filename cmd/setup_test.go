@@ -232,8 +232,26 @@ func TestSetupLoadsTheDashboards(t *testing.T) {
 			want = append(want, o.Type+"/"+o.ID)
 		}
 		slices.Sort(want)
+		want = slices.Compact(want) // a dashboard has two files
 		require.Equal(t, want, slices.Sorted(maps.Keys(k.objects)))
+		requireLinks(t, k.objects)
 		require.Empty(t, k.rules, "rules are loaded only when asked for")
+	}
+}
+
+// requireLinks wants every dashboard to lead to every other one, when all files are loaded.
+func requireLinks(t *testing.T, objects map[string]map[string]any) {
+	dashboards := slices.DeleteFunc(slices.Sorted(maps.Keys(objects)), func(name string) bool { return !strings.HasPrefix(name, "dashboard/") })
+	require.Len(t, dashboards, 3)
+	for _, name := range dashboards {
+		leads := []string{name}
+		for _, ref := range objects[name]["references"].([]any) {
+			if to := ref.(map[string]any); to["type"] == "dashboard" {
+				leads = append(leads, fmt.Sprint("dashboard/", to["id"]))
+			}
+		}
+		slices.Sort(leads)
+		require.Equal(t, dashboards, leads, "the links of %s", name)
 	}
 }
 

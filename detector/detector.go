@@ -194,7 +194,7 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 	var args []string
 	f.Program, args = r.program(e)
 	means := r.means(f.Program, args)
-	f.Actor = d.actor(e)
+	f.Actor = d.Actor(e)
 	if user == "" {
 		d.unnamed++
 	}
@@ -468,8 +468,8 @@ func rareUser(e *process.Event) string {
 	return ""
 }
 
-// actor is who is behind the exec. A login that is not a person's presence, cron's, is its service account.
-func (d *Detector) actor(e *process.Event) Actor {
+// Actor is who is behind the event. A login that is not a person's presence, cron's, is its service account.
+func (d *Detector) Actor(e *process.Event) Actor {
 	login := e.Session.User
 	if d.o.Actor == ActorUser || !login.Known() || e.Session.Entry == process.EntryCron {
 		return Actor{ID: e.User.ID, Name: strings.Clone(e.User.Name), Service: !login.Known() || e.Session.Entry == process.EntryCron}

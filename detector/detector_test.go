@@ -131,7 +131,7 @@ func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
 		want  Kind
 	}{{30, Alert}, {49.9, Repeat}, {50, Alert}, {60, Repeat}, {40, Repeat}, {76, Alert}, {74, Repeat}, {99, Alert}, {100, Repeat}} {
 		e := exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss")
-		f := Finding{Rule: d.rules[0], Time: e.Time, User: "mallory", Actor: d.actor(e), Score: c.score}
+		f := Finding{Rule: d.rules[0], Time: e.Time, User: "mallory", Actor: d.Actor(e), Score: c.score}
 		require.Empty(t, d.over(&f, m, e, true, nil))
 		require.Equal(t, c.want, f.Kind, "score %v", c.score)
 		switch {
@@ -170,7 +170,7 @@ func TestTheActorIsWhoLoggedIn(t *testing.T) {
 			o.Actor = c.option
 			e := exec(now, "root", "ss")
 			e.User, e.Session = root, c.session
-			require.Equal(t, c.want, mustNew(t, o).actor(e))
+			require.Equal(t, c.want, mustNew(t, o).Actor(e))
 		})
 	}
 }
@@ -247,7 +247,7 @@ func TestEpisodesAreBounded(t *testing.T) {
 	for i := range maxEpisodes + 10 {
 		e := exec(now.Add(time.Duration(i)*time.Millisecond), "x", "ss")
 		e.User = process.User{ID: uint32(10000 + i)}
-		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.actor(e), Score: 80}
+		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.Actor(e), Score: 80}
 		summaries += len(d.over(&f, d.models[0].rare, e, true, nil))
 	}
 	require.Len(t, d.episodes, maxEpisodes)

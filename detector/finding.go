@@ -49,6 +49,41 @@ func (a Actor) String() string {
 	return "an unknown user"
 }
 
+// The fields that tell the actor.
+const (
+	actorName = "reconbeat.actor.name"
+	actorID   = "reconbeat.actor.id"
+	actorKind = "reconbeat.actor.kind"
+)
+
+func (a Actor) name() any { return orNil(a.Name) }
+
+func (a Actor) id() any {
+	if a.ID == process.Unset {
+		return nil
+	}
+	return fmt.Sprint(a.ID)
+}
+
+func (a Actor) kind() any {
+	if a.Service {
+		return "service"
+	}
+	return "login"
+}
+
+// Encode puts the actor's fields into the document of an event that there is no finding on. Of an unknown actor there are none.
+func (a Actor) Encode(into mapstr.M) {
+	if a.Name == "" && a.ID == process.Unset {
+		return
+	}
+	for field, v := range map[string]any{actorName: a.name(), actorID: a.id(), actorKind: a.kind()} {
+		if v != nil {
+			_, _ = into.Put(field, v) // the document is ours: no part of the way is anything but an object
+		}
+	}
+}
+
 // Command is a command line of an episode and how often it was.
 type Command struct {
 	Line  string `json:"line"`
@@ -445,22 +480,9 @@ var fields = []Field{
 	{Name: "threat.technique.name", Type: "keyword", get: threats(false, func(t Technique) string { return t.Name })},
 	{Name: "threat.technique.reference", Type: "keyword", get: threats(false, Technique.Reference)},
 
-	{Name: "reconbeat.actor.name", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Actor.Name) }},
-	{Name: "reconbeat.actor.id", Type: "keyword", Raw: true, get: func(f *Finding) any {
-		if f.Actor.ID == process.Unset || f.Kind == Learned {
-			return nil
-		}
-		return fmt.Sprint(f.Actor.ID)
-	}},
-	{Name: "reconbeat.actor.kind", Type: "keyword", Raw: true, get: func(f *Finding) any {
-		if f.Kind == Learned {
-			return nil
-		}
-		if f.Actor.Service {
-			return "service"
-		}
-		return "login"
-	}},
+	{Name: actorName, Type: "keyword", Raw: true, get: func(f *Finding) any { return f.Actor.name() }},
+	{Name: actorID, Type: "keyword", Raw: true, get: someonesOnly(func(a Actor) any { return a.id() })},
+	{Name: actorKind, Type: "keyword", Raw: true, get: someonesOnly(func(a Actor) any { return a.kind() })},
 
 	// Keywords whose order is that of time, so that they can be the axes of a heat map of the week.
 	{Name: "reconbeat.local.weekday", Type: "keyword", Raw: true, get: execOnly(func(f *Finding) any { return weekday(f.Local) })},
@@ -609,6 +631,16 @@ func execOnly(get func(*Finding) any) func(*Finding) any {
 			return nil
 		}
 		return get(f)
+	}
+}
+
+// someonesOnly tells the actor of findings that are about one.
+func someonesOnly(get func(Actor) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Kind == Learned {
+			return nil
+		}
+		return get(f.Actor)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestAReasonTellsOnlyWhatIsKnown(t *testing.T) {
 			look := r.Look(e, "ss", nil, time.UTC)
 			c.result.Unusual = look
 			d := &Detector{}
-			f := Finding{Kind: Alert, Rule: &Rule{Habit: "looked"}, Time: e.Time, Actor: d.actor(e), User: rareUser(e), Context: &Context{Result: c.result, Look: look}}
+			f := Finding{Kind: Alert, Rule: &Rule{Habit: "looked"}, Time: e.Time, Actor: d.Actor(e), User: rareUser(e), Context: &Context{Result: c.result, Look: look}}
 			if c.since != 0 {
 				f.Context.Known, f.Context.Profile.First = true, e.Time.Add(-c.since)
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // writeKibana makes the package's folder kibana of what the Beat loads into Kibana (_meta/kibana): dashboards, data views and the tag as they are, each detection
-// rule as a rule that Fleet offers for installation. Saved queries have no place in a package and stay out.
+// rule as a rule that Fleet offers for installation. Of a dashboard's two files the second, with the links, comes last and stays. Saved queries have no place in a package and stay out.
 func writeKibana(dir, from string) error {
 	to := filepath.Join(dir, "kibana")
 	if err := os.RemoveAll(to); err != nil {
@@ -54,12 +54,6 @@ func writeKibana(dir, from string) error {
 		if err := json.Unmarshal(line, &rule); err != nil {
 			return fmt.Errorf("a detection rule: %w", err)
 		}
-		// Where the package is, Kibana can lead from the rule to it. Rules of `reconbeat setup` do without the package, and name none.
-		const none, related = `"related_integrations":[]`, `"related_integrations":[{"package":"reconbeat","version":">=0.1.0"}]`
-		if bytes.Count(line, []byte(none)) != 1 {
-			return fmt.Errorf("the detection rule %s names integrations already", rule.ID)
-		}
-		line = bytes.Replace(line, []byte(none), []byte(related), 1)
 		// The version in the id lets the old asset live beside the new one, so that Kibana can show what an update changes.
 		id := rule.ID + "_" + strconv.Itoa(rule.Version)
 		text, err := json.Marshal(map[string]any{"id": id, "type": "security-rule", "attributes": json.RawMessage(line)})

@@ -4,9 +4,11 @@ package integration
 
 import (
 	"archive/zip"
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,9 +126,15 @@ func TestTheImagesAreWhatTheManifestSays(t *testing.T) {
 	}](t, filepath.Join(dir, "manifest.yml"))
 	require.NotEmpty(t, manifest.Screenshots)
 	for _, image := range append(manifest.Icons, manifest.Screenshots...) {
-		assert.Equal(t, "image/svg+xml", image.Type, image.Src)
 		data, err := os.ReadFile(filepath.Join(dir, image.Src))
 		require.NoError(t, err)
+		if image.Type == "image/png" {
+			picture, err := png.DecodeConfig(bytes.NewReader(data))
+			require.NoError(t, err, image.Src)
+			assert.Equal(t, image.Size, fmt.Sprintf("%dx%d", picture.Width, picture.Height), image.Src)
+			continue
+		}
+		assert.Equal(t, "image/svg+xml", image.Type, image.Src)
 		var svg struct {
 			Width  string `xml:"width,attr"`
 			Height string `xml:"height,attr"`

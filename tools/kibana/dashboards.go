@@ -29,7 +29,12 @@ const (
 	looks      = "event.kind:event and reconbeat.rules:*"
 	heartbeats = "event.dataset:reconbeat.health"
 	unwell     = heartbeats + " and reconbeat.health.status:(degraded or failed)"
+	// judged are the looks whose score means something: while a host is learned, everything is new.
+	judged = looks + " and not reconbeat.anomaly.learning:true"
 )
+
+// threshold is the score from which on rules alert, where nothing else is configured.
+const threshold = 25
 
 // savedQueries are what an analyst picks from the list beside the search bar.
 var savedQueries = []struct{ id, title, description, query string }{
@@ -42,24 +47,38 @@ var savedQueries = []struct{ id, title, description, query string }{
 		alertsOnly + " and reconbeat.actor.kind:service"},
 	{"reconbeat-remote", "Reconbeat: from elsewhere", "Execs and alerts of sessions that came over the network.", "reconbeat.rules:* and source.ip:*"},
 	{"reconbeat-containers", "Reconbeat: in containers", "Execs and alerts inside containers.", "reconbeat.rules:* and container.id:*"},
-	{"reconbeat-disguised", "Reconbeat: under another name", "Execs of a program whose file is called something else by its contents.",
-		"reconbeat.process.tool:* and not process.name:(netstat or ss or route or showmount or busybox or toybox or ld*.so*)"},
+	{"reconbeat-disguised", "Reconbeat: under another name", "Execs and alerts of a program that hides which one it is: under another name, as a copy, or through a loader.",
+		"reconbeat.process.disguise:*"},
 	{"reconbeat-sensors-unwell", "Reconbeat: sensors that are not well", "Heartbeats of degraded and failed sensors.", unwell},
 }
 
-// bands are how often a score is expected by chance; docs/model.md has the table.
+// bands are how often a score is expected by chance; docs/model.md has the table. Their borders are those of episodes, and the threshold.
 var bands = parts("band", "Score",
-	part{"90 and more", "reconbeat.anomaly.score >= 90"},
-	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
+	part{"below 25", "reconbeat.anomaly.score < 25"},
+	part{"25 to 50", "reconbeat.anomaly.score >= 25 and reconbeat.anomaly.score < 50"},
 	part{"50 to 75", "reconbeat.anomaly.score >= 50 and reconbeat.anomaly.score < 75"},
-	part{"below 50", "reconbeat.anomaly.score < 50"})
+	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
+	part{"90 and more", "reconbeat.anomaly.score >= 90"})
 
 // severities are what event.severity means to Elastic Security.
 var severities = parts("severity", "Severity",
-	part{"critical", "event.severity:99"},
-	part{"high", "event.severity:73"},
+	part{"low", "event.severity:21"},
 	part{"medium", "event.severity:47"},
-	part{"low", "event.severity:21"})
+	part{"high", "event.severity:73"},
+	part{"critical", "event.severity:99"})
+
+// mostUnusual is the highest score.
+func mostUnusual() column {
+	return most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, "")
+}
+
+// Tables begin with the most unusual. An intruder looks once, an agent a thousand times: by how often, the one who matters comes last.
+const byScore = "score"
+
+// dashboards are all that we ship.
+var dashboards = []dashboard{overview, investigation, sensorHealth}
+
+const prefix = "[Logs Reconbeat] "
 
 const (
 	overviewID      = "reconbeat-overview"
@@ -67,8 +86,19 @@ const (
 	healthID        = "reconbeat-sensor-health"
 )
 
+// linksFrom are the links of a dashboard to the others.
+func linksFrom(id string) links {
+	l := links{frame: frame{id: "links", width: 48}}
+	for _, to := range []link{{overviewID, "Overview"}, {investigationID, "Investigate an actor or a host"}, {healthID, "Health of the sensors"}} {
+		if to.dashboard != id {
+			l.to = append(l.to, to)
+		}
+	}
+	return l
+}
+
 var overview = dashboard{
-	id: overviewID, title: "Reconbeat overview",
+	id: overviewID, title: prefix + "Overview",
 	description: "Who looked at network connections and should not have: alerts over time, their actors, hosts and commands.",
 	datasets:    []string{alertView.dataset, healthView.dataset},
 	controls: []control{
@@ -77,8 +107,7 @@ var overview = dashboard{
 		{"rule", "Rule", "rule.name", alertView},
 	},
 	rows: []row{
-		{4, []panel{links{frame{id: "links", width: 48}, []link{{investigationID, "Investigate an actor or a host"}, {healthID, "Health of the sensors"}}}}},
-		{7, []panel{
+		{6, []panel{
 			metric{chart{frame: frame{"alerts", "Alerts", "Alerts and escalations.", 12}, view: alertView, query: alertsOnly, columns: []column{count("count", "Alerts")}}, ""},
 			metric{chart{frame: frame{"hosts", "Hosts with alerts", "Hosts that raised an alert.", 12}, view: alertView, query: alertsOnly,
 				columns: []column{unique("count", "Hosts", "host.name")}}, ""},
@@ -88,29 +117,47 @@ var overview = dashboard{
 				view: healthView, query: heartbeats, columns: []column{sum("count", "Held back", "reconbeat.health.suppressed")}, everything: true}, "on all hosts"},
 		}},
 		{12, []panel{
-			bars{chart{frame: frame{"over-time", "Alerts over time by severity", "Alerts by the severity of their rule.", 24}, view: alertView, query: alertsOnly,
-				columns: []column{overTime(), severities, count("count", "Alerts")}}, "bar_stacked"},
-			bars{chart{frame: frame{"scores", "Alerts over time by score", "Alerts by how unusual they are: 25 is expected three times a year on a host, 50 once, 75 every third year, 90 every tenth.", 24},
-				view: alertView, query: alertsOnly, columns: []column{overTime(), bands, count("count", "Alerts")}}, "bar_stacked"},
+			bars{chart: chart{frame: frame{"scores", "Alerts over time by score", "Alerts by how unusual they are: 25 is expected three times a year on a host, 50 once, 75 every third year, 90 every tenth.", 24},
+				view: alertView, query: alertsOnly, columns: []column{overTime(), bands, count("count", "Alerts")}}, series: "bar_stacked"},
+			bars{chart: chart{frame: frame{"over-time", "Alerts over time by severity", "Alerts by the severity of their rule.", 24}, view: alertView, query: alertsOnly,
+				columns: []column{overTime(), severities, count("count", "Alerts")}}, series: "bar_stacked"},
 		}},
 		{13, []panel{
-			table{chart{frame: frame{"top-actors", "Who alerted most", "Actors with the most alerts.", 16}, view: alertView, query: alertsOnly, columns: []column{
-				by("actor", "Actor", "reconbeat.actor.name", 50, "alerts"), count("alerts", "Alerts"),
-				most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), most("seen", "Last seen", "@timestamp")}}, "alerts", false, 10},
-			table{chart{frame: frame{"top-hosts", "Where", "Hosts with the most alerts.", 16}, view: alertView, query: alertsOnly, columns: []column{
-				by("host", "Host", "host.name", 50, "alerts"), count("alerts", "Alerts"),
-				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, "alerts", false, 10},
-			table{chart{frame: frame{"top-commands", "What they ran", "Command lines that alerted most.", 16}, view: alertView, query: alertsOnly, columns: []column{
-				by("command", "Command", "process.command_line", 50, "alerts"), count("alerts", "Alerts"),
-				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, "alerts", false, 10},
+			table{chart{frame: frame{"top-actors", "Who", "Actors with an alert, the most unusual first.", 16}, view: alertView, query: alertsOnly, columns: []column{
+				by("actor", "Actor", "reconbeat.actor.name", 50, byScore), mostUnusual(), count("alerts", "Alerts"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
+			table{chart{frame: frame{"top-hosts", "Where", "Hosts with an alert, the most unusual first.", 16}, view: alertView, query: alertsOnly, columns: []column{
+				by("host", "Host", "host.name", 50, byScore), mostUnusual(), count("alerts", "Alerts"),
+				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
+			table{chart{frame: frame{"top-commands", "What they ran", "Command lines of alerts, the most unusual first.", 16}, view: alertView, query: alertsOnly, columns: []column{
+				by("command", "Command", "process.command_line", 50, byScore), mostUnusual(), count("alerts", "Alerts"),
+				unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
 		}},
-		{16, []panel{list{frame{"list", "Alerts, newest first", "Every alert.", 48}, alertView, alertsOnly, []string{"message", "host.name", "reconbeat.actor.name",
-			"process.command_line", "process.parent.command_line", "source.ip", "reconbeat.anomaly.score", "event.reason"}}}},
+		{16, []panel{list{frame{"list", "Alerts, newest first", "Every alert.", 48}, alertView, alertsOnly, "@timestamp", []string{"host.name", "reconbeat.actor.name", "reconbeat.anomaly.score",
+			"process.command_line", "event.reason", "process.parent.command_line", "source.ip"}}}},
 	},
 }
 
+// partsOf are the parts of a score, in the order in which they are drawn: who, how, from where, what, when.
+var partsOf = []struct{ id, label string }{
+	{"actor", "New actor"}, {"frequency", "How seldom"},
+	{"parent", "Parent"}, {"tty", "Terminal"}, {"as", "Acting as"},
+	{"entry", "Way in"}, {"network", "Network"}, {"network_wide", "Network, wider"}, {"origin", "Origin"},
+	{"command", "Command"}, {"disguise", "Disguise"}, {"folder", "Folder"},
+	{"hour", "Hour"}, {"week", "Weekday"},
+}
+
+// mostUnusualVisit parts each step of time by the visit with the highest score, and shows the parts of that one alone: added up, an agent's thousand looks, each a little more usual
+// than an intruder's, bury the intruder.
+func mostUnusualVisit() []column {
+	columns := []column{overTime(), first("visit", "Most unusual visit", "reconbeat.visit.id", mostUnusual())}
+	for _, p := range partsOf {
+		columns = append(columns, most(p.id, p.label, "reconbeat.anomaly.parts."+p.id))
+	}
+	return columns
+}
+
 var investigation = dashboard{
-	id: investigationID, title: "Reconbeat investigation",
+	id: investigationID, title: prefix + "Investigation",
 	description: "What an actor or a host usually does: when, from where, in which context. Choose one above; an alert is read against this.",
 	datasets:    []string{alertView.dataset, processView.dataset},
 	controls: []control{
@@ -119,54 +166,54 @@ var investigation = dashboard{
 		{"program", "Program", "reconbeat.program", processView},
 	},
 	rows: []row{
-		{7, []panel{
-			metric{chart{frame: frame{"execs", "Looks", "Execs that a rule is about.", 12}, view: processView, query: looks, columns: []column{count("count", "Looks")}}, ""},
+		{6, []panel{
+			metric{chart{frame: frame{"highest", "Highest score", "The most unusual exec since the host was learned.", 12}, view: processView, query: judged,
+				columns: []column{mostUnusual()}}, ""},
 			metric{chart{frame: frame{"alerts", "Alerts", "Alerts and escalations.", 12}, view: alertView, query: alertsOnly, columns: []column{count("count", "Alerts")}}, ""},
+			metric{chart{frame: frame{"execs", "Looks", "Execs that a rule is about.", 12}, view: processView, query: looks, columns: []column{count("count", "Looks")}}, ""},
 			metric{chart{frame: frame{"commands-known", "Different commands", "Different command lines.", 12}, view: processView, query: looks,
 				columns: []column{unique("count", "Commands", "process.command_line")}}, ""},
-			metric{chart{frame: frame{"highest", "Highest score", "The most unusual exec.", 12}, view: processView, query: looks,
-				columns: []column{most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, "")}}, ""},
 		}},
-		{14, []panel{
-			heatmap{chart{frame: frame{"week", "When in the week?", "Looks by weekday and hour, on the clock of the host.", 24}, view: processView, query: looks, columns: []column{
+		{12, []panel{bars{chart: chart{frame: frame{"score-over-time", "How unusual, over time", "The most unusual look of each step of time. From the line on, rules alert.", 48}, view: processView, query: judged,
+			columns: []column{overTime(), mostUnusual()}}, series: "bar_stacked", line: &line{"alerts", threshold}}}},
+		{19, []panel{bars{chart: chart{frame: frame{"score-parts", "What made it unusual, over time", "Of the most unusual visit of each step of time, where its score is not 0: what each feature of the context added to the surprise, in nats. Of the context model.", 48},
+			view: processView, query: judged + " and reconbeat.anomaly.score > 0", columns: mostUnusualVisit()}, series: "bar_stacked"}}},
+		{14, []panel{list{frame{"most-unusual", "The most unusual looks first", "Looks by their score, since the host was learned.", 48}, processView, judged, "reconbeat.anomaly.score", []string{
+			"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name", "process.command_line", "process.parent.name", "process.parent.command_line",
+			"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise", "process.working_directory", "reconbeat.alert.id"}}}},
+		{13, []panel{
+			heatmap{chart{frame: frame{"week", "When in the week they look", "How many looks, by weekday and hour, on the clock of the host.", 24}, view: processView, query: looks, columns: []column{
 				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), count("count", "Looks")}}},
-			bars{chart{frame: frame{"score-over-time", "How unusual, over time", "Looks by their score.", 24}, view: processView, query: looks,
-				columns: []column{overTime(), bands, count("count", "Looks")}}, "bar_stacked"},
-		}},
-		{14, []panel{bars{chart{frame: frame{"score-parts", "What made it unusual, over time", "What each feature of the context added to the surprise, in nats. Of the context model.", 48}, view: processView, query: looks, columns: []column{
-			overTime(),
-			sum("newness", "New actor", "reconbeat.anomaly.parts.actor"), sum("frequency", "How seldom", "reconbeat.anomaly.parts.frequency"),
-			sum("hour", "Hour", "reconbeat.anomaly.parts.hour"), sum("week", "Weekday", "reconbeat.anomaly.parts.week"),
-			sum("command", "Command", "reconbeat.anomaly.parts.command"), sum("parent", "Parent", "reconbeat.anomaly.parts.parent"),
-			sum("tty", "Terminal", "reconbeat.anomaly.parts.tty"), sum("entry", "Way in", "reconbeat.anomaly.parts.entry"),
-			sum("network", "Network", "reconbeat.anomaly.parts.network"), sum("network-wide", "Network, wider", "reconbeat.anomaly.parts.network_wide"),
-			sum("as", "Acting as", "reconbeat.anomaly.parts.as"), sum("folder", "Folder", "reconbeat.anomaly.parts.folder")}}, "bar_stacked"}}},
-		{13, []panel{
-			table{chart{frame: frame{"contexts", "Contexts", "The ways in and the users acted as, the most frequent first.", 24}, view: processView, query: looks, columns: []column{
-				by("entry", "Way in", "process.entry_leader.entry_meta.type", 10, "looks").orNone(), by("as", "Acting as", "user.name", 10, "looks").orNone(),
-				count("looks", "Looks"), most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}},
-				"looks", false, 10},
-			table{chart{frame: frame{"parents", "Parents", "Programs that started the tools.", 24}, view: processView, query: looks, columns: []column{
-				by("parent", "Parent", "process.parent.name", 20, "looks").orNone(), by("parent-path", "Executable", "process.parent.executable", 3, "looks").orNone(),
-				count("looks", "Looks"), most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}},
-				"looks", false, 10},
+			heatmap{chart{frame: frame{"week-unusual", "When in the week it was unusual", "The highest score, by weekday and hour, on the clock of the host.", 24}, view: processView, query: judged, columns: []column{
+				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), mostUnusual()}}},
 		}},
 		{13, []panel{
-			table{chart{frame: frame{"addresses", "Addresses", "Where the login sessions came from.", 24}, view: processView, query: looks, columns: []column{
-				by("address", "Address", "source.ip", 50, "looks"), count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
-				unique("hosts", "Hosts", "host.name"), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, "looks", false, 10},
-			table{chart{frame: frame{"commands", "Commands", "Command lines.", 24}, view: processView, query: looks, columns: []column{
-				by("command", "Command", "process.command_line", 50, "looks"), count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
-				most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, ""), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, "looks", false, 10},
+			table{chart{frame: frame{"commands", "Commands", "Command lines, the most unusual first.", 24}, view: processView, query: judged, columns: []column{
+				by("command", "Command", "process.command_line", 50, byScore), mostUnusual(), count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
+				least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
+			table{chart{frame: frame{"parents", "Parents", "Programs that started the tools, the most unusual first.", 24}, view: processView, query: judged, columns: []column{
+				by("parent", "Parent", "process.parent.name", 20, byScore).orNone(), by("parent-path", "Executable", "process.parent.executable", 3, byScore).orNone(),
+				mostUnusual(), count("looks", "Looks"), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
 		}},
-		{18, []panel{list{frame{"list", "All execs, newest first", "Every exec that a rule is about; those of an alert carry its id.", 48}, processView, looks, []string{"host.name", "reconbeat.actor.name", "user.name",
+		{13, []panel{
+			table{chart{frame: frame{"contexts", "Contexts", "The ways in and the users acted as, the most unusual first.", 24}, view: processView, query: judged, columns: []column{
+				by("entry", "Way in", "process.entry_leader.entry_meta.type", 10, byScore).orNone(), by("as", "Acting as", "user.name", 10, byScore).orNone(),
+				mostUnusual(), count("looks", "Looks"), least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
+			table{chart{frame: frame{"addresses", "Addresses", "Where the login sessions came from, the most unusual first.", 24}, view: processView, query: judged, columns: []column{
+				by("address", "Address", "source.ip", 50, byScore), mostUnusual(), count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
+				least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")}}, byScore, false, 10},
+		}},
+		{18, []panel{list{frame{"list", "All execs, newest first", "Every exec that a rule is about; those of an alert carry its id.", 48}, processView, looks, "@timestamp", []string{"host.name", "reconbeat.actor.name", "user.name",
 			"process.command_line", "process.parent.command_line", "process.working_directory", "process.entry_leader.entry_meta.type", "source.ip",
 			"reconbeat.anomaly.score", "reconbeat.alert.id"}}}},
 	},
 }
 
+// eachHost begins an ES|QL query on the heartbeats of every host.
+const eachHost = "FROM logs-reconbeat.health-*\n| WHERE event.dataset == \"reconbeat.health\"\n"
+
 var sensorHealth = dashboard{
-	id: healthID, title: "Reconbeat sensor health",
+	id: healthID, title: prefix + "Sensor health",
 	description: "Whether every sensor is there and sees everything: what it lost, how far it lags behind, and hosts that have gone silent.",
 	from:        "now-24h",
 	datasets:    []string{healthView.dataset},
@@ -176,48 +223,50 @@ var sensorHealth = dashboard{
 		{"version", "Version", "agent.version", healthView},
 	},
 	rows: []row{
-		{7, []panel{
+		{6, []panel{
 			metric{chart{frame: frame{"reporting", "Hosts", "Hosts that sent a heartbeat.", 8}, view: healthView, query: heartbeats, columns: []column{unique("count", "Hosts", "host.name")}}, ""},
+			computed{frame: frame{"silent-hosts", "Hosts silent for 5 minutes", "Hosts whose last heartbeat is older than five minutes.", 8}, view: healthView,
+				esql: eachHost + "| STATS seen = MAX(@timestamp) BY host.name\n| WHERE seen < NOW() - 5 minutes\n| STATS hosts = COUNT(*)", columns: []result{{"hosts", "Hosts", "long"}}},
 			metric{chart{frame: frame{"unwell", "Hosts not well", "Hosts that were degraded or failed.", 8}, view: healthView, query: heartbeats,
 				columns: []column{unique("count", "Hosts", "host.name").where("reconbeat.health.status:(degraded or failed)")}}, ""},
-			metric{chart{frame: frame{"execs", "Program starts", "Program starts that were seen.", 8}, view: healthView, query: heartbeats,
-				columns: []column{sum("count", "Program starts", "reconbeat.health.execs")}}, ""},
 			metric{chart{frame: frame{"lost", "Lost", "Events that are known to be missing.", 8}, view: healthView, query: heartbeats, columns: []column{sum("count", "Lost", "reconbeat.health.lost")}}, ""},
 			metric{chart{frame: frame{"malformed", "Malformed", "Records that could not be understood.", 8}, view: healthView, query: heartbeats,
 				columns: []column{sum("count", "Malformed", "reconbeat.health.malformed")}}, ""},
 			metric{chart{frame: frame{"suppressed", "Held back", "Execs over the threshold that were kept from alerting.", 8}, view: healthView, query: heartbeats,
 				columns: []column{sum("count", "Held back", "reconbeat.health.suppressed")}}, ""},
 		}},
-		{12, []panel{
-			bars{chart{frame: frame{"losses-over-time", "Lost, malformed and held back, over time", "What did not become an alert or an event.", 24}, view: healthView, query: heartbeats, columns: []column{
-				overTime(), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed"),
-				sum("suppressed", "Held back", "reconbeat.health.suppressed")}}, "bar_stacked"},
-			bars{chart{frame: frame{"lag-over-time", "Lag over time", "The longest time from a program's start until it was judged, in each minute of each host.", 24}, view: healthView, query: heartbeats, columns: []column{
-				overTime(), percentile("most-hosts", "95 of 100 heartbeats", "reconbeat.health.lag.ms", 95).decimals(0, " ms"),
-				most("worst", "Worst", "reconbeat.health.lag.ms").decimals(0, " ms")}}, "line"},
-		}},
 		{13, []panel{
-			table{chart{frame: frame{"silent", "Hosts, the longest silent first", "When each host was last heard of. A host is silent after five minutes; it leaves the table with the range of time.", 16}, view: healthView, query: heartbeats, columns: []column{
-				by("host", "Host", "host.name", 500, "seen").ascending(), most("seen", "Last heartbeat", "@timestamp")}}, "seen", true, 10},
+			computed{frame: frame{"silent", "Hosts, the longest silent first", "When each host was last heard of. A host is silent after five minutes; it leaves the table with the range of time.", 16}, view: healthView,
+				esql:    eachHost + "| STATS seen = MAX(@timestamp) BY host.name\n| SORT seen ASC\n| LIMIT 1000",
+				columns: []result{{"host.name", "Host", "keyword"}, {"seen", "Last heartbeat", "date"}}, sort: "seen", upward: true, rows: 10},
 			table{chart{frame: frame{"conditions", "What is wrong", "Health conditions; docs/monitor.md says what to do about each.", 16}, view: healthView, query: heartbeats, columns: []column{
 				by("condition", "Condition", "reconbeat.health.conditions", 50, "hosts"), unique("hosts", "Hosts", "host.name"), most("seen", "Last seen", "@timestamp")}}, "hosts", false, 10},
-			table{chart{frame: frame{"losses-by-host", "Hosts that lose most", "What is known to be missing, by host.", 16}, view: healthView, query: heartbeats, columns: []column{
-				by("host", "Host", "host.name", 50, "lost"), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed"),
-				most("lag", "Longest lag", "reconbeat.health.lag.ms").decimals(0, " ms")}}, "lost", false, 10},
+			computed{frame: frame{"losses-by-host", "Hosts that lose most", "What is known to be missing, by host.", 16}, view: healthView,
+				esql: eachHost + "| STATS lost = SUM(reconbeat.health.lost), malformed = SUM(reconbeat.health.malformed), lag = MAX(reconbeat.health.lag.ms) BY host.name\n" +
+					"| WHERE lost > 0\n| SORT lost DESC\n| LIMIT 50",
+				columns: []result{{"host.name", "Host", "keyword"}, {"lost", "Lost", "long"}, {"malformed", "Malformed", "long"}, {"lag", "Longest lag, ms", "long"}}, sort: "lost", rows: 10},
+		}},
+		{12, []panel{
+			bars{chart: chart{frame: frame{"losses-over-time", "Lost, malformed and held back, over time", "What did not become an alert or an event.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed"),
+				sum("suppressed", "Held back", "reconbeat.health.suppressed")}}, series: "bar_stacked"},
+			bars{chart: chart{frame: frame{"lag-over-time", "Lag over time", "The longest time from a program's start until it was judged, in each minute of each host.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), percentile("most-hosts", "95 of 100 heartbeats", "reconbeat.health.lag.ms", 95).decimals(0, " ms"),
+				most("worst", "Worst", "reconbeat.health.lag.ms").decimals(0, " ms")}}, series: "line"},
 		}},
 		{13, []panel{
 			table{chart{frame: frame{"versions", "Versions", "How many hosts run which version.", 12}, view: healthView, query: heartbeats, columns: []column{
 				by("version", "Version", "agent.version", 20, "hosts"), unique("hosts", "Hosts", "host.name"), most("seen", "Last seen", "@timestamp")}}, "hosts", false, 10},
 			table{chart{frame: frame{"modules", "Modules", "How many hosts see program starts by which module.", 12}, view: healthView, query: heartbeats, columns: []column{
 				by("module", "Module", "reconbeat.health.modules", 20, "hosts"), unique("hosts", "Hosts", "host.name"), most("seen", "Last seen", "@timestamp")}}, "hosts", false, 10},
-			bars{chart{frame: frame{"execs-over-time", "Program starts over time", "Program starts seen, and those that a rule is about.", 24}, view: healthView, query: heartbeats, columns: []column{
-				overTime(), sum("execs", "Program starts", "reconbeat.health.execs"), sum("matched", "Of a rule", "reconbeat.health.matched")}}, "line"},
+			bars{chart: chart{frame: frame{"execs-over-time", "Program starts over time", "Program starts seen, and those that a rule is about.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), sum("execs", "Program starts", "reconbeat.health.execs"), sum("matched", "Of a rule", "reconbeat.health.matched")}}, series: "line"},
 		}},
-		{16, []panel{table{chart{frame: frame{"sensors", "Sensors", "Each host's latest heartbeat.", 48}, view: healthView, query: heartbeats, columns: []column{
-			by("host", "Host", "host.name", 500, "seen").ascending(), latest("status", "Status", "reconbeat.health.status"), latestOf("wrong", "Conditions", "reconbeat.health.conditions"),
+		{16, []panel{table{chart{frame: frame{"sensors", "Sensors", "Each host's latest heartbeat: of the first 1,000 hosts by name, or of those that are chosen above.", 48}, view: healthView, query: heartbeats, columns: []column{
+			inOrder("host", "Host", "host.name", 1000), latest("status", "Status", "reconbeat.health.status"), latestOf("wrong", "Conditions", "reconbeat.health.conditions"),
 			latest("version", "Version", "agent.version"), latestOf("modules", "Modules", "reconbeat.health.modules"), latestOf("rules", "Rules", "reconbeat.health.rules"),
 			latest("model", "Model's age", "reconbeat.health.model.age_days").decimals(0, " days"), latest("known", "Actors known", "reconbeat.health.model.actors"),
 			latest("pending", "Journal", "reconbeat.health.journal.pending"), latest("uptime", "Uptime", "reconbeat.health.uptime").decimals(0, " s"),
-			most("seen", "Last heartbeat", "@timestamp")}}, "seen", true, 15}}},
+			most("seen", "Last heartbeat", "@timestamp")}}, "host", true, 15}}},
 	},
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,26 +56,29 @@ func TestQueries(t *testing.T) {
 		require.NotEmpty(t, q.ESQL+q.Index, "%s is asked of nothing", q.Name)
 	}
 	panels := len(savedQueries) + len(rules)
-	for _, d := range []dashboard{overview, investigation, sensorHealth} {
+	for _, d := range dashboards {
 		panels += len(d.controls)
 		for _, r := range d.rows {
 			panels += len(r.panels)
 		}
 	}
-	require.Len(t, byName, panels-1, "every one but the links asks")
+	require.Len(t, byName, panels, "every one asks")
 
 	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}}]}}`
 	const datasets = `{"bool":{"minimum_should_match":1,"should":[{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},{"match_phrase":{"data_stream.dataset":"reconbeat.health"}}]}}`
 	for name, want := range map[string]string{
 		"reconbeat-alerts": `{"index":"logs-reconbeat.*","search":{"size":1,"query":{"bool":{"filter":[` + alerts + `]}}}}`,
 		"reconbeat-overview/top-actors": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `,` + alerts + `]}},"aggs":{"actor":{
-			"terms":{"field":"reconbeat.actor.name","size":50,"order":{"_count":"desc"}},"aggs":{"score":{"max":{"field":"reconbeat.anomaly.score"}},"seen":{"max":{"field":"@timestamp"}}}}}}}`,
+			"terms":{"field":"reconbeat.actor.name","size":50,"order":{"score":"desc"}},"aggs":{"score":{"max":{"field":"reconbeat.anomaly.score"}},"seen":{"max":{"field":"@timestamp"}}}}}}}`,
 		"reconbeat-overview/control:host": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `]}},"aggs":{"values":{"terms":{"field":"host.name","size":10}}}}}`,
 		"reconbeat-overview/held-back": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}}]}},
 			"aggs":{"count":{"sum":{"field":"reconbeat.health.suppressed"}}}}}`,
 		"reconbeat-sensor-health/unwell": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},
 			{"match":{"event.dataset":"reconbeat.health"}}]}},"aggs":{"count":{"aggs":{"count":{"cardinality":{"field":"host.name"}}},
 			"filter":{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},{"match":{"reconbeat.health.status":"failed"}}]}}}}}}`,
+		"reconbeat-sensor-health/silent": `{"index":"logs-reconbeat.health-*","esql":"FROM logs-reconbeat.health-*\n| WHERE event.dataset == \"reconbeat.health\"\n| STATS seen = MAX(@timestamp) BY host.name\n| SORT seen ASC\n| LIMIT 1000",
+			"search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},{"term":{"event.dataset":"reconbeat.health"}}]}},
+			"aggs":{"groups":{"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}]},"aggs":{"seen":{"max":{"field":"@timestamp"}}}}}}}`,
 		degraded.RuleID: `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}},
 			{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},{"match":{"reconbeat.health.status":"failed"}}]}}]}}]}},
 			"aggs":{"host.name":{"terms":{"field":"host.name","size":1000,"min_doc_count":5}}}}}`,
@@ -88,8 +92,28 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+// TestEveryPartIsDrawn wants each part of the score among those that the investigation draws.
+func TestEveryPartIsDrawn(t *testing.T) {
+	text, err := os.ReadFile("../" + declared)
+	require.NoError(t, err)
+	types, err := fields.Read(text)
+	require.NoError(t, err)
+	drawn := map[string]bool{}
+	for _, p := range partsOf {
+		drawn["reconbeat.anomaly.parts."+p.id] = true
+	}
+	parts := 0
+	for field := range types {
+		if strings.HasPrefix(field, "reconbeat.anomaly.parts.") {
+			parts++
+			require.True(t, drawn[field], "%s is drawn nowhere", field)
+		}
+	}
+	require.Len(t, partsOf, parts)
+}
+
 func TestUsage(t *testing.T) {
 	t.Chdir("..")
-	require.ErrorContains(t, run(nil, nil), "one of write, check, queries")
+	require.ErrorContains(t, run(nil, nil), "one of write, check, queries, answers")
 	require.ErrorContains(t, run([]string{"look"}, nil), `"look" is none of`)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/reconbeat/reconbeat/tools/kibana/fields"
 	"github.com/reconbeat/reconbeat/tools/kibana/saved"
@@ -75,20 +76,42 @@ type table struct {
 type bars struct {
 	chart
 	series string // bar_stacked, line ...
+	line   *line  // across the bars; nil: none
+}
+
+// line is a value that bars are held against.
+type line struct {
+	label string
+	value int
 }
 
 // heatmap is a value over two columns: the first to the right, the second upward.
 type heatmap struct{ chart }
 
-// list is the documents themselves.
+// list is the documents themselves, those first that have most of the field by.
 type list struct {
 	frame
 	view   dataView
 	query  string
+	by     string
 	fields []string
 }
 
-// links lead to other dashboards. Only one dashboard may have them: libbeat's import does not end where two dashboards link to each other.
+// computed is what an ES|QL query returns: a table, or one number where it has one column. It is for what terms get wrong: package esql says why.
+type computed struct {
+	frame
+	view    dataView
+	esql    string
+	columns []result
+	sort    string
+	upward  bool
+	rows    int
+}
+
+// result is a column of what an ES|QL query returns, by the name that it has there.
+type result struct{ name, label, esType string }
+
+// links lead to the other dashboards.
 type links struct {
 	frame
 	to []link
@@ -171,9 +194,11 @@ func (c column) orNone() column {
 	return c
 }
 
-// ascending orders by what the column counts, the least first.
-func (c column) ascending() column {
-	c.Params.OrderDirection = "asc"
+// first keeps one value, the one with most of another field, which need be no column of its own.
+func first(id, label, field string, most column) column {
+	c := by(id, label, field, 1, "")
+	c.Params.OrderBy = &saved.OrderBy{Type: "custom"}
+	c.Params.OrderAgg = &most.Column
 	return c
 }
 
@@ -214,6 +239,9 @@ func (c chart) lens(types fields.Types, visualization string, drawn any) (any, [
 		case "terms", "last_value", "min", "max":
 			stored.DataType = types.DataType(stored.SourceField)
 		}
+		if agg := stored.Params.OrderAgg; agg != nil {
+			agg.DataType = types.DataType(agg.SourceField)
+		}
 		if stored.OperationType == "last_value" && stored.DataType == "string" {
 			stored.Scale = "ordinal"
 		}
@@ -222,8 +250,8 @@ func (c chart) lens(types fields.Types, visualization string, drawn any) (any, [
 	}
 	references := []saved.Reference{{Type: "index-pattern", ID: c.view.id, Name: "indexpattern-datasource-layer-" + c.layer()}}
 	return saved.Lens{Title: c.title, Description: c.description, Type: "lens", VisualizationType: visualization, References: references, State: saved.LensState{
-		Query: saved.Kuery(c.query), Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
-		Datasources:   saved.Datasources{FormBased: saved.FormBased{Layers: map[string]saved.Layer{c.layer(): l}}},
+		Query: saved.LensQuery{KQL: ptr(saved.Kuery(c.query))}, Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
+		Datasources:   saved.Datasources{FormBased: saved.FormBased{Layers: map[string]saved.Layer{c.layer(): l}}, TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{}}},
 		Visualization: saved.Raw(drawn),
 	}}, references
 }
@@ -249,12 +277,61 @@ func (b bars) content(types fields.Types) (any, []saved.Reference) {
 	for _, c := range b.columns[1:] {
 		if c.IsBucketed {
 			l.SplitAccessor = c.id
+			if c.OperationType == "filters" {
+				l.Palette = &saved.Palette{Type: "palette", Name: "status"} // they go from good to bad
+			}
+			if c.Params.Size == 1 {
+				l.CollapseFn = "max" // the one value is a choice, not a colour
+			}
 		} else {
 			l.Accessors = append(l.Accessors, c.id)
 		}
 	}
-	return b.lens(types, "lnsXY", saved.XY{PreferredSeriesType: b.series, Legend: saved.Legend{IsVisible: true, Position: "right"}, ValueLabels: "hide",
-		FittingFunction: "None", Layers: []saved.XYLayer{l}})
+	drawn := saved.XY{PreferredSeriesType: b.series, Legend: saved.Legend{IsVisible: len(l.Accessors) > 1 || l.SplitAccessor != "" && l.CollapseFn == "", Position: "right"}, ValueLabels: "hide",
+		FittingFunction: "None", Layers: []saved.XYLayer{l}}
+	if b.line == nil {
+		return b.lens(types, "lnsXY", drawn)
+	}
+	drawn.Layers = append(drawn.Layers, saved.XYLayer{LayerID: b.lineLayer(), LayerType: saved.ReferenceLine, Accessors: []string{"line"},
+		YConfig: []saved.YLook{{ForAccessor: "line", AxisMode: "left", Color: "#BD271E", LineStyle: "dashed", LineWidth: 2, Fill: "none", TextVisibility: true}}})
+	attributes, _ := b.lens(types, "lnsXY", drawn)
+	lens := attributes.(saved.Lens) // lens makes one
+	lens.State.Datasources.FormBased.Layers[b.lineLayer()] = saved.Layer{Sampling: 1, ColumnOrder: []string{"line"}, Columns: map[string]saved.Column{"line": {
+		Label: b.line.label, CustomLabel: true, DataType: "number", OperationType: "static_value", Scale: "ratio", IsStaticValue: true, References: []string{},
+		Params: saved.ColumnParams{Value: strconv.Itoa(b.line.value)}}}}
+	lens.References = append(lens.References, saved.Reference{Type: "index-pattern", ID: b.view.id, Name: saved.LayerReference(b.lineLayer())})
+	return lens, lens.References
+}
+
+// lineLayer is the name of the layer that is the line.
+func (b bars) lineLayer() string { return b.id + "-line" }
+
+func (computed) kind() string { return "lens" }
+
+func (c computed) content(fields.Types) (any, []saved.Reference) {
+	query := saved.LensQuery{ESQL: c.esql}
+	l := saved.TextLayer{Index: c.view.id, Query: query, TimeField: "@timestamp"}
+	kind, drawn := "lnsMetric", any(saved.Metric{LayerID: c.id, LayerType: "data", MetricAccessor: c.columns[0].name})
+	t := saved.Table{LayerID: c.id, LayerType: "data", Sorting: saved.Sorting{ColumnID: c.sort, Direction: map[bool]string{true: "asc", false: "desc"}[c.upward]},
+		Paging: saved.Paging{Enabled: true, Size: c.rows}, RowHeight: "single"}
+	for _, r := range c.columns {
+		meta := saved.TextMeta{Type: map[string]string{"keyword": "string", "date": "date"}[r.esType], ESType: r.esType}
+		if meta.Type == "" {
+			meta.Type = "number"
+		}
+		metric := r.esType != "keyword"
+		l.Columns = append(l.Columns, saved.TextColumn{ColumnID: r.name, FieldName: r.name, Label: r.label, CustomLabel: true, Meta: meta, InMetricDimension: metric})
+		t.Columns = append(t.Columns, saved.TableColumn{ColumnID: r.name, IsMetric: metric, OneClickFilter: !metric})
+	}
+	if c.sort != "" {
+		kind, drawn = "lnsDatatable", t
+	}
+	references := []saved.Reference{{Type: "index-pattern", ID: c.view.id, Name: saved.TextLayerReference(c.id)}}
+	return saved.Lens{Title: c.title, Description: c.description, Type: "lens", VisualizationType: kind, References: references, State: saved.LensState{
+		Query: query, Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
+		Datasources:   saved.Datasources{FormBased: saved.FormBased{Layers: map[string]saved.Layer{}}, TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{c.id: l}}},
+		Visualization: saved.Raw(drawn),
+	}}, references
 }
 
 func (h heatmap) content(types fields.Types) (any, []saved.Reference) {
@@ -269,7 +346,7 @@ func (list) kind() string { return "search" }
 func (l list) content(fields.Types) (any, []saved.Reference) {
 	const name = "kibanaSavedObjectMeta.searchSourceJSON.index"
 	references := []saved.Reference{{Type: "index-pattern", ID: l.view.id, Name: name}}
-	return saved.Search{Title: l.title, Description: l.description, Columns: l.fields, Sort: [][]string{{"@timestamp", "desc"}}, HideChart: true, RowsPerPage: 25,
+	return saved.Search{Title: l.title, Description: l.description, Columns: l.fields, Sort: [][]string{{l.by, "desc"}}, HideChart: true, RowsPerPage: 25,
 		Meta:       saved.Meta{SearchSource: saved.SearchSource{Query: saved.Kuery(l.query), Filter: []saved.Filter{}, IndexRefName: name}},
 		References: references}, references
 }
@@ -288,8 +365,8 @@ func (l links) content(fields.Types) (any, []saved.Reference) {
 	return v, references
 }
 
-// object makes the dashboard as it is stored.
-func (d dashboard) object(types fields.Types) saved.Object {
+// object makes the dashboard as it is stored, with or without its links to the others.
+func (d dashboard) object(types fields.Types, linked bool) saved.Object {
 	const filter = "kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"
 	references := []saved.Reference{{Type: "index-pattern", ID: d.controls[0].view.id, Name: filter}}
 	controls := map[string]saved.Control{}
@@ -300,7 +377,11 @@ func (d dashboard) object(types fields.Types) saved.Object {
 	}
 	var panels []saved.Panel
 	y := 0
-	for _, r := range d.rows {
+	rows := d.rows
+	if linked {
+		rows = append([]row{{3, []panel{linksFrom(d.id)}}}, rows...)
+	}
+	for _, r := range rows {
 		x := 0
 		for _, p := range r.panels {
 			f := p.about()

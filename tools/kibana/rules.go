@@ -7,6 +7,9 @@ import "github.com/reconbeat/reconbeat/tools/kibana/saved"
 // rules are the detection rules. A change of one needs a higher version, or Kibana does not take it for new: lint holds them against rules.sum.
 var rules = []saved.Rule{promotion, silent, degraded}
 
+// integrations is the package that brings the data streams. `reconbeat setup` makes the same ones without it.
+var integrations = []saved.Integration{{Package: "reconbeat", Version: ">=0.1.0"}}
+
 const author, license = "reconbeat", "Apache-2.0"
 
 // severityOf are the values of event.severity that Elastic's rules use.
@@ -23,7 +26,7 @@ var discovery = []saved.Threat{{Framework: "MITRE ATT&CK",
 
 // promotion makes of every alert of reconbeat's an alert of Elastic Security's.
 var promotion = saved.Rule{
-	RuleID: "b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10", Version: 1, Name: "Reconbeat alert",
+	RuleID: "b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10", Version: 2, Name: "Reconbeat alert",
 	Description: "Makes an alert of Elastic Security of every alert that reconbeat raises: somebody who does not usually look at a Linux host's network connections did so. " +
 		"Name, severity and risk score are those of reconbeat's rule.",
 	Type: "query", Language: "kuery", Index: []string{alertView.streams()}, Query: alertsOnly + " and event.module:reconbeat",
@@ -49,9 +52,12 @@ var promotion = saved.Rule{
 - ` + "`process.entry_leader.entry_meta.type`" + ` and ` + "`source.ip`" + ` say how they came in. ` + "`reconbeat.actor.usual.*`" + ` is what they usually do.
 - A service account (` + "`reconbeat.actor.kind: service`" + `) that looks around deserves the most care: a web shell runs as the web server.
 
-!{investigate{"label":"What else the actor did on this host","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"reconbeat.actor.name","excluded":false,"queryType":"phrase","value":"{{reconbeat.actor.name}}","valueType":"string"}]],"relativeFrom":"now-48h/h","relativeTo":"now"}}
-!{investigate{"label":"What else the parent process started","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"process.parent.entity_id","excluded":false,"queryType":"phrase","value":"{{process.parent.entity_id}}","valueType":"string"}]],"relativeFrom":"now-48h/h","relativeTo":"now"}}
-!{investigate{"label":"Other alerts on this host","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"event.kind","excluded":false,"queryType":"phrase","value":"signal","valueType":"string"}]],"relativeFrom":"now-48h/h","relativeTo":"now"}}
+!{investigate{"label":"What else the actor did on this host","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"reconbeat.actor.name","excluded":false,"queryType":"phrase","value":"{{reconbeat.actor.name}}","valueType":"string"}]],"relativeFrom":"now-7d/d","relativeTo":"now"}}
+!{investigate{"label":"Everything in this login session","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"process.entry_leader.entity_id","excluded":false,"queryType":"phrase","value":"{{process.entry_leader.entity_id}}","valueType":"string"}]],"relativeFrom":"now-7d/d","relativeTo":"now"}}
+!{investigate{"label":"What else the parent process started","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"process.parent.entity_id","excluded":false,"queryType":"phrase","value":"{{process.parent.entity_id}}","valueType":"string"}]],"relativeFrom":"now-7d/d","relativeTo":"now"}}
+!{investigate{"label":"Other alerts on this host","providers":[[{"field":"host.id","excluded":false,"queryType":"phrase","value":"{{host.id}}","valueType":"string"},{"field":"event.kind","excluded":false,"queryType":"phrase","value":"signal","valueType":"string"}]],"relativeFrom":"now-7d/d","relativeTo":"now"}}
+
+These searches, and Kibana's *Session View*, find the looks themselves. They find all that the person did where reconbeat ships every program start (` + "`reconbeat.events: all`" + `); *Analyze event* is for other agents.
 
 ### False positive
 
@@ -73,13 +79,13 @@ Elastic's prebuilt rule *External Alerts* promotes the same documents. Where bot
 	Threat:         discovery,
 	RequiredFields: []saved.RequiredField{{Name: "event.kind", Type: "keyword"}, {Name: "event.module", Type: "keyword"}, {Name: "event.risk_score", Type: "float"},
 		{Name: "event.severity", Type: "long"}, {Name: "reconbeat.alert.test", Type: "boolean"}},
-	RelatedIntegrations: []struct{}{}, ExceptionsList: []struct{}{}, Author: []string{author}, License: license,
+	RelatedIntegrations: integrations, ExceptionsList: []struct{}{}, Author: []string{author}, License: license,
 }
 
 // silent alerts on a host whose heartbeats ended. It looks at what was missing for 10 to 25 minutes, every 10 minutes: each silence is in at least one look, even when
 // one comes five minutes late, and in two at most, of which suppression makes one.
 var silent = saved.Rule{
-	RuleID: "4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21", Version: 1, Name: "Reconbeat sensor silent",
+	RuleID: "4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21", Version: 2, Name: "Reconbeat sensor silent",
 	Description: "A host on which reconbeat ran has sent no heartbeat for ten minutes: it is down, cut off, or somebody ended the sensor.",
 	Type:        "esql", Language: "esql",
 	Query: `FROM ` + healthView.streams() + `
@@ -115,12 +121,12 @@ Needs the data streams logs-reconbeat.health-*, which reconbeat fills by itself.
 		Technique: []saved.Attack{{ID: "T1562", Name: "Impair Defenses", Reference: "https://attack.mitre.org/techniques/T1562/",
 			Subtechnique: []saved.Attack{{ID: "T1562.001", Name: "Disable or Modify Tools", Reference: "https://attack.mitre.org/techniques/T1562/001/"}}}}}},
 	RequiredFields:      []saved.RequiredField{{Name: "@timestamp", Type: "date"}, {Name: "event.dataset", Type: "keyword"}, {Name: "event.ingested", Type: "date"}, {Name: "host.name", Type: "keyword"}},
-	RelatedIntegrations: []struct{}{}, ExceptionsList: []struct{}{}, Author: []string{author}, License: license,
+	RelatedIntegrations: integrations, ExceptionsList: []struct{}{}, Author: []string{author}, License: license,
 }
 
 // degraded alerts on a sensor that stays degraded: five heartbeats in a quarter of an hour.
 var degraded = saved.Rule{
-	RuleID: "9d6e0a34-1b7f-4c8e-b3a9-5e8c7d2f4a32", Version: 1, Name: "Reconbeat sensor degraded",
+	RuleID: "9d6e0a34-1b7f-4c8e-b3a9-5e8c7d2f4a32", Version: 2, Name: "Reconbeat sensor degraded",
 	Description: "A sensor has been degraded or failed for five minutes of the last fifteen: it may miss what happens on its host.",
 	Type:        "threshold", Language: "kuery", Index: []string{healthView.streams()}, Query: unwell,
 	Threshold: &saved.Threshold{Field: []string{"host.name"}, Value: 5},
@@ -131,7 +137,7 @@ var degraded = saved.Rule{
 	InvestigationFields: &saved.FieldNames{Names: []string{"host.name", "reconbeat.health.status", "reconbeat.health.conditions"}},
 	Note: `## Triage and analysis
 
-` + "`reconbeat.health.conditions`" + ` of the host's heartbeats says what is wrong; docs/monitor.md of reconbeat says what to do about each. The dashboard *Reconbeat sensor health* shows since when.
+` + "`reconbeat.health.conditions`" + ` of the host's heartbeats says what is wrong; docs/monitor.md of reconbeat says what to do about each. The dashboard *[Logs Reconbeat] Sensor health* shows since when.
 `,
 	Setup: `## Setup
 
@@ -143,5 +149,5 @@ Needs the data streams logs-reconbeat.health-*, which reconbeat fills by itself.
 	Threat:         []saved.Threat{},
 	RequiredFields: []saved.RequiredField{{Name: "event.dataset", Type: "keyword"}, {Name: "event.ingested", Type: "date"}, {Name: "host.name", Type: "keyword"},
 		{Name: "reconbeat.health.status", Type: "keyword"}},
-	RelatedIntegrations: []struct{}{}, ExceptionsList: []struct{}{}, Author: []string{author}, License: license,
+	RelatedIntegrations: integrations, ExceptionsList: []struct{}{}, Author: []string{author}, License: license,
 }

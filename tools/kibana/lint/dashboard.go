@@ -5,10 +5,15 @@ package lint
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/reconbeat/reconbeat/tools/kibana/esql"
 	"github.com/reconbeat/reconbeat/tools/kibana/saved"
 )
+
+// titlePrefix is what Kibana's list of dashboards is searched by.
+const titlePrefix = "[Logs Reconbeat] "
 
 // columns is how many columns a dashboard's grid has.
 const columns = 48
@@ -19,7 +24,10 @@ func (l *linter) dashboard(o saved.Object) {
 		return
 	}
 	at := l.at
-	l.named(d.Title, d.Description)
+	l.described(d.Title, d.Description)
+	if !strings.HasPrefix(d.Title, titlePrefix) {
+		l.fault("the title %q does not begin with %q", d.Title, titlePrefix)
+	}
 	if d.Version != 1 {
 		l.fault("version is %d, not 1", d.Version)
 	}
@@ -43,9 +51,28 @@ func (l *linter) dashboard(o saved.Object) {
 		l.panel(o, p, used)
 	}
 	l.at = at
+	l.links(o)
 	for _, r := range o.References {
 		if !used[r.Name] && r.Type != "tag" {
 			l.fault("nothing uses the reference %s", r.Name)
+		}
+	}
+}
+
+// links wants a dashboard's second file to lead to every other dashboard.
+func (l *linter) links(o saved.Object) {
+	if !strings.HasSuffix(l.at, saved.LinkedSuffix) {
+		linked, _ := saved.Unlinked(l.at)
+		if l.files.Objects[linked].ID != o.ID {
+			l.fault("there is no %s, which has its links", linked)
+		}
+		return
+	}
+	for _, other := range l.files.Objects {
+		leads := slices.ContainsFunc(o.References, func(r saved.Reference) bool { return r.Type == "dashboard" && r.ID == other.ID })
+		if other.Type == "dashboard" && other.ID != o.ID && !leads {
+			l.fault("no link leads to %s", other.ID)
+			return
 		}
 	}
 }
@@ -177,29 +204,88 @@ func (l *linter) lens(c *saved.Lens) {
 	if c.Type != "lens" || c.References == nil || c.State.InternalReferences == nil {
 		l.fault("the type is %q, or a list of references is missing", c.Type)
 	}
-	l.query("the query", c.State.Query)
-	if c.State.Query.Query == "" {
-		l.fault("no query")
-	}
-	layers := c.State.Datasources.FormBased.Layers
-	if len(layers) != 1 {
-		l.fault("%d layers, not one", len(layers))
-		return
-	}
 	drawn, err := c.Drawn()
 	if err != nil {
 		l.fault("%w", err)
 		return
 	}
-	for id, layer := range layers {
+	if c.State.Query.KQL == nil {
+		l.computed(c, drawn)
+		return
+	}
+	l.query("the query", *c.State.Query.KQL)
+	if c.State.Query.Query == "" {
+		l.fault("no query")
+	}
+	layers := maps.Clone(c.State.Datasources.FormBased.Layers)
+	if len(c.References) != len(layers) {
+		l.fault("%d references for %d layers", len(c.References), len(layers))
+	}
+	for id := range layers {
 		if saved.Resolve(c.References, saved.LayerReference(id)) == "" {
 			l.fault("the layer %s has no data view", id)
 		}
-		if len(c.References) != 1 {
-			l.fault("%d references for one layer", len(c.References))
+	}
+	if xy, ok := drawn.(*saved.XY); ok {
+		for _, id := range xy.Lines() {
+			l.line(id, layers[id], xy)
+			delete(layers, id)
 		}
+	}
+	if len(layers) != 1 || len(c.State.Datasources.TextBased.Layers) > 0 {
+		l.fault("%d layers, not one", len(layers)+len(c.State.Datasources.TextBased.Layers))
+		return
+	}
+	for id, layer := range layers {
 		l.layer(layer)
 		l.drawn(id, layer, drawn)
+	}
+}
+
+// line looks at a line across a chart: a value that is always the same.
+func (l *linter) line(id string, layer saved.Layer, xy *saved.XY) {
+	for _, drawn := range xy.Layers {
+		if drawn.LayerID != id {
+			continue
+		}
+		for _, column := range drawn.Accessors {
+			c := layer.Columns[column]
+			if _, err := strconv.ParseFloat(c.Params.Value, 64); err != nil || c.OperationType != "static_value" || !c.IsStaticValue || c.Label == "" {
+				l.fault("the line %s is no value with a label", id)
+			}
+		}
+	}
+}
+
+// computed looks at a chart in ES|QL.
+func (l *linter) computed(c *saved.Lens, drawn saved.Visualization) {
+	layers := c.State.Datasources.TextBased.Layers
+	if len(layers) != 1 || len(c.State.Datasources.FormBased.Layers) > 0 || len(c.References) != 1 {
+		l.fault("a chart in ES|QL has one layer and one reference")
+		return
+	}
+	for id, layer := range layers {
+		view := saved.Resolve(c.References, saved.TextLayerReference(id))
+		q, err := esql.Parse(layer.Query.ESQL)
+		if err != nil {
+			l.fault("%w", err)
+			return
+		}
+		if layer.Query.ESQL != c.State.Query.ESQL || view != layer.Index || l.views[view] != q.Index || l.types.DataType(layer.TimeField) != "date" {
+			l.fault("the layer %s reads %q by the data view %q and the time %q; its query is not the chart's, or reads something else", id, q.Index, view, layer.TimeField)
+		}
+		for _, field := range q.Fields() {
+			l.countable("the query", field)
+		}
+		stored := saved.Layer{Columns: map[string]saved.Column{}}
+		for _, column := range layer.Columns {
+			if !slices.Contains(q.Columns, column.FieldName) {
+				l.fault("the column %s is of %q, which the query does not return", column.ColumnID, column.FieldName)
+			}
+			stored.ColumnOrder = append(stored.ColumnOrder, column.ColumnID)
+			stored.Columns[column.ColumnID] = saved.Column{IsBucketed: !column.InMetricDimension}
+		}
+		l.drawn(id, stored, drawn)
 	}
 }
 
@@ -283,11 +369,11 @@ func (l *linter) column(id string, c saved.Column, layer saved.Layer) {
 	if c.IsBucketed != op.bucketed || c.Scale != scale || of != "" && c.DataType != result {
 		l.fault("%s is of the type %q and the scale %q, parts the documents: %t; a %s of %s does not", what, c.DataType, c.Scale, c.IsBucketed, c.OperationType, c.SourceField)
 	}
-	l.params(what, c, layer)
+	l.params(id, what, c, layer)
 }
 
 // params looks at what each operation needs.
-func (l *linter) params(what string, c saved.Column, layer saved.Layer) {
+func (l *linter) params(id, what string, c saved.Column, layer saved.Layer) {
 	p := c.Params
 	switch c.OperationType {
 	case "terms":
@@ -299,7 +385,17 @@ func (l *linter) params(what string, c saved.Column, layer saved.Layer) {
 			return
 		}
 		by, exists := layer.Columns[p.OrderBy.ColumnID]
-		if p.OrderBy.Type != "column" || !exists || by.IsBucketed || by.Filter != nil || by.OperationType == "last_value" || by.OperationType == "percentile" {
+		if p.OrderBy.Type == "custom" && p.OrderAgg != nil {
+			by, exists = *p.OrderAgg, true
+			l.column(id+"'s order", by, layer)
+		} else if p.OrderBy.Type != "column" {
+			exists = false
+		}
+		// Each shard names its own first values. What is highest somewhere is among the highest there; what is lowest on one shard may be high on another.
+		if right := map[bool]string{true: "asc", false: "desc"}[by.OperationType == "min"]; exists && p.OrderDirection != right {
+			l.fault("%s is ordered by a %s, %s: over several shards that is wrong; ask in ES|QL", what, by.OperationType, p.OrderDirection)
+		}
+		if !exists || by.IsBucketed || by.Filter != nil || by.OperationType == "last_value" || by.OperationType == "percentile" {
 			l.fault("%s is ordered by %q, which is no value that one can order by", what, p.OrderBy.ColumnID)
 		}
 	case "date_histogram":

@@ -76,7 +76,7 @@ var folders = map[string]string{"index-pattern": "index-pattern", "tag": "tag", 
 
 func (l *linter) object(name string, o saved.Object) {
 	l.at = name
-	if o.ID != strings.TrimSuffix(path.Base(name), ".json") {
+	if o.ID != strings.TrimSuffix(strings.TrimSuffix(path.Base(name), saved.LinkedSuffix), ".json") {
 		l.fault("its id is %q", o.ID)
 	}
 	if !strings.HasPrefix(o.ID, "reconbeat-") {
@@ -132,15 +132,20 @@ func read(l *linter, data []byte, into any) bool {
 	return err == nil
 }
 
+// named wants a title and a description, and keeps the prefix for dashboards.
 func (l *linter) named(title, description string) {
+	l.described(title, description)
+	if strings.HasPrefix(title, "[") {
+		l.fault("the title %q begins with a prefix in brackets, which is a dashboard's", title)
+	}
+}
+
+func (l *linter) described(title, description string) {
 	if strings.TrimSpace(title) == "" {
 		l.fault("no title")
 	}
 	if strings.TrimSpace(description) == "" {
 		l.fault("no description")
-	}
-	if strings.HasPrefix(title, "[") {
-		l.fault("the title %q begins with a prefix in brackets", title)
 	}
 }
 

@@ -54,6 +54,7 @@ const (
 	overview      = "7/dashboard/reconbeat-overview.json"
 	investigation = "7/dashboard/reconbeat-investigation.json"
 	sensorHealth  = "7/dashboard/reconbeat-sensor-health.json"
+	linked        = "7/dashboard/reconbeat-overview.links.json"
 	savedQuery    = "7/dashboard/reconbeat-alerts.json"
 	view          = "7/index-pattern/reconbeat-alert.json"
 )
@@ -86,17 +87,20 @@ func TestFaults(t *testing.T) {
 		{"text behind an object", savedQuery, `]}`, `]}{}`, "something follows it"},
 		{"a data view that we do not ship", overview, `"id":"reconbeat-health","name":"held-back`, `"id":"logs-*","name":"held-back`, "data view logs-*, which we do not ship"},
 		{"a tag that we do not ship", overview, `"id":"reconbeat-tag"`, `"id":"reconbeat-label"`, "the tag reconbeat-label, which we do not ship"},
-		{"a link to a dashboard that does not exist", overview, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-nowhere"`, "the dashboard reconbeat-nowhere, which we do not ship"},
-		{"a link whose reference is missing", overview, `"destinationRefName":"link_reconbeat-investigation_dashboard"`, `"destinationRefName":"link_x"`, "leads nowhere"},
-		{"a reference that nothing uses", overview, `"name":"links:link_reconbeat-investigation_dashboard"`, `"name":"links:other"`, "nothing uses the reference links:other"},
+		{"a link to a dashboard that does not exist", linked, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-nowhere"`, "the dashboard reconbeat-nowhere, which we do not ship"},
+		{"a link whose reference is missing", linked, `"destinationRefName":"link_reconbeat-investigation_dashboard"`, `"destinationRefName":"link_x"`, "leads nowhere"},
+		{"a reference that nothing uses", linked, `"name":"links:link_reconbeat-investigation_dashboard"`, `"name":"links:other"`, "nothing uses the reference links:other"},
 		{"references of the same name", overview, `"name":"controlGroup_actor:optionsListDataView"`, `"name":"controlGroup_host:optionsListDataView"`, "two references are called"},
-		{"dashboards that lead to each other", investigation, `{"type":"index-pattern","id":"reconbeat-process","name":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"}`, `{"type":"dashboard","id":"reconbeat-overview","name":"back"},{"type":"index-pattern","id":"reconbeat-process","name":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"}`, "leads back to itself"},
-		{"a dashboard that leads to itself", overview, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-overview"`, "leads back to itself"},
+		{"a dashboard whose first file has links", investigation, `{"type":"index-pattern","id":"reconbeat-process","name":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"}`, `{"type":"dashboard","id":"reconbeat-investigation","name":"back"},{"type":"index-pattern","id":"reconbeat-process","name":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"}`, "leads back to itself"},
+		{"a dashboard that leads to itself", overview, `{"type":"tag","id":"reconbeat-tag"`, `{"type":"dashboard","id":"reconbeat-overview","name":"self"},{"type":"tag","id":"reconbeat-tag"`, "leads back to itself"},
+		{"a dashboard that does not lead to each other one", linked, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-overview"`, "no link leads to reconbeat-investigation"},
+		{"a dashboard without its second file", linked, `"id":"reconbeat-overview"`, `"id":"reconbeat-over"`, "which has its links"},
 		{"a panel whose data view is another inside than outside", overview, `"id":"reconbeat-alert","name":"indexpattern-datasource-layer-alerts"`, `"id":"reconbeat-process","name":"indexpattern-datasource-layer-alerts"`, `is to "reconbeat-process", in the dashboard to "reconbeat-alert"`},
 		{"a layer without a data view", overview, `"indexpattern-datasource-layer-alerts"`, `"indexpattern-datasource-layer-x"`, "the layer alerts has no data view"},
 		{"a dashboard without a description", overview, `"description":"Who`, `"description":"","x":"Who`, "unknown field"},
 		{"a dashboard with an empty description", savedQuery, `"description":"Alerts, without summaries and test alerts."`, `"description":""`, "no description"},
-		{"a prefix in brackets", overview, `"title":"Reconbeat overview"`, `"title":"[Logs Reconbeat] overview"`, "begins with a prefix in brackets"},
+		{"a dashboard without its prefix", overview, `"title":"[Logs Reconbeat] Overview"`, `"title":"Reconbeat overview"`, "does not begin with"},
+		{"a prefix in brackets", overview, `"title":"Hosts with alerts"`, `"title":"[Logs Reconbeat] Hosts"`, "begins with a prefix in brackets"},
 		{"two panels of one title", overview, `"title":"Hosts with alerts"`, `"title":"Alerts"`, "another panel has the title"},
 		{"a dashboard that opens with half a range of time", sensorHealth, `"timeTo":"now"`, `"timeTo":""`, "do not fit together"},
 		{"no filter on the data sets", overview, `"key":"data_stream.dataset","field":"data_stream.dataset"`, `"key":"event.dataset","field":"event.dataset"`, "no filter on data_stream.dataset"},
@@ -110,7 +114,7 @@ func TestFaults(t *testing.T) {
 		{"a control without a data view", overview, `"name":"controlGroup_host:optionsListDataView"`, `"name":"controlGroup_x:optionsListDataView"`, "the control host has no data view"},
 		{"a control under another id", overview, `\"id\":\"host\"`, `\"id\":\"x\"`, "the control host is of the type"},
 		{"a panel beyond the grid", overview, `"w":12`, `"w":49`, "does not stand on the grid"},
-		{"a panel without height", overview, `"h":7`, `"h":0`, "does not stand on the grid"},
+		{"a panel without height", overview, `"h":6`, `"h":0`, "does not stand on the grid"},
 		{"panels over one another", overview, `"x":12`, `"x":11`, "it lies over the panel alerts"},
 		{"a panel whose place has another name", overview, `"i":"alerts"`, `"i":"x"`, `gridData.i is "x"`},
 		{"a panel of a kind that is not known", overview, `"type":"lens","panelIndex":"alerts"`, `"type":"map","panelIndex":"alerts"`, `a panel of the type "map"`},
@@ -120,11 +124,14 @@ func TestFaults(t *testing.T) {
 		{"a chart of a column that does not exist", overview, `"metricAccessor":"count"`, `"metricAccessor":"x"`, `the column "x" is drawn, which does not exist`},
 		{"a column that is not drawn", overview, `"splitAccessor":"severity",`, ``, "the column severity is not drawn"},
 		{"a column in the other role", overview, `"splitAccessor":"severity"`, `"splitAccessor":"count"`, "the column count is drawn in the other role"},
-		{"a table with a column twice", overview, `"columnId":"score"`, `"columnId":"seen"`, "the column seen is drawn twice"},
-		{"a table that is sorted by what it has not", overview, `"sorting":{"columnId":"alerts"`, `"sorting":{"columnId":"x"`, `sorted by the column "x"`},
+		{"a table with a column twice", overview, `"columnId":"score","isMetric"`, `"columnId":"seen","isMetric"`, "the column seen is drawn twice"},
+		{"a table that is sorted by what it has not", overview, `"sorting":{"columnId":"score"`, `"sorting":{"columnId":"x"`, `sorted by the column "x"`},
 		{"an order of columns without one of them", overview, `"columnOrder":["actor",`, `"columnOrder":[`, "columnOrder"},
-		{"a value before what parts the documents", overview, `"columnOrder":["actor","alerts",`, `"columnOrder":["alerts","actor",`, "the column actor parts the documents behind the value alerts"},
-		{"terms in no order", overview, `"columnId":"alerts"},"orderDirection":"desc"`, `"columnId":"actor"},"orderDirection":"desc"`, "no value that one can order by"},
+		{"a value before what parts the documents", overview, `"columnOrder":["actor","score",`, `"columnOrder":["score","actor",`, "the column actor parts the documents behind the value score"},
+		{"terms in no order", overview, `"columnId":"score"},"orderDirection":"desc"`, `"columnId":"actor"},"orderDirection":"desc"`, "no value that one can order by"},
+		{"terms in an order on which shards do not agree", overview, `"columnId":"score"},"orderDirection":"desc"`, `"columnId":"score"},"orderDirection":"asc"`, "ordered by a max, asc: over several shards that is wrong"},
+		{"terms in an order that is no field's", investigation, `"orderAgg":{"label":"Highest score"`, `"orderAgg":{"label":""`, "has no label of its own"},
+		{"a line that is no number", investigation, `"value":"25"`, `"value":"high"`, "is no value with a label"},
 		{"terms without a size", overview, `"size":50,`, ``, "has no size or no order"},
 		{"an operation that is not known", overview, `"operationType":"count"`, `"operationType":"formula"`, `the operation "formula", which is not known`},
 		{"a column without a label", overview, `"label":"Alerts","customLabel":true`, `"label":"","customLabel":true`, "has no label of its own"},
@@ -143,9 +150,13 @@ func TestFaults(t *testing.T) {
 		{"a panel without a query", overview, `"query":"event.kind:alert and not reconbeat.alert.test:true"`, `"query":""`, "no query"},
 		{"a query in another language", savedQuery, `"kuery"`, `"lucene"`, `in "lucene", not in kuery`},
 		{"a query on a field that does not exist", savedQuery, `event.kind:alert`, `event.knd:alert`, "event.knd, which is in no document"},
-		{"a list with a column that does not exist", overview, `"message",`, `"massage",`, "a column names the field massage"},
+		{"a list with a column that does not exist", overview, `"event.reason",`, `"event.raison",`, "a column names the field event.raison"},
 		{"a list that is sorted by a text", overview, `"@timestamp","desc"`, `"message","desc"`, "the order counts the values of message"},
 		{"a list without a data view", overview, `"indexRefName":"kibanaSavedObjectMeta.searchSourceJSON.index"`, `"indexRefName":"x"`, "no data view"},
+		{"a chart in ES|QL of another data view", sensorHealth, `"index":"reconbeat-health"`, `"index":"reconbeat-alert"`, "or reads something else"},
+		{"a chart in ES|QL on a field that does not exist", sensorHealth, `SUM(reconbeat.health.lost)`, `SUM(reconbeat.health.last)`, "or reads something else"},
+		{"a chart in ES|QL of a column that does not come out", sensorHealth, `"fieldName":"seen"`, `"fieldName":"heard"`, `is of "heard", which the query does not return`},
+		{"a chart in ES|QL that cannot be read", sensorHealth, `| SORT seen ASC`, `| ORDER BY seen`, "or reads something else"},
 		{"a data view without a time", view, `"timeFieldName":"@timestamp"`, `"timeFieldName":"host.name"`, `the time field "host.name" is no date`},
 		{"a data view whose string holds no object", view, `"fieldAttrs":"{}"`, `"fieldAttrs":""`, "fieldAttrs is no object in a string"},
 
@@ -179,15 +190,16 @@ func TestFaults(t *testing.T) {
 		{"a technique at another address", saved.RulesFile, `techniques/T1049/"}]`, `techniques/T1049"}]`, "ATT&CK's T1049 is not"},
 		{"a timeline without a title", saved.RulesFile, `"timeline_title":"Comprehensive Process Timeline"`, `"timeline_title":""`, "the timeline has the id"},
 		{"a rule without a guide", saved.RulesFile, `"note":"`, `"note":"","x":"`, "unknown field"},
+		{"a guide whose search is of a field that does not exist", saved.RulesFile, `\"field\":\"process.parent.entity_id\"`, `\"field\":\"process.parent.entityid\"`, "a search of the guide names the field process.parent.entityid"},
 		{"a rule without a setup", saved.RulesFile, `"setup":"`, `"setup":"","references":[],"license":"`, "no investigation guide or no setup"},
 		{"two rules of one id", saved.RulesFile, `4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21`, `b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10`, "is another rule's, too"},
-		{"a rule that changed under the same version", saved.RulesFile, `"max_signals":1000`, `"max_signals":100`, "it changed and is still of version 1; give it version 2"},
-		{"a rule of a higher version that the sums do not have", saved.RulesFile, `"version":1`, `"version":2`, "rules.sum: not up to date"},
+		{"a rule that changed under the same version", saved.RulesFile, `"max_signals":1000`, `"max_signals":100`, "it changed and is still of version 2; give it version 3"},
+		{"a rule of a higher version that the sums do not have", saved.RulesFile, `"version":2`, `"version":3`, "rules.sum: not up to date"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := committed(t)
 			text := compact(t, c.file, files[c.file].Data)
-			require.Contains(t, text, c.old, "the test puts its fault nowhere")
+			require.True(t, strings.Contains(text, c.old), "the test puts its fault nowhere: %s is not in %s", c.old, c.file)
 			files[c.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, c.old, c.new, 1))}
 			require.ErrorContains(t, Check(files, types, os.DirFS(".."), sums), c.want)
 		})

@@ -36,6 +36,7 @@ func (l *linter) rule(r saved.Rule) {
 	if r.Note == "" || r.Setup == "" {
 		l.fault("no investigation guide or no setup")
 	}
+	l.guide(r.Note)
 	l.asked(r)
 	l.times(r)
 	l.severity(r)
@@ -47,6 +48,18 @@ func (l *linter) rule(r saved.Rule) {
 			for _, s := range q.Subtechnique {
 				l.attack("techniques", s)
 			}
+		}
+	}
+}
+
+// button finds the searches of a guide, which Kibana shows as buttons, and searched the fields that they are by.
+var button, searched = regexp.MustCompile(`!\{investigate\{.*\}\}`), regexp.MustCompile(`"field":"([^"]*)"`)
+
+// guide wants searches that can find something.
+func (l *linter) guide(text string) {
+	for _, search := range button.FindAllString(text, -1) {
+		for _, m := range searched.FindAllStringSubmatch(search, -1) {
+			l.known("a search of the guide", m[1])
 		}
 	}
 }

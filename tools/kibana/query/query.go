@@ -12,11 +12,13 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/reconbeat/reconbeat/tools/kibana/esql"
 	"github.com/reconbeat/reconbeat/tools/kibana/kql"
 	"github.com/reconbeat/reconbeat/tools/kibana/saved"
 )
 
-// Question is what is asked for one panel, control, saved query or rule.
+// Question is what is asked for one panel, control, saved query or rule. One in ES|QL has a search beside it that returns the same groups, by package esql;
+// a rule's has none.
 type Question struct {
 	Name   string         `json:"name"`
 	Index  string         `json:"index,omitempty"`
@@ -46,6 +48,9 @@ func All(folder fs.FS) ([]Question, error) {
 	var all []Question
 	for _, name := range slices.Sorted(maps.Keys(files.Objects)) {
 		o := files.Objects[name]
+		if linked, is := saved.Unlinked(name); is && files.Objects[linked].ID != "" {
+			continue // the same once more
+		}
 		var found []Question
 		switch o.Type {
 		case "dashboard":
@@ -163,27 +168,47 @@ func ofSearch(s *saved.Search, above saved.SearchSource, views map[string]string
 }
 
 func ofLens(l *saved.Lens, above saved.SearchSource, views map[string]string) (Question, error) {
-	filters, queries := l.State.Filters, []saved.KQL{l.State.Query}
-	var out Question
-	for id, layer := range l.State.Datasources.FormBased.Layers {
-		if !layer.IgnoreGlobalFilters {
-			filters, queries = slices.Concat(above.Filter, filters), append(queries, above.Query)
-		}
-		q, err := filtered(filters, queries...)
-		if err != nil {
-			return out, err
-		}
-		aggs, err := aggregations(layer)
-		if err != nil {
-			return out, err
-		}
-		out = Question{Index: views[saved.Resolve(l.References, saved.LayerReference(id))], Search: map[string]any{"size": 0, "query": q, "aggs": aggs}}
+	for id, layer := range l.State.Datasources.TextBased.Layers {
+		return ofTextLayer(layer, above, views[saved.Resolve(l.References, saved.TextLayerReference(id))])
 	}
-	return out, nil
+	filters, queries := l.State.Filters, []saved.KQL{*l.State.Query.KQL}
+	drawn, err := l.Drawn()
+	if err != nil {
+		return Question{}, err
+	}
+	id, _, _ := drawn.Roles()
+	layer, exists := l.State.Datasources.FormBased.Layers[id]
+	if !exists {
+		return Question{}, fmt.Errorf("there is no layer %q", id)
+	}
+	if !layer.IgnoreGlobalFilters {
+		filters, queries = slices.Concat(above.Filter, filters), append(queries, above.Query)
+	}
+	q, err := filtered(filters, queries...)
+	if err != nil {
+		return Question{}, err
+	}
+	aggs, err := aggregations(layer)
+	return Question{Index: views[saved.Resolve(l.References, saved.LayerReference(id))], Search: map[string]any{"size": 0, "query": q, "aggs": aggs}}, err
+}
+
+// ofTextLayer has what the dashboard filters by beside the ES|QL query, as Kibana sends it.
+func ofTextLayer(l saved.TextLayer, above saved.SearchSource, index string) (Question, error) {
+	parsed, err := esql.Parse(l.Query.ESQL)
+	if err != nil {
+		return Question{}, err
+	}
+	filters, err := filterList(above.Filter, above.Query)
+	return Question{Index: index, ESQL: l.Query.ESQL, Search: parsed.Search(filters, nil)}, err
 }
 
 // filtered is the conjunction of filters and queries.
 func filtered(filters []saved.Filter, queries ...saved.KQL) (map[string]any, error) {
+	list, err := filterList(filters, queries...)
+	return map[string]any{"bool": map[string]any{"filter": list}}, err
+}
+
+func filterList(filters []saved.Filter, queries ...saved.KQL) ([]any, error) {
 	list := []any{}
 	for _, f := range filters {
 		list = append(list, f.Query)
@@ -197,7 +222,7 @@ func filtered(filters []saved.Filter, queries ...saved.KQL) (map[string]any, err
 			list = append(list, q.DSL())
 		}
 	}
-	return map[string]any{"bool": map[string]any{"filter": list}}, nil
+	return list, nil
 }
 
 // aggregations nests the columns that part the documents, and puts the values into the innermost.
@@ -238,10 +263,19 @@ func aggregations(l saved.Layer) (map[string]any, error) {
 			nested[by.ColumnID] = metrics[by.ColumnID]
 			agg["aggs"] = nested
 		}
+		if by := l.Columns[id].Params.OrderAgg; by != nil {
+			nested, _ := agg["aggs"].(map[string]any)
+			nested = maps.Clone(nested)
+			nested[ordering] = metric(*by)
+			agg["aggs"] = nested
+		}
 		within = map[string]any{id: agg}
 	}
 	return within, nil
 }
+
+// ordering is the name of the value by which buckets are ordered and which no column shows.
+const ordering = "ordering"
 
 func metric(c saved.Column) map[string]any {
 	field := map[string]any{"field": c.SourceField}
@@ -275,7 +309,9 @@ func bucket(c saved.Column, metrics map[string]any) (map[string]any, error) {
 		return map[string]any{"filters": map[string]any{"filters": filters}}, nil
 	case "terms":
 		order := "_count"
-		if by := c.Params.OrderBy; by != nil && by.Type == "alphabetical" {
+		if c.Params.OrderAgg != nil {
+			order = ordering
+		} else if by := c.Params.OrderBy; by != nil && by.Type == "alphabetical" {
 			order = "_key"
 		} else if by != nil && metrics[by.ColumnID] != nil {
 			order = by.ColumnID

@@ -93,6 +93,19 @@ func Resolve(references []Reference, name string) string {
 // LayerReference is the name of the reference to a layer's data view.
 func LayerReference(layer string) string { return "indexpattern-datasource-layer-" + layer }
 
+// TextLayerReference is the name of the reference to the data view of a layer in ES|QL.
+func TextLayerReference(layer string) string { return "textBasedLanguages-datasource-layer-" + layer }
+
+// Unlinked says of a dashboard's file in which file it is once more, with its links to the others. libbeat's import follows references without end where they lead in a circle; it
+// reads the files in the order of their names, and no object twice. So each dashboard comes first without links, and then, when all it leads to is there, with them.
+func Unlinked(name string) (linked string, is bool) {
+	stem, json := strings.CutSuffix(name, ".json")
+	return stem + LinkedSuffix, json && path.Base(path.Dir(name)) == "dashboard" && !strings.HasSuffix(name, LinkedSuffix)
+}
+
+// LinkedSuffix is the end of the name of a dashboard's second file, behind its id.
+const LinkedSuffix = ".links.json"
+
 // ControlID is the id of the control to which a reference of a dashboard belongs.
 func ControlID(reference string) (string, bool) {
 	id, ok := strings.CutPrefix(reference, "controlGroup_")

@@ -16,7 +16,7 @@ type Lens struct {
 
 // LensState is the state of a chart.
 type LensState struct {
-	Query              KQL             `json:"query"`
+	Query              LensQuery       `json:"query"`
 	Filters            []Filter        `json:"filters"`
 	AdHocDataViews     struct{}        `json:"adHocDataViews"`
 	InternalReferences []Reference     `json:"internalReferences"`
@@ -24,15 +24,48 @@ type LensState struct {
 	Visualization      json.RawMessage `json:"visualization"` // of a type in Visualizations
 }
 
-// Datasources are the layers of a chart. Only formBased is used; the others are in what Kibana exports.
+// LensQuery is what a chart asks: in KQL, or in ES|QL.
+type LensQuery struct {
+	*KQL
+	ESQL string `json:"esql,omitempty"`
+}
+
+// Datasources are the layers of a chart: formBased, or textBased for a chart in ES|QL. The other one is in what Kibana exports.
 type Datasources struct {
 	FormBased    FormBased `json:"formBased"`
 	IndexPattern struct {
 		Layers struct{} `json:"layers"`
 	} `json:"indexpattern"`
-	TextBased struct {
-		Layers struct{} `json:"layers"`
-	} `json:"textBased"`
+	TextBased TextBased `json:"textBased"`
+}
+
+// TextBased are layers in ES|QL by their ids.
+type TextBased struct {
+	Layers map[string]TextLayer `json:"layers"`
+}
+
+// TextLayer is an ES|QL query, and those of its columns that are drawn.
+type TextLayer struct {
+	Index     string       `json:"index"` // the id of the data view
+	Query     LensQuery    `json:"query"`
+	Columns   []TextColumn `json:"columns"`
+	TimeField string       `json:"timeField"` // the dashboard's range of time is of this
+}
+
+// TextColumn is a column of what an ES|QL query returns.
+type TextColumn struct {
+	ColumnID          string   `json:"columnId"`
+	FieldName         string   `json:"fieldName"` // its name in the query
+	Label             string   `json:"label"`
+	CustomLabel       bool     `json:"customLabel"`
+	Meta              TextMeta `json:"meta"`
+	InMetricDimension bool     `json:"inMetricDimension,omitempty"`
+}
+
+// TextMeta is the type of a column: Lens's word, and Elasticsearch's.
+type TextMeta struct {
+	Type   string `json:"type"`
+	ESType string `json:"esType"`
 }
 
 // FormBased are layers by their ids.
@@ -58,6 +91,8 @@ type Column struct {
 	OperationType string       `json:"operationType"`
 	Scale         string       `json:"scale"`
 	SourceField   string       `json:"sourceField,omitempty"`
+	IsStaticValue bool         `json:"isStaticValue,omitempty"` // static_value
+	References    []string     `json:"references,omitzero"`     // static_value, which has none
 	Filter        *KQL         `json:"filter,omitempty"`
 	Params        ColumnParams `json:"params"`
 }
@@ -66,6 +101,7 @@ type Column struct {
 type ColumnParams struct {
 	Size             int              `json:"size,omitempty"`             // terms
 	OrderBy          *OrderBy         `json:"orderBy,omitempty"`          // terms
+	OrderAgg         *Column          `json:"orderAgg,omitempty"`         // terms, ordered by what no column shows
 	OrderDirection   string           `json:"orderDirection,omitempty"`   // terms
 	OtherBucket      *bool            `json:"otherBucket,omitempty"`      // terms
 	MissingBucket    *bool            `json:"missingBucket,omitempty"`    // terms
@@ -79,11 +115,12 @@ type ColumnParams struct {
 	SortField        string           `json:"sortField,omitempty"`        // last_value
 	ShowArrayValues  *bool            `json:"showArrayValues,omitempty"`  // last_value
 	Format           *Format          `json:"format,omitempty"`           // metrics
+	Value            string           `json:"value,omitempty"`            // static_value
 }
 
 // OrderBy is what values are ordered by.
 type OrderBy struct {
-	Type     string `json:"type"` // column or alphabetical
+	Type     string `json:"type"` // column, alphabetical or custom
 	ColumnID string `json:"columnId,omitempty"`
 	Fallback *bool  `json:"fallback,omitempty"` // alphabetical
 }
@@ -199,13 +236,47 @@ type XYLayer struct {
 	XAccessor     string   `json:"xAccessor"`
 	Accessors     []string `json:"accessors"`
 	SplitAccessor string   `json:"splitAccessor,omitempty"`
-	Position      string   `json:"position"`
+	CollapseFn    string   `json:"collapseFn,omitempty"` // makes one of the parts that splitAccessor makes: max
+	Position      string   `json:"position,omitempty"`
 	ShowGridlines bool     `json:"showGridlines"`
+	Palette       *Palette `json:"palette,omitempty"` // of the parts that splitAccessor makes
+	YConfig       []YLook  `json:"yConfig,omitempty"`
 }
 
-// Roles is Visualization's. We draw one layer.
+// Palette is a set of colours that Kibana has.
+type Palette struct {
+	Type string `json:"type"` // palette
+	Name string `json:"name"` // status: from good to bad
+}
+
+// YLook is how the values of a column are drawn.
+type YLook struct {
+	ForAccessor    string `json:"forAccessor"`
+	AxisMode       string `json:"axisMode,omitempty"`
+	Color          string `json:"color,omitempty"`
+	LineStyle      string `json:"lineStyle,omitempty"`
+	LineWidth      int    `json:"lineWidth,omitempty"`
+	Fill           string `json:"fill,omitempty"`
+	TextVisibility bool   `json:"textVisibility,omitempty"`
+	IconPosition   string `json:"iconPosition,omitempty"`
+}
+
+// ReferenceLine is the type of a layer that is a line across a chart.
+const ReferenceLine = "referenceLine"
+
+// Lines are the layers that are lines across the chart.
+func (v *XY) Lines() (ids []string) {
+	for _, l := range v.Layers {
+		if l.LayerType == ReferenceLine {
+			ids = append(ids, l.LayerID)
+		}
+	}
+	return ids
+}
+
+// Roles is Visualization's. We draw one layer of data; lines across it are no data.
 func (v *XY) Roles() (layer string, buckets, metrics []string) {
-	if len(v.Layers) != 1 {
+	if len(v.Layers)-len(v.Lines()) != 1 || v.Layers[0].LayerType == ReferenceLine {
 		return "", nil, nil
 	}
 	l := v.Layers[0]

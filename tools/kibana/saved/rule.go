@@ -36,7 +36,7 @@ type Rule struct {
 	Tags                []string           `json:"tags"`
 	Threat              []Threat           `json:"threat"`
 	RequiredFields      []RequiredField    `json:"required_fields"`
-	RelatedIntegrations []struct{}         `json:"related_integrations"`
+	RelatedIntegrations []Integration      `json:"related_integrations"`
 	ExceptionsList      []struct{}         `json:"exceptions_list"`
 	Author              []string           `json:"author"`
 	License             string             `json:"license"`
@@ -94,6 +94,12 @@ type Attack struct {
 	Name         string   `json:"name"`
 	Reference    string   `json:"reference"`
 	Subtechnique []Attack `json:"subtechnique,omitempty"`
+}
+
+// Integration is a package that fills what a rule reads.
+type Integration struct {
+	Package string `json:"package"`
+	Version string `json:"version"` // a range, as semver has them
 }
 
 // RequiredField is a field that a rule needs.
