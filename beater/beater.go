@@ -217,6 +217,15 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	}
 	r.rejected.libbeat = b.Monitoring.StatsRegistry().GetOrCreateRegistry("libbeat")
 	r.register(b.Monitoring.StatsRegistry().GetOrCreateRegistry("reconbeat"), store.Stats())
+	if b.API != nil { // http.enabled
+		metrics, err := expose(b.Monitoring.StatsRegistry(), r.logger)
+		if err != nil {
+			return err
+		}
+		if err := b.API.AttachHandler(metricsPath, metrics); err != nil {
+			return fmt.Errorf("serving %s: %w", metricsPath, err)
+		}
+	}
 
 	publisher.start(b.Publisher, store)
 	defer publisher.stop()
