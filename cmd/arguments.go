@@ -45,7 +45,7 @@ func refuse(c *cobra.Command) {
 		return
 	}
 	args := c.Args
-	if a, ok := arguments[strings.TrimPrefix(c.CommandPath(), Name+" ")]; ok {
+	if a, ok := arguments[pathTo(c)]; ok {
 		c.Use, args = a.use, a.args
 	} else if args == nil {
 		args = cobra.NoArgs

@@ -200,9 +200,14 @@ func understood(root *cobra.Command, words []string, typed bool) error {
 		return err
 	}
 	c.InitDefaultHelpFlag()
+	c.InitDefaultVersionFlag()
 	var args []string
 	for i := 0; i < len(rest); i++ {
 		w := rest[i]
+		if w == "--" {
+			args = append(args, rest[i+1:]...)
+			break
+		}
 		if !strings.HasPrefix(w, "-") || w == "-" {
 			args = append(args, w)
 			continue

@@ -38,7 +38,7 @@ var every = []typed{
 	{words: "export config"}, {words: "export template"}, {words: "export ilm-policy"}, {words: "export pipeline"}, {words: "export index-pattern"},
 	{words: "export dashboard --id none --folder out"},
 	{words: "test config"}, {words: "test output"}, {words: "test rules"}, {words: "test alert --timeout 1s"}, {words: "test modules", cannot: true},
-	{words: "version", cannot: true}, {words: "help", cannot: true},
+	{words: "diagnostics out.zip", cannot: true}, {words: "version", cannot: true}, {words: "help", cannot: true},
 	{words: "completion bash", cannot: true}, {words: "completion zsh", cannot: true}, {words: "completion fish", cannot: true}, {words: "completion powershell", cannot: true},
 }
 

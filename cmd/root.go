@@ -6,7 +6,9 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
+	"runtime"
 
 	"github.com/elastic/beats/v7/libbeat/asset"
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -14,6 +16,7 @@ import (
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/beats/v7/libbeat/publisher/processing"
+	"github.com/elastic/beats/v7/libbeat/version"
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
@@ -97,12 +100,16 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.SilenceUsage = true
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
-	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings))
+	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings), newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings, s))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
 	askBeforeSecrets(root.KeystoreCmd)
 	refuseUnknown(root)
+	complete(root, settings, p)
+	exemplify(&root.Command)
+	root.Version = settings.Version
+	root.SetVersionTemplate(versionLine(settings.Version))
 	return root
 }
 
@@ -110,12 +117,25 @@ const long = `reconbeat watches every program start on this host, recognises com
 connections (ATT&CK T1049: netstat, ss, route, showmount), learns who uses them, and ships an
 ECS alert within milliseconds when an unusual user does.
 
-  reconbeat watch          see it work, now, without configuration
+  reconbeat watch --demo   see an alert, now, without configuration
+  reconbeat watch          see every look at this host's connections as it happens
   reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
   reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
   reconbeat model show     who does this here, and how
   reconbeat test modules   which sources of program starts work on this host
-  reconbeat test alert     whether an alert arrives at the configured output`
+  reconbeat test alert     whether an alert arrives at the configured output
+  reconbeat test rules     what each rule means, and why a command matches or not
+  reconbeat diagnostics    all that somebody needs who is to help, in one archive`
+
+// versionLine is what the command version prints.
+func versionLine(number string) string {
+	built := "unknown"
+	if at := version.BuildTime(); !at.IsZero() {
+		built = at.String()
+	}
+	return fmt.Sprintf("%s version %s (%s), libbeat %s [%s built %s] (FIPS-distribution: %v)\n",
+		Name, number, runtime.GOARCH, version.GetDefaultVersion(), version.Commit(), built, version.FIPSDistribution)
+}
 
 // modulesManager finds the files that `modules list|enable|disable` manage.
 func modulesManager(b *beat.Beat) (libcmd.ModulesManager, error) {

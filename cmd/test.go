@@ -5,7 +5,12 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,6 +22,7 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 func newTestModulesCommand() *cobra.Command {
@@ -24,41 +30,46 @@ func newTestModulesCommand() *cobra.Command {
 		Use:   "modules",
 		Short: "Tell which sources of program starts work on this host, and what each sees",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			for _, k := range beater.Modules() {
-				s := k.Probe()
-				verdict := "no"
-				if s.Works {
-					verdict = "works"
-				}
-				fmt.Printf("%-9s %-5s  %s\n", k.Name, verdict, wrapped(s.Why, supportIndent))
-				printSupport("sees: ", strings.Join(s.Sees, "; "))
-				printSupport("does not see: ", strings.Join(s.Blind, "; "))
-				printSupport("", s.Help)
-			}
-			kind, support, err := beater.Choose()
-			if err != nil {
-				fmt.Printf("\n%s\n", wrapped("auto would find nothing: "+err.Error(), 0))
-				return nil
-			}
-			fmt.Printf("\n%s\n", wrapped("auto would choose "+kind.Name+": "+support.Why, 0))
-			return nil
-		},
+		RunE:  func(*cobra.Command, []string) error { testModules(os.Stdout); return nil },
 	}
+}
+
+func testModules(w io.Writer) {
+	for _, k := range beater.Modules() {
+		s := k.Probe()
+		verdict := "no"
+		if s.Works {
+			verdict = "works"
+		}
+		fmt.Fprintf(w, "%-9s %-5s  %s\n", k.Name, verdict, wrapped(w, s.Why, supportIndent))
+		printSupport(w, "sees: ", strings.Join(s.Sees, "; "))
+		printSupport(w, "does not see: ", strings.Join(s.Blind, "; "))
+		printSupport(w, "", s.Help)
+	}
+	kind, support, err := beater.Choose()
+	if err != nil {
+		fmt.Fprintf(w, "\n%s\n", wrapped(w, "auto would find nothing: "+err.Error(), 0))
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", wrapped(w, "auto would choose "+kind.Name+": "+support.Why, 0))
 }
 
 // supportIndent is where the column begins that tells about a module.
 const supportIndent = 17
 
-func printSupport(what, text string) {
+func printSupport(w io.Writer, what, text string) {
 	if text != "" {
-		fmt.Printf("%*s%s\n", supportIndent, "", wrapped(what+text, supportIndent))
+		fmt.Fprintf(w, "%*s%s\n", supportIndent, "", wrapped(w, what+text, supportIndent))
 	}
 }
 
-// wrapped is a text that begins at a column, broken so that no word of it is cut at the terminal's edge. Who reads a pipe gets one line.
-func wrapped(s string, column int) string {
-	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+// wrapped is a text that begins at a column, broken so that no word of it is cut at the terminal's edge. Who reads a pipe or a file gets one line.
+func wrapped(w io.Writer, s string, column int) string {
+	out, isFile := w.(*os.File)
+	if !isFile {
+		return s
+	}
+	width, _, err := term.GetSize(int(out.Fd()))
 	if err != nil {
 		return s
 	}
@@ -85,9 +96,13 @@ func wrap(s string, column, width int) string {
 
 func newTestRulesCommand(settings instance.Settings) *cobra.Command {
 	return &cobra.Command{
-		Use:   "rules [FILE...]",
-		Short: "Check the shipped rules, the configured ones in rules.d, or the files given",
-		RunE: func(_ *cobra.Command, files []string) error {
+		Use:   "rules [FILE|RULE...] [-- COMMAND ARGUMENT...]",
+		Short: "Check the rules, say what each means, and explain why one matches a command or not",
+		Long: `rules checks the shipped rules and the configured ones in rules.d, or the files given, and says what each means. The id of a rule shows that one.
+
+With a command line behind -- it says for each rule whether it matches that, and why. The command is not run; its program is looked up on this host.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, words []string) error {
 			b, err := configured(settings)
 			if err != nil {
 				return err
@@ -96,38 +111,109 @@ func newTestRulesCommand(settings instance.Settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return testRules(b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), cfg, files)
+			dir := b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath)
+			dash := c.ArgsLenAtDash()
+			if dash < 0 {
+				return testRules(dir, cfg, words)
+			}
+			if dash == len(words) {
+				return errors.New("a command line is missing behind --")
+			}
+			return explainRules(dir, cfg, words[:dash], words[dash:])
 		},
 	}
 }
 
-func testRules(dir string, cfg config.Config, files []string) error {
-	var list []detector.Rule
-	var err error
-	if len(files) == 0 {
-		list, err = config.LoadRules(dir, cfg.Detector.Rules)
-	} else {
-		var errs []error
-		for _, file := range files {
-			r, err := config.ReadRule(file)
-			errs = append(errs, err)
-			list = append(list, r)
-		}
-		err = errors.Join(errs...)
+// chosenRules are the rules of files, or those that are configured, all or some of them.
+func chosenRules(dir string, cfg config.Config, words []string) (list []detector.Rule, err error) {
+	all, err := config.LoadRules(dir, cfg.Detector.Rules)
+	if len(words) == 0 {
+		return all, err
 	}
+	var errs []error
+	for _, word := range words {
+		if i := slices.IndexFunc(all, func(r detector.Rule) bool { return r.ID == word }); i >= 0 {
+			list = append(list, all[i])
+			continue
+		}
+		r, err := config.ReadRule(word)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; nor is there a rule with this id", err)
+		}
+		errs = append(errs, err)
+		list = append(list, r)
+	}
+	return list, errors.Join(errs...)
+}
+
+func testRules(dir string, cfg config.Config, words []string) error {
+	list, err := chosenRules(dir, cfg, words)
 	if err != nil {
 		return err
 	}
-	for _, r := range list {
-		on := "off"
-		if r.Enabled {
-			on = "on"
-		}
-		fmt.Printf("%-3s  %-32s threshold %-4v %s\n", on, r.ID, r.Threshold, strings.Join(r.Programs, " "))
-	}
-	for _, note := range config.LintRules(list) {
-		fmt.Println("note: " + note)
-	}
+	printRules(os.Stdout, list)
 	fmt.Println("Rules OK")
 	return nil
 }
+
+// printRules says what each rule means, and what is noteworthy about it.
+func printRules(w io.Writer, list []detector.Rule) {
+	for _, r := range list {
+		fmt.Fprintf(w, "%-3s  %-32s threshold %-4v %s\n", onOff(r), r.ID, r.Threshold, strings.Join(r.Programs, " "))
+		for _, line := range r.Meaning() {
+			fmt.Fprintf(w, "%*s%s\n", ruleIndent, "", wrapped(w, line, ruleIndent))
+		}
+	}
+	for _, note := range config.LintRules(list) {
+		fmt.Fprintln(w, "note: "+note)
+	}
+}
+
+// ruleIndent is the column in which it is told what a rule means.
+const ruleIndent = 5
+
+func onOff(r detector.Rule) string {
+	if r.Enabled {
+		return "on"
+	}
+	return "off"
+}
+
+// explainRules tells which rules match a command line, and why.
+func explainRules(dir string, cfg config.Config, words, argv []string) error {
+	list, err := chosenRules(dir, cfg, words)
+	if err != nil {
+		return err
+	}
+	p := process.Process{Name: filepath.Base(argv[0]), Executable: argv[0], Args: argv}
+	found, err := exec.LookPath(argv[0])
+	if err == nil {
+		if p.Executable, err = filepath.EvalSymlinks(found); err != nil { // what runs is what a link leads to
+			p.Executable = found
+		}
+		fmt.Printf("%s is %s here.\n", argv[0], p.Executable)
+	} else {
+		fmt.Printf("%s is not on this host; it is told by its name.\n", argv[0])
+	}
+	matched := false
+	for _, r := range list {
+		matches, why := r.Explain(&p)
+		verdict := "no match"
+		if matches {
+			verdict = "MATCH"
+			if !r.Enabled {
+				verdict = "would match"
+				why += "; the rule is off"
+			}
+			matched = matched || r.Enabled
+		}
+		fmt.Printf("%-11s  %-32s %s\n", verdict, r.ID, wrapped(os.Stdout, why, explainIndent))
+	}
+	if !matched {
+		fmt.Println("No enabled rule matches: this command is neither learned nor alerted on.")
+	}
+	return nil
+}
+
+// explainIndent is the column of the reasons.
+const explainIndent = 46

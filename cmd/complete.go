@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"strings"
+
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/elastic-agent-libs/keystore"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/spf13/cobra"
+
+	"github.com/reconbeat/reconbeat/beater"
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/state"
+)
+
+// completion are the words that may stand next, of a Beat that has read its configuration.
+type completion func(b *instance.Beat) ([]string, error)
+
+// complete has shells complete modules, users, days, rules and the values of flags as they are on this host. What cannot be read, because of its rights, is not completed.
+func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) {
+	words := func(of completion, many bool) cobra.CompletionFunc {
+		return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 && !many {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			if err := p.settle(c, nil); err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			b, err := configured(settings)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			list, err := of(b)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return list, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	for path, f := range map[string]cobra.CompletionFunc{
+		"modules enable":  words(modules(libcmd.ModulesManager.ListDisabled), true),
+		"modules disable": words(modules(libcmd.ModulesManager.ListEnabled), true),
+		"model explain":   words(users, false),
+		"model forget":    words(users, false),
+		"model revert":    words(days, false),
+		"keystore remove": words(secrets, true),
+		"keystore add":    cobra.NoFileCompletions,
+	} {
+		find(&root.Command, path).ValidArgsFunction = f
+	}
+	rules := find(&root.Command, "test rules")
+	rules.ValidArgsFunction = func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		list, _ := words(ruleIDs, true)(c, args, word)
+		return list, cobra.ShellCompDirectiveDefault // a file, too
+	}
+	for path, values := range map[string]map[string][]string{
+		"watch":         {"format": {formatTable, formatNDJSON}},
+		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "ecs"}},
+		"model show":    {"format": {"text", "json"}},
+		"model explain": {"format": {"text", "json"}},
+	} {
+		for flag, list := range values {
+			if err := find(&root.Command, path).RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+				panic(err) // only a flag that does not exist fails
+			}
+		}
+	}
+}
+
+// find is the command of a path; a programmer's mistake where there is none.
+func find(root *cobra.Command, path string) *cobra.Command {
+	c, rest, err := root.Find(strings.Fields(path))
+	if err != nil || len(rest) > 0 {
+		panic("no command " + path)
+	}
+	return c
+}
+
+func modules(list func(libcmd.ModulesManager) []*cfgfile.CfgFile) completion {
+	return func(b *instance.Beat) (names []string, err error) {
+		m, err := modulesManager(&b.Beat)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range list(m) {
+			names = append(names, file.Name)
+		}
+		return names, nil
+	}
+}
+
+func users(b *instance.Beat) ([]string, error) {
+	k, err := known(b)
+	if err != nil {
+		return nil, err
+	}
+	return k.names(), nil
+}
+
+func days(b *instance.Beat) ([]string, error) { return state.Days(beater.StateDir(b.Paths)) }
+
+func secrets(b *instance.Beat) ([]string, error) {
+	store, err := keystore.AsListingKeystore(b.Keystore())
+	if err != nil {
+		return nil, err
+	}
+	return store.List()
+}
+
+func ruleIDs(b *instance.Beat) (ids []string, err error) {
+	cfg, err := config.Parse(b.Beat.BeatConfig)
+	if err != nil {
+		return nil, err
+	}
+	list, err := config.LoadRules(b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), cfg.Detector.Rules)
+	for _, r := range list {
+		ids = append(ids, r.ID)
+	}
+	return ids, err
+}

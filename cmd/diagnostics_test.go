@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"archive/zip"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestDiagnosticsTellsEverythingButSecrets asks beside a running Beat, whose configuration has a secret in every place that has room for one.
+func TestDiagnosticsTellsEverythingButSecrets(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	write("reconbeat.yml", `
+reconbeat.modules: [{module: ecs, paths: ['${path.home}/none.ndjson']}]
+reconbeat.config.modules.path: ${path.config}/modules.d/*.yml
+http: {enabled: true, host: 'unix://`+filepath.Join(dir, "socket")+`'}
+logging: {to_files: true, level: info}
+output.elasticsearch:
+  hosts: ['https://elastic:SECRET1@elastic.test:9200']
+  enabled: false
+  username: elastic
+  password: SECRET2
+  api_key: 'id:SECRET3'
+  headers: {X-Anything: SECRET4}
+  ssl: {key_passphrase: SECRET5, key: "-----BEGIN RSA PRIVATE KEY-----\nSECRET6"}
+output.elasticsearch.proxy_url: http://user:SECRET7@proxy.test
+setup.kibana: {password: '${KIBANA_PASSWORD}', service_token: SECRET8}
+output.file: {path: '${path.home}', filename: out} # SECRET10
+`)
+	write("modules.d/ecs.yml.disabled", "- {module: ecs, id: other, paths: [/tmp/none], processors: [{script: {params: {token: SECRET11}}}]}\n")
+	write("rules.d/mine.yml", "id: mine\nname: Looks\nhabit: looked\nprograms: [nothing]\n")
+	reconbeat := func(args ...string) *exec.Cmd {
+		c := exec.Command(os.Args[0], args...)
+		c.Dir = dir
+		c.Env = append(os.Environ(), asReconbeat+"=1", installed("home")+"="+dir)
+		return c
+	}
+	running := reconbeat("run")
+	log := &logBuffer{}
+	running.Stdout, running.Stderr = log, log
+	require.NoError(t, running.Start())
+	t.Cleanup(func() { _ = running.Process.Kill() })
+	meets(t, filepath.Join(dir, "data", "state", "lock"), log)
+
+	out, err := reconbeat("diagnostics", "all.zip").CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "Wrote all.zip.")
+	require.NoError(t, running.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, running.Wait(), log.all())
+
+	info, err := os.Stat(filepath.Join(dir, "all.zip"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	texts := unzipped(t, filepath.Join(dir, "all.zip"))
+	for name, text := range texts {
+		assert.NotContains(t, text, "SECRET", name)
+	}
+	for name, says := range map[string][]string{
+		"versions.txt":                      {"reconbeat version ", "kernel "},
+		"paths.txt":                         {"Data path: [" + filepath.Join(dir, "data") + "]", "reconbeat.yml"},
+		"config/reconbeat.yml":              {"https://xxxxx@elastic.test:9200", "username: elastic", "${KIBANA_PASSWORD}", "http://xxxxx@proxy.test"},
+		"config/modules.d/ecs.yml.disabled": {"id: other"},
+		"config/rules.d/mine.yml":           {"id: mine"},
+		"modules.txt":                       {"auditd", "auto would"},
+		"rules.txt":                         {"mine", "whoever starts nothing has looked"},
+		"state.txt":                         {"state/alerts.db"},
+		"running/info.json":                 {`"beat": "reconbeat"`},
+		"running/state.json":                {`"output"`},
+		"running/stats.json":                {`"reconbeat"`, `"health"`},
+		"log.txt":                           {"watching with ecs"},
+	} {
+		for _, what := range says {
+			assert.Contains(t, texts[name], what, name)
+		}
+	}
+	assert.NotContains(t, texts, "errors.txt", texts["errors.txt"])
+
+	// A broken configuration, and a Beat that does not run, take away only what they must.
+	write("reconbeat.yml", "http.enabled: true\nbroken: [SECRET\n")
+	out, err = reconbeat("diagnostics", "less.zip").CombinedOutput()
+	require.NoError(t, err, string(out))
+	texts = unzipped(t, filepath.Join(dir, "less.zip"))
+	assert.Contains(t, texts["errors.txt"], "the configuration: ")
+	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is no YAML whose secrets could be masked")
+	assert.Contains(t, texts["errors.txt"], "metrics and health: http.enabled is false")
+	assert.Contains(t, texts["versions.txt"], "reconbeat version ")
+	assert.NotContains(t, texts, "config/reconbeat.yml")
+	for name, text := range texts {
+		assert.NotContains(t, text, "SECRET", name)
+	}
+
+	// What is there is not written over.
+	out, err = reconbeat("diagnostics", "less.zip").CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "less.zip: file exists")
+}
+
+func TestSecretsAreToldByTheNamesOfSettings(t *testing.T) {
+	for _, c := range []struct {
+		key         string
+		value, want any
+	}{
+		{"cloud.auth", "elastic:changeme", hidden},
+		{"cloud", map[string]any{"auth": "elastic:changeme", "id": "x"}, map[string]any{"auth": hidden, "id": "x"}},
+		{"output.elasticsearch.PASSWORD", "changeme", hidden},
+		{"output.kafka.password", 1234, hidden},
+		{"a", []any{map[string]any{"api_key": "k"}, "https://u:p@h"}, []any{map[string]any{"api_key": hidden}, "https://" + hidden + "@h"}},
+		{"headers", map[string]any{"x": map[string]any{"y": true}}, map[string]any{"x": map[string]any{"y": hidden}}},
+		{"password", "${ES_PWD}", "${ES_PWD}"},
+		{"password", "${ES_PWD:changeme}", hidden},
+		{"password", nil, nil},
+		{"username", "elastic", "elastic"},
+		{"workers", 3, 3},
+	} {
+		assert.Equal(t, c.want, mask(c.key, c.value), c.key)
+	}
+}
+
+func unzipped(t *testing.T, file string) map[string]string {
+	r, err := zip.OpenReader(file)
+	require.NoError(t, err)
+	defer r.Close()
+	texts := map[string]string{}
+	for _, f := range r.File {
+		in, err := f.Open()
+		require.NoError(t, err)
+		text, err := io.ReadAll(in)
+		require.NoError(t, err)
+		texts[f.Name] = string(text)
+	}
+	return texts
+}
+
+// TestEveryCommandHasExamplesThatAreUnderstood looks at what --help and the manual pages show.
+func TestEveryCommandHasExamplesThatAreUnderstood(t *testing.T) {
+	root := &NewRootCommand().Command
+	var each func(c *cobra.Command)
+	used := map[string]bool{}
+	each = func(c *cobra.Command) {
+		if c.Name() == "help" {
+			return
+		}
+		lines := examples[pathTo(c)]
+		used[pathTo(c)] = true
+		assert.NotEmpty(t, lines, "`%s` has no example", c.CommandPath())
+		for _, line := range lines {
+			assert.Contains(t, c.Example, line)
+			line, _, _ = strings.Cut(line, "   ")
+			line = strings.TrimSuffix(strings.TrimPrefix(line, "source <("), ")")
+			for _, one := range commands(line) {
+				words := strings.Fields(one)
+				if words[0] == "sudo" {
+					words = words[1:]
+				}
+				if words[0] == Name {
+					assert.NoError(t, understood(&NewRootCommand().Command, words[1:], true), line)
+				}
+			}
+		}
+		for _, below := range c.Commands() {
+			each(below)
+		}
+	}
+	each(root)
+	for path := range examples {
+		assert.True(t, used[path], "examples of `%s`, which is no command", path)
+	}
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// hidden stands where a secret was.
+const hidden = "xxxxx"
+
+// secretWords are in the names of settings whose values are secret. libbeat's own list has neither API keys nor tokens.
+var secretWords = []string{"password", "passphrase", "api_key", "apikey", "secret", "token", "credential", "authorization", "cloud.auth"}
+
+// secretTrees are settings below which anything may be secret.
+var secretTrees = []string{"headers", "proxy_headers"}
+
+var (
+	reference  = regexp.MustCompile(`^\$\{[\w.]+\}$`)                      // to the keystore or the environment, which is no secret
+	userinfo   = regexp.MustCompile(`(://)[^/@\s"']+@`)                    // of an address
+	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY.*`) // in the place of a file
+)
+
+// mask hides the secrets in what YAML has read.
+func mask(key string, value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, below := range v {
+			v[name] = mask(strings.TrimPrefix(key+"."+name, "."), below)
+		}
+		return v
+	case []any:
+		for i, below := range v {
+			v[i] = mask(key, below)
+		}
+		return v
+	case nil:
+		return nil
+	}
+	text, isText := value.(string)
+	switch {
+	case isText && reference.MatchString(text):
+		return text
+	case isSecret(key):
+		return hidden
+	case isText:
+		return masked(text)
+	}
+	return value
+}
+
+// masked hides the secrets that show in any text.
+func masked(text string) string {
+	return privateKey.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+hidden+"@"), hidden)
+}
+
+func isSecret(key string) bool {
+	key = strings.ToLower(key)
+	parts := strings.Split(key, ".")
+	return slices.ContainsFunc(secretTrees, func(tree string) bool { return slices.Contains(parts, tree) }) ||
+		slices.ContainsFunc(secretWords, func(word string) bool {
+			return strings.Contains(parts[len(parts)-1], word) || strings.HasSuffix(key, word)
+		})
+}
