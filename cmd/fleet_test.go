@@ -89,6 +89,7 @@ func TestStackTellsTheSilentOfTenThousandHosts(t *testing.T) {
 	require.Greater(t, wrong, 400)
 
 	answers := answersOf(t, "reconbeat-sensor-health", "-node", es.URL(), "-namespace", "fleet", "-from", now.Add(-24*time.Hour).Format(time.RFC3339), "-to", now.Format(time.RFC3339))
+	require.Equal(t, []map[string]any{{"hosts": 1.0 * hosts}}, answers["reporting"].Rows)
 	require.Equal(t, []map[string]any{{"hosts": 3.0}}, answers["silent-hosts"].Rows)
 	table := answers["silent"].Rows
 	require.Len(t, table, 1000, "as many as the panel shows")

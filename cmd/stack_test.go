@@ -295,7 +295,7 @@ func askWhatKibanaAsks(t *testing.T, node *stack.Node, namespace string) {
 		}
 		require.NoError(t, json.Unmarshal([]byte(line), &q))
 		if q.Search == nil {
-			continue // in ES|QL, which the node does not have
+			continue // a rule in ES|QL, which the node does not have
 		}
 		questions++
 		answer := node.Search(t, strings.TrimSuffix(strings.TrimSuffix(q.Index, "*"), "-")+"*-"+namespace, q.Search)
@@ -303,7 +303,10 @@ func askWhatKibanaAsks(t *testing.T, node *stack.Node, namespace string) {
 		require.NoError(t, err)
 		assert.NotZero(t, total, "%s finds nothing", q.Name)
 		aggregations, _ := answer["aggregations"].(map[string]any)
-		assert.Empty(t, emptyBuckets("", aggregations), "%s: these aggregations find nothing", q.Name)
+		empty := slices.DeleteFunc(emptyBuckets("", aggregations), func(name string) bool {
+			return strings.HasPrefix(name, "time/visit/") // of one visit: not each has every part
+		})
+		assert.Empty(t, empty, "%s: these aggregations find nothing", q.Name)
 	}
 	require.Greater(t, questions, 30)
 }
@@ -315,7 +318,7 @@ func emptyBuckets(prefix string, aggregations map[string]any) []string {
 	look = func(prefix string, aggregations map[string]any) {
 		for name, v := range aggregations {
 			a, ok := v.(map[string]any)
-			if !ok {
+			if !ok || name == "key" { // that of a composite aggregation's bucket
 				continue
 			}
 			all[prefix+name] = true
