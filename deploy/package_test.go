@@ -255,7 +255,8 @@ func (h host) serve() {
 	require.NoError(h.t, c.Wait(), h.read("/srv/log"))
 }
 
-// guests runs commands that must not touch what the service keeps: with a path of their own, and those that never do, as root and as a plain user.
+// guests runs commands that must not touch what the service keeps: with a path of their own, and those that never do,
+// as root and as a plain user.
 func (h host) guests() {
 	h.t.Helper()
 	history := h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz"))
@@ -271,7 +272,8 @@ func (h host) guests() {
 		assert.Contains(h.t, out, "5634 execs, 5634 matched")
 	}
 	out := h.run("setpriv", append(plain, "reconbeat", "replay", history)...)
-	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these files are judged with the settings that are built in.")
+	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these files are judged "+
+		"with the settings that are built in.")
 	assert.Equal(h.t, kept, h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort"))
 }
 
