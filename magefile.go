@@ -40,7 +40,8 @@ import (
 // Default is what `go tool mage` does without a target.
 var Default = Build
 
-// Build makes the binary for this machine, build/reconbeat, and puts beside it what `reconbeat setup` loads into Kibana.
+// Build makes the binary for this machine, build/reconbeat, and puts beside it what `reconbeat setup` loads into
+// Kibana.
 func Build() error {
 	// As `go run .` builds it, so that what that has compiled is not compiled again.
 	stamp, err := stamp()

@@ -133,12 +133,14 @@ type ReplaySummary struct {
 	First, Last time.Time        // of the execs; zero: there were none
 	Hosts       []string         // in order; without those of which nobody says which they are
 	Known       []detector.Known // what was learned
-	Learned     time.Duration    // for how long the model in charge has learned, of the host and rule that has for the longest
-	LearnFor    time.Duration    // how long it must before it alerts; 0 where it is rare
-	Rules       []string         // the enabled ones
+	// for how long the model in charge has learned, of the host and rule that has for the longest
+	Learned  time.Duration
+	LearnFor time.Duration // how long it must before it alerts; 0 where it is rare
+	Rules    []string      // the enabled ones
 }
 
-// Summary returns what is known at the end of the input. It must come before Finish, after which nothing is open any more.
+// Summary returns what is known at the end of the input. It must come before Finish, after which nothing is open any
+// more.
 func (r *Replay) Summary() ReplaySummary {
 	r.stream.settle()
 	d, cfg := r.stream.detector, r.stream.config.Detector

@@ -21,8 +21,8 @@ var arguments = map[string]struct {
 	"keystore remove": {"remove KEY...", cobra.MinimumNArgs(1)},
 }
 
-// refuseUnknown makes every command refuse words that mean nothing to it. Left to itself cobra shows the help of `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both
-// as if all were well.
+// refuseUnknown makes every command refuse words that mean nothing to it. Left to itself cobra shows the help of
+// `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both as if all were well.
 func refuseUnknown(root *libcmd.BeatsRootCmd) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
@@ -65,7 +65,8 @@ func noSuchCommand(c *cobra.Command, words []string) error {
 	}
 	c.SuggestionsMinimumDistance = 2
 	if names := c.SuggestionsFor(words[0]); len(names) > 0 {
-		return fmt.Errorf("unknown command %q for %q; did you mean %s?", words[0], c.CommandPath(), strings.Join(names, " or "))
+		return fmt.Errorf("unknown command %q for %q; did you mean %s?", words[0], c.CommandPath(),
+			strings.Join(names, " or "))
 	}
 	var names []string
 	for _, below := range c.Commands() {

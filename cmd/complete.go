@@ -20,7 +20,8 @@ import (
 // completion are the words that may stand next, of a Beat that has read its configuration.
 type completion func(b *instance.Beat) ([]string, error)
 
-// complete has shells complete modules, users, days, rules and the values of flags as they are on this host. What cannot be read, because of its rights, is not completed.
+// complete has shells complete modules, users, days, rules and the values of flags as they are on this host. What
+// cannot be read, because of its rights, is not completed.
 func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) {
 	words := func(of completion, many bool) cobra.CompletionFunc {
 		return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -64,7 +65,8 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 		"model explain": {"format": {"text", "json"}},
 	} {
 		for flag, list := range values {
-			if err := find(&root.Command, path).RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			if err := find(&root.Command, path).RegisterFlagCompletionFunc(flag,
+				cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 				panic(err) // only a flag that does not exist fails
 			}
 		}

@@ -46,7 +46,8 @@ func (y *confirmation) ask(what string) error {
 	return errDeclined
 }
 
-// askBeforeSecrets keeps libbeat's commands of the keystore from asking where nobody answers: they would take the secret for the answer, or panic.
+// askBeforeSecrets keeps libbeat's commands of the keystore from asking where nobody answers: they would take the
+// secret for the answer, or panic.
 func askBeforeSecrets(store *cobra.Command) {
 	for _, c := range store.Commands() {
 		name := c.Name()
@@ -60,7 +61,8 @@ func askBeforeSecrets(store *cobra.Command) {
 				return nil
 			}
 			if name == "add" && !fromStdin {
-				return errors.New("standard input is no terminal that could ask for the secret: pipe the secret in and say --stdin")
+				return errors.New("standard input is no terminal that could ask for the secret: pipe the secret " +
+					"in and say --stdin")
 			}
 			if force {
 				return nil

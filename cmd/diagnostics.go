@@ -43,12 +43,12 @@ func newDiagnosticsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diagnostics [FILE]",
 		Short: "Put all that somebody needs who is to help into one archive, secrets masked",
-		Long: `diagnostics writes a zip file with: versions of reconbeat and of the host; the configuration, its modules and rules, with secrets masked; what
-each module would see here; what the rules mean; the files of the state, by name and size; metrics and health of the running reconbeat, where
-http.enabled is true; and the last ` + fmt.Sprint(logLines) + ` lines of the log.
+		Long: `diagnostics writes a zip file with: versions of reconbeat and of the host; the configuration, its modules and
+rules, with secrets masked; what each module would see here; what the rules mean; the files of the state, by name
+and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the log.
 
-What was learned, events and alerts are not in it. The log names hosts and users: read it before you hand the archive on. What could
-not be collected is told, and in the archive's errors.txt.`,
+What was learned, events and alerts are not in it. The log names hosts and users: read it before you hand the
+archive on. What could not be collected is told, and in the archive's errors.txt.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file := diagnosticsName(time.Now())
@@ -171,7 +171,8 @@ func versions(w io.Writer) error {
 	if info.OS != nil {
 		fmt.Fprintf(w, "%s %s\n", info.OS.Name, info.OS.Version)
 	}
-	fmt.Fprintf(w, "up since %s, container %t\n", info.BootTime.UTC().Format(time.RFC3339), info.Containerized != nil && *info.Containerized)
+	fmt.Fprintf(w, "up since %s, container %t\n", info.BootTime.UTC().Format(time.RFC3339),
+		info.Containerized != nil && *info.Containerized)
 	return nil
 }
 
@@ -215,7 +216,8 @@ func (a *archive) running(cfg *config.C) {
 		a.fail("metrics and health", errors.New("http.enabled is false, so that a running reconbeat cannot be asked"))
 		return
 	}
-	dial, base := http.DefaultTransport.(*http.Transport).DialContext, fmt.Sprintf("http://%s", net.JoinHostPort(c.Host, fmt.Sprint(c.Port)))
+	dial := (&net.Dialer{}).DialContext
+	base := "http://" + net.JoinHostPort(c.Host, fmt.Sprint(c.Port))
 	if socket, ok := strings.CutPrefix(c.Host, "unix://"); ok {
 		base = "http://reconbeat"
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -257,7 +259,8 @@ func listFolder(w io.Writer, folder string) error {
 		if err != nil {
 			return nil // gone meanwhile
 		}
-		_, err = fmt.Fprintf(w, "%s %12d  %s  %s\n", info.Mode(), info.Size(), info.ModTime().UTC().Format(time.RFC3339), path)
+		_, err = fmt.Fprintf(w, "%s %12d  %s  %s\n", info.Mode(), info.Size(),
+			info.ModTime().UTC().Format(time.RFC3339), path)
 		return err
 	})
 }
@@ -268,12 +271,15 @@ func lastLines(w io.Writer, folder string) error {
 	if err != nil {
 		return err
 	}
-	files = slices.DeleteFunc(files, func(f string) bool { return strings.Contains(f, "event") || strings.HasSuffix(f, ".zip") })
+	files = slices.DeleteFunc(files, func(f string) bool {
+		return strings.Contains(f, "event") || strings.HasSuffix(f, ".zip")
+	})
 	var text []byte
 	if len(files) == 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 		defer cancel()
-		text, err = exec.CommandContext(ctx, "journalctl", "--no-pager", "-u", Name, "-n", fmt.Sprint(logLines)).Output()
+		text, err = exec.CommandContext(ctx, "journalctl", "--no-pager", "-u", Name, "-n",
+			fmt.Sprint(logLines)).Output()
 		if err != nil {
 			return fmt.Errorf("no log in %s, and none of the service in the journal: %w", folder, err)
 		}

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDiagnosticsTellsEverythingButSecrets asks beside a running Beat, whose configuration has a secret in every place that has room for one.
+// TestDiagnosticsTellsEverythingButSecrets asks beside a running Beat, whose configuration has a secret in every
+// place that has room for one.
 func TestDiagnosticsTellsEverythingButSecrets(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -42,7 +43,8 @@ output.elasticsearch.proxy_url: http://user:SECRET7@proxy.test
 setup.kibana: {password: '${KIBANA_PASSWORD}', service_token: SECRET8}
 output.file: {path: '${path.home}', filename: out} # SECRET10
 `)
-	write("modules.d/ecs.yml.disabled", "- {module: ecs, id: other, paths: [/tmp/none], processors: [{script: {params: {token: SECRET11}}}]}\n")
+	write("modules.d/ecs.yml.disabled", "- {module: ecs, id: other, paths: [/tmp/none], processors: [{script: "+
+		"{params: {token: SECRET11}}}]}\n")
 	write("rules.d/mine.yml", "id: mine\nname: Looks\nhabit: looked\nprograms: [nothing]\n")
 	reconbeat := func(args ...string) *exec.Cmd {
 		c := exec.Command(os.Args[0], args...)
@@ -71,9 +73,10 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 		assert.NotContains(t, text, "SECRET", name)
 	}
 	for name, says := range map[string][]string{
-		"versions.txt":                      {"reconbeat version ", "kernel "},
-		"paths.txt":                         {"Data path: [" + filepath.Join(dir, "data") + "]", "reconbeat.yml"},
-		"config/reconbeat.yml":              {"https://xxxxx@elastic.test:9200", "username: elastic", "${KIBANA_PASSWORD}", "http://xxxxx@proxy.test"},
+		"versions.txt": {"reconbeat version ", "kernel "},
+		"paths.txt":    {"Data path: [" + filepath.Join(dir, "data") + "]", "reconbeat.yml"},
+		"config/reconbeat.yml": {"https://xxxxx@elastic.test:9200", "username: elastic",
+			"${KIBANA_PASSWORD}", "http://xxxxx@proxy.test"},
 		"config/modules.d/ecs.yml.disabled": {"id: other"},
 		"config/rules.d/mine.yml":           {"id: mine"},
 		"modules.txt":                       {"auditd", "auto would"},
@@ -96,7 +99,8 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	require.NoError(t, err, string(out))
 	texts = unzipped(t, filepath.Join(dir, "less.zip"))
 	assert.Contains(t, texts["errors.txt"], "the configuration: ")
-	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is no YAML whose secrets could be masked")
+	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is no YAML whose secrets "+
+		"could be masked")
 	assert.Contains(t, texts["errors.txt"], "metrics and health: http.enabled is false")
 	assert.Contains(t, texts["versions.txt"], "reconbeat version ")
 	assert.NotContains(t, texts, "config/reconbeat.yml")
@@ -119,7 +123,8 @@ func TestSecretsAreToldByTheNamesOfSettings(t *testing.T) {
 		{"cloud", map[string]any{"auth": "elastic:changeme", "id": "x"}, map[string]any{"auth": hidden, "id": "x"}},
 		{"output.elasticsearch.PASSWORD", "changeme", hidden},
 		{"output.kafka.password", 1234, hidden},
-		{"a", []any{map[string]any{"api_key": "k"}, "https://u:p@h"}, []any{map[string]any{"api_key": hidden}, "https://" + hidden + "@h"}},
+		{"a", []any{map[string]any{"api_key": "k"}, "https://u:p@h"},
+			[]any{map[string]any{"api_key": hidden}, "https://" + hidden + "@h"}},
 		{"headers", map[string]any{"x": map[string]any{"y": true}}, map[string]any{"x": map[string]any{"y": hidden}}},
 		{"password", "${ES_PWD}", "${ES_PWD}"},
 		{"password", "${ES_PWD:changeme}", hidden},

@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// examples are what people type, by the command. A test holds that every command has some, and that they are understood.
+// examples are what people type, by the command. A test holds that every command has some, and that they are
+// understood.
 var examples = map[string][]string{
 	"": {
 		"reconbeat watch --demo                   see an alert now",
@@ -16,9 +17,8 @@ var examples = map[string][]string{
 		"reconbeat run -e -c reconbeat.yml        run as a Beat, with the log on the terminal",
 	},
 	"run": {
-		"reconbeat run -c /etc/reconbeat/reconbeat.yml                         as the service does",
-		"reconbeat run -e -d reconbeat                                         with the log, debugging included, on the terminal",
-		"reconbeat run -E output.console.enabled=true -E output.elasticsearch.enabled=false   documents on the terminal",
+		"reconbeat run -c /etc/reconbeat/reconbeat.yml   as the service does",
+		"reconbeat run -e -d reconbeat                   with the log, debugging included, on the terminal",
 	},
 	"watch": {
 		"sudo reconbeat watch --demo                      see an alert now: run `ss -tan` in another terminal",
@@ -37,19 +37,24 @@ var examples = map[string][]string{
 	"model show":    {"sudo reconbeat model show", "sudo reconbeat model show --format json | jq ."},
 	"model explain": {"sudo reconbeat model explain alice", "sudo reconbeat model explain 1000"},
 	"model export":  {"sudo reconbeat model export model.json"},
-	"model import":  {"sudo reconbeat model import model.json", "sudo reconbeat model import model.json --yes   in a script"},
-	"model forget":  {"sudo reconbeat model forget alice"},
-	"model reset":   {"sudo reconbeat model reset", "sudo reconbeat model reset --yes   in a script"},
-	"model revert":  {"sudo reconbeat model revert              which days there are", "sudo reconbeat model revert 2026-11-20   go back to one"},
+	"model import": {"sudo reconbeat model import model.json",
+		"sudo reconbeat model import model.json --yes   in a script"},
+	"model forget": {"sudo reconbeat model forget alice"},
+	"model reset":  {"sudo reconbeat model reset", "sudo reconbeat model reset --yes   in a script"},
+	"model revert": {"sudo reconbeat model revert              which days there are",
+		"sudo reconbeat model revert 2026-11-20   go back to one"},
 
 	"modules":         {"reconbeat modules list", "sudo reconbeat modules enable auditlog"},
 	"modules list":    {"reconbeat modules list"},
 	"modules enable":  {"sudo reconbeat modules enable auditlog", "sudo reconbeat modules enable ecs auditlog"},
 	"modules disable": {"sudo reconbeat modules disable auditlog"},
 
-	"keystore":        {"sudo reconbeat keystore create", "sudo reconbeat keystore add ES_API_KEY      then api_key: ${ES_API_KEY} in reconbeat.yml"},
-	"keystore create": {"sudo reconbeat keystore create", "sudo reconbeat keystore create --force      in the place of the one that is there, without asking"},
-	"keystore add":    {"sudo reconbeat keystore add ES_API_KEY", "cat secret | sudo reconbeat keystore add ES_API_KEY --stdin --force      in a script"},
+	"keystore": {"sudo reconbeat keystore create",
+		"sudo reconbeat keystore add ES_API_KEY      then api_key: ${ES_API_KEY} in reconbeat.yml"},
+	"keystore create": {"sudo reconbeat keystore create",
+		"sudo reconbeat keystore create --force      in the place of the one that is there, without asking"},
+	"keystore add": {"sudo reconbeat keystore add ES_API_KEY",
+		"cat secret | sudo reconbeat keystore add ES_API_KEY --stdin --force      in a script"},
 	"keystore remove": {"sudo reconbeat keystore remove ES_API_KEY"},
 	"keystore list":   {"sudo reconbeat keystore list"},
 
@@ -59,9 +64,10 @@ var examples = map[string][]string{
 		"sudo reconbeat setup --dashboards            Kibana's dashboards alone",
 		"sudo reconbeat setup --rules                 the detection rules",
 	},
-	"export":               {"reconbeat export template", "reconbeat export config"},
-	"export config":        {"reconbeat export config -c reconbeat.yml"},
-	"export template":      {"reconbeat export template      for Kibana's Dev Tools", "reconbeat export template --dir assets      a file each"},
+	"export":        {"reconbeat export template", "reconbeat export config"},
+	"export config": {"reconbeat export config -c reconbeat.yml"},
+	"export template": {"reconbeat export template      for Kibana's Dev Tools",
+		"reconbeat export template --dir assets      a file each"},
 	"export ilm-policy":    {"reconbeat export ilm-policy", "reconbeat export ilm-policy --dir assets"},
 	"export pipeline":      {"reconbeat export pipeline", "reconbeat export pipeline --dir assets"},
 	"export index-pattern": {"reconbeat export index-pattern"},
@@ -78,7 +84,8 @@ var examples = map[string][]string{
 		"reconbeat test rules -- ss -K dst 1.2.3.4                which rules match this, and why",
 		"reconbeat test rules sudo-use -- sudo -l                 whether this one does",
 	},
-	"diagnostics": {"sudo reconbeat diagnostics                               reconbeat-diagnostics-HOST-TIME.zip", "sudo reconbeat diagnostics reconbeat.zip -c reconbeat.yml"},
+	"diagnostics": {"sudo reconbeat diagnostics                     a file here, named by host and time",
+		"sudo reconbeat diagnostics reconbeat.zip -c reconbeat.yml"},
 
 	"version":               {"reconbeat version", "reconbeat --version"},
 	"completion":            {"source <(reconbeat completion bash)"},

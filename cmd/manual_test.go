@@ -393,7 +393,7 @@ func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func(
 		until(func() bool { return audited(t) })
 		require.NoError(t, exec.Command("ss", "-tan").Run())
 		if strings.Contains(b.text, " watch") {
-			until(func() bool { return strings.Contains(log.all(), "ss -tan") })
+			until(func() bool { return strings.Contains(log.all(), "ss -tan  ") }) // as a row
 		} else {
 			meanwhile(until)
 		}

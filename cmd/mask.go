@@ -12,13 +12,15 @@ import (
 const hidden = "xxxxx"
 
 // secretWords are in the names of settings whose values are secret. libbeat's own list has neither API keys nor tokens.
-var secretWords = []string{"password", "passphrase", "api_key", "apikey", "secret", "token", "credential", "authorization", "cloud.auth"}
+var secretWords = []string{"password", "passphrase", "api_key", "apikey", "secret", "token", "credential",
+	"authorization", "cloud.auth"}
 
 // secretTrees are settings below which anything may be secret.
 var secretTrees = []string{"headers", "proxy_headers"}
 
 var (
-	reference  = regexp.MustCompile(`^\$\{[\w.]+\}$`)                      // to the keystore or the environment, which is no secret
+	// to the keystore or the environment, which is no secret
+	reference  = regexp.MustCompile(`^\$\{[\w.]+\}$`)
 	userinfo   = regexp.MustCompile(`(://)[^/@\s"']+@`)                    // of an address
 	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY.*`) // in the place of a file
 )

@@ -47,10 +47,11 @@ func newModelCommand(settings instance.Settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "model",
 		Short: "Show, explain, move and mend what was learned on this host",
-		Long: `model shows and changes what the Beat whose state is in --path.data has learned. What it shows is at most half a minute old. A change
-is left in the state's inbox: a running reconbeat takes it over within a second, a stopped one when it starts. Until then the commands count
-it in, and say so. What replaces the whole model asks first, where something was learned; --yes answers in scripts. The first snapshot of each of
-the last ten days is there to go back to: see model revert.`,
+		Long: `model shows and changes what the Beat whose state is in --path.data has learned. What it shows is at most half
+a minute old. A change is left in the state's inbox: a running reconbeat takes it over within a second, a stopped
+one when it starts. Until then the commands count it in, and say so. What replaces the whole model asks first,
+where something was learned; --yes answers in scripts. The first snapshot of each of the last ten days is there to
+go back to: see model revert.`,
 	}
 	var format string
 	withFormat := func(c *cobra.Command) *cobra.Command {
@@ -88,7 +89,8 @@ first days of one that is like another. Where something was learned here it asks
 		},
 		asking(&cobra.Command{
 			Use: "reset", Short: "Forget everything; learning begins anew", Args: cobra.NoArgs,
-			Long: "reset says whom and what it is about to forget, and asks. Learning begins anew: for detector.learn_for nothing alerts.",
+			Long: "reset says whom and what it is about to forget, and asks. Learning begins anew: for " +
+				"detector.learn_for nothing alerts.",
 			RunE: func(*cobra.Command, []string) error { return resetModel(settings, sure) },
 		}),
 		&cobra.Command{
@@ -131,7 +133,8 @@ func known(b *instance.Beat) (knowledge, error) {
 	if err != nil {
 		return k, err
 	}
-	waiting, err := state.Waiting(dir) // before the snapshot: who takes one between the two does so once more here, which changes nothing
+	// before the snapshot: who takes one between the two does so once more here, which changes nothing
+	waiting, err := state.Waiting(dir)
 	if err != nil {
 		return k, err
 	}
@@ -159,7 +162,8 @@ func known(b *instance.Beat) (knowledge, error) {
 		}
 	}
 	if len(waiting) > 0 {
-		fmt.Fprintf(os.Stderr, "%s counted in what follows, not yet taken by the reconbeat whose state is in %s: %s\n", counted(len(waiting), "change"), dir, strings.Join(kinds, ", "))
+		fmt.Fprintf(os.Stderr, "%s counted in what follows, not yet taken by the reconbeat whose state is in %s: "+
+			"%s\n", counted(len(waiting), "change"), dir, strings.Join(kinds, ", "))
 	}
 	return k, nil
 }
@@ -191,7 +195,8 @@ func (k knowledge) names() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// loss says in words what is gone once something else takes the place of what the configured state knows; "" when nothing is.
+// loss says in words what is gone once something else takes the place of what the configured state knows; "" when
+// nothing is.
 func loss(b *instance.Beat) (dir, what string, err error) {
 	k, err := known(b)
 	if k.detector == nil {
@@ -216,7 +221,8 @@ func loss(b *instance.Beat) (dir, what string, err error) {
 			began = rule.Began
 		}
 	}
-	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir, began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), listOf(names)), nil
+	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir,
+		began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), listOf(names)), nil
 }
 
 func showModel(settings instance.Settings, format, user string) error {
@@ -430,7 +436,8 @@ func revertModel(settings instance.Settings, args []string) error {
 	snap, err := state.ReadDay(dir, args[0])
 	if errors.Is(err, fs.ErrNotExist) {
 		days, _ := state.Days(dir)
-		return fmt.Errorf("no snapshot of %s is kept in %s; kept are: %s", args[0], dir, cmp.Or(strings.Join(days, ", "), "none"))
+		return fmt.Errorf("no snapshot of %s is kept in %s; kept are: %s", args[0], dir,
+			cmp.Or(strings.Join(days, ", "), "none"))
 	} else if err != nil {
 		return err
 	}

@@ -16,9 +16,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// places settles where reconbeat finds its files, before libbeat looks. Each of libbeat's four paths comes from the first of these that names it: the user's
-// flag, wherever in the command line it stands; the configuration file; the installation, by a variable of the environment; and for path.config the
-// folder of the configuration file, in which modules.d and rules.d lie.
+// places settles where reconbeat finds its files, before libbeat looks. Each of libbeat's four paths comes from the
+// first of these that names it: the user's flag, wherever in the command line it stands; the configuration file; the
+// installation, by a variable of the environment; and for path.config the folder of the configuration file, in which
+// modules.d and rules.d lie.
 type places struct {
 	state   bool   // the user names the folder of the state
 	data    string // the folder of the state, as far as it is known before the configuration is read
@@ -60,7 +61,8 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 	return besideConfiguration()
 }
 
-// besideConfiguration makes path.config the folder of the first configuration file. To libbeat the files are relative to path.config, so they must not be any more.
+// besideConfiguration makes path.config the folder of the first configuration file. To libbeat the files are relative
+// to path.config, so they must not be any more.
 func besideConfiguration() error {
 	files := configurationFiles()
 	list := flag.Lookup("c").Value.(*config.StringsFlag)
@@ -80,7 +82,8 @@ func besideConfiguration() error {
 	return setFlag("path.config", filepath.Dir(files[0]))
 }
 
-// readOnce keeps libbeat from reading flags once more. It would read those before the subcommand alone, which would then win over the ones behind it.
+// readOnce keeps libbeat from reading flags once more. It would read those before the subcommand alone, which would
+// then win over the ones behind it.
 func readOnce(root *cobra.Command) error {
 	c, rest, err := root.Find(os.Args[1:])
 	if err != nil {
@@ -90,7 +93,8 @@ func readOnce(root *cobra.Command) error {
 	if len(words) == 0 {
 		words = []string{"run"}
 	}
-	os.Args = append(append([]string{os.Args[0]}, words...), rest...) // libbeat stops at the first word, and starts anew with all of them
+	// libbeat stops at the first word, and starts anew with all of them
+	os.Args = append(append([]string{os.Args[0]}, words...), rest...)
 	return nil
 }
 
@@ -114,7 +118,8 @@ func has(c *config.C, setting string) bool {
 	return err == nil && found
 }
 
-// dataFolder is path.data as the flags, the file, or else libbeat's default has it. What the file refers to is not looked up.
+// dataFolder is path.data as the flags, the file, or else libbeat's default has it. What the file refers to is not
+// looked up.
 func dataFolder(file *config.C) string {
 	for _, c := range []*config.C{overwritten(), file} {
 		if folder, err := c.String("path.data", -1); err == nil {
@@ -148,8 +153,9 @@ func setFlag(name, value string) error {
 	return nil
 }
 
-// scratch makes a folder for what a command keeps while it runs, and lets it have its state there, so that it never touches the one of the service. Secrets stay where they are. Whoever
-// named the folder of the state gets it. The caller removes the folder.
+// scratch makes a folder for what a command keeps while it runs, and lets it have its state there, so that it never
+// touches the one of the service. Secrets stay where they are. Whoever named the folder of the state gets it. The
+// caller removes the folder.
 func scratch(p *places) (folder string, err error) {
 	for _, parent := range []string{"", "/dev/shm"} { // the second: a container whose file system is read-only
 		if folder, err = os.MkdirTemp(parent, Name+"-"); err == nil {
@@ -174,7 +180,8 @@ func scratch(p *places) (folder string, err error) {
 	return folder, nil
 }
 
-// unreadable reports whether a file is there, and not for this user to read, or not there at all for all that this user can tell.
+// unreadable reports whether a file is there, and not for this user to read, or not there at all for all that this
+// user can tell.
 func unreadable(file string) bool {
 	f, err := os.Open(file)
 	if err == nil {

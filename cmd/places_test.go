@@ -30,16 +30,47 @@ var every = []typed{
 	{words: "watch", stays: true},
 	{words: "replay look.ndjson"},
 	{words: "replay --learn look.ndjson"},
-	{words: "model show"}, {words: "model explain root"}, {words: "model export"}, {words: "model import model.json"}, {words: "model forget root"},
-	{words: "model reset"}, {words: "model revert"},
-	{words: "modules list"}, {words: "modules enable none"}, {words: "modules disable none"},
-	{words: "keystore create"}, {words: "keystore add secret --stdin --force"}, {words: "keystore remove secret"}, {words: "keystore list"},
-	{words: "setup"}, {words: "setup --rules"},
-	{words: "export config"}, {words: "export template"}, {words: "export ilm-policy"}, {words: "export pipeline"}, {words: "export index-pattern"},
+
+	{words: "model show"},
+	{words: "model explain root"},
+	{words: "model export"},
+	{words: "model import model.json"},
+	{words: "model forget root"},
+	{words: "model reset"},
+	{words: "model revert"},
+
+	{words: "modules list"},
+	{words: "modules enable none"},
+	{words: "modules disable none"},
+
+	{words: "keystore create"},
+	{words: "keystore add secret --stdin --force"},
+	{words: "keystore remove secret"},
+	{words: "keystore list"},
+
+	{words: "setup"},
+	{words: "setup --rules"},
+
+	{words: "export config"},
+	{words: "export template"},
+	{words: "export ilm-policy"},
+	{words: "export pipeline"},
+	{words: "export index-pattern"},
 	{words: "export dashboard --id none --folder out"},
-	{words: "test config"}, {words: "test output"}, {words: "test rules"}, {words: "test alert --timeout 1s"}, {words: "test modules", cannot: true},
-	{words: "diagnostics out.zip", cannot: true}, {words: "version", cannot: true}, {words: "help", cannot: true},
-	{words: "completion bash", cannot: true}, {words: "completion zsh", cannot: true}, {words: "completion fish", cannot: true}, {words: "completion powershell", cannot: true},
+
+	{words: "test config"},
+	{words: "test output"},
+	{words: "test rules"},
+	{words: "test alert --timeout 1s"},
+	{words: "test modules", cannot: true},
+
+	{words: "diagnostics out.zip", cannot: true},
+	{words: "version", cannot: true},
+	{words: "help", cannot: true},
+	{words: "completion bash", cannot: true},
+	{words: "completion zsh", cannot: true},
+	{words: "completion fish", cannot: true},
+	{words: "completion powershell", cannot: true},
 }
 
 func TestEveryCommandIsTypedWithPathFlags(t *testing.T) {
@@ -67,9 +98,11 @@ func contains(path string) bool {
 	return false
 }
 
-// TestTheUsersPathsWin types every command with path.data in every place of the command line, beside one that the installation names.
+// TestTheUsersPathsWin types every command with path.data in every place of the command line, beside one that the
+// installation names.
 func TestTheUsersPathsWin(t *testing.T) {
-	const config = "reconbeat.modules: [{module: ecs, paths: ['${path.home}/look.ndjson']}]\nreconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n" +
+	const config = "reconbeat.modules: [{module: ecs, paths: ['${path.home}/look.ndjson']}]\n" +
+		"reconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n" +
 		"output.file: {path: '${path.home}', filename: out}\nsetup.kibana.host: '127.0.0.1:9'\n"
 	for _, c := range every {
 		for where, line := range map[string]func(words []string) []string{
@@ -98,7 +131,8 @@ func TestTheUsersPathsWin(t *testing.T) {
 				}
 				cmd := exec.Command(os.Args[0], line(words)...)
 				cmd.Dir = dir
-				cmd.Env = append(os.Environ(), asReconbeat+"=1", installed("data")+"="+filepath.Join(dir, "installed"), installed("home")+"="+dir)
+				cmd.Env = append(os.Environ(), asReconbeat+"=1",
+					installed("data")+"="+filepath.Join(dir, "installed"), installed("home")+"="+dir)
 				out := &logBuffer{}
 				cmd.Stdout, cmd.Stderr = out, out
 				require.NoError(t, cmd.Start())

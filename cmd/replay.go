@@ -55,11 +55,11 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 		Use:   "replay [flags] FILE...",
 		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
 		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be - for
-standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's model,
-which a running reconbeat takes over within seconds and a stopped one at its next start.
+standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's
+model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
-It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why nothing alerted where
-nothing did. The exit status is 1 when a file cannot be read.`,
+It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why
+nothing alerted where nothing did. The exit status is 1 when a file cannot be read.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
@@ -67,7 +67,8 @@ nothing did. The exit status is 1 when a file cannot be read.`,
 	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
 	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
 	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
-	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the one that is there")
+	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
+		"one that is there")
 	f.sure.flag(c)
 	return c
 }
@@ -83,7 +84,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return errors.New("--records prints NDJSON, which --format html has no place for")
 	}
 	out := bufio.NewWriterSize(os.Stdout, 64<<10)
-	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
+	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) &&
+		os.Getenv("NO_COLOR") == ""}
 	if !f.learn {
 		folder, err := scratch(p)
 		if err != nil {
@@ -93,7 +95,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	read := configured
 	if !c.Flags().Changed("c") && unreadable(cfgfile.GetDefaultCfgfile()) && !f.learn {
-		fmt.Fprintf(os.Stderr, "%s is not for this user to read: these files are judged with the settings that are built in.\n", cfgfile.GetDefaultCfgfile())
+		fmt.Fprintf(os.Stderr, "%s is not for this user to read: these files are judged with the settings that "+
+			"are built in.\n", cfgfile.GetDefaultCfgfile())
 		read = builtIn
 	}
 	b, silence, err := telling(c, s, func() (*instance.Beat, error) { return read(settings) })
@@ -180,7 +183,8 @@ func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
 		return []string{"Nothing was read that starts a program."}
 	}
 	const minute = "2006-01-02 15:04 MST"
-	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute), spanOf(s.Last.Sub(s.First)))
+	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute),
+		spanOf(s.Last.Sub(s.First)))
 	if len(s.Hosts) > 0 {
 		line += fmt.Sprintf(", on %s: %s", counted(len(s.Hosts), "host"), listOf(s.Hosts))
 	}
@@ -202,7 +206,8 @@ func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
 		}
 	}
 	if len(users) > 0 {
-		lines = append(lines, fmt.Sprintf("%s looked: %s.", counted(len(users), "user"), listOf(slices.Sorted(maps.Keys(users)))))
+		lines = append(lines, fmt.Sprintf("%s looked: %s.", counted(len(users), "user"),
+			listOf(slices.Sorted(maps.Keys(users)))))
 	}
 	if len(actors) > 0 {
 		lines = append(lines, fmt.Sprintf("Learned %s: %s.", counted(len(actors), "actor"), listOf(actors)))
@@ -219,13 +224,17 @@ func quiet(s beater.ReplaySummary, n beater.ReplayCounts) string {
 	case len(s.Rules) == 0:
 		return "Nothing could alert: no rule is enabled."
 	case n.Matched == 0:
-		return "Nothing could alert: no program start matched the enabled rules, which are " + strings.Join(s.Rules, ", ") + "."
+		return "Nothing could alert: no program start matched the enabled rules, which are " +
+			strings.Join(s.Rules, ", ") + "."
 	case n.Suppressed > 0:
-		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).", counted(int(n.Suppressed), "match"))
+		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).",
+			counted(int(n.Suppressed), "match"))
 	case s.Learned < s.LearnFor:
-		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host (detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))
+		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host "+
+			"(detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))
 	}
-	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.", spanOf(cmp.Or(s.LearnFor, s.Learned)))
+	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.",
+		spanOf(cmp.Or(s.LearnFor, s.Learned)))
 }
 
 // spanOf is a time span as people say it.

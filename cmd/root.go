@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cmd is the command line of reconbeat: libbeat's own commands (run, setup, export, test config, keystore ...), and ours: watch, replay, model, modules,
-// diagnostics, test modules, test rules and test alert. The hooks that libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
+// Package cmd is the command line of reconbeat: libbeat's own commands (run, setup, export, test config, keystore
+// ...), and ours: watch, replay, model, modules, diagnostics, test modules, test rules and test alert. The hooks that
+// libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
 package cmd
 
 import (
@@ -100,7 +101,8 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.SilenceUsage = true
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
-	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings), newDiagnosticsCommand())
+	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
+		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings, s))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()

@@ -40,8 +40,10 @@ type screen struct {
 }
 
 // tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a reason.
-const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) reconbeat only learns what is usual here.\n" +
-	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here. To see an alert now: reconbeat watch --demo."
+const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) " +
+	"reconbeat only learns what is usual here.\n" +
+	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here. To " +
+	"see an alert now: reconbeat watch --demo."
 
 // learning stands where the score of a model would that only learns yet.
 const learning = "learning"
@@ -54,7 +56,8 @@ const (
 // indent is where the texts of an alert begin.
 var indent = fmt.Sprintf(textFormat, "", "", "")
 
-// The marks of a demonstration's documents: recorded, and seen on this host by a model that has learned from the recording.
+// The marks of a demonstration's documents: recorded, and seen on this host by a model that has learned from the
+// recording.
 const (
 	demoRecorded = "recorded"
 	demoLive     = "live"
@@ -108,7 +111,8 @@ func (s *screen) show(doc *beat.Event) error {
 				s.line(dim, text)
 			}
 		}
-		s.line("", fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38), cut(text(doc.Fields, "process.parent.name"), 22), from(doc)))
+		s.line("", fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38),
+			cut(text(doc.Fields, "process.parent.name"), 22), from(doc)))
 		if text(doc.Fields, "reconbeat.alert.id") == "" { // else the alert has told it
 			s.because(dim, reason)
 		}

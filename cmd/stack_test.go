@@ -178,7 +178,7 @@ func (h *host) learnRules(config string, rules []detector.Rule) {
 	}
 	history := filepath.Join(h.dir, "history.ndjson")
 	require.NoError(h.t, os.WriteFile(history, b.Bytes(), 0o644))
-	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--module", "ecs", history)
+	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--yes", "--module", "ecs", history)
 	out, err := c.CombinedOutput()
 	require.NoError(h.t, err, complaints(out))
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// tell has the log, which libbeat writes to standard error as JSON, come as sentences that leave the table whole. The function that it returns ends that.
+// tell has the log, which libbeat writes to standard error as JSON, come as sentences that leave the table whole. The
+// function that it returns ends that.
 func tell(s *screen) (stop func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -44,7 +45,9 @@ func tell(s *screen) (stop func(), err error) {
 }
 
 // telling makes a Beat whose log comes as sentences until stop is called.
-func telling(c *cobra.Command, s *screen, read func() (*instance.Beat, error)) (b *instance.Beat, stop func(), err error) {
+func telling(
+	c *cobra.Command, s *screen, read func() (*instance.Beat, error),
+) (b *instance.Beat, stop func(), err error) {
 	if s.format != formatTable || asItIs(c) {
 		b, err = read()
 		return b, func() {}, err

@@ -63,7 +63,8 @@ func printSupport(w io.Writer, what, text string) {
 	}
 }
 
-// wrapped is a text that begins at a column, broken so that no word of it is cut at the terminal's edge. Who reads a pipe or a file gets one line.
+// wrapped is a text that begins at a column, broken so that no word of it is cut at the terminal's edge. Who reads a
+// pipe or a file gets one line.
 func wrapped(w io.Writer, s string, column int) string {
 	out, isFile := w.(*os.File)
 	if !isFile {
@@ -98,9 +99,11 @@ func newTestRulesCommand(settings instance.Settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rules [FILE|RULE...] [-- COMMAND ARGUMENT...]",
 		Short: "Check the rules, say what each means, and explain why one matches a command or not",
-		Long: `rules checks the shipped rules and the configured ones in rules.d, or the files given, and says what each means. The id of a rule shows that one.
+		Long: `rules checks the shipped rules and the configured ones in rules.d, or the files given, and says what each
+means. The id of a rule shows that one.
 
-With a command line behind -- it says for each rule whether it matches that, and why. The command is not run; its program is looked up on this host.`,
+With a command line behind -- it says for each rule whether it matches that, and why. The command is not run; its
+program is looked up on this host.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, words []string) error {
 			b, err := configured(settings)

@@ -68,7 +68,8 @@ had been its own: who looks and is none of that host's users raises an alert at 
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, f) },
 	}
-	c.Flags().StringVar(&f.format, "format", formatTable, "table for people, or ndjson: raw events and alerts as ECS documents, one a line")
+	c.Flags().StringVar(&f.format, "format", formatTable,
+		"table for people, or ndjson: raw events and alerts as ECS documents, one a line")
 	c.Flags().BoolVar(&f.demo, "demo", false, "play a recorded history first, and watch as if it were this host's")
 	return c
 }
@@ -84,7 +85,8 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	}
 	own := c.Flags().Changed("c")
 	if f.demo && (p.state || own) {
-		return errors.New("--demo shows another host's history and keeps nothing: it goes neither with --path.data nor with -c")
+		return errors.New("--demo shows another host's history and keeps nothing: it goes neither with " +
+			"--path.data nor with -c")
 	}
 	s := &screen{out: os.Stdout}
 	if !own {
@@ -203,14 +205,17 @@ func showRecording(s *screen, format string, why *beater.NoSourceError) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %d execs seen, %d matched, %d alerts.\n", n.Execs, n.Matched, n.Alerts)
+	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %d execs seen, %d matched, %d alerts.\n", n.Execs, n.Matched,
+		n.Alerts)
 	return nil
 }
 
-// demonstrate plays the recording, moved by whole weeks so that it ends in the last one, and leaves what it taught where the Beat takes it over.
+// demonstrate plays the recording, moved by whole weeks so that it ends in the last one, and leaves what it taught
+// where the Beat takes it over.
 func demonstrate(s *screen, format, stateDir string) error {
 	const week = 7 * 24 * time.Hour
-	fmt.Fprintln(os.Stderr, "\nDEMO. First a RECORDING, not this host: ten days of a web server, of which the last hours are shown.")
+	fmt.Fprintln(os.Stderr, "\nDEMO. First a RECORDING, not this host: ten days of a web server, of which the "+
+		"last hours are shown.")
 	s.demo = demoRecorded
 	n, model, err := play(s, format, time.Since(recordingEnd).Truncate(week), false)
 	if err != nil {
@@ -220,12 +225,15 @@ func demonstrate(s *screen, format, stateDir string) error {
 	if err := state.WriteInbox(stateDir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("handing over what the recording taught: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "End of the RECORDING: %d execs, %d alert. From here on THIS HOST, live, as if those ten days had been its own.\n"+
-		"Now be the intruder: run `ss -tan` in another terminal, as yourself or with `sudo -u nobody ss -tan`. Nothing of this is kept.\n\n", n.Execs, n.Alerts)
+	fmt.Fprintf(os.Stderr, "End of the RECORDING: %d execs, %d alert. From here on THIS HOST, live, as if those "+
+		"ten days had been its own.\n"+
+		"Now be the intruder: run `ss -tan` in another terminal, as yourself or with `sudo -u nobody ss -tan`. "+
+		"Nothing of this is kept.\n\n", n.Execs, n.Alerts)
 	return nil
 }
 
-// play shows the end of the recording, moved by a time. It returns what there was in all of it, and the model that has learned it.
+// play shows the end of the recording, moved by a time. It returns what there was in all of it, and the model that
+// has learned it.
 func play(s *screen, format string, by time.Duration, slowly bool) (n beater.ReplayCounts, model []byte, err error) {
 	tty := term.IsTerminal(int(os.Stdout.Fd()))
 	s.format, s.colour = format, tty && os.Getenv("NO_COLOR") == ""
@@ -236,15 +244,16 @@ func play(s *screen, format string, by time.Duration, slowly bool) (n beater.Rep
 		return n, nil, err
 	}
 	defer os.Remove(file)
-	r, err := beater.NewReplay(beater.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true, Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
-		if doc.Timestamp.Before(recordingEnd.Add(by - recordingShown)) {
-			return nil
-		}
-		if tty && slowly {
-			time.Sleep(60 * time.Millisecond) // so that it can be followed
-		}
-		return s.show(doc)
-	}})
+	r, err := beater.NewReplay(beater.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true,
+		Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
+			if doc.Timestamp.Before(recordingEnd.Add(by - recordingShown)) {
+				return nil
+			}
+			if tty && slowly {
+				time.Sleep(60 * time.Millisecond) // so that it can be followed
+			}
+			return s.show(doc)
+		}})
 	if err != nil {
 		return n, nil, err
 	}

@@ -78,9 +78,11 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.all())
 		if format == formatTable {
 			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.all())
-			require.Equal(t, 1, strings.Count(w.out.all(), "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for)"))
+			require.Equal(t, 1, strings.Count(w.out.all(),
+				"Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for)"))
 			require.Regexp(t, ` learning  root +ss -H -t state closing +\S+`, w.out.all())
-			require.Contains(t, w.out.all(), "root has never looked at network connections on this host", "the reason, in words")
+			require.Contains(t, w.out.all(), "root has never looked at network connections on this host",
+				"the reason, in words")
 			require.NotContains(t, w.err.all(), "log.level", "sentences, no log")
 			continue
 		}
@@ -94,7 +96,8 @@ func TestLiveWatchAsRoot(t *testing.T) {
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
-// TestLiveWatchBesideTheService holds that watch is a guest: with the paths of a package it runs beside the service, which goes on, and leaves alone what that keeps.
+// TestLiveWatchBesideTheService holds that watch is a guest: with the paths of a package it runs beside the service,
+// which goes on, and leaves alone what that keeps.
 func TestLiveWatchBesideTheService(t *testing.T) {
 	takeAudit(t)
 	alone := auditSettings(t)
@@ -102,7 +105,9 @@ func TestLiveWatchBesideTheService(t *testing.T) {
 	t.Setenv(installed("home"), dir)
 	t.Setenv(installed("config"), dir)
 	t.Setenv(installed("data"), filepath.Join(dir, "data"))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte("reconbeat.modules: [{module: auditd}]\noutput.file: {path: '${path.home}', filename: out}\nlogging.to_stderr: true\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"),
+		[]byte("reconbeat.modules: [{module: auditd}]\n"+
+			"output.file: {path: '${path.home}', filename: out}\nlogging.to_stderr: true\n"), 0o600))
 	service := exec.Command(os.Args[0], "run")
 	service.Env = append(os.Environ(), asReconbeat+"=1")
 	log := &logBuffer{}

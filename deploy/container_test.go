@@ -148,7 +148,8 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 	mount(t, "/dev", filepath.Join(root, "dev"), "", unix.MS_BIND, "") // as every runtime does
 	return root, func(user uint32, more ...string) *exec.Cmd {
 		all := slices.Concat(args, more)
-		return &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: strings.Fields(string(env[1])), SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
+		return &exec.Cmd{Path: all[0], Args: all, Dir: "/", Env: strings.Fields(string(env[1])),
+			SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user}}}
 	}
 }
 
@@ -175,7 +176,8 @@ func TestTheImageNeedsNothingElse(t *testing.T) {
 		}
 		out, err = run("keystore", "create", "--force", "--path.data", "/var/log/reconbeat/elsewhere")
 		require.NoError(t, err, out)
-		assert.FileExists(t, filepath.Join(root, "var/log/reconbeat/elsewhere/reconbeat.keystore"), "a flag wins over the image's path")
+		assert.FileExists(t, filepath.Join(root, "var/log/reconbeat/elsewhere/reconbeat.keystore"),
+			"a flag wins over the image's path")
 		require.NoError(t, os.RemoveAll(filepath.Join(root, "var/log/reconbeat/elsewhere")))
 		out, err = run("keystore", "create", "--force")
 		require.NoError(t, err, "%d may write its data: %s", user, out)

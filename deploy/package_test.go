@@ -255,6 +255,28 @@ func (h host) serve() {
 	require.NoError(h.t, c.Wait(), h.read("/srv/log"))
 }
 
+// guests runs commands that must not touch what the service keeps: with a path of their own, and those that never do,
+// as root and as a plain user.
+func (h host) guests() {
+	h.t.Helper()
+	history := h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz"))
+	h.run("chmod", "0644", history)
+	kept := h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort")
+	h.run("reconbeat", "replay", "--learn", history, "--path.data", "/srv/scratch")
+	h.run("reconbeat", "model", "reset", "--yes", "--path.data", "/srv/scratch")
+	h.run("reconbeat", "--path.data", "/srv/scratch", "keystore", "create", "--force")
+	assert.FileExists(h.t, filepath.Join(h.root, "srv/scratch/reconbeat.keystore"))
+	plain := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups"}
+	for _, before := range [][]string{{"env"}, append([]string{"setpriv"}, plain...)} {
+		out := h.run(before[0], append(before[1:len(before):len(before)], "reconbeat", "replay", history)...)
+		assert.Contains(h.t, out, "5634 execs, 5634 matched")
+	}
+	out := h.run("setpriv", append(plain, "reconbeat", "replay", history)...)
+	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these files are judged "+
+		"with the settings that are built in.")
+	assert.Equal(h.t, kept, h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort"))
+}
+
 // model is what `reconbeat model show` says; nothing where there is none.
 func (h host) model() string {
 	out, _ := h.command("reconbeat", "model", "show").Output()
@@ -296,6 +318,8 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	assert.Contains(t, h.files(), "/usr/share/zsh/vendor-completions/_reconbeat")
 	h.learn()
 	model := h.model()
+	h.guests()
+	assert.Equal(t, model, h.model(), "the service's model is as it was")
 
 	h.run("dpkg", "--force-confold", "-i", h.bring(newer(t, "deb")))
 	assert.Contains(t, h.run("dpkg-query", "-W", "reconbeat"), "999.0.0")

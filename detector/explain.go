@@ -16,7 +16,8 @@ func (r *Rule) Meaning() []string {
 	for _, e := range r.Except {
 		lines = append(lines, "It does not mean "+e.meaning(r.Programs)+".")
 	}
-	worth := fmt.Sprintf("From a score of %v on it raises an alert of severity %s (%d), risk %v", r.Threshold, r.Severity, r.SeverityNumber(), r.RiskScore)
+	worth := fmt.Sprintf("From a score of %v on it raises an alert of severity %s (%d), risk %v", r.Threshold,
+		r.Severity, r.SeverityNumber(), r.RiskScore)
 	var techniques []string
 	for _, t := range r.Threat {
 		for _, q := range t.Technique {
@@ -60,7 +61,8 @@ func (r *Rule) Explain(p *process.Process) (matches bool, why string) {
 	}
 	for i := range r.Except {
 		if r.Except[i].holds(program, args) {
-			return false, fmt.Sprintf("what runs is %s, but the rule does not mean %s", program, r.Except[i].meaning(r.Programs))
+			return false, fmt.Sprintf("what runs is %s, but the rule does not mean %s", program,
+				r.Except[i].meaning(r.Programs))
 		}
 	}
 	return true, "what runs is " + program + ", which the rule looks for"

@@ -12,9 +12,12 @@ import (
 
 func TestARuleSaysWhatItMeansAndWhy(t *testing.T) {
 	r := Rule{
-		ID: "r", Name: "Unusual look", Habit: "looked", Programs: []string{"ss", "route"}, Threshold: 25, Severity: "low", RiskScore: 21,
-		Except: []Except{{Programs: []string{"route"}, AnyArg: []string{"add", "del*"}}, {NoArg: []string{"-t"}, NoArgs: true}},
-		Threat: []Threat{{Tactic: Technique{ID: "TA0007", Name: "Discovery"}, Technique: []Technique{{ID: "T1049", Name: "System Network Connections Discovery"}}}},
+		ID: "r", Name: "Unusual look", Habit: "looked", Programs: []string{"ss", "route"},
+		Threshold: 25, Severity: "low", RiskScore: 21,
+		Except: []Except{{Programs: []string{"route"}, AnyArg: []string{"add", "del*"}},
+			{NoArg: []string{"-t"}, NoArgs: true}},
+		Threat: []Threat{{Tactic: Technique{ID: "TA0007", Name: "Discovery"},
+			Technique: []Technique{{ID: "T1049", Name: "System Network Connections Discovery"}}}},
 	}
 	assert.Equal(t, []string{
 		`"Unusual look": whoever starts ss or route has looked.`,
@@ -29,12 +32,17 @@ func TestARuleSaysWhatItMeansAndWhy(t *testing.T) {
 		why        string
 	}{
 		{"/usr/bin/ss", []string{"ss", "-K", "dst", "1.2.3.4"}, true, "what runs is ss, which the rule looks for"},
-		{"/usr/sbin/route", []string{"route", "delete", "default"}, false, "what runs is route, but the rule does not mean route with an argument add or del*"},
-		{"/usr/bin/ss", []string{"ss"}, false, "what runs is ss, but the rule does not mean ss or route without an argument -t and without any argument"},
+		{"/usr/sbin/route", []string{"route", "delete", "default"}, false,
+			"what runs is route, but the rule does not mean route with an argument add or del*"},
+		{"/usr/bin/ss", []string{"ss"}, false, "what runs is ss, but the rule does not mean ss or route without " +
+			"an argument -t and without any argument"},
 		{"/bin/busybox", []string{"route", "-n"}, true, "what runs is route, which the rule looks for"},
-		{"/lib64/ld-linux-x86-64.so.2", []string{"ld-linux-x86-64.so.2", "/usr/bin/ss", "-t"}, true, "what runs is ss, which the rule looks for"},
+		{"/lib64/ld-linux-x86-64.so.2", []string{"ld-linux-x86-64.so.2", "/usr/bin/ss", "-t"}, true,
+			"what runs is ss, which the rule looks for"},
 		{"/usr/bin/ls", []string{"ls"}, false, "what runs is ls, and the rule looks for ss or route"},
-		{"/usr/bin/sudo", []string{"sudo", "/usr/bin/ss", "-t"}, false, "what runs is sudo, and the rule looks for ss or route; if sudo starts ss, that is a program start of its own"},
+		{"/usr/bin/sudo", []string{"sudo", "/usr/bin/ss", "-t"}, false,
+			"what runs is sudo, and the rule looks for ss or route; if sudo starts ss, that is a program start of " +
+				"its own"},
 	} {
 		matches, why := r.Explain(&process.Process{Executable: c.executable, Args: c.args})
 		assert.Equal(t, c.matches, matches, "%v", c.args)

@@ -47,7 +47,8 @@ type Message struct {
 	Written time.Time
 }
 
-// Waiting returns the messages that the Beat whose state is in dir has not yet taken, in the order of writing. What is no message is left out.
+// Waiting returns the messages that the Beat whose state is in dir has not yet taken, in the order of writing. What
+// is no message is left out.
 func Waiting(dir string) ([]Message, error) {
 	box := filepath.Join(dir, "inbox")
 	files, err := os.ReadDir(box) // sorted by name

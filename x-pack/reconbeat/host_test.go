@@ -194,7 +194,7 @@ func (h *host) learn() {
 	history, config := filepath.Join(h.dir, "history.ndjson"), filepath.Join(h.dir, "reconbeat.yml")
 	require.NoError(h.t, os.WriteFile(history, []byte(b.String()), 0o600))
 	require.NoError(h.t, os.WriteFile(config, []byte("output.file: {path: unused}\n"), 0o600))
-	out, err := h.command("replay", "--learn", "--module", "ecs", history, "-c", config).CombinedOutput()
+	out, err := h.command("replay", "--learn", "--yes", "--module", "ecs", history, "-c", config).CombinedOutput()
 	require.NoError(h.t, err, string(out))
 }
 
