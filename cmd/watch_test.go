@@ -22,7 +22,8 @@ type watching struct {
 	out, err *logBuffer
 }
 
-// startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own.
+// startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own. As in a clone, the folder
+// has a configuration with an output, which is none of watch's business.
 func startWatch(t *testing.T, before []string, args ...string) *watching {
 	dir := t.TempDir()
 	for d := dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
@@ -34,7 +35,9 @@ func startWatch(t *testing.T, before []string, args ...string) *watching {
 	require.NoError(t, os.WriteFile(self, data, 0o755))
 	line := append(append(append([]string{}, before...), self, "watch"), args...)
 	w := &watching{cmd: exec.Command(line[0], line[1:]...), out: &logBuffer{}, err: &logBuffer{}}
-	w.cmd.Dir = "/"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, Name+".yml"),
+		[]byte("output.elasticsearch.hosts: ['127.0.0.1:9']\n"), 0o644))
+	w.cmd.Dir = dir
 	w.cmd.Env = append(os.Environ(), asReconbeat+"=1")
 	w.cmd.Stdout, w.cmd.Stderr = w.out, w.err
 	require.NoError(t, w.cmd.Start())
