@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
@@ -44,6 +45,9 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 	}
 	file, err := common.LoadFiles(configurationFiles()...)
 	if err != nil {
+		if err := forRoot(c); err != nil {
+			return err
+		}
 		file = config.NewConfig() // whoever needs it tells what is wrong with it
 	}
 	for _, path := range []string{"data", "logs"} {
@@ -76,6 +80,25 @@ func besideConfiguration() error {
 		return err
 	}
 	return setFlag("path.config", filepath.Dir(files[0]))
+}
+
+// unconfigured are the commands that do something useful for a user who may not read the configuration that was found.
+var unconfigured = []string{"watch", "replay", "diagnostics", "test modules", "version", "help"}
+
+// forRoot says what to do where a command needs a configuration that this user may not read.
+func forRoot(c *cobra.Command) error {
+	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
+	if slices.Contains(unconfigured, words) && !c.Flags().Changed("c") || strings.HasPrefix(words, "completion") ||
+		strings.HasPrefix(words, cobra.ShellCompRequestCmd) {
+		return nil
+	}
+	for _, file := range configurationFiles() {
+		if unreadable(file) {
+			return fmt.Errorf("%s is not for this user to read: run `sudo %s`, or name another file with -c",
+				file, c.CommandPath())
+		}
+	}
+	return nil
 }
 
 // configureBy lets libbeat read these files, and none that was named or found before.

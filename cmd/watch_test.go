@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,6 +88,7 @@ func TestLiveWatchAsRoot(t *testing.T) {
 			require.Contains(t, w.out.all(), "root has never looked at network connections on this host",
 				"the reason, in words")
 			require.NotContains(t, w.err.all(), "log.level", "sentences, no log")
+			require.NotContains(t, w.err.all(), fqdn)
 			continue
 		}
 		for line := range strings.Lines(w.out.all()) {
@@ -96,6 +98,20 @@ func TestLiveWatchAsRoot(t *testing.T) {
 			require.Equal(t, "root", text(doc, "user.name"))
 		}
 	}
+	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
+}
+
+// TestLiveWatchCountsTheAlertsThatItShows holds that the summary is true of alerts that no rule raised.
+func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
+	takeAudit(t)
+	before := auditSettings(t)
+	w := startWatch(t, nil)
+	w.until(t, "ss -H -t state closing")
+	require.NoError(t, exec.Command("auditctl", "-e", "0").Run())
+	w.until(t, "ALERT: ")
+	w.interrupt(t)
+	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.all(), "ALERT: ")),
+		w.err.all())
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
@@ -141,7 +157,7 @@ func TestLiveWatchBesideTheService(t *testing.T) {
 	sees("syn-recv")
 	require.NoError(t, service.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, service.Wait())
-	require.NotContains(t, log.all(), "audit_tampered", "a guest is no intruder")
+	require.NotContains(t, log.all(), "audit_tampered (", "a guest is no intruder")
 	require.Equal(t, alone, auditSettings(t))
 }
 
