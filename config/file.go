@@ -106,7 +106,7 @@ var later = []string{"cloud", "instrumentation", "monitoring", "reconbeat", "set
 // CheckFile returns what is wrong with a whole configuration file but for the section `reconbeat`: names that nobody knows, and variables that nobody set.
 func CheckFile(root *conf.C) error {
 	var errs []error
-	for _, name := range root.GetFields() {
+	for _, name := range slices.Sorted(slices.Values(root.GetFields())) {
 		if meant := misspelt(name, topLevel); meant != "" {
 			errs = append(errs, fmt.Errorf("%s: no such setting; is %s meant?", name, meant))
 			continue
@@ -136,7 +136,7 @@ var sections = map[string]any{"path": pathNames{}, "logging": loggingNames{}, "h
 // checkOutputs looks at the outputs that are on.
 func checkOutputs(all *conf.C) error {
 	var errs []error
-	for _, name := range all.GetFields() {
+	for _, name := range slices.Sorted(slices.Values(all.GetFields())) {
 		path := "output." + name
 		known, ok := ofOutput[name]
 		if !ok {
@@ -150,7 +150,7 @@ func checkOutputs(all *conf.C) error {
 		var values map[string]any
 		errs = append(errs, settings.Read(path, output, &struct{ Enabled bool }{}), settings.Read(path, output, &values))
 		known = slices.Sorted(slices.Values(slices.Concat(known, ofEveryOutput)))
-		for _, setting := range output.GetFields() {
+		for _, setting := range slices.Sorted(slices.Values(output.GetFields())) {
 			if !slices.Contains(known, setting) {
 				errs = append(errs, fmt.Errorf("%s.%s: no such setting; known here are %s", path, setting, strings.Join(known, ", ")))
 			}

@@ -27,17 +27,23 @@ func Read(path string, c *conf.C, into any) error {
 	for {
 		err := c.Unpack(into)
 		if err == nil {
-			return errors.Join(errs...)
+			return inOrder(errs)
 		}
 		at, known := placeOfError(c, err)
 		if !known {
-			return errors.Join(append(errs, At(path+": ", err))...)
+			return inOrder(append(errs, At(path+": ", err)))
 		}
 		errs = append(errs, mistakes(path, at, c, err, reflect.TypeOf(into))...)
 		if !remove(c, at, reflect.TypeOf(into)) {
-			return errors.Join(errs...)
+			return inOrder(errs)
 		}
 	}
+}
+
+// inOrder joins errors by their paths, since a map is read in any order.
+func inOrder(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
 }
 
 // At puts where before each of the errors that err is made of, so that none of them loses its place.
