@@ -86,7 +86,9 @@ func TestWhatHoldsWithoutEndIsToldOnce(t *testing.T) {
 func listen(b *Board) *[]string {
 	var heard []string
 	words := map[Change]string{Begins: "begins", Again: "again", Ends: "ends"}
-	b.Listen(func(s State, c Change) { heard = append(heard, strings.TrimSpace(words[c]+" "+s.String()+" "+s.Subject)) })
+	b.Listen(func(s State, c Change) {
+		heard = append(heard, strings.TrimSpace(words[c]+" "+s.String()+" "+s.Subject))
+	})
 	return &heard
 }
 
