@@ -746,7 +746,8 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 	}
 }
 
-// A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and the log, which usually lies on that very disk, does not fill with it.
+// A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and
+// the log, which usually lies on that very disk, does not fill with it.
 func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	h := newHost(t)
 	data := filepath.Join(h.dir, "data")
