@@ -125,7 +125,7 @@ func Test() error {
 			return err
 		}
 	}
-	if err := sh.RunV("go", "test", "-race", "-timeout", "20m", "./..."); err != nil {
+	if err := sh.RunV("go", "test", "-race", "-timeout", "40m", "./..."); err != nil {
 		return err
 	}
 	if err := sh.RunV("go", "-C", "tools", "test", "-race", "./..."); err != nil {
