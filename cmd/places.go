@@ -82,6 +82,9 @@ func besideConfiguration() error {
 	return setFlag("path.config", filepath.Dir(files[0]))
 }
 
+// takeConfiguration makes a file the only configuration. Set as a flag it would be read beside the one that is there.
+func takeConfiguration(file string) { flag.Lookup("c").Value.(*config.StringsFlag).SetDefault(file) }
+
 // readOnce keeps libbeat from reading flags once more. It would read those before the subcommand alone, which would
 // then win over the ones behind it.
 func readOnce(root *cobra.Command) error {

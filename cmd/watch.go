@@ -145,7 +145,7 @@ func setFlags(c *cobra.Command, home, format string) error {
 		if err := os.WriteFile(file, []byte(watchConfig), 0o600); err != nil {
 			return fmt.Errorf("writing the built-in configuration: %w", err)
 		}
-		set = append(set, [2]string{"c", file})
+		takeConfiguration(file)
 	}
 	for _, f := range set {
 		if err := setFlag(f[0], f[1]); err != nil {
