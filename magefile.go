@@ -125,7 +125,7 @@ func Test() error {
 			return err
 		}
 	}
-	if err := sh.RunV("go", "test", "-race", "-timeout", "20m", "./..."); err != nil {
+	if err := sh.RunV("go", "test", "-race", "-timeout", "40m", "./..."); err != nil {
 		return err
 	}
 	if err := sh.RunV("go", "-C", "tools", "test", "-race", "./..."); err != nil {
@@ -317,8 +317,9 @@ func pictures(flags ...string) error {
 	return sh.RunV("go", append(args, binary, "../cmd/recording.ndjson.gz", "../docs")...)
 }
 
-// Dashboards makes the pictures of the dashboards anew, docs/kibana-*.png and those of the Fleet package: a search node answers each panel's query of a week with attacks, and
-// Chromium draws the answers. It wants a JDK, Maven, Node.js with npm, and Chromium (Debian: default-jdk-headless, maven, npm, chromium, fonts-inter).
+// Dashboards makes the pictures of the dashboards anew, docs/kibana-*.png and those of the Fleet package: a search node
+// answers each panel's query of a week with attacks, and Chromium draws the answers. It wants a JDK, Maven, Node.js with
+// npm, and Chromium (Debian: default-jdk-headless, maven, npm, chromium, fonts-inter).
 func Dashboards() error {
 	answers, err := os.MkdirTemp("", "reconbeat-answers-")
 	if err != nil {
@@ -335,7 +336,8 @@ func Dashboards() error {
 	if err := sh.RunV("npm", "ci", "--prefix", "tools/dashboards", "--no-audit", "--no-fund"); err != nil {
 		return err
 	}
-	return sh.RunV("node", "tools/dashboards/draw.mjs", answers, "_meta/kibana", "docs", filepath.Join(fleetPackage, "img"))
+	img := filepath.Join(fleetPackage, "img")
+	return sh.RunV("node", "tools/dashboards/draw.mjs", answers, "_meta/kibana", "docs", img)
 }
 
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.

@@ -372,7 +372,9 @@ func (r *reconbeat) describeHealth() []byte {
 	}
 	conditions := []condition{}
 	for _, s := range r.health.Active() {
-		conditions = append(conditions, condition{s.Condition.Code, s.Condition.Severity.String(), s.Condition.Title, s.Subject, s.Detail, s.Condition.Help, s.Since, s.Count})
+		c := s.Condition
+		conditions = append(conditions,
+			condition{c.Code, c.Severity.String(), c.Title, s.Subject, s.Detail, c.Help, s.Since, s.Count})
 	}
 	return indented(map[string]any{"conditions": conditions})
 }

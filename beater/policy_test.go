@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/management/status"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/logp/logptest"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/stretchr/testify/require"
@@ -206,6 +207,55 @@ func TestAStreamIsAsTheWorstThatHoldsForIt(t *testing.T) {
 		"Running ",
 	}, mine.said)
 	require.Equal(t, []string{"Running ", "Degraded " + stalled, "Running "}, other.said, "it hears of the Beat, and not of another's module")
+}
+
+// TestLogHeartbeatAndUnitTellAlikeOfAConditionThatComesAndGoes lets a disk fail one write and take the next, for a
+// minute.
+func TestLogHeartbeatAndUnitTellAlikeOfAConditionThatComesAndGoes(t *testing.T) {
+	h, _, out := testHeart(t)
+	h.health.HoldOff = health.HoldOff
+	logger, said := logptest.NewTestingLoggerWithObserver(t, "")
+	stream := &unit{}
+	r := &reporters{board: h.health, streams: []reporter{{id: "auditd", to: stream}}}
+	start := time.Now()
+	now := start
+	h.health.Listen(func(health.State, health.Change) { r.report() })
+	h.health.Listen(func(s health.State, c health.Change) { logCondition(logger, s, c, now) })
+	r.report()
+	var messages []any
+	second := func(flaps int) {
+		for range flaps {
+			h.health.Set(health.StateNotWritten, "events.db", "no space left", now)
+			h.health.Clear(health.StateNotWritten, "events.db")
+		}
+		h.health.Settle(now)
+		made := h.made.Load()
+		if h.beat(now); h.made.Load() > made {
+			messages = append(messages, value(t, <-out, "message"))
+		}
+		now = now.Add(time.Second)
+	}
+	for range 61 {
+		second(10)
+	}
+	for range 120 {
+		second(0)
+	}
+	var lines []string
+	for _, e := range said.All() {
+		lines = append(lines, e.Message)
+	}
+	require.Len(t, lines, 3, "%q", lines)
+	require.Contains(t, lines[0], "state_not_written (events.db): the state cannot be written: no space left. ")
+	require.Contains(t, lines[1], "state_not_written (events.db) comes and goes; it came 610 times since ")
+	require.Equal(t, "state_not_written (events.db) is over after 2m0s; it came 610 times", lines[2])
+	title := ": " + health.StateNotWritten.Title + ": no space left"
+	require.Equal(t, []string{
+		"Running ", "Degraded state_not_written" + title,
+		"Running ", "Degraded state_not_written (610 times)" + title, "Running ",
+	}, stream.said)
+	require.Contains(t, messages, "reconbeat is degraded: state_not_written (610 times)")
+	require.Equal(t, "reconbeat is healthy", messages[len(messages)-1])
 }
 
 func TestTheOutputOfAnAgentHandsOnAtOnceAndKeepsWhatIsRefused(t *testing.T) {

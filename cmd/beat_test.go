@@ -650,7 +650,8 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 	r.wait("health.config_rejected", 1)
 	h.look("root", "ss -a")
 	r.wait("modules.documents.execs", 2)
-	require.Contains(t, r.log.String(), `documents.yml: module ecs: paths: it is empty; name the file of documents to read\nfrom: \"nowhere\" is not allowed; it must be end or beginning`)
+	require.Contains(t, r.log.String(), `documents.yml: module ecs: paths: it is empty; name the file of documents to read\n`)
+	require.Contains(t, r.log.String(), `documents.yml: module ecs: from: \"nowhere\" is not allowed; it must be end or beginning`)
 
 	time.Sleep(1100 * time.Millisecond)
 	write(good + `  tags: [seen]
@@ -745,7 +746,8 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 	}
 }
 
-// A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and the log, which usually lies on that very disk, does not fill with it.
+// A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and
+// the log, which usually lies on that very disk, does not fill with it.
 func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	h := newHost(t)
 	data := filepath.Join(h.dir, "data")

@@ -20,13 +20,15 @@ import (
 	"github.com/reconbeat/reconbeat/stack"
 )
 
-// The week that the dashboards are looked at for: of simulated hosts that have been watched for a month, and four of which are attacked in it.
+// The week that the dashboards are looked at for: of simulated hosts that have been watched for a month, and four of
+// which are attacked in it.
 var (
 	weekFrom = time.Date(2024, 4, 4, 0, 0, 0, 0, time.UTC)
 	weekTo   = weekFrom.AddDate(0, 0, 7)
 )
 
-// attackedHosts are kinds of simulated hosts. On web, a stolen account looks at night; the owner looks often, and two agents look every few minutes.
+// attackedHosts are kinds of simulated hosts. On web, a stolen account looks at night, while agents look every few
+// minutes and other people by day.
 const attackedHosts = "web,build,application,automation,oncall"
 
 // index puts documents into their data streams, in the namespace.
@@ -43,18 +45,21 @@ func index(t *testing.T, node *stack.Node, namespace string, docs []mapstr.M) {
 		put(doc, "data_stream.namespace", namespace)
 		line, err := json.Marshal(doc)
 		require.NoError(t, err)
-		fmt.Fprintf(&bulk, `{"create":{"_index":"logs-%s-%s"}}`+"\n%s\n", text(doc, "data_stream.dataset"), namespace, line)
+		dataset := text(doc, "data_stream.dataset")
+		fmt.Fprintf(&bulk, `{"create":{"_index":"logs-%s-%s"}}`+"\n%s\n", dataset, namespace, line)
 		if bulk.Len() > 4<<20 {
 			send()
 		}
 	}
 	send()
+	node.Request(t, http.MethodPost, "/logs-*/_refresh", nil) // a search sees them from now on
 }
 
 // attackedWeek is what reconbeat ships of the week.
 func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	dir := t.TempDir()
-	out, err := exec.Command("go", "run", "../evaluation", "-write", dir, "-kinds", attackedHosts, "-from", "1", "-to", "1", "-days", "40").CombinedOutput()
+	out, err := exec.Command("go", "run", "../evaluation", "-write", dir, "-kinds", attackedHosts,
+		"-from", "1", "-to", "1", "-days", "40").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	recordings, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
 	require.NoError(t, err)
@@ -66,7 +71,8 @@ func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 		for line := range bytes.Lines(out) {
 			var doc mapstr.M
 			require.NoError(t, json.Unmarshal(line, &doc))
-			if at, err := time.Parse(time.RFC3339, text(doc, "@timestamp")); err == nil && !at.Before(weekFrom) && at.Before(weekTo) {
+			at, err := time.Parse(time.RFC3339, text(doc, "@timestamp"))
+			if err == nil && !at.Before(weekFrom) && at.Before(weekTo) {
 				docs = append(docs, doc)
 			}
 		}
@@ -74,7 +80,8 @@ func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	return docs
 }
 
-// heartbeatsOfAFleet are those of the week's last day, every five minutes: one host falls silent, one loses events, one has a full disk.
+// heartbeatsOfAFleet are those of the week's last day, every five minutes: one host falls silent, one loses events, one
+// has a full disk.
 func heartbeatsOfAFleet() (docs []mapstr.M) {
 	for i := range 40 {
 		name := fmt.Sprintf("web-%d", i+1)
@@ -82,11 +89,16 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 			execs := 900 + 300*((at.Hour()+18)%24)/24 + 37*i%101
 			doc := mapstr.M{"@timestamp": at.Add(time.Duration(i) * time.Second).Format(time.RFC3339)}
 			for field, value := range map[string]any{
-				"event.dataset": "reconbeat.health", "event.kind": "metric", "data_stream.dataset": "reconbeat.health", "data_stream.type": "logs", "host.name": name,
-				"agent.version": map[bool]string{true: "0.1.0", false: "0.2.0"}[i%7 == 0], "reconbeat.health.status": "healthy", "reconbeat.health.execs": execs,
-				"reconbeat.health.matched": execs / 90, "reconbeat.health.lost": 0, "reconbeat.health.malformed": 0, "reconbeat.health.suppressed": 0,
-				"reconbeat.health.lag.ms": 4 + (at.Hour()*7+i)%9, "reconbeat.health.modules": []string{"auditd"}, "reconbeat.health.rules": []string{"network-connection-discovery"},
-				"reconbeat.health.model.age_days": 41 + i%5, "reconbeat.health.model.actors": 5 + i%4, "reconbeat.health.journal.pending": 0, "reconbeat.health.uptime": 86400 + at.Hour()*3600,
+				"event.dataset": "reconbeat.health", "event.kind": "metric", "host.name": name,
+				"data_stream.dataset": "reconbeat.health", "data_stream.type": "logs",
+				"agent.version":           map[bool]string{true: "0.1.0", false: "0.2.0"}[i%7 == 0],
+				"reconbeat.health.status": "healthy", "reconbeat.health.lag.ms": 4 + (at.Hour()*7+i)%9,
+				"reconbeat.health.execs": execs, "reconbeat.health.matched": execs / 90,
+				"reconbeat.health.lost": 0, "reconbeat.health.malformed": 0, "reconbeat.health.suppressed": 0,
+				"reconbeat.health.modules":        []string{"auditd"},
+				"reconbeat.health.rules":          []string{"network-connection-discovery"},
+				"reconbeat.health.model.age_days": 41 + i%5, "reconbeat.health.model.actors": 5 + i%4,
+				"reconbeat.health.journal.pending": 0, "reconbeat.health.uptime": 86400 + at.Hour()*3600,
 			} {
 				put(doc, field, value)
 			}
@@ -109,8 +121,9 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 	return docs
 }
 
-// TestStackShowsTheAttack looks at the dashboards for a week in which accounts of people are stolen and services broken into, among the thousands of looks of agents: what an
-// analyst must see first is the attack. With RECONBEAT_ANSWERS, the answers go into that folder, for `tools/dashboards` to draw.
+// TestStackShowsTheAttack looks at the dashboards for a week in which accounts of people are stolen and services broken
+// into, among the thousands of looks of agents: what an analyst must see first is the attack. With RECONBEAT_ANSWERS,
+// the answers go into that folder, for `tools/dashboards` to draw.
 func TestStackShowsTheAttack(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)
@@ -118,7 +131,8 @@ func TestStackShowsTheAttack(t *testing.T) {
 	index(t, node, "attacks", heartbeatsOfAFleet())
 	keep := os.Getenv("RECONBEAT_ANSWERS")
 	ask := func(dashboard, query string, from time.Time) map[string]panelAnswer {
-		answers := answersOf(t, dashboard, "-node", es.URL(), "-namespace", "attacks", "-from", from.Format(time.RFC3339), "-to", weekTo.Format(time.RFC3339), "-query", query)
+		answers := answersOf(t, dashboard, "-node", es.URL(), "-namespace", "attacks", "-query", query,
+			"-from", from.Format(time.RFC3339), "-to", weekTo.Format(time.RFC3339))
 		if keep != "" {
 			text, err := json.Marshal(map[string]any{"from": from, "to": weekTo, "query": query, "answers": answers})
 			require.NoError(t, err)
@@ -132,6 +146,9 @@ func TestStackShowsTheAttack(t *testing.T) {
 
 	// The stolen account of web-1: alice looks at 23:54 by way of ssh, which she never does.
 	stolen := time.Date(2024, 4, 8, 23, 54, 48, 0, time.UTC)
+	steps := func(a panelAnswer) []any {
+		return a.Answer["aggregations"].(map[string]any)["time"].(map[string]any)["buckets"].([]any)
+	}
 	first := func(a panelAnswer, names ...string) map[string]any {
 		at := a.Answer["aggregations"].(map[string]any)
 		var bucket map[string]any
@@ -152,7 +169,7 @@ func TestStackShowsTheAttack(t *testing.T) {
 
 	step := 3 * time.Hour
 	var highest, scored float64
-	for _, b := range investigation["score-over-time"].Answer["aggregations"].(map[string]any)["time"].(map[string]any)["buckets"].([]any) {
+	for _, b := range steps(investigation["score-over-time"]) {
 		bucket := b.(map[string]any)
 		score := value(bucket, "score")
 		if time.UnixMilli(int64(bucket["key"].(float64))).Equal(stolen.Truncate(step)) {
@@ -170,7 +187,7 @@ func TestStackShowsTheAttack(t *testing.T) {
 	parts, err := mapstr.M(look).GetValue("reconbeat.anomaly.parts")
 	require.NoError(t, err)
 	drawn := map[string]any{}
-	for _, b := range investigation["score-parts"].Answer["aggregations"].(map[string]any)["time"].(map[string]any)["buckets"].([]any) {
+	for _, b := range steps(investigation["score-parts"]) {
 		bucket := b.(map[string]any)
 		if !time.UnixMilli(int64(bucket["key"].(float64))).Equal(stolen.Truncate(step)) {
 			continue
@@ -186,8 +203,11 @@ func TestStackShowsTheAttack(t *testing.T) {
 	for name, part := range parts.(map[string]any) {
 		require.InDelta(t, part, drawn[name], 0.011, "the part %s", name)
 	}
-	for panel, names := range map[string][]string{"commands": {"command"}, "parents": {"parent", "parent-path"}, "contexts": {"entry", "as"}} {
-		require.Greater(t, value(first(investigation[panel], names...), "score"), 90.0, "%s begins with the attack", panel)
+	for panel, names := range map[string][]string{
+		"commands": {"command"}, "parents": {"parent", "parent-path"}, "contexts": {"entry", "as"},
+	} {
+		score := value(first(investigation[panel], names...), "score")
+		require.Greater(t, score, 90.0, "%s begins with the attack", panel)
 	}
 	require.Equal(t, []map[string]any{{"hosts": 1.0}}, health["silent-hosts"].Rows)
 	require.Equal(t, "web-12", health["silent"].Rows[0]["host.name"])

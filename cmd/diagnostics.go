@@ -42,7 +42,7 @@ const (
 func newDiagnosticsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diagnostics [FILE]",
-		Short: "Put all that somebody needs who is to help into one archive, secrets masked",
+		Short: "Put everything that a helper needs to know into one archive, with secrets masked",
 		Long: `diagnostics writes a zip file with: versions of reconbeat and of the host; the configuration, its modules and
 rules, with secrets masked; what each module would see here; what the rules mean; the files of the state, by name
 and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the log.

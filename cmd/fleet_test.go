@@ -20,8 +20,11 @@ import (
 // fleetHost is the name of a host of the fleet.
 func fleetHost(i int) string { return fmt.Sprintf("host-%05d", i) }
 
-// fleetHeartbeats sends a heartbeat of each host that alive names, all in the minute of at. The hosts are told in an order that changes with the hour, as they do.
-func fleetHeartbeats(t *testing.T, node *stack.Node, at time.Time, hosts int, alive func(i int) bool, lost func(i int) int) {
+// fleetHeartbeats sends a heartbeat of each host that alive names, all in the minute of at, in an order that changes
+// with the hour.
+func fleetHeartbeats(
+	t *testing.T, node *stack.Node, at time.Time, hosts int, alive func(i int) bool, lost func(i int) int,
+) {
 	const batch = 2500
 	for first := 0; first < hosts; first += batch {
 		var bulk bytes.Buffer
@@ -29,18 +32,23 @@ func fleetHeartbeats(t *testing.T, node *stack.Node, at time.Time, hosts int, al
 			if !alive(i) {
 				continue
 			}
-			stamp := at.Add(time.Duration((i*7919+at.Hour()*104729)%59000) * time.Millisecond).UTC().Format("2006-01-02T15:04:05.000Z")
-			fmt.Fprintf(&bulk, `{"create":{}}`+"\n"+`{"@timestamp":%q,"event":{"dataset":"reconbeat.health","kind":"metric"},"host":{"name":%q},`+
-				`"data_stream":{"type":"logs","dataset":"reconbeat.health","namespace":"fleet"},"reconbeat":{"health":{"status":"healthy","lost":%d}}}`+"\n", stamp, fleetHost(i), lost(i))
+			after := time.Duration((i*7919+at.Hour()*104729)%59000) * time.Millisecond
+			stamp := at.Add(after).UTC().Format("2006-01-02T15:04:05.000Z")
+			fmt.Fprintf(&bulk, `{"create":{}}`+"\n"+
+				`{"@timestamp":%q,"event":{"dataset":"reconbeat.health","kind":"metric"},"host":{"name":%q},`+
+				`"data_stream":{"type":"logs","dataset":"reconbeat.health","namespace":"fleet"},`+
+				`"reconbeat":{"health":{"status":"healthy","lost":%d}}}`+"\n", stamp, fleetHost(i), lost(i))
 		}
 		answer := node.Request(t, http.MethodPost, "/logs-reconbeat.health-fleet/_bulk", bulk.String())
 		require.Equal(t, false, answer["errors"], "%v", answer)
 	}
+	node.Request(t, http.MethodPost, "/logs-*/_refresh", nil) // a search sees them from now on
 }
 
 // answersOf are the answers to the panels of a dashboard, by their names.
 func answersOf(t *testing.T, dashboard string, flags ...string) map[string]panelAnswer {
-	c := exec.Command("go", append([]string{"-C", "../tools", "run", "./kibana", "answers", "-only", dashboard}, flags...)...)
+	args := []string{"-C", "../tools", "run", "./kibana", "answers", "-only", dashboard}
+	c := exec.Command("go", append(args, flags...)...)
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
 	out, err := c.Output()
@@ -61,7 +69,8 @@ type panelAnswer struct {
 	Rows   []map[string]any `json:"rows,omitempty"`
 }
 
-// TestStackTellsTheSilentOfTenThousandHosts has the fleet's data stream rolled over, with three hosts that have been silent since, and two that lose events in either index.
+// TestStackTellsTheSilentOfTenThousandHosts has the fleet's data stream rolled over, with three hosts that have been
+// silent since, and two that lose events in either index.
 func TestStackTellsTheSilentOfTenThousandHosts(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)
@@ -76,19 +85,23 @@ func TestStackTellsTheSilentOfTenThousandHosts(t *testing.T) {
 	node.Request(t, http.MethodPost, "/logs-reconbeat.health-fleet/_rollover", nil)
 	fleetHeartbeats(t, node, now.Add(-2*time.Minute), hosts, func(i int) bool { return !silent[fleetHost(i)] }, lost)
 
-	// What terms make of it, ordered by the last heartbeat, shows hosts that live as silent for ten hours: that the panels are right is no accident of this fleet.
-	terms := node.Search(t, "logs-reconbeat.health-fleet", map[string]any{"size": 0, "aggs": map[string]any{"host": map[string]any{
-		"terms": map[string]any{"field": "host.name", "size": 500, "order": map[string]any{"seen": "asc"}}, "aggs": map[string]any{"seen": map[string]any{"max": map[string]any{"field": "@timestamp"}}}}}})
+	// What terms make of it, ordered by the last heartbeat, shows hosts that live as silent for ten hours: that the panels
+	// are right is no accident of this fleet.
+	terms := node.Search(t, "logs-reconbeat.health-fleet", json.RawMessage(`{"size": 0, "aggs": {"host": {
+		"terms": {"field": "host.name", "size": 500, "order": {"seen": "asc"}},
+		"aggs": {"seen": {"max": {"field": "@timestamp"}}}}}}`))
 	wrong := 0
 	for _, b := range terms["aggregations"].(map[string]any)["host"].(map[string]any)["buckets"].([]any) {
 		bucket := b.(map[string]any)
-		if seen := time.UnixMilli(int64(bucket["seen"].(map[string]any)["value"].(float64))); now.Sub(seen) > time.Hour && !silent[bucket["key"].(string)] {
+		seen := time.UnixMilli(int64(bucket["seen"].(map[string]any)["value"].(float64)))
+		if now.Sub(seen) > time.Hour && !silent[bucket["key"].(string)] {
 			wrong++
 		}
 	}
 	require.Greater(t, wrong, 400)
 
-	answers := answersOf(t, "reconbeat-sensor-health", "-node", es.URL(), "-namespace", "fleet", "-from", now.Add(-24*time.Hour).Format(time.RFC3339), "-to", now.Format(time.RFC3339))
+	answers := answersOf(t, "reconbeat-sensor-health", "-node", es.URL(), "-namespace", "fleet",
+		"-from", now.Add(-24*time.Hour).Format(time.RFC3339), "-to", now.Format(time.RFC3339))
 	require.Equal(t, []map[string]any{{"hosts": 1.0 * hosts}}, answers["reporting"].Rows)
 	require.Equal(t, []map[string]any{{"hosts": 3.0}}, answers["silent-hosts"].Rows)
 	table := answers["silent"].Rows
@@ -100,9 +113,12 @@ func TestStackTellsTheSilentOfTenThousandHosts(t *testing.T) {
 	}
 	losses := answers["losses-by-host"].Rows
 	require.Len(t, losses, 2)
-	for i, want := range []map[string]any{{"host.name": fleetHost(8000), "lost": 150.0}, {"host.name": fleetHost(3), "lost": 120.0}} {
-		require.Equal(t, want["host.name"], losses[i]["host.name"])
-		require.Equal(t, want["lost"], losses[i]["lost"])
+	for i, want := range []struct {
+		host string
+		lost float64
+	}{{fleetHost(8000), 150}, {fleetHost(3), 120}} {
+		require.Equal(t, want.host, losses[i]["host.name"])
+		require.Equal(t, want.lost, losses[i]["lost"])
 	}
 	sensors := answers["sensors"].Answer["aggregations"].(map[string]any)["host"].(map[string]any)["buckets"].([]any)
 	require.Len(t, sensors, 1000)

@@ -23,7 +23,6 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
-	libconfig "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -292,11 +291,8 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 	if _, err := empty.WriteString("logging: {to_stderr: true, level: warning}\n"); err != nil {
 		return nil, fmt.Errorf("writing the built-in configuration: %w", err)
 	}
-	files := flag.Lookup("c").Value.(*libconfig.StringsFlag)
-	defer files.SetDefault(Name + ".yml")
-	if err := files.Set(empty.Name()); err != nil {
-		return nil, fmt.Errorf("taking the built-in configuration: %w", err)
-	}
+	takeConfiguration(empty.Name())
+	defer takeConfiguration(Name + ".yml")
 	return instance.NewInitializedBeat(settings)
 }
 

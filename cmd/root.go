@@ -127,7 +127,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat test modules   which sources of program starts work on this host
   reconbeat test alert     whether an alert arrives at the configured output
   reconbeat test rules     what each rule means, and why a command matches or not
-  reconbeat diagnostics    all that somebody needs who is to help, in one archive`
+  reconbeat diagnostics    everything that a helper needs to know, in one archive`
 
 // versionLine is what the command version prints.
 func versionLine(number string) string {

@@ -44,8 +44,8 @@ type screen struct {
 const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) " +
 	"reconbeat only learns what is usual here."
 
-// toOld is told below it to who watches. Who replays gets the end of the replay.
-const toOld = "A history shortens that: reconbeat replay --learn --path.data DIR FILE, then reconbeat watch " +
+// history is told below it to who watches. Who replays gets the end of the replay.
+const history = "A history shortens that: reconbeat replay --learn --path.data DIR FILE, then reconbeat watch " +
 	"--path.data DIR. To see an alert now: reconbeat watch --demo."
 
 // learning stands where the score of a model would that only learns yet.
@@ -73,6 +73,10 @@ const recordedGutter = "REC │ "
 func (s *screen) show(doc *beat.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	action := text(doc.Fields, "event.action")
+	if isAlert(action) {
+		s.alerts++
+	}
 	if s.format == formatNDJSON {
 		if s.demo != "" {
 			if _, err := doc.Fields.Put("labels.demo", s.demo); err != nil {
@@ -92,13 +96,11 @@ func (s *screen) show(doc *beat.Event) error {
 		s.line(dim, fmt.Sprintf(rowFormat, "TIME", "SCORE", "USER", "COMMAND", "PARENT", "FROM"))
 	}
 	reason := text(doc.Fields, "event.reason")
-	switch text(doc.Fields, "event.action") {
+	switch action {
 	case "alert", "alert-escalated":
-		s.alerts++
 		s.line(red, fmt.Sprintf(textFormat, stamp(doc), score(doc), "ALERT: "+text(doc.Fields, "message")))
 		s.because(red, reason)
 	case process.ChangedAudit, process.StoppedAudit, process.ChangedLogin:
-		s.alerts++
 		s.line(red, fmt.Sprintf(textFormat, stamp(doc), "", "ALERT: "+reason))
 	case process.RestoredAudit:
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", reason))
@@ -112,7 +114,7 @@ func (s *screen) show(doc *beat.Event) error {
 			s.young = true
 			s.line(dim, tooYoung)
 			if s.live {
-				s.line(dim, toOld)
+				s.line(dim, history)
 			}
 		}
 		s.line("", fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38),
@@ -123,6 +125,15 @@ func (s *screen) show(doc *beat.Event) error {
 	}
 	s.drawStatus(s.last)
 	return s.err
+}
+
+// isAlert reports whether a document of this action is shown as an alert.
+func isAlert(action string) bool {
+	switch action {
+	case "alert", "alert-escalated", process.ChangedAudit, process.StoppedAudit, process.ChangedLogin:
+		return true
+	}
+	return false
 }
 
 // shownAlerts is how many alerts it has shown.

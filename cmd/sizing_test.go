@@ -16,8 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatADocumentCosts holds the figures of docs/sizing.md: how many bytes a document of each kind has when it is sent, and how many it takes in an index of
-// our templates, merged to one segment, without replicas. The documents are real ones of a run, told as if of many hosts and moments.
+// TestWhatADocumentCosts holds the figures of docs/sizing.md: how many bytes a document of each kind has when it is
+// sent, and how many it takes in an index of our templates, merged to one segment, without replicas. The documents are
+// real ones of a run, told as if of many hosts and moments.
 func TestWhatADocumentCosts(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)
@@ -84,22 +85,27 @@ func vary(doc mapstr.M, i int) {
 	host := fmt.Sprintf("host-%03d", i%200)
 	for field, v := range map[string]any{
 		"host.name": host, "host.hostname": host, "agent.name": host, "data_stream.namespace": "sizing",
-		"host.id": fmt.Sprintf("%032x", (i%200)*104729), "agent.id": fmt.Sprintf("%08x-0000-4000-8000-%012x", i%200, i%200),
-		"agent.ephemeral_id": fmt.Sprintf("%08x-0000-4000-8000-%012x", i%200, i%200), "event.id": fmt.Sprintf("%020x", random.Uint64()),
+		"host.id":            fmt.Sprintf("%032x", (i%200)*104729),
+		"agent.id":           fmt.Sprintf("%08x-0000-4000-8000-%012x", i%200, i%200),
+		"agent.ephemeral_id": fmt.Sprintf("%08x-0000-4000-8000-%012x", i%200, i%200),
+		"event.id":           fmt.Sprintf("%020x", random.Uint64()),
 	} {
 		put(doc, field, v)
 	}
-	for _, field := range []string{"reconbeat.health.execs", "reconbeat.health.matched", "reconbeat.health.uptime", "process.pid", "process.parent.pid", "event.duration"} {
+	for _, field := range []string{"reconbeat.health.execs", "reconbeat.health.matched", "reconbeat.health.uptime",
+		"process.pid", "process.parent.pid", "event.duration"} {
 		if has, _ := doc.HasKey(field); has {
 			put(doc, field, random.IntN(100000))
 		}
 	}
-	for _, field := range []string{"process.entity_id", "process.parent.entity_id", "reconbeat.visit.id", "reconbeat.episode.id"} {
+	for _, field := range []string{"process.entity_id", "process.parent.entity_id", "reconbeat.visit.id",
+		"reconbeat.episode.id"} {
 		if has, _ := doc.HasKey(field); has {
 			put(doc, field, fmt.Sprintf("%020x", random.Uint64()))
 		}
 	}
-	for _, field := range []string{"reconbeat.anomaly.score", "reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly", "reconbeat.anomaly.probability"} {
+	for _, field := range []string{"reconbeat.anomaly.score", "reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly",
+		"reconbeat.anomaly.probability"} {
 		if has, _ := doc.HasKey(field); has {
 			put(doc, field, random.Float64()*100)
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -278,6 +279,54 @@ func TestStack(t *testing.T) {
 	}
 	require.Empty(t, empty, "_meta/fields.yml declares them, and no document has them")
 	askWhatKibanaAsks(t, node, "stack")
+	askWhatTheGuideAsks(t, node, "stack")
+}
+
+// button finds the searches of an investigation guide, which Kibana shows as buttons.
+var button = regexp.MustCompile(`!\{investigate(\{.*\})\}`)
+
+// askWhatTheGuideAsks presses the buttons of the guide on an alert: each must open what happened around it, and the
+// session's what Session View looks for.
+func askWhatTheGuideAsks(t *testing.T, node *stack.Node, namespace string) {
+	rules, err := os.ReadFile("../_meta/kibana/rules/reconbeat.ndjson")
+	require.NoError(t, err)
+	var rule struct{ Note string }
+	require.NoError(t, json.NewDecoder(bytes.NewReader(rules)).Decode(&rule))
+	buttons := button.FindAllStringSubmatch(rule.Note, -1)
+	require.Len(t, buttons, 4)
+	var alert mapstr.M // of a login session
+	for _, d := range node.Documents(t, "logs-reconbeat.alert-"+namespace) {
+		doc := mapstr.M(d.Source)
+		if text(doc, "event.kind") == "alert" && text(doc, "process.entry_leader.entity_id") != "" {
+			alert = doc
+		}
+	}
+	require.NotNil(t, alert)
+	for _, b := range buttons {
+		var search struct {
+			Label     string
+			Providers [][]struct{ Field, Value string }
+		}
+		require.NoError(t, json.Unmarshal([]byte(b[1]), &search), "%s", b[1])
+		var filter []any
+		for _, p := range search.Providers[0] {
+			value := p.Value
+			if field, templated := strings.CutPrefix(value, "{{"); templated {
+				value = text(alert, strings.TrimSuffix(field, "}}"))
+				require.NotEmpty(t, value, "%s: the alert has no %s", search.Label, p.Field)
+			}
+			filter = append(filter, map[string]any{"term": map[string]any{p.Field: value}})
+		}
+		if strings.Contains(b[1], `"signal"`) {
+			continue // among the alerts of Elastic Security
+		}
+		filter = append(filter, map[string]any{"term": map[string]any{"event.action": "exec"}})
+		query := map[string]any{"bool": map[string]any{"filter": filter}}
+		answer := node.Search(t, "logs-*-"+namespace, map[string]any{"query": query})
+		total, err := mapstr.M(answer).GetValue("hits.total.value")
+		require.NoError(t, err)
+		require.NotZero(t, total, "%s opens nothing", search.Label)
+	}
 }
 
 // askWhatKibanaAsks runs the query of every panel, control, saved query and rule over the documents of a namespace. Each must find something.

@@ -132,7 +132,8 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	if err != nil && n.execs == 0 { // it never watched
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %d alerts, %d lost.\n", since(time.Since(began)), n.execs, n.matched, n.alerts, n.lost)
+	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %s, %d lost.\n", since(time.Since(began)), n.execs,
+		n.matched, counted(n.alerts, "alert"), n.lost)
 	return err
 }
 
@@ -149,9 +150,7 @@ func setFlags(c *cobra.Command, home, format string) error {
 		if err := os.WriteFile(file, []byte(watchConfig), 0o600); err != nil {
 			return fmt.Errorf("writing the built-in configuration: %w", err)
 		}
-		if err := configureBy(file); err != nil {
-			return err
-		}
+		takeConfiguration(file)
 	}
 	for _, f := range set {
 		if err := setFlag(f[0], f[1]); err != nil {

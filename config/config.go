@@ -223,7 +223,8 @@ func ParseModule(c *conf.C) (Module, error) {
 	return m, nil
 }
 
-// ModuleKeys returns an error for each key of a module's configuration that neither every module nor one of these options knows.
+// ModuleKeys returns an error for each key of a module's configuration that neither every module nor one of these
+// options knows.
 func ModuleKeys(c *conf.C, options ...any) error {
 	m, err := ParseModule(c)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/reconbeat/reconbeat/config/settings"
 )
 
-// The file beside `reconbeat:` is libbeat's, which passes over every name that it does not know. These are the names that it knows, as far down as a mistake costs documents.
+// The file beside `reconbeat:` is libbeat's, which passes over every name that it does not know. These are the names
+// that it knows, as far down as a mistake costs documents.
 type (
 	queueNames struct {
 		Mem struct {
@@ -71,22 +72,26 @@ var ofEveryOutput = []string{"enabled", "queue"}
 // ofOutput are the settings that each output may have beside those.
 var ofOutput = map[string][]string{
 	"elasticsearch": {
-		"allow_older_versions", "api_key", "backoff", "bulk_max_size", "compression_level", "escape_html", "headers", "hosts", "idle_connection_timeout", "index", "indices",
-		"kerberos", "loadbalance", "max_retries", "non_indexable_policy", "parameters", "password", "path", "pipeline", "pipelines", "preset", "protocol", "proxy_disable",
-		"proxy_headers", "proxy_url", "ssl", "timeout", "username", "worker", "workers",
+		"allow_older_versions", "api_key", "backoff", "bulk_max_size", "compression_level", "escape_html", "headers",
+		"hosts", "idle_connection_timeout", "index", "indices", "kerberos", "loadbalance", "max_retries",
+		"non_indexable_policy", "parameters", "password", "path", "pipeline", "pipelines", "preset", "protocol",
+		"proxy_disable", "proxy_headers", "proxy_url", "ssl", "timeout", "username", "worker", "workers",
 	},
 	"logstash": {
-		"backoff", "bulk_max_size", "compression_level", "escape_html", "hosts", "index", "loadbalance", "max_retries", "pipelining", "proxy_url", "proxy_use_local_resolver",
-		"slow_start", "ssl", "timeout", "ttl", "worker", "workers",
+		"backoff", "bulk_max_size", "compression_level", "escape_html", "hosts", "index", "loadbalance", "max_retries",
+		"pipelining", "proxy_url", "proxy_use_local_resolver", "slow_start", "ssl", "timeout", "ttl", "worker",
+		"workers",
 	},
 	"kafka": {
-		"backoff", "broker_timeout", "bulk_flush_frequency", "bulk_max_size", "channel_buffer_size", "client_id", "codec", "compression", "compression_level", "enable_krb5_fast",
-		"headers", "hosts", "keep_alive", "kerberos", "key", "max_message_bytes", "max_retries", "metadata", "partition", "password", "required_acks", "sasl", "ssl", "timeout",
-		"topic", "topics", "username", "version", "worker", "workers",
+		"backoff", "broker_timeout", "bulk_flush_frequency", "bulk_max_size", "channel_buffer_size", "client_id",
+		"codec", "compression", "compression_level", "enable_krb5_fast", "headers", "hosts", "keep_alive", "kerberos",
+		"key", "max_message_bytes", "max_retries", "metadata", "partition", "password", "required_acks", "sasl", "ssl",
+		"timeout", "topic", "topics", "username", "version", "worker", "workers",
 	},
 	"redis": {
-		"backoff", "bulk_max_size", "codec", "datatype", "db", "hosts", "index", "key", "keys", "loadbalance", "max_retries", "password", "proxy_url", "proxy_use_local_resolver",
-		"ssl", "timeout", "username", "worker", "workers",
+		"backoff", "bulk_max_size", "codec", "datatype", "db", "hosts", "index", "key", "keys", "loadbalance",
+		"max_retries", "password", "proxy_url", "proxy_use_local_resolver", "ssl", "timeout", "username", "worker",
+		"workers",
 	},
 	"file":     {"codec", "filename", "number_of_files", "path", "permissions", "rotate_every_kb", "rotate_on_startup"},
 	"console":  {"batchsize", "codec", "pretty"},
@@ -94,19 +99,23 @@ var ofOutput = map[string][]string{
 	"terminal": {"format"}, // what `watch` shows its alerts with
 }
 
-// topLevel are the names that a file may have. Others may stand there for ${...} to refer to, so that only those are mistakes that look like one of these.
+// topLevel are the names that a file may have. Others may stand there for ${...} to refer to, so that only those are
+// mistakes that look like one of these.
 var topLevel = []string{
-	"cloud", "features", "fields", "fields_under_root", "gc_percent", "http", "instrumentation", "keystore", "logging", "management", "max_procs", "migration", "monitoring",
-	"name", "output", "path", "processors", "queue", "reconbeat", "seccomp", "setup", "tags", "timestamp",
+	"cloud", "features", "fields", "fields_under_root", "gc_percent", "http", "instrumentation", "keystore", "logging",
+	"management", "max_procs", "migration", "monitoring", "name", "output", "path", "processors", "queue", "reconbeat",
+	"seccomp", "setup", "tags", "timestamp",
 }
 
-// later are the sections that a Beat which runs may never read, whose variables may be set for `setup` only; and ours, which Parse reads.
+// later are the sections that a Beat which runs may never read, whose variables may be set for `setup` only; and ours,
+// which Parse reads.
 var later = []string{"cloud", "instrumentation", "monitoring", "reconbeat", "setup"}
 
-// CheckFile returns what is wrong with a whole configuration file but for the section `reconbeat`: names that nobody knows, and variables that nobody set.
+// CheckFile returns what is wrong with a whole configuration file but for the section `reconbeat`: names that nobody
+// knows, and variables that nobody set.
 func CheckFile(root *conf.C) error {
 	var errs []error
-	for _, name := range root.GetFields() {
+	for _, name := range slices.Sorted(slices.Values(root.GetFields())) {
 		if meant := misspelt(name, topLevel); meant != "" {
 			errs = append(errs, fmt.Errorf("%s: no such setting; is %s meant?", name, meant))
 			continue
@@ -131,12 +140,14 @@ func CheckFile(root *conf.C) error {
 }
 
 // sections are the names that libbeat's other sections may have.
-var sections = map[string]any{"path": pathNames{}, "logging": loggingNames{}, "http": httpNames{}, "setup": setupNames{}}
+var sections = map[string]any{
+	"path": pathNames{}, "logging": loggingNames{}, "http": httpNames{}, "setup": setupNames{},
+}
 
 // checkOutputs looks at the outputs that are on.
 func checkOutputs(all *conf.C) error {
 	var errs []error
-	for _, name := range all.GetFields() {
+	for _, name := range slices.Sorted(slices.Values(all.GetFields())) {
 		path := "output." + name
 		known, ok := ofOutput[name]
 		if !ok {
@@ -148,11 +159,13 @@ func checkOutputs(all *conf.C) error {
 			continue
 		}
 		var values map[string]any
-		errs = append(errs, settings.Read(path, output, &struct{ Enabled bool }{}), settings.Read(path, output, &values))
+		errs = append(errs,
+			settings.Read(path, output, &struct{ Enabled bool }{}), settings.Read(path, output, &values))
 		known = slices.Sorted(slices.Values(slices.Concat(known, ofEveryOutput)))
-		for _, setting := range output.GetFields() {
+		for _, setting := range slices.Sorted(slices.Values(output.GetFields())) {
 			if !slices.Contains(known, setting) {
-				errs = append(errs, fmt.Errorf("%s.%s: no such setting; known here are %s", path, setting, strings.Join(known, ", ")))
+				errs = append(errs, fmt.Errorf("%s.%s: no such setting; known here are %s",
+					path, setting, strings.Join(known, ", ")))
 			}
 		}
 		if queue, err := output.Child("queue", -1); err == nil {
@@ -180,7 +193,8 @@ func outputNames() []string {
 	return names
 }
 
-// misspelt returns the name that is meant by one that is not known, and is one or two letters off; empty where it is known, or its own.
+// misspelt returns the name that is meant by one that is not known, and is one or two letters off; empty where it is
+// known, or its own.
 func misspelt(name string, known []string) string {
 	if slices.Contains(known, name) {
 		return ""

@@ -152,7 +152,8 @@ func override(list []detector.Rule, o *conf.C) error {
 			v.Field(i).SetZero() // a list replaces a list
 		}
 	}
-	if err := settings.Behind(errors.Join(settings.Read("", o, &changed), settings.Unknown("", o, changed)), changed.Check()); err != nil {
+	errRead := errors.Join(settings.Read("", o, &changed), settings.Unknown("", o, changed))
+	if err := settings.Behind(errRead, changed.Check()); err != nil {
 		return err
 	}
 	list[i] = changed

@@ -82,6 +82,33 @@ func TestTheDaemonSetMayDoWhatTheUnitMay(t *testing.T) {
 	}
 }
 
+// TestTheDaemonSetsProbesAskWhatItsConfigurationAnswers holds the port of the probes against the configuration's, and
+// that a version that does not start stops the rollout.
+func TestTheDaemonSetsProbesAskWhatItsConfigurationAnswers(t *testing.T) {
+	daemons, config := manifest(t)
+	var answers struct {
+		HTTP struct {
+			Enabled bool
+			Host    string
+			Port    int
+		}
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(config.Data["reconbeat.yml"]), &answers))
+	require.True(t, answers.HTTP.Enabled)
+	c := daemons.Spec.Template.Spec.Containers[0]
+	for name, probe := range map[string]*core.Probe{"startup": c.StartupProbe, "readiness": c.ReadinessProbe, "liveness": c.LivenessProbe} {
+		require.NotNil(t, probe, name)
+		require.NotNil(t, probe.HTTPGet, name)
+		assert.Equal(t, answers.HTTP.Port, probe.HTTPGet.Port.IntValue(), name)
+		assert.Equal(t, answers.HTTP.Host, probe.HTTPGet.Host, "the node's network is the pod's")
+	}
+	assert.Equal(t, apps.RollingUpdateDaemonSetStrategyType, daemons.Spec.UpdateStrategy.Type)
+	assert.Equal(t, "10%", daemons.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable.String())
+	assert.Positive(t, daemons.Spec.MinReadySeconds)
+	assert.False(t, c.Resources.Requests.Memory().IsZero())
+	assert.Positive(t, c.Resources.Limits.Memory().Cmp(*c.Resources.Requests.Memory()))
+}
+
 func TestTheDaemonSetsConfigurationIsUnderstood(t *testing.T) {
 	daemons, config := manifest(t)
 	binary := filepath.Join(stage(t), "reconbeat")

@@ -72,7 +72,8 @@ func (a Actor) kind() any {
 	return "login"
 }
 
-// Encode puts the actor's fields into the document of an event that there is no finding on. Of an unknown actor there are none.
+// Encode puts the actor's fields into the document of an event that there is no finding on. Of an unknown actor there
+// are none.
 func (a Actor) Encode(into mapstr.M) {
 	if a.Name == "" && a.ID == process.Unset {
 		return

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health is the one table of the ways in which reconbeat can be less than healthy, and a Board that keeps which of them hold.
+// Package health is the one table of the ways in which reconbeat can be less than healthy, and a Board that keeps which
+// of them hold.
 //
-// A condition is a value declared here and nowhere else. Whoever sees it sets it on the Board, and clears it when it does not hold. The Board tells its
-// listeners (the log, the Elastic Agent's unit) when it begins and when it is over; heartbeats and /stats ask it what holds. A condition that comes and
-// goes is over only when it has held off for a while, so that it is told at most once in that while, with how often it came.
+// A condition is a value declared here and nowhere else. Whoever sees it sets it on the Board, and clears it when it
+// does not hold. The Board tells its listeners (the log, the Elastic Agent's unit) when it begins and when it is over;
+// heartbeats and /stats ask it what holds. A condition that comes and goes is over only when it has held off for a
+// while, so that it is told at most once in that while, with how often it came.
 package health
 
 import (
@@ -114,10 +116,11 @@ type kept struct {
 // HoldOff is how long a condition must not have held to be over where things are told to people.
 const HoldOff = time.Minute
 
-// Board keeps the conditions that hold. It is safe for use by many goroutines. Its zero value is ready, has no listener, and takes a condition that is
-// cleared for over.
+// Board keeps the conditions that hold. It is safe for use by many goroutines. Its zero value is ready, has no
+// listener, and takes a condition that is cleared for over.
 type Board struct {
-	// HoldOff is how long a condition must not have held to be over, and the least time between two tellings of it. Somebody must call Settle then.
+	// HoldOff is how long a condition must not have held to be over, and the least time between two tellings of it.
+	// Somebody must call Settle then.
 	HoldOff time.Duration
 
 	mu        sync.Mutex
@@ -129,7 +132,8 @@ type Board struct {
 // Listen adds a listener. All are added before the first Set.
 func (b *Board) Listen(l Listener) { b.listeners = append(b.listeners, l) }
 
-// Set says that a condition holds for a subject since now. Listeners hear of it only when it was over, which Set reports.
+// Set says that a condition holds for a subject since now. Listeners hear of it only when it was over, which Set
+// reports.
 func (b *Board) Set(c *Condition, subject, detail string, now time.Time) (began bool) {
 	b.mu.Lock()
 	if b.active == nil {
@@ -175,7 +179,8 @@ func (b *Board) End(c *Condition, subject string) {
 	}
 }
 
-// Settle ends the conditions that have held off for HoldOff, and tells of those that came again, each at most once in HoldOff. It is called now and then.
+// Settle ends the conditions that have held off for HoldOff, and tells of those that came again, each at most once in
+// HoldOff. It is called now and then.
 func (b *Board) Settle(now time.Time) {
 	var over, again []State
 	b.mu.Lock()
@@ -210,7 +215,8 @@ func (b *Board) announce(s State, change Change) {
 	}
 }
 
-// Active returns the conditions that hold, or that have not held off for long enough, the worst first, then by code and subject.
+// Active returns the conditions that hold, or that have not held off for long enough, the worst first, then by code and
+// subject.
 func (b *Board) Active() []State {
 	b.mu.Lock()
 	out := make([]State, 0, len(b.active))
@@ -224,13 +230,16 @@ func (b *Board) Active() []State {
 func inOrder(states []State) []State {
 	slices.SortFunc(states, func(a, b State) int {
 		return cmp.Or(
-			cmp.Compare(b.Condition.Severity, a.Condition.Severity), cmp.Compare(a.Condition.Code, b.Condition.Code), cmp.Compare(a.Subject, b.Subject),
+			cmp.Compare(b.Condition.Severity, a.Condition.Severity),
+			cmp.Compare(a.Condition.Code, b.Condition.Code),
+			cmp.Compare(a.Subject, b.Subject),
 		)
 	})
 	return states
 }
 
-// Status is how things are all in all: "failed" or "degraded", as the worst of the conditions that hold, or "healthy" where none does.
+// Status is how things are all in all: "failed" or "degraded", as the worst of the conditions that hold, or "healthy"
+// where none does.
 func (b *Board) Status() string {
 	if active := b.Active(); len(active) > 0 {
 		return active[0].Condition.Severity.String()

@@ -12,7 +12,8 @@ import (
 )
 
 // writeKibana makes the package's folder kibana of what the Beat loads into Kibana (_meta/kibana): dashboards, data views and the tag as they are, each detection
-// rule as a rule that Fleet offers for installation. Of a dashboard's two files the second, with the links, comes last and stays. Saved queries have no place in a package and stay out.
+// rule as a rule that Fleet offers for installation. Of a dashboard's
+// two files the second, with the links, comes last and stays. Saved queries have no place in a package and stay out.
 func writeKibana(dir, from string) error {
 	to := filepath.Join(dir, "kibana")
 	if err := os.RemoveAll(to); err != nil {

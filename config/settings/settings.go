@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package settings reads what a user wrote into structs in such a way that every mistake is told, and all of them at once: each with its path, its value
-// and what is allowed. go-ucfg, which does the reading, ends at the first value of a wrong type and says of a variable that nobody set not which it is.
+// Package settings reads what a user wrote into structs in such a way that every mistake is told, and all of them at
+// once: each with its path, its value and what is allowed. go-ucfg, which does the reading, ends at the first value of
+// a wrong type and says of a variable that nobody set not which it is.
 package settings
 
 import (
@@ -20,24 +21,35 @@ import (
 	"github.com/elastic/go-ucfg/parse"
 )
 
-// Read reads c into a struct, or a map, and goes on behind a value that it cannot read; the default stays in its place. path is what messages call c; it may be empty. What cannot be read is
-// taken out of c: nobody goes on with a configuration of which Read has returned an error, except to look for more mistakes.
+// Read reads c into a struct, or a map, and goes on behind a value that it cannot read; the default stays in its place.
+// path is what messages call c; it may be empty. What cannot be read is taken out of c: nobody goes on with a
+// configuration of which Read has returned an error, except to look for more mistakes.
 func Read(path string, c *conf.C, into any) error {
 	var errs []error
-	for {
+	for len(errs) < most {
 		err := c.Unpack(into)
 		if err == nil {
-			return errors.Join(errs...)
+			return inOrder(errs)
 		}
 		at, known := placeOfError(c, err)
 		if !known {
-			return errors.Join(append(errs, At(path+": ", err))...)
+			return inOrder(append(errs, At(path+": ", err)))
 		}
 		errs = append(errs, mistakes(path, at, c, err, reflect.TypeOf(into))...)
 		if !remove(c, at, reflect.TypeOf(into)) {
-			return errors.Join(errs...)
+			return inOrder(errs)
 		}
 	}
+	return inOrder(errs)
+}
+
+// most is how many mistakes are told of one configuration: beyond, somebody has given the wrong file.
+const most = 1000
+
+// inOrder joins errors by their paths, since a map is read in any order.
+func inOrder(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
 }
 
 // At puts where before each of the errors that err is made of, so that none of them loses its place.
@@ -149,17 +161,20 @@ func unset(path, at string, c *conf.C) []error {
 			continue
 		}
 		if name := wanting(c, key); name != "" {
-			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable, or put it into the keystore: reconbeat keystore add %s", Join(path, key), name, name))
+			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable, or put it into the keystore: "+
+				"reconbeat keystore add %s", Join(path, key), name, name))
 		}
 	}
 	return errs
 }
 
-// wanting returns the variable for want of which the value at a place cannot be read; empty where that is not what ails it.
+// wanting returns the variable for want of which the value at a place cannot be read; empty where that is not what ails
+// it.
 func wanting(c *conf.C, at string) string {
 	var last string
 	ask := func(name string) (string, parse.Config, error) {
-		if v, err := conf.MustNewConfigFrom(map[string]any{"v": "${" + name + "}"}).String("v", -1); err == nil { // the keystore has it
+		// What libbeat has set up to be asked, the keystore has.
+		if v, err := conf.MustNewConfigFrom(map[string]any{"v": "${" + name + "}"}).String("v", -1); err == nil {
 			return v, parse.NoopConfig, nil
 		}
 		last = name
@@ -193,7 +208,8 @@ func value(c *conf.C, at string) string {
 	return strconv.Quote(text)
 }
 
-// remove takes the value at a place out of c. An element of a list gives way to one that is switched off, so that the numbers of those behind it stay; where the list has no mappings, all of it goes.
+// remove takes the value at a place out of c. An element of a list gives way to one that is switched off, so that the
+// numbers of those behind it stay; where the list has no mappings, all of it goes.
 func remove(c *conf.C, at string, into reflect.Type) bool {
 	list, last := "", at
 	if i := strings.LastIndexByte(at, '.'); i >= 0 {

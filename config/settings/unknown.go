@@ -14,8 +14,9 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 )
 
-// Unknown returns an error for each key of c that none of the structs into has a place for: a key misspelt is a setting that silently does not hold. So is a mapping
-// where a list belongs, which go-ucfg passes over. path is what messages call c. Values are not looked at.
+// Unknown returns an error for each key of c that none of the structs into has a place for: a key misspelt is a setting
+// that silently does not hold. So is a mapping where a list belongs, which go-ucfg passes over. path is what messages
+// call c. Values are not looked at.
 func Unknown(path string, c *conf.C, into ...any) error {
 	all := placeOf(reflect.TypeOf(into[0]))
 	for _, more := range into[1:] {
@@ -103,7 +104,8 @@ func (p *place) unknown(path string, c *conf.C) []error {
 	for _, name := range slices.Sorted(slices.Values(c.GetFields())) {
 		at, sub := Join(path, name), p.names[name]
 		if sub == nil {
-			errs = append(errs, fmt.Errorf("%s: no such setting; known here are %s", at, strings.Join(slices.Sorted(maps.Keys(p.names)), ", ")))
+			known := strings.Join(slices.Sorted(maps.Keys(p.names)), ", ")
+			errs = append(errs, fmt.Errorf("%s: no such setting; known here are %s", at, known))
 			continue
 		}
 		child, err := c.Child(name, -1)

@@ -136,7 +136,8 @@ func changes(now libaudit.AuditStatus, socket string, o Options) []setting {
 		change(failure, unix.AUDIT_FAIL_SILENT)
 		change(rateLimit, 0)
 		change(backlogWaitTime, 0)
-		if limit := uint32(o.BacklogLimit); now.BacklogLimit < limit { //nolint:gosec // its check has bounds; 0 is no limit at all, which a host that comes first cannot have
+		// 0 is no limit at all, which a host that comes first cannot have.
+		if limit := uint32(o.BacklogLimit); now.BacklogLimit < limit { //nolint:gosec // its check has bounds
 			change(backlogLimit, limit)
 		}
 	}

@@ -37,7 +37,8 @@ func New(cfg *conf.C, env module.Env) (module.Module, error) {
 	o := defaults()
 	err := settings.Read("", cfg, &o)
 	if o.SocketBuffer < 64<<10 || o.SocketBuffer > 1<<30 {
-		err = settings.Behind(err, fmt.Errorf("socket_buffer: %d is not allowed; it must be 65536 to 1073741824 (bytes)", o.SocketBuffer))
+		err = settings.Behind(err,
+			fmt.Errorf("socket_buffer: %d is not allowed; it must be 65536 to 1073741824 (bytes)", o.SocketBuffer))
 	}
 	if err != nil {
 		return nil, err

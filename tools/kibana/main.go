@@ -7,8 +7,8 @@
 //	go run ./kibana queries   print what every panel, control, saved query and rule asks of Elasticsearch
 //	go run ./kibana answers   ask it of a node and print the answers; -help has the flags
 //
-// All run in the folder tools. The files under _meta/kibana/7 are in the layout that libbeat's `setup --dashboards` reads, one object in each; rules/reconbeat.ndjson
-// is what Kibana's import of detection rules takes, one rule in a line.
+// All run in the folder tools. The files under _meta/kibana/7 are in the layout that libbeat's `setup --dashboards`
+// reads, one object in each; rules/reconbeat.ndjson is what Kibana's import of detection rules takes, one rule in a line.
 //
 // # Queries
 //
@@ -18,7 +18,8 @@
 //
 // name is the dashboard and the panel (or control:ID), or the id of a saved query or rule. search is the body of POST INDEX/_search, without the range of time, so that
 // a test can run it over the documents that it has, and see whether something comes back: `hits.total` is not 0, and no bucket of `aggregations` is missing.
-// A panel in ES|QL has "esql" beside the search of the same groups, a rule in ES|QL has it in place of index and search. A last value is asked for by top_hits, which is in every Elasticsearch and OpenSearch.
+// A panel in ES|QL has "esql" beside the search of the same groups, a rule in ES|QL has it in place of index and search.
+// A last value is asked for by top_hits, which is in every Elasticsearch and OpenSearch.
 // OpenSearch counts the values of a wildcard field, process.command_line, only where its mapping says doc_values: true; Elasticsearch always does.
 package main
 
@@ -138,8 +139,9 @@ func objects(types fields.Types) map[string]saved.Object {
 		add(o, ".json")
 	}
 	for _, q := range savedQueries {
-		add(object("query", q.id, saved.SavedQuery{Title: q.title, Description: q.description, Query: saved.Kuery(q.query)},
-			saved.Reference{Type: "tag", ID: tag.ID, Name: "tag-ref-" + tag.ID}), ".json")
+		attributes := saved.SavedQuery{Title: q.title, Description: q.description, Query: saved.Kuery(q.query)}
+		tagged := saved.Reference{Type: "tag", ID: tag.ID, Name: "tag-ref-" + tag.ID}
+		add(object("query", q.id, attributes, tagged), ".json")
 	}
 	for _, d := range dashboards {
 		add(d.object(types, false), ".json")

@@ -97,7 +97,8 @@ type list struct {
 	fields []string
 }
 
-// computed is what an ES|QL query returns: a table, or one number where it has one column. It is for what terms get wrong: package esql says why.
+// computed is what an ES|QL query returns: a table, or one number where it has one column. It is for what terms get
+// wrong: package esql says why.
 type computed struct {
 	frame
 	view    dataView
@@ -250,8 +251,12 @@ func (c chart) lens(types fields.Types, visualization string, drawn any) (any, [
 	}
 	references := []saved.Reference{{Type: "index-pattern", ID: c.view.id, Name: "indexpattern-datasource-layer-" + c.layer()}}
 	return saved.Lens{Title: c.title, Description: c.description, Type: "lens", VisualizationType: visualization, References: references, State: saved.LensState{
-		Query: saved.LensQuery{KQL: ptr(saved.Kuery(c.query))}, Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
-		Datasources:   saved.Datasources{FormBased: saved.FormBased{Layers: map[string]saved.Layer{c.layer(): l}}, TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{}}},
+		Query:   saved.LensQuery{KQL: ptr(saved.Kuery(c.query))},
+		Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
+		Datasources: saved.Datasources{
+			FormBased: saved.FormBased{Layers: map[string]saved.Layer{c.layer(): l}},
+			TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{}},
+		},
 		Visualization: saved.Raw(drawn),
 	}}, references
 }
@@ -287,19 +292,26 @@ func (b bars) content(types fields.Types) (any, []saved.Reference) {
 			l.Accessors = append(l.Accessors, c.id)
 		}
 	}
-	drawn := saved.XY{PreferredSeriesType: b.series, Legend: saved.Legend{IsVisible: len(l.Accessors) > 1 || l.SplitAccessor != "" && l.CollapseFn == "", Position: "right"}, ValueLabels: "hide",
-		FittingFunction: "None", Layers: []saved.XYLayer{l}}
+	several := len(l.Accessors) > 1 || l.SplitAccessor != "" && l.CollapseFn == ""
+	drawn := saved.XY{PreferredSeriesType: b.series, Legend: saved.Legend{IsVisible: several, Position: "right"},
+		ValueLabels: "hide", FittingFunction: "None", Layers: []saved.XYLayer{l}}
 	if b.line == nil {
 		return b.lens(types, "lnsXY", drawn)
 	}
-	drawn.Layers = append(drawn.Layers, saved.XYLayer{LayerID: b.lineLayer(), LayerType: saved.ReferenceLine, Accessors: []string{"line"},
-		YConfig: []saved.YLook{{ForAccessor: "line", AxisMode: "left", Color: "#BD271E", LineStyle: "dashed", LineWidth: 2, Fill: "none", TextVisibility: true}}})
+	drawn.Layers = append(drawn.Layers, saved.XYLayer{
+		LayerID: b.lineLayer(), LayerType: saved.ReferenceLine, Accessors: []string{"line"},
+		YConfig: []saved.YLook{{ForAccessor: "line", AxisMode: "left", Color: "#BD271E", LineStyle: "dashed",
+			LineWidth: 2, Fill: "none", TextVisibility: true}},
+	})
 	attributes, _ := b.lens(types, "lnsXY", drawn)
 	lens := attributes.(saved.Lens) // lens makes one
-	lens.State.Datasources.FormBased.Layers[b.lineLayer()] = saved.Layer{Sampling: 1, ColumnOrder: []string{"line"}, Columns: map[string]saved.Column{"line": {
-		Label: b.line.label, CustomLabel: true, DataType: "number", OperationType: "static_value", Scale: "ratio", IsStaticValue: true, References: []string{},
-		Params: saved.ColumnParams{Value: strconv.Itoa(b.line.value)}}}}
-	lens.References = append(lens.References, saved.Reference{Type: "index-pattern", ID: b.view.id, Name: saved.LayerReference(b.lineLayer())})
+	value := saved.Column{Label: b.line.label, CustomLabel: true, DataType: "number", OperationType: "static_value",
+		Scale: "ratio", IsStaticValue: true, References: []string{},
+		Params: saved.ColumnParams{Value: strconv.Itoa(b.line.value)}}
+	lens.State.Datasources.FormBased.Layers[b.lineLayer()] = saved.Layer{
+		Sampling: 1, ColumnOrder: []string{"line"}, Columns: map[string]saved.Column{"line": value}}
+	lens.References = append(lens.References, saved.Reference{
+		Type: "index-pattern", ID: b.view.id, Name: saved.LayerReference(b.lineLayer())})
 	return lens, lens.References
 }
 
@@ -312,7 +324,8 @@ func (c computed) content(fields.Types) (any, []saved.Reference) {
 	query := saved.LensQuery{ESQL: c.esql}
 	l := saved.TextLayer{Index: c.view.id, Query: query, TimeField: "@timestamp"}
 	kind, drawn := "lnsMetric", any(saved.Metric{LayerID: c.id, LayerType: "data", MetricAccessor: c.columns[0].name})
-	t := saved.Table{LayerID: c.id, LayerType: "data", Sorting: saved.Sorting{ColumnID: c.sort, Direction: map[bool]string{true: "asc", false: "desc"}[c.upward]},
+	direction := map[bool]string{true: "asc", false: "desc"}[c.upward]
+	t := saved.Table{LayerID: c.id, LayerType: "data", Sorting: saved.Sorting{ColumnID: c.sort, Direction: direction},
 		Paging: saved.Paging{Enabled: true, Size: c.rows}, RowHeight: "single"}
 	for _, r := range c.columns {
 		meta := saved.TextMeta{Type: map[string]string{"keyword": "string", "date": "date"}[r.esType], ESType: r.esType}
@@ -320,18 +333,24 @@ func (c computed) content(fields.Types) (any, []saved.Reference) {
 			meta.Type = "number"
 		}
 		metric := r.esType != "keyword"
-		l.Columns = append(l.Columns, saved.TextColumn{ColumnID: r.name, FieldName: r.name, Label: r.label, CustomLabel: true, Meta: meta, InMetricDimension: metric})
+		l.Columns = append(l.Columns, saved.TextColumn{ColumnID: r.name, FieldName: r.name, Label: r.label,
+			CustomLabel: true, Meta: meta, InMetricDimension: metric})
 		t.Columns = append(t.Columns, saved.TableColumn{ColumnID: r.name, IsMetric: metric, OneClickFilter: !metric})
 	}
 	if c.sort != "" {
 		kind, drawn = "lnsDatatable", t
 	}
 	references := []saved.Reference{{Type: "index-pattern", ID: c.view.id, Name: saved.TextLayerReference(c.id)}}
-	return saved.Lens{Title: c.title, Description: c.description, Type: "lens", VisualizationType: kind, References: references, State: saved.LensState{
+	state := saved.LensState{
 		Query: query, Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
-		Datasources:   saved.Datasources{FormBased: saved.FormBased{Layers: map[string]saved.Layer{}}, TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{c.id: l}}},
+		Datasources: saved.Datasources{
+			FormBased: saved.FormBased{Layers: map[string]saved.Layer{}},
+			TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{c.id: l}},
+		},
 		Visualization: saved.Raw(drawn),
-	}}, references
+	}
+	return saved.Lens{Title: c.title, Description: c.description, Type: "lens", VisualizationType: kind,
+		References: references, State: state}, references
 }
 
 func (h heatmap) content(types fields.Types) (any, []saved.Reference) {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +17,8 @@ import (
 	"github.com/reconbeat/reconbeat/tools/kibana/query"
 )
 
-// TestElasticsearchsGrammarReadsEveryQuery has a parser of Elasticsearch's own grammar read what rules and panels say in ES|QL, and refuse what is none.
+// TestElasticsearchsGrammarReadsEveryQuery has a parser of Elasticsearch's own grammar read what rules and panels say in
+// ES|QL, and refuse what is none.
 func TestElasticsearchsGrammarReadsEveryQuery(t *testing.T) {
 	python := parser(t)
 	t.Chdir("..")
@@ -52,7 +52,8 @@ func TestElasticsearchsGrammarReadsEveryQuery(t *testing.T) {
 	}
 }
 
-// parser is a Python that has the parser, in an environment of its own that is made once for each version of its requirements.
+// parser is a Python that has the parser, in an environment of its own that is made once for each version of its
+// requirements.
 func parser(t *testing.T) string {
 	requirements, err := filepath.Abs(filepath.Join("esql", "testdata", "requirements.txt"))
 	require.NoError(t, err)
@@ -66,13 +67,16 @@ func parser(t *testing.T) string {
 		return python
 	}
 	if exec.Command("python3", "-c", "import venv, ensurepip").Run() != nil {
-		t.Skip("SKIPPED: NO PYTHON WITH venv ON THIS MACHINE (Debian: python3-venv): nothing reads the queries in ES|QL by Elasticsearch's grammar")
+		t.Skip("SKIPPED: NO PYTHON WITH venv ON THIS MACHINE (Debian: python3-venv): " +
+			"nothing reads the queries in ES|QL by Elasticsearch's grammar")
 	}
 	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o755))
-	for _, command := range []string{"python3 -m venv --clear " + dir, filepath.Join(dir, "bin", "pip") + " install --quiet --requirement " + requirements} {
-		words := strings.Fields(command)
+	for _, words := range [][]string{
+		{"python3", "-m", "venv", "--clear", dir},
+		{filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--requirement", requirements},
+	} {
 		out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
-		require.NoError(t, err, "%s: %s", command, out)
+		require.NoError(t, err, "%s: %s", words, out)
 	}
 	return python
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package esql reads as much of ES|QL as reconbeat's panels say in it: one table out of a data stream, an aggregate a row, of which
-// conditions, an order and a limit take the rows that are shown.
+// Package esql reads as much of ES|QL as reconbeat's panels say in it: a table out of a data stream, a row for each
+// group, of which conditions, an order and a limit take those that are shown.
 //
 //	FROM logs-reconbeat.health-*
 //	| WHERE event.dataset == "reconbeat.health"
@@ -10,9 +10,9 @@
 //	| SORT seen ASC
 //	| LIMIT 1000
 //
-// A panel is in ES|QL where terms would be wrong: each shard names its own first buckets, and a host that lives elsewhere looks dead
-// there. A composite aggregation, which Search makes, visits every group, as ES|QL does. So what a panel shows can be seen on a node
-// that has no ES|QL. Whether the text itself is right, a real parser says in a test.
+// A panel is in ES|QL where terms would be wrong: each shard names its own first buckets, and a host that lives
+// elsewhere looks dead there. A composite aggregation, which Search makes, visits every group, as ES|QL does. So what a
+// panel shows can be seen on a node that has no ES|QL. Whether the text itself is right, a real parser says in a test.
 package esql
 
 import (
@@ -62,6 +62,16 @@ var (
 	comparison = regexp.MustCompile(`^([@a-z_.]+) (==|<|<=|>|>=) (.+)$`)
 	past       = regexp.MustCompile(`^NOW\(\) - (\d+) (second|minute|hour|day)s?$`)
 	sorting    = regexp.MustCompile(`^([@a-z_.]+) (ASC|DESC)$`)
+)
+
+// units are those of a span before NOW(), and functions those of STATS with the names that a search has for them.
+var (
+	units = map[string]time.Duration{
+		"second": time.Second, "minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour,
+	}
+	functions = map[string]string{
+		"MAX": "max", "MIN": "min", "SUM": "sum", "COUNT": "value_count", "COUNT_DISTINCT": "cardinality",
+	}
 )
 
 // Parse reads a query. What it does not know is an error.
@@ -121,8 +131,7 @@ func (q *Query) where(text string) error {
 		c := condition{left: m[1], operator: m[2]}
 		if p := past.FindStringSubmatch(m[3]); p != nil {
 			n, _ := strconv.Atoi(p[1]) // digits
-			unit := map[string]time.Duration{"second": time.Second, "minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}[p[2]]
-			c.right = before(time.Duration(n) * unit)
+			c.right = before(time.Duration(n) * units[p[2]])
 		} else if n, err := strconv.ParseFloat(m[3], 64); err == nil {
 			c.right = n
 		} else if s, err := strconv.Unquote(m[3]); err == nil {
@@ -188,8 +197,8 @@ const (
 	pageSize = 1000
 )
 
-// Search is the body of the search that returns the groups after a key, which is that of the answer before; nil: the first ones.
-// filter are the queries that a dashboard adds.
+// Search is the body of the search that returns the groups after a key, which is that of the answer before; nil: the
+// first ones. filter are the queries that a dashboard adds.
 func (q Query) Search(filter []any, after any) map[string]any {
 	filter = slices.Clone(filter)
 	for _, c := range q.filter {
@@ -205,12 +214,11 @@ func (q Query) Search(filter []any, after any) map[string]any {
 	}
 	values := map[string]any{}
 	for _, a := range q.stats {
-		function := map[string]string{"MAX": "max", "MIN": "min", "SUM": "sum", "COUNT": "value_count", "COUNT_DISTINCT": "cardinality"}[a.function]
 		field := a.field
 		if field == "*" {
 			field = "@timestamp"
 		}
-		values[a.name] = map[string]any{function: map[string]any{"field": field}}
+		values[a.name] = map[string]any{functions[a.function]: map[string]any{"field": field}}
 	}
 	return map[string]any{"size": 0, "query": map[string]any{"bool": map[string]any{"filter": filter}},
 		"aggs": map[string]any{groups: map[string]any{"composite": composite, "aggs": values}}}
@@ -228,10 +236,11 @@ func (c condition) dsl() map[string]any {
 	return map[string]any{"term": map[string]any{c.left: right}}
 }
 
-// Row is a row of a table, by the names of its columns: a text, or a number, which of a time is that of its milliseconds.
+// Row is a row of a table, by the names of its columns: a text, or a number, that of its milliseconds for a time.
 type Row map[string]any
 
-// Read takes the groups out of an answer to Search, and the key after which the next ones come; nil: these were the last.
+// Read takes the groups out of an answer to Search, and the key after which the next ones come; nil: these were the
+// last.
 func (q Query) Read(answer map[string]any) (rows []Row, after any) {
 	aggregations, _ := answer["aggregations"].(map[string]any)
 	found, _ := aggregations[groups].(map[string]any)

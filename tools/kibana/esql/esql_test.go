@@ -25,16 +25,20 @@ func TestTable(t *testing.T) {
 			{"key":{"host.name":"c"},"doc_count":3,"seen":{"value":400000},"lost":{"value":9}}]}}}`), &a))
 		return a
 	}
+	a := Row{"host.name": "a", "seen": 990000.0, "lost": 2.0}
+	b := Row{"host.name": "b", "seen": 100000.0, "lost": 0.0}
+	c := Row{"host.name": "c", "seen": 400000.0, "lost": 9.0}
+	each, counted := []string{"seen", "lost", "host.name"}, []string{"hosts"}
 	for _, c := range []struct {
 		name, rest string
 		columns    []string
 		want       []Row
 	}{
-		{"the longest silent first", "\n| SORT seen ASC\n| LIMIT 2", []string{"seen", "lost", "host.name"}, []Row{{"host.name": "b", "seen": 100000.0, "lost": 0.0}, {"host.name": "c", "seen": 400000.0, "lost": 9.0}}},
-		{"those that lose", "\n| WHERE lost > 0\n| SORT lost DESC", []string{"seen", "lost", "host.name"}, []Row{{"host.name": "c", "seen": 400000.0, "lost": 9.0}, {"host.name": "a", "seen": 990000.0, "lost": 2.0}}},
-		{"how many are silent", "\n| WHERE seen < NOW() - 5 minutes\n| STATS hosts = COUNT(*)", []string{"hosts"}, []Row{{"hosts": 2.0}}},
-		{"none is", "\n| WHERE seen < NOW() - 1 day\n| STATS hosts = COUNT(*)", []string{"hosts"}, []Row{{"hosts": 0.0}}},
-		{"by name", "\n| WHERE seen >= NOW() - 10 seconds AND lost <= 2\n| SORT host.name DESC", []string{"seen", "lost", "host.name"}, []Row{{"host.name": "a", "seen": 990000.0, "lost": 2.0}}},
+		{"the longest silent first", "\n| SORT seen ASC\n| LIMIT 2", each, []Row{b, c}},
+		{"those that lose", "\n| WHERE lost > 0\n| SORT lost DESC", each, []Row{c, a}},
+		{"how many are silent", "\n| WHERE seen < NOW() - 5 minutes\n| STATS hosts = COUNT(*)", counted, []Row{{"hosts": 2.0}}},
+		{"none is", "\n| WHERE seen < NOW() - 1 day\n| STATS hosts = COUNT(*)", counted, []Row{{"hosts": 0.0}}},
+		{"by name", "\n| WHERE seen >= NOW() - 10 seconds AND lost <= 2\n| SORT host.name DESC", each, []Row{a}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q, err := Parse(silent + c.rest)
@@ -52,11 +56,13 @@ func TestSearch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "logs-reconbeat.health-*", q.Index)
 	require.Equal(t, []string{"host.name", "event.dataset", "@timestamp", "reconbeat.health.lost"}, q.Fields())
-	text, err := json.Marshal(q.Search([]any{map[string]any{"term": map[string]any{"a": 1}}}, map[string]any{"host.name": "c"}))
+	filter := []any{map[string]any{"term": map[string]any{"a": 1}}}
+	text, err := json.Marshal(q.Search(filter, map[string]any{"host.name": "c"}))
 	require.NoError(t, err)
-	require.JSONEq(t, `{"size":0,"query":{"bool":{"filter":[{"term":{"a":1}},{"term":{"event.dataset":"reconbeat.health"}}]}},"aggs":{"groups":{
-		"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}],"after":{"host.name":"c"}},
-		"aggs":{"seen":{"max":{"field":"@timestamp"}},"lost":{"sum":{"field":"reconbeat.health.lost"}}}}}}`, string(text))
+	require.JSONEq(t, `{"size":0,"query":{"bool":{"filter":[{"term":{"a":1}},{"term":{"event.dataset":"reconbeat.health"}}]}},
+		"aggs":{"groups":{"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}],"after":{"host.name":"c"}},
+		"aggs":{"seen":{"max":{"field":"@timestamp"}},
+			"lost":{"sum":{"field":"reconbeat.health.lost"}}}}}}`, string(text))
 	recent, err := Parse("FROM a | WHERE @timestamp >= NOW() - 2 hours | STATS n = COUNT(*) BY host.name")
 	require.NoError(t, err)
 	text, err = json.Marshal(recent.Search(nil, nil)["query"])

@@ -69,7 +69,9 @@ func (l *linter) links(o saved.Object) {
 		return
 	}
 	for _, other := range l.files.Objects {
-		leads := slices.ContainsFunc(o.References, func(r saved.Reference) bool { return r.Type == "dashboard" && r.ID == other.ID })
+		leads := slices.ContainsFunc(o.References, func(r saved.Reference) bool {
+			return r.Type == "dashboard" && r.ID == other.ID
+		})
 		if other.Type == "dashboard" && other.ID != o.ID && !leads {
 			l.fault("no link leads to %s", other.ID)
 			return
@@ -250,7 +252,8 @@ func (l *linter) line(id string, layer saved.Layer, xy *saved.XY) {
 		}
 		for _, column := range drawn.Accessors {
 			c := layer.Columns[column]
-			if _, err := strconv.ParseFloat(c.Params.Value, 64); err != nil || c.OperationType != "static_value" || !c.IsStaticValue || c.Label == "" {
+			_, err := strconv.ParseFloat(c.Params.Value, 64)
+			if err != nil || c.OperationType != "static_value" || !c.IsStaticValue || c.Label == "" {
 				l.fault("the line %s is no value with a label", id)
 			}
 		}
@@ -271,8 +274,10 @@ func (l *linter) computed(c *saved.Lens, drawn saved.Visualization) {
 			l.fault("%w", err)
 			return
 		}
-		if layer.Query.ESQL != c.State.Query.ESQL || view != layer.Index || l.views[view] != q.Index || l.types.DataType(layer.TimeField) != "date" {
-			l.fault("the layer %s reads %q by the data view %q and the time %q; its query is not the chart's, or reads something else", id, q.Index, view, layer.TimeField)
+		reads := view == layer.Index && l.views[view] == q.Index && l.types.DataType(layer.TimeField) == "date"
+		if layer.Query.ESQL != c.State.Query.ESQL || !reads {
+			l.fault("the layer %s reads %q by the data view %q and the time %q; its query is not the chart's, "+
+				"or reads something else", id, q.Index, view, layer.TimeField)
 		}
 		for _, field := range q.Fields() {
 			l.countable("the query", field)
@@ -391,11 +396,15 @@ func (l *linter) params(id, what string, c saved.Column, layer saved.Layer) {
 		} else if p.OrderBy.Type != "column" {
 			exists = false
 		}
-		// Each shard names its own first values. What is highest somewhere is among the highest there; what is lowest on one shard may be high on another.
-		if right := map[bool]string{true: "asc", false: "desc"}[by.OperationType == "min"]; exists && p.OrderDirection != right {
-			l.fault("%s is ordered by a %s, %s: over several shards that is wrong; ask in ES|QL", what, by.OperationType, p.OrderDirection)
+		// Each shard names its own first values. What is highest somewhere is among the highest there; what is lowest on
+		// one shard may be high on another.
+		right := map[bool]string{true: "asc", false: "desc"}[by.OperationType == "min"]
+		if exists && p.OrderDirection != right {
+			l.fault("%s is ordered by a %s, %s: over several shards that is wrong; ask in ES|QL",
+				what, by.OperationType, p.OrderDirection)
 		}
-		if !exists || by.IsBucketed || by.Filter != nil || by.OperationType == "last_value" || by.OperationType == "percentile" {
+		unordered := []string{"last_value", "percentile"}
+		if !exists || by.IsBucketed || by.Filter != nil || slices.Contains(unordered, by.OperationType) {
 			l.fault("%s is ordered by %q, which is no value that one can order by", what, p.OrderBy.ColumnID)
 		}
 	case "date_histogram":

@@ -79,7 +79,8 @@ func (n Node) narrow(search map[string]any) error {
 	}
 	filter, _ := query["filter"].([]any)
 	if !n.From.IsZero() {
-		filter = append(filter, map[string]any{"range": map[string]any{"@timestamp": map[string]any{"gte": n.From, "lt": n.To}}})
+		within := map[string]any{"gte": n.From, "lt": n.To}
+		filter = append(filter, map[string]any{"range": map[string]any{"@timestamp": within}})
 	}
 	if n.Query != "" {
 		parsed, err := kql.Parse(n.Query)
@@ -99,7 +100,10 @@ func (n Node) narrow(search map[string]any) error {
 var steps = []struct {
 	name string
 	time.Duration
-}{{"1m", time.Minute}, {"5m", 5 * time.Minute}, {"10m", 10 * time.Minute}, {"30m", 30 * time.Minute}, {"1h", time.Hour}, {"3h", 3 * time.Hour}, {"12h", 12 * time.Hour}, {"1d", 24 * time.Hour}}
+}{
+	{"1m", time.Minute}, {"5m", 5 * time.Minute}, {"10m", 10 * time.Minute}, {"30m", 30 * time.Minute},
+	{"1h", time.Hour}, {"3h", 3 * time.Hour}, {"12h", 12 * time.Hour}, {"1d", 24 * time.Hour},
+}
 
 func (n Node) step(search map[string]any) {
 	aggs, _ := search["aggs"].(map[string]any)
@@ -108,7 +112,8 @@ func (n Node) step(search map[string]any) {
 		if !ok {
 			continue
 		}
-		histogram["extended_bounds"] = map[string]any{"min": n.From.UnixMilli(), "max": n.To.UnixMilli() - 1} // steps in which nothing was are there, too
+		// Steps in which nothing was are there, too.
+		histogram["extended_bounds"] = map[string]any{"min": n.From.UnixMilli(), "max": n.To.UnixMilli() - 1}
 		for _, s := range steps {
 			histogram["fixed_interval"] = s.name
 			if n.To.Sub(n.From) <= 100*s.Duration {
@@ -127,7 +132,8 @@ func (n Node) search(ctx context.Context, index string, body map[string]any) (ma
 	if err != nil {
 		return nil, fmt.Errorf("writing a search: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL+"/"+index+"/_search?ignore_unavailable=true", bytes.NewReader(text))
+	address := n.URL + "/" + index + "/_search?ignore_unavailable=true"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("asking the node: %w", err)
 	}

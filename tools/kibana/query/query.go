@@ -17,8 +17,8 @@ import (
 	"github.com/reconbeat/reconbeat/tools/kibana/saved"
 )
 
-// Question is what is asked for one panel, control, saved query or rule. One in ES|QL has a search beside it that returns the same groups, by package esql;
-// a rule's has none.
+// Question is what is asked for one panel, control, saved query or rule. One in ES|QL has a search beside it that
+// returns the same groups, by package esql; a rule's has none.
 type Question struct {
 	Name   string         `json:"name"`
 	Index  string         `json:"index,omitempty"`
@@ -189,7 +189,8 @@ func ofLens(l *saved.Lens, above saved.SearchSource, views map[string]string) (Q
 		return Question{}, err
 	}
 	aggs, err := aggregations(layer)
-	return Question{Index: views[saved.Resolve(l.References, saved.LayerReference(id))], Search: map[string]any{"size": 0, "query": q, "aggs": aggs}}, err
+	view := saved.Resolve(l.References, saved.LayerReference(id))
+	return Question{Index: views[view], Search: map[string]any{"size": 0, "query": q, "aggs": aggs}}, err
 }
 
 // ofTextLayer has what the dashboard filters by beside the ES|QL query, as Kibana sends it.

@@ -96,11 +96,13 @@ func LayerReference(layer string) string { return "indexpattern-datasource-layer
 // TextLayerReference is the name of the reference to the data view of a layer in ES|QL.
 func TextLayerReference(layer string) string { return "textBasedLanguages-datasource-layer-" + layer }
 
-// Unlinked says of a dashboard's file in which file it is once more, with its links to the others. libbeat's import follows references without end where they lead in a circle; it
-// reads the files in the order of their names, and no object twice. So each dashboard comes first without links, and then, when all it leads to is there, with them.
+// Unlinked says of a dashboard's file in which file it is once more, with its links to the others. libbeat's import
+// follows references without end where they lead in a circle; it reads the files in the order of their names, and no
+// referenced file twice. So each dashboard comes first without links, and then with them.
 func Unlinked(name string) (linked string, is bool) {
 	stem, json := strings.CutSuffix(name, ".json")
-	return stem + LinkedSuffix, json && path.Base(path.Dir(name)) == "dashboard" && !strings.HasSuffix(name, LinkedSuffix)
+	first := json && !strings.HasSuffix(name, LinkedSuffix)
+	return stem + LinkedSuffix, first && path.Base(path.Dir(name)) == "dashboard"
 }
 
 // LinkedSuffix is the end of the name of a dashboard's second file, behind its id.

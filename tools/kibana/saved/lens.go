@@ -30,7 +30,8 @@ type LensQuery struct {
 	ESQL string `json:"esql,omitempty"`
 }
 
-// Datasources are the layers of a chart: formBased, or textBased for a chart in ES|QL. The other one is in what Kibana exports.
+// Datasources are the layers of a chart: formBased, or textBased for a chart in ES|QL. The others are in what Kibana
+// exports.
 type Datasources struct {
 	FormBased    FormBased `json:"formBased"`
 	IndexPattern struct {
