@@ -24,6 +24,9 @@ var arguments = map[string]struct {
 // refuseUnknown makes every command refuse words that mean nothing to it. Left to itself cobra shows the help of
 // `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both as if all were well.
 func refuseUnknown(root *libcmd.BeatsRootCmd) {
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; `%s --help` has those that it knows", err, c.CommandPath())
+	})
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "help" {

@@ -196,7 +196,7 @@ func explainRules(dir string, cfg config.Config, words, argv []string) error {
 		}
 		fmt.Printf("%s is %s here.\n", argv[0], p.Executable)
 	} else {
-		fmt.Printf("%s is not on this host; it is told by its name.\n", argv[0])
+		fmt.Printf("%s is not on this host; it is judged by its name.\n", argv[0])
 	}
 	matched := false
 	for _, r := range list {

@@ -40,5 +40,5 @@ func TestTheFirstSnapshotOfEachOfTenDaysIsKept(t *testing.T) {
 	_, err = ReadDay(dir, "2026-03-01")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = ReadDay(dir, "../snapshot")
-	require.ErrorContains(t, err, "is no day")
+	require.ErrorContains(t, err, "it must be YYYY-MM-DD")
 }
