@@ -168,8 +168,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %d alerts, %d suppressed, %d malformed%s\n",
-		n.Execs, n.Matched, n.Alerts, n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d suppressed, %d malformed%s\n",
+		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Suppressed, n.Malformed, unnamed(n.Unnamed))
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
