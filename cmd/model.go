@@ -499,7 +499,7 @@ func resetModel(settings instance.Settings, sure *confirmation) error {
 		return err
 	}
 	if lost == "" {
-		return leave(dir, beater.InboxReset, nil, "forget everything (nothing is saved there yet)")
+		return leave(dir, beater.InboxReset, nil, "forget everything (nothing is known there now)")
 	}
 	if err := sure.ask("forget " + lost); err != nil {
 		return err
