@@ -229,6 +229,16 @@ func TestNoFileNamesTheMachineItWasWrittenOn(t *testing.T) {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
+// TestNoFileIsHalfMerged looks for what git leaves in a file that was committed before its conflict was settled.
+func TestNoFileIsHalfMerged(t *testing.T) {
+	conflict := regexp.MustCompile(`(?m)^(<{7}|>{7}) `)
+	for _, name := range tracked(t, ".") {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.NotRegexp(t, conflict, string(text), name)
+	}
+}
+
 func TestLinksInTheManualLeadSomewhere(t *testing.T) {
 	for _, name := range tracked(t, "*.md") {
 		text, err := os.ReadFile(name)

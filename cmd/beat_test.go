@@ -853,7 +853,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	c, _ = h.command(oneModule+theFile, "model", "show")
 	out, err = c.CombinedOutput()
 	require.NoError(t, err)
-	require.Regexp(t, `(?m)^1 change counted in what follows, not yet taken by the reconbeat whose state is in .*: model\n`+
+	require.Regexp(t, `(?m)^1 change \(model\) in .*, not yet taken over by reconbeat, counted in what follows\.\n`+
 		`rule network-connection-discovery on this host`, string(out))
 	r = h.start(oneModule + theFile)
 	saved("agent", true)

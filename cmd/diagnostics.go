@@ -78,9 +78,9 @@ func diagnose(file string) error {
 		return fmt.Errorf("making the archive: %w", err)
 	}
 	a := &archive{zip: zip.NewWriter(out), at: time.Now()}
-	cfg, err := cfgfile.Load("", nil)
-	if err != nil {
-		a.fail("the configuration", err)
+	cfg, unread := cfgfile.Load("", nil)
+	if unread != nil {
+		a.fail("the configuration", unread)
 		cfg = config.NewConfig()
 	}
 	where := paths.New()
@@ -113,7 +113,11 @@ func diagnose(file string) error {
 		return nil
 	})
 	a.add("state.txt", func(w io.Writer) error { return listFolder(w, where.Data) })
-	a.running(cfg)
+	if unread == nil {
+		a.running(cfg)
+	} else {
+		a.fail("metrics and health", errors.New("where to ask a running reconbeat is in the configuration"))
+	}
 	a.add("log.txt", func(w io.Writer) error { return lastLines(w, where.Logs) })
 	if len(a.failed) > 0 {
 		a.add("errors.txt", func(w io.Writer) error {
@@ -127,7 +131,7 @@ func diagnose(file string) error {
 	for _, f := range a.failed {
 		fmt.Fprintln(os.Stderr, "not in it: "+masked(f))
 	}
-	fmt.Printf("Wrote %s. The log in it names hosts and users of yours: read it before you hand it on.\n", file)
+	fmt.Printf("Wrote %s. It names hosts and users of yours, the log above all: read it before you hand it on.\n", file)
 	return nil
 }
 

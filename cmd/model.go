@@ -47,7 +47,7 @@ func newModelCommand(settings instance.Settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "model",
 		Short: "Show, explain, move and mend what was learned on this host",
-		Long: `model shows and changes what the Beat whose state is in --path.data has learned. What it shows is at most half
+		Long: `model shows and changes what reconbeat has learned and keeps in --path.data. What it shows is at most half
 a minute old. A change is left in the state's inbox: a running reconbeat takes it over within a second, a stopped
 one when it starts. Until then the commands count it in, and say so. What replaces the whole model asks first,
 where something was learned; --yes answers in scripts. The first snapshot of each of the last ten days is there to
@@ -116,7 +116,7 @@ func ignorant(b *instance.Beat) (dir string, d *detector.Detector, err error) {
 	return beater.StateDir(b.Paths), d, err
 }
 
-// knowledge is what the Beat whose state is in dir knows, or will know once it has taken what waits for it.
+// knowledge is what the Beat that keeps its state in dir knows, or will know once it has taken what waits for it.
 type knowledge struct {
 	dir      string
 	detector *detector.Detector
@@ -162,8 +162,8 @@ func known(b *instance.Beat) (knowledge, error) {
 		}
 	}
 	if len(waiting) > 0 {
-		fmt.Fprintf(os.Stderr, "%s counted in what follows, not yet taken by the reconbeat whose state is in %s: "+
-			"%s\n", counted(len(waiting), "change"), dir, strings.Join(kinds, ", "))
+		fmt.Fprintf(os.Stderr, "%s (%s) in %s, not yet taken over by reconbeat, counted in what follows.\n",
+			counted(len(waiting), "change"), strings.Join(kinds, ", "), dir)
 	}
 	return k, nil
 }
@@ -312,6 +312,20 @@ func way(a context.Profile) string {
 		return map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
 	}
 	return cmp.Or(a.Way, "unknown")
+}
+
+// wayInWords says after a name how it starts the programs.
+func wayInWords(a context.Profile) string {
+	switch w := way(a); {
+	case w == "terminal":
+		return "at a terminal"
+	case w == "no terminal":
+		return "without a terminal"
+	case a.Way == "":
+		return "through an unknown parent"
+	default:
+		return "through " + w
+	}
 }
 
 // counted is a number of things in words.
@@ -485,7 +499,7 @@ func resetModel(settings instance.Settings, sure *confirmation) error {
 		return err
 	}
 	if lost == "" {
-		return leave(dir, beater.InboxReset, nil, "forget everything, which is nothing yet")
+		return leave(dir, beater.InboxReset, nil, "forget everything (nothing is saved there yet)")
 	}
 	if err := sure.ask("forget " + lost); err != nil {
 		return err
@@ -496,8 +510,8 @@ func resetModel(settings instance.Settings, sure *confirmation) error {
 // leave leaves a message in the inbox of a state.
 func leave(dir, kind string, payload []byte, what string) error {
 	if err := state.WriteInbox(dir, kind, payload); err != nil {
-		return fmt.Errorf("telling the reconbeat whose state is in %s: %w", dir, err)
+		return fmt.Errorf("leaving a change in %s: %w", dir, err)
 	}
-	fmt.Fprintf(os.Stderr, "left for the reconbeat whose state is in %s: %s\n", dir, what)
+	fmt.Fprintf(os.Stderr, "left in %s: %s. reconbeat does it within a second, or at its next start.\n", dir, what)
 	return nil
 }

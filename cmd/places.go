@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
@@ -44,6 +45,9 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 	}
 	file, err := common.LoadFiles(configurationFiles()...)
 	if err != nil {
+		if err := forRoot(c); err != nil {
+			return err
+		}
 		file = config.NewConfig() // whoever needs it tells what is wrong with it
 	}
 	for _, path := range []string{"data", "logs"} {
@@ -65,25 +69,51 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 // to path.config, so they must not be any more.
 func besideConfiguration() error {
 	files := configurationFiles()
-	list := flag.Lookup("c").Value.(*config.StringsFlag)
 	for i, file := range files {
 		file, err := filepath.Abs(file)
 		if err != nil {
 			return fmt.Errorf("looking for the folder of %s: %w", file, err)
 		}
-		if i == 0 {
-			list.SetDefault(file)
-		}
-		if err := list.Set(file); err != nil {
-			return fmt.Errorf("reading -c %s: %w", file, err)
-		}
 		files[i] = file
+	}
+	if err := configureBy(files...); err != nil {
+		return err
 	}
 	return setFlag("path.config", filepath.Dir(files[0]))
 }
 
+// unconfigured are the commands that do something useful for a user who may not read the configuration that was found.
+var unconfigured = []string{"watch", "replay", "diagnostics", "test modules", "version", "help"}
+
+// forRoot says what to do where a command needs a configuration that this user may not read.
+func forRoot(c *cobra.Command) error {
+	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
+	if slices.Contains(unconfigured, words) && !c.Flags().Changed("c") || strings.HasPrefix(words, "completion") ||
+		strings.HasPrefix(words, cobra.ShellCompRequestCmd) {
+		return nil
+	}
+	for _, file := range configurationFiles() {
+		if unreadable(file) {
+			return fmt.Errorf("%s is not for this user to read: run `sudo %s`, or name another file with -c",
+				file, c.CommandPath())
+		}
+	}
+	return nil
+}
+
 // takeConfiguration makes a file the only configuration. Set as a flag it would be read beside the one that is there.
 func takeConfiguration(file string) { flag.Lookup("c").Value.(*config.StringsFlag).SetDefault(file) }
+
+// configureBy lets libbeat read these files, and none that was named or found before.
+func configureBy(files ...string) error {
+	takeConfiguration(files[0])
+	for _, file := range files {
+		if err := setFlag("c", file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // readOnce keeps libbeat from reading flags once more. It would read those before the subcommand alone, which would
 // then win over the ones behind it.

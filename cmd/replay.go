@@ -194,7 +194,7 @@ func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
 		for _, a := range k.Actors {
 			name := cmp.Or(a.Name, "uid "+a.ID)
 			users[name] = true
-			who := fmt.Sprintf("%s by %s (%s)", name, way(a), counted(a.Visits, "visit"))
+			who := fmt.Sprintf("%s %s (%s)", name, wayInWords(a), counted(a.Visits, "visit"))
 			if k.Host != "" && len(s.Hosts) > 1 {
 				who += " on " + k.Host
 			}
@@ -407,6 +407,6 @@ func learn(p *paths.Path, r *beater.Replay) error {
 	if err := state.WriteInbox(dir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("saving what was learned in %s: %w", dir, err)
 	}
-	fmt.Fprintf(os.Stderr, "learned: saved for the reconbeat whose state is in %s\n", dir)
+	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n", dir)
 	return nil
 }

@@ -33,6 +33,7 @@ type screen struct {
 	status bool // the last line is a status line, redrawn in place; a terminal
 	drawn  bool // the status line is on the screen now
 	header bool // the table's head was printed
+	live   bool // somebody watches this host
 	young  bool // it was said that the model is too young to alert
 	alerts int
 	last   string
@@ -41,9 +42,11 @@ type screen struct {
 
 // tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a reason.
 const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) " +
-	"reconbeat only learns what is usual here.\n" +
-	"A history shortens that: reconbeat replay --learn --path.data DIR FILE, and then --path.data DIR here. To " +
-	"see an alert now: reconbeat watch --demo."
+	"reconbeat only learns what is usual here."
+
+// toOld is told below it to who watches. Who replays gets the end of the replay.
+const toOld = "A history shortens that: reconbeat replay --learn --path.data DIR FILE, then reconbeat watch " +
+	"--path.data DIR. To see an alert now: reconbeat watch --demo."
 
 // learning stands where the score of a model would that only learns yet.
 const learning = "learning"
@@ -107,8 +110,9 @@ func (s *screen) show(doc *beat.Event) error {
 	default:
 		if !s.young && isLearning(doc) {
 			s.young = true
-			for text := range strings.SplitSeq(tooYoung, "\n") {
-				s.line(dim, text)
+			s.line(dim, tooYoung)
+			if s.live {
+				s.line(dim, toOld)
 			}
 		}
 		s.line("", fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38),
@@ -119,6 +123,20 @@ func (s *screen) show(doc *beat.Event) error {
 	}
 	s.drawStatus(s.last)
 	return s.err
+}
+
+// shownAlerts is how many alerts it has shown.
+func (s *screen) shownAlerts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alerts
+}
+
+// forgetAlerts begins to count alerts anew.
+func (s *screen) forgetAlerts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alerts = 0
 }
 
 // line prints one line, and keeps the first error.

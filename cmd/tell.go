@@ -29,7 +29,9 @@ func tell(s *screen) (stop func(), err error) {
 		for {
 			line, err := lines.ReadBytes('\n')
 			if len(line) > 0 {
-				s.note(stderr, sentence(line))
+				if said := sentence(line); said != "" {
+					s.note(stderr, said)
+				}
 			}
 			if err != nil {
 				return
@@ -66,7 +68,11 @@ func asItIs(c *cobra.Command) bool {
 	return c.Flags().Changed("e") || c.Flags().Changed("d") || c.Flags().Changed("v")
 }
 
-// sentence is what a line of the log says to a person. What is no line of the log stays as it is.
+// fqdn begins libbeat's warning on every host whose full name no name server knows. No row shows that name.
+const fqdn = "unable to lookup FQDN"
+
+// sentence is what a line of the log says to a person; nothing where it is of no concern here. What is no line of the
+// log stays as it is.
 func sentence(line []byte) string {
 	var entry struct {
 		Level   string `json:"log.level"`
@@ -74,6 +80,9 @@ func sentence(line []byte) string {
 	}
 	if err := json.Unmarshal(line, &entry); err != nil || entry.Message == "" {
 		return strings.TrimSuffix(string(line), "\n")
+	}
+	if strings.HasPrefix(entry.Message, fqdn) {
+		return ""
 	}
 	about := map[string]string{"warn": "Note: ", "error": "Error: "}[entry.Level]
 	return about + printable(entry.Message)

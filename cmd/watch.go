@@ -122,12 +122,16 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 		}
 	}
 	began := time.Now()
+	s.forgetAlerts() // those of the recording
+	s.live = true
 	stop := showStatus(s)
 	err = instance.Run(settings, beater.New)
-	stop()
+	n := stop()
 	s.setStatus("")
 	silence()
-	n := numbers()
+	if err != nil && n.execs == 0 { // it never watched
+		return err
+	}
 	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %d alerts, %d lost.\n", since(time.Since(began)), n.execs, n.matched, n.alerts, n.lost)
 	return err
 }
@@ -155,41 +159,52 @@ func setFlags(c *cobra.Command, home, format string) error {
 	return nil
 }
 
-// showStatus keeps the status line up to date until the function that it returns is called.
-func showStatus(s *screen) (stop func()) {
-	done := make(chan struct{})
+// showStatus keeps the status line up to date until the function that it returns is called, which has the last numbers.
+func showStatus(s *screen) (stop func() watchNumbers) {
+	end, last := make(chan struct{}), make(chan watchNumbers)
 	go func() {
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
+		var n watchNumbers
 		for {
 			select {
-			case <-done:
+			case <-end:
+				last <- n.now(s)
 				return
 			case <-tick.C:
-				n := numbers()
-				s.setStatus(fmt.Sprintf("execs %d  matched %d  alerts %d  lost %d   (ctrl-C ends)", n.execs, n.matched, n.alerts, n.lost))
+				n = n.now(s)
+				s.setStatus(fmt.Sprintf("execs %d  matched %d  alerts %d  lost %d   (ctrl-C ends)", n.execs, n.matched,
+					n.alerts, n.lost))
 			}
 		}
 	}()
-	return func() { close(done) }
+	return func() watchNumbers {
+		close(end)
+		return <-last
+	}
 }
 
-type watchNumbers struct{ execs, matched, alerts, lost int64 }
+type watchNumbers struct {
+	execs, matched, lost int64
+	alerts               int
+}
 
-// numbers reads the Beat's own metrics.
-func numbers() watchNumbers {
+// now reads the Beat's own metrics. A module's go with the module, so that what was lost before is kept. Alerts are
+// those that the screen has shown: tampering alerts are no detector's.
+func (before watchNumbers) now(s *screen) watchNumbers {
 	flat := monitoring.CollectFlatSnapshot(monitoring.GetNamespace("stats").GetRegistry(), monitoring.Full, false)
 	n := watchNumbers{
 		execs:   flat.Ints["reconbeat.detector.execs"],
 		matched: flat.Ints["reconbeat.detector.matched"],
-		alerts:  flat.Ints["reconbeat.detector.alerts"],
 		lost:    flat.Ints["reconbeat.ring.dropped"],
+		alerts:  s.shownAlerts(),
 	}
 	for name, v := range flat.Ints {
 		if strings.HasPrefix(name, "reconbeat.modules.") && strings.Contains(name, ".lost_") {
 			n.lost += v
 		}
 	}
+	n.lost = max(n.lost, before.lost)
 	return n
 }
 

@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,8 @@ type watching struct {
 	out, err *logBuffer
 }
 
-// startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own.
+// startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own. As in a clone, the folder
+// has a configuration with an output, which is none of watch's business.
 func startWatch(t *testing.T, before []string, args ...string) *watching {
 	dir := t.TempDir()
 	for d := dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
@@ -34,7 +36,9 @@ func startWatch(t *testing.T, before []string, args ...string) *watching {
 	require.NoError(t, os.WriteFile(self, data, 0o755))
 	line := append(append(append([]string{}, before...), self, "watch"), args...)
 	w := &watching{cmd: exec.Command(line[0], line[1:]...), out: &logBuffer{}, err: &logBuffer{}}
-	w.cmd.Dir = "/"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, Name+".yml"),
+		[]byte("output.elasticsearch.hosts: ['127.0.0.1:9']\n"), 0o644))
+	w.cmd.Dir = dir
 	w.cmd.Env = append(os.Environ(), asReconbeat+"=1")
 	w.cmd.Stdout, w.cmd.Stderr = w.out, w.err
 	require.NoError(t, w.cmd.Start())
@@ -84,6 +88,7 @@ func TestLiveWatchAsRoot(t *testing.T) {
 			require.Contains(t, w.out.all(), "root has never looked at network connections on this host",
 				"the reason, in words")
 			require.NotContains(t, w.err.all(), "log.level", "sentences, no log")
+			require.NotContains(t, w.err.all(), fqdn)
 			continue
 		}
 		for line := range strings.Lines(w.out.all()) {
@@ -93,6 +98,20 @@ func TestLiveWatchAsRoot(t *testing.T) {
 			require.Equal(t, "root", text(doc, "user.name"))
 		}
 	}
+	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
+}
+
+// TestLiveWatchCountsTheAlertsThatItShows holds that the summary is true of alerts that no rule raised.
+func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
+	takeAudit(t)
+	before := auditSettings(t)
+	w := startWatch(t, nil)
+	w.until(t, "ss -H -t state closing")
+	require.NoError(t, exec.Command("auditctl", "-e", "0").Run())
+	w.until(t, "ALERT: ")
+	w.interrupt(t)
+	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.all(), "ALERT: ")),
+		w.err.all())
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 

@@ -274,6 +274,10 @@ func (h host) guests() {
 	out := h.run("setpriv", append(plain, "reconbeat", "replay", history)...)
 	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these files are judged "+
 		"with the settings that are built in.")
+	said, err := h.command("setpriv", append(plain, "reconbeat", "test", "rules")...).CombinedOutput()
+	assert.Error(h.t, err)
+	assert.Equal(h.t, "Error: /etc/reconbeat/reconbeat.yml is not for this user to read: run `sudo reconbeat test rules`, "+
+		"or name another file with -c\n", string(said))
 	assert.Equal(h.t, kept, h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort"))
 }
 

@@ -288,11 +288,11 @@ func (f *Finding) contextReason() string {
 			}
 			tells = append(tells, context.TTY)
 		}
-		fmt.Fprintf(&b, " on this host in %s%s", atLeastADay(c.Days), until)
+		fmt.Fprintf(&b, " on this host%s%s", within(c.Days), until)
 	case c.Parts[context.Frequency] >= told && c.Silent >= 48*time.Hour:
 		fmt.Fprintf(&b, "%s had not %s on this host for %s", who, f.Rule.Habit, plural(int(c.Silent/(24*time.Hour)), "day"))
 	case c.Parts[context.Frequency] >= told:
-		fmt.Fprintf(&b, "%s has rarely %s on this host in %s", who, f.Rule.Habit, atLeastADay(c.Days))
+		fmt.Fprintf(&b, "%s has rarely %s on this host%s", who, f.Rule.Habit, within(c.Days))
 	default:
 		fmt.Fprintf(&b, "%s has %s in an unusual way", who, f.Rule.Habit)
 		then = ": "
@@ -376,12 +376,12 @@ func actorLine(p *context.Profile) string {
 // hours tells a short time in days as hours.
 func hours(days float64) string { return plural(int(days*24+0.5), "hour") }
 
-// atLeastADay tells a number of days, of which a young model has less than one.
-func atLeastADay(days float64) string {
+// within tells in how many days something has never been, or rarely. A young model has watched for less than one.
+func within(days float64) string {
 	if days < 1 {
-		return "less than a day"
+		return ", watched for less than a day"
 	}
-	return plural(int(days), "day")
+	return " in " + plural(int(days), "day")
 }
 
 // ago tells how long something is past.

@@ -22,7 +22,7 @@ const (
 
 var inboxKind = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 
-// WriteInbox leaves a message for the Beat whose state is in dir, whether it runs or not: it is read at the Beat's next start, or while it
+// WriteInbox leaves a message for the Beat that keeps its state in dir, whether it runs or not: it is read at the Beat's next start, or while it
 // runs, within its interval. The message is complete and on disk when WriteInbox returns nil. kind is a word of a-z, 0-9 and _.
 func WriteInbox(dir, kind string, payload []byte) error {
 	if !inboxKind.MatchString(kind) {
@@ -47,7 +47,7 @@ type Message struct {
 	Written time.Time
 }
 
-// Waiting returns the messages that the Beat whose state is in dir has not yet taken, in the order of writing. What
+// Waiting returns the messages that the Beat that keeps its state in dir has not yet taken, in the order of writing. What
 // is no message is left out.
 func Waiting(dir string) ([]Message, error) {
 	box := filepath.Join(dir, "inbox")
