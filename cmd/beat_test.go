@@ -801,7 +801,7 @@ func TestTheModelIsManaged(t *testing.T) {
 		h.eventually(func() bool {
 			c, _ := h.command(oneModule+theFile, "model", "show")
 			out, err := c.CombinedOutput()
-			taken := !strings.Contains(string(out), "not yet taken by the reconbeat")
+			taken := !strings.Contains(string(out), "not yet taken over by reconbeat")
 			return err == nil && taken && strings.Contains(string(out), what) == yes
 		}, "%s: not %v in what is known; the log:\n%s", what, yes, r.log.all())
 	}

@@ -69,19 +69,15 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 // to path.config, so they must not be any more.
 func besideConfiguration() error {
 	files := configurationFiles()
-	list := flag.Lookup("c").Value.(*config.StringsFlag)
 	for i, file := range files {
 		file, err := filepath.Abs(file)
 		if err != nil {
 			return fmt.Errorf("looking for the folder of %s: %w", file, err)
 		}
-		if i == 0 {
-			list.SetDefault(file)
-		}
-		if err := list.Set(file); err != nil {
-			return fmt.Errorf("reading -c %s: %w", file, err)
-		}
 		files[i] = file
+	}
+	if err := configureBy(files...); err != nil {
+		return err
 	}
 	return setFlag("path.config", filepath.Dir(files[0]))
 }
@@ -107,6 +103,17 @@ func forRoot(c *cobra.Command) error {
 
 // takeConfiguration makes a file the only configuration. Set as a flag it would be read beside the one that is there.
 func takeConfiguration(file string) { flag.Lookup("c").Value.(*config.StringsFlag).SetDefault(file) }
+
+// configureBy lets libbeat read these files, and none that was named or found before.
+func configureBy(files ...string) error {
+	takeConfiguration(files[0])
+	for _, file := range files {
+		if err := setFlag("c", file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // readOnce keeps libbeat from reading flags once more. It would read those before the subcommand alone, which would
 // then win over the ones behind it.
