@@ -141,7 +141,7 @@ func known(b *instance.Beat) (knowledge, error) {
 	snap, err := state.ReadSnapshot(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(waiting) == 0:
-		return k, fmt.Errorf("%w in %s: %w", errNothingLearned, dir, err)
+		return k, fmt.Errorf("%w in %s", errNothingLearned, dir)
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return k, err
