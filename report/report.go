@@ -96,10 +96,10 @@ func (r *Report) Add(doc *beat.Event) {
 	case f.text("event.kind") == "alert":
 		r.alert(doc.Timestamp, f)
 	case action == "alert-summary":
-	case f.text("event.dataset") == "reconbeat.alert" || f.text("message") != "" && f.text("process.args") == "":
-		r.note(doc.Timestamp, f)
-	default:
+	case f.text("reconbeat.program") != "":
 		r.match(doc.Timestamp, f)
+	default:
+		r.note(doc.Timestamp, f)
 	}
 }
 

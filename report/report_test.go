@@ -32,6 +32,7 @@ func match(at time.Time, score float64, visit string, more mapstr.M) *beat.Event
 		"process": mapstr.M{"command_line": "ss -tlnp", "args": []string{"ss", "-tlnp"},
 			"parent": mapstr.M{"name": "bash"}},
 		"reconbeat": mapstr.M{
+			"program": "ss",
 			"actor":   mapstr.M{"id": "1000", "kind": "login", "name": "alice"},
 			"anomaly": mapstr.M{"score": score, "threshold": 25.0},
 			"local":   mapstr.M{"weekday": "1 Monday", "hour": "09"},
