@@ -34,46 +34,48 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 const ours = "github.com/reconbeat/reconbeat"
 
 // rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
 var rooms = map[string][]string{
-	".":                    {"cmd"},
-	"cmd":                  {"beater", "config", "datastream", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "report", "state"},
-	"beater":               {"config", "config/settings", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
-	"config":               {"config/settings", "detector", "detector/rare", "detector/rules"},
-	"config/settings":      {},
-	"datastream":           {},
-	"deploy":               {},
-	"deploy/manual":        {"cmd"},
-	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
-	"detector/context":     {"process"},
-	"detector/rare":        {},
-	"detector/rules":       {},
-	"ecs":                  {"process"},
-	"evaluation":           {"config", "detector", "detector/context", "ecs", "process"},
-	"health":               {},
-	"include":              {},
-	"integration":          {"beater", "detector", "ecs"},
-	"integration/fleet":    {},
-	"module":               {"health", "process"},
-	"module/auditd":        {"config/settings", "health", "module", "module/auditd/record", "module/netlink", "process"},
-	"module/auditd/record": {"health", "module", "process"},
-	"module/auditlog":      {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
-	"module/ecs":           {"config/settings", "ecs", "module", "module/follow", "process"},
-	"module/follow":        {"module", "process"},
-	"module/netlink":       {},
-	"module/procconn":      {"config/settings", "health", "module", "module/netlink", "process", "process/procfs"},
-	"process":              {},
-	"process/binary":       {"process"},
-	"process/procfs":       {"process"},
-	"report":               {},
-	"stack":                {},
-	"state":                {"health", "process"},
+	".":                        {"cmd"},
+	"cmd":                      {"beater", "config", "internal/datastream", "detector", "detector/habit", "detector/rare", "internal/include", "module/auditlog", "module/catalog", "module/ndjson", "process", "internal/report", "internal/state"},
+	"beater":                   {"config", "config/settings", "detector", "detector/rare", "ecs", "internal/health", "module", "module/catalog", "process", "internal/host/executable", "internal/host/procfs", "internal/state"},
+	"config":                   {"config/settings", "detector", "detector/rare", "detector/rules"},
+	"config/settings":          {},
+	"internal/datastream":      {},
+	"deploy":                   {},
+	"deploy/manual":            {"cmd"},
+	"detector":                 {"detector/habit", "detector/rare", "ecs", "process"},
+	"detector/habit":           {"process"},
+	"detector/rare":            {},
+	"detector/rules":           {},
+	"ecs":                      {"process"},
+	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
+	"internal/health":          {},
+	"internal/include":         {},
+	"integration":              {"beater", "detector", "ecs"},
+	"integration/fleet":        {},
+	"module":                   {"internal/health", "process"},
+	"module/auditd":            {"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process"},
+	"module/auditd/record":     {"internal/health", "module", "process"},
+	"module/auditlog":          {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
+	"module/ndjson":            {"config/settings", "ecs", "module", "module/follow", "process"},
+	"module/catalog":           {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/follow":            {"module", "process"},
+	"module/netlink":           {},
+	"module/procconn":          {"config/settings", "internal/health", "module", "module/netlink", "process", "internal/host/procfs"},
+	"process":                  {},
+	"internal/host/executable": {"process"},
+	"internal/host/procfs":     {"process"},
+	"internal/report":          {},
+	"internal/stack":           {},
+	"internal/state":           {"internal/health", "process"},
 }
 
 // pkg is what `go list` says of a package.
@@ -149,7 +151,7 @@ func TestOnlyXPackIsElasticLicensed(t *testing.T) {
 }
 
 func TestTheDetectorIsALibrary(t *testing.T) {
-	for _, p := range goList(t, "./detector", "./detector/context", "./detector/rare", "./process", "./ecs") {
+	for _, p := range goList(t, "./detector", "./detector/habit", "./detector/rare", "./process", "./ecs") {
 		for _, imported := range p.Imports {
 			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
 			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)
@@ -398,7 +400,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	require.NoError(t, err)
 	cfg, err := config.Parse(section)
 	require.NoError(t, err)
-	require.Len(t, cfg.Modules, 1+len(beater.Modules()), "auto and every module are in the reference")
+	require.Len(t, cfg.Modules, 1+len(catalog.All()), "auto and every module are in the reference")
 	given := section.FlattenedKeys()
 	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users", "detector.learn_for",
 		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
@@ -407,7 +409,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	for _, c := range cfg.Modules {
 		m, err := config.ParseModule(c)
 		require.NoError(t, err)
-		for _, kind := range beater.Modules() {
+		for _, kind := range catalog.All() {
 			if kind.Name == m.Module {
 				made, err := kind.New(c, module.Env{ID: "test", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
 				require.NoError(t, err, m.Module)
@@ -464,7 +466,7 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 	for _, name := range tags(reflect.TypeFor[config.Module]()) {
 		assert.True(t, name == "module" || strings.Contains(section, "`"+name), "docs/configure.md does not tell of %s", name)
 	}
-	for _, kind := range beater.Modules() {
+	for _, kind := range catalog.All() {
 		page := "docs/modules/" + kind.Name + ".md"
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)

@@ -269,7 +269,7 @@ func validate(pkg string) error {
 
 // generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are written by hand.
 func generated() (map[string]string, error) {
-	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
+	files := []string{"fields.yml", "internal/include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -343,7 +343,7 @@ func Dashboards() error {
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
 func Kibana() error { return sh.RunV("go", "-C", "tools", "run", "./kibana", "write") }
 
-// Fields makes fields.yml (ECS, libbeat's and _meta/fields.yml), include/fields.go and docs/fields.md.
+// Fields makes fields.yml (ECS, libbeat's and _meta/fields.yml), internal/include/fields.go and docs/fields.md.
 func Fields() error {
 	if err := mage.GenerateFieldsYAML(); err != nil {
 		return err
@@ -364,10 +364,10 @@ func Fields() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll("include", 0o755); err != nil {
+	if err := os.MkdirAll("internal/include", 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile("include/fields.go", source, 0o644); err != nil {
+	if err := os.WriteFile("internal/include/fields.go", source, 0o644); err != nil {
 		return err
 	}
 	return fieldsManual(yml)
@@ -709,7 +709,7 @@ func Bench() error {
 }
 
 // Evaluate measures the models on simulated hosts and writes docs/evaluation.md with its plots: some minutes.
-func Evaluate() error { return sh.RunV("go", "run", "./evaluation", "-report", "docs") }
+func Evaluate() error { return sh.RunV("go", "run", "./internal/evaluation", "-report", "docs") }
 
 // Campaign runs what is too long for .ci/run, or the steps that have a word of STEPS in their names: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
 // under an emulator, the benchmarks. It goes on where it was left, and writes what came of each step into docs/campaign.md, which is committed.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // greet logs the one line on which a person sees that all is well: sources, rules, and what the model knows.
@@ -80,7 +81,7 @@ func (s *moduleSet) String() string {
 	var names []string
 	for _, r := range s.list() {
 		name := r.source.kind.Name
-		if id := r.source.ID; id != name && id != autoModule {
+		if id := r.source.ID; id != name && id != catalog.Auto {
 			name += " " + id
 		}
 		if r.why != "" {

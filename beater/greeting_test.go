@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 func TestTheLineAtStartTellsHowMuchIsKnown(t *testing.T) {
@@ -34,10 +35,10 @@ func TestTheLineAtStartTellsHowMuchIsKnown(t *testing.T) {
 
 func TestModulesAreNamedOnce(t *testing.T) {
 	runner := func(kind, id, why string) *runner {
-		return &runner{source: &source{Module: config.Module{ID: id}, kind: Kind{Name: kind}}, why: why}
+		return &runner{source: &source{Module: config.Module{ID: id}, kind: catalog.Kind{Name: kind}}, why: why}
 	}
 	s := &moduleSet{}
 	require.Equal(t, "no module", s.String())
-	s.runners = append(s.runners, runner("auditd", "auto", "it works"), runner("ecs", "ecs", ""), runner("ecs", "defend", ""))
-	require.Equal(t, "auditd (chosen by auto: it works) and ecs and ecs defend", s.String())
+	s.runners = append(s.runners, runner("auditd", "auto", "it works"), runner("ndjson", "ndjson", ""), runner("ndjson", "defend", ""))
+	require.Equal(t, "auditd (chosen by auto: it works) and ndjson and ndjson defend", s.String())
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/state"
 )
 
 // heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an alert. It has a client of its own and

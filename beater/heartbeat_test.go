@@ -10,16 +10,17 @@ import (
 	pubtest "github.com/elastic/beats/v7/libbeat/publisher/testing"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // testHeart is a heart that beats into a channel of one.
 func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
 	s, _ := testStream(t, nil)
 	out := pubtest.NewChanClient(1)
-	r := &runner{source: &source{kind: Kind{Name: "auditd"}}, stats: &module.Stats{}}
+	r := &runner{source: &source{kind: catalog.Kind{Name: "auditd"}}, stats: &module.Stats{}}
 	h := &heartbeat{
 		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: newRing(1), stream: s, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{},
 	}

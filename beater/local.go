@@ -11,9 +11,9 @@ import (
 	"github.com/elastic/elastic-agent-system-metrics/metric/system/host"
 	"github.com/elastic/go-sysinfo"
 
+	"github.com/reconbeat/reconbeat/internal/host/executable"
+	"github.com/reconbeat/reconbeat/internal/host/procfs"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/process/binary"
-	"github.com/reconbeat/reconbeat/process/procfs"
 )
 
 // thisHost describes the host that reconbeat runs on, called by the name that the user gave the Beat.
@@ -43,7 +43,7 @@ type local struct {
 	accounts *accounts
 
 	mu       sync.Mutex // of binaries: the module's goroutine identifies, the stream's counts and changes the rules
-	binaries *binary.Identifier
+	binaries *executable.Identifier
 }
 
 func newLocal(programs []string) (*local, error) {
@@ -58,7 +58,7 @@ func newLocal(programs []string) (*local, error) {
 
 // watch says which programs are known by their contents.
 func (l *local) watch(programs []string) {
-	binaries := binary.New(binary.Options{Tools: programs})
+	binaries := executable.New(executable.Options{Tools: programs})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.binaries = binaries
@@ -85,7 +85,7 @@ func (l *local) glimpse(pid uint32, at time.Time) {
 }
 
 // identified counts what identify did.
-func (l *local) identified() binary.Stats {
+func (l *local) identified() executable.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.binaries.Stats()

@@ -10,11 +10,11 @@ import (
 	"github.com/elastic/elastic-agent-libs/monitoring/adapter"
 	"github.com/rcrowley/go-metrics"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host/executable"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/process/binary"
-	"github.com/reconbeat/reconbeat/state"
 )
 
 // counts is what the stream did, for /stats and the summaries of `watch` and `replay`.
@@ -37,7 +37,7 @@ type counts struct {
 
 	// What the stream's parts count for themselves, as of the last tick: they belong to its goroutine.
 	processes   atomic.Pointer[process.TableStats]
-	executables atomic.Pointer[binary.Stats]
+	executables atomic.Pointer[executable.Stats]
 	model       atomic.Pointer[learnedSoFar]
 }
 

@@ -17,10 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host/executable"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/process/binary"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // metricRow is a row of the table of metrics in docs/monitor.md: names, kind, unit, meaning, what to do.
@@ -35,11 +36,11 @@ func counted(t *testing.T) *monitoring.Registry {
 	b := &reconbeat{
 		stream: s, logger: logp.NewNopLogger(), health: &health.Board{}, ring: newRing(1), modules: &moduleSet{}, latency: newLatencies(), pulse: &heartbeat{},
 	}
-	r := &runner{source: &source{Module: config.Module{ID: "ID"}, kind: Kind{Name: "auditd"}}, stats: &module.Stats{}}
+	r := &runner{source: &source{Module: config.Module{ID: "ID"}, kind: catalog.Kind{Name: "auditd"}}, stats: &module.Stats{}}
 	r.stats.LastEvent.Store(1)
 	b.modules.add(r)
 	s.tell(time.Now())
-	s.counts.executables.Store(&binary.Stats{})
+	s.counts.executables.Store(&executable.Stats{})
 	b.latency.judge.Update(2500)
 	reg := monitoring.NewRegistry()
 	b.register(reg.GetOrCreateRegistry("reconbeat"), &state.Stats{})

@@ -24,7 +24,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 )
 
 // policy makes what an Elastic Agent wants run, in place of reconbeat.modules and modules.d. Each stream of the Agent's policy is a module, and brings the

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 )
 
 // unit hears what libbeat's management would hear of a stream.
@@ -73,7 +73,7 @@ func following(t *testing.T, id, settings string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "documents.ndjson")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	return fmt.Sprintf("{id: %s, module: ecs, paths: [%s], %s}", id, file, settings)
+	return fmt.Sprintf("{id: %s, module: ndjson, paths: [%s], %s}", id, file, settings)
 }
 
 // told are the errors of a rejected policy by unit, and whether libbeat's management tries again.
@@ -100,12 +100,12 @@ func told(t *testing.T, err error) (units map[string]string, again bool) {
 func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 	p := testPolicy(t)
 	good, goodUnit := streamOf(t, "one", following(t, "a", "detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m"))
-	bad, _ := streamOf(t, "two", "{id: b, module: ecs, path: [/nowhere], detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m}")
+	bad, _ := streamOf(t, "two", "{id: b, module: ndjson, path: [/nowhere], detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m}")
 
 	units, again := told(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.True(t, again)
 	require.Contains(t, units["two"], "the policy is not applied, and nothing is watched: ")
-	require.Contains(t, units["two"], "ecs.path: no such setting")
+	require.Contains(t, units["two"], "ndjson.path: no such setting")
 	require.Equal(t, units["two"], units["one"], "a unit without a mistake says why it does not run")
 	require.Empty(t, p.beat.modules.list())
 	require.Equal(t, config.Default().Namespace, p.beat.config.Namespace)

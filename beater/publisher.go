@@ -17,8 +17,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/health"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in Publish, and what comes meanwhile

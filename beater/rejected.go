@@ -8,7 +8,7 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/monitoring"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 )
 
 // rejections are the documents that the output refused for good. To libbeat they are settled, and so they are to the journal; libbeat's output keeps them in

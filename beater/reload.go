@@ -17,7 +17,8 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/config/settings"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // configured keeps the modules that run equal to those that are configured: the static ones of reconbeat.yml and the files of modules.d together.
@@ -68,7 +69,7 @@ func (c *configured) load() ([]*conf.C, error) {
 		}
 	}
 	if len(all) == 0 && len(errs) == 0 {
-		add(conf.MustNewConfigFrom(map[string]any{"module": autoModule}), "no module is configured, so that auto was tried")
+		add(conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto}), "no module is configured, so that auto was tried")
 	}
 	return all, errors.Join(append(errs, together(all)...)...)
 }
@@ -79,7 +80,7 @@ func misspelt(c *conf.C) error {
 	if err != nil {
 		return nil
 	}
-	if options := optionsOf(m.Module); options != nil {
+	if options := catalog.Options(m.Module); options != nil {
 		return config.ModuleKeys(c, options...)
 	}
 	return nil
@@ -109,8 +110,8 @@ func together(modules []*conf.C) []error {
 			errs = append(errs, fmt.Errorf("id: two modules are called %q; give one an `id` of its own", m.ID))
 		}
 		ids[m.ID] = true
-		kind, err := kindOf(m.Module)
-		if m.Module == autoModule || err == nil && kind.Local {
+		kind, err := catalog.Find(m.Module)
+		if m.Module == catalog.Auto || err == nil && kind.Local {
 			local = append(local, m.ID)
 		}
 	}

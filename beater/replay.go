@@ -18,8 +18,9 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/catalog"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -87,7 +88,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 
 // File runs one recording, read by the named module, through the stream.
 func (r *Replay) File(ctx context.Context, moduleName, path string) error {
-	kind, err := kindOf(moduleName)
+	kind, err := catalog.Find(moduleName)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func replayed(t *testing.T, lines []string) ([]mapstr.M, ReplayCounts) {
 		return nil
 	}})
 	require.NoError(t, err)
-	require.NoError(t, r.File(t.Context(), "ecs", file))
+	require.NoError(t, r.File(t.Context(), "ndjson", file))
 	require.NoError(t, r.Finish())
 	return alerts, r.Counts()
 }
@@ -108,7 +108,7 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 // TestAMatchWaitsForItsParentsExec has a host's documents in an order that is not that of their times.
 func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 	began := time.Unix(1700000000, 0).UTC()
-	recording := &source{Module: config.Module{Module: "ecs", ID: "ecs"}, rereadable: true}
+	recording := &source{Module: config.Module{Module: "ndjson", ID: "ndjson"}, rereadable: true}
 	for _, c := range []struct {
 		name   string
 		parent time.Duration // after the match

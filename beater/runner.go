@@ -19,8 +19,9 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/config/settings"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/catalog"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -96,13 +97,13 @@ type runner struct {
 }
 
 // kind finds the module that a configuration names.
-func (r *runner) kind(name string) (Kind, error) {
-	if name != autoModule {
-		return kindOf(name)
+func (r *runner) kind(name string) (catalog.Kind, error) {
+	if name != catalog.Auto {
+		return catalog.Find(name)
 	}
-	kind, support, err := Choose()
+	kind, support, err := catalog.Choose()
 	if err != nil {
-		return Kind{}, err
+		return catalog.Kind{}, err
 	}
 	r.why = support.Why
 	return kind, nil

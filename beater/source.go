@@ -6,103 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sort"
-	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/processors"
-	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/module/auditd"
-	"github.com/reconbeat/reconbeat/module/auditlog"
-	"github.com/reconbeat/reconbeat/module/ecs"
-	"github.com/reconbeat/reconbeat/module/procconn"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
-
-// Kind is a kind of module, as the table Modules lists them.
-type Kind struct {
-	Name  string
-	New   func(*conf.C, module.Env) (module.Module, error)
-	Probe func() module.Support
-	// Options are the zero value of its own options.
-	Options any
-	// Local: it reports this host's execs as they happen. At most one of these runs, and /proc and the accounts of this host may be asked about its events.
-	Local bool
-	// Rereadable: what it has emitted can be read again from a cursor, so it may be made to wait.
-	Rereadable bool
-}
-
-// Modules is the table of modules, the best source of live execs first: the order in which `auto` tries the local ones.
-func Modules() []Kind {
-	return []Kind{
-		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Options: auditd.Options{}, Local: true},
-		{Name: "auditlog", New: auditlog.New, Probe: auditlog.Probe, Options: auditlog.Options{}, Local: true, Rereadable: true},
-		{Name: "procconn", New: procconn.New, Probe: procconn.Probe, Options: procconn.Options{}, Local: true},
-		{Name: "ecs", New: ecs.New, Probe: ecs.Probe, Options: ecs.Options{}, Rereadable: true},
-	}
-}
-
-// autoModule is the name that stands for the best local module that works on this host.
-const autoModule = "auto"
-
-func kindOf(name string) (Kind, error) {
-	var known []string
-	for _, k := range Modules() {
-		if k.Name == name {
-			return k, nil
-		}
-		known = append(known, k.Name)
-	}
-	sort.Strings(known)
-	return Kind{}, fmt.Errorf("module: %q is not allowed; it must be auto or one of %s", name, strings.Join(known, ", "))
-}
-
-// optionsOf are the options that a module of this name may have: of auto, those of every module that it may choose.
-func optionsOf(name string) (options []any) {
-	for _, k := range Modules() {
-		if k.Name == name || name == autoModule && k.Local {
-			options = append(options, k.Options)
-		}
-	}
-	return options
-}
-
-// NoSourceError says that no local module works here, and why each does not.
-type NoSourceError struct{ Reasons []string }
-
-// Error lists the reasons.
-func (e *NoSourceError) Error() string {
-	return "no source of live program starts works on this host: " + strings.Join(e.Reasons, "; ")
-}
-
-// Choose returns the best local module that works on this host and says why, or a *NoSourceError.
-func Choose() (Kind, module.Support, error) {
-	var reasons []string
-	for _, k := range Modules() {
-		if !k.Local {
-			continue
-		}
-		s := k.Probe()
-		if s.Works {
-			if len(reasons) > 0 {
-				s.Why += " (not " + strings.Join(reasons, "; not ") + ")"
-			}
-			return k, s, nil
-		}
-		reasons = append(reasons, k.Name+": "+s.Why)
-	}
-	return Kind{}, module.Support{}, &NoSourceError{Reasons: reasons}
-}
 
 // source is what the stream knows of the configured module that an event came from.
 type source struct {
 	config.Module
-	kind       Kind
+	kind       catalog.Kind
 	local      bool
 	rereadable bool
 	stats      *module.Stats
@@ -111,7 +30,7 @@ type source struct {
 }
 
 // newSource reads what every module takes.
-func newSource(cfg config.Module, kind Kind, stats *module.Stats, agent mapstr.M, logger *logp.Logger) (*source, error) {
+func newSource(cfg config.Module, kind catalog.Kind, stats *module.Stats, agent mapstr.M, logger *logp.Logger) (*source, error) {
 	p, err := processors.New(cfg.Processors, logger)
 	if err != nil {
 		return nil, fmt.Errorf("module %s: processors: %w", cfg.ID, err)

@@ -16,8 +16,8 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/state"
 )
 
 func defaultDetector(t testing.TB) *detector.Detector {

@@ -22,7 +22,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/datastream"
+	"github.com/reconbeat/reconbeat/internal/datastream"
 )
 
 func newTestAlertCommand(settings instance.Settings, stack *stackSetup) *cobra.Command {

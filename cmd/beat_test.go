@@ -29,7 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // host is a folder in which reconbeat runs as its own process, again and again, following a file of documents that the test writes.
@@ -91,7 +91,7 @@ const (
 	theFile           = "output.file: {path: \"${path.home}\", filename: out, permissions: 0600}\n"
 	deadElasticsearch = "output.elasticsearch: {hosts: ['http://127.0.0.1:9'], backoff: {init: 50ms, max: 100ms}}\nsetup: {ilm.enabled: false, template.enabled: false}\n"
 	// oneModule follows the host's file.
-	oneModule = "reconbeat.modules: [{module: ecs, id: documents, from: beginning, paths: [\"${path.home}/input.ndjson\"]}]\n"
+	oneModule = "reconbeat.modules: [{module: ndjson, id: documents, from: beginning, paths: [\"${path.home}/input.ndjson\"]}]\n"
 )
 
 // command makes a command of reconbeat on this host.
@@ -217,7 +217,7 @@ func (h *host) learn(users ...string) {
 	}
 	history := filepath.Join(h.dir, "history.ndjson")
 	require.NoError(h.t, os.WriteFile(history, []byte(b.String()), 0o644))
-	c, _ := h.command(oneModule+theFile, "replay", "--learn", "--module", "ecs", history)
+	c, _ := h.command(oneModule+theFile, "replay", "--learn", "--module", "ndjson", history)
 	out, err := c.CombinedOutput()
 	require.NoError(h.t, err, string(out))
 }
@@ -353,7 +353,7 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 		}
 		for field, want := range map[string]string{
 			"event.type": "[" + kind + "]", "event.kind": "metric", "event.dataset": "reconbeat.health", "data_stream.dataset": "reconbeat.health", "message": "reconbeat is healthy",
-			"data_stream.namespace": "default", "@metadata.op_type": "create", "reconbeat.health.status": "healthy", "reconbeat.health.modules": "[ecs]",
+			"data_stream.namespace": "default", "@metadata.op_type": "create", "reconbeat.health.status": "healthy", "reconbeat.health.modules": "[ndjson]",
 			"reconbeat.health.rules": "[network-connection-discovery]", "reconbeat.health.lost": "0", "reconbeat.health.malformed": "0",
 		} {
 			require.Equal(t, want, text(doc, field), "%s of heartbeat %d", field, i)
@@ -403,7 +403,7 @@ func TestTheLogIsQuiet(t *testing.T) {
 	require.Contains(t, r.log.all(), "Syscall filter successfully installed", "libbeat's filter of system calls is on, in all these tests")
 	require.Len(t, said, 3, "%q", said)
 	require.Equal(t, "the model that was handed over has been taken over", said[0])
-	require.Regexp(t, `^watching with ecs documents; rules network-connection-discovery; the context model has learned for \d\d\.\d days and knows 1 actor$`, said[1])
+	require.Regexp(t, `^watching with ndjson documents; rules network-connection-discovery; the context model has learned for \d\d\.\d days and knows 1 actor$`, said[1])
 	require.Regexp(t, `^watched for \d+s: 1 program start, 1 matched, 1 alert$`, said[2])
 }
 
@@ -638,7 +638,7 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 		require.NoError(t, os.WriteFile(file+".new", []byte(module), 0o600))
 		require.NoError(t, os.Rename(file+".new", file))
 	}
-	good := fmt.Sprintf("- module: ecs\n  id: documents\n  from: beginning\n  paths: [%s]\n", h.input())
+	good := fmt.Sprintf("- module: ndjson\n  id: documents\n  from: beginning\n  paths: [%s]\n", h.input())
 	write(good)
 	r := h.start(dynamic + theFile)
 	h.look("root", "ss -s")
@@ -646,12 +646,12 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 
 	// The file system's clock is coarse, and the watcher goes by modification times.
 	time.Sleep(1100 * time.Millisecond)
-	write("- module: ecs\n  paths: []\n  from: nowhere\n")
+	write("- module: ndjson\n  paths: []\n  from: nowhere\n")
 	r.wait("health.config_rejected", 1)
 	h.look("root", "ss -a")
 	r.wait("modules.documents.execs", 2)
-	require.Contains(t, r.log.String(), `documents.yml: module ecs: paths: it is empty; name the file of documents to read\n`)
-	require.Contains(t, r.log.String(), `documents.yml: module ecs: from: \"nowhere\" is not allowed; it must be end or beginning`)
+	require.Contains(t, r.log.String(), `documents.yml: module ndjson: paths: it is empty; name the file of documents to read\n`)
+	require.Contains(t, r.log.String(), `documents.yml: module ndjson: from: \"nowhere\" is not allowed; it must be end or beginning`)
 
 	time.Sleep(1100 * time.Millisecond)
 	write(good + `  tags: [seen]
@@ -662,7 +662,7 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
     - drop_event.when.equals.user.name: mallory
 `)
 	h.eventually(func() bool {
-		return strings.Contains(r.log.all(), "modules reloaded: watching with ecs documents") && r.stat("health.config_rejected") < 1
+		return strings.Contains(r.log.all(), "modules reloaded: watching with ndjson documents") && r.stat("health.config_rejected") < 1
 	}, "the module is not reloaded:\n%s", r.log)
 	h.look("mallory", "ss -tunap")
 	h.look("eve", "ss -tunap")
@@ -708,7 +708,7 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 			h := newHost(t)
 			h.learn()
 			config := theFile + "reconbeat.detector.episode.idle: 1s\n" +
-				`reconbeat.modules: [{module: ecs, id: documents, from: beginning, paths: ["${path.home}/input.ndjson"]` + c.module + "}]\n"
+				`reconbeat.modules: [{module: ndjson, id: documents, from: beginning, paths: ["${path.home}/input.ndjson"]` + c.module + "}]\n"
 			r := h.start(config)
 			h.look("backup", "ss -s")
 			h.look("mallory", "ss -tunap")

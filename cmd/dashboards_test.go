@@ -17,7 +17,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // The week that the dashboards are looked at for: of simulated hosts that have been watched for a month, and four of
@@ -65,7 +65,7 @@ func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	require.NoError(t, err)
 	require.Len(t, recordings, strings.Count(attackedHosts, ",")+1)
 	for _, recording := range recordings {
-		c, _ := h.command("", "replay", "--module", "ecs", "--events", "--format", "ndjson", recording)
+		c, _ := h.command("", "replay", "--module", "ndjson", "--events", "--format", "ndjson", recording)
 		out, err := c.Output()
 		require.NoError(t, err)
 		for line := range bytes.Lines(out) {

@@ -44,7 +44,7 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 	for at := time.Now().AddDate(0, 0, -2); at.Before(time.Now()); at = at.Add(time.Hour) {
 		history.WriteString(execLine(at, "root", "ss -s") + "\n")
 	}
-	learn := reconbeat("replay", "--learn", "--module", "ecs", "-")
+	learn := reconbeat("replay", "--learn", "--module", "ndjson", "-")
 	learn.Stdin = &history
 	out, err := learn.CombinedOutput()
 	require.NoError(b, err, string(out))

@@ -270,7 +270,7 @@ func (l *live) learnDays(days int, admin bool) {
 	}
 	history := filepath.Join(l.dir, "history.ndjson")
 	require.NoError(l.t, os.WriteFile(history, b.Bytes(), 0o644))
-	out, err := l.command("replay", "--learn", "--module", "ecs", history).CombinedOutput()
+	out, err := l.command("replay", "--learn", "--module", "ndjson", history).CombinedOutput()
 	require.NoError(l.t, err, string(out))
 }
 
@@ -434,7 +434,7 @@ func (l *live) learnTenDays() {
 	}
 	history := filepath.Join(l.dir, "history.ndjson")
 	require.NoError(l.t, os.WriteFile(history, b.Bytes(), 0o644))
-	out, err := l.command("replay", "--learn", "--module", "ecs", history).CombinedOutput()
+	out, err := l.command("replay", "--learn", "--module", "ndjson", history).CombinedOutput()
 	require.NoError(l.t, err, string(out))
 }
 

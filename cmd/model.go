@@ -24,8 +24,8 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/detector/context"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // exported is what `model export` writes and `model import` reads.
@@ -307,7 +307,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 }
 
 // way is how an actor looks: by which program, or on a terminal or not.
-func way(a context.Profile) string {
+func way(a habit.Profile) string {
 	if a.Class == "person" {
 		return map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
 	}
@@ -315,7 +315,7 @@ func way(a context.Profile) string {
 }
 
 // wayInWords says after a name how it starts the programs.
-func wayInWords(a context.Profile) string {
+func wayInWords(a habit.Profile) string {
 	switch w := way(a); {
 	case w == "terminal":
 		return "at a terminal"
@@ -337,7 +337,7 @@ func counted(n int, what string) string {
 }
 
 // most is the value seen most.
-func most(values []context.Seen) string {
+func most(values []habit.Seen) string {
 	if len(values) == 0 {
 		return ""
 	}
@@ -345,7 +345,7 @@ func most(values []context.Seen) string {
 }
 
 // listed tells values with how often each was seen, faded.
-func listed(values []context.Seen) string {
+func listed(values []habit.Seen) string {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i] = fmt.Sprintf("%s (%.1f)", cmp.Or(v.Value, "unknown"), v.Visits)

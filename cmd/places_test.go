@@ -101,7 +101,7 @@ func contains(path string) bool {
 // TestTheUsersPathsWin types every command with path.data in every place of the command line, beside one that the
 // installation names.
 func TestTheUsersPathsWin(t *testing.T) {
-	const config = "reconbeat.modules: [{module: ecs, paths: ['${path.home}/look.ndjson']}]\n" +
+	const config = "reconbeat.modules: [{module: ndjson, paths: ['${path.home}/look.ndjson']}]\n" +
 		"reconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n" +
 		"output.file: {path: '${path.home}', filename: out}\nsetup.kibana.host: '127.0.0.1:9'\n"
 	for _, c := range every {

@@ -33,10 +33,11 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/report"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/auditlog"
-	"github.com/reconbeat/reconbeat/module/ecs"
-	"github.com/reconbeat/reconbeat/report"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
+	"github.com/reconbeat/reconbeat/module/ndjson"
 )
 
 type replayFlags struct {
@@ -62,7 +63,7 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
-	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ecs")
+	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson")
 	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
 	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
 	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
@@ -73,8 +74,12 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 }
 
 func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFlags, files []string) error {
-	if f.module != "auto" && f.module != "auditlog" && f.module != "ecs" {
-		return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ecs", f.module)
+	if f.module != catalog.Auto {
+		kind, err := catalog.Find(f.module)
+		if err != nil || !kind.Rereadable {
+			return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ndjson", f.module)
+		}
+		f.module = kind.Name
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
 		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
@@ -319,7 +324,7 @@ const sniffBytes = 64 << 10
 // sniff tells what a recording is by its first lines.
 func sniff(file string) (string, error) {
 	if file == "-" {
-		return "", errors.New("standard input cannot be looked at before it is read: name its kind with --module auditlog or --module ecs")
+		return "", errors.New("standard input cannot be looked at before it is read: name its kind with --module auditlog or --module ndjson")
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -334,12 +339,12 @@ func sniff(file string) (string, error) {
 		sample, _ = io.ReadAll(io.LimitReader(z, sniffBytes)) // the sample is cut, so its end is an error
 	}
 	switch {
-	case ecs.Looks(sample):
-		return "ecs", nil
+	case ndjson.Looks(sample):
+		return "ndjson", nil
 	case auditlog.Looks(sample):
 		return "auditlog", nil
 	case len(bytes.TrimSpace(sample)) == 0:
-		return "ecs", nil // nothing is nothing in every language
+		return "ndjson", nil // nothing is nothing in every language
 	}
 	return "", fmt.Errorf("%s looks like neither an audit.log nor NDJSON; name its kind with --module", file)
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	reconfig "github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/datastream"
-	"github.com/reconbeat/reconbeat/include"
+	"github.com/reconbeat/reconbeat/internal/datastream"
+	"github.com/reconbeat/reconbeat/internal/include"
 )
 
 // Name is the Beat's name: of the binary, of the configuration's root key, and of the fields' prefix.
@@ -36,7 +36,7 @@ var Version = "0.1.0"
 // ecsVersion is the oldest Elastic Common Schema that has every field of ours, none of them deprecated. libbeat's own says 8.0.0, which has no entry leader.
 const ecsVersion = "9.0.0"
 
-// Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which module ecs reads, would get this host's name.
+// Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which module ndjson reads, would get this host's name.
 func Settings() instance.Settings {
 	return instance.Settings{
 		Name:            Name,

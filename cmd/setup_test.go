@@ -199,7 +199,7 @@ func (k *kibanaStub) setup(t *testing.T, flags ...string) (string, error) {
 	require.NoError(t, os.Symlink(shipped, filepath.Join(dir, "kibana")))
 	config := filepath.Join(dir, "reconbeat.yml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-reconbeat.modules: [{module: ecs, paths: [%s/none.ndjson]}]
+reconbeat.modules: [{module: ndjson, paths: [%s/none.ndjson]}]
 output.elasticsearch: {hosts: ["http://127.0.0.1:1"], username: elastic, password: secret}
 setup.kibana: {host: %q, space.id: %q}
 logging.to_stderr: true

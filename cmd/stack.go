@@ -24,7 +24,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	reconfig "github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/datastream"
+	"github.com/reconbeat/reconbeat/internal/datastream"
 )
 
 // stackSetup brings what Elasticsearch must know of the data streams into libbeat's commands. libbeat asks for the index management before it makes the Beat.

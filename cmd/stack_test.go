@@ -28,7 +28,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // strict refuses every document with a field that the templates do not declare, or a value that does not fit: what production forgives, these tests do not.
@@ -179,7 +179,7 @@ func (h *host) learnRules(config string, rules []detector.Rule) {
 	}
 	history := filepath.Join(h.dir, "history.ndjson")
 	require.NoError(h.t, os.WriteFile(history, b.Bytes(), 0o644))
-	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--yes", "--module", "ecs", history)
+	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--yes", "--module", "ndjson", history)
 	out, err := c.CombinedOutput()
 	require.NoError(h.t, err, complaints(out))
 }

@@ -29,7 +29,8 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // recording is ten days of a small host, in which a web server's account looks at the connections in the end.
@@ -90,8 +91,8 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	}
 	s := &screen{out: os.Stdout}
 	if !own {
-		kind, support, err := beater.Choose()
-		var none *beater.NoSourceError
+		kind, support, err := catalog.Choose()
+		var none *catalog.NoSourceError
 		if errors.As(err, &none) {
 			return showRecording(s, f.format, none)
 		} else if err != nil {
@@ -210,7 +211,7 @@ func (before watchNumbers) now(s *screen) watchNumbers {
 }
 
 // showRecording shows what an alert looks like where this host can show none.
-func showRecording(s *screen, format string, why *beater.NoSourceError) error {
+func showRecording(s *screen, format string, why *catalog.NoSourceError) error {
 	fmt.Fprintln(os.Stderr, "No source of live program starts works on this host:")
 	for _, r := range why.Reasons {
 		fmt.Fprintln(os.Stderr, "  "+r)
@@ -273,7 +274,7 @@ func play(s *screen, format string, by time.Duration, slowly bool) (n beater.Rep
 	if err != nil {
 		return n, nil, err
 	}
-	if err := r.File(ctx, "ecs", file); err != nil && ctx.Err() == nil {
+	if err := r.File(ctx, "ndjson", file); err != nil && ctx.Err() == nil {
 		return n, nil, fmt.Errorf("playing the recording: %w", err)
 	}
 	model, err = r.Model()

@@ -195,7 +195,7 @@ func (d Detector) Location(otherwise *time.Location) (*time.Location, error) {
 
 // Module is what every module takes beside its own options.
 type Module struct {
-	Module               string                   `config:"module"`  // which module: auto, auditd, auditlog, ecs or procconn
+	Module               string                   `config:"module"`  // which module: auto, auditd, auditlog, ndjson or procconn
 	ID                   string                   `config:"id"`      // tells two modules of one kind apart, keeps the place in a file; empty: the module's name
 	Enabled              *bool                    `config:"enabled"` // nil: yes
 	mapstr.EventMetadata `config:",inline"`       // tags, fields, fields_under_root
@@ -215,7 +215,7 @@ func ParseModule(c *conf.C) (Module, error) {
 		return m, err
 	}
 	if m.Module == "" {
-		return m, errors.New("module: is missing; it must be auto, auditd, auditlog, ecs or procconn")
+		return m, errors.New("module: is missing; it must be auto, auditd, auditlog, ndjson or procconn")
 	}
 	if m.ID == "" {
 		m.ID = m.Module

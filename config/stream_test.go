@@ -16,7 +16,7 @@ func stream(t *testing.T, yaml string) *conf.C {
 }
 
 func TestAStreamIsAModuleAndSettingsOfTheWholeBeat(t *testing.T) {
-	s, err := ParseStream(stream(t, "{id: a, unknown: [detectr, tags], module: ecs, paths: [/a], events: none, namespace: dmz, detector: {model: rare, rules: [{id: network-connection-discovery, threshold: 50}]}}"))
+	s, err := ParseStream(stream(t, "{id: a, unknown: [detectr, tags], module: ndjson, paths: [/a], events: none, namespace: dmz, detector: {model: rare, rules: [{id: network-connection-discovery, threshold: 50}]}}"))
 	require.NoError(t, err)
 	cfg := s.Whole
 	require.Equal(t, EventsNone, cfg.Events)
@@ -27,7 +27,7 @@ func TestAStreamIsAModuleAndSettingsOfTheWholeBeat(t *testing.T) {
 	require.ElementsMatch(t, []string{"id", "module", "paths"}, s.Module.GetFields())
 	require.Equal(t, []string{"detectr", "tags"}, s.Unknown)
 
-	_, err = ParseStream(stream(t, "{module: ecs, events: some, detector: {modle: rare}}"))
+	_, err = ParseStream(stream(t, "{module: ndjson, events: some, detector: {modle: rare}}"))
 	require.ErrorContains(t, err, `reconbeat.events: "some" is not allowed`)
 	require.ErrorContains(t, err, "reconbeat.detector.modle: no such setting")
 }
@@ -37,7 +37,7 @@ func TestStreamsDisagreeBySettingsAndNotByWhatTheyLeaveOut(t *testing.T) {
 		name, a, b string
 		want       []string
 	}{
-		{"nothing and nothing", "{module: ecs}", "{module: auditd}", nil},
+		{"nothing and nothing", "{module: ndjson}", "{module: auditd}", nil},
 		{"the default and nothing", "{detector.model: context}", "{}", nil},
 		{"one time in two words", "{detector.bucket_span: 15m}", "{detector.bucket_span: 900s}", nil},
 		{"two models", "{detector.model: rare}", "{}", []string{"detector.model"}},

@@ -181,7 +181,7 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 }
 
 // following are flags that have the image's configuration read documents from a file in the place of the host's program starts.
-var following = []string{"-E", "reconbeat.modules.0.module=ecs", "-E", "reconbeat.modules.0.paths.0=/var/log/reconbeat/process.ndjson", "-E", "reconbeat.modules.0.from=beginning"}
+var following = []string{"-E", "reconbeat.modules.0.module=ndjson", "-E", "reconbeat.modules.0.paths.0=/var/log/reconbeat/process.ndjson", "-E", "reconbeat.modules.0.from=beginning"}
 
 func TestTheImageNeedsNothingElse(t *testing.T) {
 	root, command := image(t)

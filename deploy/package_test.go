@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // repository is the folder of the whole.
@@ -217,8 +217,8 @@ output.file: {path: /var/log/reconbeat, filename: alerts}
 func (h host) configure() {
 	h.t.Helper()
 	h.write("/etc/reconbeat/reconbeat.yml", configuration)
-	h.run("reconbeat", "modules", "enable", "ecs")
-	h.write("/etc/reconbeat/modules.d/ecs.yml", "- module: ecs\n  paths: [/srv/process.ndjson]\n")
+	h.run("reconbeat", "modules", "enable", "ndjson")
+	h.write("/etc/reconbeat/modules.d/ndjson.yml", "- module: ndjson\n  paths: [/srv/process.ndjson]\n")
 	h.write("/srv/process.ndjson", "")
 }
 
@@ -330,7 +330,7 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	assert.Equal(t, configuration, h.read("/etc/reconbeat/reconbeat.yml"), "what was configured stays")
 	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml.dpkg-dist"), "Said by the next version")
 	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Enabled:\necs\n")
-	assert.NotContains(t, h.files(), "/etc/reconbeat/modules.d/ecs.yml.disabled", "a module that was enabled is not there twice")
+	assert.NotContains(t, h.files(), "/etc/reconbeat/modules.d/ndjson.yml.disabled", "a module that was enabled is not there twice")
 	assert.Equal(t, model, h.model(), "what was learned stays")
 	h.serve()
 

@@ -82,7 +82,7 @@ for module in "$@"; do
 	until cat /var/log/reconbeat/$module*.ndjson 2>/dev/null | grep -q '"args":\["ss","-tan"\]'; do look; done
 	pid=$(systemctl --user show -p MainPID --value reconbeat.service)
 	cat /proc/$pid/status >/srv/$module.status
-	if [ $module = ecs ]; then
+	if [ $module = ndjson ]; then
 		kill -9 $pid
 		until now=$(systemctl --user show -p MainPID --value reconbeat.service); [ "$now" != 0 ] && [ "$now" != $pid ]; do sleep 0.5; done
 	fi
@@ -114,9 +114,9 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 		}
 		modules = append(modules, module)
 	}
-	modules = append(modules, "auditlog", "ecs")
+	modules = append(modules, "auditlog", "ndjson")
 	h.write("/srv/modules", everyModule)
-	options := map[string]string{"auditlog": ", from: beginning", "ecs": ", from: beginning, paths: [/var/log/audit/process.ndjson]"}
+	options := map[string]string{"auditlog": ", from: beginning", "ndjson": ", from: beginning, paths: [/var/log/audit/process.ndjson]"}
 	for _, module := range modules {
 		h.write("/srv/"+module+".yml", "reconbeat.modules: [{module: "+module+options[module]+"}]\nreconbeat.detector.model: rare\npath.data: /var/lib/reconbeat/"+module+
 			"\noutput.file: {path: /var/log/reconbeat, filename: "+module+"}\n")

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -67,7 +67,7 @@ type Detector struct {
 	clock      time.Time // the last Advance
 
 	watching watching
-	reader   context.Reader
+	reader   habit.Reader
 	zones    zones
 	records  []rare.Record // reused
 	evicted  uint64
@@ -199,8 +199,8 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 		d.unnamed++
 	}
 	decision := Decision{Alert: true, Learn: true}
-	var inContext *context.Model
-	var look context.Look
+	var inContext *habit.Model
+	var look habit.Look
 	var onProbation *probation
 	var habits []*probation
 	if means {
@@ -243,7 +243,7 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 		}
 		if inContext != nil {
 			alerted := f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold
-			inContext.Learn(&look, f.Context.Result, context.Lesson{Alerted: alerted, Daily: onProbation != nil || f.Kind == Alert, Learning: f.Learning})
+			inContext.Learn(&look, f.Context.Result, habit.Lesson{Alerted: alerted, Daily: onProbation != nil || f.Kind == Alert, Learning: f.Learning})
 		}
 	}
 	for _, p := range habits {

@@ -18,7 +18,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -514,14 +514,14 @@ func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
 			doc := mapstr.M{}
 			Encode(&f, doc)
 			sum := 0.0
-			for _, name := range context.PartNames {
+			for _, name := range habit.PartNames {
 				if v, err := doc.GetValue("reconbeat.anomaly.parts." + name); err == nil {
 					sum += v.(float64)
 				}
 			}
 			surprise, err := doc.GetValue("reconbeat.anomaly.surprise")
 			require.NoError(t, err)
-			require.InDelta(t, surprise, sum, 0.005*float64(context.Parts+1), "to the rounding")
+			require.InDelta(t, surprise, sum, 0.005*float64(habit.Parts+1), "to the rounding")
 		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -153,17 +153,17 @@ type Became struct {
 
 // Report is what a rule has learned of a host by the time from which on it may alert.
 type Report struct {
-	Host   string            // its id; empty: this host
-	Days   float64           // for how long it was watched
-	Actors []context.Profile // all that looked
+	Host   string          // its id; empty: this host
+	Days   float64         // for how long it was watched
+	Actors []habit.Profile // all that looked
 }
 
 // Context is what the context model says of an exec, and what it saw.
 type Context struct {
-	context.Result
-	Look    context.Look    // its strings are views into the event
-	Profile context.Profile // what is usual for the actor; of execs over the threshold
-	Known   bool            // there is a Profile: the actor was seen before
+	habit.Result
+	Look    habit.Look    // its strings are views into the event
+	Profile habit.Profile // what is usual for the actor; of execs over the threshold
+	Known   bool          // there is a Profile: the actor was seen before
 }
 
 // OfExec reports whether the finding is about one exec, which has a document of its own.
@@ -238,7 +238,7 @@ func account(user string) string {
 // as is whom the actor acts as. It is empty where that is the actor, and where it cannot be told, because one is known
 // by id and the other by name.
 func (f *Finding) as() string {
-	user := f.Context.Look.Value(context.As)
+	user := f.Context.Look.Value(habit.As)
 	id, err := strconv.ParseUint(user, 10, 32)
 	switch {
 	case user == "" || f.Context.Look.AsSelf():
@@ -261,7 +261,7 @@ const (
 func (f *Finding) contextReason() string {
 	c := f.Context
 	look := &c.Unusual
-	who, as, parent := f.Actor.String(), f.as(), look.Value(context.Parent)
+	who, as, parent := f.Actor.String(), f.as(), look.Value(habit.Parent)
 	if as != "" {
 		who += " (as " + as + ")"
 	}
@@ -278,34 +278,34 @@ func (f *Finding) contextReason() string {
 		fmt.Fprintf(&b, "%s %s never %s", who, has, f.Rule.Habit)
 		switch {
 		case !c.KnownElsewise:
-			tells = append(tells, context.Parent, context.TTY)
-		case look.Class == context.Person:
+			tells = append(tells, habit.Parent, habit.TTY)
+		case look.Class == habit.Person:
 			b.WriteString(map[bool]string{true: " on a terminal", false: " without a terminal"}[look.OnTerminal()])
-			tells = append(tells, context.Parent)
+			tells = append(tells, habit.Parent)
 		default:
 			if parent != "" {
 				b.WriteString(" through " + parent)
 			}
-			tells = append(tells, context.TTY)
+			tells = append(tells, habit.TTY)
 		}
 		fmt.Fprintf(&b, " on this host%s%s", within(c.Days), until)
-	case c.Parts[context.Frequency] >= told && c.Silent >= 48*time.Hour:
+	case c.Parts[habit.Frequency] >= told && c.Silent >= 48*time.Hour:
 		fmt.Fprintf(&b, "%s had not %s on this host for %s", who, f.Rule.Habit, plural(int(c.Silent/(24*time.Hour)), "day"))
-	case c.Parts[context.Frequency] >= told:
+	case c.Parts[habit.Frequency] >= told:
 		fmt.Fprintf(&b, "%s has rarely %s on this host%s", who, f.Rule.Habit, within(c.Days))
 	default:
 		fmt.Fprintf(&b, "%s has %s in an unusual way", who, f.Rule.Habit)
 		then = ": "
 	}
 	if parent == "" {
-		tells = slices.DeleteFunc(tells, func(p int) bool { return p == context.Parent })
+		tells = slices.DeleteFunc(tells, func(p int) bool { return p == habit.Parent })
 	}
 	given := len(tells)
 	parts := c.Parts
-	parts[context.Network] += parts[context.NetworkWide] + parts[context.Origin]
-	for p := range context.Parts {
-		named := p == context.Newness || p == context.Frequency || p == context.NetworkWide || p == context.Origin ||
-			p == context.As && as != "" || p == context.Parent && parent == ""
+	parts[habit.Network] += parts[habit.NetworkWide] + parts[habit.Origin]
+	for p := range habit.Parts {
+		named := p == habit.Newness || p == habit.Frequency || p == habit.NetworkWide || p == habit.Origin ||
+			p == habit.As && as != "" || p == habit.Parent && parent == ""
 		if parts[p] >= told && !named && !slices.Contains(tells, p) {
 			tells = append(tells, p)
 		}
@@ -313,7 +313,7 @@ func (f *Finding) contextReason() string {
 	slices.SortStableFunc(tells[given:], func(a, b int) int { return cmp.Compare(parts[b], parts[a]) })
 	for i, p := range tells[:min(toldMost, len(tells))] {
 		b.WriteString([]string{then, ", "}[min(i, 1)])
-		b.WriteString(context.Tell(p, look.Text(p)))
+		b.WriteString(habit.Tell(p, look.Text(p)))
 	}
 	if len(f.TypicalUsers) > 0 {
 		b.WriteString(typical(f.TypicalUsers))
@@ -352,7 +352,7 @@ func (r *Report) lines(least float64) any {
 }
 
 // actorLine tells an actor in one line: who, in which way, how often, by which command, from where.
-func actorLine(p *context.Profile) string {
+func actorLine(p *habit.Profile) string {
 	who := p.Name
 	if who == "" {
 		who = "uid " + p.ID
@@ -360,14 +360,14 @@ func actorLine(p *context.Profile) string {
 	if p.ID == "" && p.Name == "" {
 		who = Actor{ID: process.Unset}.String()
 	}
-	way := context.Parent
-	if p.Class == context.Person.String() {
-		way = context.TTY
+	way := habit.Parent
+	if p.Class == habit.Person.String() {
+		way = habit.TTY
 	}
-	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, context.Tell(way, p.Way), plural(p.Visits, "visit"))
-	for _, part := range []int{context.Command, context.Network} {
-		if seen := p.Features[context.PartNames[part]]; len(seen) > 0 && seen[0].Value != "none" {
-			line += ", " + context.Tell(part, seen[0].Value)
+	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, habit.Tell(way, p.Way), plural(p.Visits, "visit"))
+	for _, part := range []int{habit.Command, habit.Network} {
+		if seen := p.Features[habit.PartNames[part]]; len(seen) > 0 && seen[0].Value != "none" {
+			line += ", " + habit.Tell(part, seen[0].Value)
 		}
 	}
 	return line
@@ -440,7 +440,7 @@ var Fields = slices.Concat(fields, partFields())
 // partFields are the context model's parts, a field each.
 func partFields() []Field {
 	var out []Field
-	for p, name := range context.PartNames {
+	for p, name := range habit.PartNames {
 		out = append(out, Field{Name: "reconbeat.anomaly.parts." + name, Type: "float", Raw: true, get: inContext(func(c *Context) any {
 			if v := cents(c.Parts[p]); v != 0 {
 				return v
@@ -489,13 +489,13 @@ var fields = []Field{
 	{Name: "reconbeat.local.weekday", Type: "keyword", Raw: true, get: execOnly(func(f *Finding) any { return weekday(f.Local) })},
 	{Name: "reconbeat.local.hour", Type: "keyword", Raw: true, get: execOnly(func(f *Finding) any { return f.Local.Format("15") })},
 
-	{Name: "reconbeat.actor.first_seen", Type: "date", get: usual(func(p *context.Profile) any { return date(p.First) })},
-	{Name: "reconbeat.actor.last_seen", Type: "date", get: usual(func(p *context.Profile) any { return date(p.Last) })},
-	{Name: "reconbeat.actor.active_days", Type: "long", get: usual(func(p *context.Profile) any { return p.Days })},
-	{Name: "reconbeat.actor.usual.commands", Type: "keyword", get: usual(usualValues(context.Command))},
-	{Name: "reconbeat.actor.usual.parents", Type: "keyword", get: usual(usualValues(context.Parent))},
-	{Name: "reconbeat.actor.usual.networks", Type: "keyword", get: usual(usualValues(context.Network))},
-	{Name: "reconbeat.actor.usual.hours", Type: "long", get: usual(func(p *context.Profile) any {
+	{Name: "reconbeat.actor.first_seen", Type: "date", get: usual(func(p *habit.Profile) any { return date(p.First) })},
+	{Name: "reconbeat.actor.last_seen", Type: "date", get: usual(func(p *habit.Profile) any { return date(p.Last) })},
+	{Name: "reconbeat.actor.active_days", Type: "long", get: usual(func(p *habit.Profile) any { return p.Days })},
+	{Name: "reconbeat.actor.usual.commands", Type: "keyword", get: usual(usualValues(habit.Command))},
+	{Name: "reconbeat.actor.usual.parents", Type: "keyword", get: usual(usualValues(habit.Parent))},
+	{Name: "reconbeat.actor.usual.networks", Type: "keyword", get: usual(usualValues(habit.Network))},
+	{Name: "reconbeat.actor.usual.hours", Type: "long", get: usual(func(p *habit.Profile) any {
 		if len(p.Hours) == 0 {
 			return nil
 		}
@@ -562,7 +562,7 @@ var fields = []Field{
 }
 
 // usual tells of an alert what is usual for its actor.
-func usual(get func(*context.Profile) any) func(*Finding) any {
+func usual(get func(*habit.Profile) any) func(*Finding) any {
 	return alertOnly(func(f *Finding) any {
 		if f.Context == nil || !f.Context.Known {
 			return nil
@@ -571,10 +571,10 @@ func usual(get func(*context.Profile) any) func(*Finding) any {
 	})
 }
 
-func usualValues(part int) func(*context.Profile) any {
-	return func(p *context.Profile) any {
+func usualValues(part int) func(*habit.Profile) any {
+	return func(p *habit.Profile) any {
 		var values []string
-		for _, seen := range p.Features[context.PartNames[part]] {
+		for _, seen := range p.Features[habit.PartNames[part]] {
 			values = append(values, seen.Value)
 		}
 		return listOrNil(values)

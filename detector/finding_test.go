@@ -8,20 +8,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 func TestAReasonTellsOnlyWhatIsKnown(t *testing.T) {
 	const carol, nobody = 1000, process.Unset
 	user := func(id uint32, name string) process.User { return process.User{ID: id, Name: name} }
-	known := context.Result{First: true, KnownElsewise: true, Days: 15}
-	first := context.Result{First: true, New: true, Days: 15}
+	known := habit.Result{First: true, KnownElsewise: true, Days: 15}
+	first := habit.Result{First: true, New: true, Days: 15}
 	for _, c := range []struct {
 		name        string
 		login, user process.User
 		parent      string
-		result      context.Result
+		result      habit.Result
 		since       time.Duration // since the actor was first seen; 0: never
 		want        string
 	}{
@@ -44,7 +44,7 @@ func TestAReasonTellsOnlyWhatIsKnown(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := exec(start, "", "ss -tan")
 			e.User, e.Session.User, e.Parent.Name = c.user, c.login, c.parent
-			var r context.Reader
+			var r habit.Reader
 			look := r.Look(e, "ss", nil, time.UTC)
 			c.result.Unusual = look
 			d := &Detector{}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -19,7 +19,7 @@ type learned struct {
 }
 
 type hostContexts struct {
-	model    *context.Model
+	model    *habit.Model
 	used     time.Time
 	reported bool // what had been learned when the model became old enough to alert
 }
@@ -32,8 +32,8 @@ const (
 )
 
 // contextOptions are those of every host's model: a visit is as long as an episode is by default, whatever the user made of that.
-func contextOptions(halfLife time.Duration) context.Options {
-	return context.Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: maxActors, HalfLife: halfLife}
+func contextOptions(halfLife time.Duration) habit.Options {
+	return habit.Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: maxActors, HalfLife: halfLife}
 }
 
 func newLearned(m *rare.Model) *learned { return &learned{rare: m, hosts: map[string]*hostContexts{}} }
@@ -45,7 +45,7 @@ func (l *learned) host(host string, now time.Time, halfLife time.Duration) *host
 		if len(l.hosts) >= maxHosts {
 			l.forgetHost()
 		}
-		h = &hostContexts{model: context.New(contextOptions(halfLife)), used: now}
+		h = &hostContexts{model: habit.New(contextOptions(halfLife)), used: now}
 		l.hosts[host] = h
 	}
 	return h

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -45,7 +45,7 @@ type storedValue struct {
 
 // MarshalJSON writes the part's name.
 func (v unusualValue) MarshalJSON() ([]byte, error) {
-	return json.Marshal(storedValue{context.PartNames[v.Part], v.Text})
+	return json.Marshal(storedValue{habit.PartNames[v.Part], v.Text})
 }
 
 // UnmarshalJSON refuses a part that there is not.
@@ -57,11 +57,11 @@ func (v *unusualValue) UnmarshalJSON(b []byte) error {
 	part := -1
 	switch p := s.Part.(type) {
 	case string:
-		part = slices.Index(context.PartNames[:context.Hour+1], p)
+		part = slices.Index(habit.PartNames[:habit.Hour+1], p)
 	case float64:
 		part = int(p)
 		if part == olderHour {
-			part = context.Hour
+			part = habit.Hour
 		} else if part > olderHour {
 			part = -1
 		}
@@ -88,7 +88,7 @@ const (
 func (c *Context) unusual() []unusualValue {
 	way := c.Look.Class.ToldApart()
 	out := []unusualValue{{way, c.Unusual.Text(way)}}
-	for p := range context.Hour + 1 {
+	for p := range habit.Hour + 1 {
 		if c.Parts[p] >= told {
 			out = append(out, unusualValue{p, c.Unusual.Text(p)})
 		}
@@ -103,7 +103,7 @@ func (p *probation) covers(values []unusualValue, score float64) bool {
 	}
 	return !slices.ContainsFunc(values, func(v unusualValue) bool {
 		return !slices.ContainsFunc(p.Values, func(was unusualValue) bool {
-			return v.Part == was.Part && (v.Text == was.Text || v.Part == context.Hour && nearby(v.Text, was.Text))
+			return v.Part == was.Part && (v.Text == was.Text || v.Part == habit.Hour && nearby(v.Text, was.Text))
 		})
 	})
 }
@@ -117,15 +117,15 @@ func nearby(a, b string) bool {
 }
 
 // seenIn reports whether a look is in the context of the probation.
-func (p *probation) seenIn(l *context.Look) bool {
+func (p *probation) seenIn(l *habit.Look) bool {
 	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
 		now := l.Text(v.Part)
-		return now != v.Text && (v.Part != context.Hour || !nearby(now, v.Text))
+		return now != v.Text && (v.Part != habit.Hour || !nearby(now, v.Text))
 	})
 }
 
 // lapse ends the probations of an actor whose contexts have not been seen for forgetAfter. It reports whether the actor of the look was new in one.
-func (d *Detector) lapse(key episodeKey, l *context.Look) (wasNew bool) {
+func (d *Detector) lapse(key episodeKey, l *habit.Look) (wasNew bool) {
 	way := l.Class.ToldApart()
 	d.keep(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
 		if l.At.Sub(p.Last) <= forgetAfter {
@@ -147,7 +147,7 @@ func (d *Detector) keep(key episodeKey, list []*probation) {
 }
 
 // attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit, and returns the last of those that are left, or nil, and those that have ended.
-func (d *Detector) attend(key episodeKey, l *context.Look) (attended *probation, habits []*probation) {
+func (d *Detector) attend(key episodeKey, l *habit.Look) (attended *probation, habits []*probation) {
 	list := d.probations[key]
 	if len(list) == 0 {
 		return nil, nil
@@ -180,7 +180,7 @@ func becameHabit(f *Finding, p *probation, h Habit) Finding {
 		AlertID: p.AlertID, Became: Became{Since: p.First, Days: p.Days},
 	}
 	for _, v := range p.Values {
-		out.Became.Context = append(out.Became.Context, context.Tell(v.Part, v.Text))
+		out.Became.Context = append(out.Became.Context, habit.Tell(v.Part, v.Text))
 	}
 	return out
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -116,7 +116,7 @@ func TestOnProbationADayTeachesOnce(t *testing.T) {
 		at(t, d, webShell(monday.Add(time.Duration(hour)*time.Hour)))
 	}
 	command := func() float64 {
-		return d.Known("www-data", monday.Add(12*time.Hour))[0].Actors[0].Features[context.PartNames[context.Command]][0].Visits
+		return d.Known("www-data", monday.Add(12*time.Hour))[0].Actors[0].Features[habit.PartNames[habit.Command]][0].Visits
 	}
 	require.InDelta(t, 0.5, command(), 0.05, "what is not a habit yet weighs half")
 	at(t, d, webShell(monday.Add(24*time.Hour)))

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 )
 
@@ -35,9 +35,9 @@ type snapshot struct {
 type hostSnapshots map[string]hostSnapshot
 
 type hostSnapshot struct {
-	Used     time.Time        `json:"used"`
-	Reported bool             `json:"reported,omitempty"` // what it had learned when it became old enough to alert
-	Model    context.Snapshot `json:"model"`
+	Used     time.Time      `json:"used"`
+	Reported bool           `json:"reported,omitempty"` // what it had learned when it became old enough to alert
+	Model    habit.Snapshot `json:"model"`
 }
 
 type probationSnapshot struct {
@@ -145,11 +145,11 @@ func (d *Detector) Reset() {
 
 // Known is what one rule has learned of one host's actors.
 type Known struct {
-	Rule   string            `json:"rule"` // its id
-	Host   string            `json:"host,omitempty"`
-	Began  time.Time         `json:"began"`
-	Actors []context.Profile `json:"actors"`
-	Users  []string          `json:"users"` // of the rare model, which knows no hosts: the most frequent first
+	Rule   string          `json:"rule"` // its id
+	Host   string          `json:"host,omitempty"`
+	Began  time.Time       `json:"began"`
+	Actors []habit.Profile `json:"actors"`
+	Users  []string        `json:"users"` // of the rare model, which knows no hosts: the most frequent first
 	// Probations are the contexts that actors have alerted in and that are no habit yet.
 	Probations []Probation `json:"probations,omitempty"`
 }
@@ -188,7 +188,7 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 }
 
 // onProbation are the probations of actors of a host, in the order of their alerts. A host without an id is this one, whose probations have its id all the same.
-func (d *Detector) onProbation(rule, host string, actors []context.Profile) []Probation {
+func (d *Detector) onProbation(rule, host string, actors []habit.Profile) []Probation {
 	names := map[string]string{}
 	for _, a := range actors {
 		for _, key := range []string{"uid " + a.ID, "name " + a.ID, "name " + a.Name} {
@@ -205,7 +205,7 @@ func (d *Detector) onProbation(rule, host string, actors []context.Profile) []Pr
 		for _, p := range list {
 			told := Probation{Actor: name, AlertID: p.AlertID, First: p.First, Last: p.Last, Days: p.Days, Habit: d.o.Habit}
 			for _, v := range p.Values {
-				told.Context = append(told.Context, context.Tell(v.Part, v.Text))
+				told.Context = append(told.Context, habit.Tell(v.Part, v.Text))
 			}
 			out = append(out, told)
 		}
@@ -238,7 +238,7 @@ func (d *Detector) Restore(b []byte) error {
 			return fmt.Errorf("rule %q has learned contexts and no users", id)
 		}
 		for host, h := range hosts {
-			model, err := context.Restore(contextOptions(d.o.HalfLife), h.Model)
+			model, err := habit.Restore(contextOptions(d.o.HalfLife), h.Model)
 			if err != nil {
 				return fmt.Errorf("reading the contexts of rule %q on host %q: %w", id, host, err)
 			}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -268,9 +268,9 @@ func TestTheAlertTellsWhatWasUsualBeforeTheVisit(t *testing.T) {
 	require.Equal(t, 40, p.Visits)
 	require.Equal(t, monday.AddDate(0, 0, -3).Add(time.Minute), p.Last, "on Friday")
 	require.Equal(t, []int{9}, p.Hours)
-	for part, want := range map[int]string{context.Parent: "bash", context.Command: "ss -lnpt", context.Network: "10.1.2.0/24"} {
-		require.Len(t, p.Features[context.PartNames[part]], 1)
-		require.Equal(t, want, p.Features[context.PartNames[part]][0].Value)
+	for part, want := range map[int]string{habit.Parent: "bash", habit.Command: "ss -lnpt", habit.Network: "10.1.2.0/24"} {
+		require.Len(t, p.Features[habit.PartNames[part]], 1)
+		require.Equal(t, want, p.Features[habit.PartNames[part]][0].Value)
 	}
 }
 

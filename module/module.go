@@ -4,7 +4,7 @@
 //
 //	auditd    the kernel's audit netlink socket: complete, needs root (CAP_AUDIT_CONTROL; beside another audit daemon CAP_AUDIT_READ, too)
 //	auditlog  the log that auditd writes, followed, or read as a recording
-//	ecs       documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a recording
+//	ndjson    documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a recording
 //	procconn  the kernel's process connector and /proc: works for a plain user, misses short programs
 //
 // beater holds the literal table of constructors; there is no registry.
@@ -17,7 +17,7 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/logp"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/process"
 )
 

@@ -4,7 +4,7 @@
 // process (Process), the login session it belongs to (Session), and the Table of the processes that are alive.
 //
 // The package is pure: it reads no clock, no file and no socket. Time is the event's own. What must be read from the running
-// host, a snapshot of /proc at start or the fate of one process, is in process/procfs.
+// host, a snapshot of /proc at start or the fate of one process, is in internal/host/procfs.
 //
 // # Ownership of text
 //

@@ -123,7 +123,7 @@ func newHome(binary string) (home string, err error) {
 	if err := os.WriteFile(filepath.Join(home, "reconbeat"), data, 0o755); err != nil {
 		return "", err
 	}
-	config := "reconbeat.modules: [{module: ecs, paths: [" + filepath.Join(home, "none.ndjson") + "]}]\noutput.file: {path: " + home + ", filename: out}\n"
+	config := "reconbeat.modules: [{module: ndjson, paths: [" + filepath.Join(home, "none.ndjson") + "]}]\noutput.file: {path: " + home + ", filename: out}\n"
 	return home, os.WriteFile(filepath.Join(home, "reconbeat.yml"), []byte(config), 0o600)
 }
 

@@ -29,7 +29,7 @@ func (h *host) output(a *agent, name string) *proto.UnitExpected {
 
 // following is an input of one stream, which follows the host's file, with more settings of the input's.
 func (h *host) following(a *agent, settings string) *proto.UnitExpected {
-	return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, data_stream: {namespace: lab}, %s streams: [{id: documents, module: ecs, from: beginning, paths: [%q]}]}", settings, h.input()))
+	return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, data_stream: {namespace: lab}, %s streams: [{id: documents, module: ndjson, from: beginning, paths: [%q]}]}", settings, h.input()))
 }
 
 // threshold is a setting of the whole Beat that a test can see the effect of.
@@ -98,7 +98,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	r.eventually(func() bool { return strings.Contains(a.diagnose("in")["reconbeat-health.json"], `"conditions": []`) }, func() string { return "the rejected policy stays on the board" })
 	files := a.diagnose("in")
 	require.Contains(t, files["reconbeat-detector.json"], `"id": "network-connection-discovery"`)
-	require.Contains(t, files["beat-rendered-config.yml"], "module: ecs")
+	require.Contains(t, files["beat-rendered-config.yml"], "module: ndjson")
 	require.EqualValues(t, 4, metric(t, files, "reconbeat.modules.documents.execs"), "the module ran on; all these policies left its own settings alone")
 
 	t.Log("stop: first the input, then everything")
@@ -128,7 +128,7 @@ func TestStreamsThatDisagreeFail(t *testing.T) {
 	input := func(id, settings, stream string) *proto.UnitExpected {
 		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: %s, type: reconbeat, %s streams: [{id: %s-stream, %s}]}", id, settings, id, stream))
 	}
-	ecs := fmt.Sprintf("module: ecs, paths: [%q]", h.input())
+	ecs := fmt.Sprintf("module: ndjson, paths: [%q]", h.input())
 	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ecs), input("two", "", ecs))
 	for _, unit := range []string{"one", "two"} {
 		message := a.wait(r, unit, "FAILED", "the policy is not applied, and nothing is watched")
@@ -153,7 +153,7 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 	other := filepath.Join(h.dir, "other.ndjson")
 	require.NoError(t, os.WriteFile(other, nil, 0o600))
 	r := h.start(a)
-	a.expect(h.output(a, "out"), h.following(a, ""), a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: well, type: reconbeat, data_stream: {namespace: lab}, streams: [{id: other, module: ecs, paths: [%q]}]}", other)))
+	a.expect(h.output(a, "out"), h.following(a, ""), a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: well, type: reconbeat, data_stream: {namespace: lab}, streams: [{id: other, module: ndjson, paths: [%q]}]}", other)))
 	a.wait(r, "in", "FAILED", "source_failed: a module could not start or ended with an error: ")
 	a.wait(r, "well", "HEALTHY", "Healthy")
 	require.NoError(t, os.Remove(h.input()))
@@ -264,7 +264,7 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	h, a := newHost(t), newAgent(t)
 	r := h.start(a)
 	policy := func(settings, tag string) *proto.UnitExpected {
-		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, %s streams: [{id: kernel, module: auditd}, {id: documents, module: ecs, from: beginning, tags: [%s], paths: [%q]}]}", settings, tag, h.input()))
+		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, %s streams: [{id: kernel, module: auditd}, {id: documents, module: ndjson, from: beginning, tags: [%s], paths: [%q]}]}", settings, tag, h.input()))
 	}
 	a.expect(h.output(a, "out"), policy(threshold(25), "first"))
 	a.wait(r, "in", "HEALTHY", "Healthy")

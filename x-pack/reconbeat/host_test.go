@@ -160,7 +160,7 @@ func (r *run) eventually(condition func() bool, why func() string) {
 	}
 }
 
-// look has a user look at the host's connections: one exec, now, in the file that module ecs follows.
+// look has a user look at the host's connections: one exec, now, in the file that module ndjson follows.
 func (h *host) look(user, command string) {
 	f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(h.t, err)
@@ -194,7 +194,7 @@ func (h *host) learn() {
 	history, config := filepath.Join(h.dir, "history.ndjson"), filepath.Join(h.dir, "reconbeat.yml")
 	require.NoError(h.t, os.WriteFile(history, []byte(b.String()), 0o600))
 	require.NoError(h.t, os.WriteFile(config, []byte("output.file: {path: unused}\n"), 0o600))
-	out, err := h.command("replay", "--learn", "--yes", "--module", "ecs", history, "-c", config).CombinedOutput()
+	out, err := h.command("replay", "--learn", "--yes", "--module", "ndjson", history, "-c", config).CombinedOutput()
 	require.NoError(h.t, err, string(out))
 }
 

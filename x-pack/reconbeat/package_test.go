@@ -149,8 +149,8 @@ var optionsOfTheTemplate = []option{
 	{name: "events", value: "all", setting: "events"},
 	{name: "heartbeat_period", value: "5m", setting: "heartbeat.period"},
 	{name: "id", value: "the host's", setting: "id"},
-	{name: "path", value: "/srv/it's #1: documents.ndjson", setting: "paths", want: []any{"/srv/it's #1: documents.ndjson"}, only: "auditlog ecs"},
-	{name: "from", value: "beginning", setting: "from", only: "auditlog ecs"},
+	{name: "path", value: "/srv/it's #1: documents.ndjson", setting: "paths", want: []any{"/srv/it's #1: documents.ndjson"}, only: "auditlog ndjson"},
+	{name: "from", value: "beginning", setting: "from", only: "auditlog ndjson"},
 	{name: "socket_type", value: "multicast", setting: "socket_type", only: "auditd"},
 	{name: "socket_buffer", value: "1048576", setting: "socket_buffer", want: 1048576.0, only: "auditd procconn"},
 	{name: "backlog_limit", value: "4096", setting: "backlog_limit", want: 4096.0, only: "auditd"},
@@ -195,7 +195,7 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}
-	for _, module := range []string{"auto", "auditd", "auditlog", "procconn", "ecs"} {
+	for _, module := range []string{"auto", "auditd", "auditlog", "procconn", "ndjson"} {
 		all := everyOption(module)
 		for name := range all {
 			chosen[name] = true
@@ -298,7 +298,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	h, a := newHost(t), newAgent(t)
 	h.learn()
 	r := h.start(a)
-	every := everyOption("ecs")
+	every := everyOption("ndjson")
 	every["path"], every["model"] = h.input(), "context"
 	every["network_connection_discovery_enabled"], every["network_connection_discovery_threshold"] = true, "5"
 	for _, name := range []string{"index", "pipeline", "rules_path"} {
@@ -371,7 +371,7 @@ func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 	require.NoError(t, os.WriteFile(other, []byte(execLine(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
 	r := h.start(a)
 	source := func(policy, path, threshold string) *proto.UnitExpected {
-		return a.fleetUnit(choices{policy: policy, options: map[string]any{"module": "ecs", "path": path, "from": "beginning", "network_connection_discovery_threshold": threshold}})
+		return a.fleetUnit(choices{policy: policy, options: map[string]any{"module": "ndjson", "path": path, "from": "beginning", "network_connection_discovery_threshold": threshold}})
 	}
 	one, two := source("one", h.input(), "40"), source("two", other, "40")
 	a.expect(h.output(a, "out"), one, two)

@@ -63,7 +63,7 @@ func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	}
 
 	h := newHost(t)
-	input["streams"] = slices.DeleteFunc(input["streams"].([]any), func(s any) bool { return s.(map[string]any)["module"] != "ecs" })
+	input["streams"] = slices.DeleteFunc(input["streams"].([]any), func(s any) bool { return s.(map[string]any)["module"] != "ndjson" })
 	input["streams"].([]any)[0].(map[string]any)["paths"] = []any{h.input()}
 	input["id"] = "in"
 	text, err = yaml.Marshal(input)
@@ -81,10 +81,10 @@ func TestEachStreamIsAModuleWithTheSettingsOfTheWholeBeat(t *testing.T) {
 	}{
 		{
 			"what the input says is copied into every stream",
-			"{id: in, type: reconbeat, detector: {model: rare}, events: none, data_stream: {namespace: dmz}, streams: [{id: a, module: auditd}, {id: b, module: ecs, paths: [/x]}]}",
+			"{id: in, type: reconbeat, detector: {model: rare}, events: none, data_stream: {namespace: dmz}, streams: [{id: a, module: auditd}, {id: b, module: ndjson, paths: [/x]}]}",
 			[]mapstr.M{
 				{"id": "a", "module": "auditd", "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
-				{"id": "b", "module": "ecs", "paths": []any{"/x"}, "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
+				{"id": "b", "module": "ndjson", "paths": []any{"/x"}, "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
 			},
 		},
 		{
@@ -94,15 +94,15 @@ func TestEachStreamIsAModuleWithTheSettingsOfTheWholeBeat(t *testing.T) {
 		},
 		{
 			"a stream without an id gets its place",
-			"{id: in, type: reconbeat, streams: [{module: auditd}, {module: ecs}]}",
-			[]mapstr.M{{"id": "in.0", "module": "auditd"}, {"id": "in.1", "module": "ecs"}},
+			"{id: in, type: reconbeat, streams: [{module: auditd}, {module: ndjson}]}",
+			[]mapstr.M{{"id": "in.0", "module": "auditd"}, {"id": "in.1", "module": "ndjson"}},
 		},
 		{
 			"the input's processors run before the stream's",
-			"{id: in, type: reconbeat, processors: [{a: 1}], streams: [{id: a, module: ecs, processors: [{b: 2}]}, {id: c, module: ecs}]}",
+			"{id: in, type: reconbeat, processors: [{a: 1}], streams: [{id: a, module: ndjson, processors: [{b: 2}]}, {id: c, module: ndjson}]}",
 			[]mapstr.M{
-				{"id": "a", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}, map[string]any{"b": 2.0}}},
-				{"id": "c", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}}},
+				{"id": "a", "module": "ndjson", "processors": []any{map[string]any{"a": 1.0}, map[string]any{"b": 2.0}}},
+				{"id": "c", "module": "ndjson", "processors": []any{map[string]any{"a": 1.0}}},
 			},
 		},
 		{
