@@ -34,6 +34,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -43,39 +44,55 @@ const ours = "github.com/reconbeat/reconbeat"
 
 // rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
 var rooms = map[string][]string{
-	".":                        {"cmd"},
-	"cmd":                      {"beater", "config", "internal/datastream", "detector", "detector/habit", "detector/rare", "internal/include", "module/auditlog", "module/catalog", "module/ndjson", "process", "internal/report", "internal/state"},
-	"beater":                   {"config", "config/settings", "detector", "detector/rare", "ecs", "internal/health", "module", "module/catalog", "process", "internal/host/executable", "internal/host/procfs", "internal/state"},
-	"config":                   {"config/settings", "detector", "detector/rare", "detector/rules"},
-	"config/settings":          {},
-	"internal/datastream":      {},
-	"deploy":                   {},
-	"deploy/manual":            {"cmd"},
-	"detector":                 {"detector/habit", "detector/rare", "ecs", "process"},
-	"detector/habit":           {"process"},
-	"detector/rare":            {},
-	"detector/rules":           {},
-	"ecs":                      {"process"},
+	".": {"cmd"},
+	"beater": {
+		"config", "config/settings", "detector", "internal/engine", "internal/health", "internal/host",
+		"internal/state", "module", "module/catalog", "process",
+	},
+	"cmd": {
+		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/datastream", "internal/engine",
+		"internal/include", "internal/report", "internal/state", "module/auditlog", "module/catalog", "module/ndjson",
+		"process",
+	},
+	"config":              {"config/settings", "detector", "detector/rare", "detector/rules"},
+	"config/settings":     {},
+	"deploy":              {},
+	"deploy/manual":       {"cmd"},
+	"detector":            {"detector/habit", "detector/rare", "ecs", "process"},
+	"detector/habit":      {"process"},
+	"detector/rare":       {},
+	"detector/rules":      {},
+	"ecs":                 {"process"},
+	"integration":         {"beater", "detector", "ecs", "internal/engine"},
+	"integration/fleet":   {},
+	"internal/datastream": {},
+	"internal/engine": {
+		"config", "detector", "detector/rare", "ecs", "internal/health", "internal/host", "module", "module/catalog",
+		"process",
+	},
 	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
 	"internal/health":          {},
-	"internal/include":         {},
-	"integration":              {"beater", "detector", "ecs"},
-	"integration/fleet":        {},
-	"module":                   {"internal/health", "process"},
-	"module/auditd":            {"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process"},
-	"module/auditd/record":     {"internal/health", "module", "process"},
-	"module/auditlog":          {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
-	"module/ndjson":            {"config/settings", "ecs", "module", "module/follow", "process"},
-	"module/catalog":           {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
-	"module/follow":            {"module", "process"},
-	"module/netlink":           {},
-	"module/procconn":          {"config/settings", "internal/health", "module", "module/netlink", "process", "internal/host/procfs"},
-	"process":                  {},
+	"internal/host":            {"internal/host/executable", "internal/host/procfs", "process"},
 	"internal/host/executable": {"process"},
 	"internal/host/procfs":     {"process"},
+	"internal/include":         {},
 	"internal/report":          {},
 	"internal/stack":           {},
 	"internal/state":           {"internal/health", "process"},
+	"module":                   {"internal/health", "process"},
+	"module/auditd": {
+		"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process",
+	},
+	"module/auditd/record": {"internal/health", "module", "process"},
+	"module/auditlog":      {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
+	"module/catalog":       {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/follow":        {"module", "process"},
+	"module/ndjson":        {"config/settings", "ecs", "module", "module/follow", "process"},
+	"module/netlink":       {},
+	"module/procconn": {
+		"config/settings", "internal/health", "internal/host/procfs", "module", "module/netlink", "process",
+	},
+	"process": {},
 }
 
 // pkg is what `go list` says of a package.
@@ -292,7 +309,7 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	for _, f := range beater.HeartbeatFields {
 		filled[f.Name] = f.Type
 	}
-	maps.Copy(filled, beater.TamperingFields)
+	maps.Copy(filled, engine.TamperingFields)
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
 		f, ok := declared[name]
 		if !assert.True(t, ok, "%s is in no fields.yml", name) {

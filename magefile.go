@@ -31,10 +31,10 @@ import (
 	"github.com/magefile/mage/mg"
 	"github.com/magefile/mage/sh"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/integration"
+	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 // Default is what `go tool mage` does without a target.
@@ -388,7 +388,7 @@ func fieldsManual(yml []byte) error {
 	for _, f := range detector.Fields {
 		filled[f.Name] = true
 	}
-	for name := range beater.TamperingFields {
+	for name := range engine.TamperingFields {
 		filled[name] = true
 	}
 	var own, schema []string

@@ -3,50 +3,18 @@
 package beater
 
 import (
-	"sync/atomic"
+	"fmt"
 	"time"
 
+	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/monitoring"
 	"github.com/elastic/elastic-agent-libs/monitoring/adapter"
 	"github.com/rcrowley/go-metrics"
 
 	"github.com/reconbeat/reconbeat/internal/health"
-	"github.com/reconbeat/reconbeat/internal/host/executable"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/process"
 )
-
-// counts is what the stream did, for /stats and the summaries of `watch` and `replay`.
-type counts struct {
-	execs           atomic.Uint64 // execs judged or passed over
-	matched         atomic.Uint64 // execs that a rule's program matched
-	alerts          atomic.Uint64 // alerts, escalations among them
-	repeats         atomic.Uint64 // execs over the threshold in an episode that had alerted
-	suppressed      atomic.Uint64 // alerts that a decision kept back
-	summaries       atomic.Uint64 // episodes closed
-	tampered        atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
-	dropped         atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
-	processorErrors atomic.Uint64 // execs that a module's processors failed on: judged all the same
-	unencodable     atomic.Uint64 // documents that could not be encoded; should always be 0
-	unnamed         atomic.Uint64 // matches whose user is unknown: neither scored nor learned
-	late            atomic.Uint64 // matches older than their model's open bucket: judged, not learned
-	evicted         atomic.Uint64 // users and open episodes forgotten for want of room
-
-	lag worst // since the last heartbeat: from a program's start until it was judged
-
-	// What the stream's parts count for themselves, as of the last tick: they belong to its goroutine.
-	processes   atomic.Pointer[process.TableStats]
-	executables atomic.Pointer[executable.Stats]
-	model       atomic.Pointer[learnedSoFar]
-}
-
-// learnedSoFar is how much the model in charge knows, and the rules that it serves.
-type learnedSoFar struct {
-	age    time.Duration
-	actors int
-	rules  []string
-}
 
 // latencies are how long the stations of the way take, in microseconds; of matches and of alerts, so that what nobody waits for tells nothing. Recent ones weigh more.
 type latencies struct {
@@ -61,26 +29,49 @@ func newLatencies() *latencies {
 	return &latencies{recent(), recent(), recent(), recent()}
 }
 
-// register shows everything that is counted under `reconbeat` in /stats and in the log's metrics line. docs/monitor.md names all of it.
-func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
-	c := b.stream.counts
+// metricsOf shows what a running Beat counts.
+type metricsOf struct {
+	*loop
+	journal *state.Stats
+}
+
+// show shows the metrics: in /stats, in the log's metrics line, and to Prometheus where HTTP is enabled.
+func (b metricsOf) show(of *beat.Beat) error {
+	b.register(of.Monitoring.StatsRegistry().GetOrCreateRegistry("reconbeat"))
+	if of.API == nil { // http.enabled
+		return nil
+	}
+	handler, err := expose(of.Monitoring.StatsRegistry(), b.logger)
+	if err != nil {
+		return err
+	}
+	if err := of.API.AttachHandler(metricsPath, handler); err != nil {
+		return fmt.Errorf("serving %s: %w", metricsPath, err)
+	}
+	return nil
+}
+
+// register shows everything that is counted under `reconbeat`. docs/monitor.md names all of it.
+func (b metricsOf) register(reg *monitoring.Registry) {
+	journal := b.journal
+	c := b.engine.Counts
 	show(reg, "detector", func() readings {
 		return readings{
-			"execs": c.execs.Load(), "matched": c.matched.Load(), "alerts": c.alerts.Load(), "repeats": c.repeats.Load(),
-			"suppressed": c.suppressed.Load(), "summaries": c.summaries.Load(), "tampered": c.tampered.Load(),
-			"processors_dropped": c.dropped.Load(), "processors_failed": c.processorErrors.Load(), "unencodable": c.unencodable.Load(),
-			"unnamed": c.unnamed.Load(), "late": c.late.Load(), "evicted": c.evicted.Load(),
+			"execs": c.Execs.Load(), "matched": c.Matched.Load(), "alerts": c.Alerts.Load(), "repeats": c.Repeats.Load(),
+			"suppressed": c.Suppressed.Load(), "summaries": c.Summaries.Load(), "tampered": c.Tampered.Load(),
+			"processors_dropped": c.Dropped.Load(), "processors_failed": c.Misfits.Load(), "unencodable": b.loop.journal.unencodable.Load(),
+			"unnamed": c.Unnamed.Load(), "late": c.Late.Load(), "evicted": c.Evicted.Load(),
 		}
 	})
 	show(reg, "model", func() readings {
-		m := c.model.Load()
+		m := c.Model.Load()
 		if m == nil {
 			return nil
 		}
-		return readings{"age_s": uint64(m.age / time.Second), "actors": positive(m.actors), "rules": uint64(len(m.rules))}
+		return readings{"age_s": uint64(m.Age / time.Second), "actors": positive(m.Actors), "rules": uint64(len(m.Rules))}
 	})
 	show(reg, "processes", func() readings {
-		s := c.processes.Load()
+		s := c.Processes.Load()
 		if s == nil {
 			return nil
 		}
@@ -89,10 +80,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 		}
 	})
 	show(reg, "executables", func() readings {
-		s := c.executables.Load()
-		if s == nil {
-			return nil
-		}
+		s := b.host.Identified()
 		return readings{"read": s.Read, "skipped": s.Skipped, "limited": s.Limited, "gone": s.Gone}
 	})
 	show(reg, "journal", func() readings {
@@ -104,9 +92,9 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 			"bytes": positive(journal.FileBytes.Load()), "commit_us": positive(journal.CommitNanos.Load() / 1000),
 		}
 	})
-	show(reg, "ring", func() readings { return readings{"dropped": b.ring.dropped.Load(), "waiting": b.ring.waiting()} })
+	show(reg, "ring", func() readings { return readings{"dropped": b.ring.Dropped.Load(), "waiting": b.ring.Waiting()} })
 	show(reg, "output", func() readings { return readings{"rejected": b.rejected.kept(), "rejected_lost": b.rejected.lost()} })
-	show(reg, "heartbeats", func() readings { return readings{"made": b.pulse.made.Load()} })
+	show(reg, "heartbeats", func() readings { return readings{"made": b.heart.made.Load()} })
 	show(reg, "health", func() readings {
 		active := readings{}
 		for _, cond := range health.Conditions() {
@@ -120,9 +108,9 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 	monitoring.NewFunc(reg, "modules", func(_ monitoring.Mode, v monitoring.Visitor) {
 		v.OnRegistryStart()
 		defer v.OnRegistryFinished()
-		for _, r := range b.modules.list() {
+		for _, r := range b.running.list() {
 			monitoring.ReportNamespace(v, r.source.ID, func() {
-				monitoring.ReportString(v, "module", r.source.kind.Name)
+				monitoring.ReportString(v, "module", r.kind.Name)
 				moduleNumbers(r.stats).report(v)
 			})
 		}

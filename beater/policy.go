@@ -32,13 +32,16 @@ import (
 // with what is wrong. A module whose own settings did not change runs on, whatever else did.
 type policy struct {
 	beat      *reconbeat
+	loop      *loop
+	runners   *runners
 	reporters *reporters
 
 	mu       sync.Mutex // one policy at a time
 	stopped  bool
-	applied  atomic.Bool // some policy was good
-	rejected string      // what was wrong with the last one, told already
-	unknown  string      // what is left aside of the one that runs
+	whole    config.Config // what the policy that runs says of the whole Beat
+	applied  atomic.Bool   // some policy was good
+	rejected string        // what was wrong with the last one, told already
+	unknown  string        // what is left aside of the one that runs
 }
 
 // wanted is a policy that was found good.
@@ -56,19 +59,31 @@ const policySubject = "policy"
 // manage puts the Agent in charge of a Beat that is about to be made.
 func (r *reconbeat) manage(b *beat.Beat) error {
 	if len(r.config.Modules) > 0 || r.config.ConfigModules.Path != "" {
-		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; its policy names the modules")
+		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; " +
+			"its policy names the modules")
 	}
-	r.policy = &policy{beat: r, reporters: &reporters{board: r.health}}
-	r.health.Listen(func(health.State, health.Change) { r.policy.reporters.report() })
 	b.OutputConfigReloader = reload.ReloadableFunc(ownOutput)
 	agent := b.Manager.AgentInfo()
 	b.Publisher = &labelled{b.Publisher, mapstr.M{
 		"elastic_agent": mapstr.M{"id": agent.ID, "version": agent.Version, "snapshot": agent.Snapshot},
 		"agent":         mapstr.M{"id": agent.ID},
 	}}
-	b.Manager.RegisterDiagnosticHook("reconbeat-health", "what is wrong with reconbeat, and what can be done about it", "reconbeat-health.json", "application/json", r.describeHealth)
-	b.Manager.RegisterDiagnosticHook("reconbeat-detector", "the rules in force, and the settings that every stream shares", "reconbeat-detector.json", "application/json", r.describeDetector)
-	if err := b.Registry.RegisterList(reload.InputRegName, r.policy); err != nil {
+	return nil
+}
+
+// newPolicy makes the policy of a Beat that runs.
+func (r *reconbeat) newPolicy(l *loop, running *runners) *policy {
+	return &policy{beat: r, loop: l, runners: running, reporters: &reporters{board: r.health}, whole: r.config}
+}
+
+// register offers the modules, and what can be diagnosed, to the Agent.
+func (p *policy) register(b *beat.Beat) error {
+	p.beat.health.Listen(func(health.State, health.Change) { p.reporters.report() })
+	b.Manager.RegisterDiagnosticHook("reconbeat-health", "what is wrong with reconbeat, and what can be done about it",
+		"reconbeat-health.json", "application/json", p.describeHealth)
+	b.Manager.RegisterDiagnosticHook("reconbeat-detector", "the rules in force, and the settings that every stream shares",
+		"reconbeat-detector.json", "application/json", p.describeDetector)
+	if err := b.Registry.RegisterList(reload.InputRegName, p); err != nil {
 		return fmt.Errorf("offering the modules to the Elastic Agent: %w", err)
 	}
 	return nil
@@ -133,11 +148,12 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	if len(wrong) > 0 {
 		return p.reject(streams, wrong)
 	}
-	if err := p.beat.configure(want.whole, want.detector); err != nil {
+	if err := p.loop.configure(want.whole, want.detector); err != nil {
 		return p.reject(streams, mistakes{"": {err}})
 	}
+	p.whole = want.whole
 	p.reporters.replace(want.reporters)
-	if err := p.beat.set.list.Reload(want.modules); err != nil {
+	if err := p.runners.list.Reload(want.modules); err != nil {
 		return errors.Join(err, again())
 	}
 	p.applied.Store(true)
@@ -145,7 +161,7 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	p.beat.health.End(health.ConfigRejected, policySubject)
 	p.leaveAside(want.unknown)
 	p.reporters.report()
-	p.beat.greet(0)
+	p.beat.logger.Info(greeting(p.loop.running, p.loop.engine.Counts.Model.Load(), p.whole.Detector, 0))
 	return nil
 }
 
@@ -187,7 +203,7 @@ func (m mistakes) add(unit string, errs ...error) {
 // check looks at all streams, alone and against each other, and touches nothing.
 func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mistakes) {
 	wrong = mistakes{}
-	want.whole = p.beat.config
+	want.whole = p.whole
 	var modules []*conf.C
 	var first string // the stream that the others are held against
 	for _, s := range streams {
@@ -213,7 +229,7 @@ func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mis
 		}
 	}
 	wrong.add("", together(modules)...)
-	options, err := p.beat.options(want.whole)
+	options, err := p.beat.detectorOptions(want.whole)
 	if err == nil {
 		_, err = detector.New(options)
 	}
@@ -232,7 +248,7 @@ func (p *policy) module(c *conf.C) (*conf.C, config.Module, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	return c, cfg, errors.Join(p.beat.set.factory.CheckConfig(c), misspelt(c))
+	return c, cfg, errors.Join(p.beat.modules.check(c), misspelt(c))
 }
 
 // disagreement says about which settings of the whole Beat two streams disagree.
@@ -359,7 +375,7 @@ func (r *reporters) statusOf(id string, active []health.State) (status.Status, s
 }
 
 // describeHealth is the board, for the Agent's diagnostics.
-func (r *reconbeat) describeHealth() []byte {
+func (p *policy) describeHealth() []byte {
 	type condition struct {
 		Code     string    `json:"code"`
 		Severity string    `json:"severity"`
@@ -371,7 +387,7 @@ func (r *reconbeat) describeHealth() []byte {
 		Count    int       `json:"count"`
 	}
 	conditions := []condition{}
-	for _, s := range r.health.Active() {
+	for _, s := range p.beat.health.Active() {
 		c := s.Condition
 		conditions = append(conditions,
 			condition{c.Code, c.Severity.String(), c.Title, s.Subject, s.Detail, c.Help, s.Since, s.Count})
@@ -380,18 +396,20 @@ func (r *reconbeat) describeHealth() []byte {
 }
 
 // describeDetector is what the detector goes by, for the Agent's diagnostics. Nobody's name or command line is in it.
-func (r *reconbeat) describeDetector() []byte {
+func (p *policy) describeDetector() []byte {
 	about := map[string]any{}
-	err := r.inLoop(func() {
+	err := p.loop.call(func() {
 		type rule struct {
 			ID        string  `json:"id"`
 			Threshold float64 `json:"threshold"`
 		}
 		rules := []rule{}
-		for _, d := range r.stream.detector.Rules() {
+		for _, d := range p.loop.engine.Rules() {
 			rules = append(rules, rule{ID: d.ID, Threshold: d.Threshold})
 		}
-		about["model"], about["events"], about["namespace"], about["rules"] = r.stream.config.Detector.Model, r.stream.config.Events, r.stream.config.Namespace, rules
+		cfg := p.loop.engine.Config()
+		about["model"], about["events"], about["namespace"] = cfg.Detector.Model, cfg.Events, cfg.Namespace
+		about["rules"] = rules
 	})
 	if err != nil {
 		return []byte(err.Error())

@@ -3,12 +3,9 @@
 package beater
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -195,56 +192,4 @@ func (p *publisher) checkStalled(now time.Time) {
 	if waiting > 0 && since > stalledAfter {
 		p.health.Set(health.OutputStalled, "", fmt.Sprintf("%d documents handed on, none acknowledged for %s", waiting, since.Round(time.Second)), now)
 	}
-}
-
-// journaled is how a document stands in the journal.
-type journaled struct {
-	Timestamp time.Time `json:"@timestamp"`
-	Meta      mapstr.M  `json:"@metadata"`
-	Fields    mapstr.M  `json:"fields"`
-}
-
-func encode(e *beat.Event) ([]byte, error) {
-	return json.Marshal(journaled{e.Timestamp, e.Meta, e.Fields})
-}
-
-// decode makes of a journal entry the event that it was. Whole numbers come back as integers: Elasticsearch takes 3.0 for a long, but ids above 2^53 would change.
-func decode(line []byte) (beat.Event, error) {
-	var j journaled
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if err := d.Decode(&j); err != nil {
-		return beat.Event{}, fmt.Errorf("decoding a document: %w", err)
-	}
-	numbers(j.Meta)
-	numbers(j.Fields)
-	return beat.Event{Timestamp: j.Timestamp, Meta: j.Meta, Fields: j.Fields}, nil
-}
-
-// numbers turns the decoder's numbers and maps into those that libbeat's outputs know.
-func numbers(m map[string]any) {
-	for k, v := range m {
-		m[k] = number(v)
-	}
-}
-
-func number(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if !strings.ContainsAny(v.String(), ".eE") {
-			if n, err := v.Int64(); err == nil {
-				return n
-			}
-		}
-		f, _ := v.Float64()
-		return f
-	case map[string]any:
-		numbers(v)
-		return mapstr.M(v)
-	case []any:
-		for i := range v {
-			v[i] = number(v[i])
-		}
-	}
-	return v
 }

@@ -72,8 +72,8 @@ func newPipeline(t *testing.T, s *sink, drops string) *pipeline.Pipeline {
 	return p
 }
 
-// journal is a store in a folder, with a publisher that has not started.
-func journal(t *testing.T, dir string) (*state.Store, *publisher) {
+// testJournal is a store in a folder, with a publisher that has not started.
+func testJournal(t *testing.T, dir string) (*state.Store, *publisher) {
 	t.Helper()
 	p := newPublisher(&health.Board{}, newLatencies(), logp.NewNopLogger())
 	store, err := state.Open(dir, state.Options{Health: p.health, Committed: p.committed})
@@ -105,7 +105,7 @@ func settles(t *testing.T, store *state.Store, out *sink, messages ...string) {
 
 func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testing.T) {
 	dir := t.TempDir()
-	store, p := journal(t, dir)
+	store, p := testJournal(t, dir)
 	out := &sink{pass: make(chan struct{})}
 	appendDocuments(t, store, "event", "one", "two")
 	p.start(newPipeline(t, out, ""), store)
@@ -113,7 +113,7 @@ func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testin
 	p.stop()
 	require.NoError(t, store.Close())
 
-	store, p = journal(t, dir)
+	store, p = testJournal(t, dir)
 	out = &sink{pass: make(chan struct{})}
 	close(out.pass)
 	appendDocuments(t, store, "event", "three") // committed while nobody is connected
@@ -123,7 +123,7 @@ func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testin
 	p.stop()
 	require.NoError(t, store.Close())
 
-	store, p = journal(t, dir)
+	store, p = testJournal(t, dir)
 	out = &sink{pass: make(chan struct{})}
 	p.start(newPipeline(t, out, ""), store)
 	<-p.ready
@@ -134,7 +134,7 @@ func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testin
 }
 
 func TestWhatAProcessorDropsIsSettled(t *testing.T) {
-	store, p := journal(t, t.TempDir())
+	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)
 	p.start(newPipeline(t, out, "secret"), store)
@@ -157,7 +157,7 @@ func (l *late) ConnectWith(c beat.ClientConfig) (beat.Client, error) {
 
 func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
 	dir := t.TempDir()
-	store, p := journal(t, dir)
+	store, p := testJournal(t, dir)
 	pipeline := &late{newPipeline(t, &sink{}, ""), make(chan struct{})}
 	p.start(pipeline, store)
 	appendDocuments(t, store, "alert", "one")
@@ -165,7 +165,7 @@ func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
 	require.NoError(t, store.Close())
 	close(pipeline.open)
 
-	store, p = journal(t, dir)
+	store, p = testJournal(t, dir)
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)
 	pipeline = &late{newPipeline(t, out, ""), make(chan struct{})}
@@ -179,7 +179,7 @@ func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
 }
 
 func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
-	store, p := journal(t, t.TempDir())
+	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	p.start(newPipeline(t, out, ""), store)
 	appendDocuments(t, store, "event", "one")
@@ -198,7 +198,7 @@ func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
 }
 
 func TestAnEntryThatCannotBeReadIsGivenUpAndTheRestShips(t *testing.T) {
-	store, p := journal(t, t.TempDir())
+	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)
 	_, err := store.Append(state.Entry{ID: "torn", Durable: true, Time: time.Now(), Document: []byte(`{"fields":`)})

@@ -35,8 +35,11 @@ func aHundredPeople(t testing.TB) *detector.Detector {
 	at := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	for day := range 60 {
 		for person := range 100 {
-			e := execOf(at.Add(time.Duration(day*24*60+person*14)*time.Minute), fmt.Sprintf("person%d", person), "ss")
-			e.User.ID = uint32(1000 + person)
+			e := &process.Event{}
+			e.Reset()
+			e.Kind, e.Time, e.Success = process.Exec, at.Add(time.Duration(day*24*60+person*14)*time.Minute), true
+			e.User = process.User{ID: uint32(1000 + person), Name: fmt.Sprintf("person%d", person)}
+			e.Executable, e.Name = "/usr/bin/ss", "ss"
 			e.Args = []string{"ss", []string{"-tlnp", "-s", "-tan", "-aunp", "--summary", "-x"}[(day+person)%6]}
 			e.Session = process.Session{ID: uint32(day), User: e.User, Entry: process.EntrySSHD, Source: netip.AddrFrom4([4]byte{10, byte(person), byte(day % 5), 7})}
 			e.Parent.Name, e.CWD = []string{"bash", "zsh", "fish"}[(day+person)%3], []string{"/home/" + e.User.Name, "/etc", "/var/log", "/srv"}[(day+2*person)%4]

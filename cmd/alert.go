@@ -20,9 +20,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/datastream"
+	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 func newTestAlertCommand(settings instance.Settings, stack *stackSetup) *cobra.Command {
@@ -61,7 +61,7 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 	if !b.Config.Output.IsSet() {
 		return errors.New("no output is configured; name one under `output`")
 	}
-	alert, err := beater.TestAlert(cfg, b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), b.Info, time.Now())
+	alert, err := engine.TestAlert(cfg, b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), b.Info, time.Now())
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/auditlog"
@@ -121,7 +122,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		cfg.Events = config.EventsMatched
 	}
 	var found report.Report
-	o := beater.ReplayOptions{
+	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
@@ -140,7 +141,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.records {
 		o.Record = func(rule *detector.Rule, r rare.Record) { writeRecord(out, rule, r) }
 	}
-	r, err := beater.NewReplay(o)
+	r, err := engine.NewReplay(o)
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 }
 
 // inWords tells a person what the files were, whom they taught, and why nothing alerted where nothing did.
-func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
+func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if s.First.IsZero() {
 		return []string{"Nothing was read that starts a program."}
 	}
@@ -223,7 +224,7 @@ func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
 }
 
 // quiet says why there was no alert.
-func quiet(s beater.ReplaySummary, n beater.ReplayCounts) string {
+func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 	switch {
 	case len(s.Rules) == 0:
 		return "Nothing could alert: no rule is enabled."
@@ -302,7 +303,7 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 }
 
 // replayFile runs one file, with a progress bar where it is long and somebody looks.
-func replayFile(ctx context.Context, r *beater.Replay, moduleName, file string) error {
+func replayFile(ctx context.Context, r *engine.Replay, moduleName, file string) error {
 	if moduleName == "auto" {
 		var err error
 		if moduleName, err = sniff(file); err != nil {
@@ -352,7 +353,7 @@ func sniff(file string) (string, error) {
 // longFile is the size from which on a progress bar is worth its line.
 const longFile = 16 << 20
 
-func showProgress(r *beater.Replay, file string) (stop func()) {
+func showProgress(r *engine.Replay, file string) (stop func()) {
 	info, err := os.Stat(file)
 	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
@@ -403,7 +404,7 @@ func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
 }
 
 // learn puts what a replay learned where the Beat on this host takes it over.
-func learn(p *paths.Path, r *beater.Replay) error {
+func learn(p *paths.Path, r *engine.Replay) error {
 	model, err := r.Model()
 	if err != nil {
 		return fmt.Errorf("saving what was learned: %w", err)

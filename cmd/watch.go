@@ -29,6 +29,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
@@ -251,7 +252,7 @@ func demonstrate(s *screen, format, stateDir string) error {
 
 // play shows the end of the recording, moved by a time. It returns what there was in all of it, and the model that
 // has learned it.
-func play(s *screen, format string, by time.Duration, slowly bool) (n beater.ReplayCounts, model []byte, err error) {
+func play(s *screen, format string, by time.Duration, slowly bool) (n engine.ReplayCounts, model []byte, err error) {
 	tty := term.IsTerminal(int(os.Stdout.Fd()))
 	s.format, s.colour = format, tty && os.Getenv("NO_COLOR") == ""
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
@@ -261,7 +262,7 @@ func play(s *screen, format string, by time.Duration, slowly bool) (n beater.Rep
 		return n, nil, err
 	}
 	defer os.Remove(file)
-	r, err := beater.NewReplay(beater.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true,
+	r, err := engine.NewReplay(engine.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true,
 		Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
 			if doc.Timestamp.Before(recordingEnd.Add(by - recordingShown)) {
 				return nil

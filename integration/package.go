@@ -21,9 +21,9 @@ import (
 	"github.com/elastic/beats/v7/libbeat/mapping"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 // Streams are the package's data streams, each a folder of data_stream and the last part of a data set's name.
@@ -158,7 +158,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		for _, f := range detector.Fields {
 			names[f.Name] = true
 		}
-		for name := range beater.TamperingFields {
+		for name := range engine.TamperingFields {
 			names[name] = true
 		}
 	}

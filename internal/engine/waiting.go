@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"time"
@@ -26,14 +26,14 @@ type waiting struct {
 
 type waiter struct {
 	process.Event
-	from  *source
+	from  *Source
 	rules detector.RuleSet
 }
 
 func (w *waiting) first() *waiter { return &w.places[w.head] }
 
 // wait puts an exec at the end of the queue.
-func (s *stream) wait(e *process.Event, from *source, rules detector.RuleSet) {
+func (s *Engine) wait(e *process.Event, from *Source, rules detector.RuleSet) {
 	if s.waiting.n == waitMax {
 		s.releaseFirst()
 	}
@@ -45,7 +45,7 @@ func (s *stream) wait(e *process.Event, from *source, rules detector.RuleSet) {
 }
 
 // release reports those at the head of the queue that need not wait any longer, now that the table has observed e.
-func (s *stream) release(e *process.Event) {
+func (s *Engine) release(e *process.Event) {
 	first := s.waiting.first()
 	known := (first.PPID == e.PID || first.PPID == 0) && s.table.Complete(&first.Event)
 	for known || e.Time.Sub(first.Time).Abs() > waitFor {
@@ -58,7 +58,7 @@ func (s *stream) release(e *process.Event) {
 	}
 }
 
-func (s *stream) releaseFirst() {
+func (s *Engine) releaseFirst() {
 	w := &s.waiting
 	first := w.first()
 	w.head = (w.head + 1) % waitMax
@@ -71,8 +71,8 @@ func (s *stream) releaseFirst() {
 // maxWaiting is how many bytes the memory of a place may keep.
 const maxWaiting = 16 << 10
 
-// settle reports all of the queue.
-func (s *stream) settle() {
+// Settle reports all execs that wait for their parents.
+func (s *Engine) Settle() {
 	for s.waiting.n > 0 {
 		s.releaseFirst()
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
+	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/process"
@@ -17,54 +18,51 @@ import (
 
 // The kinds of documents, each with a data stream of its own: logs-DATASET.KIND-NAMESPACE.
 const (
-	kindAlert   = "alert"
-	kindProcess = "process"
-	kindHealth  = "health"
+	KindAlert   = "alert"
+	KindProcess = "process"
+	KindHealth  = "health"
 )
 
-// document is what ships: a libbeat event with what the journal must know of it.
-type document struct {
+// Document is what ships: a libbeat event with what the journal must know of it.
+type Document struct {
 	beat.Event
-	id      string // _id: the same exec, alert or summary has the same one, however often it is read
-	durable bool   // alerts and summaries: on disk before they are handed on
+	ID      string // _id: the same exec, alert or summary has the same one, however often it is read
+	Durable bool   // alerts and summaries: on disk before they are handed on
 }
 
-// hostFields is this host as every document of its events tells it.
-type hostFields struct {
-	id     string
-	bootID string   // of the running kernel
-	fields mapstr.M // host.*
-}
-
-// document is the document of an exec before rules and models had their say.
-func (s *stream) document(e *process.Event, from *source) *beat.Event {
+// execDocument is the document of an exec before rules and models had their say.
+func (s *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
 	fields := ecs.Encode(e)
 	if e.Host == (process.Host{}) {
-		s.tellHost(fields, from)
+		s.addHost(fields, from)
 	}
 	related(fields, e)
 	s.detector.Actor(e).Encode(fields) // a finding tells it, too, but not every exec has one
-	s.dataStream(fields, kindProcess)
+	s.address(fields, KindProcess)
 	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
 }
 
-// tellHost adds this host's description, unless the module has it left out.
-func (s *stream) tellHost(fields mapstr.M, from *source) {
-	if len(s.host.fields) > 0 && !from.PublisherPipeline.DisableHost {
-		fields["host"] = s.host.fields.Clone()
+// addHost adds this host's description, unless the module has it left out.
+func (s *Engine) addHost(fields mapstr.M, from *Source) {
+	if len(s.host.Fields) > 0 && !from.PublisherPipeline.DisableHost {
+		fields["host"] = s.host.Fields.Clone()
 	}
 }
 
-// dataStream says which data stream a document belongs to. event.module tells our documents from all others, whatever the user calls the data set.
-func (s *stream) dataStream(fields mapstr.M, kind string) {
-	dataset := s.config.Dataset + "." + kind
+// address says which data stream a document belongs to.
+func (s *Engine) address(fields mapstr.M, kind string) { Address(fields, s.config, kind) }
+
+// Address says which data stream a document of a kind belongs to. event.module distinguishes our documents from all
+// others, whatever the user calls the data set.
+func Address(fields mapstr.M, cfg config.Config, kind string) {
+	dataset := cfg.Dataset + "." + kind
 	put(fields, "event.module", "reconbeat")
 	put(fields, "event.dataset", dataset)
-	fields["data_stream"] = mapstr.M{"type": "logs", "dataset": dataset, "namespace": s.config.Namespace}
+	fields["data_stream"] = mapstr.M{"type": "logs", "dataset": dataset, "namespace": cfg.Namespace}
 }
 
 // raw makes of an exec's document the raw event.
-func (s *stream) raw(doc *beat.Event, e *process.Event, from *source, findings []detector.Finding) *document {
+func (s *Engine) raw(doc *beat.Event, e *process.Event, from *Source, findings []detector.Finding) *Document {
 	id := s.execID(e)
 	if e.ID == "" {
 		put(doc.Fields, "event.id", id)
@@ -88,7 +86,7 @@ func (s *stream) raw(doc *beat.Event, e *process.Event, from *source, findings [
 }
 
 // alert makes the alert: the exec's document, and beside it the rule, the score and the reason.
-func (s *stream) alert(doc *beat.Event, e *process.Event, from *source, f *detector.Finding) *document {
+func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detector.Finding) *Document {
 	alert := beat.Event{Timestamp: e.Time, Fields: doc.Fields.Clone(), Meta: doc.Meta.Clone()}
 	exec := s.execID(e)
 	if e.ID != "" {
@@ -103,7 +101,7 @@ func (s *stream) alert(doc *beat.Event, e *process.Event, from *source, f *detec
 	put(alert.Fields, "event.id", f.AlertID)
 	put(alert.Fields, "reconbeat.process.event_id", exec)
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
-	s.dataStream(alert.Fields, kindAlert)
+	s.address(alert.Fields, KindAlert)
 	detector.Encode(f, alert.Fields)
 	return s.finish(&alert, from, f.AlertID, true)
 }
@@ -112,9 +110,9 @@ func (s *stream) alert(doc *beat.Event, e *process.Event, from *source, f *detec
 var conclusions = map[detector.Kind]string{detector.Summary: "alert-summary", detector.Habitual: "habit", detector.Learned: "learned"}
 
 // conclusion makes the event that tells of more than one exec, with what is configured for the module that it came from. nil: the module's processors dropped it.
-func (s *stream) conclusion(f *detector.Finding, from *source) *document {
+func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
-	s.tellHost(doc.Fields, from)
+	s.addHost(doc.Fields, from)
 	put(doc.Fields, "event.kind", "event")
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
@@ -122,59 +120,65 @@ func (s *stream) conclusion(f *detector.Finding, from *source) *document {
 	if f.Report.Host != "" {
 		doc.Fields["host"] = mapstr.M{"id": f.Report.Host}
 	}
-	s.dataStream(doc.Fields, kindAlert)
+	s.address(doc.Fields, KindAlert)
 	detector.Encode(f, doc.Fields)
 	id := s.conclusionID(f)
 	put(doc.Fields, "event.id", id)
-	processed, ok := s.processed(&doc, from)
-	if !ok {
+	processed := s.processed(&doc, from)
+	if processed == nil {
 		return nil
 	}
 	return s.finish(processed, from, id, true)
 }
 
 // conclusionID is the id of a conclusion: the same one however often it is drawn.
-func (s *stream) conclusionID(f *detector.Finding) string {
+func (s *Engine) conclusionID(f *detector.Finding) string {
 	switch f.Kind {
 	case detector.Habitual:
 		return process.ID("habit", f.AlertID, strconv.FormatInt(f.Time.UnixNano(), 10))
 	case detector.Learned:
-		return process.ID("learned", cmp.Or(f.Report.Host, s.host.id), f.Rule.ID, strconv.FormatInt(f.Time.Unix()/86400, 10))
+		return process.ID("learned", cmp.Or(f.Report.Host, s.host.ID), f.Rule.ID, strconv.FormatInt(f.Time.Unix()/86400, 10))
 	}
 	return process.ID("summary", f.Episode.ID)
 }
 
-// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run opened that is not known; where one module runs, it is that one.
-func (s *stream) origin(episode string) *source {
+// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run opened
+// that is not known; where one module runs, it is that one.
+func (s *Engine) origin(episode string) *Source {
 	from := s.origins[episode]
-	if s.modules == nil {
-		return cmp.Or(from, &source{})
+	if s.running == nil {
+		return cmp.Or(from, &Source{})
 	}
-	running := s.modules.list()
+	running := s.running()
 	for _, r := range running {
-		if from != nil && r.source.ID == from.ID || from == nil && len(running) == 1 {
-			return r.source
+		if from != nil && r.ID == from.ID || from == nil && len(running) == 1 {
+			return r
 		}
 	}
-	return cmp.Or(from, &source{})
+	return cmp.Or(from, &Source{})
 }
 
-// finish says what the output must know: where the document goes if not into its data stream, that a data stream takes documents by `create` only, and the _id, which makes
-// of a second delivery a conflict instead of a double.
-func (s *stream) finish(doc *beat.Event, from *source, id string, durable bool) *document {
+// finish says what the output must know: the _id, and where the document goes if not into its data stream.
+func (s *Engine) finish(doc *beat.Event, from *Source, id string, durable bool) *Document {
 	if err := from.address(doc); err != nil {
-		s.trouble(from, err)
+		s.misfit(from, err)
 	}
+	Identify(doc, id)
+	return &Document{Event: *doc, ID: id, Durable: durable}
+}
+
+// Identify gives a document its _id, which makes of a second delivery a conflict instead of a double. A data stream takes
+// documents by `create` only.
+func Identify(doc *beat.Event, id string) {
 	doc.Meta["_id"] = id
 	doc.Meta["op_type"] = "create"
-	return &document{Event: *doc, id: id, durable: durable}
 }
 
 // execID is the id of an exec: the same however often it is read.
-func (s *stream) execID(e *process.Event) string {
+func (s *Engine) execID(e *process.Event) string {
 	host := e.Host.ID
 	if host == "" {
-		host = s.host.id
+		host = s.host.ID
 	}
 	if e.ID != "" {
 		return process.ID(host, e.ID)

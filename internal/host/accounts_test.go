@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package host
 
 import (
 	"sync/atomic"
@@ -13,10 +13,10 @@ import (
 )
 
 func TestRootIsCalledByItsName(t *testing.T) {
-	a := newAccounts()
+	a := NewAccounts()
 	u, g := process.User{ID: 0}, process.User{ID: 0}
-	a.user(&u)
-	a.group(&g)
+	a.User(&u)
+	a.Group(&g)
 	require.Equal(t, "root", u.Name)
 	require.Equal(t, "root", g.Name)
 }
@@ -24,7 +24,7 @@ func TestRootIsCalledByItsName(t *testing.T) {
 func TestAnIDWithoutAnAccountStaysAnIDAndIsAskedForAgainAfterAMinute(t *testing.T) {
 	var asked atomic.Int64
 	now := time.Unix(0, 0)
-	a := newAccounts()
+	a := NewAccounts()
 	a.now = func() time.Time { return now }
 	a.lookup = func(accountKey) (string, bool) {
 		if asked.Add(1) == 1 {
@@ -33,34 +33,34 @@ func TestAnIDWithoutAnAccountStaysAnIDAndIsAskedForAgainAfterAMinute(t *testing.
 		return "late", true
 	}
 	u := process.User{ID: 4242}
-	a.user(&u)
-	a.user(&u)
+	a.User(&u)
+	a.User(&u)
 	require.Empty(t, u.Name)
 	require.EqualValues(t, 1, asked.Load())
 	now = now.Add(2 * time.Minute)
-	a.user(&u)
+	a.User(&u)
 	require.Equal(t, "late", u.Name)
 }
 
 func TestASlowDirectoryDelaysTheFirstExecOnlyBrieflyAndNamesTheNext(t *testing.T) {
 	answer := make(chan struct{})
-	a := newAccounts()
+	a := NewAccounts()
 	a.lookup = func(accountKey) (string, bool) { <-answer; return "ldap-user", true }
 	u := process.User{ID: 70000}
-	a.user(&u)
+	a.User(&u)
 	require.Empty(t, u.Name)
 	close(answer)
 	require.Eventually(t, func() bool {
 		again := process.User{ID: 70000}
-		a.user(&again)
+		a.User(&again)
 		return again.Name == "ldap-user"
 	}, 5*time.Second, time.Millisecond)
 }
 
 func TestNobodyHasNoName(t *testing.T) {
-	a := newAccounts()
+	a := NewAccounts()
 	a.lookup = func(accountKey) (string, bool) { t.Error("asked for nobody"); return "", false }
 	u := process.User{ID: process.Unset}
-	a.user(&u)
+	a.User(&u)
 	require.Empty(t, u.Name)
 }

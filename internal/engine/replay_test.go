@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"bytes"
@@ -108,7 +108,7 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 // TestAMatchWaitsForItsParentsExec has a host's documents in an order that is not that of their times.
 func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 	began := time.Unix(1700000000, 0).UTC()
-	recording := &source{Module: config.Module{Module: "ndjson", ID: "ndjson"}, rereadable: true}
+	recording := &Source{Module: config.Module{Module: "ndjson", ID: "ndjson"}, Rereadable: true}
 	for _, c := range []struct {
 		name   string
 		parent time.Duration // after the match
@@ -123,20 +123,20 @@ func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 		{"too late", -3 * time.Millisecond, 2 * time.Second, false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, shipped := testStream(t, func(cfg *config.Config) { cfg.Events = config.EventsMatched })
+			s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Events = config.EventsMatched })
 			match := execOf(began, "root", "ss")
-			s.take(match, recording)
+			s.Take(match, recording)
 			require.Empty(t, *shipped)
 			if c.behind != 0 {
 				other := execOf(began.Add(c.behind), "root", "ls")
 				other.PID = 5000
-				s.take(other, recording)
+				s.Take(other, recording)
 				require.Equal(t, c.waits, len(*shipped) == 0)
 			}
 			parent := execOf(began.Add(c.parent), "root", "sh")
 			parent.PID, parent.PPID = 4700, 1
-			s.take(parent, recording)
-			s.settle()
+			s.Take(parent, recording)
+			s.Settle()
 			require.Len(t, *shipped, 1)
 			name, _ := (*shipped)[0].GetValue("process.parent.name")
 			if c.want == "" {
@@ -147,22 +147,22 @@ func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 		})
 	}
 
-	s, shipped := testStream(t, func(cfg *config.Config) { cfg.Events = config.EventsMatched })
+	s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Events = config.EventsMatched })
 	for i := range 3 * waitMax {
 		e := execOf(began.Add(time.Duration(i)*time.Millisecond), "root", "ss")
 		e.PID += uint32(i)
 		if i == 10 {
 			e.Parent.Name = "told" // it stays behind those before it
 		}
-		s.take(e, recording)
+		s.Take(e, recording)
 	}
 	require.Len(t, *shipped, 2*waitMax, "no more than these wait")
-	s.settle()
+	s.Settle()
 	require.Len(t, *shipped, 3*waitMax)
 	for i, d := range *shipped {
 		require.Equal(t, began.Add(time.Duration(i)*time.Millisecond), d.Timestamp, "in the order in which they came")
 	}
-	s.take(execOf(began, "root", "ss"), &source{Module: recording.Module})
+	s.Take(execOf(began, "root", "ss"), &Source{Module: recording.Module})
 	require.Len(t, *shipped, 3*waitMax+1, "the kernel is not waited for")
 }
 

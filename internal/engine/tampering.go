@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"fmt"
@@ -55,19 +55,18 @@ var TamperingFields = map[string]string{
 }
 
 // tampered publishes and logs that somebody changed what the source reports, or that it is as before.
-func (s *stream) tampered(e *process.Event, from *source) {
+func (s *Engine) tampered(e *process.Event, from *Source) {
 	restored := e.Change.Action == process.RestoredAudit
 	if !restored {
-		s.counts.tampered.Add(1)
+		s.Counts.Tampered.Add(1)
 	}
-	if from.local && s.local != nil && e.PID != 0 {
-		s.local.complete(e, s.table)
+	if from.Local && s.machine != nil && e.PID != 0 {
+		s.machine.Complete(e, s.table)
 	} else if e.PID != 0 {
 		s.table.Complete(e)
 	}
-	if s.local != nil && e.Container.ID == "" {
-		s.local.accounts.user(&e.User)
-		s.local.accounts.user(&e.Session.User)
+	if s.machine != nil && e.Container.ID == "" {
+		s.machine.Name(&e.User, &e.Session.User)
 	}
 	text := strings.Clone(e.Change.Text)
 	if !restored {
@@ -76,23 +75,23 @@ func (s *stream) tampered(e *process.Event, from *source) {
 	} else {
 		s.logger.Infof("module %s: %s.", from.ID, text)
 	}
-	doc, ok := s.processed(s.tampering(e, from, text), from)
-	if !ok {
-		s.counts.dropped.Add(1)
+	doc := s.processed(s.tampering(e, from, text), from)
+	if doc == nil {
+		s.Counts.Dropped.Add(1)
 		return
 	}
 	s.publish(s.finish(doc, from, s.tamperID(e), true))
 }
 
 // tampering makes the document.
-func (s *stream) tampering(e *process.Event, from *source, text string) *beat.Event {
+func (s *Engine) tampering(e *process.Event, from *Source, text string) *beat.Event {
 	fields := ecs.Encode(e)
 	if e.Host == (process.Host{}) {
-		s.tellHost(fields, from)
+		s.addHost(fields, from)
 	}
 	related(fields, e)
 	s.detector.Actor(e).Encode(fields)
-	s.dataStream(fields, kindAlert)
+	s.address(fields, KindAlert)
 	put(fields, "event.id", s.tamperID(e))
 	put(fields, "event.action", strings.Clone(e.Change.Action))
 	put(fields, "event.reason", text)
@@ -137,10 +136,10 @@ func (k tamperKind) encode(fields mapstr.M) {
 }
 
 // tamperID is the id of what somebody did: the same however often its record is read.
-func (s *stream) tamperID(e *process.Event) string {
+func (s *Engine) tamperID(e *process.Event) string {
 	host := e.Host.ID
 	if host == "" {
-		host = s.host.id
+		host = s.host.ID
 	}
 	return process.ID("tampering", host, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(e.Sequence, 10), e.Change.Action, e.Change.Text)
 }

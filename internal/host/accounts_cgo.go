@@ -2,7 +2,7 @@
 
 //go:build cgo && !osusergo
 
-package beater
+package host
 
 // cgoNSS says that package os/user asks the C library, and with it every NSS source of the host.
 const cgoNSS = true

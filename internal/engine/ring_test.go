@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"sync"
@@ -21,64 +21,64 @@ func numbered(n int) *process.Event {
 }
 
 func TestAKernelSourceLosesAndCountsWhatDoesNotFit(t *testing.T) {
-	r := newRing(4)
-	s := &source{}
+	r := NewRing(4)
+	s := &Source{}
 	for n := range 6 {
-		taken, err := r.send(numbered(n), s)
+		taken, err := r.Send(numbered(n), s)
 		require.NoError(t, err)
 		require.Equal(t, n < 4, taken)
 	}
-	require.EqualValues(t, 2, r.dropped.Load())
+	require.EqualValues(t, 2, r.Dropped.Load())
 	for n := range 4 {
-		require.EqualValues(t, n, r.next().event.Sequence)
-		r.release()
+		require.EqualValues(t, n, r.Next().Event.Sequence)
+		r.Release()
 	}
-	require.Nil(t, r.next())
+	require.Nil(t, r.Next())
 }
 
 func TestASourceThatCanBeReadAgainWaitsAndLosesNothing(t *testing.T) {
-	r := newRing(4)
-	s := &source{rereadable: true}
+	r := NewRing(4)
+	s := &Source{Rereadable: true}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := range 1000 {
-			_, err := r.send(numbered(n), s)
+			_, err := r.Send(numbered(n), s)
 			require.NoError(t, err)
 		}
-		r.drained()
+		r.Drained()
 	})
 	for n := 0; n < 1000; {
-		slot := r.next()
+		slot := r.Next()
 		if slot == nil {
-			<-r.filled
+			<-r.Filled
 			continue
 		}
-		require.EqualValues(t, n, slot.event.Sequence)
-		r.release()
+		require.EqualValues(t, n, slot.Event.Sequence)
+		r.Release()
 		n++
 	}
 	wg.Wait()
-	require.Zero(t, r.dropped.Load())
+	require.Zero(t, r.Dropped.Load())
 }
 
 func TestAClosedRingLetsNobodyWait(t *testing.T) {
-	r := newRing(1)
-	s := &source{rereadable: true}
-	_, err := r.send(numbered(1), s)
+	r := NewRing(1)
+	s := &Source{Rereadable: true}
+	_, err := r.Send(numbered(1), s)
 	require.NoError(t, err)
 	done := make(chan error)
-	go func() { _, err := r.send(numbered(2), s); done <- err }()
-	r.close()
-	require.ErrorIs(t, <-done, errRingClosed)
-	r.drained()
+	go func() { _, err := r.Send(numbered(2), s); done <- err }()
+	r.Close()
+	require.ErrorIs(t, <-done, ErrRingClosed)
+	r.Drained()
 }
 
 func BenchmarkRing(b *testing.B) {
-	r, s, e := newRing(64), &source{}, numbered(1)
+	r, s, e := NewRing(64), &Source{}, numbered(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.send(e, s)
-		r.next()
-		r.release()
+		r.Send(e, s)
+		r.Next()
+		r.Release()
 	}
 }

@@ -2,7 +2,7 @@
 
 //go:build !cgo || osusergo
 
-package beater
+package host
 
 // cgoNSS says that package os/user reads /etc/passwd and /etc/group only, so that getent must be asked for the rest.
 const cgoNSS = false

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package host
 
 import (
 	"bufio"
@@ -16,12 +16,12 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// accounts resolves user and group ids of this host to names, late (only for execs that matched) and with a memory.
+// Accounts resolves user and group ids of this host to names, late (only for execs that matched) and with a memory.
 //
 // With cgo the host's own NSS answers (files, LDAP, SSSD ...). A static build reads /etc/passwd and /etc/group, and asks `getent`, which knows NSS,
-// for what is not there. Either may wait for a server: the stream waits for an answer at most accountWait, then goes on with the id alone; the
+// for what is not there. Either may wait for a server: the caller waits for an answer at most accountWait, then goes on with the id alone; the
 // answer is remembered when it comes.
-type accounts struct {
+type Accounts struct {
 	mu     sync.Mutex
 	names  map[accountKey]accountName
 	lookup func(accountKey) (string, bool)
@@ -46,17 +46,18 @@ const (
 	accountMax     = 10000
 )
 
-func newAccounts() *accounts {
-	return &accounts{names: map[accountKey]accountName{}, lookup: lookupAccount, now: time.Now}
+// NewAccounts makes a resolver that remembers nothing yet.
+func NewAccounts() *Accounts {
+	return &Accounts{names: map[accountKey]accountName{}, lookup: lookupAccount, now: time.Now}
 }
 
-// user fills u's name where only the id is known.
-func (a *accounts) user(u *process.User) { a.fill(u, false) }
+// User fills in the name of a user of whom only the id is known; it stays empty where the id has none.
+func (a *Accounts) User(u *process.User) { a.fill(u, false) }
 
-// group fills the name of a group.
-func (a *accounts) group(u *process.User) { a.fill(u, true) }
+// Group does the same for a group.
+func (a *Accounts) Group(u *process.User) { a.fill(u, true) }
 
-func (a *accounts) fill(u *process.User, group bool) {
+func (a *Accounts) fill(u *process.User, group bool) {
 	if u.ID == process.Unset || u.Name != "" {
 		return
 	}
@@ -95,7 +96,7 @@ func (n accountName) expired(now time.Time) bool {
 	}
 }
 
-func (a *accounts) resolve(k accountKey, ready chan struct{}) {
+func (a *Accounts) resolve(k accountKey, ready chan struct{}) {
 	name, ok := a.lookup(k)
 	kept := accountKept
 	if !ok {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,20 +18,21 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/catalog"
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Replay runs recordings through the same stream as a live Beat, past journal and publisher. It starts knowing nothing, asks nothing of this host and
+// Replay runs recordings through the same engine as a live Beat, past journal and publisher. It starts knowing nothing, asks nothing of this host and
 // writes nothing. The same recording gives the same documents.
 type Replay struct {
-	stream *stream
+	engine *Engine
 	logger *logp.Logger
 	stats  module.Stats
 	health health.Board
 	// accounts fills in this host's names; nil where the recording may be another host's.
-	accounts *accounts
+	accounts *host.Accounts
 	read     atomic.Int64 // bytes of the file
 	err      error        // of the receiver of documents
 	first    time.Time
@@ -61,32 +61,28 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 		return nil, err
 	}
 	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost || o.OneHost
-	d, err := detector.New(options)
-	if err != nil {
-		return nil, fmt.Errorf("making the detector: %w", err)
-	}
 	r := &Replay{logger: o.Logger, hosts: map[string]string{}}
 	if o.OwnHost {
-		r.accounts = newAccounts()
+		r.accounts = host.NewAccounts()
 	}
-	r.stream = &stream{
-		host:     hostFields{id: o.HostID},
-		table:    process.NewTable(process.TableOptions{HostID: o.HostID}),
-		detector: d,
-		config:   o.Config,
-		counts:   &counts{},
-		origins:  map[string]*source{},
-		logger:   o.Logger,
-		publish: func(doc *document) {
+	r.engine, err = New(Options{
+		Config:   o.Config,
+		Detector: options,
+		Host:     host.Description{ID: o.HostID},
+		Logger:   o.Logger,
+		Publish: func(doc *Document) {
 			if err := o.Document(&doc.Event); err != nil && r.err == nil {
 				r.err = err
 			}
 		},
+	})
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-// File runs one recording, read by the named module, through the stream.
+// File runs one recording, read by the named module, through the engine.
 func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 	kind, err := catalog.Find(moduleName)
 	if err != nil {
@@ -98,18 +94,18 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 		return err
 	}
 	r.read.Store(0)
-	from := &source{Module: config.Module{Module: moduleName, ID: moduleName}, kind: kind, rereadable: true, stats: &r.stats}
+	from := &Source{Module: config.Module{Module: kind.Name, ID: kind.Name}, Rereadable: true}
 	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
 		if e.Kind == process.Exec {
 			r.stats.Execs.Add(1)
-			r.stream.advance(e.Time)
+			r.engine.Advance(e.Time)
 			r.note(e)
 			if r.accounts != nil {
-				r.accounts.user(&e.User)
-				r.accounts.user(&e.Session.User)
+				r.accounts.User(&e.User)
+				r.accounts.User(&e.Session.User)
 			}
 		}
-		r.stream.take(e, from)
+		r.engine.Take(e, from)
 		return r.err
 	})
 }
@@ -143,8 +139,8 @@ type ReplaySummary struct {
 // Summary returns what is known at the end of the input. It must come before Finish, after which nothing is open any
 // more.
 func (r *Replay) Summary() ReplaySummary {
-	r.stream.settle()
-	d, cfg := r.stream.detector, r.stream.config.Detector
+	r.engine.Settle()
+	d, cfg := r.engine.detector, r.engine.config.Detector
 	s := ReplaySummary{First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last)}
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
@@ -163,8 +159,8 @@ func (r *Replay) Summary() ReplaySummary {
 
 // Model returns what the replay has learned so far, for a live Beat's state.
 func (r *Replay) Model() ([]byte, error) {
-	r.stream.settle()
-	return r.stream.detector.Learned()
+	r.engine.Settle()
+	return r.engine.detector.Learned()
 }
 
 // Read returns how many bytes of the present file have been read; it may be called while File runs.
@@ -172,11 +168,11 @@ func (r *Replay) Read() int64 { return r.read.Load() }
 
 // Finish closes the buckets and episodes that the end of the input left open.
 func (r *Replay) Finish() error {
-	r.stream.settle()
-	r.stream.counts.unnamed.Store(r.stream.detector.Unnamed())
+	r.engine.Settle()
+	r.engine.Counts.Unnamed.Store(r.engine.detector.Unnamed())
 	if !r.last.IsZero() {
-		r.stream.detector.Stop() // what comes after the end of the input is not watched
-		r.stream.advance(r.last.Add(r.stream.config.Detector.Episode.Max + r.stream.config.Detector.BucketSpan))
+		r.engine.detector.Stop() // what comes after the end of the input is not watched
+		r.engine.Advance(r.last.Add(r.engine.config.Detector.Episode.Max + r.engine.config.Detector.BucketSpan))
 	}
 	return r.err
 }
@@ -189,9 +185,9 @@ type ReplayCounts struct {
 
 // Counts returns what happened so far; it may be called while File runs.
 func (r *Replay) Counts() ReplayCounts {
-	c := r.stream.counts
+	c := r.engine.Counts
 	return ReplayCounts{
-		Execs: c.execs.Load(), Matched: c.matched.Load(), Alerts: c.alerts.Load(), Suppressed: c.suppressed.Load(),
-		Malformed: r.stats.Malformed.Load(), Unnamed: c.unnamed.Load(),
+		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(), Suppressed: c.Suppressed.Load(),
+		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(),
 	}
 }

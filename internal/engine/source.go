@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package beater
+package engine
 
 import (
 	"errors"
@@ -14,32 +14,32 @@ import (
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
-// source is what the stream knows of the configured module that an event came from.
-type source struct {
+// Source is what the engine knows of the configured module that an event came from. The zero Source is a module of which
+// nothing is configured.
+type Source struct {
 	config.Module
-	kind       catalog.Kind
-	local      bool
-	rereadable bool
-	stats      *module.Stats
+	// Local: its events are this host's, and the host may be asked about them.
+	Local bool
+	// Rereadable: what it has emitted can be read again, so it may be made to wait.
+	Rereadable bool
+
 	processors *processors.Processors
 	agent      mapstr.M // what an index may name of the Beat beside the document's own fields
 }
 
-// newSource reads what every module takes.
-func newSource(cfg config.Module, kind catalog.Kind, stats *module.Stats, agent mapstr.M, logger *logp.Logger) (*source, error) {
+// NewSource reads what every module takes. agent is what an index may name of the Beat. The error names the module.
+func NewSource(cfg config.Module, local, rereadable bool, agent mapstr.M, logger *logp.Logger) (*Source, error) {
 	p, err := processors.New(cfg.Processors, logger)
 	if err != nil {
 		return nil, fmt.Errorf("module %s: processors: %w", cfg.ID, err)
 	}
-	return &source{Module: cfg, kind: kind, local: kind.Local, rereadable: kind.Rereadable, stats: stats, processors: p, agent: agent}, nil
+	return &Source{Module: cfg, Local: local, Rereadable: rereadable, processors: p, agent: agent}, nil
 }
 
-// setPaths tells the processors where the Beat keeps what; some refuse to run before.
-func (s *source) setPaths(p *paths.Path) error {
+// SetPaths says to the processors where the Beat keeps what; some refuse to run before.
+func (s *Source) SetPaths(p *paths.Path) error {
 	var errs []error
 	for _, one := range s.processors.List {
 		if setter, ok := one.(processors.PathSetter); ok {
@@ -50,7 +50,7 @@ func (s *source) setPaths(p *paths.Path) error {
 }
 
 // process applies what the user configured for the module to one of its documents, in the order of other Beats' inputs. nil: its processors dropped the document.
-func (s *source) process(doc *beat.Event) (*beat.Event, error) {
+func (s *Source) process(doc *beat.Event) (*beat.Event, error) {
 	if err := mapstr.MergeFields(doc.Fields, s.Fields.Clone(), s.FieldsUnderRoot); err != nil {
 		return doc, fmt.Errorf("adding the fields of module %s: %w", s.ID, err)
 	}
@@ -74,7 +74,7 @@ func (s *source) process(doc *beat.Event) (*beat.Event, error) {
 }
 
 // address says where a document goes that does not go into its data stream, unless a processor has said so.
-func (s *source) address(doc *beat.Event) error {
+func (s *Source) address(doc *beat.Event) error {
 	if s.Index.IsEmpty() || doc.Meta["raw_index"] != nil {
 		return nil
 	}
@@ -91,6 +91,9 @@ func (s *source) address(doc *beat.Event) error {
 	doc.Meta["raw_index"] = index
 	return nil
 }
+
+// Close ends the processors.
+func (s *Source) Close() error { return processors.Close(s.processors) }
 
 // removeNulls takes out what has no value, and the objects that are empty then.
 func removeNulls(m mapstr.M) {
@@ -111,4 +114,4 @@ func removeNulls(m mapstr.M) {
 }
 
 // hasProcessors reports whether the module has processors of its own, which must see an exec before it is judged.
-func (s *source) hasProcessors() bool { return s.processors != nil && len(s.processors.List) > 0 }
+func (s *Source) hasProcessors() bool { return s.processors != nil && len(s.processors.List) > 0 }
