@@ -36,11 +36,13 @@ type Ring struct {
 	Dropped atomic.Uint64 // events of kernel sources for which there was no slot
 }
 
+// Slot is an event in the ring, and the module that it came from.
 type Slot struct {
 	Event  process.Event
 	Source *Source
 }
 
+// NewRing makes a ring of that many slots.
 func NewRing(slots int) *Ring {
 	r := &Ring{slots: make([]Slot, slots), Filled: make(chan struct{}, 1)}
 	r.space = sync.NewCond(&r.mu)
