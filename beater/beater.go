@@ -22,8 +22,10 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/common/fmtstr"
+	"github.com/elastic/beats/v7/libbeat/common/reload"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
@@ -85,6 +87,21 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	r.last = &lastWord{Pipeline: b.Publisher}
 	b.Publisher = r.last
 	return r, nil
+}
+
+// manage puts the Agent in charge of a Beat that is about to be made.
+func (r *reconbeat) manage(b *beat.Beat) error {
+	if len(r.config.Modules) > 0 || r.config.ConfigModules.Path != "" {
+		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; " +
+			"its policy names the modules")
+	}
+	b.OutputConfigReloader = reload.ReloadableFunc(ownOutput)
+	agent := b.Manager.AgentInfo()
+	b.Publisher = &labelled{b.Publisher, mapstr.M{
+		"elastic_agent": mapstr.M{"id": agent.ID, "version": agent.Version, "snapshot": agent.Snapshot},
+		"agent":         mapstr.M{"id": agent.ID},
+	}}
+	return nil
 }
 
 // checkDetector reports whether a detector can be made. Where the rest of the configuration is wrong none can, but the
@@ -190,7 +207,10 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	}
 	var agent *policy
 	if r.managed {
-		agent = r.newPolicy(l, runners)
+		agent = &policy{
+			modules: r.modules, detector: r.detectorOptions, loop: l, runners: runners,
+			reporters: &reporters{board: r.health}, whole: r.config,
+		}
 		if err := agent.register(b); err != nil {
 			return err
 		}

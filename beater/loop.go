@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/logp"
@@ -212,18 +211,3 @@ func (l *loop) accept(kind string, payload []byte) error {
 	l.saved = time.Time{} // soon
 	return nil
 }
-
-// worst is the longest of some durations, in nanoseconds.
-type worst struct{ atomic.Int64 }
-
-func (w *worst) note(d time.Duration) {
-	for {
-		old := w.Load()
-		if int64(d) <= old || w.CompareAndSwap(old, int64(d)) {
-			return
-		}
-	}
-}
-
-// reset returns the longest one and begins anew.
-func (w *worst) reset() time.Duration { return time.Duration(w.Swap(0)) }

@@ -16,19 +16,6 @@ import (
 	"github.com/reconbeat/reconbeat/module"
 )
 
-// latencies are how long the stations of the way take, in microseconds; of matches and of alerts, so that what nobody waits for tells nothing. Recent ones weigh more.
-type latencies struct {
-	judge   metrics.Histogram // completing and judging a match, and making its documents
-	judged  metrics.Histogram // from a match's start until it was judged
-	publish metrics.Histogram // from an alert's exec until it was handed to libbeat
-	ack     metrics.Histogram // from there until the output acknowledged it
-}
-
-func newLatencies() *latencies {
-	recent := func() metrics.Histogram { return metrics.NewHistogram(metrics.NewExpDecaySample(1028, 0.015)) } // mostly the last five minutes
-	return &latencies{recent(), recent(), recent(), recent()}
-}
-
 // metricsOf shows what a running Beat counts.
 type metricsOf struct {
 	*loop

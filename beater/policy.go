@@ -31,7 +31,8 @@ import (
 // settings of the whole Beat. Everything is checked before anything is touched: a policy with a mistake leaves the last good one running, and its units fail
 // with what is wrong. A module whose own settings did not change runs on, whatever else did.
 type policy struct {
-	beat      *reconbeat
+	modules   *moduleConfig
+	detector  func(config.Config) (detector.Options, error) // what a detector of these settings is made of
 	loop      *loop
 	runners   *runners
 	reporters *reporters
@@ -56,29 +57,9 @@ type wanted struct {
 // policySubject is the subject of the health condition of a rejected policy.
 const policySubject = "policy"
 
-// manage puts the Agent in charge of a Beat that is about to be made.
-func (r *reconbeat) manage(b *beat.Beat) error {
-	if len(r.config.Modules) > 0 || r.config.ConfigModules.Path != "" {
-		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; " +
-			"its policy names the modules")
-	}
-	b.OutputConfigReloader = reload.ReloadableFunc(ownOutput)
-	agent := b.Manager.AgentInfo()
-	b.Publisher = &labelled{b.Publisher, mapstr.M{
-		"elastic_agent": mapstr.M{"id": agent.ID, "version": agent.Version, "snapshot": agent.Snapshot},
-		"agent":         mapstr.M{"id": agent.ID},
-	}}
-	return nil
-}
-
-// newPolicy makes the policy of a Beat that runs.
-func (r *reconbeat) newPolicy(l *loop, running *runners) *policy {
-	return &policy{beat: r, loop: l, runners: running, reporters: &reporters{board: r.health}, whole: r.config}
-}
-
 // register offers the modules, and what can be diagnosed, to the Agent.
 func (p *policy) register(b *beat.Beat) error {
-	p.beat.health.Listen(func(health.State, health.Change) { p.reporters.report() })
+	p.loop.health.Listen(func(health.State, health.Change) { p.reporters.report() })
 	b.Manager.RegisterDiagnosticHook("reconbeat-health", "what is wrong with reconbeat, and what can be done about it",
 		"reconbeat-health.json", "application/json", p.describeHealth)
 	b.Manager.RegisterDiagnosticHook("reconbeat-detector", "the rules in force, and the settings that every stream shares",
@@ -158,10 +139,10 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	}
 	p.applied.Store(true)
 	p.rejected = ""
-	p.beat.health.End(health.ConfigRejected, policySubject)
+	p.loop.health.End(health.ConfigRejected, policySubject)
 	p.leaveAside(want.unknown)
 	p.reporters.report()
-	p.beat.logger.Info(greeting(p.loop.running, p.loop.engine.Counts.Model.Load(), p.whole.Detector, 0))
+	p.loop.logger.Info(greeting(p.loop.running, p.loop.engine.Counts.Model.Load(), p.whole.Detector, 0))
 	return nil
 }
 
@@ -174,10 +155,10 @@ func (p *policy) leaveAside(names []string) {
 		return
 	}
 	p.unknown = text
-	p.beat.health.End(health.SettingUnknown, policySubject)
+	p.loop.health.End(health.SettingUnknown, policySubject)
 	if text != "" {
 		known := append(slices.Clone(config.WholeBeat), "processors")
-		p.beat.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
+		p.loop.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
 	}
 }
 
@@ -229,7 +210,7 @@ func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mis
 		}
 	}
 	wrong.add("", together(modules)...)
-	options, err := p.beat.detectorOptions(want.whole)
+	options, err := p.detector(want.whole)
 	if err == nil {
 		_, err = detector.New(options)
 	}
@@ -248,7 +229,7 @@ func (p *policy) module(c *conf.C) (*conf.C, config.Module, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	return c, cfg, errors.Join(p.beat.modules.check(c), misspelt(c))
+	return c, cfg, errors.Join(p.modules.check(c), misspelt(c))
 }
 
 // disagreement says about which settings of the whole Beat two streams disagree.
@@ -300,8 +281,8 @@ func (p *policy) reject(streams []*reload.ConfigWithMeta, wrong mistakes) error 
 	}
 	if text := errors.Join(all...).Error(); text != p.rejected {
 		p.rejected = text
-		p.beat.health.End(health.ConfigRejected, policySubject)
-		p.beat.health.Set(health.ConfigRejected, policySubject, text, time.Now())
+		p.loop.health.End(health.ConfigRejected, policySubject)
+		p.loop.health.Set(health.ConfigRejected, policySubject, text, time.Now())
 	}
 	return errors.Join(errs...)
 }
@@ -387,7 +368,7 @@ func (p *policy) describeHealth() []byte {
 		Count    int       `json:"count"`
 	}
 	conditions := []condition{}
-	for _, s := range p.beat.health.Active() {
+	for _, s := range p.loop.health.Active() {
 		c := s.Condition
 		conditions = append(conditions,
 			condition{c.Code, c.Severity.String(), c.Title, s.Subject, s.Detail, c.Help, s.Since, s.Count})

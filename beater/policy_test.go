@@ -51,7 +51,10 @@ func testPolicy(t *testing.T) *policy {
 	f := &factory{
 		modules: modules, ring: l.ring, cursors: l.cursors, health: board, running: l.running, paths: paths.New(), host: h,
 	}
-	p := r.newPolicy(l, newRunners(f, nil))
+	p := &policy{
+		modules: modules, detector: r.detectorOptions, loop: l, runners: newRunners(f, nil),
+		reporters: &reporters{board: board}, whole: r.config,
+	}
 	board.Listen(func(health.State, health.Change) { p.reporters.report() })
 	go func() {
 		for {
@@ -117,11 +120,11 @@ func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 	require.Equal(t, units["two"], units["one"], "a unit without a mistake says why it does not run")
 	require.Empty(t, p.loop.running.list())
 	require.Equal(t, config.Default().Namespace, p.whole.Namespace)
-	require.Equal(t, health.ConfigRejected, p.beat.health.Active()[0].Condition)
+	require.Equal(t, health.ConfigRejected, p.loop.health.Active()[0].Condition)
 	require.Empty(t, goodUnit.said)
 
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{good}))
-	require.Equal(t, "healthy", p.beat.health.Status())
+	require.Equal(t, "healthy", p.loop.health.Status())
 	require.Equal(t, "lab", p.whole.Namespace)
 	require.Equal(t, 5*time.Minute, p.loop.heart.period)
 	require.EqualValues(t, 50, p.loop.engine.Rules()[0].Threshold)
@@ -165,7 +168,7 @@ func TestAStreamThatIsSwitchedOffSaysNothing(t *testing.T) {
 	off, unit := streamOf(t, "in", following(t, "b", "enabled: false, detector.model: rare, unknown: [tags]"))
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{on, off}))
 	require.Len(t, p.loop.running.list(), 1)
-	require.Equal(t, "healthy", p.beat.health.Status())
+	require.Equal(t, "healthy", p.loop.health.Status())
 	require.Empty(t, unit.said)
 }
 
@@ -177,9 +180,9 @@ func TestWhatNobodyKnowsIsLeftAsideAndTold(t *testing.T) {
 	runs := p.loop.running.list()[0]
 	require.Equal(t, []string{"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
 		"detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors"}, u.said)
-	since := p.beat.health.Active()[0].Since
+	since := p.loop.health.Active()[0].Since
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{typo}))
-	require.Equal(t, since, p.beat.health.Active()[0].Since, "the log hears of it once")
+	require.Equal(t, since, p.loop.health.Active()[0].Since, "the log hears of it once")
 
 	c, err := conf.NewConfigWithYAML([]byte(file), "policy")
 	require.NoError(t, err)
