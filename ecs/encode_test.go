@@ -249,23 +249,6 @@ func TestTheEffectiveUserShipsOnlyWhereItDiffers(t *testing.T) {
 	assert.Equal(t, "0", id)
 }
 
-func TestTerminalsAndTheirDevices(t *testing.T) {
-	for name, want := range map[string]charDevice{
-		"tty0": {4, 0}, "tty63": {4, 63}, "ttyS0": {4, 64}, "pts0": {136, 0}, "pts999": {136, 999}, "console": {5, 1}, "hvc1": {229, 1}, "8:1": {8, 1}, "pts/3": {136, 3},
-	} {
-		got, ok := deviceOf(name)
-		assert.True(t, ok, name)
-		assert.Equal(t, want, got, name)
-		assert.Equal(t, strings.ReplaceAll(name, "/", ""), string(got.appendName(nil)))
-	}
-	assert.Equal(t, "pts257", string(charDevice{137, 1}.appendName(nil)), "older kernels spread pseudo-terminals over eight majors")
-	assert.Empty(t, string(unknownDevice.appendName(nil)))
-	for _, name := range []string{"", "ssh", "pts", "tty64", "ttyS9999", "pts99999999999", "a:b"} {
-		_, ok := deviceOf(name)
-		assert.False(t, ok, name)
-	}
-}
-
 func BenchmarkEncode(b *testing.B) {
 	for _, file := range []string{"elastic-defend-exec", "scenario", "golden-rare-line"} {
 		doc, err := os.ReadFile("testdata/documents/" + file + ".json")
@@ -283,7 +266,7 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func TestTheManualNamesEveryFieldThatIsRead(t *testing.T) {
-	manual, err := os.ReadFile("../docs/modules/ecs.md")
+	manual, err := os.ReadFile("../docs/modules/ndjson.md")
 	require.NoError(t, err)
 	below := strings.NewReplacer("process.parent.", "process.", "process.session_leader.", "process.", "process.entry_leader.", "process.")
 	for _, f := range append(fields(), aliases()...) {

@@ -51,20 +51,3 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
-
-func FuzzTerminal(f *testing.F) {
-	for _, name := range []string{"pts0", "pts/3", "tty1", "ttyS0", "console", "136:7", "ttyUSB255", "hvc0", "ssh", ":0", ""} {
-		f.Add(name)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		device, ok := deviceOf(name)
-		if !ok {
-			return
-		}
-		if shown := device.appendName(nil); len(shown) > 0 {
-			again, ok := deviceOf(string(shown))
-			require.True(t, ok, "%s", shown)
-			require.Equal(t, string(shown), string(again.appendName(nil)))
-		}
-	})
-}

@@ -23,7 +23,7 @@ type draft struct {
 	provider, module      string
 	hostname              string
 	tty                   string // auditd.data.tty
-	terminals             [roles]charDevice
+	terminals             [roles]process.Terminal
 	said                  [roles]bool // process.interactive, of each process
 
 	unquoted []byte // the text of a string with escapes
@@ -119,7 +119,7 @@ func (d *draft) begin(e *process.Event) {
 	e.Reset()
 	*d = draft{Event: e, user: nobody, effective: nobody, real: nobody, group: nobody, effectiveGroup: nobody, unquoted: d.unquoted, utc: d.utc}
 	for r := range d.terminals {
-		d.terminals[r] = unknownDevice
+		d.terminals[r] = process.Terminal{Major: process.Unset, Minor: process.Unset}
 	}
 }
 
@@ -153,7 +153,7 @@ func (d *draft) complete(r role) {
 		p.TTY = d.tty
 	}
 	if p.TTY == "" {
-		d.unquoted = d.terminals[r].appendName(d.unquoted[:0])
+		d.unquoted = d.terminals[r].AppendName(d.unquoted[:0])
 		p.TTY = d.Text(d.unquoted)
 	}
 	if !d.said[r] {

@@ -223,8 +223,10 @@ func processFields(prefix, whose string, r role) []Field {
 				}
 			},
 		},
-		device(p+"tty.char_device.major", "Major number of the controlling terminal's device.", r, func(d *charDevice) *uint32 { return &d.major }),
-		device(p+"tty.char_device.minor", "Minor number of the controlling terminal's device.", r, func(d *charDevice) *uint32 { return &d.minor }),
+		terminal(p+"tty.char_device.major", "Major number of the controlling terminal's device.", r,
+			func(t *process.Terminal) *uint32 { return &t.Major }),
+		terminal(p+"tty.char_device.minor", "Minor number of the controlling terminal's device.", r,
+			func(t *process.Terminal) *uint32 { return &t.Minor }),
 	}
 	whom := func(name, of string, at func(*process.Process) *process.User) {
 		f = append(f, account(p+name, of+" of "+whose,
@@ -313,16 +315,16 @@ func arguments(name, description string, r role) Field {
 	}
 }
 
-// device is a number of a terminal's device.
-func device(name, description string, r role, number func(*charDevice) *uint32) Field {
+// terminal is a number of a terminal's device.
+func terminal(name, description string, r role, number func(*process.Terminal) *uint32) Field {
 	return Field{
 		Name: name, Type: Long, Description: description,
 		get: func(e *process.Event) any {
-			dev, ok := deviceOf(r.of(e).TTY)
+			t, ok := process.ParseTerminal(r.of(e).TTY)
 			if !ok {
 				return nil
 			}
-			return int64(*number(&dev))
+			return int64(*number(&t))
 		},
 		set: func(d *draft, v value) {
 			if n, ok := v.uint(32); ok {

@@ -500,24 +500,6 @@ func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 	}
 }
 
-func TestTerminalsHaveNamesAndNumbers(t *testing.T) {
-	for name, device := range map[string][2]uint32{"pts0": {136, 0}, "pts255": {136, 255}, "pts256": {137, 0}, "pts2047": {143, 255}, "tty1": {4, 1}, "ttyS0": {4, 64}, "ttyS191": {4, 255}, "console": {5, 1}} {
-		major, minor, ok := TTYDevice(name)
-		require.True(t, ok, name)
-		require.Equal(t, device, [2]uint32{major, minor}, name)
-		require.Equal(t, name, TTYName(major, minor))
-	}
-	major, minor, ok := TTYDevice("pts/3")
-	require.True(t, ok)
-	require.Equal(t, "pts3", TTYName(major, minor))
-	for _, none := range []string{"", "?", "(none)", "pts", "pts-1", "pts99999999", "pts2048", "tty64", "ttyS192", "ttyX", "hvc0"} {
-		_, _, ok := TTYDevice(none)
-		require.False(t, ok, none)
-	}
-	require.Empty(t, TTYName(8, 0))
-	require.Empty(t, TTYName(5, 0))
-}
-
 func BenchmarkTableObserve(b *testing.B) {
 	table := NewTable(TableOptions{HostID: "host"})
 	events := make([]*Event, 4096)

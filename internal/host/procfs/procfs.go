@@ -72,7 +72,7 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	}
 	p.PID, p.Name, p.StartTicks = pid, st.comm, st.startTicks
 	p.Start = fs.boot.Add(time.Duration(st.startTicks) * time.Second / userHz)
-	p.TTY = process.TTYName(st.ttyMajor, st.ttyMinor)
+	p.TTY = st.terminal.String()
 	p.Interactive = p.TTY != ""
 	if exe, file, err := executable(filepath.Join(dir, "exe")); err == nil {
 		p.Executable, p.Deleted = process.TrimDeleted(exe)
@@ -135,10 +135,10 @@ func (fs *FS) Snapshot(each func(p *process.Process, ppid uint32, s process.Sess
 }
 
 type stat struct {
-	comm               string
-	ppid               uint32
-	ttyMajor, ttyMinor uint32
-	startTicks         uint64
+	comm       string
+	ppid       uint32
+	terminal   process.Terminal
+	startTicks uint64
 }
 
 // parseStat reads /proc/PID/stat. The command's name stands in parentheses and may hold anything, parentheses and newlines too: it ends at the last one.
@@ -160,7 +160,7 @@ func parseStat(b []byte) (stat, error) {
 	dev := uint32(tty) //nolint:gosec // the kernel prints the device number as a signed int
 	return stat{
 		comm: string(b[open+1 : end]), ppid: uint32(ppid), startTicks: start,
-		ttyMajor: dev >> 8 & 0xfff, ttyMinor: dev&0xff | dev>>12&0xfff00,
+		terminal: process.Terminal{Major: dev >> 8 & 0xfff, Minor: dev&0xff | dev>>12&0xfff00},
 	}, nil
 }
 

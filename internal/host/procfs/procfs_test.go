@@ -88,7 +88,7 @@ func TestACommandMayBeCalledAnything(t *testing.T) {
 	for _, comm := range []string{"bash", "a b", ") R 1 1 (", "new\nline", "", "(sd-pam)"} {
 		s, err := parseStat([]byte("40 (" + comm + ")" + rest))
 		require.NoError(t, err)
-		require.Equal(t, stat{comm: comm, ppid: 41, ttyMajor: 136, ttyMinor: 1, startTicks: 987654}, s)
+		require.Equal(t, stat{comm: comm, ppid: 41, terminal: process.Terminal{Major: 136, Minor: 1}, startTicks: 987654}, s)
 	}
 	for _, bad := range []string{"", "40 (bash", "40 (bash) S 1", "40 (bash)" + strings.Replace(rest, "41", "x", 1)} {
 		_, err := parseStat([]byte(bad))
@@ -125,7 +125,7 @@ func FuzzParseStat(f *testing.F) {
 		line := fmt.Sprintf("40 (%s) S %d 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1", comm, ppid, start)
 		s, err := parseStat([]byte(line))
 		require.NoError(t, err)
-		require.Equal(t, stat{comm: comm, ppid: ppid, ttyMajor: 136, ttyMinor: 1, startTicks: start}, s)
+		require.Equal(t, stat{comm: comm, ppid: ppid, terminal: process.Terminal{Major: 136, Minor: 1}, startTicks: start}, s)
 	})
 }
 
@@ -162,4 +162,15 @@ func FuzzContainerID(f *testing.F) {
 			t.Fatalf("%q is not in %q", id, cgroup)
 		}
 	})
+}
+
+// TestAPersonOnAConsoleHasATerminal is of the consoles that guests and boards have, and of one that no table has a name for.
+func TestAPersonOnAConsoleHasATerminal(t *testing.T) {
+	for name, number := range map[string]string{
+		"": "0", "pts300": "1083436", "hvc0": "58624", "ttyAMA0": "52288", "ttyUSB0": "48128", "250:7": "64007",
+	} {
+		s, err := parseStat([]byte("40 (bash) S 41 42 42 " + number + " 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"))
+		require.NoError(t, err)
+		require.Equal(t, name, s.terminal.String())
+	}
 }

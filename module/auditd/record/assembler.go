@@ -554,8 +554,9 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 			}
 		case "tty", "terminal":
 			a.buf = text(v, a.buf[:0])
-			if t := bytes.TrimPrefix(a.buf, []byte("/dev/")); len(t) > 0 && isTTY(t) {
-				e.Session.TTY = e.Text(t)
+			tty := e.Text(bytes.TrimPrefix(a.buf, []byte("/dev/")))
+			if isTTY(tty) {
+				e.Session.TTY = tty
 			}
 		case "res":
 			res = string(v) == "1" || string(v) == "success" || string(v) == "yes"
@@ -576,8 +577,11 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 	return a.emit(e)
 }
 
-func isTTY(name []byte) bool {
-	return bytes.HasPrefix(name, []byte("pts")) || bytes.HasPrefix(name, []byte("tty")) || string(name) == "console"
+// isTTY says whether a record names a terminal: there stand "ssh", "cron" and ":0", too. Drivers that the kernel's own list
+// has no room for name their devices tty and something, as all do by custom.
+func isTTY(name string) bool {
+	_, listed := process.ParseTerminal(name)
+	return listed || strings.HasPrefix(name, "tty")
 }
 
 // malformed counts what is no record, and tells one in a while.
