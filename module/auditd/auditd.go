@@ -201,17 +201,17 @@ func (r *run) takePID() error {
 // loadRules adds our rules and then deletes those that a killed reconbeat left behind.
 func (r *run) loadRules() error {
 	self := uint32(os.Getpid())
-	for i, a := range abis(goarch) {
+	for i, a := range record.ABIs(goarch) {
 		wire, err := ownRule(a, self)
 		if err != nil {
 			return err
 		}
 		if err := r.control.add(wire); err != nil {
 			if i == 0 {
-				return fmt.Errorf("%w (%s)", err, a.name)
+				return fmt.Errorf("%w (%s)", err, a.Name)
 			}
 			// A kernel without 32-bit programs may refuse their rule, and needs none.
-			r.env.Logger.Infof("The rule for %s programs is not loaded: %v", a.name, err)
+			r.env.Logger.Infof("The rule for %s programs is not loaded: %v", a.Name, err)
 		}
 	}
 	status, err := r.control.status()
@@ -286,7 +286,7 @@ func (r *run) announce() {
 	}
 	rules := "no rules of its own"
 	if r.plan.addRules {
-		rules = "rules for " + abiNames(abis(goarch)) + " with the key " + Key
+		rules = "rules for " + abiNames(record.ABIs(goarch)) + " with the key " + Key
 	}
 	if len(changed) == 0 {
 		changed = []string{"nothing"}

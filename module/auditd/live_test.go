@@ -29,6 +29,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -381,7 +382,7 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 
 func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	c := takeAudit(t)
-	stale, err := ownRule(abis(goarch)[0], 1<<22-1) // of a reconbeat that was killed: no such process
+	stale, err := ownRule(record.ABIs(goarch)[0], 1<<22-1) // of a reconbeat that was killed: no such process
 	require.NoError(t, err)
 	other := loaded(t, "-a always,exit -F arch=b64 -S mknod -k somebody-else")
 	require.NoError(t, c.add(other.wire))
@@ -398,7 +399,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 
 	m := start(t, nil)
 	during := look(c, nil)
-	require.Len(t, during.rules, 1+len(abis(goarch)), "the stale rule is gone, the other stays, ours are there")
+	require.Len(t, during.rules, 1+len(record.ABIs(goarch)), "the stale rule is gone, the other stays, ours are there")
 	assert.Equal(t, other.wire, during.rules[0].wire)
 	assert.EqualValues(t, os.Getpid(), during.status.PID)
 	assert.EqualValues(t, 1, during.status.Enabled)

@@ -11,6 +11,8 @@ import (
 
 	libaudit "github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
 // locked is the value of enabled at which the kernel changes neither rules nor settings until a reboot.
@@ -76,7 +78,7 @@ func decide(s situation, o Options) plan {
 		return plan{refused: "it lacks CAP_AUDIT_READ, which listening in needs (" + p.why + ")", help: "Give it CAP_AUDIT_READ."}
 	}
 	missing := coverage(s.rules)
-	all := len(missing) == len(abis(goarch))
+	all := len(missing) == len(record.ABIs(goarch))
 	switch {
 	case s.status.Enabled == locked && all:
 		return plan{refused: "audit is immutable (enabled 2) until a reboot and no rule reports execs", help: "Add `" + exampleRule + "` to the rules that are loaded at boot, or load them without -e 2, and reboot."}
@@ -86,7 +88,7 @@ func decide(s situation, o Options) plan {
 		p.incomplete = fmt.Sprintf("load_rules is false and no rule reports execs through %s", abiNames(missing))
 	}
 	p.addRules = o.LoadRules && s.status.Enabled != locked
-	if p.addRules && len(abis(goarch)) == 0 {
+	if p.addRules && len(record.ABIs(goarch)) == 0 {
 		return plan{refused: "it does not know the system calls of " + goarch, help: "Load exec rules by hand and set load_rules to false."}
 	}
 	if s.status.Enabled != locked {
@@ -153,7 +155,7 @@ func (p *plan) note(s situation) {
 		case r.hidesTasks():
 			p.incomplete = "a rule `-a task,never` keeps all processes that start while it is loaded out of audit"
 			p.help = "Remove that rule from /etc/audit/rules.d. Of processes that run already only what they fork is seen then."
-		case r.hidesExecs(abis(goarch)[0]):
+		case r.hidesExecs(record.ABIs(goarch)[0]):
 			never++
 		case r.excludesRecords():
 			excluded++
@@ -192,10 +194,10 @@ func others(rules []loadedRule) (out []loadedRule) {
 	return out
 }
 
-func abiNames(list []abi) string {
+func abiNames(list []record.ABI) string {
 	var names []string
 	for _, a := range list {
-		names = append(names, a.name)
+		names = append(names, a.Name)
 	}
 	return strings.Join(names, " and ")
 }

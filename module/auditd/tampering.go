@@ -86,7 +86,7 @@ func (r *run) findings(s situation) (out []*finding) {
 	if n := s.status.BacklogLimit; record.Starves(n) {
 		out = append(out, &finding{id: foundBacklog, text: fmt.Sprintf("limited audit's backlog to %d records", n)})
 	}
-	if len(abis(goarch)) > 0 && r.deleted(s) {
+	if len(record.ABIs(goarch)) > 0 && r.deleted(s) {
 		out = append(out, &finding{id: foundDeleted, text: "deleted the audit rules that report program starts"})
 	}
 	for _, l := range hiding(s.rules) {
@@ -268,7 +268,7 @@ func (r *run) explain(a act, now time.Time) bool {
 		}
 		r.tell(a.who, c, f, now)
 		return true
-	case c.Operation == record.AddRule && (c.List == record.ListTask || c.List == record.ListExit || c.List == record.ListExclude):
+	case c.Operation == record.AddRule && (c.List == unix.AUDIT_FILTER_TASK || c.List == unix.AUDIT_FILTER_EXIT || c.List == unix.AUDIT_FILTER_EXCLUDE):
 		if _, seen := t.listed[ruleID(c.List, c.Key)]; seen {
 			return false
 		}
@@ -286,7 +286,7 @@ func (r *run) causes(c *record.Change, f *finding) bool {
 	case record.AddRule:
 		return f.rule == ruleID(c.List, c.Key)
 	case record.DeleteRule:
-		return f.id == foundDeleted && c.List == record.ListExit && (c.Key == Key || !r.plan.addRules)
+		return f.id == foundDeleted && c.List == unix.AUDIT_FILTER_EXIT && (c.Key == Key || !r.plan.addRules)
 	case record.SetSetting:
 		switch c.Setting {
 		case record.Enabled:

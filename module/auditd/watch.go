@@ -168,7 +168,7 @@ func (r *run) gone(s situation) string {
 
 // deleted says whether the rule is gone that reports execs through the native ABI: ours, or, where we load none, all.
 func (r *run) deleted(s situation) bool {
-	native := abis(goarch)[0]
+	native := record.ABIs(goarch)[0]
 	return !slices.ContainsFunc(s.rules, func(l loadedRule) bool {
 		return (!r.plan.addRules || l.own() && l.excludedPID() == s.self) && l.reportsExecs(native)
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/logp"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
@@ -122,17 +123,17 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	before := a.last
 	a.last = cursor
 	switch typ {
-	case typeSyscall, typeExecve, typeCwd, typePath, typeEOE, typeProctitle:
-	case typeLogin, typeUserLogin, typeUserLogout, typeUserStart, typeUserEnd:
+	case unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CWD, unix.AUDIT_PATH, unix.AUDIT_EOE, unix.AUDIT_PROCTITLE:
+	case unix.AUDIT_LOGIN, userLogin, userLogout, userStart, userEnd:
 		millis, seq, rest, ok := header(body)
 		if !ok {
 			a.malformed(body)
 			return nil
 		}
-		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != typeLogin || !relabels(rest) {
+		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN || !relabels(rest) {
 			return err
 		}
-	case typeConfigChange, typeFeatureChange, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_CONFIG_CHANGE, unix.AUDIT_FEATURE_CHANGE, unix.AUDIT_DAEMON_START, unix.AUDIT_DAEMON_END, unix.AUDIT_DAEMON_ABORT:
 		if a.o.Changed == nil {
 			return nil
 		}
@@ -153,7 +154,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	host := hashed(node)
 	p := a.find(seq, host)
 	switch typ {
-	case typeSyscall:
+	case unix.AUDIT_SYSCALL:
 		if p == nil {
 			var err error
 			if p, err = a.begin(seq, host, millis, before); err != nil {
@@ -161,7 +162,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 			}
 		}
 		a.syscall(p, rest)
-	case typeExecve:
+	case unix.AUDIT_EXECVE:
 		if p == nil { // its SYSCALL record was lost: who did it is not known, and a guess is worse than a count
 			a.o.Stats.Incomplete.Add(1)
 			return nil
@@ -169,7 +170,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 		if !p.ignored {
 			a.execve(p, rest)
 		}
-	case typeCwd:
+	case unix.AUDIT_CWD:
 		if p != nil && !p.ignored {
 			for key, v, more, ok := next(rest); ok; key, v, more, ok = next(more) {
 				if string(key) == "cwd" {
@@ -178,18 +179,18 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 				}
 			}
 		}
-	case typePath:
+	case unix.AUDIT_PATH:
 		if p != nil && !p.ignored {
 			a.path(p, rest)
 		}
-	case typeProctitle, typeEOE:
+	case unix.AUDIT_PROCTITLE, unix.AUDIT_EOE:
 		if p != nil {
 			if len(p.changes) > 0 {
 				a.title(p, rest)
 			}
 			return a.complete(p)
 		}
-	case typeConfigChange, typeFeatureChange, typeLogin, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_CONFIG_CHANGE, unix.AUDIT_FEATURE_CHANGE, unix.AUDIT_LOGIN, unix.AUDIT_DAEMON_START, unix.AUDIT_DAEMON_END, unix.AUDIT_DAEMON_ABORT:
 		if p == nil {
 			var err error
 			if p, err = a.begin(seq, host, millis, before); err != nil {
@@ -566,12 +567,12 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 		return nil
 	}
 	switch typ {
-	case typeLogin:
+	case unix.AUDIT_LOGIN:
 		e.Session.Leader = e.PID
-	case typeUserEnd, typeUserLogout:
+	case userEnd, userLogout:
 		e.Kind = process.Logout
 	}
-	if typ != typeLogin && !process.OpensSession(e.Name) {
+	if typ != unix.AUDIT_LOGIN && !process.OpensSession(e.Name) {
 		return nil // sudo, su and their like begin no login session
 	}
 	return a.emit(e)

@@ -15,66 +15,54 @@ package record
 import (
 	"bytes"
 	"errors"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+	"golang.org/x/sys/unix"
 )
 
-// The types of record that are looked at (include/uapi/linux/audit.h).
+// The types of record that package unix has no name for: programs write them.
 const (
-	typeLogin         = 1006
-	typeUserStart     = 1105
-	typeUserEnd       = 1106
-	typeUserLogin     = 1112
-	typeUserLogout    = 1113
-	typeDaemonStart   = 1200
-	typeDaemonEnd     = 1201
-	typeDaemonAbort   = 1202
-	typeSyscall       = 1300
-	typePath          = 1302
-	typeConfigChange  = 1305
-	typeCwd           = 1307
-	typeExecve        = 1309
-	typeEOE           = 1320
-	typeProctitle     = 1327
-	typeFeatureChange = 1328
+	userStart  = uint16(auparse.AUDIT_USER_START)
+	userEnd    = uint16(auparse.AUDIT_USER_END)
+	userLogin  = uint16(auparse.AUDIT_USER_LOGIN)
+	userLogout = uint16(auparse.AUDIT_USER_LOGOUT)
 )
 
-// TypeExecve is the type of the records that hold a command line: whoever looks whether exec rules are loaded looks for it.
-const TypeExecve = typeExecve
-
-// typeOf returns the number of a type's name; 0 for those that are not looked at.
+// typeOf returns the number of a type's name; 0 for those that nothing is read from.
 func typeOf(name []byte) uint16 {
 	switch string(name) {
 	case "SYSCALL":
-		return typeSyscall
+		return unix.AUDIT_SYSCALL
 	case "EXECVE":
-		return typeExecve
+		return unix.AUDIT_EXECVE
 	case "CWD":
-		return typeCwd
+		return unix.AUDIT_CWD
 	case "PATH":
-		return typePath
+		return unix.AUDIT_PATH
 	case "PROCTITLE":
-		return typeProctitle
+		return unix.AUDIT_PROCTITLE
 	case "EOE":
-		return typeEOE
+		return unix.AUDIT_EOE
 	case "LOGIN":
-		return typeLogin
+		return unix.AUDIT_LOGIN
 	case "USER_LOGIN":
-		return typeUserLogin
+		return userLogin
 	case "USER_LOGOUT":
-		return typeUserLogout
+		return userLogout
 	case "USER_START":
-		return typeUserStart
+		return userStart
 	case "USER_END":
-		return typeUserEnd
+		return userEnd
 	case "CONFIG_CHANGE":
-		return typeConfigChange
+		return unix.AUDIT_CONFIG_CHANGE
 	case "FEATURE_CHANGE":
-		return typeFeatureChange
+		return unix.AUDIT_FEATURE_CHANGE
 	case "DAEMON_START":
-		return typeDaemonStart
+		return unix.AUDIT_DAEMON_START
 	case "DAEMON_END":
-		return typeDaemonEnd
+		return unix.AUDIT_DAEMON_END
 	case "DAEMON_ABORT":
-		return typeDaemonAbort
+		return unix.AUDIT_DAEMON_ABORT
 	}
 	return 0
 }
@@ -271,20 +259,4 @@ func nibble(c byte) byte {
 		return c - 'a' + 10
 	}
 	return 255
-}
-
-// The system calls that start a program, by architecture (AUDIT_ARCH_* of include/uapi/linux/audit.h, numbers of the kernel's tables).
-func startsProgram(arch []byte, call uint32) (known, starts bool) {
-	const x32 = 0x40000000
-	switch string(arch) {
-	case "c000003e": // x86_64, and x32 on it
-		return true, call == 59 || call == 322 || call == x32|520 || call == x32|545
-	case "40000003": // i386
-		return true, call == 11 || call == 358
-	case "c00000b7": // aarch64
-		return true, call == 221 || call == 281
-	case "40000028": // arm
-		return true, call == 11 || call == 387
-	}
-	return false, false
 }

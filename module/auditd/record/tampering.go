@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
@@ -89,7 +91,7 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 			return t.begin(rule, who, c, true)
 		}
 	case c.Operation == DeleteRule:
-		if c.ForExecs && c.List == ListExit {
+		if c.ForExecs && c.List == unix.AUDIT_FILTER_EXIT {
 			t.deleted[c.Key] = deletion{Told(who, c, c.Text()), *c}
 		}
 		if _, hid := t.blind[rule]; hid {
@@ -105,9 +107,9 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 // that counts; in the list of system calls the command line of auditctl says never.
 func (t *Tampering) hides(who *process.Event, c *Change) bool {
 	switch c.List {
-	case ListTask, ListExclude:
+	case unix.AUDIT_FILTER_TASK, unix.AUDIT_FILTER_EXCLUDE:
 		return !IsReload(who)
-	case ListExit:
+	case unix.AUDIT_FILTER_EXIT:
 		return slices.ContainsFunc(who.Args, func(arg string) bool {
 			return slices.Contains(strings.Split(strings.ToLower(arg), ","), "never")
 		})
