@@ -114,7 +114,7 @@ func takeAudit(t *testing.T) *control {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
 	}
 	t.Cleanup(func() { c.Close() })
-	before := look(c, nil)
+	before := situationOf(c, nil)
 	switch {
 	case before.denied != nil:
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: the kernel's audit cannot be managed here: %v", before.denied)
@@ -130,7 +130,7 @@ func takeAudit(t *testing.T) *control {
 		require.NoError(t, s.Close())
 	}
 	t.Cleanup(func() {
-		after := look(c, nil)
+		after := situationOf(c, nil)
 		require.NoError(t, after.denied)
 		assert.Zero(t, after.status.PID, "the audit pid is free again")
 		for _, s := range []setting{failure, rateLimit, backlogLimit, backlogWaitTime, enabled} {
@@ -390,7 +390,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	changed := rateLimit
 	changed.want = 5000
 	require.NoError(t, c.apply(changed))
-	before := look(c, nil)
+	before := situationOf(c, nil)
 	t.Cleanup(func() {
 		changed.want = 0
 		assert.NoError(t, c.apply(changed))
@@ -398,7 +398,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	})
 
 	m := start(t, nil)
-	during := look(c, nil)
+	during := situationOf(c, nil)
 	require.Len(t, during.rules, 1+len(record.ABIs(goarch)), "the stale rule is gone, the other stays, ours are there")
 	assert.Equal(t, other.wire, during.rules[0].wire)
 	assert.EqualValues(t, os.Getpid(), during.status.PID)
@@ -409,7 +409,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	assert.Zero(t, during.status.Failure)
 
 	require.NoError(t, m.stop())
-	after := look(c, nil)
+	after := situationOf(c, nil)
 	require.Len(t, after.rules, 1)
 	assert.Equal(t, other.wire, after.rules[0].wire)
 	for _, s := range []setting{failure, rateLimit, backlogLimit, backlogWaitTime, enabled} {
@@ -419,13 +419,13 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 
 func TestLiveASettingThatSomebodyChangesMeanwhileStaysTheirs(t *testing.T) {
 	c := takeAudit(t)
-	before := look(c, nil).status
+	before := situationOf(c, nil).status
 	m := start(t, nil)
 	theirs := backlogLimit
 	theirs.want = 4321
 	require.NoError(t, c.apply(theirs))
 	require.NoError(t, m.stop())
-	assert.EqualValues(t, 4321, look(c, nil).status.BacklogLimit)
+	assert.EqualValues(t, 4321, situationOf(c, nil).status.BacklogLimit)
 	theirs.want = before.BacklogLimit
 	require.NoError(t, c.apply(theirs))
 }
@@ -434,7 +434,7 @@ func TestLiveRulesComeBackWhenSomebodyFlushesThem(t *testing.T) {
 	c := takeAudit(t)
 	m := start(t, nil)
 	flush := func() {
-		for _, r := range look(c, nil).rules {
+		for _, r := range situationOf(c, nil).rules {
 			require.NoError(t, c.delete(r))
 		}
 	}
@@ -461,10 +461,10 @@ func TestLiveRulesComeBackWhenSomebodyFlushesThem(t *testing.T) {
 
 func TestLiveMulticastWhileAnotherOwnsThePID(t *testing.T) {
 	c := takeAudit(t)
-	limit := look(c, nil).status.BacklogLimit
+	limit := situationOf(c, nil).status.BacklogLimit
 	startOwner(t)
 	m := start(t, nil)
-	s := look(c, nil)
+	s := situationOf(c, nil)
 	assert.NotEqualValues(t, os.Getpid(), s.status.PID)
 	assert.Equal(t, limit, s.status.BacklogLimit, "the owner's settings are the owner's")
 	support := Probe()
@@ -472,7 +472,7 @@ func TestLiveMulticastWhileAnotherOwnsThePID(t *testing.T) {
 	assert.Contains(t, support.Why, "multicast")
 	assert.Contains(t, support.Why, s.owner)
 	require.NoError(t, m.stop())
-	assert.Equal(t, s.status.PID, look(c, nil).status.PID, "the owner keeps the pid")
+	assert.Equal(t, s.status.PID, situationOf(c, nil).status.PID, "the owner keeps the pid")
 }
 
 func TestLiveUnicastIsRefusedWhileAnotherOwnsThePID(t *testing.T) {
@@ -507,14 +507,14 @@ func TestLiveThePIDIsTakenBackWhenTheKernelLetsGo(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	require.NoError(t, register(s, 0))
-	m.until("the pid is ours again", func() bool { return look(c, nil).status.PID == uint32(os.Getpid()) })
+	m.until("the pid is ours again", func() bool { return situationOf(c, nil).status.PID == uint32(os.Getpid()) })
 	m.canary()
 }
 
 func TestLiveOverloadIsCounted(t *testing.T) {
 	c := takeAudit(t)
 	small := backlogLimit
-	small.old, small.want = look(c, nil).status.BacklogLimit, 64 // a larger one that is set already would stay
+	small.old, small.want = situationOf(c, nil).status.BacklogLimit, 64 // a larger one that is set already would stay
 	require.NoError(t, c.apply(small))
 	t.Cleanup(func() {
 		small.want = small.old
@@ -617,7 +617,7 @@ func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *t
 	c := takeAudit(t)
 	rule := loaded(t, "-a never,task")
 	on, back := enabled, enabled
-	on.want, back.want = 1, look(c, nil).status.Enabled
+	on.want, back.want = 1, situationOf(c, nil).status.Enabled
 	require.NoError(t, c.apply(on)) // the rule counts only while audit is on
 	require.NoError(t, c.add(rule.wire))
 	shell := exec.Command("/bin/sh", "-c", "read line; /bin/true forked-by-it; exec /bin/true in-its-place")
@@ -669,7 +669,7 @@ func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 	}()
 	assert.PanicsWithValue(t, "boom", func() { _ = mod.Run(ctx, process.Cursor{}, func(*process.Event) error { panic("boom") }) })
 	cancel()
-	assert.Empty(t, others(look(c, nil).rules))
+	assert.Empty(t, others(situationOf(c, nil).rules))
 }
 
 func TestLiveInNamespacesOfItsOwn(t *testing.T) {

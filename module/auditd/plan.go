@@ -202,8 +202,8 @@ func abiNames(list []record.ABI) string {
 	return strings.Join(names, " and ")
 }
 
-// look gathers the situation of this process on this host. c is nil where err says why there is no control socket.
-func look(c *control, err error) situation {
+// situationOf gathers the situation of this process on this host. c is nil where err says why there is no control socket.
+func situationOf(c *control, err error) situation {
 	s := situation{self: uint32(os.Getpid()), pidNS: inHostPIDNamespace(), netNS: inHostNetNamespace(), denied: err}
 	s.control, s.read = capable(unix.CAP_AUDIT_CONTROL), capable(unix.CAP_AUDIT_READ)
 	if err != nil || !s.pidNS {

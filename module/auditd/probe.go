@@ -12,7 +12,7 @@ import (
 // Probe says whether the module works on this host with its default options. It changes nothing and takes at most a second or two.
 func Probe() module.Support {
 	c, err := openControl()
-	s := look(c, err)
+	s := situationOf(c, err)
 	if err == nil {
 		defer c.Close()
 	}

@@ -161,7 +161,7 @@ func TestLiveTamperingIsToldWithTheAccount(t *testing.T) {
 			require.NoError(t, m.stop())
 		})
 	}
-	assert.NotEqual(t, uint32(locked), look(c, nil).status.Enabled)
+	assert.NotEqual(t, uint32(locked), situationOf(c, nil).status.Enabled)
 }
 
 func TestLiveALoginUserThatChangesWithoutALogin(t *testing.T) {
@@ -184,7 +184,7 @@ func TestLiveALoginUserThatChangesWithoutALogin(t *testing.T) {
 func TestLiveWhatHidesNothingIsNoTampering(t *testing.T) {
 	c := takeAudit(t)
 	login := user(t, "rbtest-admin")
-	before := look(c, nil).status
+	before := situationOf(c, nil).status
 	m := start(t, nil)
 	for _, line := range []string{
 		"-a always,exit -F arch=b64 -S mknod -k theirs", "-d always,exit -F arch=b64 -S mknod -k theirs",

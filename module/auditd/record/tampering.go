@@ -75,7 +75,7 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 		t.log(who, c)
 		return t.end(c.Setting, who.Time)
 	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay), c.Operation == SetSetting && c.Blinds():
-		return t.send(Told(who, c, c.Text()))
+		return t.send(Tampered(who, c, c.Text()))
 	case c.Operation == StopDaemon:
 		// The service manager ends auditd, too, at every restart and shutdown: nobody's login.
 		return t.begin("daemon", who, c, who.Session.User.ID != process.Unset)
@@ -92,7 +92,7 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 		}
 	case c.Operation == DeleteRule:
 		if c.ForExecs && c.List == unix.AUDIT_FILTER_EXIT {
-			t.deleted[c.Key] = deletion{Told(who, c, c.Text()), *c}
+			t.deleted[c.Key] = deletion{Tampered(who, c, c.Text()), *c}
 		}
 		if _, hid := t.blind[rule]; hid {
 			t.log(who, c)
@@ -186,7 +186,7 @@ func (t *Tampering) begin(what string, who *process.Event, c *Change, told bool)
 		t.log(who, c)
 		return nil
 	}
-	return t.send(Told(who, c, c.Text()))
+	return t.send(Tampered(who, c, c.Text()))
 }
 
 func (t *Tampering) end(what string, at time.Time) error {
@@ -208,15 +208,15 @@ func (t *Tampering) log(who *process.Event, c *Change) {
 	t.env.Logger.Infof("%s %s: %s", By(who), c.Text(), c.Record)
 }
 
-// Told is the event that tells of a change as tampering. It owns its memory.
-func Told(who *process.Event, c *Change, text string) *process.Event {
+// Tampered is the event that reports a change as tampering. It owns its memory.
+func Tampered(who *process.Event, c *Change, text string) *process.Event {
 	e := &process.Event{}
 	e.Copy(who)
 	e.Kind, e.Change = process.Tamper, process.Change{Action: c.Action(), Text: text, Record: c.Record}
 	return e
 }
 
-// Restored is the event that tells that execs are reported again, and since when they were not.
+// Restored is the event which says that execs are reported again, and since when they were not.
 func Restored(source string, since, at time.Time) *process.Event {
 	e := &process.Event{}
 	e.Reset()
