@@ -12,14 +12,15 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 // The kinds of documents, each with a data stream of its own: logs-DATASET.KIND-NAMESPACE.
 const (
-	kindAlert   = "alert"
-	kindProcess = "process"
-	kindHealth  = "health"
+	kindAlert   = string(dataset.Alert)
+	kindProcess = string(dataset.Process)
+	kindHealth  = string(dataset.Health)
 )
 
 // document is what ships: a libbeat event with what the journal must know of it.
@@ -57,10 +58,10 @@ func (s *stream) tellHost(fields mapstr.M, from *source) {
 
 // dataStream says which data stream a document belongs to. event.module tells our documents from all others, whatever the user calls the data set.
 func (s *stream) dataStream(fields mapstr.M, kind string) {
-	dataset := s.config.Dataset + "." + kind
+	name := dataset.Kind(kind).In(s.config.Dataset)
 	put(fields, "event.module", "reconbeat")
-	put(fields, "event.dataset", dataset)
-	fields["data_stream"] = mapstr.M{"type": "logs", "dataset": dataset, "namespace": s.config.Namespace}
+	put(fields, "event.dataset", name)
+	fields["data_stream"] = mapstr.M{"type": dataset.Type, "dataset": name, "namespace": s.config.Namespace}
 }
 
 // raw makes of an exec's document the raw event.
