@@ -75,6 +75,8 @@ var rooms = map[string][]string{
 	"internal/host/executable": {"process"},
 	"internal/host/procfs":     {"process"},
 	"internal/report":          {},
+	"internal/livetest":        {"internal/health", "module", "process"},
+	"internal/beattest":        {},
 	"internal/stack":           {},
 	"internal/state":           {"internal/health", "process"},
 }

@@ -15,19 +15,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	conf "github.com/elastic/elastic-agent-libs/config"
-	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/livetest"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/process"
@@ -36,11 +32,7 @@ import (
 // The tests in this file run against the kernel of this host. Audit has one owner and one list of rules per host, so they take a lock that all such tests
 // share, and are skipped, loudly, where they cannot run.
 
-const (
-	auditLock = "/tmp/reconbeat-audit.lock"
-	ownerEnv  = "RECONBEAT_TEST_AUDIT_OWNER"
-	patience  = 20 * time.Second
-)
+const ownerEnv = "RECONBEAT_TEST_AUDIT_OWNER"
 
 var update = flag.Bool("update", false, "capture testdata anew from this host's kernel")
 
@@ -102,13 +94,7 @@ func startOwner(t *testing.T) (stop func()) {
 // takeAudit makes this test the only one that touches the host's audit, and checks at its end that everything is as it was.
 func takeAudit(t *testing.T) *control {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED, NOTHING WAS TESTED: reading the kernel's audit needs root")
-	}
-	lock, err := os.OpenFile(auditLock, os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { lock.Close() })
+	livetest.LockAudit(t)
 	c, err := openControl()
 	if err != nil {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
@@ -148,137 +134,10 @@ func wires(rules []loadedRule) (out [][]byte) {
 	return out
 }
 
-// seen is what the tests keep of an exec.
-type seen struct {
-	process.Process
-	ppid    uint32
-	session process.Session
-	time    time.Time
-}
-
-// running is the module at work.
-type running struct {
-	t     *testing.T
-	stats *module.Stats
-	board *health.Board
-	stop  func() error
-	done  chan struct{}
-	pause atomic.Pointer[chan struct{}] // emit waits for it to be closed
-
-	mu     sync.Mutex
-	execs  []seen
-	tells  []*process.Event // of tampering
-	events []string         // conditions that began (+code) and ended (-code)
-}
-
 // start runs the module with options, and returns when it sees execs.
-func start(t *testing.T, options map[string]any) *running {
+func start(t *testing.T, options map[string]any) *livetest.Module {
 	t.Helper()
-	m := launch(t, options)
-	m.canary()
-	return m
-}
-
-// launch runs the module with options.
-func launch(t *testing.T, options map[string]any) *running {
-	t.Helper()
-	m := &running{t: t, stats: &module.Stats{}, board: &health.Board{}, done: make(chan struct{})}
-	m.board.Listen(func(s health.State, change health.Change) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		sign := "-"
-		if change == health.Begins {
-			sign = "+"
-		}
-		m.events = append(m.events, sign+s.Condition.Code)
-	})
-	cfg, err := conf.NewConfigFrom(options)
-	require.NoError(t, err)
-	mod, err := New(cfg, module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: m.stats, Health: m.board})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var result error
-	go func() {
-		defer close(m.done)
-		result = mod.Run(ctx, process.Cursor{}, func(e *process.Event) error {
-			if wait := m.pause.Load(); wait != nil {
-				<-*wait
-			}
-			if e.Kind != process.Exec && e.Kind != process.Tamper {
-				return nil
-			}
-			var copied process.Event
-			copied.Copy(e)
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if e.Kind == process.Tamper {
-				m.tells = append(m.tells, &copied)
-				return nil
-			}
-			m.execs = append(m.execs, seen{copied.Process, copied.PPID, copied.Session, copied.Time})
-			return nil
-		})
-	}()
-	m.stop = sync.OnceValue(func() error {
-		cancel()
-		<-m.done
-		return result
-	})
-	t.Cleanup(func() { assert.NoError(t, m.stop()) })
-	return m
-}
-
-// find returns the execs with an argument.
-func (m *running) find(arg string) (out []seen) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, e := range m.execs {
-		if slices.Contains(e.Args, arg) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// until waits until something holds.
-func (m *running) until(what string, holds func() bool) {
-	m.t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
-		select {
-		case <-m.done:
-			m.t.Fatalf("waiting until %s: the module ended: %v", what, m.stop())
-		default:
-		}
-		if time.Now().After(end) {
-			m.t.Fatalf("waited for %s until %s, in vain; health: %v", patience, what, m.conditions())
-		}
-	}
-}
-
-func (m *running) conditions() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.events)
-}
-
-var canaries atomic.Int64
-
-// canary starts programs until one is seen: the module then sees everything that starts after it.
-func (m *running) canary() {
-	m.t.Helper()
-	m.until("an exec is seen", func() bool {
-		name := fmt.Sprintf("canary-%d-%d", os.Getpid(), canaries.Add(1))
-		if err := exec.Command("/bin/true", name).Run(); err != nil {
-			m.t.Fatal(err)
-		}
-		for range 20 {
-			if len(m.find(name)) > 0 {
-				return true
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		return false
-	})
+	return livetest.Start(t, New, options)
 }
 
 // user makes an account for the test.
@@ -314,12 +173,12 @@ func TestLiveEveryExecOfEveryUserIsSeenOnce(t *testing.T) {
 	// A terminal: script(1) opens a pty.
 	out, err := exec.Command("script", "-qec", "/bin/echo on-a-terminal", "/dev/null").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	m.canary()
+	m.Canary()
 	for i := range rounds {
 		mark := fmt.Sprintf("once-%d", i)
 		for _, uid := range []string{alice, bob} {
-			var echoes []seen
-			for _, e := range m.find(mark) {
+			var echoes []*process.Event
+			for _, e := range m.Execs(mark) {
 				if e.Name == "echo" && e.Args[len(e.Args)-1] == uid {
 					echoes = append(echoes, e)
 				}
@@ -329,21 +188,21 @@ func TestLiveEveryExecOfEveryUserIsSeenOnce(t *testing.T) {
 			assert.Equal(t, []string{"/bin/echo", mark, "two words", `quo"te`, "", "näh", uid}, e.Args)
 			assert.Equal(t, uid, fmt.Sprint(e.User.ID))
 			assert.Equal(t, uid, fmt.Sprint(e.Effective.ID))
-			assert.Equal(t, uid, fmt.Sprint(e.session.User.ID))
-			assert.NotEqual(t, process.Unset, e.session.ID)
+			assert.Equal(t, uid, fmt.Sprint(e.Session.User.ID))
+			assert.NotEqual(t, process.Unset, e.Session.ID)
 			assert.Empty(t, e.TTY)
 			assert.Contains(t, e.Executable, "/bin/echo")
-			assert.WithinDuration(t, time.Now(), e.time, patience)
+			assert.WithinDuration(t, time.Now(), e.Time, livetest.Patience)
 		}
 	}
-	tty := m.find("on-a-terminal")
+	tty := m.Execs("on-a-terminal")
 	require.NotEmpty(t, tty)
 	assert.True(t, strings.HasPrefix(tty[len(tty)-1].TTY, "pts"), "tty is %q", tty[len(tty)-1].TTY)
-	require.NoError(t, m.stop())
-	assert.Zero(t, m.stats.LostKernel.Load())
-	assert.Zero(t, m.stats.LostSocket.Load())
-	assert.Zero(t, m.stats.LostSequence.Load())
-	assert.Zero(t, m.stats.Malformed.Load())
+	require.NoError(t, m.Stop())
+	assert.Zero(t, m.Stats.LostKernel.Load())
+	assert.Zero(t, m.Stats.LostSocket.Load())
+	assert.Zero(t, m.Stats.LostSequence.Load())
+	assert.Zero(t, m.Stats.Malformed.Load())
 }
 
 func TestLiveAStormOfPrograms(t *testing.T) {
@@ -360,9 +219,9 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 				})
 			}
 			wait.Wait()
-			m.canary()
+			m.Canary()
 			count := map[string]int{}
-			for _, e := range m.find("storm") {
+			for _, e := range m.Execs("storm") {
 				count[e.Args[2]]++
 			}
 			assert.Equal(t, workers*each, len(count))
@@ -370,12 +229,12 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 				assert.Equal(t, 1, n, id)
 			}
 			time.Sleep(3 * idle) // numbers that are missing are only given up after a while
-			require.NoError(t, m.stop())
-			assert.Zero(t, m.stats.LostKernel.Load())
-			assert.Zero(t, m.stats.LostSocket.Load())
-			assert.Zero(t, m.stats.LostSequence.Load(), "no number is missing that was not lost")
-			assert.Zero(t, m.stats.Incomplete.Load())
-			assert.Zero(t, m.stats.Malformed.Load())
+			require.NoError(t, m.Stop())
+			assert.Zero(t, m.Stats.LostKernel.Load())
+			assert.Zero(t, m.Stats.LostSocket.Load())
+			assert.Zero(t, m.Stats.LostSequence.Load(), "no number is missing that was not lost")
+			assert.Zero(t, m.Stats.Incomplete.Load())
+			assert.Zero(t, m.Stats.Malformed.Load())
 		})
 	}
 }
@@ -408,7 +267,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	assert.Zero(t, during.status.RateLimit)
 	assert.Zero(t, during.status.Failure)
 
-	require.NoError(t, m.stop())
+	require.NoError(t, m.Stop())
 	after := situationOf(c, nil)
 	require.Len(t, after.rules, 1)
 	assert.Equal(t, other.wire, after.rules[0].wire)
@@ -424,7 +283,7 @@ func TestLiveASettingThatSomebodyChangesMeanwhileStaysTheirs(t *testing.T) {
 	theirs := backlogLimit
 	theirs.want = 4321
 	require.NoError(t, c.apply(theirs))
-	require.NoError(t, m.stop())
+	require.NoError(t, m.Stop())
 	assert.EqualValues(t, 4321, situationOf(c, nil).status.BacklogLimit)
 	theirs.want = before.BacklogLimit
 	require.NoError(t, c.apply(theirs))
@@ -446,17 +305,17 @@ func TestLiveRulesComeBackWhenSomebodyFlushesThem(t *testing.T) {
 		"both":          func() { flush(); require.NoError(t, c.apply(off)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			was := m.stats.RulesLost.Load()
+			was := m.Stats.RulesLost.Load()
 			began := time.Now()
 			disturb()
-			m.until("the loss of the rules is noticed", func() bool { return m.stats.RulesLost.Load() > was })
+			m.Until("the loss of the rules is noticed", func() bool { return m.Stats.RulesLost.Load() > was })
 			t.Logf("noticed after %s", time.Since(began).Round(time.Millisecond))
-			m.canary()
-			m.until("the condition ends", func() bool { return len(m.board.Active()) == 0 })
+			m.Canary()
+			m.Until("the condition ends", func() bool { return len(m.Board.Active()) == 0 })
 		})
 	}
-	assert.Contains(t, m.conditions(), "+rules_missing")
-	assert.Contains(t, m.conditions(), "-rules_missing")
+	assert.Contains(t, m.Conditions(), "+rules_missing")
+	assert.Contains(t, m.Conditions(), "-rules_missing")
 }
 
 func TestLiveMulticastWhileAnotherOwnsThePID(t *testing.T) {
@@ -471,18 +330,15 @@ func TestLiveMulticastWhileAnotherOwnsThePID(t *testing.T) {
 	assert.True(t, support.Works)
 	assert.Contains(t, support.Why, "multicast")
 	assert.Contains(t, support.Why, s.owner)
-	require.NoError(t, m.stop())
+	require.NoError(t, m.Stop())
 	assert.Equal(t, s.status.PID, situationOf(c, nil).status.PID, "the owner keeps the pid")
 }
 
 func TestLiveUnicastIsRefusedWhileAnotherOwnsThePID(t *testing.T) {
 	takeAudit(t)
 	startOwner(t)
-	cfg, err := conf.NewConfigFrom(map[string]any{"socket_type": unicast})
-	require.NoError(t, err)
-	mod, err := New(cfg, module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
-	require.NoError(t, err)
-	err = mod.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+	mod := livetest.New(t, New, map[string]any{"socket_type": unicast}, module.Env{})
+	err := mod.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 	assert.ErrorContains(t, err, "socket_type is unicast and the audit pid belongs to")
 }
 
@@ -495,9 +351,9 @@ func TestLiveAnotherDaemonTakesThePID(t *testing.T) {
 	defer s.Close()
 	require.NoError(t, register(s, 0))
 	startOwner(t)
-	m.until("the module listens by multicast", func() bool { return strings.Contains(Probe().Why, "multicast") })
-	m.canary()
-	require.NoError(t, m.stop())
+	m.Until("the module listens by multicast", func() bool { return strings.Contains(Probe().Why, "multicast") })
+	m.Canary()
+	require.NoError(t, m.Stop())
 }
 
 func TestLiveThePIDIsTakenBackWhenTheKernelLetsGo(t *testing.T) {
@@ -507,8 +363,8 @@ func TestLiveThePIDIsTakenBackWhenTheKernelLetsGo(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	require.NoError(t, register(s, 0))
-	m.until("the pid is ours again", func() bool { return situationOf(c, nil).status.PID == uint32(os.Getpid()) })
-	m.canary()
+	m.Until("the pid is ours again", func() bool { return situationOf(c, nil).status.PID == uint32(os.Getpid()) })
+	m.Canary()
 }
 
 func TestLiveOverloadIsCounted(t *testing.T) {
@@ -526,19 +382,17 @@ func TestLiveOverloadIsCounted(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			m := start(t, map[string]any{"socket_type": kind, "socket_buffer": 65536, "backlog_limit": 64})
-			wait := make(chan struct{})
-			m.pause.Store(&wait)
+			resume := m.Pause()
 			began := time.Now()
 			require.NoError(t, exec.Command("/bin/sh", "-c", `i=0; while [ $i -lt 1000 ]; do /bin/true overload; i=$((i+1)); done`).Run())
 			t.Logf("1000 programs took %s while nobody read", time.Since(began).Round(time.Millisecond))
-			m.pause.Store(nil)
-			close(wait)
-			m.canary()
-			m.until("the loss is counted", func() bool { return lost(m.stats) > 0 })
-			m.until("and told", func() bool { return len(m.board.Active()) > 0 })
-			t.Logf("of 1000 execs %d were seen; lost: kernel %d records, socket %d episodes, %d numbers; %d incomplete", len(m.find("overload")),
-				m.stats.LostKernel.Load(), m.stats.LostSocket.Load(), m.stats.LostSequence.Load(), m.stats.Incomplete.Load())
-			require.NoError(t, m.stop())
+			resume()
+			m.Canary()
+			m.Until("the loss is counted", func() bool { return lost(m.Stats) > 0 })
+			m.Until("and reported", func() bool { return len(m.Board.Active()) > 0 })
+			t.Logf("of 1000 execs %d were seen; lost: kernel %d records, socket %d episodes, %d numbers; %d incomplete", len(m.Execs("overload")),
+				m.Stats.LostKernel.Load(), m.Stats.LostSocket.Load(), m.Stats.LostSequence.Load(), m.Stats.Incomplete.Load())
+			require.NoError(t, m.Stop())
 		})
 	}
 }
@@ -555,9 +409,9 @@ func TestLiveLongCommandLines(t *testing.T) {
 	require.NoError(t, exec.Command("/bin/true", "one-long", long).Run())
 	require.NoError(t, exec.Command("/bin/true", many...).Run())
 	require.NoError(t, exec.Command("/bin/true", "one-odd", odd).Run())
-	m.canary()
+	m.Canary()
 	for mark, want := range map[string][]string{"one-long": {"/bin/true", "one-long", long}, "many-arguments": append([]string{"/bin/true"}, many...), "one-odd": {"/bin/true", "one-odd", odd}} {
-		got := m.find(mark)
+		got := m.Execs(mark)
 		require.Len(t, got, 1, mark)
 		assert.Equal(t, len(want), got[0].ArgsCount, mark)
 		if !slices.Equal(want, got[0].Args) {
@@ -567,12 +421,12 @@ func TestLiveLongCommandLines(t *testing.T) {
 				total += len(a)
 			}
 			t.Logf("%s: %d of %d arguments, %d bytes kept", mark, len(got[0].Args), len(want), total)
-			assert.Positive(t, m.stats.Truncated.Load(), "%s was cut and counted", mark)
+			assert.Positive(t, m.Stats.Truncated.Load(), "%s was cut and counted", mark)
 		} else {
 			t.Logf("%s: whole", mark)
 		}
 	}
-	assert.Zero(t, m.stats.Malformed.Load())
+	assert.Zero(t, m.Stats.Malformed.Load())
 }
 
 func TestLiveA64BitProgramThatEntersBy32BitGate(t *testing.T) {
@@ -605,8 +459,8 @@ argv:	.long path, arg, 0
 	if err := exec.Command(program).Run(); err != nil {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: this kernel takes no 32-bit system calls: %v", err)
 	}
-	m.canary()
-	got := m.find("through-the-gate")
+	m.Canary()
+	got := m.Execs("through-the-gate")
 	require.Len(t, got, 1)
 	assert.Equal(t, []string{"/bin/true", "through-the-gate"}, got[0].Args)
 }
@@ -626,19 +480,19 @@ func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *t
 	require.NoError(t, shell.Start())
 
 	assert.False(t, Probe().Works)
-	m := launch(t, nil)
-	m.until("the rule is told", func() bool { return slices.Contains(m.conditions(), "+rules_missing") })
-	assert.Contains(t, m.board.Active()[0].Detail, "task,never")
+	m := livetest.Launch(t, New, nil)
+	m.Until("the rule is reported", func() bool { return slices.Contains(m.Conditions(), "+rules_missing") })
+	assert.Contains(t, m.Board.Active()[0].Detail, "task,never")
 	require.NoError(t, c.delete(rule))
-	m.until("its end is noticed", func() bool { return slices.Contains(m.conditions(), "-rules_missing") })
-	m.canary()
+	m.Until("its end is noticed", func() bool { return slices.Contains(m.Conditions(), "-rules_missing") })
+	m.Canary()
 	_, err = in.Write([]byte("\n"))
 	require.NoError(t, err)
 	require.NoError(t, shell.Wait())
-	m.canary()
-	assert.Len(t, m.find("forked-by-it"), 1)
-	assert.Empty(t, m.find("in-its-place"))
-	require.NoError(t, m.stop())
+	m.Canary()
+	assert.Len(t, m.Execs("forked-by-it"), 1)
+	assert.Empty(t, m.Execs("in-its-place"))
+	require.NoError(t, m.Stop())
 	require.NoError(t, c.apply(back))
 }
 
@@ -646,20 +500,17 @@ func TestLiveItEndsAtOnceAndLeaksNothing(t *testing.T) {
 	takeAudit(t)
 	before := goleak.IgnoreCurrent()
 	m := start(t, nil)
-	require.NoError(t, m.stop())
+	require.NoError(t, m.Stop())
 	// Ended before it began.
-	m = launch(t, nil)
-	require.NoError(t, m.stop())
+	m = livetest.Launch(t, New, nil)
+	require.NoError(t, m.Stop())
 	goleak.VerifyNone(t, before)
 }
 
 func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 	c := takeAudit(t)
-	cfg, err := conf.NewConfigFrom(map[string]any{})
-	require.NoError(t, err)
-	mod, err := New(cfg, module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	mod := livetest.New(t, New, map[string]any{}, module.Env{})
+	ctx, cancel := context.WithTimeout(t.Context(), livetest.Patience)
 	defer cancel()
 	go func() {
 		for ctx.Err() == nil {
@@ -730,8 +581,8 @@ func TestLiveCaptureForTheBenchmark(t *testing.T) {
 		c.Dir = "/"
 		require.NoError(t, c.Run())
 	}
-	m.canary()
-	require.NoError(t, m.stop())
+	m.Canary()
+	require.NoError(t, m.Stop())
 	var records []message
 	ours := map[uint32]bool{} // events of the test's user, and of nobody who works on this host
 	for {
