@@ -111,7 +111,14 @@ func (r random) event() *process.Event {
 	}
 	e.PPID = e.Parent.PID
 	e.Binary.BuildID, e.Binary.Tool = r.text(), r.text()
-	e.Session = process.Session{ID: process.Unset, User: r.account(), Entry: r.text(), TTY: r.text(), Leader: r.number(), Start: r.time()}
+	e.Session = process.Session{
+		ID:     process.Unset,
+		User:   r.account(),
+		Entry:  r.text(),
+		TTY:    r.text(),
+		Leader: r.number(),
+		Start:  r.time(),
+	}
 	if r.maybe() {
 		e.Session.ID = r.Uint32N(1000)
 	}
@@ -134,20 +141,28 @@ func TestWhatIsEncodedDecodesToTheSameEvent(t *testing.T) {
 	var got process.Event
 	for range 3000 {
 		want := r.event()
-		for name, shape := range map[string]func(mapstr.M) mapstr.M{"nested": func(m mapstr.M) mapstr.M { return m }, "dotted": flat} {
+		for name, shape := range map[string]func(mapstr.M) mapstr.M{
+			"nested": func(m mapstr.M) mapstr.M { return m },
+			"dotted": flat,
+		} {
 			doc := shape(Encode(want))
 			doc["@timestamp"] = want.Time
 			text, err := json.Marshal(doc)
 			require.NoError(t, err)
 			require.NoError(t, d.Decode(text, &got))
-			diff := cmp.Diff(want, &got, cmpopts.IgnoreUnexported(process.Event{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-				cmpopts.EquateEmpty())
+			diff := cmp.Diff(
+				want,
+				&got,
+				cmpopts.IgnoreUnexported(process.Event{}),
+				cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+				cmpopts.EquateEmpty(),
+			)
 			require.Empty(t, diff, "%s: %s", name, text)
 		}
 	}
 }
 
-func TestEveryFieldOfTheTableIsFoundByItsNameAndSaysWhatIsEncoded(t *testing.T) {
+func TestEveryFieldIsFoundByNameAndSaysWhatIsEncoded(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(5, 11))}
 	n := 0
 	for f := range Fields() {
@@ -216,7 +231,7 @@ func TestAnEventOfWhichNothingIsKnownEncodesToNothing(t *testing.T) {
 	assert.Empty(t, Encode(&e))
 }
 
-func TestBytesThatAreNoUTF8AreReplacedAndTheDocumentOutlivesTheEvent(t *testing.T) {
+func TestTheDocumentOutlivesTheEventAndIsUTF8(t *testing.T) {
 	var e process.Event
 	e.Reset()
 	e.Kind = process.Exec
@@ -268,7 +283,14 @@ func BenchmarkEncode(b *testing.B) {
 func TestTheManualNamesEveryFieldThatIsRead(t *testing.T) {
 	manual, err := os.ReadFile("../docs/modules/ndjson.md")
 	require.NoError(t, err)
-	below := strings.NewReplacer("process.parent.", "process.", "process.session_leader.", "process.", "process.entry_leader.", "process.")
+	below := strings.NewReplacer(
+		"process.parent.",
+		"process.",
+		"process.session_leader.",
+		"process.",
+		"process.entry_leader.",
+		"process.",
+	)
 	for _, f := range append(fields(), aliases()...) {
 		name := f.Name
 		if !strings.Contains(name, "entry_meta") {

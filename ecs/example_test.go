@@ -19,7 +19,8 @@ func ExampleDecoder() {
 		"@timestamp": "2026-03-02T10:00:00Z",
 		"event": {"category": "process", "type": "start"},
 		"user.name": "alice",
-		"process": {"name": "ss", "args": ["ss", "-tan"], "parent.name": "bash", "tty.char_device": {"major": 136, "minor": 3}}
+		"process": {"name": "ss", "args": ["ss", "-tan"], "parent.name": "bash"},
+		"process.tty.char_device": {"major": 136, "minor": 3}
 	}`), &e)
 	fmt.Println(e.Kind, err)
 	fmt.Println(e.User.Name, "ran", e.Args, "from", e.Parent.Name, "on", e.TTY)

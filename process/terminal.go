@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Terminal is the character device of a terminal. The zero Terminal is none. A number that a source leaves out is Unset,
-// and the terminal has no name then.
+// Terminal is the character device of a terminal. The zero Terminal is none. A number that a source leaves out is
+// Unset, and the terminal has no name then.
 type Terminal struct{ Major, Minor uint32 }
 
 // terminals is how the kernel names its terminals: name and (minor - first), for the minors from first to last (Linux,
@@ -29,7 +29,8 @@ var terminals = []struct {
 	{name: "hvsi", major: 229, first: 128, last: 255},    // the serial line of a POWER guest
 }
 
-// The pseudo-terminals of older kernels lie in eight majors with 256 minors each. Today's kernels put all under the first.
+// The pseudo-terminals of older kernels lie in eight majors with 256 minors each. Today's kernels put all under the
+// first.
 const (
 	firstPTS = 136
 	lastPTS  = 143
@@ -39,8 +40,8 @@ const (
 // console is /dev/console, the one terminal that has no number in its name.
 var console = Terminal{Major: 5, Minor: 1}
 
-// AppendName appends the terminal's name as the kernel's audit writes it, "pts0" or "console", and MAJOR:MINOR where the
-// table has no name for it. It appends nothing for none.
+// AppendName appends the terminal's name as the kernel's audit writes it, "pts0" or "console", and MAJOR:MINOR where
+// the table has no name for it. It appends nothing for none.
 func (t Terminal) AppendName(b []byte) []byte {
 	switch {
 	case t == Terminal{}, t.Major == Unset, t.Minor == Unset:

@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// AsReconbeat in the environment makes a test binary be reconbeat, so that tests run the real command line without a build
-// of their own. Its TestMain asks for it.
+// AsReconbeat in the environment makes a test binary be reconbeat, so that tests run the real command line without a
+// build of their own. Its TestMain asks for it.
 const AsReconbeat = "RECONBEAT_TEST_AS_RECONBEAT"
 
 // patience is for how long a test waits for a process to end.

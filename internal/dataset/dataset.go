@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dataset is the one table of reconbeat's data sets: which there are, and what the data streams are called that hold
-// them, logs-reconbeat.KIND-NAMESPACE.
+// Package dataset is the one table of reconbeat's data sets: which there are, and what the data streams are called that
+// hold them, logs-reconbeat.KIND-NAMESPACE.
 package dataset
 
 import "strings"
@@ -32,7 +32,8 @@ func Shipped() []Kind { return []Kind{Alert, Process, Health} }
 // Kinds returns every kind.
 func Kinds() []Kind { return append(Shipped(), Rejected) }
 
-// Of returns the kind that a data set ends in, whatever its prefix; one that is none of the constants where it is not ours.
+// Of returns the kind that a data set ends in, whatever its prefix; one that is none of the constants where it is not
+// ours.
 func Of(dataset string) Kind { return Kind(dataset[strings.LastIndexByte(dataset, '.')+1:]) }
 
 // In returns the data set of the kind, under a prefix.

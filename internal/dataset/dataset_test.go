@@ -43,7 +43,9 @@ func TestTheFleetPackageHasTheSameDataSets(t *testing.T) {
 
 // TestKibanaAsksForDataSetsThatThereAre reads what tools/kibana, a module of its own, has made of its own names.
 func TestKibanaAsksForDataSetsThatThereAre(t *testing.T) {
-	named := regexp.MustCompile(dataset.Type + `-` + dataset.Prefix + `\.([a-z]+)-|dataset[^a-z]+` + dataset.Prefix + `\.([a-z]+)`)
+	named := regexp.MustCompile(
+		dataset.Type + `-` + dataset.Prefix + `\.([a-z]+)-|dataset[^a-z]+` + dataset.Prefix + `\.([a-z]+)`,
+	)
 	var kinds []dataset.Kind
 	root := filepath.Join("..", "..", "_meta", "kibana")
 	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -30,8 +30,8 @@ import (
 // Patience is for how long a test waits for what must come.
 const Patience = 20 * time.Second
 
-// LockAudit makes this test the only one that touches the host's audit, of all packages: it has one owner and one list of
-// rules. It needs root.
+// LockAudit makes this test the only one that touches the host's audit, of all packages: it has one owner and one list
+// of rules. It needs root.
 func LockAudit(t testing.TB) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -191,8 +191,8 @@ func (m *Module) Await(pid int, kind process.Kind) *process.Event {
 
 var canaries atomic.Int64
 
-// Canary starts programs until one is seen: the module then sees everything that starts after it, and has emitted all that
-// came before.
+// Canary starts programs until one is seen: the module then sees everything that starts after it, and has emitted all
+// that came before.
 func (m *Module) Canary() {
 	m.T.Helper()
 	m.Until("an exec is seen", func() bool {

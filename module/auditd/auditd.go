@@ -52,8 +52,8 @@ func (m *auditd) Run(ctx context.Context, _ process.Cursor, emit func(*process.E
 	}
 }
 
-// run is one call of Run: what outlives a change of the socket. One goroutine at a time works with it, and with all that
-// reader and watch do not share: Run's while the socket is set up and left, the watch's in between.
+// run is one call of Run: what outlives a change of the socket. One goroutine at a time works with it, and with all
+// that reader and watch do not share: Run's while the socket is set up and left, the watch's in between.
 type run struct {
 	*auditd
 	emit     func(*process.Event) error

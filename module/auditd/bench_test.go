@@ -75,7 +75,8 @@ func TestReadingRecordsDoesNotAllocate(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(5, all))
 }
 
-// BenchmarkExec is what one exec costs from the socket to the event, without the kernel: its records read, numbered, parsed, and put together.
+// BenchmarkExec is what one exec costs from the socket to the event, without the kernel: its records read, numbered,
+// parsed, and put together.
 func BenchmarkExec(b *testing.B) {
 	messages, execs := recorded(b)
 	var copied process.Event

@@ -14,8 +14,8 @@ import (
 // maxActs bounds the changes that wait to be judged.
 const maxActs = 1024
 
-// exchange is where reader and watch hand each other what they find: the reader acts, the watch events, which the reader
-// alone may emit.
+// exchange is where reader and watch hand each other what they find: the reader acts, the watch events, which the
+// reader alone may emit.
 type exchange struct {
 	nudge chan struct{} // audit's configuration has changed: the watch inspects it at once
 

@@ -19,12 +19,12 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// grace is for how long a finding waits for the record that says who did it: an event without an end is complete after two
-// seconds.
+// grace is for how long a finding waits for the record that says who did it: an event without an end is complete after
+// two seconds.
 const grace = 4 * time.Second
 
-// judge decides what is tampering, from two sides: inspections find what keeps execs from us, records say who did what. It
-// outlives a change of the socket.
+// judge decides what is tampering, from two sides: inspections find what keeps execs from us, records say who did what.
+// It outlives a change of the socket.
 type judge struct {
 	env  module.Env
 	send func(*process.Event)
@@ -101,8 +101,8 @@ func (s *setup) findings(now situation) (out []*finding) {
 	return out
 }
 
-// weigh holds what was found in an inspection, and the rules at that time, against what records said before it. last: no
-// record will say more.
+// weigh holds what was found in an inspection, and the rules at that time, against what records said before it. last:
+// no record will say more.
 func (j *judge) weigh(found []*finding, rules []loadedRule, acts []act, now time.Time, last bool) {
 	there := map[string]bool{}
 	for _, f := range found {
@@ -154,8 +154,8 @@ func (j *judge) weigh(found []*finding, rules []loadedRule, acts []act, now time
 	j.restored(now)
 }
 
-// condition sets the condition while something holds. That the rules were deleted is rules_missing, until it turns out to
-// be tampering.
+// condition sets the condition while something holds. That the rules were deleted is rules_missing, until it turns out
+// to be tampering.
 func (j *judge) condition(now time.Time) {
 	var texts []string
 	for _, f := range j.holds {
@@ -245,8 +245,8 @@ func (j *judge) report(who *process.Event, c *record.Change, f *finding, now tim
 	j.send(record.Tampered(who, c, f.text))
 }
 
-// restored ends the condition once execs are reported as before, and reports for how long they were not once it is known
-// who did it.
+// restored ends the condition once execs are reported as before, and reports for how long they were not once it is
+// known who did it.
 func (j *judge) restored(now time.Time) {
 	if len(j.holds) > 0 {
 		j.over = time.Time{}
@@ -271,7 +271,12 @@ func (j *judge) restored(now time.Time) {
 func (j *judge) log(acts []act) {
 	const most = 5
 	for _, a := range acts[:min(len(acts), most)] {
-		j.env.Logger.Infof("%s %s; no program start is hidden by it: %s", record.By(a.who), a.change.Text(), a.change.Record)
+		j.env.Logger.Infof(
+			"%s %s; no program start is hidden by it: %s",
+			record.By(a.who),
+			a.change.Text(),
+			a.change.Record,
+		)
 	}
 	if more := len(acts) - most; more > 0 {
 		last := acts[len(acts)-1]
@@ -279,7 +284,8 @@ func (j *judge) log(acts []act) {
 	}
 }
 
-// takeover is the event that another daemon has taken the audit pid that was ours. The record of it went to that daemon.
+// takeover is the event that another daemon has taken the audit pid that was ours. The record of it went to that
+// daemon.
 func takeover(s situation, now time.Time) *process.Event {
 	who := &process.Event{}
 	who.Reset()

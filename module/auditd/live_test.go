@@ -29,8 +29,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// The tests in this file run against the kernel of this host. Audit has one owner and one list of rules per host, so they take a lock that all such tests
-// share, and are skipped, loudly, where they cannot run.
+// The tests in this file run against the kernel of this host. Audit has one owner and one list of rules per host, so
+// they take a lock that all such tests share, and are skipped, loudly, where they cannot run.
 
 const ownerEnv = "RECONBEAT_TEST_AUDIT_OWNER"
 
@@ -91,7 +91,8 @@ func startOwner(t *testing.T) (stop func()) {
 	return stop
 }
 
-// takeAudit makes this test the only one that touches the host's audit, and checks at its end that everything is as it was.
+// takeAudit makes this test the only one that touches the host's audit, and checks at its end that everything is as it
+// was.
 func takeAudit(t *testing.T) *control {
 	t.Helper()
 	livetest.LockAudit(t)
@@ -166,7 +167,19 @@ func TestLiveEveryExecOfEveryUserIsSeenOnce(t *testing.T) {
 	for i := range rounds {
 		mark := fmt.Sprintf("once-%d", i)
 		for _, uid := range []string{alice, bob} {
-			out, err := as(uid, "/usr/bin/env", "-i", "X=1", "/bin/echo", mark, "two words", `quo"te`, "", "näh", uid).CombinedOutput()
+			out, err := as(
+				uid,
+				"/usr/bin/env",
+				"-i",
+				"X=1",
+				"/bin/echo",
+				mark,
+				"two words",
+				`quo"te`,
+				"",
+				"näh",
+				uid,
+			).CombinedOutput()
 			require.NoError(t, err, "%s", out)
 		}
 	}
@@ -214,7 +227,11 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 			var wait sync.WaitGroup
 			for w := range workers {
 				wait.Go(func() {
-					script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do /bin/true storm %d-$i; i=$((i+1)); done`, each, w)
+					script := fmt.Sprintf(
+						`i=0; while [ $i -lt %d ]; do /bin/true storm %d-$i; i=$((i+1)); done`,
+						each,
+						w,
+					)
 					assert.NoError(t, exec.Command("/bin/sh", "-c", script).Run())
 				})
 			}
@@ -276,7 +293,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	}
 }
 
-func TestLiveASettingThatSomebodyChangesMeanwhileStaysTheirs(t *testing.T) {
+func TestLiveASettingChangedMeanwhileStaysTheirs(t *testing.T) {
 	c := takeAudit(t)
 	before := situationOf(c, nil).status
 	m := start(t, nil)
@@ -384,14 +401,27 @@ func TestLiveOverloadIsCounted(t *testing.T) {
 			m := start(t, map[string]any{"socket_type": kind, "socket_buffer": 65536, "backlog_limit": 64})
 			resume := m.Pause()
 			began := time.Now()
-			require.NoError(t, exec.Command("/bin/sh", "-c", `i=0; while [ $i -lt 1000 ]; do /bin/true overload; i=$((i+1)); done`).Run())
+			require.NoError(
+				t,
+				exec.Command(
+					"/bin/sh",
+					"-c",
+					`i=0; while [ $i -lt 1000 ]; do /bin/true overload; i=$((i+1)); done`,
+				).Run(),
+			)
 			t.Logf("1000 programs took %s while nobody read", time.Since(began).Round(time.Millisecond))
 			resume()
 			m.Canary()
 			m.Until("the loss is counted", func() bool { return lost(m.Stats) > 0 })
 			m.Until("and reported", func() bool { return len(m.Board.Active()) > 0 })
-			t.Logf("of 1000 execs %d were seen; lost: kernel %d records, socket %d episodes, %d numbers; %d incomplete", len(m.Execs("overload")),
-				m.Stats.LostKernel.Load(), m.Stats.LostSocket.Load(), m.Stats.LostSequence.Load(), m.Stats.Incomplete.Load())
+			t.Logf(
+				"of 1000 execs %d were seen; lost: kernel %d records, socket %d episodes, %d numbers; %d incomplete",
+				len(m.Execs("overload")),
+				m.Stats.LostKernel.Load(),
+				m.Stats.LostSocket.Load(),
+				m.Stats.LostSequence.Load(),
+				m.Stats.Incomplete.Load(),
+			)
 			require.NoError(t, m.Stop())
 		})
 	}
@@ -410,14 +440,24 @@ func TestLiveLongCommandLines(t *testing.T) {
 	require.NoError(t, exec.Command("/bin/true", many...).Run())
 	require.NoError(t, exec.Command("/bin/true", "one-odd", odd).Run())
 	m.Canary()
-	for mark, want := range map[string][]string{"one-long": {"/bin/true", "one-long", long}, "many-arguments": append([]string{"/bin/true"}, many...), "one-odd": {"/bin/true", "one-odd", odd}} {
+	for mark, want := range map[string][]string{
+		"one-long":       {"/bin/true", "one-long", long},
+		"many-arguments": append([]string{"/bin/true"}, many...),
+		"one-odd":        {"/bin/true", "one-odd", odd},
+	} {
 		got := m.Execs(mark)
 		require.Len(t, got, 1, mark)
 		assert.Equal(t, len(want), got[0].ArgsCount, mark)
 		if !slices.Equal(want, got[0].Args) {
 			total := 0
 			for i, a := range got[0].Args {
-				require.True(t, strings.HasPrefix(want[i], a), "%s: argument %d is not a prefix of what was given", mark, i)
+				require.True(
+					t,
+					strings.HasPrefix(want[i], a),
+					"%s: argument %d is not a prefix of what was given",
+					mark,
+					i,
+				)
 				total += len(a)
 			}
 			t.Logf("%s: %d of %d arguments, %d bytes kept", mark, len(got[0].Args), len(want), total)
@@ -452,7 +492,8 @@ arg:	.asciz "through-the-gate"
 	.align 4
 argv:	.long path, arg, 0
 `), 0o600))
-	if out, err := exec.Command("gcc", "-nostdlib", "-static", "-no-pie", "-o", program, source).CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc", "-nostdlib", "-static", "-no-pie", "-o", program,
+		source).CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: no C compiler: %v: %s", err, out)
 	}
 	m := start(t, nil)
@@ -465,9 +506,10 @@ argv:	.long path, arg, 0
 	assert.Equal(t, []string{"/bin/true", "through-the-gate"}, got[0].Args)
 }
 
-// The kernel decides at fork whether a process is audited: so it is with processes that are older than the first enabling of audit since boot, which
-// cannot be tested without a boot, and with those that were forked while a rule kept tasks out, which is the same mechanism (audit_alloc).
-func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *testing.T) {
+// The kernel decides at fork whether a process is audited: so it is with processes that are older than the first
+// enabling of audit since boot, which cannot be tested without a boot, and with those that were forked while a rule
+// kept tasks out, which is the same mechanism (audit_alloc).
+func TestLiveAProcessForkedOutOfAuditIsABlindSpot(t *testing.T) {
 	c := takeAudit(t)
 	rule := loaded(t, "-a never,task")
 	on, back := enabled, enabled
@@ -518,7 +560,11 @@ func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}()
-	assert.PanicsWithValue(t, "boom", func() { _ = mod.Run(ctx, process.Cursor{}, func(*process.Event) error { panic("boom") }) })
+	assert.PanicsWithValue(
+		t,
+		"boom",
+		func() { _ = mod.Run(ctx, process.Cursor{}, func(*process.Event) error { panic("boom") }) },
+	)
 	cancel()
 	assert.Empty(t, others(situationOf(c, nil).rules))
 }
@@ -537,12 +583,17 @@ func TestLiveInNamespacesOfItsOwn(t *testing.T) {
 		unshare []string
 		says    string
 	}{
-		"a pid namespace": {[]string{"--pid", "--fork", "--mount-proc"}, "works=false: it runs in a pid namespace of its own"},
+		"a pid namespace": {
+			[]string{"--pid", "--fork", "--mount-proc"},
+			"works=false: it runs in a pid namespace of its own",
+		},
 		"a net namespace": {[]string{"--net"}, "works=true: the kernel's audit can be read by unicast"},
 		"a plain user":    {[]string{"--setuid", "65534"}, "works=false: it needs root"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			probe := exec.Command("unshare", append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...)
+			probe := exec.Command(
+				"unshare",
+				append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...)
 			probe.Dir = dir
 			out, err := probe.CombinedOutput()
 			require.NoError(t, err, "%s", out)
@@ -563,7 +614,8 @@ func TestProbeSaysWhatItFinds(t *testing.T) {
 	}
 }
 
-// captured holds messages as they came, each with its type and the length of its body before it, little-endian words of 16 bits.
+// captured holds messages as they came, each with its type and the length of its body before it, little-endian words of
+// 16 bits.
 const captured = "testdata/execs.records"
 
 func TestLiveCaptureForTheBenchmark(t *testing.T) {
@@ -596,7 +648,8 @@ func TestLiveCaptureForTheBenchmark(t *testing.T) {
 				continue
 			}
 			records = append(records, message{typ, bytes.Clone(body)})
-			if number, ok := sequence(body); ok && typ == unix.AUDIT_SYSCALL && bytes.Contains(body, []byte(" auid="+uid+" ")) {
+			if number, ok := sequence(body); ok && typ == unix.AUDIT_SYSCALL &&
+				bytes.Contains(body, []byte(" auid="+uid+" ")) {
 				ours[number] = true
 			}
 		}

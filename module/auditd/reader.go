@@ -79,8 +79,8 @@ func (r *reader) read() error {
 }
 
 // settle gives up what did not come: numbers that are missing, and, when the socket was silent for so long, the rest of
-// events. While records come, the rest of an event may be next, and one whose end never comes is given up by the times of
-// others.
+// events. While records come, the rest of an event may be next, and one whose end never comes is given up by the times
+// of others.
 func (r *reader) settle(silent bool) error {
 	r.stats.LostSequence.Add(r.numbers.settle())
 	if !silent {

@@ -78,7 +78,8 @@ func parseRule(wire []byte) (loadedRule, error) {
 	for i := range r.mask {
 		r.mask[i] = word(3 + i)
 	}
-	const ids, values, ops = 3 + unix.AUDIT_BITMASK_SIZE, 3 + unix.AUDIT_BITMASK_SIZE + maxRuleFields, 3 + unix.AUDIT_BITMASK_SIZE + 2*maxRuleFields
+	const ids, values, ops = 3 + unix.AUDIT_BITMASK_SIZE, 3 + unix.AUDIT_BITMASK_SIZE +
+		maxRuleFields, 3 + unix.AUDIT_BITMASK_SIZE + 2*maxRuleFields
 	text := wire[ruleHeader:]
 	for i := range count {
 		f := ruleField{id: word(ids + i), value: word(values + i), op: word(ops + i)}
@@ -106,10 +107,14 @@ func hasText(id uint32) bool {
 
 // own says whether the rule is one of ours, of this process or of one that was killed.
 func (r loadedRule) own() bool {
-	return slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id == unix.AUDIT_FILTERKEY && f.text == Key })
+	return slices.ContainsFunc(
+		r.fields,
+		func(f ruleField) bool { return f.id == unix.AUDIT_FILTERKEY && f.text == Key },
+	)
 }
 
-// excludedPID returns the pid that the rule leaves out (-F pid!=), 0 when none: in our rules, the process that added them.
+// excludedPID returns the pid that the rule leaves out (-F pid!=), 0 when none: in our rules, the process that added
+// them.
 func (r loadedRule) excludedPID() uint32 {
 	for _, f := range r.fields {
 		if f.id == unix.AUDIT_PID && f.op == unix.AUDIT_NOT_EQUAL {
@@ -131,7 +136,8 @@ func (r loadedRule) names(a record.ABI, syscall uint32) bool {
 
 // reportsExecs says whether the rule alone reports every exec that succeeds through an ABI.
 func (r loadedRule) reportsExecs(a record.ABI) bool {
-	if r.list != unix.AUDIT_FILTER_EXIT || r.action != unix.AUDIT_ALWAYS || !r.names(a, a.Execve) || !r.names(a, a.Execveat) {
+	if r.list != unix.AUDIT_FILTER_EXIT || r.action != unix.AUDIT_ALWAYS || !r.names(a, a.Execve) ||
+		!r.names(a, a.Execveat) {
 		return false
 	}
 	for _, f := range r.fields {
@@ -148,10 +154,12 @@ func (r loadedRule) reportsExecs(a record.ABI) bool {
 
 // hidesExecs says whether the rule keeps some execs from the rules behind it.
 func (r loadedRule) hidesExecs(a record.ABI) bool {
-	return r.list == unix.AUDIT_FILTER_EXIT && r.action == unix.AUDIT_NEVER && (r.names(a, a.Execve) || r.names(a, a.Execveat))
+	return r.list == unix.AUDIT_FILTER_EXIT && r.action == unix.AUDIT_NEVER &&
+		(r.names(a, a.Execve) || r.names(a, a.Execveat))
 }
 
-// hidesTasks says whether the rule keeps every process that starts from then on out of audit: `-a task,never`, which some distributions ship.
+// hidesTasks says whether the rule keeps every process that starts from then on out of audit: `-a task,never`, which
+// some distributions ship.
 func (r loadedRule) hidesTasks() bool {
 	return r.list == unix.AUDIT_FILTER_TASK && r.action == unix.AUDIT_NEVER &&
 		!slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id != unix.AUDIT_FILTERKEY })
@@ -197,15 +205,18 @@ func (r loadedRule) String() string {
 	return line
 }
 
-// hiding returns the rules that keep execs, or who changes audit, from being reported: `never` in the list of system calls before the rule that reports an
-// ABI's execs, since the first rule that matches decides; and those that keep tasks or records out.
+// hiding returns the rules that keep execs, or who changes audit, from being reported: `never` in the list of system
+// calls before the rule that reports an ABI's execs, since the first rule that matches decides; and those that keep
+// tasks or records out.
 func hiding(rules []loadedRule) (out []loadedRule) {
 	for i, r := range rules {
 		before := func(a record.ABI) bool {
-			return r.hidesExecs(a) && !slices.ContainsFunc(rules[:i], func(o loadedRule) bool { return o.reportsExecs(a) })
+			return r.hidesExecs(a) &&
+				!slices.ContainsFunc(rules[:i], func(o loadedRule) bool { return o.reportsExecs(a) })
 		}
 		never := r.list == unix.AUDIT_FILTER_TASK && r.action == unix.AUDIT_NEVER
-		if never || r.drops(unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CONFIG_CHANGE) || slices.ContainsFunc(record.ABIs(goarch), before) {
+		if never || r.drops(unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CONFIG_CHANGE) ||
+			slices.ContainsFunc(record.ABIs(goarch), before) {
 			out = append(out, r)
 		}
 	}

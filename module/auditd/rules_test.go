@@ -72,7 +72,14 @@ func FuzzParseRule(f *testing.F) {
 		f.Add([]byte(wire))
 		f.Add([]byte(wire[:len(wire)-4]))
 	}
-	wire, err := rule.Build(&rule.FileWatchRule{Type: rule.FileWatchRuleType, Path: "/etc", Permissions: []rule.AccessType{rule.ReadAccessType}, Keys: []string{"k"}})
+	wire, err := rule.Build(
+		&rule.FileWatchRule{
+			Type:        rule.FileWatchRuleType,
+			Path:        "/etc",
+			Permissions: []rule.AccessType{rule.ReadAccessType},
+			Keys:        []string{"k"},
+		},
+	)
 	if err != nil {
 		f.Fatal(err)
 	}

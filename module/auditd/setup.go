@@ -186,7 +186,8 @@ func (s *setup) announce() {
 		changed = []string{"nothing"}
 	}
 	s.env.Logger.Infof("Reading the kernel's audit by %s, because %s; %s; "+
-		"settings changed until the end: %s; socket buffer %d bytes.", s.plan.socket, s.plan.why, rules, strings.Join(changed, ", "), s.socket.Buffer)
+		"settings changed until the end: %s; socket buffer %d bytes.", s.plan.socket, s.plan.why, rules,
+		strings.Join(changed, ", "), s.socket.Buffer)
 	for _, w := range s.plan.notes {
 		s.env.Logger.Warn(w)
 	}

@@ -84,7 +84,15 @@ func auditctl(c *control, args []string) error {
 // tamper runs auditctl in a login session of an account, as root.
 func tamper(t *testing.T, login string, line string) {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", "-c", `[ -z "$1" ] || echo "$1" > /proc/self/loginuid; shift; exec "$@"`, "sh", login, os.Args[0], line)
+	cmd := exec.Command(
+		"/bin/sh",
+		"-c",
+		`[ -z "$1" ] || echo "$1" > /proc/self/loginuid; shift; exec "$@"`,
+		"sh",
+		login,
+		os.Args[0],
+		line,
+	)
 	cmd.Env = append(os.Environ(), auditctlEnv+"=1")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -157,7 +165,13 @@ func TestLiveTamperingIsReportedWithTheAccount(t *testing.T) {
 					m.Until("it is reported", func() bool { return len(tampering(m, process.ChangedAudit)) > before })
 					took := time.Since(began)
 					e := tampering(m, process.ChangedAudit)[before]
-					t.Logf("reported after %s: %s: %s: %s", took.Round(time.Millisecond), e.Change.Text, e.Change.Record, e.Executable)
+					t.Logf(
+						"reported after %s: %s: %s: %s",
+						took.Round(time.Millisecond),
+						e.Change.Text,
+						e.Change.Record,
+						e.Executable,
+					)
 					assert.Contains(t, e.Change.Text, row.says)
 					if row.do != "-a"+untraced && !strings.HasPrefix(row.do, "-r") {
 						assert.Equal(t, login, fmt.Sprint(e.Session.User.ID))
@@ -168,7 +182,10 @@ func TestLiveTamperingIsReportedWithTheAccount(t *testing.T) {
 					if row.undo != "" {
 						tamper(t, login, row.undo)
 					}
-					m.Until("its end is reported", func() bool { return len(tampering(m, process.RestoredAudit)) > ends })
+					m.Until(
+						"its end is reported",
+						func() bool { return len(tampering(m, process.RestoredAudit)) > ends },
+					)
 					end := tampering(m, process.RestoredAudit)[ends]
 					t.Logf("%s", end.Change.Text)
 					assert.True(t, end.Time.After(end.Change.Since))
@@ -189,7 +206,11 @@ func TestLiveALoginUserThatChangesWithoutALogin(t *testing.T) {
 	takeAudit(t)
 	alice, bob := user(t, "rbtest-alice"), user(t, "rbtest-bob")
 	m := start(t, nil)
-	script := fmt.Sprintf("echo %s > /proc/self/loginuid; /bin/true mark-of-alice; echo %s > /proc/self/loginuid", alice, bob)
+	script := fmt.Sprintf(
+		"echo %s > /proc/self/loginuid; /bin/true mark-of-alice; echo %s > /proc/self/loginuid",
+		alice,
+		bob,
+	)
 	require.NoError(t, exec.Command("/bin/sh", "-c", script).Run())
 	m.Until("it is reported", func() bool { return len(tampering(m, process.ChangedLogin)) > 0 })
 	e := tampering(m, process.ChangedLogin)[0]

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// watchPeriod is how often the kernel's status and rules are read: what ends the stream silently is noticed within it.
+	// watchPeriod is how often the kernel's status and rules are read: what ends the stream silently is noticed within
+	// it.
 	watchPeriod = 2 * time.Second
 	// freeFor is how long the audit pid that another daemon had must be free before we take it: a daemon that restarts
 	// gets it back.
@@ -53,8 +54,8 @@ func (r *run) newWatch(s *setup) (*watch, error) {
 	return &watch{setup: s, exchange: r.exchange, losses: r.losses, judge: r.judge, lost: now.status.Lost}, nil
 }
 
-// run inspects until ctx ends, or until another socket is needed; then it interrupts the reader. It inspects at once where
-// a record says that something changed, but not twice within a period where it had to be put right.
+// run inspects until ctx ends, or until another socket is needed; then it interrupts the reader. It inspects at once
+// where a record says that something changed, but not twice within a period where it had to be put right.
 func (w *watch) run(ctx context.Context) step {
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
@@ -188,7 +189,11 @@ func (w *watch) holdSocket(s situation, now time.Time) (moved bool, err error) {
 			w.env.Logger.Info("The kernel has let go of us as its audit daemon; registering again.")
 			return false, w.takePID()
 		case w.SocketType == unicast:
-			return false, fmt.Errorf("the audit pid was taken by %s (pid %d), and socket_type is unicast", s.owner, s.status.PID)
+			return false, fmt.Errorf(
+				"the audit pid was taken by %s (pid %d), and socket_type is unicast",
+				s.owner,
+				s.status.PID,
+			)
 		}
 		w.env.Logger.Infof("The audit pid was taken by %s (pid %d); listening in beside it.", s.owner, s.status.PID)
 		w.exchange.send(takeover(s, now))

@@ -20,8 +20,8 @@ var (
 	arm   = ABI{Name: "b32", Arch: unix.AUDIT_ARCH_ARM, Execve: 11, Execveat: 387}
 )
 
-// The calls of x32, programs of 32-bit pointers that enter the kernel as amd64 with a bit of their own. No rule can name
-// them: its mask ends before.
+// The calls of x32, programs of 32-bit pointers that enter the kernel as amd64 with a bit of their own. No rule can
+// name them: its mask ends before.
 const (
 	x32Execve   = 1<<30 | 520
 	x32Execveat = 1<<30 | 545

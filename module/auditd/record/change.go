@@ -62,13 +62,15 @@ func protectsLogins(feature string) bool {
 	return feature == "loginuid_immutable" || feature == "only_unset_loginuid"
 }
 
-// starving is the least rate, and the least backlog, that can carry the execs of a host: an exec is about seven records.
+// starving is the least rate, and the least backlog, that can carry the execs of a host: an exec is about seven
+// records.
 const starving = 64
 
 // Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is no limit.
 func Starves(limit uint32) bool { return limit > 0 && limit < starving }
 
-// Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it cannot be told: their record has no fields.
+// Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it cannot be
+// told: their record has no fields.
 func (c *Change) Blinds() bool {
 	if c.Failed {
 		return false
@@ -189,7 +191,8 @@ func relabels(b []byte) bool {
 // maxChanges bounds how many changes one event may bring.
 const maxChanges = 64
 
-// change notes what a record says of audit itself, and who the record says did it. A SYSCALL record that follows says more.
+// change notes what a record says of audit itself, and who the record says did it. A SYSCALL record that follows says
+// more.
 func (a *Assembler) change(p *pending, typ uint16, b []byte) error {
 	e := &p.event
 	e.Kind, p.ignored = process.Tamper, false
@@ -264,7 +267,8 @@ func (a *Assembler) parseChange(typ uint16, b []byte, e *process.Event) Change {
 	return c
 }
 
-// title takes the command line of who made changes from PROCTITLE, which has its first 128 bytes, as the process itself may have written them.
+// title takes the command line of who made changes from PROCTITLE, which has its first 128 bytes, as the process itself
+// may have written them.
 func (a *Assembler) title(p *pending, b []byte) {
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		if string(key) != "proctitle" {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record is the language of the Linux audit system: records as the kernel's socket sends them and as auditd writes them to its log.
+// Package record is the language of the Linux audit system: records as the kernel's socket sends them and as auditd
+// writes them to its log.
 //
-// One event, say an exec, is several records with the same sequence number: SYSCALL, EXECVE (more than one when the arguments are long), CWD, PATH, PROCTITLE.
-// Records of different events interleave. An Assembler puts them together again and hands on what reconbeat is interested in: execs that
-// succeeded, the beginnings and ends of login sessions, and changes of audit itself.
+// One event, say an exec, is several records with the same sequence number: SYSCALL, EXECVE (more than one when the
+// arguments are long), CWD, PATH, PROCTITLE. Records of different events interleave. An Assembler puts them together
+// again and hands on what reconbeat is interested in: execs that succeeded, the beginnings and ends of login sessions,
+// and changes of audit itself.
 //
-// A record is text, `key=value` after `audit(SECONDS.MILLIS:SEQUENCE):`. A value that a user had a hand in stands in double quotes, or in hexadecimal
-// when it holds a quote, a blank or anything unprintable. auditd's enriched format adds, behind a group separator (0x1d), the ids resolved to names.
+// A record is text, `key=value` after `audit(SECONDS.MILLIS:SEQUENCE):`. A value that a user had a hand in stands in
+// double quotes, or in hexadecimal when it holds a quote, a blank or anything unprintable. auditd's enriched format
+// adds, behind a group separator (0x1d), the ids resolved to names.
 //
-// Nothing here allocates once its memory is warm: a busy host writes thousands of records a second, of which nearly none matter.
+// Nothing here allocates once its memory is warm: a busy host writes thousands of records a second, of which nearly
+// none matter.
 package record
 
 import (
@@ -70,8 +74,8 @@ func typeOf(name []byte) uint16 {
 // ErrNoRecord says that a line is not a record of the audit system.
 var ErrNoRecord = errors.New("this is no audit record")
 
-// ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that nothing is known of. The results
-// share the line's memory.
+// ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that
+// nothing is known of. The results share the line's memory.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	line = bytes.TrimRight(line, "\r\n")
 	if rest, ok := bytes.CutPrefix(line, []byte("node=")); ok {
@@ -131,8 +135,8 @@ func digits(b []byte, end byte) (n uint64, rest []byte, ok bool) {
 	return 0, nil, false
 }
 
-// next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its quotes.
-// ok is false at the end.
+// next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its
+// quotes. ok is false at the end.
 func next(b []byte) (key, value, rest []byte, ok bool) {
 	for {
 		b = bytes.TrimLeft(b, " \x1d,'")
@@ -164,7 +168,8 @@ func next(b []byte) (key, value, rest []byte, ok bool) {
 	}
 }
 
-// number is a value as an unsigned 32-bit number; false for what is none. Ids that are negative are unset ones, as old kernels wrote them.
+// number is a value as an unsigned 32-bit number; false for what is none. Ids that are negative are unset ones, as old
+// kernels wrote them.
 func number(v []byte) (uint32, bool) {
 	if len(v) > 0 && v[0] == '-' {
 		return 1<<32 - 1, true
@@ -224,7 +229,8 @@ func hexadecimal(v []byte) (n uint32, ok bool) {
 	return n, true
 }
 
-// text decodes a value that a user had a hand in, appending it to into: quoted, hexadecimal, or the kernel's (null) and (none), which are empty.
+// text decodes a value that a user had a hand in, appending it to into: quoted, hexadecimal, or the kernel's (null) and
+// (none), which are empty.
 func text(v, into []byte) []byte {
 	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
 		return append(into, v[1:len(v)-1]...)

@@ -18,8 +18,9 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be looked at. It emits what is tampering, and when
-// program starts are reported again; the rest it logs. It belongs to one goroutine.
+// Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be
+// looked at. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
+// one goroutine.
 type Tampering struct {
 	env     module.Env
 	emit    func(*process.Event) error
@@ -103,8 +104,9 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 	return nil
 }
 
-// hides says whether a rule hides execs, as far as can be told without its fields. Lists that only hide are whole services' rules at boot, so it is who adds
-// that counts; in the list of system calls the command line of auditctl says never.
+// hides says whether a rule hides execs, as far as can be told without its fields. Lists that only hide are whole
+// services' rules at boot, so it is who adds that counts; in the list of system calls the command line of auditctl says
+// never.
 func (t *Tampering) hides(who *process.Event, c *Change) bool {
 	switch c.List {
 	case unix.AUDIT_FILTER_TASK, unix.AUDIT_FILTER_EXCLUDE:
@@ -123,7 +125,8 @@ func (t *Tampering) send(e *process.Event) error {
 	return t.emit(e)
 }
 
-// Watch returns an emit that takes note of the events which go through it: time goes on, and whatever hid all execs is over when one is reported.
+// Watch returns an emit that takes note of the events which go through it: time goes on, and whatever hid all execs is
+// over when one is reported.
 func (t *Tampering) Watch(emit func(*process.Event) error) func(*process.Event) error {
 	return func(e *process.Event) error {
 		if len(t.blind)+len(t.deleted) > 0 {
@@ -222,7 +225,10 @@ func Restored(source string, since, at time.Time) *process.Event {
 	e.Reset()
 	e.Kind, e.Time, e.Source = process.Tamper, at, source
 	e.Change = process.Change{Action: process.RestoredAudit, Since: since, Text: fmt.Sprintf(
-		"program starts are reported again; those of %s from %s on may be missing", at.Sub(since).Round(time.Millisecond), since.UTC().Format("2006-01-02T15:04:05.000Z"))}
+		"program starts are reported again; those of %s from %s on may be missing",
+		at.Sub(since).Round(time.Millisecond),
+		since.UTC().Format("2006-01-02T15:04:05.000Z"),
+	)}
 	return e
 }
 
@@ -238,13 +244,16 @@ func By(who *process.Event) string {
 	return fmt.Sprintf("%s (process %d, %s)", name, who.PID, who.Executable)
 }
 
-// IsReload says whether a change is of the kind that auditd's own service makes when it loads its rules: by auditctl, of nobody's login, on no terminal.
+// IsReload says whether a change is of the kind that auditd's own service makes when it loads its rules: by auditctl,
+// of nobody's login, on no terminal.
 func IsReload(who *process.Event) bool {
-	return who.Session.User.ID == process.Unset && who.TTY == "" && (who.Executable == "" || installed(who.Executable) && who.Name == "auditctl")
+	return who.Session.User.ID == process.Unset && who.TTY == "" &&
+		(who.Executable == "" || installed(who.Executable) && who.Name == "auditctl")
 }
 
-// IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an administrator restarted has theirs, and
-// its jobs get their own. ask: the process may be looked at where no record tells what it runs.
+// IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an
+// administrator restarted has theirs, and its jobs get their own. ask: the process may be looked at where no record
+// tells what it runs.
 func IsLogin(who *process.Event, ask bool) bool {
 	program := who.Executable
 	if program == "" && ask {
