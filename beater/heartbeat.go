@@ -16,6 +16,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -214,7 +215,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	} {
 		put(doc.Fields, field, value)
 	}
-	engine.Address(doc.Fields, h.engine.Config(), engine.KindHealth)
+	engine.Address(doc.Fields, h.engine.Config(), dataset.Health)
 	for _, f := range HeartbeatFields {
 		if v := f.get(p); v != nil {
 			put(doc.Fields, f.Name, v)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
@@ -101,7 +102,7 @@ func ownOutput(output *reload.ConfigWithMeta) error {
 	own := map[string]any{}
 	if !es.HasField("non_indexable_policy") {
 		names := config.Default()
-		own["non_indexable_policy.dead_letter_index.index"] = "logs-" + names.Dataset + ".rejected-" + names.Namespace
+		own["non_indexable_policy.dead_letter_index.index"] = dataset.Rejected.Stream(names.Dataset, names.Namespace)
 	}
 	if preset, err := es.String("preset", -1); err == nil && preset != "" && preset != "custom" {
 		if _, _, err := elasticsearch.ApplyPreset(preset, es); err != nil {

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/internal/datastream"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
@@ -87,7 +87,8 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 		return fmt.Errorf("connecting to the output: %w", err)
 	}
 	defer client.Close()
-	fmt.Printf("alert    _id %v\nto       data stream logs-%s.%s-%s\nthrough  output.%s\n", alert.Meta["_id"], cfg.Dataset, datastream.Alert, cfg.Namespace, b.Config.Output.Name())
+	fmt.Printf("alert    _id %v\nto       data stream %s\nthrough  output.%s\n",
+		alert.Meta["_id"], dataset.Alert.Stream(cfg.Dataset, cfg.Namespace), b.Config.Output.Name())
 	began := time.Now()
 	client.Publish(*alert)
 	if err := v.wait(timeout); err != nil {

@@ -5,7 +5,6 @@ package cmd
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,11 +28,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
-// host is a folder in which reconbeat runs as its own process, again and again, following a file of documents that the test writes.
+// host is a folder in which reconbeat runs as its own process, again and again.
 type host struct {
+	*beattest.Host
 	t       *testing.T
 	dir     string
 	sockets int
@@ -41,50 +42,23 @@ type host struct {
 
 // run is one life of reconbeat on a host.
 type run struct {
+	*beattest.Run
 	h      *host
-	cmd    *exec.Cmd
 	log    *logBuffer
 	socket string
-	ended  chan error
 }
 
 // logBuffer is what a process has written so far.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// String is what matters of it: what is not merely information.
-func (l *logBuffer) String() string {
-	var b strings.Builder
-	for line := range strings.Lines(l.all()) {
-		if !strings.Contains(line, `"log.level":"info"`) {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
-}
-
-func (l *logBuffer) all() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type logBuffer = beattest.Log
 
 func newHost(t *testing.T) *host {
-	h := &host{t: t, dir: t.TempDir()}
+	h := &host{Host: beattest.NewHost(t), t: t}
+	h.dir = h.Dir
 	require.NoError(t, os.Mkdir(filepath.Join(h.dir, "modules.d"), 0o755))
-	require.NoError(t, os.WriteFile(h.input(), nil, 0o644))
 	return h
 }
 
-func (h *host) input() string { return filepath.Join(h.dir, "input.ndjson") }
+func (h *host) input() string { return h.Input() }
 
 const (
 	// theFile is an output that works, deadElasticsearch one that is down.
@@ -111,32 +85,13 @@ func (h *host) command(config string, args ...string) (*exec.Cmd, string) {
 
 // start runs reconbeat until the test ends it.
 func (h *host) start(config string) *run {
-	r := &run{h: h, log: &logBuffer{}, ended: make(chan error, 1)}
-	r.cmd, r.socket = h.command(config, "run")
-	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
-	require.NoError(h.t, r.cmd.Start())
-	go func() { r.ended <- r.cmd.Wait() }()
-	h.t.Cleanup(func() {
-		_ = r.cmd.Process.Kill()
-		if h.t.Failed() {
-			h.t.Logf("a reconbeat's log:\n%s", r.log)
-		}
-	})
-	return r
+	c, socket := h.command(config, "run")
+	r := h.Start(c)
+	return &run{Run: r, h: h, log: r.Log, socket: socket}
 }
 
 // end sends a signal and waits until the process is gone.
-func (r *run) end(sig os.Signal) error {
-	require.NoError(r.h.t, r.cmd.Process.Signal(sig))
-	select {
-	case err := <-r.ended:
-		r.ended <- err
-		return err
-	case <-time.After(30 * time.Second):
-		r.h.t.Fatalf("reconbeat does not end; its log:\n%s", r.log)
-		return nil
-	}
-}
+func (r *run) end(sig os.Signal) error { return r.Signal(sig) }
 
 // stat is one of reconbeat's own metrics, by its dotted name; -1 while nothing answers, or knows it.
 func (r *run) stat(name string) int {
@@ -178,46 +133,15 @@ func (h *host) eventually(condition func() bool, format string, args ...any) {
 	}
 }
 
-// look writes execs of the user's, a second apart, the last one now.
-func (h *host) look(user string, commands ...string) {
-	f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
-	require.NoError(h.t, err)
-	defer f.Close()
-	for i, c := range commands {
-		fmt.Fprintln(f, execLine(time.Now().Add(time.Duration(i+1-len(commands))*time.Second), user, c))
-	}
-}
+// look has a user run commands, a second apart, the last one now.
+func (h *host) look(user string, commands ...string) { h.Exec(user, commands...) }
 
-func execLine(at time.Time, user, command string) string {
-	args := strings.Fields(command)
-	parent := "sh"
-	if user == "root" {
-		parent = "agent"
-	}
-	line, _ := json.Marshal(map[string]any{
-		"@timestamp": at.UTC().Format(time.RFC3339Nano),
-		"event":      map[string]any{"id": fmt.Sprintf("%s-%d", user, at.UnixNano())},
-		"user":       map[string]any{"name": user},
-		"process":    map[string]any{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711, "parent.name": parent},
-	})
-	return string(line)
-}
-
-// learn has sixty days learned in which root's agent looks every hour.
+// learn has sixty days learned in which root's agent runs ss every hour.
 func (h *host) learn(users ...string) {
 	if len(users) == 0 {
 		users = []string{"root"}
 	}
-	var b strings.Builder
-	now := time.Now()
-	for at := now.AddDate(0, 0, -60); at.Before(now.Add(-20 * time.Minute)); at = at.Add(time.Hour) {
-		for _, user := range users {
-			b.WriteString(execLine(at, user, "ss -s") + "\n")
-		}
-	}
-	history := filepath.Join(h.dir, "history.ndjson")
-	require.NoError(h.t, os.WriteFile(history, []byte(b.String()), 0o644))
-	c, _ := h.command(oneModule+theFile, "replay", "--learn", "--module", "ndjson", history)
+	c, _ := h.command(oneModule+theFile, "replay", "--learn", "--module", "ndjson", h.History(users...))
 	out, err := c.CombinedOutput()
 	require.NoError(h.t, err, string(out))
 }
@@ -233,25 +157,7 @@ func (h *host) shipped(action string) []string {
 	return out
 }
 
-func (h *host) documents() []mapstr.M {
-	files, err := filepath.Glob(filepath.Join(h.dir, "out*.ndjson"))
-	require.NoError(h.t, err)
-	var docs []mapstr.M
-	for _, file := range files {
-		f, err := os.Open(file)
-		require.NoError(h.t, err)
-		lines := bufio.NewScanner(f)
-		lines.Buffer(nil, 16<<20)
-		for lines.Scan() {
-			var doc mapstr.M
-			if json.Unmarshal(lines.Bytes(), &doc) == nil { // the last line may still be being written
-				docs = append(docs, doc)
-			}
-		}
-		f.Close()
-	}
-	return docs
-}
+func (h *host) documents() []mapstr.M { return h.Documents("out") }
 
 func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 	wantEvents := []string{"mallory ss -tunap", "mallory netstat -rn"}
@@ -388,7 +294,7 @@ func TestTheLogIsQuiet(t *testing.T) {
 	h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "nothing is settled:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
 	var said []string
-	for line := range strings.Lines(r.log.all()) {
+	for line := range strings.Lines(r.log.All()) {
 		var entry struct {
 			Logger  string `json:"log.logger"`
 			Level   string `json:"log.level"`
@@ -400,7 +306,7 @@ func TestTheLogIsQuiet(t *testing.T) {
 			said = append(said, entry.Message)
 		}
 	}
-	require.Contains(t, r.log.all(), "Syscall filter successfully installed", "libbeat's filter of system calls is on, in all these tests")
+	require.Contains(t, r.log.All(), "Syscall filter successfully installed", "libbeat's filter of system calls is on, in all these tests")
 	require.Len(t, said, 3, "%q", said)
 	require.Equal(t, "the model that was handed over has been taken over", said[0])
 	require.Regexp(t, `^watching with ndjson documents; rules network-connection-discovery; the context model has learned for \d\d\.\d days and knows 1 actor$`, said[1])
@@ -424,7 +330,7 @@ func TestAnEndAtAnyMomentLosesNothing(t *testing.T) {
 				for i := range execs {
 					command := fmt.Sprintf("ss -o exec-%d-%d", life, i)
 					wanted[command] = true
-					lines.WriteString(execLine(began.Add(time.Duration(life*execs+i)*time.Millisecond), "root", command) + "\n")
+					lines.WriteString(beattest.Line(began.Add(time.Duration(life*execs+i)*time.Millisecond), "root", command) + "\n")
 				}
 				r.wait("detector.matched", 0)
 				_, err = f.WriteString(lines.String())
@@ -523,12 +429,12 @@ func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var items []string
-	body, err := gzip.NewReader(r.Body)
+	body, err := beattest.Body(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	lines := bufio.NewScanner(body)
+	lines := bufio.NewScanner(bytes.NewReader(body))
 	lines.Buffer(nil, 16<<20)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -558,13 +464,7 @@ func TestTheStateIsGuarded(t *testing.T) {
 		first := h.start(oneModule + theFile)
 		first.wait("detector.execs", 0)
 		second := h.start(oneModule + theFile)
-		select {
-		case err := <-second.ended:
-			second.ended <- err
-			require.Error(t, err)
-		case <-time.After(30 * time.Second):
-			t.Fatal("the second instance runs")
-		}
+		require.Error(t, second.Wait())
 		require.Contains(t, second.log.String(), "already locked by another beat")
 		h.look("root", "ss -s")
 		first.wait("detector.matched", 1)
@@ -662,7 +562,7 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
     - drop_event.when.equals.user.name: mallory
 `)
 	h.eventually(func() bool {
-		return strings.Contains(r.log.all(), "modules reloaded: watching with ndjson documents") && r.stat("health.config_rejected") < 1
+		return strings.Contains(r.log.All(), "modules reloaded: watching with ndjson documents") && r.stat("health.config_rejected") < 1
 	}, "the module is not reloaded:\n%s", r.log)
 	h.look("mallory", "ss -tunap")
 	h.look("eve", "ss -tunap")
@@ -719,7 +619,7 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 			r = h.start(config)
 			f, err := os.OpenFile(h.input(), os.O_APPEND|os.O_WRONLY, 0)
 			require.NoError(t, err)
-			fmt.Fprintln(f, execLine(time.Now().Add(2*time.Second), "root", "ss -s")) // nothing comes before it any more
+			fmt.Fprintln(f, beattest.Line(time.Now().Add(2*time.Second), "root", "ss -s")) // nothing comes before it any more
 			require.NoError(t, f.Close())
 			h.eventually(func() bool { return len(h.shipped("alert-summary")) > 0 }, "no summary:\n%s", r.log)
 			require.NoError(t, r.end(syscall.SIGTERM))
@@ -774,9 +674,9 @@ func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	r.wait("journal.committed", 1600)
 	require.Greater(t, r.stat("journal.write_errors"), 10, "the disk was full")
 	require.Positive(t, r.stat("health.state_not_written"))
-	require.Equal(t, 1, strings.Count(r.log.all(), "state_not_written (events.db): the state cannot be written"), "%s", r.log)
-	require.LessOrEqual(t, strings.Count(r.log.all(), "state_not_written (snapshot)"), 1, "where a snapshot was due meanwhile: %s", r.log)
-	require.NotContains(t, r.log.all(), "state_not_written (events.db) is over")
+	require.Equal(t, 1, strings.Count(r.log.All(), "state_not_written (events.db): the state cannot be written"), "%s", r.log)
+	require.LessOrEqual(t, strings.Count(r.log.All(), "state_not_written (snapshot)"), 1, "where a snapshot was due meanwhile: %s", r.log)
+	require.NotContains(t, r.log.All(), "state_not_written (events.db) is over")
 	require.NoError(t, r.end(syscall.SIGTERM))
 	require.Len(t, h.shipped("exec"), 1600)
 }
@@ -804,7 +704,7 @@ func TestTheModelIsManaged(t *testing.T) {
 			out, err := c.CombinedOutput()
 			taken := !strings.Contains(string(out), "not yet taken over by reconbeat")
 			return err == nil && taken && strings.Contains(string(out), what) == yes
-		}, "%s: not %v in what is known; the log:\n%s", what, yes, r.log.all())
+		}, "%s: not %v in what is known; the log:\n%s", what, yes, r.log.All())
 	}
 	saved("root", true)
 	require.Regexp(t, `rule network-connection-discovery on this host, learned since 20`, h.model("show"))
@@ -833,7 +733,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	h.model("forget", "root")
 	saved("agent", false)
 	h.model("reset", "--yes")
-	h.eventually(func() bool { return strings.Contains(r.log.all(), "everything that was learned has been forgotten") }, "no reset:\n%s", r.log)
+	h.eventually(func() bool { return strings.Contains(r.log.All(), "everything that was learned has been forgotten") }, "no reset:\n%s", r.log)
 
 	// What was exported comes back, while reconbeat runs.
 	h.model("import", file, "--yes")

@@ -63,7 +63,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "Wrote all.zip.")
 	require.NoError(t, running.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, running.Wait(), log.all())
+	require.NoError(t, running.Wait(), log.All())
 
 	info, err := os.Stat(filepath.Join(dir, "all.zip"))
 	require.NoError(t, err)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // BenchmarkLiveAlert runs ss for real, each time as a user who never did, and takes the time from just before the fork until the alert is a line of the output file: the kernel's
@@ -42,7 +44,7 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 	}
 	var history bytes.Buffer // longer than learn_for, and no more: what alerts are made of is not the matter here
 	for at := time.Now().AddDate(0, 0, -2); at.Before(time.Now()); at = at.Add(time.Hour) {
-		history.WriteString(execLine(at, "root", "ss -s") + "\n")
+		history.WriteString(beattest.Line(at, "root", "ss -s") + "\n")
 	}
 	learn := reconbeat("replay", "--learn", "--module", "ndjson", "-")
 	learn.Stdin = &history
@@ -54,7 +56,7 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 	require.NoError(b, beat.Start())
 	defer func() {
 		require.NoError(b, beat.Process.Signal(syscall.SIGTERM))
-		require.NoError(b, beat.Wait(), log.all())
+		require.NoError(b, beat.Wait(), log.All())
 	}()
 
 	var file *os.File
@@ -103,12 +105,12 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		if _, ok := look(time.Second); ok {
 			break
 		}
-		require.True(b, time.Now().Before(deadline), "nothing alerts; the log:\n%s", log.all())
+		require.True(b, time.Now().Before(deadline), "nothing alerts; the log:\n%s", log.All())
 	}
 	var took []time.Duration
 	for b.Loop() {
 		d, ok := look(10 * time.Second)
-		require.True(b, ok, "an exec does not alert; the log:\n%s", log.all())
+		require.True(b, ok, "an exec does not alert; the log:\n%s", log.All())
 		took = append(took, d)
 		time.Sleep(20 * time.Millisecond) // one at a time
 	}
@@ -120,5 +122,5 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 	b.ReportMetric(at(0.95), "p95-ms")
 	b.ReportMetric(at(1), "max-ms")
 	b.ReportMetric(0, "ns/op") // it holds the pauses
-	require.NotContains(b, strings.ToLower(log.all()), "panic")
+	require.NotContains(b, strings.ToLower(log.All()), "panic")
 }

@@ -21,7 +21,8 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // The people of the live test. Their names are unlikely to be anybody's.
@@ -322,13 +323,7 @@ func newLive(t *testing.T, model string) *live {
 
 // takeAudit takes the kernel's audit for one test at a time, whatever package it is of.
 func takeAudit(t testing.TB) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
-	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-	t.Cleanup(func() { lock.Close() })
+	livetest.LockAudit(t)
 	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
 		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
 	}

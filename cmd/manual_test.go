@@ -395,7 +395,7 @@ func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func(
 		until(func() bool { return audited(t) })
 		require.NoError(t, exec.Command("ss", "-tan").Run())
 		if strings.Contains(b.text, " watch") {
-			until(func() bool { return strings.Contains(log.all(), "ss -tan  ") }) // as a row
+			until(func() bool { return strings.Contains(log.All(), "ss -tan  ") }) // as a row
 		} else {
 			meanwhile(until)
 		}
@@ -426,7 +426,7 @@ func (b block) runsUntilInterrupted(t *testing.T, dir string, meanwhile func(log
 	})
 	require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT))
 	_ = c.Wait() // the shell was interrupted, too
-	return log.all()
+	return log.All()
 }
 
 // TestTheManualIsTypedInAClone types what the manual says to those who have the source: to build, to make what Kibana is given, to upload it, to begin the campaign, and, as root, to
@@ -456,7 +456,7 @@ func TestTheManualIsTypedInAClone(t *testing.T) {
 				typed.runs(t, dir)
 			case strings.Contains(line, "campaign"):
 				typed.runsUntilInterrupted(t, dir, func(log *logBuffer, until func(func() bool)) {
-					until(func() bool { return begun.MatchString(log.all()) })
+					until(func() bool { return begun.MatchString(log.All()) })
 				})
 				campaigned++
 			default:

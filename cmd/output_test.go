@@ -20,6 +20,8 @@ import (
 	lumber "github.com/elastic/go-lumber/server"
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // logstash is where Logstash would be: it takes Beats' protocol and acknowledges. The configuration is of an output to it.
@@ -87,7 +89,7 @@ func TestDocumentsArriveUnchanged(t *testing.T) {
 	first.learn()
 	learned := filepath.Join(first.dir, "data")
 	now := time.Now()
-	input := execLine(now.Add(-2*time.Second), "root", "ss -s") + "\n" + execLine(now.Add(-time.Second), "mallory", "ss -tunap") + "\n" + execLine(now, "mallory", "netstat -rn") + "\n"
+	input := beattest.Line(now.Add(-2*time.Second), "root", "ss -s") + "\n" + beattest.Line(now.Add(-time.Second), "mallory", "ss -tunap") + "\n" + beattest.Line(now, "mallory", "netstat -rn") + "\n"
 	const want = 4 // three execs and an alert
 	const config = oneModule + "reconbeat.heartbeat.period: 0\n"
 	through := func(t *testing.T, output string, arrived func(*host) []mapstr.M) map[string]string {

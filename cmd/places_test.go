@@ -142,10 +142,10 @@ func TestTheUsersPathsWin(t *testing.T) {
 				}
 				_ = cmd.Wait() // what it ends with is told by other tests
 				for _, name := range []string{"before", "installed"} {
-					assert.NoDirExists(t, filepath.Join(dir, name), out.all())
+					assert.NoDirExists(t, filepath.Join(dir, name), out.All())
 				}
 				if !c.cannot {
-					assert.FileExists(t, filepath.Join(dir, "wanted", "meta.json"), out.all())
+					assert.FileExists(t, filepath.Join(dir, "wanted", "meta.json"), out.All())
 				}
 			})
 		}

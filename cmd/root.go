@@ -23,7 +23,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	reconfig "github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/internal/datastream"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/include"
 )
 
@@ -72,7 +72,8 @@ func queueUnset(c *config.C) bool {
 // keepRejected has the Elasticsearch output put what Elasticsearch refuses to index into a data stream of its own. libbeat's default drops it.
 func keepRejected() *config.C {
 	return config.MustNewConfigFrom(map[string]any{
-		"output.elasticsearch.non_indexable_policy.dead_letter_index.index": "logs-${reconbeat.dataset:reconbeat}." + string(datastream.Rejected) + "-${reconbeat.namespace:default}",
+		"output.elasticsearch.non_indexable_policy.dead_letter_index.index": dataset.Rejected.Stream(
+			"${reconbeat.dataset:"+dataset.Prefix+"}", "${reconbeat.namespace:"+dataset.Namespace+"}"),
 	})
 }
 

@@ -433,9 +433,9 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	}
 
 	r := ship()
-	require.Contains(t, r.log.all(), "were missing or older, and are installed")
+	require.Contains(t, r.log.All(), "were missing or older, and are installed")
 	require.EqualValues(t, 1000, installed()["version"])
-	require.NotContains(t, ship().log.all(), "are installed", "what is there is left as it is")
+	require.NotContains(t, ship().log.All(), "are installed", "what is there is left as it is")
 
 	older := installed()
 	older["version"] = 1
@@ -445,8 +445,8 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 
 	es.SetFault(stack.Fault{Forbidden: true})
 	r = ship()
-	require.Contains(t, r.log.all(), "the templates of the data streams are not installed")
-	require.Contains(t, r.log.all(), "the user of the output may not install them")
+	require.Contains(t, r.log.All(), "the templates of the data streams are not installed")
+	require.Contains(t, r.log.All(), "the user of the output may not install them")
 }
 
 // TestStackTakesAnIndexAndAPipelineOfOnesOwn has a module's documents go where the module says, and by the pipeline that it names.

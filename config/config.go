@@ -21,6 +21,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
 // Config is everything under `reconbeat:`.
@@ -78,8 +79,8 @@ func Default() Config {
 	return Config{
 		ConfigModules: cfgfile.DynamicConfig{Reload: cfgfile.Reload{Period: 10 * time.Second}},
 		Detector: Detector{
-			Model:      "context",
-			Actor:      "login",
+			Model:      detector.ModelContext,
+			Actor:      detector.ActorLogin,
 			RulesPath:  "rules.d",
 			BucketSpan: 15 * time.Minute,
 			MaxUsers:   10000,
@@ -89,8 +90,8 @@ func Default() Config {
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
 		},
 		Events:    EventsMatched,
-		Dataset:   "reconbeat",
-		Namespace: "default",
+		Dataset:   dataset.Prefix,
+		Namespace: dataset.Namespace,
 		Heartbeat: Heartbeat{Period: time.Minute},
 	}
 }

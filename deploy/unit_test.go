@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 var boundingSet = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.+)$`)
@@ -95,10 +97,7 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 	need(t, "dpkg", "unshare", "pivot_root", "setpriv", "ss", "systemctl")
 	t.Parallel()
 	deb := distribution(t, "deb")
-	lock, err := os.OpenFile("/tmp/reconbeat-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	defer lock.Close()
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	livetest.LockAudit(t)
 
 	h := newHost(t)
 	if present := h.files(); len(present) > 0 {

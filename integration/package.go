@@ -23,11 +23,19 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 // Streams are the package's data streams, each a folder of data_stream and the last part of a data set's name.
-var Streams = []string{"alert", "process", "health"}
+var Streams = kinds()
+
+func kinds() (names []string) {
+	for _, k := range dataset.Shipped() {
+		names = append(names, string(k))
+	}
+	return names
+}
 
 // field is an entry of a fields file.
 type field struct {
@@ -147,7 +155,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 	for _, name := range beats {
 		names[name] = true
 	}
-	if stream == "health" {
+	if stream == string(dataset.Health) {
 		for _, name := range []string{"event.action", "event.category", "event.duration", "event.kind", "event.type"} {
 			names[name] = true
 		}
@@ -172,7 +180,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		switch {
 		case taken[name].Name != "" || added[name].Name != "" || f.Type == "alias":
 		case strings.HasPrefix(name, "reconbeat."):
-			if health == (stream == "health") {
+			if health == (stream == string(dataset.Health)) {
 				own = append(own, f)
 			}
 		case names[name] && strings.HasPrefix(name, "user.audit."):

@@ -26,7 +26,8 @@ const (
 	keptText = 1 << 10
 	// ancestors bounds the walk from a process to the way in.
 	ancestors = 64
-	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after it.
+	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after
+	// it.
 	exitedFor = 2 * time.Minute
 	// disorder is by how much the times of two execs may be the wrong way round. What a pid runs later than that is
 	// nobody's parent.
@@ -48,9 +49,10 @@ type TableStats struct {
 // Documents of other agents tell of many hosts. Theirs have places of their own, so that no number of them makes the
 // Table forget what runs here, and each host has its own pids, sessions and entity ids (process.entity_id).
 //
-// The kernel's audit tells of execs, not of forks: a process that its parent forked without an exec (a subshell) is unknown here. PutProcess adds what was
-// read from /proc, at start and where a parent turned out to be unknown. Pids are reused; a process whose login session is not that of its supposed child is
-// taken for an earlier holder of the pid, unless a session began in between (login programs are parents across sessions).
+// The kernel's audit tells of execs, not of forks: a process that its parent forked without an exec (a subshell) is
+// unknown here. PutProcess adds what was read from /proc, at start and where a parent turned out to be unknown. Pids
+// are reused; a process whose login session is not that of its supposed child is taken for an earlier holder of the
+// pid, unless a session began in between (login programs are parents across sessions).
 //
 // A Table is pure and belongs to one goroutine.
 type Table struct {
@@ -72,7 +74,9 @@ type memory struct {
 
 func newMemory(processes, sessions int) memory {
 	return memory{
-		procs: newSlab[procEntry](processes), sessions: newSlab[Session](sessions), entities: newSlab[uint64](processes),
+		procs: newSlab[procEntry](
+			processes,
+		), sessions: newSlab[Session](sessions), entities: newSlab[uint64](processes),
 	}
 }
 
@@ -237,7 +241,8 @@ func (t *Table) fork(s scope, e *Event) {
 	t.name(s, p, e.EntityID)
 }
 
-// login joins what an event tells of a session with what is known: the kernel gives the ids, the login program the terminal and the address.
+// login joins what an event tells of a session with what is known: the kernel gives the ids, the login program the
+// terminal and the address.
 func (t *Table) login(m scope, e *Event) {
 	id := e.Session.ID
 	if id == Unset {
@@ -282,7 +287,8 @@ func entryOfLogin(s scope, e *Event) string {
 	return entryOf(name)
 }
 
-// OpensSession reports whether a program, by its base name, opens login sessions: sshd, login, cron and their like. sudo and su act within one.
+// OpensSession reports whether a program, by its base name, opens login sessions: sshd, login, cron and their like.
+// sudo and su act within one.
 func OpensSession(program string) bool { return entryOf(program) != "" }
 
 // entryOf is the way in that a program stands for; empty: none.
@@ -321,8 +327,16 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		name = base(from.Executable)
 	}
 	*p = procEntry{
-		pid: from.PID, ppid: ppid, session: session, login: login, uid: from.User.ID, euid: from.Effective.ID, ticks: from.StartTicks,
-		exe: t.programs.of(from.Executable), name: t.programs.of(name), cwd: t.programs.of(from.CWD), tty: t.programs.of(from.TTY),
+		pid:     from.PID,
+		ppid:    ppid,
+		session: session,
+		login:   login,
+		uid:     from.User.ID,
+		euid:    from.Effective.ID,
+		ticks:   from.StartTicks,
+		exe: t.programs.of(
+			from.Executable,
+		), name: t.programs.of(name), cwd: t.programs.of(from.CWD), tty: t.programs.of(from.TTY),
 		file: from.File, deleted: from.Deleted, text: text, argc: len(from.Args), entity: p.entity[:0],
 	}
 }
@@ -393,10 +407,29 @@ func (p *procEntry) program() string {
 	return cmp.Or(base(p.exe), p.name)
 }
 
-// wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind it.
+// wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind
+// it.
 var wrappers = map[string]bool{
-	"chroot": true, "chrt": true, "doas": true, "env": true, "ionice": true, "nice": true, "nohup": true, "nsenter": true, "runuser": true, "script": true, "setpriv": true,
-	"setsid": true, "stdbuf": true, "sudo": true, "taskset": true, "time": true, "timeout": true, "unshare": true, "watch": true, "xargs": true,
+	"chroot":  true,
+	"chrt":    true,
+	"doas":    true,
+	"env":     true,
+	"ionice":  true,
+	"nice":    true,
+	"nohup":   true,
+	"nsenter": true,
+	"runuser": true,
+	"script":  true,
+	"setpriv": true,
+	"setsid":  true,
+	"stdbuf":  true,
+	"sudo":    true,
+	"taskset": true,
+	"time":    true,
+	"timeout": true,
+	"unshare": true,
+	"watch":   true,
+	"xargs":   true,
 }
 
 // MultiCalls are the programs, by their base names, that are many in one file: what they do depends on what they are
@@ -469,12 +502,15 @@ func (p *procEntry) gone(at time.Time) bool {
 	return !p.exited.IsZero() && at.Sub(p.exited) > exitedFor || p.started.After(at.Add(late))
 }
 
-// completeLeaders walks up from the parent: the session leader is the oldest ancestor of the same audit session, the entry leader the one that came in from outside:
-// the first process below a login program, below init, or below the container's runtime.
+// completeLeaders walks up from the parent: the session leader is the oldest ancestor of the same audit session, the
+// entry leader the one that came in from outside: the first process below a login program, below init, or below the
+// container's runtime.
 func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	line := t.ancestry[:0]
 	for p := parent; p != nil && len(line) < ancestors; p = s.process(p.ppid) {
-		if len(line) > 0 && (p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) && line[len(line)-1].ticks == 0) {
+		if len(line) > 0 &&
+			(p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) &&
+				line[len(line)-1].ticks == 0) {
 			break // a pid that was reused by a later process is nobody's ancestor
 		}
 		line = append(line, p)
@@ -532,7 +568,8 @@ func entryFrom(e *Event, line []*procEntry) string {
 // entryLeader is the first process inside: of the ancestors, the one whose parent is the login program, or init.
 func entryLeader(e *Event, line []*procEntry) *procEntry {
 	for i, p := range line {
-		outside := p.ppid == 1 || p.ppid == 2 || p.ppid == 0 || i+1 < len(line) && entryOf(line[i+1].name) != "" && entryOf(p.name) == ""
+		outside := p.ppid == 1 || p.ppid == 2 || p.ppid == 0 ||
+			i+1 < len(line) && entryOf(line[i+1].name) != "" && entryOf(p.name) == ""
 		if outside && p.pid != 1 {
 			return p
 		}
@@ -598,7 +635,8 @@ func (t *Table) entityID(s scope, e *Event, p *Process) string {
 	return EntityID(host, boot, p.PID, p.StartTicks, start)
 }
 
-// interned keeps one copy of each text that many processes share: paths of programs and folders, terminals. It begins anew when it has become large.
+// interned keeps one copy of each text that many processes share: paths of programs and folders, terminals. It begins
+// anew when it has become large.
 type interned map[string]string
 
 const internedMax = 1 << 14

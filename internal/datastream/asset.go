@@ -9,28 +9,16 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/version"
+
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
-
-// Kind is a kind of document; each has a data stream of its own.
-type Kind string
-
-// The kinds of documents.
-const (
-	Alert    Kind = "alert"    // alerts, and the summaries that close their episodes
-	Process  Kind = "process"  // raw events: program starts
-	Health   Kind = "health"   // heartbeats
-	Rejected Kind = "rejected" // what Elasticsearch refused to index, as text, with the reason
-)
-
-// Kinds returns every kind.
-func Kinds() []Kind { return []Kind{Alert, Process, Health, Rejected} }
 
 // lifecycles says for how long each kind is kept, and when a new backing index begins. A document lives between keep and keep plus rollover.
-var lifecycles = map[Kind]struct{ rollover, keep string }{
-	Alert:    {"30d", "365d"},
-	Process:  {"7d", "30d"},
-	Health:   {"1d", "7d"},
-	Rejected: {"7d", "30d"},
+var lifecycles = map[dataset.Kind]struct{ rollover, keep string }{
+	dataset.Alert:    {"30d", "365d"},
+	dataset.Process:  {"7d", "30d"},
+	dataset.Health:   {"1d", "7d"},
+	dataset.Rejected: {"7d", "30d"},
 }
 
 // Type is what an asset is in Elasticsearch: the first part of its path.
@@ -90,16 +78,16 @@ func Make(o Options) ([]Asset, error) {
 		assets = append(assets, Asset{t, name, body})
 	}
 	if o.Lifecycle && !o.Serverless {
-		for _, k := range Kinds() {
+		for _, k := range dataset.Kinds() {
 			assets = append(assets, Asset{Policy, o.lifecycleOf(k), policy(k)})
 		}
 	}
 	// Elasticsearch checks a component template by itself: more than 1,000 fields need the limit beside them.
 	limits := mapstr.M{"index": mapstr.M{"mapping": mapstr.M{"total_fields": mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true}}}}
 	add(ComponentTemplate, o.Dataset+"@mappings", mapstr.M{"template": mapstr.M{"mappings": mappings, "settings": limits}})
-	add(ComponentTemplate, o.Dataset+".rejected@mappings", mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}})
+	add(ComponentTemplate, dataset.Rejected.In(o.Dataset)+"@mappings", mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}})
 	add(ComponentTemplate, o.Dataset+"@settings", mapstr.M{"template": mapstr.M{"settings": mapstr.M{"index": o.settings(finalPipeline)}}})
-	for _, k := range Kinds() {
+	for _, k := range dataset.Kinds() {
 		if !o.Lifecycle {
 			break
 		}
@@ -109,16 +97,16 @@ func Make(o Options) ([]Asset, error) {
 		}
 		add(ComponentTemplate, o.lifecycleOf(k), mapstr.M{"template": body})
 	}
-	for _, k := range Kinds() {
+	for _, k := range dataset.Kinds() {
 		add(IndexTemplate, o.templateOf(k), o.indexTemplate(k))
 	}
 	return assets, nil
 }
 
-func (o Options) lifecycleOf(k Kind) string { return o.Dataset + "." + string(k) + "@lifecycle" }
+func (o Options) lifecycleOf(k dataset.Kind) string { return k.In(o.Dataset) + "@lifecycle" }
 
-func (o Options) templateOf(k Kind) string {
-	return "logs-" + o.Dataset + "." + string(k) + "@template"
+func (o Options) templateOf(k dataset.Kind) string {
+	return dataset.Type + "-" + k.In(o.Dataset) + "@template"
 }
 
 // versionNumber makes of 1.2.3 the number 1002003: Elasticsearch keeps an integer beside each template.
@@ -201,7 +189,7 @@ func (o Options) settings(finalPipeline string) mapstr.M {
 }
 
 // policy is when a kind's data stream begins a new backing index, and when an old one is deleted.
-func policy(k Kind) mapstr.M {
+func policy(k dataset.Kind) mapstr.M {
 	l := lifecycles[k]
 	return mapstr.M{"policy": mapstr.M{
 		"_meta": mapstr.M{"managed_by": "reconbeat"},
@@ -214,15 +202,15 @@ func policy(k Kind) mapstr.M {
 
 // indexTemplate composes the template of a kind. What is the same in all its documents is a constant there, which costs no room and skips a
 // search of other values.
-func (o Options) indexTemplate(k Kind) mapstr.M {
+func (o Options) indexTemplate(k dataset.Kind) mapstr.M {
 	constant := func(value string) mapstr.M { return mapstr.M{"type": "constant_keyword", "value": value} }
-	dataset := o.Dataset + "." + string(k)
-	properties := mapstr.M{"data_stream": mapstr.M{"properties": mapstr.M{"type": constant("logs"), "dataset": constant(dataset)}}}
+	name := k.In(o.Dataset)
+	properties := mapstr.M{"data_stream": mapstr.M{"properties": mapstr.M{"type": constant(dataset.Type), "dataset": constant(name)}}}
 	mappings := o.Dataset + "@mappings"
-	if k == Rejected {
-		mappings = o.Dataset + ".rejected@mappings"
+	if k == dataset.Rejected {
+		mappings = dataset.Rejected.In(o.Dataset) + "@mappings"
 	} else {
-		properties["event"] = mapstr.M{"properties": mapstr.M{"module": constant("reconbeat"), "dataset": constant(dataset)}}
+		properties["event"] = mapstr.M{"properties": mapstr.M{"module": constant("reconbeat"), "dataset": constant(name)}}
 	}
 	custom := o.Dataset + "@custom"
 	parts := []string{mappings, o.Dataset + "@settings"}
@@ -230,7 +218,7 @@ func (o Options) indexTemplate(k Kind) mapstr.M {
 		parts = append(parts, o.lifecycleOf(k))
 	}
 	return mapstr.M{
-		"index_patterns":                     []string{"logs-" + dataset + "-*"},
+		"index_patterns":                     []string{k.Stream(o.Dataset, "*")},
 		"data_stream":                        mapstr.M{},
 		"priority":                           priority,
 		"composed_of":                        append(parts, custom),

@@ -13,6 +13,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
 func fields(t *testing.T) []byte {
@@ -67,18 +69,21 @@ func value(t *testing.T, m mapstr.M, path string) any {
 
 func TestEveryKindHasItsDataStream(t *testing.T) {
 	made := assets(t, "reconbeat.dataset: acme", false)
-	for _, k := range Kinds() {
-		dataset := "acme." + string(k)
-		template := made["/_index_template/logs-"+dataset+"@template"]
-		require.Equal(t, []any{"logs-" + dataset + "-*"}, template["index_patterns"])
-		require.Equal(t, dataset, value(t, template, "template.mappings.properties.data_stream.properties.dataset.value"))
+	for _, k := range dataset.Kinds() {
+		name := "acme." + string(k)
+		template := made["/_index_template/logs-"+name+"@template"]
+		require.Equal(t, []any{"logs-" + name + "-*"}, template["index_patterns"])
+		require.Equal(t, name, value(t, template, "template.mappings.properties.data_stream.properties.dataset.value"))
 		require.EqualValues(t, 1002003, template["version"])
 		require.Equal(t, []any{"acme@custom"}, template["ignore_missing_component_templates"])
 		composed := template["composed_of"].([]any)
 		require.Equal(t, "acme@custom", composed[len(composed)-1], "what the user says comes last, and holds")
-		require.Contains(t, composed, dataset+"@lifecycle")
-		require.Equal(t, dataset+"@lifecycle", value(t, made["/_component_template/"+dataset+"@lifecycle"], "template.settings.index.lifecycle.name"))
-		require.Equal(t, map[Kind]string{Alert: "365d", Process: "30d", Health: "7d", Rejected: "30d"}[k], value(t, made["/_ilm/policy/"+dataset+"@lifecycle"], "policy.phases.delete.min_age"))
+		require.Contains(t, composed, name+"@lifecycle")
+		require.Equal(t, name+"@lifecycle", value(t, made["/_component_template/"+name+"@lifecycle"], "template.settings.index.lifecycle.name"))
+		kept := map[dataset.Kind]string{
+			dataset.Alert: "365d", dataset.Process: "30d", dataset.Health: "7d", dataset.Rejected: "30d",
+		}
+		require.Equal(t, kept[k], value(t, made["/_ilm/policy/"+name+"@lifecycle"], "policy.phases.delete.min_age"))
 	}
 	require.Equal(t, "acme@final-pipeline", value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
 	mappings := value(t, made["/_component_template/acme@mappings"], "template.mappings.properties").(map[string]any)

@@ -18,6 +18,8 @@ import (
 	"github.com/elastic/beats/v7/libbeat/outputs/outil"
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
 // Setup is what of the Beat's whole configuration says how assets are made and installed.
@@ -50,7 +52,7 @@ var known = map[string][]string{
 
 // ReadSetup reads the Beat's whole configuration. fields is fields.yml.
 func ReadSetup(info beat.Info, root *config.C, fields []byte) (*Setup, error) {
-	s := &Setup{Dataset: "reconbeat", info: info, fields: fields, logger: info.Logger.Named("index-management")}
+	s := &Setup{Dataset: dataset.Prefix, info: info, fields: fields, logger: info.Logger.Named("index-management")}
 	s.Template.Enabled, s.ILM.Enabled = true, true
 	if root == nil {
 		return s, nil

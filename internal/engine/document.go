@@ -13,14 +13,8 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/process"
-)
-
-// The kinds of documents, each with a data stream of its own: logs-DATASET.KIND-NAMESPACE.
-const (
-	KindAlert   = "alert"
-	KindProcess = "process"
-	KindHealth  = "health"
 )
 
 // Document is what ships: a libbeat event with what the journal must know of it.
@@ -38,7 +32,7 @@ func (s *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
 	}
 	related(fields, e)
 	s.detector.Actor(e).Encode(fields) // a finding tells it, too, but not every exec has one
-	s.address(fields, KindProcess)
+	s.address(fields, dataset.Process)
 	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
 }
 
@@ -50,15 +44,15 @@ func (s *Engine) addHost(fields mapstr.M, from *Source) {
 }
 
 // address says which data stream a document belongs to.
-func (s *Engine) address(fields mapstr.M, kind string) { Address(fields, s.config, kind) }
+func (s *Engine) address(fields mapstr.M, kind dataset.Kind) { Address(fields, s.config, kind) }
 
 // Address says which data stream a document of a kind belongs to. event.module distinguishes our documents from all
 // others, whatever the user calls the data set.
-func Address(fields mapstr.M, cfg config.Config, kind string) {
-	dataset := cfg.Dataset + "." + kind
+func Address(fields mapstr.M, cfg config.Config, kind dataset.Kind) {
+	name := kind.In(cfg.Dataset)
 	put(fields, "event.module", "reconbeat")
-	put(fields, "event.dataset", dataset)
-	fields["data_stream"] = mapstr.M{"type": "logs", "dataset": dataset, "namespace": cfg.Namespace}
+	put(fields, "event.dataset", name)
+	fields["data_stream"] = mapstr.M{"type": dataset.Type, "dataset": name, "namespace": cfg.Namespace}
 }
 
 // raw makes of an exec's document the raw event.
@@ -101,7 +95,7 @@ func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detec
 	put(alert.Fields, "event.id", f.AlertID)
 	put(alert.Fields, "reconbeat.process.event_id", exec)
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
-	s.address(alert.Fields, KindAlert)
+	s.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
 	return s.finish(&alert, from, f.AlertID, true)
 }
@@ -120,7 +114,7 @@ func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	if f.Report.Host != "" {
 		doc.Fields["host"] = mapstr.M{"id": f.Report.Host}
 	}
-	s.address(doc.Fields, KindAlert)
+	s.address(doc.Fields, dataset.Alert)
 	detector.Encode(f, doc.Fields)
 	id := s.conclusionID(f)
 	put(doc.Fields, "event.id", id)

@@ -11,6 +11,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -91,7 +92,7 @@ func (s *Engine) tampering(e *process.Event, from *Source, text string) *beat.Ev
 	}
 	related(fields, e)
 	s.detector.Actor(e).Encode(fields)
-	s.address(fields, KindAlert)
+	s.address(fields, dataset.Alert)
 	put(fields, "event.id", s.tamperID(e))
 	put(fields, "event.action", strings.Clone(e.Change.Action))
 	put(fields, "event.reason", text)

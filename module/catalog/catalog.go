@@ -25,8 +25,8 @@ type Kind struct {
 	Probe  func() module.Support
 	// Options is the zero value of its own options.
 	Options any
-	// Local modules report this host's execs as they happen. At most one of them runs. /proc and the accounts of this host
-	// may be asked about its events.
+	// Local modules report this host's execs as they happen. At most one of them runs. /proc and the accounts of this
+	// host may be asked about its events.
 	Local bool
 	// Rereadable: what it has emitted can be read again from a cursor, so it may be made to wait.
 	Rereadable bool
@@ -35,7 +35,8 @@ type Kind struct {
 // Auto is the name that stands for the best local module that works on this host.
 const Auto = "auto"
 
-// All returns every kind of module, the best source of live execs first: the order in which `auto` tries the local ones.
+// All returns every kind of module, the best source of live execs first: the order in which `auto` tries the local
+// ones.
 func All() []Kind {
 	return []Kind{
 		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Options: auditd.Options{}, Local: true},
@@ -61,7 +62,11 @@ func Find(name string) (Kind, error) {
 		known = append(known, k.Name)
 	}
 	sort.Strings(known)
-	return Kind{}, fmt.Errorf("module: %q is not allowed; it must be auto or one of %s", name, strings.Join(known, ", "))
+	return Kind{}, fmt.Errorf(
+		"module: %q is not allowed; it must be auto or one of %s",
+		name,
+		strings.Join(known, ", "),
+	)
 }
 
 // Options returns the options that a module of this name may have: of auto, those of every module that it may choose;

@@ -25,13 +25,16 @@ func FuzzDocuments(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbf{\"@timestamp\":\"2026-03-02T00:00:00Z\",\"process.name\":\"ss\"}\r\n\n[\n{\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var scratch process.Event
-		m := &documents{env: module.Env{Stats: &module.Stats{}, Logger: logp.NewNopLogger()}, emit: func(e *process.Event) error {
-			require.NotZero(t, e.Kind)
-			require.False(t, e.Time.IsZero())
-			require.NotEmpty(t, e.Source)
-			scratch.Copy(e)
-			return nil
-		}}
+		m := &documents{
+			env: module.Env{Stats: &module.Stats{}, Logger: logp.NewNopLogger()},
+			emit: func(e *process.Event) error {
+				require.NotZero(t, e.Kind)
+				require.False(t, e.Time.IsZero())
+				require.NotEmpty(t, e.Source)
+				scratch.Copy(e)
+				return nil
+			},
+		}
 		var lines uint64
 		for line := range bytes.Lines(b) {
 			require.NoError(t, m.line(line, process.Cursor{}))

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ndjson reads process events from documents that another agent writes: Elastic Defend, auditd_manager, auditbeat, or whoever else speaks the Elastic
-// Common Schema. Documents are NDJSON, one a line. A file is followed like a log, or read once as a recording.
+// Package ndjson reads process events from documents that another agent writes: Elastic Defend, auditd_manager,
+// auditbeat, or whoever else speaks the Elastic Common Schema. Documents are NDJSON, one a line. A file is followed
+// like a log, or read once as a recording.
 //
-// What a document means is the matter of the ecs package at the root; this one reads lines, keeps the place, and counts what cannot be understood.
+// What a document means is the matter of the ecs package at the root; this one reads lines, keeps the place, and counts
+// what cannot be understood.
 package ndjson
 
 import (
@@ -31,8 +33,9 @@ const (
 
 // Options is what a user may set for the module.
 type Options struct {
-	Paths []string `config:"paths"` // the file to follow; in a replay one or more to read, also .gz and - for standard input
-	From  string   `config:"from"`  // where to begin in a file that was never read before: end or beginning
+	// the file to follow; in a replay one or more to read, also .gz and - for standard input
+	Paths []string `config:"paths"`
+	From  string   `config:"from"` // where to begin in a file that was never read before: end or beginning
 }
 
 func defaults() Options { return Options{From: fromEnd} }
@@ -53,7 +56,13 @@ func (o Options) check(replay bool) error {
 	case len(o.Paths) == 0:
 		errs = append(errs, errors.New("paths: it is empty; name the file of documents to read"))
 	case len(o.Paths) > 1 && !replay:
-		errs = append(errs, fmt.Errorf("paths: %q are %d files, and a module keeps the place in one; configure a module for each", o.Paths, len(o.Paths)))
+		errs = append(errs,
+			fmt.Errorf(
+				"paths: %q are %d files, and a module keeps the place in one; configure a module for each",
+				o.Paths,
+				len(o.Paths),
+			),
+		)
 	}
 	for i, p := range o.Paths {
 		if p == "" || p == "-" && !replay {
@@ -104,7 +113,8 @@ func (m *documents) replay(ctx context.Context) error {
 	for _, path := range m.Paths {
 		m.trouble = trouble{path: path}
 		records, malformed := stats.Records.Load(), stats.Malformed.Load()
-		if err := follow.Read(ctx, path, stats, m.env.Logger, m.env.Progress, func(line []byte) error { return m.line(line, process.Cursor{}) }); err != nil {
+		if err := follow.Read(ctx, path, stats, m.env.Logger, m.env.Progress,
+			func(line []byte) error { return m.line(line, process.Cursor{}) }); err != nil {
 			return err
 		}
 		m.tell()

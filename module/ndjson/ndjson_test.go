@@ -38,7 +38,10 @@ func newRig(t *testing.T, replay bool, options map[string]any) *rig {
 	t.Helper()
 	logger, log := logptest.NewTestingLoggerWithObserver(t, "ndjson")
 	r := &rig{log: log}
-	m, err := New(conf.MustNewConfigFrom(options), module.Env{ID: "ndjson", Logger: logger, Stats: &r.stats, Health: &health.Board{}, Replay: replay})
+	m, err := New(
+		conf.MustNewConfigFrom(options),
+		module.Env{ID: "ndjson", Logger: logger, Stats: &r.stats, Health: &health.Board{}, Replay: replay},
+	)
 	require.NoError(t, err)
 	r.Module = m
 	return r
@@ -79,7 +82,11 @@ func TestTheDocumentsOfEveryAgentAreReplayed(t *testing.T) {
 		sources, users = append(sources, e.Source), append(users, e.User.Name)
 	}
 	// existing_process, ran-command and connection_attempted are documents of something else.
-	assert.Equal(t, []string{"auditd", "system", "auditd", "ndjson", "endpoint", "ndjson", "endpoint", "ndjson"}, sources)
+	assert.Equal(
+		t,
+		[]string{"auditd", "system", "auditd", "ndjson", "endpoint", "ndjson", "endpoint", "ndjson"},
+		sources,
+	)
 	assert.Equal(t, []string{"www-data", "bob", "root", "carol", "alice", "root", "bob", "bob"}, users)
 	assert.False(t, events[0].Success)
 	assert.EqualValues(t, 11, r.stats.Records.Load())
@@ -104,7 +111,17 @@ func TestEveryExecOfASimulatedHostIsCounted(t *testing.T) {
 
 func TestMalformedLinesAreCountedAndToldOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.ndjson")
-	write(t, path, "\xef\xbb\xbf"+exec(1700000000, 1), "", `{"torn`, `{"process":{"name":"ss"}}`, "no json at all", exec(1700000001, 2)+"\r", `{"@timestamp":1700000002000,"event":{"action":"x"}}`)
+	write(
+		t,
+		path,
+		"\xef\xbb\xbf"+exec(1700000000, 1),
+		"",
+		`{"torn`,
+		`{"process":{"name":"ss"}}`,
+		"no json at all",
+		exec(1700000001, 2)+"\r",
+		`{"@timestamp":1700000002000,"event":{"action":"x"}}`,
+	)
 	r := newRig(t, true, map[string]any{"paths": []string{path}})
 	assert.Len(t, r.replayed(t), 2)
 	assert.EqualValues(t, 6, r.stats.Records.Load())
@@ -212,9 +229,16 @@ func TestAFileIsFollowedAndGoesOnWhereItWasLeft(t *testing.T) {
 	assert.EqualValues(t, 4, pid)
 }
 
-func TestTheWatermarkIsTheNewestDocumentUntilTheFileHasBeenAtItsEndForAMinute(t *testing.T) {
+func TestTheWatermarkIsTheNewestDocumentForAMinute(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.ndjson")
-	write(t, path, exec(1700000005, 1), exec(1700000001, 2), `{"@timestamp":1700000007000,"event":{"action":"x"}}`, exec(1700000006, 3))
+	write(
+		t,
+		path,
+		exec(1700000005, 1),
+		exec(1700000001, 2),
+		`{"@timestamp":1700000007000,"event":{"action":"x"}}`,
+		exec(1700000006, 3),
+	)
 	idle := newRig(t, false, map[string]any{"paths": []string{path}})
 	assert.Zero(t, idle.Module.(module.Watermarker).Watermark(time.Now()), "nothing is known before the first document")
 	f := follows(t, path, fromBeginning, process.Cursor{})
@@ -238,10 +262,13 @@ func TestWrongOptionsAreNamedAllAtOnce(t *testing.T) {
 		options map[string]any
 		want    []string
 	}{
-		"nothing is named":    {map[string]any{}, []string{"paths: it is empty"}},
-		"two files":           {map[string]any{"paths": []string{"a", "b"}}, []string{`paths: ["a" "b"] are 2 files`}},
-		"standard input":      {map[string]any{"paths": []string{"-"}}, []string{`paths.0: "-" is not allowed`}},
-		"two things at once":  {map[string]any{"from": "middle"}, []string{"paths: it is empty", `from: "middle" is not allowed; it must be end or beginning`}},
+		"nothing is named": {map[string]any{}, []string{"paths: it is empty"}},
+		"two files":        {map[string]any{"paths": []string{"a", "b"}}, []string{`paths: ["a" "b"] are 2 files`}},
+		"standard input":   {map[string]any{"paths": []string{"-"}}, []string{`paths.0: "-" is not allowed`}},
+		"two things at once": {
+			map[string]any{"from": "middle"},
+			[]string{"paths: it is empty", `from: "middle" is not allowed; it must be end or beginning`},
+		},
 		"a path that is none": {map[string]any{"paths": []string{""}}, []string{`paths.0: "" is not allowed`}},
 	} {
 		t.Run(name, func(t *testing.T) {

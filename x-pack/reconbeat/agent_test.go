@@ -19,7 +19,9 @@ import (
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // output is the policy's output: a file.
@@ -112,7 +114,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	a.expect(gone, stopped)
 	require.NoError(t, r.end())
 	require.Empty(t, h.find("out", "exec", "late"))
-	require.NotContains(t, r.log.String(), "panic")
+	require.NotContains(t, r.log.All(), "panic")
 
 	t.Log("the next life goes on where the module was stopped")
 	r = h.start(a)
@@ -340,10 +342,7 @@ func ownAudit(t *testing.T) {
 			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: iproute2 auditd)", tool)
 		}
 	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	t.Cleanup(func() { lock.Close() })
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	livetest.LockAudit(t)
 	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
 		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
 	}
@@ -373,7 +372,7 @@ func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"cluster_name":"test","cluster_uuid":"test","version":{"number":"9.4.0","build_flavor":"default"},"tagline":"You Know, for Search"}`)
 		return
 	}
-	body, err := bodyOf(r)
+	body, err := beattest.Body(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -381,7 +380,7 @@ func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var items []string
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for line := range strings.Lines(body) {
+	for line := range strings.Lines(string(body)) {
 		var action struct {
 			Create *struct {
 				Index string `json:"_index"`

@@ -21,6 +21,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/integration/fleet"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // choices are what somebody has chosen in Kibana when they added the package to a policy.
@@ -368,7 +369,7 @@ func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 	t.Parallel()
 	h, a := newHost(t), newAgent(t)
 	other := filepath.Join(h.dir, "other.ndjson")
-	require.NoError(t, os.WriteFile(other, []byte(execLine(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(other, []byte(beattest.Line(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
 	r := h.start(a)
 	source := func(policy, path, threshold string) *proto.UnitExpected {
 		return a.fleetUnit(choices{policy: policy, options: map[string]any{"module": "ndjson", "path": path, "from": "beginning", "network_connection_discovery_threshold": threshold}})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/elastic-agent-client/v7/pkg/client"
@@ -15,6 +14,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
 // agents are the settings of an input that are the Agent's or Fleet's: what Fleet makes an input of, what the Agent adds, and what it takes out before it hands the input on.
@@ -97,10 +97,9 @@ func namesOnly(stream *proto.Stream) bool {
 // restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy with such streams, or one that names the data
 // stream of alerts, names all that the Agent may write to: of the other kinds, no documents are made.
 func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
-	modules, kinds := 0, map[string]bool{}
+	modules, kinds := 0, map[dataset.Kind]bool{}
 	for _, stream := range input.GetStreams() {
-		dataset := stream.GetDataStream().GetDataset()
-		kinds[dataset[strings.LastIndex(dataset, ".")+1:]] = true
+		kinds[dataset.Of(stream.GetDataStream().GetDataset())] = true
 		if !namesOnly(stream) {
 			modules++
 			continue
@@ -112,13 +111,13 @@ func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 	if modules == 0 {
 		return fmt.Errorf("input %q has no stream with a module; in Fleet, the data stream of alerts must be switched on", input.GetId())
 	}
-	if !kinds["alert"] {
+	if !kinds[dataset.Alert] {
 		return nil
 	}
-	if !kinds["process"] {
+	if !kinds[dataset.Process] {
 		whole["events"] = config.EventsNone
 	}
-	if !kinds["health"] {
+	if !kinds[dataset.Health] {
 		whole["heartbeat"] = map[string]any{"period": 0}
 	}
 	return nil

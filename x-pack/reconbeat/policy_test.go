@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // setting is a line of the reference that is a setting in a comment; prose has one blank after the #.
@@ -48,7 +48,7 @@ func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	a := newAgent(t)
 	configs, err := modules(a.unit(proto.UnitType_INPUT, string(text)).Config, nil)
 	require.NoError(t, err)
-	require.Len(t, configs, 1+len(beater.Modules()), "auto and every module")
+	require.Len(t, configs, 1+len(catalog.All()), "auto and every module")
 	for _, c := range configs {
 		s, err := config.ParseStream(c.Config)
 		require.NoError(t, err)

@@ -93,7 +93,8 @@ type contents struct {
 const (
 	defaultReads    = 50
 	defaultRemember = 8192
-	// toolsEvery is how often it is looked whether the tools' own files changed: an upgrade of iproute2 is no emergency.
+	// toolsEvery is how often it is looked whether the tools' own files changed: an upgrade of iproute2 is no
+	// emergency.
 	toolsEvery = time.Minute
 	// headMost is how much of a file is read for its headers.
 	headMost = 64 << 10
@@ -478,8 +479,16 @@ func (id *Identifier) contents(f *os.File, size int64) process.Binary {
 
 func remote(magic int64) bool {
 	switch magic {
-	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC,
-		unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.NCP_SUPER_MAGIC:
+	case unix.NFS_SUPER_MAGIC,
+		unix.SMB_SUPER_MAGIC,
+		unix.SMB2_SUPER_MAGIC,
+		unix.CIFS_SUPER_MAGIC,
+		unix.FUSE_SUPER_MAGIC,
+		unix.AFS_SUPER_MAGIC,
+		unix.CODA_SUPER_MAGIC,
+		unix.V9FS_MAGIC,
+		unix.CEPH_SUPER_MAGIC,
+		unix.NCP_SUPER_MAGIC:
 		return true
 	}
 	return false
@@ -509,7 +518,12 @@ func followed(link string) (path string, st unix.Stat_t, ok bool) {
 }
 
 func fileOf(st *unix.Stat_t) file {
-	return file{st.Dev, st.Ino, int64(st.Ctim.Sec), int64(st.Ctim.Nsec)} //nolint:unconvert // the types differ by architecture
+	return file{
+		st.Dev,
+		st.Ino,
+		int64(st.Ctim.Sec),
+		int64(st.Ctim.Nsec),
+	} //nolint:unconvert // the types differ by architecture
 }
 
 // sumMost bounds the size of a file that is read whole; the tools are a few hundred kilobytes.

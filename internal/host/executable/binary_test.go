@@ -56,7 +56,8 @@ func copyOf(t testing.TB, tool, name string) string {
 	return path
 }
 
-// stays is a program on every Debian that waits for its input: the stand-in for a tool that runs long enough to be looked at.
+// stays is a program on every Debian that waits for its input: the stand-in for a tool that runs long enough to be
+// looked at.
 const stays = "/usr/bin/cat"
 
 func TestACopyUnderAnotherNameIsKnownByItsContents(t *testing.T) {

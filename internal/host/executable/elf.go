@@ -184,7 +184,8 @@ func findNote(notes []byte, order binary.ByteOrder) string {
 			return ""
 		}
 		body := part(notes, 12+padded(name), desc)
-		if kind == gnuBuildID && bytes.HasPrefix(notes[12:], []byte("GNU\x00")) && len(body) > 0 && len(body) <= maxBuildID {
+		if kind == gnuBuildID && bytes.HasPrefix(notes[12:], []byte("GNU\x00")) && len(body) > 0 &&
+			len(body) <= maxBuildID {
 			return hex.EncodeToString(body)
 		}
 		next := 12 + padded(name) + padded(desc)

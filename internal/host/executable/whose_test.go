@@ -23,19 +23,29 @@ import (
 // other is an executable that is no tool of these tests.
 const other = "/usr/bin/sleep"
 
-// TestAProcessThatRunsAnotherProgramByNowIsNotBelieved has events of a program whose process runs cat, the tool, when
+// TestAProcessThatRunsAnotherProgramByNow has events of a program whose process runs cat, the tool, when
 // it is looked at: bash -c 'cat'.
-func TestAProcessThatRunsAnotherProgramByNowIsNotBelieved(t *testing.T) {
+func TestAProcessThatRunsAnotherProgramByNow(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	now := running(t, stays)
 	removed := copyOf(t, other, "removed")
 	for name, before := range map[string]*process.Event{
-		"which is still there":             ended(t, other),
-		"of which no file is told":         {Process: process.Process{Executable: other}},
-		"that was removed":                 {Process: process.Process{Executable: removed, Deleted: true, File: fileID(t, removed)}},
-		"whose device differs":             {Process: process.Process{Executable: other, File: process.FileID{Device: 12345, Inode: fileID(t, other).Inode}}},
-		"with the tool's inode, elsewhere": {Process: process.Process{Executable: other, File: process.FileID{Device: 12345, Inode: fileID(t, stays).Inode}}},
-		"without a path":                   {},
+		"which is still there":     ended(t, other),
+		"of which no file is told": {Process: process.Process{Executable: other}},
+		"that was removed": {Process: process.Process{
+			Executable: removed,
+			Deleted:    true,
+			File:       fileID(t, removed),
+		}},
+		"whose device differs": {Process: process.Process{
+			Executable: other,
+			File:       process.FileID{Device: 12345, Inode: fileID(t, other).Inode},
+		}},
+		"with the tool's inode, elsewhere": {Process: process.Process{
+			Executable: other,
+			File:       process.FileID{Device: 12345, Inode: fileID(t, stays).Inode},
+		}},
+		"without a path": {},
 	} {
 		before.PID, before.Time = now.PID, now.Time
 		id.Identify(before)
@@ -77,7 +87,7 @@ func TestWhatWasSeenAtTheFirstRecordIsRemembered(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { id.Glimpse(e.PID, e.Time); id.Identify(e) }))
 }
 
-func TestThePathIsBelievedOnlyWhereItLeadsToTheFileThatWasStarted(t *testing.T) {
+func TestThePathCountsOnlyWhereItIsTheStartedFile(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	copied := copyOf(t, stays, "x")
 	e := ended(t, copied)
@@ -140,7 +150,7 @@ func TestALinkOfAnyKindIsTheFile(t *testing.T) {
 	require.Equal(t, read, id.Stats().Read, "it is one file")
 }
 
-func TestAnExecutableThatIsReplacedWhileItRunsIsStillWhatRuns(t *testing.T) {
+func TestAnExecutableThatIsReplacedWhileItRuns(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	copied := copyOf(t, stays, "x")
 	e := running(t, copied)
@@ -235,7 +245,8 @@ func TestAToolIsKnownByItsCodeWhereItsBuildIDIsNot(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	note := func(f *elf.File) *elf.Section { return f.Section(".note.gnu.build-id") }
 	for name, path := range map[string]string{
-		"zeroed":  changed(t, stays, func(f *elf.File, b []byte) { clear(b[note(f).Offset+16 : note(f).Offset+note(f).Size]) }),
+		"zeroed": changed(t, stays,
+			func(f *elf.File, b []byte) { clear(b[note(f).Offset+16 : note(f).Offset+note(f).Size]) }),
 		"changed": changed(t, stays, func(f *elf.File, b []byte) { b[note(f).Offset+17]++ }),
 		"cut off": changed(t, stays, func(f *elf.File, b []byte) {
 			for i, p := range f.Progs {
@@ -249,7 +260,11 @@ func TestAToolIsKnownByItsCodeWhereItsBuildIDIsNot(t *testing.T) {
 		id.Identify(e)
 		require.Equal(t, "cat", e.Binary.Tool, name)
 	}
-	for _, command := range [][]string{{"objcopy", "--remove-section", ".note.gnu.build-id"}, {"strip", "--strip-all"}, {"strip", "--strip-section-headers"}} {
+	for _, command := range [][]string{
+		{"objcopy", "--remove-section", ".note.gnu.build-id"},
+		{"strip", "--strip-all"},
+		{"strip", "--strip-section-headers"},
+	} {
 		path := copyOf(t, stays, "x")
 		if out, err := exec.Command(command[0], append(command[1:], path)...).CombinedOutput(); err != nil {
 			t.Logf("SKIPPED, NOT TESTED: %v: %v %s", command, err, out)
@@ -267,9 +282,9 @@ func TestAToolIsKnownByItsCodeWhereItsBuildIDIsNot(t *testing.T) {
 	require.Empty(t, e.Binary.Tool, "it is another program")
 }
 
-// TestCodeCountsFromTheProgramsBeginningWhereItIsNotSeparate is the layout of arm64: one segment holds headers, notes
+// TestCodeCountsFromTheProgramsBeginning is the layout of arm64: one segment holds headers, notes
 // and code.
-func TestCodeCountsFromTheProgramsBeginningWhereItIsNotSeparate(t *testing.T) {
+func TestCodeCountsFromTheProgramsBeginning(t *testing.T) {
 	segment := header{kind: elfLoad, flags: elfExecutable, offset: 0, address: 0x400000, bytes: 0x5000}
 	require.Equal(t, span{0x1234, 0x5000 - 0x1234}, codeOf(segment, 0x401234))
 	require.Equal(t, span{0, 0x5000}, codeOf(segment, 0x300000), "a beginning elsewhere")

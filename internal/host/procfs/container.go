@@ -11,7 +11,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Container returns the container that a process runs in, by its control groups; the zero Container when it runs in none or is gone.
+// Container returns the container that a process runs in, by its control groups; the zero Container when it runs in
+// none or is gone.
 func (fs *FS) Container(pid uint32) process.Container {
 	b, err := readFile(filepath.Join(fs.root, strconv.FormatUint(uint64(pid), 10), "cgroup"))
 	if err != nil {
@@ -20,8 +21,9 @@ func (fs *FS) Container(pid uint32) process.Container {
 	return process.Container{ID: containerID(b)}
 }
 
-// containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal digits, alone (docker with cgroupfs, Kubernetes), or in a
-// systemd scope with their own name before it (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). LXC names it by the container's name.
+// containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal
+// digits, alone (docker with cgroupfs, Kubernetes), or in a systemd scope with their own name before it
+// (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). LXC names it by the container's name.
 func containerID(cgroup []byte) string {
 	for line := range bytes.Lines(cgroup) {
 		_, path, ok := strings.Cut(strings.TrimSpace(string(line)), ":")

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package procfs reads from /proc what no event told: the processes that were there before the first event, and the one parent that never called exec.
+// Package procfs reads from /proc what no event told: the processes that were there before the first event, and the one
+// parent that never called exec.
 //
-// Everything here is about now. A process may be gone, or its pid another's, by the time it is read: Read gives the time of the fork, so that the caller
-// can see whether the process is old enough to be the one meant.
+// Everything here is about now. A process may be gone, or its pid another's, by the time it is read: Read gives the
+// time of the fork, so that the caller can see whether the process is old enough to be the one meant.
 package procfs
 
 import (
@@ -27,7 +28,8 @@ type FS struct {
 	boot time.Time // when the kernel started
 }
 
-// userHz is the unit of times in /proc/PID/stat: fixed at 100 for programs on every architecture that Go supports (include/asm-generic/param.h, USER_HZ).
+// userHz is the unit of times in /proc/PID/stat: fixed at 100 for programs on every architecture that Go supports
+// (include/asm-generic/param.h, USER_HZ).
 const userHz = 100
 
 // readMost bounds what is read of any one file.
@@ -57,8 +59,8 @@ func (fs *FS) BootID() string {
 // ErrGone says that the process is not there (any more).
 var ErrGone = errors.New("the process is gone")
 
-// Read reads one process into p, its parent's pid, and its login session (id and user). A process that ends meanwhile is ErrGone; a file that may not be read
-// (another user's exe) leaves its facts unknown.
+// Read reads one process into p, its parent's pid, and its login session (id and user). A process that ends meanwhile
+// is ErrGone; a file that may not be read (another user's exe) leaves its facts unknown.
 func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Session, err error) {
 	*p, s = process.NoProcess, process.NoSession
 	dir := filepath.Join(fs.root, strconv.FormatUint(uint64(pid), 10))
@@ -72,7 +74,7 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	}
 	p.PID, p.Name, p.StartTicks = pid, st.comm, st.startTicks
 	p.Start = fs.boot.Add(time.Duration(st.startTicks) * time.Second / userHz)
-	p.TTY = process.TTYName(st.ttyMajor, st.ttyMinor)
+	p.TTY = st.terminal.String()
 	p.Interactive = p.TTY != ""
 	if exe, file, err := executable(filepath.Join(dir, "exe")); err == nil {
 		p.Executable, p.Deleted = process.TrimDeleted(exe)
@@ -135,13 +137,14 @@ func (fs *FS) Snapshot(each func(p *process.Process, ppid uint32, s process.Sess
 }
 
 type stat struct {
-	comm               string
-	ppid               uint32
-	ttyMajor, ttyMinor uint32
-	startTicks         uint64
+	comm       string
+	ppid       uint32
+	terminal   process.Terminal
+	startTicks uint64
 }
 
-// parseStat reads /proc/PID/stat. The command's name stands in parentheses and may hold anything, parentheses and newlines too: it ends at the last one.
+// parseStat reads /proc/PID/stat. The command's name stands in parentheses and may hold anything, parentheses and
+// newlines too: it ends at the last one.
 func parseStat(b []byte) (stat, error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open {
@@ -160,11 +163,12 @@ func parseStat(b []byte) (stat, error) {
 	dev := uint32(tty) //nolint:gosec // the kernel prints the device number as a signed int
 	return stat{
 		comm: string(b[open+1 : end]), ppid: uint32(ppid), startTicks: start,
-		ttyMajor: dev >> 8 & 0xfff, ttyMinor: dev&0xff | dev>>12&0xfff00,
+		terminal: process.Terminal{Major: dev >> 8 & 0xfff, Minor: dev&0xff | dev>>12&0xfff00},
 	}, nil
 }
 
-// parseCmdline reads /proc/PID/cmdline: a NUL behind each argument, but where the process has written over it. It is empty for threads of the kernel and for what has ended.
+// parseCmdline reads /proc/PID/cmdline: a NUL behind each argument, but where the process has written over it. It is
+// empty for threads of the kernel and for what has ended.
 func parseCmdline(b []byte) []string {
 	if len(b) == 0 {
 		return nil

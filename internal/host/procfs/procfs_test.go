@@ -88,7 +88,11 @@ func TestACommandMayBeCalledAnything(t *testing.T) {
 	for _, comm := range []string{"bash", "a b", ") R 1 1 (", "new\nline", "", "(sd-pam)"} {
 		s, err := parseStat([]byte("40 (" + comm + ")" + rest))
 		require.NoError(t, err)
-		require.Equal(t, stat{comm: comm, ppid: 41, ttyMajor: 136, ttyMinor: 1, startTicks: 987654}, s)
+		require.Equal(
+			t,
+			stat{comm: comm, ppid: 41, terminal: process.Terminal{Major: 136, Minor: 1}, startTicks: 987654},
+			s,
+		)
 	}
 	for _, bad := range []string{"", "40 (bash", "40 (bash) S 1", "40 (bash)" + strings.Replace(rest, "41", "x", 1)} {
 		_, err := parseStat([]byte(bad))
@@ -99,10 +103,16 @@ func TestACommandMayBeCalledAnything(t *testing.T) {
 func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 	const id = "3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234"
 	for name, c := range map[string]struct{ cgroup, want string }{
-		"docker on cgroup v1":                {"12:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n", id},
-		"docker on cgroup v2 with systemd":   {"0::/system.slice/docker-" + id + ".scope\n", id},
-		"podman":                             {"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope/container\n", id},
-		"containerd below the kubelet":       {"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod5f1.slice/cri-containerd-" + id + ".scope\n", id},
+		"docker on cgroup v1":              {"12:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n", id},
+		"docker on cgroup v2 with systemd": {"0::/system.slice/docker-" + id + ".scope\n", id},
+		"podman": {
+			"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope/container\n",
+			id,
+		},
+		"containerd below the kubelet": {
+			"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod5f1.slice/cri-containerd-" + id + ".scope\n",
+			id,
+		},
 		"cri-o":                              {"0::/kubepods.slice/kubepods-pod5f1.slice/crio-" + id + ".scope\n", id},
 		"the kubelet with cgroupfs":          {"11:memory:/kubepods/besteffort/pod5f1/" + id + "\n", id},
 		"containerd's own prefix with colon": {"0::/system.slice/kubepods-pod5f1.slice:cri-containerd:" + id + "\n", id},
@@ -118,14 +128,23 @@ func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 }
 
 func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("40 (bash) S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"), "bash", uint32(41), uint64(987654))
+	f.Add(
+		[]byte("40 (bash) S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"),
+		"bash",
+		uint32(41),
+		uint64(987654),
+	)
 	f.Add([]byte(")("), ") R 1 (", uint32(0), uint64(0))
 	f.Fuzz(func(t *testing.T, b []byte, comm string, ppid uint32, start uint64) {
 		_, _ = parseStat(b)
 		line := fmt.Sprintf("40 (%s) S %d 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1", comm, ppid, start)
 		s, err := parseStat([]byte(line))
 		require.NoError(t, err)
-		require.Equal(t, stat{comm: comm, ppid: ppid, ttyMajor: 136, ttyMinor: 1, startTicks: start}, s)
+		require.Equal(
+			t,
+			stat{comm: comm, ppid: ppid, terminal: process.Terminal{Major: 136, Minor: 1}, startTicks: start},
+			s,
+		)
 	})
 }
 
@@ -155,11 +174,27 @@ func FuzzParseCmdline(f *testing.F) {
 
 func FuzzContainerID(f *testing.F) {
 	f.Add([]byte("0::/system.slice/docker-3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234.scope\n"))
-	f.Add([]byte("12:pids:/docker/3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234\n1:name=systemd:/\n"))
+	f.Add(
+		[]byte("12:pids:/docker/3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234\n1:name=systemd:/\n"),
+	)
 	f.Add([]byte("0::/lxc.payload.web1\n5:cpuset:/lxc/web2\n::::"))
 	f.Fuzz(func(t *testing.T, cgroup []byte) {
 		if id := containerID(cgroup); id != "" && !strings.Contains(string(cgroup), id) {
 			t.Fatalf("%q is not in %q", id, cgroup)
 		}
 	})
+}
+
+// TestAPersonOnAConsoleHasATerminal is of the consoles that guests and boards have, and of one that no table has a name
+// for.
+func TestAPersonOnAConsoleHasATerminal(t *testing.T) {
+	for name, number := range map[string]string{
+		"": "0", "pts300": "1083436", "hvc0": "58624", "ttyAMA0": "52288", "ttyUSB0": "48128", "250:7": "64007",
+	} {
+		s, err := parseStat(
+			[]byte("40 (bash) S 41 42 42 " + number + " 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"),
+		)
+		require.NoError(t, err)
+		require.Equal(t, name, s.terminal.String())
+	}
 }

@@ -10,18 +10,22 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/logp"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 const (
-	// inFlight is how many events may be incomplete at the same time; the oldest is handed on as it is when there are more.
+	// inFlight is how many events may be incomplete at the same time; the oldest is handed on as it is when there are
+	// more.
 	inFlight = 64
-	// patience is by how much the records' time must have gone on since an event began to come, for it to count as complete though its end never came. It does not count from the event's
-	// own time, which is that of the system call's entry: an exec from a slow disk is old when its first record comes.
+	// patience is by how much the records' time must have gone on since an event began to come, for it to count as
+	// complete though its end never came. It does not count from the event's own time, which is that of the system
+	// call's entry: an exec from a slow disk is old when its first record comes.
 	patience = 2 * time.Second
-	// setBack is how much older than the newest a record must be to say that the clock was set back, or that the newest was no time at all.
+	// setBack is how much older than the newest a record must be to say that the clock was set back, or that the newest
+	// was no time at all.
 	setBack = time.Hour
 	// maxText bounds how much of a command line is kept, in bytes; maxArgs, how many arguments.
 	maxText = 64 << 10
@@ -60,9 +64,10 @@ type Assembler struct {
 
 // pending is an event that is not complete yet.
 type pending struct {
-	seq     uint64
-	node    uint64         // of the host that it is from, hashed: the log of several hosts has the same numbers
-	due     int64          // the time, in milliseconds since 1970, of a record that comes so late that no more of this event is expected
+	seq  uint64
+	node uint64 // of the host that it is from, hashed: the log of several hosts has the same numbers
+	// the time, in milliseconds since 1970, of a record that comes so late that no more of this event is expected
+	due     int64
 	start   process.Cursor // before its first record
 	event   process.Event
 	ignored bool // no exec, or one that failed
@@ -111,8 +116,9 @@ func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
 	return a.record(typ, body, node, cursor)
 }
 
-// Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an emitted event is the place after it, or
-// before the first record of the oldest event that is still incomplete: to resume there loses nothing and may read some again.
+// Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an
+// emitted event is the place after it, or before the first record of the oldest event that is still incomplete: to
+// resume there loses nothing and may read some again.
 func (a *Assembler) Record(typ uint16, body []byte, cursor process.Cursor) error {
 	return a.record(typ, body, nil, cursor)
 }
@@ -122,17 +128,22 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	before := a.last
 	a.last = cursor
 	switch typ {
-	case typeSyscall, typeExecve, typeCwd, typePath, typeEOE, typeProctitle:
-	case typeLogin, typeUserLogin, typeUserLogout, typeUserStart, typeUserEnd:
+	case unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CWD, unix.AUDIT_PATH, unix.AUDIT_EOE, unix.AUDIT_PROCTITLE:
+	case unix.AUDIT_LOGIN, userLogin, userLogout, userStart, userEnd:
 		millis, seq, rest, ok := header(body)
 		if !ok {
 			a.malformed(body)
 			return nil
 		}
-		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != typeLogin || !relabels(rest) {
+		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN ||
+			!relabels(rest) {
 			return err
 		}
-	case typeConfigChange, typeFeatureChange, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_CONFIG_CHANGE,
+		unix.AUDIT_FEATURE_CHANGE,
+		unix.AUDIT_DAEMON_START,
+		unix.AUDIT_DAEMON_END,
+		unix.AUDIT_DAEMON_ABORT:
 		if a.o.Changed == nil {
 			return nil
 		}
@@ -153,7 +164,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	host := hashed(node)
 	p := a.find(seq, host)
 	switch typ {
-	case typeSyscall:
+	case unix.AUDIT_SYSCALL:
 		if p == nil {
 			var err error
 			if p, err = a.begin(seq, host, millis, before); err != nil {
@@ -161,7 +172,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 			}
 		}
 		a.syscall(p, rest)
-	case typeExecve:
+	case unix.AUDIT_EXECVE:
 		if p == nil { // its SYSCALL record was lost: who did it is not known, and a guess is worse than a count
 			a.o.Stats.Incomplete.Add(1)
 			return nil
@@ -169,7 +180,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 		if !p.ignored {
 			a.execve(p, rest)
 		}
-	case typeCwd:
+	case unix.AUDIT_CWD:
 		if p != nil && !p.ignored {
 			for key, v, more, ok := next(rest); ok; key, v, more, ok = next(more) {
 				if string(key) == "cwd" {
@@ -178,18 +189,23 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 				}
 			}
 		}
-	case typePath:
+	case unix.AUDIT_PATH:
 		if p != nil && !p.ignored {
 			a.path(p, rest)
 		}
-	case typeProctitle, typeEOE:
+	case unix.AUDIT_PROCTITLE, unix.AUDIT_EOE:
 		if p != nil {
 			if len(p.changes) > 0 {
 				a.title(p, rest)
 			}
 			return a.complete(p)
 		}
-	case typeConfigChange, typeFeatureChange, typeLogin, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_CONFIG_CHANGE,
+		unix.AUDIT_FEATURE_CHANGE,
+		unix.AUDIT_LOGIN,
+		unix.AUDIT_DAEMON_START,
+		unix.AUDIT_DAEMON_END,
+		unix.AUDIT_DAEMON_ABORT:
 		if p == nil {
 			var err error
 			if p, err = a.begin(seq, host, millis, before); err != nil {
@@ -288,7 +304,8 @@ func (a *Assembler) complete(p *pending) error {
 	return err
 }
 
-// resume is where reading goes on after what is complete: before the oldest event that is not, or after the last record.
+// resume is where reading goes on after what is complete: before the oldest event that is not, or after the last
+// record.
 func (a *Assembler) resume() process.Cursor {
 	for _, p := range a.order {
 		if !p.ignored {
@@ -403,7 +420,8 @@ func id(v []byte) uint32 {
 	return process.Unset
 }
 
-// execve takes the arguments of one EXECVE record: a0=..., and for a long one a0_len=N a0[0]=... a0[1]=..., over as many records as it needs.
+// execve takes the arguments of one EXECVE record: a0=..., and for a long one a0_len=N a0[0]=... a0[1]=..., over as
+// many records as it needs.
 func (a *Assembler) execve(p *pending, b []byte) {
 	p.execve = true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
@@ -530,7 +548,9 @@ func argument(key []byte) (index, piece int, ok bool) {
 func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) error {
 	e := &a.login
 	e.Reset()
-	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(millis).UTC(), seq, a.o.Source, a.resume()
+	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(
+		millis,
+	).UTC(), seq, a.o.Source, a.resume()
 	res := true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		switch string(key) {
@@ -554,8 +574,9 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 			}
 		case "tty", "terminal":
 			a.buf = text(v, a.buf[:0])
-			if t := bytes.TrimPrefix(a.buf, []byte("/dev/")); len(t) > 0 && isTTY(t) {
-				e.Session.TTY = e.Text(t)
+			tty := e.Text(bytes.TrimPrefix(a.buf, []byte("/dev/")))
+			if isTTY(tty) {
+				e.Session.TTY = tty
 			}
 		case "res":
 			res = string(v) == "1" || string(v) == "success" || string(v) == "yes"
@@ -565,19 +586,22 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 		return nil
 	}
 	switch typ {
-	case typeLogin:
+	case unix.AUDIT_LOGIN:
 		e.Session.Leader = e.PID
-	case typeUserEnd, typeUserLogout:
+	case userEnd, userLogout:
 		e.Kind = process.Logout
 	}
-	if typ != typeLogin && !process.OpensSession(e.Name) {
+	if typ != unix.AUDIT_LOGIN && !process.OpensSession(e.Name) {
 		return nil // sudo, su and their like begin no login session
 	}
 	return a.emit(e)
 }
 
-func isTTY(name []byte) bool {
-	return bytes.HasPrefix(name, []byte("pts")) || bytes.HasPrefix(name, []byte("tty")) || string(name) == "console"
+// isTTY says whether a record names a terminal: there stand "ssh", "cron" and ":0", too. Drivers that the kernel's own
+// list has no room for name their devices tty and something, as all do by custom.
+func isTTY(name string) bool {
+	_, listed := process.ParseTerminal(name)
+	return listed || strings.HasPrefix(name, "tty")
 }
 
 // malformed counts what is no record, and tells one in a while.
