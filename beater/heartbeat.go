@@ -46,11 +46,11 @@ type heartbeat struct {
 }
 
 // tally is what heartbeats count.
-type tally struct{ execs, matched, alerts, suppressed, malformed, lost, lostBytes uint64 }
+type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
 
 // since is what was counted after b.
 func (t tally) since(b tally) tally {
-	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.suppressed - b.suppressed, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
+	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
 }
 
 // pulse is what one heartbeat tells.
@@ -81,7 +81,6 @@ var HeartbeatFields = []HeartbeatField{
 	{"reconbeat.health.execs", "long", func(p *pulse) any { return p.execs }},
 	{"reconbeat.health.matched", "long", func(p *pulse) any { return p.matched }},
 	{"reconbeat.health.alerts", "long", func(p *pulse) any { return p.alerts }},
-	{"reconbeat.health.suppressed", "long", func(p *pulse) any { return p.suppressed }},
 	{"reconbeat.health.malformed", "long", func(p *pulse) any { return p.malformed }},
 	{"reconbeat.health.lost", "long", func(p *pulse) any { return p.lost + min(1, p.lostBytes) }},
 	{"reconbeat.health.lag.ms", "long", func(p *pulse) any {
@@ -226,7 +225,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 func (h *heartbeat) count() tally {
 	c := h.stream.counts
 	t := h.modules.tally()
-	t.execs, t.matched, t.alerts, t.suppressed = c.execs.Load(), c.matched.Load(), c.alerts.Load(), c.suppressed.Load()
+	t.execs, t.matched, t.alerts = c.execs.Load(), c.matched.Load(), c.alerts.Load()
 	t.lost += h.ring.dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
 	return t
 }

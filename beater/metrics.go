@@ -23,7 +23,6 @@ type counts struct {
 	matched         atomic.Uint64 // execs that a rule's program matched
 	alerts          atomic.Uint64 // alerts, escalations among them
 	repeats         atomic.Uint64 // execs over the threshold in an episode that had alerted
-	suppressed      atomic.Uint64 // alerts that a decision kept back
 	summaries       atomic.Uint64 // episodes closed
 	tampered        atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
 	dropped         atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
@@ -67,7 +66,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 	show(reg, "detector", func() readings {
 		return readings{
 			"execs": c.execs.Load(), "matched": c.matched.Load(), "alerts": c.alerts.Load(), "repeats": c.repeats.Load(),
-			"suppressed": c.suppressed.Load(), "summaries": c.summaries.Load(), "tampered": c.tampered.Load(),
+			"summaries": c.summaries.Load(), "tampered": c.tampered.Load(),
 			"processors_dropped": c.dropped.Load(), "processors_failed": c.processorErrors.Load(), "unencodable": c.unencodable.Load(),
 			"unnamed": c.unnamed.Load(), "late": c.late.Load(), "evicted": c.evicted.Load(),
 		}

@@ -183,15 +183,15 @@ func (r *Replay) Finish() error {
 
 // ReplayCounts are the numbers that a replay ends with.
 type ReplayCounts struct {
-	Execs, Matched, Alerts, Suppressed, Malformed uint64
-	Unnamed                                       uint64 // matches without a user; set by Finish
+	Execs, Matched, Alerts, Malformed uint64
+	Unnamed                           uint64 // matches without a user; set by Finish
 }
 
 // Counts returns what happened so far; it may be called while File runs.
 func (r *Replay) Counts() ReplayCounts {
 	c := r.stream.counts
 	return ReplayCounts{
-		Execs: c.execs.Load(), Matched: c.matched.Load(), Alerts: c.alerts.Load(), Suppressed: c.suppressed.Load(),
+		Execs: c.execs.Load(), Matched: c.matched.Load(), Alerts: c.alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.unnamed.Load(),
 	}
 }

@@ -89,7 +89,7 @@ func (s *stream) report(e *process.Event, from *source, rules detector.RuleSet) 
 		}
 		readBack(doc, e)
 	}
-	s.findings = s.detector.Judge(e, rules, nil, s.findings[:0])
+	s.findings = s.detector.Judge(e, rules, s.findings[:0])
 	if rules != 0 {
 		s.counts.matched.Add(1)
 	}
@@ -188,8 +188,6 @@ func (s *stream) count(f *detector.Finding) {
 	switch f.Kind {
 	case detector.Alert:
 		s.counts.alerts.Add(1)
-	case detector.Suppressed:
-		s.counts.suppressed.Add(1)
 	case detector.Repeat:
 		s.counts.repeats.Add(1)
 	case detector.Summary:

@@ -25,7 +25,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// start is when the tests' history begins, now when it ends: ten days in which root looks every ten minutes and alice every morning.
+// start is when the tests' history begins, now when it ends: ten days in which root looks every ten minutes and alice
+// every morning.
 var (
 	start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	now   = start.AddDate(0, 0, 10)
@@ -35,9 +36,9 @@ func taught(t testing.TB, o Options) *Detector {
 	d := mustNew(t, o)
 	for at := start; at.Before(now); at = at.Add(10 * time.Minute) {
 		d.Advance(at, nil)
-		require.Empty(t, alerts(d.Judge(exec(at, "root", "ss -s"), 1, nil, nil)))
+		require.Empty(t, alerts(d.Judge(exec(at, "root", "ss -s"), 1, nil)))
 		if at.Hour() == 8 {
-			d.Judge(exec(at.Add(time.Minute), "alice", "ss -tan"), 1, nil, nil)
+			d.Judge(exec(at.Add(time.Minute), "alice", "ss -tan"), 1, nil)
 		}
 	}
 	d.Advance(now, nil)
@@ -57,7 +58,7 @@ func alerts(findings []Finding) (out []Finding) {
 func one(t *testing.T, d *Detector, e *process.Event) Finding {
 	t.Helper()
 	require.NotZero(t, d.Match(e))
-	out := d.Judge(e, 1, nil, nil)
+	out := d.Judge(e, 1, nil)
 	require.Len(t, out, 1)
 	return out[0]
 }
@@ -99,10 +100,10 @@ func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
 	require.Equal(t, Summary, closed[0].Kind)
 	require.Equal(t, now.Add(18*time.Minute), closed[0].Time, "15 minutes after the last")
 	require.Equal(t, first.AlertID, closed[0].AlertID)
-	require.Equal(t, 4, closed[0].Episode.Execs)
-	require.Equal(t, []Command{{"ss -tunap", 1}, {"netstat -rn", 2}, {"ss -xl", 1}}, closed[0].Episode.Commands)
+	require.Equal(t, 4, closed[0].Summary.Execs)
+	require.Equal(t, []Command{{"ss -tunap", 1}, {"netstat -rn", 2}, {"ss -xl", 1}}, closed[0].Summary.Commands)
 	require.Equal(t, now.Add(time.Second), closed[0].Episode.Start)
-	require.Equal(t, now.Add(3*time.Minute), closed[0].Episode.Last)
+	require.Equal(t, now.Add(3*time.Minute), closed[0].Summary.Last)
 
 	back := one(t, d, exec(now.Add(time.Hour), "eve", "ss"))
 	require.Equal(t, Alert, back.Kind, "a new episode")
@@ -115,7 +116,7 @@ func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
 	d := taught(t, o)
 	kinds := map[Kind]int{}
 	for i := range 13 {
-		for _, f := range d.Judge(exec(now.Add(time.Duration(i)*5*time.Minute), "mallory", "ss"), 1, nil, nil) {
+		for _, f := range d.Judge(exec(now.Add(time.Duration(i)*5*time.Minute), "mallory", "ss"), 1, nil) {
 			kinds[f.Kind]++
 		}
 	}
@@ -124,15 +125,15 @@ func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
 
 func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
 	d := mustNew(t, options(mission()))
-	m := d.models[0].rare
 	var first string
 	for i, c := range []struct {
 		score float64
 		want  Kind
 	}{{30, Alert}, {49.9, Repeat}, {50, Alert}, {60, Repeat}, {40, Repeat}, {76, Alert}, {74, Repeat}, {99, Alert}, {100, Repeat}} {
-		e := exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss")
-		f := Finding{Rule: d.rules[0], Time: e.Time, User: "mallory", Actor: d.Actor(e), Score: c.score}
-		require.Empty(t, d.over(&f, m, e, true, nil))
+		m := d.matchOf(0, exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss"))
+		f := &m.finding
+		f.Score = c.score
+		require.Empty(t, d.placeOver(&m, nil))
 		require.Equal(t, c.want, f.Kind, "score %v", c.score)
 		switch {
 		case i == 0:
@@ -190,20 +191,12 @@ func TestAnExecThatNamesNoUserIsNeitherScoredNorLearned(t *testing.T) {
 	require.Equal(t, "4711", f.User)
 }
 
-func TestNothingIsLearnedBeforeTheDecisionAndNothingAgainstIt(t *testing.T) {
+func TestAMatchIsScoredBeforeItIsLearned(t *testing.T) {
 	d := taught(t, options(mission()))
 	users := d.models[0].rare.Users()
-	asked := 0
-	out := d.Judge(exec(now, "mallory", "ss"), 1, func(f *Finding) Decision {
-		asked++
-		require.Equal(t, users, d.models[0].rare.Users(), "not yet")
-		return Decision{Alert: false, Learn: false, By: "a window"}
-	}, nil)
-	require.Equal(t, 1, asked)
-	require.Len(t, out, 1)
-	require.Equal(t, Suppressed, out[0].Kind)
-	require.Equal(t, users, d.models[0].rare.Users())
-	require.Equal(t, Alert, one(t, d, exec(now, "mallory", "ss")).Kind)
+	f := one(t, d, exec(now, "mallory", "ss"))
+	require.True(t, f.FirstOccurrence)
+	require.Equal(t, users, f.Users, "its user is none of them")
 	require.Equal(t, users+1, d.models[0].rare.Users())
 }
 
@@ -247,8 +240,9 @@ func TestEpisodesAreBounded(t *testing.T) {
 	for i := range maxEpisodes + 10 {
 		e := exec(now.Add(time.Duration(i)*time.Millisecond), "x", "ss")
 		e.User = process.User{ID: uint32(10000 + i)}
-		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.Actor(e), Score: 80}
-		summaries += len(d.over(&f, d.models[0].rare, e, true, nil))
+		m := d.matchOf(0, e)
+		m.finding.Score = 80
+		summaries += len(d.placeOver(&m, nil))
 	}
 	require.Len(t, d.episodes, maxEpisodes)
 	require.Equal(t, 10, summaries)
@@ -280,7 +274,7 @@ func run(t testing.TB, d *Detector, events []*process.Event) string {
 	var out []Finding
 	for _, e := range events {
 		out = d.Advance(e.Time, out)
-		out = d.Judge(e, d.Match(e), nil, out)
+		out = d.Judge(e, d.Match(e), out)
 	}
 	for i := range out {
 		out[i].Rule = nil
@@ -364,7 +358,7 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 
 func FuzzRestore(f *testing.F) {
 	d := taught(f, options(mission()))
-	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
+	d.Judge(exec(now, "mallory", "ss"), 1, nil)
 	snapshot, err := d.Snapshot()
 	require.NoError(f, err)
 	f.Add(snapshot)
@@ -375,7 +369,7 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		for _, e := range traffic(3, 20) {
-			for _, finding := range d.Judge(e, d.Match(e), nil, d.Advance(e.Time, nil)) {
+			for _, finding := range d.Judge(e, d.Match(e), d.Advance(e.Time, nil)) {
 				require.False(t, finding.Score < 0 || finding.Score > 100 || finding.Score != finding.Score, "a score of %v", finding.Score)
 			}
 		}
@@ -532,7 +526,7 @@ func TestRecordsGoToWhoWantsThem(t *testing.T) {
 	o.OnRecord = func(_ *Rule, r rare.Record) { users = append(users, r.User) }
 	d := taught(t, o)
 	users = nil
-	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
+	d.Judge(exec(now, "mallory", "ss"), 1, nil)
 	d.Advance(now.Add(time.Hour), nil)
 	require.Equal(t, []string{"mallory"}, users)
 }
@@ -543,24 +537,23 @@ func BenchmarkJudgeAUsualUser(b *testing.B) {
 	var out []Finding
 	b.ReportAllocs()
 	for b.Loop() {
-		out = d.Judge(e, 1, nil, out[:0])
+		out = d.Judge(e, 1, out[:0])
 	}
 }
 
 func BenchmarkJudgeAStranger(b *testing.B) {
 	d := taught(b, options(mission()))
 	e := exec(now, "mallory", "ss -s")
-	nothing := func(*Finding) Decision { return Decision{} }
 	var out []Finding
 	b.ReportAllocs()
 	for b.Loop() {
-		out = d.Judge(e, 1, nothing, out[:0])
+		out = d.Judge(e, 1, out[:0])
 	}
 }
 
 func BenchmarkEncode(b *testing.B) {
 	d := taught(b, options(mission()))
-	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil, nil)[0]
+	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil)[0]
 	b.ReportAllocs()
 	for b.Loop() {
 		Encode(&f, mapstr.M{})

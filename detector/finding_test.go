@@ -48,7 +48,7 @@ func TestAReasonTellsOnlyWhatIsKnown(t *testing.T) {
 			look := r.Look(e, "ss", nil, time.UTC)
 			c.result.Unusual = look
 			d := &Detector{}
-			f := Finding{Kind: Alert, Rule: &Rule{Habit: "looked"}, Time: e.Time, Actor: d.Actor(e), User: rareUser(e), Context: &Context{Result: c.result, Look: look}}
+			f := Finding{Kind: Alert, Rule: &Rule{Habit: "looked"}, Time: e.Time, Actor: d.Actor(e), User: rareUser(e), Context: &Context{Result: c.result, Match: look}}
 			if c.since != 0 {
 				f.Context.Known, f.Context.Profile.First = true, e.Time.Add(-c.since)
 			}
@@ -69,7 +69,7 @@ func TestTheReasonOfRareTellsUsersByNameOrID(t *testing.T) {
 		{Actor{ID: 1000, Name: "carol"}, "1000", []string{"0"}, "uid 1000 has never looked before in 4 intervals of 15 minutes; usually uid 0 does"},
 		{Actor{ID: 1000, Name: "carol"}, "0", nil, "uid 0 (logged in as carol) has never looked before in 4 intervals of 15 minutes"},
 	} {
-		f := Finding{Kind: Alert, Rule: &Rule{Habit: "looked"}, Actor: c.actor, User: c.user, FirstOccurrence: true, Buckets: 4, BucketSpan: 15 * time.Minute, TypicalUsers: c.usual}
+		f := Finding{Kind: Alert, Rule: &Rule{Habit: "looked"}, Actor: c.actor, User: c.user, Rarity: Rarity{FirstOccurrence: true, Buckets: 4, BucketSpan: 15 * time.Minute}, TypicalUsers: c.usual}
 		require.Equal(t, c.want, f.Reason())
 	}
 }
@@ -87,7 +87,10 @@ func TestASummaryTellsNoSpanThatIsNone(t *testing.T) {
 		began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		f := Finding{
 			Kind: Summary, Rule: &Rule{Name: "Rule", Habit: "looked"}, Actor: Actor{ID: 1000, Name: "carol"},
-			Episode: Episode{Start: began, Last: began.Add(c.span), Execs: c.execs, Commands: []Command{{Line: "ss", Count: c.execs}}},
+			Episode: Episode{Start: began},
+			Summary: EpisodeSummary{
+				Last: began.Add(c.span), Execs: c.execs, Commands: []Command{{Line: "ss", Count: c.execs}},
+			},
 		}
 		require.Equal(t, c.message, f.Message())
 		require.Equal(t, c.reason, f.Reason())

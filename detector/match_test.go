@@ -30,7 +30,7 @@ func mission() Rule {
 func options(rules ...Rule) Options {
 	return Options{
 		Rules: rules, HostID: "host-1", EpisodeIdle: 15 * time.Minute, EpisodeMax: 24 * time.Hour,
-		Rare: rare.Options{BucketSpan: 15 * time.Minute, MaxUsers: 1000},
+		Model: ModelRare, Rare: rare.Options{BucketSpan: 15 * time.Minute, MaxUsers: 1000},
 	}
 }
 
@@ -125,7 +125,8 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestRealCommandLines runs the command lines of attack tools and of monitoring agents through the rule: it matches those of its programs, and no others.
+// TestRealCommandLines runs the command lines of attack tools and of monitoring agents through the rule: it matches
+// those of its programs, and no others.
 func TestRealCommandLines(t *testing.T) {
 	f, err := os.Open("testdata/commands.tsv")
 	require.NoError(t, err)
@@ -144,7 +145,7 @@ func TestRealCommandLines(t *testing.T) {
 		case "netstat", "ss", "route", "showmount":
 			matched++
 			require.EqualValues(t, 1, d.Match(e), command)
-			findings := d.Judge(e, 1, nil, nil)
+			findings := d.Judge(e, 1, nil)
 			if strings.HasPrefix(command, "route add") {
 				require.Empty(t, findings, "%s changes the table and shows nothing", command)
 			} else {
@@ -204,7 +205,7 @@ func FuzzMatch(f *testing.F) {
 		e := exec(at, "root", "x")
 		e.Executable, e.Name, e.Args, e.Binary.Tool = executable, base(executable), strings.Split(args, "\x00"), tool
 		set := d.Match(e)
-		for _, finding := range d.Judge(e, set, nil, nil) {
+		for _, finding := range d.Judge(e, set, nil) {
 			require.Contains(t, finding.Rule.Programs, finding.Program)
 		}
 	})

@@ -81,7 +81,8 @@ func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
 	require.True(t, escalated.Escalated)
 	require.Equal(t, first.AlertID, escalated.EarlierID)
 
-	// Episodes in the same context, that of the second across a restart: no alert, and a summary of each under the first alert's id.
+	// Episodes in the same context, that of the second across a restart: no alert, and a summary of each under the
+	// first alert's id.
 	told := 0
 	for hour := 1; hour <= 4; hour++ {
 		summaries, f := at(t, d, webShell(monday.Add(time.Duration(hour)*time.Hour)))
@@ -89,7 +90,7 @@ func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
 		require.Equal(t, first.AlertID, f.AlertID)
 		for _, s := range summaries {
 			require.Equal(t, first.AlertID, s.AlertID)
-			told += s.Episode.Execs
+			told += s.Summary.Execs
 		}
 		if hour == 2 {
 			snapshot, err := d.Snapshot()
@@ -144,7 +145,7 @@ func TestAHabitIsWhatWasSeenOnFiveDaysOverFourteen(t *testing.T) {
 				require.NotContains(t, kinds(last), Habitual)
 				e := webShell(monday.AddDate(0, 0, day))
 				d.Advance(e.Time, nil)
-				last = d.Judge(e, 1, nil, nil)
+				last = d.Judge(e, 1, nil)
 				require.NotContains(t, kinds(last), Alert, "day %d", day)
 			}
 			require.Equal(t, c.left, len(d.probations) > 0)
@@ -166,7 +167,7 @@ func TestAHabitIsWhatWasSeenOnFiveDaysOverFourteen(t *testing.T) {
 		require.Equal(t, Habit{Days: 2, Span: 24 * time.Hour}, first.Habit)
 		e := webShell(monday.AddDate(0, 0, 1))
 		d.Advance(e.Time, nil)
-		require.Contains(t, kinds(d.Judge(e, 1, nil, nil)), Habitual)
+		require.Contains(t, kinds(d.Judge(e, 1, nil)), Habitual)
 		require.Empty(t, d.probations)
 	})
 }
@@ -191,34 +192,4 @@ func TestAContextThatWasAwayForThirtyDaysAlertsAgain(t *testing.T) {
 	_, back = away(60)
 	require.Equal(t, Alert, back.Kind)
 	require.Empty(t, back.EarlierID, "the earlier one is forgotten")
-}
-
-// What a decision keeps from learning, a maintenance window's or an exception's, is never learned, and no day of a habit.
-func TestWhatADecisionKeepsFromLearningIsNoPartOfAHabit(t *testing.T) {
-	d := settled(t, nil)
-	known := d.Known("", monday)
-	never := func(*Finding) Decision { return Decision{Alert: false, Learn: false, By: "a window"} }
-	var score float64
-	for hour := range 5 {
-		out := d.Judge(webShell(monday.Add(time.Duration(hour)*time.Hour)), 1, never, nil)
-		require.Equal(t, Suppressed, out[0].Kind)
-		require.GreaterOrEqual(t, out[0].Score, score)
-		score = out[0].Score - 1
-	}
-	d.Advance(monday.Add(4*time.Hour), nil)
-	after := d.Known("", monday.Add(4*time.Hour))
-	require.Len(t, after, len(known))
-	for i, actor := range after[0].Actors {
-		require.Equal(t, known[0].Actors[i].Name, actor.Name)
-		require.Equal(t, known[0].Actors[i].Visits, actor.Visits)
-		require.InDelta(t, known[0].Actors[i].Features["command"][0].Visits, actor.Features["command"][0].Visits, 0.2, "faded, and no more")
-	}
-
-	_, first := at(t, d, webShell(monday.Add(6*time.Hour)))
-	require.Equal(t, Alert, first.Kind)
-	for day := 1; day <= 20; day++ {
-		d.Advance(monday.AddDate(0, 0, day), nil)
-		d.Judge(webShell(monday.AddDate(0, 0, day)), 1, never, nil)
-	}
-	require.NotEmpty(t, d.probations, "no day counted")
 }

@@ -42,7 +42,7 @@ func watched(t *testing.T, days int, withAgent bool) (*Detector, time.Time) {
 	for at := start; at.Before(end); at = at.Add(10 * time.Minute) {
 		d.Advance(at, nil)
 		if withAgent {
-			require.NotContains(t, kinds(d.Judge(agent(at), 1, nil, nil)), Alert, "at %v", at)
+			require.NotContains(t, kinds(d.Judge(agent(at), 1, nil)), Alert, "at %v", at)
 			continue
 		}
 		ls.Time = at
@@ -89,7 +89,7 @@ func TestAStormOfUnknownAccountsIsAnAlertForEach(t *testing.T) {
 	d, end := watched(t, 20, true)
 	alerts := 0
 	for i := range 600 {
-		out := d.Judge(daemon(end.Add(time.Duration(i)*time.Second), fmt.Sprintf("u%d", i), uint32(2000+i)), 1, nil, nil)
+		out := d.Judge(daemon(end.Add(time.Duration(i)*time.Second), fmt.Sprintf("u%d", i), uint32(2000+i)), 1, nil)
 		for _, f := range out {
 			if f.Kind == Alert {
 				alerts++
@@ -143,7 +143,7 @@ func TestAParentIsAFileNotABaseName(t *testing.T) {
 		return e
 	}
 	for i := range 20 * 24 {
-		d.Judge(like(end.Add(time.Duration(i)*time.Hour), "/usr/bin/check_mk_agent"), 1, nil, nil)
+		d.Judge(like(end.Add(time.Duration(i)*time.Hour), "/usr/bin/check_mk_agent"), 1, nil)
 	}
 	end = end.AddDate(0, 0, 20)
 	_, moved := at(t, d, like(end.Add(time.Minute), "/opt/checkmk/2.4/bin/check_mk_agent"))
@@ -167,9 +167,9 @@ func TestTheFirstDayEndsWithAReport(t *testing.T) {
 	}
 	for at := start; at.Before(start.Add(26 * time.Hour)); at = at.Add(10 * time.Minute) {
 		advance(at)
-		d.Judge(agent(at), 1, nil, nil)
+		d.Judge(agent(at), 1, nil)
 		if at.Sub(start) == 10*time.Hour {
-			out := d.Judge(webShell(at.Add(time.Minute)), 1, nil, nil)
+			out := d.Judge(webShell(at.Add(time.Minute)), 1, nil)
 			require.True(t, out[0].Learning)
 			require.NotEqual(t, Alert, out[0].Kind)
 		}
@@ -188,7 +188,8 @@ func TestTheFirstDayEndsWithAReport(t *testing.T) {
 		"zabbix (service, parent zabbix_agentd), 1 visit, command ss -s", r.Reason())
 }
 
-// What began while the model learned is learned: an agent that never pauses alerts neither when learning ends nor later.
+// What began while the model learned is learned: an agent that never pauses alerts neither when learning ends nor
+// later.
 func TestWhatBeganWhileLearningIsLearned(t *testing.T) {
 	for _, user := range []string{"zabbix", "root"} {
 		for _, parent := range []string{"sh", "python3", "zabbix_agentd"} {
@@ -198,13 +199,13 @@ func TestWhatBeganWhileLearningIsLearned(t *testing.T) {
 					o.Model, o.LearnFor = ModelContext, 24*time.Hour
 					d := mustNew(t, o)
 					at := start
-					d.Judge(admin(at), 1, nil, nil)
+					d.Judge(admin(at), 1, nil)
 					for at = start.Add(begin); at.Before(start.Add(4 * 24 * time.Hour)); at = at.Add(step) {
 						e := agent(at)
 						e.User = process.User{ID: map[string]uint32{"zabbix": 111, "root": 0}[user], Name: user}
 						e.Parent.Name = parent
 						d.Advance(at, nil)
-						require.NotContains(t, kinds(d.Judge(e, 1, nil, nil)), Alert, "%s by %s every %v from %v on, at %v", user, parent, step, begin, at)
+						require.NotContains(t, kinds(d.Judge(e, 1, nil)), Alert, "%s by %s every %v from %v on, at %v", user, parent, step, begin, at)
 					}
 				}
 			}
@@ -308,7 +309,7 @@ func TestAClockThatWasWrongAtTheFirstLookChangesNoVerdict(t *testing.T) {
 					reports = append(reports, f.Time)
 				}
 			}
-			out := d.Judge(agent(at), 1, nil, nil)
+			out := d.Judge(agent(at), 1, nil)
 			require.NotContains(t, kinds(out), Alert, name)
 			if since := at.Sub(start); since < 23*time.Hour || since > 25*time.Hour {
 				require.Equal(t, since < 24*time.Hour, out[len(out)-1].Learning, "%s: a day of real time is learned, at %v", name, at)

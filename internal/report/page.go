@@ -20,9 +20,10 @@ type Facts struct {
 	Version  string        // of reconbeat
 	LearnFor time.Duration // for which nothing alerts
 	Silence  string        // why nothing alerted; empty where something did
-	Execs, Matched, Alerts, Suppressed,
-	Malformed, // records that could not be read
-	Unnamed uint64 // matches without a user
+
+	Execs, Matched, Alerts uint64
+	Malformed              uint64 // records that could not be read
+	Unnamed                uint64 // matches without a user
 }
 
 //go:embed page.html

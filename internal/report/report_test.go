@@ -84,13 +84,13 @@ func TestThePageTellsWhatWasFound(t *testing.T) {
 	r.Add(&beat.Event{Timestamp: end, Fields: mapstr.M{"message": "backup has become a habit", "event": mapstr.M{"kind": "event",
 		"action": "habit", "dataset": "reconbeat.alert", "reason": "backup has looked on 8 days"}}})
 	page := read(t, &r, Facts{
-		Files: []string{"audit.log"}, Version: "1.2.3", LearnFor: 24 * time.Hour, Execs: 900, Matched: 41, Alerts: 1, Malformed: 3, Unnamed: 2, Suppressed: 4,
+		Files: []string{"audit.log"}, Version: "1.2.3", LearnFor: 24 * time.Hour, Execs: 900, Matched: 41, Alerts: 1, Malformed: 3, Unnamed: 2,
 	})
 	for _, want := range []string{
 		"<code>audit.log</code>", "1.2.3", "<b>1</b>alert<", "<b>41</b>matches of 900 program starts", "<b>2</b>actors", "<b>41 days</b>",
 		"Unusual network connection discovery by tomcat", "parent dash, no terminal", `<span class="score">78.8</span>`, "0.23 such visits a year",
 		`<span class="part for">actor +5.7</span> <span class="part">tty -0.3</span>`, "id\nss -tunap", "backup has become a habit",
-		"<b>3</b>malformed records", "3 records could not be read", "2 matches name no user", "4 matches over the threshold belong",
+		"<b>3</b>malformed records", "3 records could not be read", "2 matches name no user",
 		`aria-label="Matches over time`, `class="dot critical"`, "threshold 25", "Monday 09:00: 40 matches",
 		`<tr class="now"><td class="n">25 (now)</td><td class="n">16</td><td class="n">11.7</td></tr>`, // 25 to 39, and tomcat's
 		`<td class="n dim">40</td><td class="line">ss -tlnp</td>`,
