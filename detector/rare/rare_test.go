@@ -152,7 +152,8 @@ func TestAskingAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestAtOnceIsWhatTheBucketEndsWithWhenNobodyComesAfter(t *testing.T) {
+// What AtOnce says of the last who comes into a bucket is what the bucket ends with.
+func TestAtOnceIsWhatTheBucketEndsWith(t *testing.T) {
 	compared := 0
 	for _, name := range []string{"A", "B", "C", "D", "F"} {
 		m := New(options)
@@ -270,7 +271,7 @@ func TestNoMoreUsersAreRememberedThanTheBound(t *testing.T) {
 	require.InDelta(t, sum, m.total, 1e-9)
 }
 
-func TestAnAppearanceAheadOfTheOpenBucketWaitsForItsOwn(t *testing.T) {
+func TestAnAppearanceAheadWaitsForItsBucket(t *testing.T) {
 	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	inOrder, mixed := New(options), New(options)
 	inOrder.Add(at, "root")
