@@ -62,7 +62,8 @@ type reconbeat struct {
 	once     sync.Once
 }
 
-// New checks the whole configuration, the modules' and the rules' included, and opens nothing: `test config` calls it too.
+// New checks the whole configuration, the modules' and the rules' included. It reads the rules' files and who this host is,
+// and opens neither sources nor state: `test config` calls it, too.
 func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	cfg, err := config.Parse(c)
 	logger := b.Info.Logger.Named("reconbeat")

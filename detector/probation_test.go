@@ -16,11 +16,12 @@ import (
 // monday is when the tests of contexts begin: after 57 days of habits, at nine.
 var monday = start.AddDate(0, 0, 57).Add(9 * time.Hour)
 
-// admin is a look of alice's as on every working morning, agent one of the monitoring's.
+// admin is a match of alice's as on every working morning, agent one of the monitoring's.
 func admin(at time.Time) *process.Event {
 	e := exec(at, "alice", "ss -tlnp")
 	e.User.ID = 1000
-	e.Session.User, e.Session.Entry, e.Session.Source = process.User{ID: 1000, Name: "alice"}, process.EntrySSHD, netip.MustParseAddr("10.1.2.3")
+	e.Session.User = process.User{ID: 1000, Name: "alice"}
+	e.Session.Entry, e.Session.Source = process.EntrySSHD, netip.MustParseAddr("10.1.2.3")
 	e.Parent.Name, e.TTY, e.Interactive, e.CWD = "bash", "pts0", true, "/home/alice"
 	return e
 }
@@ -38,7 +39,8 @@ func webShell(at time.Time) *process.Event {
 	return e
 }
 
-// settled is a detector with the context model in charge that has seen the agent's and the admin's looks until monday.
+// settled is a detector with the context model in charge that has seen the agent's and the admin's matches until
+// monday.
 func settled(t *testing.T, change func(*Options)) *Detector {
 	o := options(mission())
 	o.Model, o.LearnFor = ModelContext, 24*time.Hour
@@ -67,7 +69,7 @@ func at(t *testing.T, d *Detector, e *process.Event) (summaries []Finding, f Fin
 	return summaries, one(t, d, e)
 }
 
-func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
+func TestOnProbationNothingAlertsTwice(t *testing.T) {
 	d := settled(t, nil)
 	_, first := at(t, d, webShell(monday))
 	require.Equal(t, Alert, first.Kind)
@@ -83,14 +85,14 @@ func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
 
 	// Episodes in the same context, that of the second across a restart: no alert, and a summary of each under the
 	// first alert's id.
-	told := 0
+	execs := 0
 	for hour := 1; hour <= 4; hour++ {
 		summaries, f := at(t, d, webShell(monday.Add(time.Duration(hour)*time.Hour)))
 		require.Equal(t, Repeat, f.Kind, "hour %d: %.1f", hour, f.Score)
 		require.Equal(t, first.AlertID, f.AlertID)
 		for _, s := range summaries {
 			require.Equal(t, first.AlertID, s.AlertID)
-			told += s.Summary.Execs
+			execs += s.Summary.Execs
 		}
 		if hour == 2 {
 			snapshot, err := d.Snapshot()
@@ -99,7 +101,7 @@ func TestOnProbationNothingAlertsTwiceAndSummariesTell(t *testing.T) {
 			require.NoError(t, d.Restore(snapshot))
 		}
 	}
-	require.Equal(t, 5, told, "of each look until then")
+	require.Equal(t, 5, execs, "of each match until then")
 	require.Len(t, d.Advance(monday.Add(6*time.Hour), nil), 1, "and of the last")
 
 	// What is unusual in another part is an alert of its own, which names the earlier one.
@@ -117,7 +119,8 @@ func TestOnProbationADayTeachesOnce(t *testing.T) {
 		at(t, d, webShell(monday.Add(time.Duration(hour)*time.Hour)))
 	}
 	command := func() float64 {
-		return d.Known("www-data", monday.Add(12*time.Hour))[0].Actors[0].Features[habit.PartNames[habit.Command]][0].Visits
+		known := d.Known("www-data", monday.Add(12*time.Hour))
+		return known[0].Actors[0].Features[habit.PartNames[habit.Command]][0].Visits
 	}
 	require.InDelta(t, 0.5, command(), 0.05, "what is not a habit yet weighs half")
 	at(t, d, webShell(monday.Add(24*time.Hour)))
@@ -158,7 +161,10 @@ func TestAHabitIsWhatWasSeenOnFiveDaysOverFourteen(t *testing.T) {
 			require.Equal(t, first.AlertID, became.AlertID)
 			require.Equal(t, monday, became.Became.Since)
 			require.Equal(t, []string{"parent sh"}, became.Became.Context)
-			require.Regexp(t, "^www-data has looked at network connections on [0-9]+ days since 2026-04-27T09:00:00Z: parent sh; alerts on it end$", became.Reason())
+			require.Regexp(t,
+				"^www-data has looked at network connections on [0-9]+ days since 2026-04-27T09:00:00Z: parent sh; "+
+					"alerts on it end$",
+				became.Reason())
 		})
 	}
 	t.Run("as configured", func(t *testing.T) {

@@ -101,7 +101,7 @@ func (d *digest) grow(value uint32) bool {
 	return true
 }
 
-// join moves the counts of a node and its sibling to their parent, if the three together have too few to tell apart,
+// join moves the counts of a node and its sibling to their parent, if the three together are too few to distinguish,
 // and returns where the parent is; otherwise -1.
 func (d *digest) join(i int) int {
 	n := d.nodes[i]

@@ -140,7 +140,9 @@ func (m *Model) BucketStart(t time.Time) time.Time {
 	return m.start(m.number(t))
 }
 
-func (m *Model) start(bucket int64) time.Time { return time.Unix(0, bucket*int64(m.o.BucketSpan)).UTC() }
+func (m *Model) start(bucket int64) time.Time {
+	return time.Unix(0, bucket*int64(m.o.BucketSpan)).UTC()
+}
 
 func (m *Model) number(t time.Time) int64 {
 	n, span := t.UnixNano(), int64(m.o.BucketSpan)

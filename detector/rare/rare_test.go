@@ -60,7 +60,7 @@ type expected struct {
 	User        string  `json:"user.name"`
 	Probability float64 `json:"probability"`
 	Score       float64 `json:"record_score"`
-	First       *bool   `json:"first_occurrence"` // nil: not told
+	First       *bool   `json:"first_occurrence"` // nil: unknown
 }
 
 // expectations reads a golden output, without the records of score 0, which only the filter by the smallest
