@@ -51,11 +51,11 @@ type heartbeat struct {
 }
 
 // tally is what heartbeats count.
-type tally struct{ execs, matched, alerts, suppressed, malformed, lost, lostBytes uint64 }
+type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
 
 // since is what was counted after b.
 func (t tally) since(b tally) tally {
-	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.suppressed - b.suppressed, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
+	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
 }
 
 // pulse is what one heartbeat tells.
@@ -86,7 +86,6 @@ var HeartbeatFields = []HeartbeatField{
 	{"reconbeat.health.execs", "long", func(p *pulse) any { return p.execs }},
 	{"reconbeat.health.matched", "long", func(p *pulse) any { return p.matched }},
 	{"reconbeat.health.alerts", "long", func(p *pulse) any { return p.alerts }},
-	{"reconbeat.health.suppressed", "long", func(p *pulse) any { return p.suppressed }},
 	{"reconbeat.health.malformed", "long", func(p *pulse) any { return p.malformed }},
 	{"reconbeat.health.lost", "long", func(p *pulse) any { return p.lost + min(1, p.lostBytes) }},
 	{"reconbeat.health.lag.ms", "long", func(p *pulse) any {
@@ -231,7 +230,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 func (h *heartbeat) count() tally {
 	c := h.engine.Counts
 	t := h.modules.tally()
-	t.execs, t.matched, t.alerts, t.suppressed = c.Execs.Load(), c.Matched.Load(), c.Alerts.Load(), c.Suppressed.Load()
+	t.execs, t.matched, t.alerts = c.Execs.Load(), c.Matched.Load(), c.Alerts.Load()
 	t.lost += h.ring.Dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
 	return t
 }

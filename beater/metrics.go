@@ -45,7 +45,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 	show(reg, "detector", func() readings {
 		return readings{
 			"execs": c.Execs.Load(), "matched": c.Matched.Load(), "alerts": c.Alerts.Load(), "repeats": c.Repeats.Load(),
-			"suppressed": c.Suppressed.Load(), "summaries": c.Summaries.Load(), "tampered": c.Tampered.Load(),
+			"summaries": c.Summaries.Load(), "tampered": c.Tampered.Load(),
 			"processors_dropped": c.Dropped.Load(), "processors_failed": c.Misfits.Load(), "unencodable": b.loop.journal.unencodable.Load(),
 			"unnamed": c.Unnamed.Load(), "late": c.Late.Load(), "evicted": c.Evicted.Load(),
 		}

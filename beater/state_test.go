@@ -47,7 +47,7 @@ func aHundredPeople(t testing.TB) *detector.Detector {
 				e.TTY, e.Interactive = "pts0", true
 			}
 			out = d.Advance(e.Time, out[:0])
-			out = d.Judge(e, d.Match(e), nil, out)
+			out = d.Judge(e, d.Match(e), out)
 		}
 	}
 	return d

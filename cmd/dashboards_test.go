@@ -94,7 +94,7 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 				"agent.version":           map[bool]string{true: "0.1.0", false: "0.2.0"}[i%7 == 0],
 				"reconbeat.health.status": "healthy", "reconbeat.health.lag.ms": 4 + (at.Hour()*7+i)%9,
 				"reconbeat.health.execs": execs, "reconbeat.health.matched": execs / 90,
-				"reconbeat.health.lost": 0, "reconbeat.health.malformed": 0, "reconbeat.health.suppressed": 0,
+				"reconbeat.health.lost": 0, "reconbeat.health.malformed": 0,
 				"reconbeat.health.modules":        []string{"auditd"},
 				"reconbeat.health.rules":          []string{"network-connection-discovery"},
 				"reconbeat.health.model.age_days": 41 + i%5, "reconbeat.health.model.actors": 5 + i%4,
@@ -113,7 +113,6 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 			case i == 30 && at.Hour() >= 20:
 				put(doc, "reconbeat.health.status", "degraded")
 				put(doc, "reconbeat.health.conditions", []string{"state_not_written"})
-				put(doc, "reconbeat.health.suppressed", 1)
 			}
 			docs = append(docs, doc)
 		}

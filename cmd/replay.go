@@ -163,7 +163,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.format == formatHTML {
 		facts := report.Facts{
 			Files: files, Version: b.Info.Version, LearnFor: summary.LearnFor,
-			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Suppressed: n.Suppressed, Malformed: n.Malformed, Unnamed: n.Unnamed,
+			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Malformed: n.Malformed, Unnamed: n.Unnamed,
 		}
 		if n.Alerts == 0 {
 			facts.Silence = quiet(summary, n)
@@ -174,8 +174,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d suppressed, %d malformed%s\n",
-		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d malformed%s\n",
+		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Malformed, unnamed(n.Unnamed))
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -231,9 +231,6 @@ func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 	case n.Matched == 0:
 		return "Nothing could alert: no program start matched the enabled rules, which are " +
 			strings.Join(s.Rules, ", ") + "."
-	case n.Suppressed > 0:
-		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).",
-			counted(int(n.Suppressed), "match"))
 	case s.Learned < s.LearnFor:
 		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host "+
 			"(detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))

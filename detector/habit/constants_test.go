@@ -20,22 +20,31 @@ import (
 // inTheCode are the model's constants as the manual writes them, by the name that they have in the code.
 func inTheCode() map[string]string {
 	values := map[string]string{
-		"halfLife": fmt.Sprintf("%g days", days(halfLife)), "warmUp": number(warmUp) + " days", "settled": number(settled) + " days", "discoveredIn": number(discoveredIn) + " days",
-		"alertedWeight": number(alertedWeight), "strength": number(strength), "discount": number(discount), "firstWeight": number(firstWeight) + " days", "alike": number(alike),
-		"hourStrength": number(hourStrength) + " visits", "neighbour": number(neighbour), "most": number(most), "least": number(least), "kernelScale": number(kernelScale),
-		"bound": number(bound) + " a year", "binsPerNat": number(binsPerNat), "lowest": number(lowest), "surpriseBins": number(surpriseBins), "forgotten": number(forgotten),
+		"halfLife": number(days(halfLife)) + " days", "warmUp": number(warmUp) + " days",
+		"settled": number(settled) + " days", "discoveredIn": number(discoveredIn) + " days",
+		"alertedWeight": number(alertedWeight), "strength": number(strength), "discount": number(discount),
+		"firstWeight": number(firstWeight) + " days", "alike": number(alike),
+		"hourStrength": number(hourStrength) + " visits", "neighbour": number(neighbour), "most": number(most),
+		"least": number(least), "kernelScale": number(kernelScale),
+		"bound": number(bound) + " a year", "binsPerNat": number(binsPerNat), "lowest": number(lowest),
+		"surpriseBins": number(surpriseBins), "forgotten": number(forgotten),
 		"mostGrown": number(mostGrown), "renewAt": number(renewAt),
-		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days", "mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
-		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore), "cameDays": number(cameDays) + " days",
-		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(), "usualHours": hoursOfTheDay(),
-		"variety": number(variety), "told": number(told), "usualPauses": number(usualPauses), "firstPause": fmt.Sprintf("%g days", days(firstPause)),
+		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days",
+		"mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
+		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore),
+		"cameDays":  number(cameDays) + " days",
+		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(),
+		"usualHours": hoursOfTheDay(),
+		"variety":    number(variety), "told": number(told), "usualPauses": number(usualPauses),
+		"firstPause":     number(days(firstPause)) + " days",
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]),
 	}
 	for c := range classes {
 		of := func(name string) string { return fmt.Sprintf("%s[%s]", name, []string{"Person", "Service", "Root"}[c]) }
 		h := hostsLike[c]
-		values[of("hostsLike")] = fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(h.yearly), number(h.from), number(h.scale), number(h.days), number(h.share))
+		values[of("hostsLike")] = fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(h.yearly),
+			number(h.from), number(h.scale), number(h.days), number(h.share))
 		values[of("came")] = ways(c, came[c])
 		values[of("undiscovered")] = ways(c, undiscovered[c])
 		values[of("returns")] = number(returns[c])
@@ -49,7 +58,8 @@ func inTheCode() map[string]string {
 func pairs() string {
 	var out []string
 	for _, v := range []text{
-		terminal, workday, weekend, local, inside, outside, plain, renamedTool, deleted, inMemory, byLoader, inTemporary, inHome, inHidden,
+		terminal, workday, weekend, local, inside, outside, plain, renamedTool, deleted, inMemory, byLoader,
+		inTemporary, inHome, inHidden,
 	} {
 		out = append(out, fmt.Sprintf("%s %s/%s", v.Value(), share(common[v].usual), share(common[v].intruder)))
 	}
@@ -101,15 +111,16 @@ func parts(by []float64) string {
 	return strings.Join(out, ", ")
 }
 
-// TestTheManualTellsEveryConstant holds the table in docs/model.md and evidence.go together, both ways.
-func TestTheManualTellsEveryConstant(t *testing.T) {
+// TestTheManualHasEveryConstant holds the table in docs/model.md and evidence.go together, both ways.
+func TestTheManualHasEveryConstant(t *testing.T) {
 	manual, err := os.ReadFile(filepath.Join("..", "..", "docs", "model.md"))
 	require.NoError(t, err)
 	_, section, found := strings.Cut(string(manual), "\n## Constants\n")
 	require.True(t, found)
 	section, _, _ = strings.Cut(section, "\n## ")
 	told := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (.+?) \\| `(.+?)` \\| (.+?) \\| (.+?) \\|$").FindAllStringSubmatch(section, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| (.+?) \\| `(.+?)` \\| (.+?) \\| (.+?) \\|$").FindAllStringSubmatch(
+		section, -1) {
 		require.NotContains(t, told, row[2], "twice")
 		told[row[2]] = row[3]
 	}

@@ -28,7 +28,10 @@ var (
 // person is a look of somebody who logged in.
 func person(at time.Time, name, parent, from, command string) *process.Event {
 	e := service(at, name, parent, command)
-	e.Session = process.Session{ID: 5, User: process.User{ID: process.Unset, Name: name}, Entry: process.EntrySSHD, Source: netip.MustParseAddr(from)}
+	e.Session = process.Session{
+		ID: 5, User: process.User{ID: process.Unset, Name: name}, Entry: process.EntrySSHD,
+		Source: netip.MustParseAddr(from),
+	}
 	e.TTY, e.Interactive, e.CWD = "pts0", true, "/home/"+name
 	return e
 }
@@ -57,7 +60,8 @@ func look(m *Model, e *process.Event) Result {
 	return r
 }
 
-// weeks is a host on which an agent looks every ten minutes, alice on working mornings from the office, and bob in the afternoons from wherever he is.
+// weeks is a host on which an agent looks every ten minutes, alice on working mornings from the office, and bob in the
+// afternoons from wherever he is.
 func weeks(n int) (*Model, time.Time) {
 	m := New(options)
 	r := rand.New(rand.NewPCG(1, 1))
@@ -81,7 +85,8 @@ func weeks(n int) (*Model, time.Time) {
 
 func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 	m, end := weeks(8)
-	morning, afternoon, night := end.Add(9*time.Hour+20*time.Minute), end.Add(14*time.Hour+20*time.Minute), end.Add(27*time.Hour)
+	morning, afternoon := end.Add(9*time.Hour+20*time.Minute), end.Add(14*time.Hour+20*time.Minute)
+	night := end.Add(27 * time.Hour)
 	score := func(e *process.Event) float64 {
 		l := lookOf(e)
 		return m.Judge(&l).Score
@@ -90,19 +95,30 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 		e         *process.Event
 		low, high float64
 	}{
-		"the agent as ever":                                  {service(end, "root", "check_mk_agent", "ss -s"), 0, 5},
-		"alice in the morning":                               {person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp"), 0, 5},
-		"bob from yet another address":                       {person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn"), 0, 10},
-		"alice from an address that is not the office":       {person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), 0.5, 40},
-		"alice at night from elsewhere, through python":      {person(night, "alice", "python3.11", "151.7.7.7", "ss -tunap"), 50, 100},
-		"a web server's account through a shell":             {service(morning, "www-data", "sh", "ss -tunap"), 25, 100},
-		"the root daemon through an interpreter":             {service(morning, "root", "python3.11", "ss -tunap"), 25, 100},
-		"a login that nobody knows, at night from elsewhere": {person(night, "support", "bash", "151.7.7.7", "ss -s"), 25, 100},
+		"the agent as ever":            {e: service(end, "root", "check_mk_agent", "ss -s"), high: 5},
+		"alice in the morning":         {e: person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp"), high: 5},
+		"bob from yet another address": {e: person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn"), high: 10},
+		"alice from an address that is not the office": {
+			e: person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), low: 0.5, high: 40,
+		},
+		"alice at night from elsewhere, through python": {
+			e: person(night, "alice", "python3.11", "151.7.7.7", "ss -tunap"), low: 50, high: 100,
+		},
+		"a web server's account through a shell": {
+			e: service(morning, "www-data", "sh", "ss -tunap"), low: 25, high: 100,
+		},
+		"the root daemon through an interpreter": {
+			e: service(morning, "root", "python3.11", "ss -tunap"), low: 25, high: 100,
+		},
+		"a login that nobody knows, at night from elsewhere": {
+			e: person(night, "support", "bash", "151.7.7.7", "ss -s"), low: 25, high: 100,
+		},
 	} {
 		got := score(c.e)
 		require.True(t, got >= c.low && got <= c.high, "%s: %.1f", name, got)
 	}
-	require.Less(t, score(person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn")), score(person(afternoon, "alice", "zsh", "151.7.7.7", "netstat -rn")),
+	require.Less(t, score(person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn")), score(person(afternoon, "alice",
+		"zsh", "151.7.7.7", "netstat -rn")),
 		"who changes addresses tells nothing by yet another")
 }
 
@@ -116,7 +132,8 @@ func TestAHabitIsLearned(t *testing.T) {
 		last = look(m, service(end.AddDate(0, 0, d+1), "backup", "python3.11", "ss -ltn"))
 	}
 	require.Less(t, last.Score, 5.0)
-	require.Less(t, look(m, service(end.AddDate(0, 0, 21), "backup", "python3.12", "ss -ltn")).Score, 10.0, "an upgrade is no other program")
+	require.Less(t, look(m, service(end.AddDate(0, 0, 21), "backup", "python3.12", "ss -ltn")).Score, 10.0,
+		"an upgrade is no other program")
 }
 
 func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
@@ -126,8 +143,12 @@ func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
 	b := look(m, person(morning.Add(time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp"))
 	require.Greater(t, b.Surprise, a.Surprise)
 	require.GreaterOrEqual(t, b.Parts[Network], a.Parts[Network], "what the visit showed stays")
-	require.Equal(t, b.Surprise, look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise, "repeats add nothing")
-	require.Equal(t, "from 151.7.7.0/24, parent python", Tell(Network, b.Unusual.Text(Network))+", "+Tell(Parent, b.Unusual.Text(Parent)), "each part with the value that it is about")
+	require.Equal(t, b.Surprise,
+		look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise,
+		"repeats add nothing")
+	require.Equal(t, "from 151.7.7.0/24, parent python",
+		Tell(Network, b.Unusual.Text(Network))+", "+Tell(Parent, b.Unusual.Text(Parent)),
+		"each part with the value that it is about")
 	sum := 0.0
 	for _, p := range b.Parts {
 		require.GreaterOrEqual(t, p, least)
@@ -160,7 +181,8 @@ func traffic(seed uint64, n int) []*process.Event {
 		if r.IntN(2) == 0 {
 			all[i] = service(at, name, []string{"sh", "agent", "cron", "python3"}[r.IntN(4)], "ss -s")
 		} else {
-			all[i] = person(at, name, []string{"bash", "zsh"}[r.IntN(2)], fmt.Sprintf("10.%d.%d.1", r.IntN(4), r.IntN(100)), "netstat -rn")
+			all[i] = person(at, name, []string{"bash", "zsh"}[r.IntN(2)],
+				fmt.Sprintf("10.%d.%d.1", r.IntN(4), r.IntN(100)), "netstat -rn")
 		}
 	}
 	return all
@@ -221,7 +243,9 @@ func TestEverythingIsBounded(t *testing.T) {
 	at := monday
 	for i := range 5000 {
 		at = at.Add(time.Minute)
-		look(m, person(at, fmt.Sprintf("u%d", i%200), fmt.Sprintf("p%d", i), fmt.Sprintf("10.%d.%d.1", i%250, i/250), fmt.Sprintf("ss --x%d", i)))
+		look(m,
+			person(at, fmt.Sprintf("u%d", i%200), fmt.Sprintf("p%d", i), fmt.Sprintf("10.%d.%d.1", i%250, i/250),
+				fmt.Sprintf("ss --x%d", i)))
 	}
 	require.Equal(t, 50, m.Actors())
 	require.Positive(t, m.Evicted())
@@ -259,7 +283,7 @@ func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 		"a negative weight":                  `{"actors":[{"id":"x","way":"y","known":{"weight":-5}}]}`,
 		"a negative hour":                    `{"actors":[{"id":"x","way":"y","known":{"hours":{"3":-5}}}]}`,
 		"an hour that no day has":            `{"actors":[{"id":"x","way":"y","known":{"hours":{"24":5}}}]}`,
-		"values without weights":             `{"actors":[{"id":"x","way":"y","known":{"features":[{"v":["a"],"w":[]}]}}]}`,
+		"values without weights":             `{"actors":[{"known":{"features":[{"v":["a"],"w":[]}]}}]}`,
 		"a visit of nobody":                  `{"open":[{"id":"x","way":"y","open":{"class":1}}]}`,
 		"fewer than no actors":               `{"groups":[{"actors":-1}]}`,
 		"a past beyond what can be surprise": `{"groups":[{"past":{"100000":1}}]}`,
@@ -334,7 +358,8 @@ func TestNoOrderOfTimesMakesNonsense(t *testing.T) {
 				e.Time = e.Time.AddDate(r.IntN(500)-200, 0, r.IntN(90)-45)
 			}
 			got := look(m, e)
-			require.True(t, finite(got.Parts[:]...) && finite(got.Surprise, got.Score), "seed %d, look %d at %v: %+v", seed, i, e.Time, got)
+			require.True(t, finite(got.Parts[:]...) && finite(got.Surprise, got.Score), "seed %d, look %d at %v: %+v",
+				seed, i, e.Time, got)
 			require.GreaterOrEqual(t, got.Score, 0.0)
 		}
 		b, err := json.Marshal(m.Snapshot())
@@ -362,8 +387,11 @@ func TestAnotherHalfLifeChangesNothingThatIsLearned(t *testing.T) {
 		running.SetHalfLife(halfLife)
 		for _, m := range []*Model{restored, running} {
 			require.InDelta(t, before, m.Profiles("alice", end)[0].Features["command"][0].Visits, 0.1)
-			require.Less(t, look(m, person(end.Add(9*time.Hour+20*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")).Score, 5.0)
-			require.Greater(t, look(m, person(end.Add(27*time.Hour), "mallory", "python3", "151.7.7.7", "ss -tunap")).Score, 25.0)
+			require.Less(t,
+				look(m, person(end.Add(9*time.Hour+20*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")).Score,
+				5.0)
+			require.Greater(t,
+				look(m, person(end.Add(27*time.Hour), "mallory", "python3", "151.7.7.7", "ss -tunap")).Score, 25.0)
 		}
 	}
 }
@@ -386,7 +414,9 @@ func TestAVisitRemembersSoManyValuesOfAFeatureAndNoMore(t *testing.T) {
 	m, end := weeks(2)
 	at := end.Add(9 * time.Hour)
 	for i := range 5 * maxValues {
-		look(m, person(at.Add(time.Duration(i)*time.Millisecond), "alice", "bash", "10.1.2.3", fmt.Sprintf("ss --option%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)))
+		look(m,
+			person(at.Add(time.Duration(i)*time.Millisecond), "alice", "bash", "10.1.2.3",
+				fmt.Sprintf("ss --option%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)))
 	}
 	l := lookOf(person(at.Add(time.Minute), "alice", "bash", "10.1.2.3", "ss --never-before"))
 	v := m.open(&l, m.watched.at(l.At))
@@ -457,8 +487,9 @@ func BenchmarkJudgeANewContext(b *testing.B) {
 	}
 }
 
-// TestSlowPoisoningTakesDays is the attack on every model that learns: whoever holds alice's login gets it used to the address, then to python, then to the night, one at a time and
-// each below the threshold, before they do what they came for. The model cannot tell it from alice changing her ways; it makes it slow, and every step is in the raw events.
+// TestSlowPoisoningTakesDays is the attack on every model that learns: whoever holds alice's login gets it used to the
+// address, then to python, then to the night, one at a time and each below the threshold, before they do what they came
+// for. The model cannot tell it from alice changing her ways; it makes it slow, and every step is in the raw events.
 func TestSlowPoisoningTakesDays(t *testing.T) {
 	goal := func(at time.Time) *process.Event {
 		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
@@ -481,7 +512,8 @@ func TestSlowPoisoningTakesDays(t *testing.T) {
 		}
 		poison(func(e *process.Event) { e.Session.Source = netip.MustParseAddr("151.7.7.7") })
 		poison(func(e *process.Event) {
-			e.Session.Source, e.Parent.Name, e.Parent.Executable = netip.MustParseAddr("151.7.7.7"), "python3", "/usr/bin/python3"
+			e.Session.Source = netip.MustParseAddr("151.7.7.7")
+			e.Parent.Name, e.Parent.Executable = "python3", "/usr/bin/python3"
 		})
 		poison(func(e *process.Event) { *e = *goal(e.Time) })
 		if highest = max(highest, look(m, goal(at)).Score); highest < 25 {
@@ -501,7 +533,8 @@ func crowded(actors, contexts int) *Model {
 	for c := range contexts {
 		for a := range actors {
 			at = at.Add(time.Second)
-			e := person(at, fmt.Sprintf("user%d", a), fmt.Sprintf("shell%c", 'a'+c%20), fmt.Sprintf("10.%d.%d.7", c, a%250), "ss -tlnp --filter"+strings.Repeat("x", c%50))
+			e := person(at, fmt.Sprintf("user%d", a), fmt.Sprintf("shell%c", 'a'+c%20),
+				fmt.Sprintf("10.%d.%d.7", c, a%250), "ss -tlnp --filter"+strings.Repeat("x", c%50))
 			e.CWD = fmt.Sprintf("/srv/project%d/%d", a%100, c)
 			l := r.Look(e, e.Name, e.Args[1:], time.UTC)
 			m.Learn(&l, m.Judge(&l), Lesson{})
@@ -576,8 +609,13 @@ func TestAClockThatWasWrongLeavesEveryNumberUsable(t *testing.T) {
 	} {
 		m, end := weeks(4)
 		for i := range 3 {
-			for _, at := range []time.Time{at.Add(time.Duration(i) * time.Hour), end.Add(time.Duration(i) * time.Hour)} {
-				for _, e := range []*process.Event{person(at, "alice", "bash", "10.1.2.3", "ss -tlnp"), person(at, "mallory", "bash", "10.9.9.9", "ss"), service(at, "root", "check_mk_agent", "ss -s")} {
+			for _, at := range []time.Time{
+				at.Add(time.Duration(i) * time.Hour), end.Add(time.Duration(i) * time.Hour),
+			} {
+				for _, e := range []*process.Event{
+					person(at, "alice", "bash", "10.1.2.3", "ss -tlnp"),
+					person(at, "mallory", "bash", "10.9.9.9", "ss"), service(at, "root", "check_mk_agent", "ss -s"),
+				} {
 					r := look(m, e)
 					require.True(t, finite(r.Score, r.Surprise) && r.Score >= 0 && r.Score <= 100, "%s: %+v", name, r)
 				}
@@ -615,8 +653,8 @@ func TestLearningGoesOnForYearsWithAShortHalfLife(t *testing.T) {
 	require.InDelta(t, then.Surprise, last.Surprise, 0.05, "the habit is what it was in the first year")
 }
 
-// TestNoiseIsAHandfulOfAlerts is the attack on the tail of the past: visits as unusual as the one that is to come, by somebody else, until it is no longer unusual enough. Each of
-// them is an alert of its own, which counts a tenth.
+// TestNoiseIsAHandfulOfAlerts is the attack on the tail of the past: visits as unusual as the one that is to come, by
+// somebody else, until it is no longer unusual enough. Each of them is an alert of its own, which counts a tenth.
 func TestNoiseIsAHandfulOfAlerts(t *testing.T) {
 	goal := func(at time.Time) *process.Event {
 		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
@@ -632,7 +670,8 @@ func TestNoiseIsAHandfulOfAlerts(t *testing.T) {
 		if score = m.Judge(&l).Score; score < 25 {
 			break
 		}
-		e := person(at.Truncate(24*time.Hour).Add(2*time.Hour), "bob", fmt.Sprintf("perl-of-%c", 'a'+day%20), fmt.Sprintf("%d.7.7.7", 120+day), "ss -tlnp")
+		e := person(at.Truncate(24*time.Hour).Add(2*time.Hour), "bob", fmt.Sprintf("perl-of-%c", 'a'+day%20),
+			fmt.Sprintf("%d.7.7.7", 120+day), "ss -tlnp")
 		e.CWD = fmt.Sprintf("/srv/%d", day)
 		if look(m, e).Score >= 25 {
 			alerts++

@@ -14,7 +14,8 @@ type text = unique.Handle[string]
 
 // counter counts the values of one feature: in how many visits each was seen, or, of a class, by how many actors.
 //
-// All weights of a Model grow with time instead of fading (a look at t adds 2^(t/halfLife)), so that nothing is to be done as time passes; fade turns them back.
+// All weights of a Model grow with time instead of fading (a match at t adds 2^(t/halfLife)), so that the passing of
+// time costs nothing; a fade turns them back.
 type counter []value
 
 type value struct {
@@ -22,7 +23,8 @@ type value struct {
 	weight float64
 }
 
-// tally is what a counter says of one value, in the Pitman-Yor process of Teh 2006, "A hierarchical Bayesian language model based on Pitman-Yor processes", section 3.
+// tally is what a counter knows of one value, in the Pitman-Yor process of Teh 2006, "A hierarchical Bayesian language
+// model based on Pitman-Yor processes", section 3.
 type tally struct {
 	n     float64 // how often it was seen, faded
 	all   float64 // how often any was
@@ -119,7 +121,7 @@ func (c counter) top(n int, fade float64) []Seen {
 	return out
 }
 
-// stored is a counter as JSON has it: values and weights by turns.
+// stored is a counter as JSON has it: its values, and their weights in the same order.
 type stored struct {
 	Values  []string  `json:"v,omitempty"`
 	Weights []float64 `json:"w,omitempty"`

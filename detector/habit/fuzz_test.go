@@ -23,7 +23,8 @@ func FuzzRestore(f *testing.F) {
 	kept, err := json.Marshal(m.Snapshot())
 	require.NoError(f, err)
 	f.Add(kept)
-	f.Add([]byte(`{"began":"2026-03-02T00:00:00Z","actors":[{"id":"1","way":"a","known":{}}],"visits":[{"id":"1","way":"a","open":{}}]}`))
+	f.Add([]byte(`{"began":"2026-03-02T00:00:00Z","actors":[{"id":"1","way":"a","known":{}}],` +
+		`"visits":[{"id":"1","way":"a","open":{}}]}`))
 	f.Fuzz(func(t *testing.T, kept []byte) {
 		var s Snapshot
 		if json.Unmarshal(kept, &s) != nil {
@@ -36,7 +37,9 @@ func FuzzRestore(f *testing.F) {
 		now := at
 		for range 3 {
 			for _, name := range []string{"alice", "mallory"} {
-				if r := look(m, person(now, name, "bash", "10.1.2.3", "ss -tlnp")); r.Score != r.Score || r.Score < 0 || r.Score > 100 {
+				if r := look(m,
+					person(now, name, "bash", "10.1.2.3", "ss -tlnp")); r.Score != r.Score || r.Score < 0 ||
+					r.Score > 100 {
 					t.Fatalf("score %g", r.Score)
 				}
 			}

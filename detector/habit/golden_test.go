@@ -20,7 +20,8 @@ type golden struct {
 	Surprise, Yearly []float64
 }
 
-// TestEveryArchitectureComputesTheSame: a processor that fuses multiplication and addition rounds otherwise, and no more than that may come of it.
+// TestEveryArchitectureComputesTheSame: a processor that fuses multiplication and addition rounds otherwise, and no
+// more than that may come of it.
 func TestEveryArchitectureComputesTheSame(t *testing.T) {
 	var got golden
 	for i, r := range run(New(options), traffic(7, 3000)) {

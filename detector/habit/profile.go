@@ -27,7 +27,8 @@ type Profile struct {
 	Visits    int               `json:"visits"`
 	Features  map[string][]Seen `json:"features"` // by the names of parts, the most frequent first
 	Hours     []int             `json:"hours"`    // in order, those that are not all but forgotten
-	// AfterAMonth is the score that all this would have made on a host of a month on which nobody else had looked; of Profiles alone.
+	// AfterAMonth is the score that all this would have made on a host of a month where nobody else had come; of
+	// Profiles alone.
 	AfterAMonth float64 `json:"after_a_month"`
 }
 
@@ -36,13 +37,14 @@ var classNames = [classes]string{Person: "person", Service: "service", Root: "ro
 // String is "person", "service" or "root".
 func (c Class) String() string { return classNames[c] }
 
-// profileValues is how many values of a feature a Profile tells.
+// profileValues is how many values of a feature a Profile has.
 const profileValues = 5
 
 func (m *Model) profile(k key, a *actor, t time.Time) Profile {
 	fade := m.faded(m.watched.at(t))
 	p := Profile{
-		Container: k.Who.Container.Value(), ID: k.Who.ID.Value(), Name: a.Name, Class: a.Class.String(), Way: k.Way.Value(),
+		Container: k.Who.Container.Value(), ID: k.Who.ID.Value(), Name: a.Name,
+		Class: a.Class.String(), Way: k.Way.Value(),
 		First: a.First, Last: a.Last, Days: a.Days, Visits: a.Visits, Features: map[string][]Seen{},
 	}
 	for f := range features {
@@ -58,7 +60,8 @@ func (m *Model) profile(k key, a *actor, t time.Time) Profile {
 	return p
 }
 
-// Profile is what was usual for the actor of a look before the visit that the look belongs to. false: they had never been seen.
+// Profile is what was usual for the actor of a match before the visit that the match belongs to. false: they were never
+// seen.
 func (m *Model) Profile(l *Look) (Profile, bool) {
 	a, now := m.known(l), m.watched.at(l.At)
 	v := m.open(l, now)
@@ -86,7 +89,8 @@ func (m *Model) Profile(l *Look) (Profile, bool) {
 	return m.profile(l.key(), &before, l.At), true
 }
 
-// Profiles are all actors' at t, of an account's ways the more frequent first. idOrName chooses an account; empty: all.
+// Profiles are all actors' at t, of one account's actors the more frequent first. idOrName chooses an account; empty:
+// all.
 func (m *Model) Profiles(idOrName string, t time.Time) []Profile {
 	var out []Profile
 	for k, a := range m.actors {
@@ -97,7 +101,8 @@ func (m *Model) Profiles(idOrName string, t time.Time) []Profile {
 		}
 	}
 	slices.SortFunc(out, func(a, b Profile) int {
-		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Container, b.Container), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID), cmp.Compare(b.Visits, a.Visits), cmp.Compare(a.Way, b.Way))
+		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Container, b.Container), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.ID, b.ID), cmp.Compare(b.Visits, a.Visits), cmp.Compare(a.Way, b.Way))
 	})
 	return out
 }

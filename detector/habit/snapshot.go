@@ -17,13 +17,13 @@ import (
 // Snapshot is everything that a Model knows.
 type Snapshot struct {
 	Watched watched   `json:"watched"`
-	Began   time.Time `json:"began,omitzero"` // the first look, as older ones wrote it, who knew no watched time
-	Unit    time.Time `json:"unit,omitzero"`  // what happens at it weighs 1; zero: Began, as older ones wrote it
+	Began   time.Time `json:"began,omitzero"` // the first match, of older versions, which knew no watched time
+	Unit    time.Time `json:"unit,omitzero"`  // what happens at it weighs 1; zero, of older versions: Began
 	// HalfLife is what the weights grew by; 0: 30 days. A Model of another one goes on with what has faded until then.
 	HalfLife time.Duration  `json:"half_life,omitempty"`
 	Actors   []actorOf      `json:"actors"`
 	Groups   [classes]group `json:"groups"`
-	// Open are the open visits. What older ones wrote as "visits" is passed over: who looks again begins another.
+	// Open are the open visits. Older versions wrote "visits", which is ignored: the next match begins another.
 	Open    []visitOf `json:"open,omitempty"`
 	Evicted uint64    `json:"evicted,omitempty"`
 }
@@ -70,7 +70,9 @@ func (m *Model) Snapshot() Snapshot {
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(m.visits), compare) {
 		v := m.visits[k]
-		open := visitOf{keyOf: k.stored(), Open: v, Hour: v.unusual.Hour, Parts: map[string]float64{}, Unusual: map[string]string{}}
+		open := visitOf{
+			keyOf: k.stored(), Open: v, Hour: v.unusual.Hour, Parts: map[string]float64{}, Unusual: map[string]string{},
+		}
 		for p, x := range v.Parts {
 			if x != 0 {
 				open.Parts[PartNames[p]] = x
@@ -92,7 +94,7 @@ func (m *Model) Snapshot() Snapshot {
 	return s
 }
 
-// Restore makes a Model of a decoded Snapshot, which is the Model's from then on. The error says why it makes no sense.
+// Restore makes a Model of a decoded Snapshot, which is the Model's from then on. The error says what is invalid in it.
 func Restore(o Options, s Snapshot) (*Model, error) {
 	if s.HalfLife < 0 || s.Watched.Hours < 0 || s.Watched.Now.Before(s.Watched.Began) {
 		return nil, fmt.Errorf("half-life and watched time: %w", errNumbers)
@@ -119,12 +121,12 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		}
 	}
 	for _, a := range s.Actors {
-		if a.Known == nil || a.Known.Class >= classes || !usable(a.Known.Weight) || a.Known.Days < 0 || a.Known.Last.Before(a.Known.First) {
+		if a.Known == nil || !a.Known.valid() {
 			return nil, fmt.Errorf("actor %q: %w", a.ID, errNumbers)
 		}
 		k := a.key()
 		if m.actors[k] != nil {
-			return nil, fmt.Errorf("actor %q stands there twice", a.ID)
+			return nil, fmt.Errorf("two actors %q", a.ID)
 		}
 		if older {
 			a.Known.Since, a.Known.Until, a.Known.Taught = a.Known.First, a.Known.Last, true
@@ -149,7 +151,12 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	return m, nil
 }
 
-// watchedSince takes the time from the first look to the last of what an older one wrote for watched.
+// valid reports whether the actor's numbers are possible.
+func (a *actor) valid() bool {
+	return a.Class < classes && usable(a.Weight) && a.Days >= 0 && !a.Last.Before(a.First)
+}
+
+// watchedSince makes the watched time of what an older version wrote: from the first match to the last.
 func (m *Model) watchedSince(s *Snapshot) {
 	last := s.Began
 	for _, a := range s.Actors {
@@ -163,8 +170,8 @@ func (m *Model) watchedSince(s *Snapshot) {
 // reopen goes on with a visit that was open.
 func (m *Model) reopen(v *visitOf) error {
 	k := v.key()
-	if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Sum) || m.actors[k] == nil || v.Hour < 0 || v.Hour > 23 ||
-		v.Open.How < 0 || v.Open.How >= arrivals || v.Open.Kind < unknown || v.Open.Kind >= kinds {
+	if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Sum) || m.actors[k] == nil ||
+		v.Hour < 0 || v.Hour > 23 || v.Open.How < 0 || v.Open.How >= arrivals || v.Open.Kind < unknown || v.Open.Kind >= kinds {
 		return errNumbers
 	}
 	for p, name := range PartNames {
@@ -193,15 +200,15 @@ func (m *Model) reopen(v *visitOf) error {
 	return nil
 }
 
-var errNumbers = errors.New("its numbers make no sense")
+var errNumbers = errors.New("invalid numbers")
 
-// MarshalJSON writes the hours that are not 0 alone.
+// MarshalJSON writes only the hours that have a weight.
 func (h hours) MarshalJSON() ([]byte, error) { return sparse(h[:]) }
 
 // UnmarshalJSON refuses what MarshalJSON would not have written.
 func (h *hours) UnmarshalJSON(b []byte) error { return dense(b, h[:]) }
 
-// MarshalJSON writes the surprises that were seen alone.
+// MarshalJSON writes only the surprises that were seen.
 func (p past) MarshalJSON() ([]byte, error) { return sparse(p[:]) }
 
 // UnmarshalJSON refuses what MarshalJSON would not have written.

@@ -4,32 +4,33 @@ package habit
 
 import "time"
 
-// watched is the time for which a Model has watched its host. It goes on with the times of what happens there, and passes over what is no
-// watching: a stop of reconbeat, and the jumps of a clock that was wrong. Now is a time on an axis of its own, which began with the first
-// time that was told; all that ages or fades does so along it.
+// watched is the time for which a Model has watched its host. It advances with the times of what happens there, and
+// leaves out a stop of reconbeat and the jumps of a clock that was wrong. Now is a time on an axis of its own, which
+// begins with the first time that was observed; everything ages and fades along it.
 type watched struct {
 	Began time.Time `json:"began"`           // where the axis begins; zero: nothing was watched yet
 	Now   time.Time `json:"now"`             // how far it has come
 	Last  time.Time `json:"last"`            // what the host's clock said then
 	Was   time.Time `json:"was,omitzero"`    // what it had said before it was set back; zero: it was not
 	Hours int       `json:"hours,omitempty"` // in how many of the clock's hours something happened
-	// Stopped: nothing was watched from Last on until the next time that is told.
+	// Stopped: nothing was watched from Last on until the next time that is observed.
 	Stopped bool `json:"stopped,omitempty"`
 }
 
 const (
-	// late is how far back a time may lie without telling that the clock was set back: sources deliver out of order.
+	// late is how far back a time may lie without meaning that the clock was set back: sources deliver out of order.
 	late = time.Hour
-	// usualPauses is how many times the usual pause between two hours with something in them a silence may last and still be quiet watching.
-	// What is longer was no watching: it counts as that long.
+	// usualPauses bounds a silence that counts as quiet watching: so many times the usual pause between two hours in
+	// which something happens. A longer one counts as that long.
 	usualPauses = 12
-	// firstPause is what the usual pause is taken for before anything is known of it.
+	// firstPause is the usual pause of a host of which nothing is known.
 	firstPause = 5 * day
-	// longestSilence is the silence that no host keeps: what is longer is a clock that was set, and counts as nothing.
+	// longestSilence is longer than any host's: what exceeds it is a clock that was set, and counts as nothing.
 	longestSilence = 120 * day
 )
 
-// at is the watched time at which the host's clock says t. A time that lies behind by an hour or less is a little back on the axis.
+// at is the watched time at which the host's clock says t. A time that lies back by an hour or less is a little back on
+// the axis.
 func (w *watched) at(t time.Time) time.Time {
 	step := t.Sub(w.Last)
 	switch {
@@ -50,7 +51,7 @@ func (w *watched) at(t time.Time) time.Time {
 	return w.Now.Add(min(step, w.mostSilence()))
 }
 
-// mostSilence is the longest silence that is still watching on a host where things happen as often as they did until now.
+// mostSilence is the longest silence that counts as watching, for how often things have happened until now.
 func (w *watched) mostSilence() time.Duration {
 	return usualPauses * (w.Now.Sub(w.Began) + firstPause) / time.Duration(max(1, w.Hours))
 }

@@ -101,7 +101,9 @@ func TestAClockThatJumpsChangesNoVerdict(t *testing.T) {
 	}
 	m, end := weeks(3)
 	want := m.Judge(stranger(end))
-	for name, at := range map[string]time.Time{"to 1970": time.Unix(0, 0), "thirty days ahead": end.AddDate(0, 0, 30), "to 2099": end.AddDate(73, 0, 0)} {
+	for name, at := range map[string]time.Time{
+		"to 1970": time.Unix(0, 0), "thirty days ahead": end.AddDate(0, 0, 30), "to 2099": end.AddDate(73, 0, 0),
+	} {
 		m, end := weeks(3)
 		m.Watch(at)
 		m.Watch(end.Add(time.Minute))

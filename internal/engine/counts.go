@@ -12,15 +12,14 @@ import (
 
 // Counts is what an engine did, for /stats and the summaries of `watch` and `replay`.
 type Counts struct {
-	Execs      atomic.Uint64 // execs judged or passed over
-	Matched    atomic.Uint64 // execs that a rule matched
-	Alerts     atomic.Uint64 // alerts, escalations among them
-	Repeats    atomic.Uint64 // execs over the threshold in an episode that had alerted
-	Suppressed atomic.Uint64 // alerts that a decision kept back
-	Summaries  atomic.Uint64 // episodes closed
-	Tampered   atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
-	Dropped    atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
-	Misfits    atomic.Uint64 // documents that a module's processors or index failed on: they ship all the same
+	Execs     atomic.Uint64 // execs judged or passed over
+	Matched   atomic.Uint64 // execs that a rule matched
+	Alerts    atomic.Uint64 // alerts, escalations among them
+	Repeats   atomic.Uint64 // execs over the threshold in an episode that had alerted
+	Summaries atomic.Uint64 // episodes closed
+	Tampered  atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
+	Dropped   atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
+	Misfits   atomic.Uint64 // documents that a module's processors or index failed on: they ship all the same
 
 	// What the engine's parts count for themselves, as of the last Tally.
 	Unnamed   atomic.Uint64 // matches whose user is unknown: neither scored nor learned
@@ -42,8 +41,6 @@ func (c *Counts) add(f *detector.Finding) {
 	switch f.Kind {
 	case detector.Alert:
 		c.Alerts.Add(1)
-	case detector.Suppressed:
-		c.Suppressed.Add(1)
 	case detector.Repeat:
 		c.Repeats.Add(1)
 	case detector.Summary:

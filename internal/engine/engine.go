@@ -192,7 +192,7 @@ func (s *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) 
 		}
 		readBack(doc, e)
 	}
-	s.findings = s.detector.Judge(e, rules, nil, s.findings[:0])
+	s.findings = s.detector.Judge(e, rules, s.findings[:0])
 	if rules != 0 {
 		s.Counts.Matched.Add(1)
 	}

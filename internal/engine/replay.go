@@ -179,15 +179,15 @@ func (r *Replay) Finish() error {
 
 // ReplayCounts are the numbers that a replay ends with.
 type ReplayCounts struct {
-	Execs, Matched, Alerts, Suppressed, Malformed uint64
-	Unnamed                                       uint64 // matches without a user; set by Finish
+	Execs, Matched, Alerts, Malformed uint64
+	Unnamed                           uint64 // matches without a user; set by Finish
 }
 
 // Counts returns what happened so far; it may be called while File runs.
 func (r *Replay) Counts() ReplayCounts {
 	c := r.engine.Counts
 	return ReplayCounts{
-		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(), Suppressed: c.Suppressed.Load(),
+		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(),
 	}
 }

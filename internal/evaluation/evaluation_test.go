@@ -104,7 +104,7 @@ func TestEveryRuleHasAnAttackOfItsOwn(t *testing.T) {
 	for i := range h.looks {
 		l := &h.looks[i]
 		l.event(h, &e)
-		findings := d.Judge(&e, d.Match(&e), nil, nil)
+		findings := d.Judge(&e, d.Match(&e), nil)
 		if l.attack != nil {
 			require.Len(t, findings, 1, l.command)
 			require.Equal(t, l.attack.rule, findings[0].Rule.ID, l.command)
@@ -135,7 +135,7 @@ func TestADisguisedToolIsStillTheRulesTool(t *testing.T) {
 		l.event(h, &e)
 		require.Equal(t, test.executable, e.Executable)
 		require.Equal(t, test.line, e.CommandLine)
-		findings := d.Judge(&e, d.Match(&e), nil, nil)
+		findings := d.Judge(&e, d.Match(&e), nil)
 		require.Len(t, findings, 1, test.line)
 		require.Equal(t, "ss", findings[0].Program)
 	}

@@ -94,7 +94,7 @@ func judge(h *host, model string) ([]outcome, error) {
 		l.event(h, &e)
 		findings = watch(d, last, e.Time, findings[:0])
 		last = e.Time
-		findings = d.Judge(&e, d.Match(&e), nil, findings)
+		findings = d.Judge(&e, d.Match(&e), findings)
 		for j := range findings {
 			f := &findings[j]
 			if f.Kind == detector.Summary {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health is the one table of the ways in which reconbeat can be less than healthy, and a Board that keeps which
+// Package health is the one table of conditions in which reconbeat is less than healthy, and a Board that keeps which
 // of them hold.
 //
-// A condition is a value declared here and nowhere else. Whoever sees it sets it on the Board, and clears it when it
-// does not hold. The Board tells its listeners (the log, the Elastic Agent's unit) when it begins and when it is over;
-// heartbeats and /stats ask it what holds. A condition that comes and goes is over only when it has held off for a
-// while, so that it is told at most once in that while, with how often it came.
+// A condition is a value declared here and nowhere else. Whoever sees it sets it on the Board, and clears it when it no
+// longer holds. The Board calls its listeners (the log, the Elastic Agent's unit) when it begins and when it is over;
+// heartbeats and /stats ask it what holds. A condition that comes and goes is over only when it was absent for a while,
+// so that listeners hear of it at most once in that while, with how often it came.
 package health
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Severity tells what a condition means for detection.
+// Severity is what a condition means for detection.
 type Severity uint8
 
 // The severities, in the words of the Elastic Agent.
@@ -34,7 +34,7 @@ func (s Severity) String() string {
 	return "degraded"
 }
 
-// Condition is one way of not being healthy.
+// Condition is a state of less than full health.
 type Condition struct {
 	Code     string // stable, snake_case: the key in /stats and documents
 	Title    string // one line for people
@@ -44,27 +44,93 @@ type Condition struct {
 
 // The table of conditions.
 var (
-	SourceFailed      = &Condition{"source_failed", "a module could not start or ended with an error", "Run `reconbeat test modules`: it says what works on this host.", Failed}
-	RulesMissing      = &Condition{"rules_missing", "the kernel's audit rules for execs are gone or cannot be loaded", "Somebody else flushes the rules (auditctl -D, augenrules), or they are immutable (auditctl -s: enabled 2) until a reboot.", Failed}
-	AuditTampered     = &Condition{"audit_tampered", "somebody keeps the kernel's audit from reporting program starts", "The document with event.kind alert and event.action changed-audit-configuration says who; `auditctl -s` and `auditctl -l` show it. It ends when that is taken back.", Degraded}
-	KernelLost        = &Condition{"kernel_lost", "the kernel dropped events before reconbeat could read them", "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.", Degraded}
-	SocketOverflow    = &Condition{"socket_overflow", "the socket's buffer overflowed (ENOBUFS)", "Raise the module's socket buffer; execs of that moment were not seen.", Degraded}
-	RingFull          = &Condition{"ring_full", "a kernel source was faster than detection and events were dropped", "The host is overloaded; execs of that moment were not seen.", Degraded}
-	StateUnreadable   = &Condition{"state_unreadable", "the state could not be read and was set aside", "reconbeat learns anew; the old file stands beside the new one for inspection.", Degraded}
-	StateNotWritten   = &Condition{"state_not_written", "the state cannot be written", "Check space and permissions of path.data; until then a restart forgets, and unacknowledged alerts may be lost.", Degraded}
-	OutputStalled     = &Condition{"output_stalled", "the output acknowledges nothing", "Run `reconbeat test output`; alerts are kept in the journal until it does.", Degraded}
-	JournalFull       = &Condition{"journal_full", "the journal is at its bound and the oldest raw events are dropped", "Alerts are kept; bring the output back.", Degraded}
-	ConfigRejected    = &Condition{"config_rejected", "a changed configuration is invalid; the last good one runs on", "Correct the file, or the Agent's policy, that the message names.", Degraded}
-	SettingUnknown    = &Condition{"setting_unknown", "the Elastic Agent's policy has settings that reconbeat does not know and leaves aside", "Correct their spelling, or put a module's setting into its stream. What a newer Agent adds, a newer reconbeat knows.", Degraded}
-	LossyModule       = &Condition{"lossy_module", "the only source that works here misses short programs", "Run as root, or follow auditd's log: see `reconbeat test modules`.", Degraded}
-	DocumentsRejected = &Condition{"documents_rejected", "the output refused documents for good", "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason. See docs/elasticsearch.md.", Degraded}
-	ModelNotRestored  = &Condition{"model_not_restored", "the learned model could not be restored", "reconbeat learns anew.", Degraded}
+	SourceFailed = &Condition{
+		Code: "source_failed", Severity: Failed,
+		Title: "a module could not start or ended with an error",
+		Help:  "Run `reconbeat test modules`: it says what works on this host.",
+	}
+	RulesMissing = &Condition{
+		Code: "rules_missing", Severity: Failed,
+		Title: "the kernel's audit rules for execs are gone or cannot be loaded",
+		Help: "Somebody else flushes the rules (auditctl -D, augenrules), or they are immutable (auditctl -s: " +
+			"enabled 2) until a reboot.",
+	}
+	AuditTampered = &Condition{
+		Code: "audit_tampered", Severity: Degraded,
+		Title: "somebody keeps the kernel's audit from reporting program starts",
+		Help: "The document with event.kind alert and event.action changed-audit-configuration says who; `auditctl " +
+			"-s` and `auditctl -l` show it. It ends when that is taken back.",
+	}
+	KernelLost = &Condition{
+		Code: "kernel_lost", Severity: Degraded,
+		Title: "the kernel dropped events before reconbeat could read them",
+		Help:  "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.",
+	}
+	SocketOverflow = &Condition{
+		Code: "socket_overflow", Severity: Degraded,
+		Title: "the socket's buffer overflowed (ENOBUFS)",
+		Help:  "Raise the module's socket buffer; execs of that moment were not seen.",
+	}
+	RingFull = &Condition{
+		Code: "ring_full", Severity: Degraded,
+		Title: "a kernel source was faster than detection and events were dropped",
+		Help:  "The host is overloaded; execs of that moment were not seen.",
+	}
+	StateUnreadable = &Condition{
+		Code: "state_unreadable", Severity: Degraded,
+		Title: "the state could not be read and was set aside",
+		Help:  "reconbeat learns anew; the old file stands beside the new one for inspection.",
+	}
+	StateNotWritten = &Condition{
+		Code: "state_not_written", Severity: Degraded,
+		Title: "the state cannot be written",
+		Help: "Check space and permissions of path.data; until then a restart forgets, and unacknowledged alerts may " +
+			"be lost.",
+	}
+	OutputStalled = &Condition{
+		Code: "output_stalled", Severity: Degraded,
+		Title: "the output acknowledges nothing",
+		Help:  "Run `reconbeat test output`; alerts are kept in the journal until it does.",
+	}
+	JournalFull = &Condition{
+		Code: "journal_full", Severity: Degraded,
+		Title: "the journal is at its bound and the oldest raw events are dropped",
+		Help:  "Alerts are kept; bring the output back.",
+	}
+	ConfigRejected = &Condition{
+		Code: "config_rejected", Severity: Degraded,
+		Title: "a changed configuration is invalid; the last good one runs on",
+		Help:  "Correct the file, or the Agent's policy, that the message names.",
+	}
+	SettingUnknown = &Condition{
+		Code: "setting_unknown", Severity: Degraded,
+		Title: "the Elastic Agent's policy has settings that reconbeat does not know and leaves aside",
+		Help: "Correct their spelling, or put a module's setting into its stream. What a newer Agent adds, a newer " +
+			"reconbeat knows.",
+	}
+	LossyModule = &Condition{
+		Code: "lossy_module", Severity: Degraded,
+		Title: "the only source that works here misses short programs",
+		Help:  "Run as root, or follow auditd's log: see `reconbeat test modules`.",
+	}
+	DocumentsRejected = &Condition{
+		Code: "documents_rejected", Severity: Degraded,
+		Title: "the output refused documents for good",
+		Help: "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason. See " +
+			"docs/elasticsearch.md.",
+	}
+	ModelNotRestored = &Condition{
+		Code: "model_not_restored", Severity: Degraded,
+		Title: "the learned model could not be restored",
+		Help:  "reconbeat learns anew.",
+	}
 )
 
 // Conditions returns the whole table.
 func Conditions() []*Condition {
 	return []*Condition{
-		SourceFailed, RulesMissing, AuditTampered, KernelLost, SocketOverflow, RingFull, StateUnreadable, StateNotWritten, OutputStalled, JournalFull,
+		SourceFailed, RulesMissing, AuditTampered, KernelLost, SocketOverflow, RingFull, StateUnreadable,
+		StateNotWritten, OutputStalled, JournalFull,
 		DocumentsRejected, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}
 }
@@ -92,7 +158,7 @@ type Change uint8
 // The changes that listeners hear of.
 const (
 	Begins Change = iota + 1
-	Again         // it went and came again, perhaps many times, since it was last told
+	Again         // it went and came again, perhaps many times, since listeners last heard of it
 	Ends
 )
 
@@ -108,32 +174,31 @@ type key struct {
 type kept struct {
 	State
 	cleared bool      // it does not hold at the moment
-	off     time.Time // since when, as Settle has found it; zero: not yet
-	told    time.Time // when the listeners last heard of it
-	count   int       // and what Count was then
+	off     time.Time // when Settle first found it cleared; zero: not yet
+	heard   time.Time // when the listeners last heard of it
+	count   int       // what Count was then
 }
 
-// HoldOff is how long a condition must not have held to be over where things are told to people.
+// HoldOff is a Board's HoldOff where people listen.
 const HoldOff = time.Minute
 
-// Board keeps the conditions that hold. It is safe for use by many goroutines. Its zero value is ready, has no
-// listener, and takes a condition that is cleared for over.
+// Board keeps the conditions that hold. It is safe for use by many goroutines. Its zero value is ready and has no
+// listener.
 type Board struct {
-	// HoldOff is how long a condition must not have held to be over, and the least time between two tellings of it.
-	// Somebody must call Settle then.
+	// HoldOff is how long a condition must be absent to be over, and the least time between two calls about one that
+	// comes and goes. Settle must be called now and then. 0: a condition is over when it is cleared.
 	HoldOff time.Duration
 
-	mu        sync.Mutex
-	active    map[key]*kept
-	tell      sync.Mutex // serialises the listeners
-	listeners []Listener
+	mu         sync.Mutex
+	active     map[key]*kept
+	announcing sync.Mutex // serialises the listeners
+	listeners  []Listener
 }
 
 // Listen adds a listener. All are added before the first Set.
 func (b *Board) Listen(l Listener) { b.listeners = append(b.listeners, l) }
 
-// Set says that a condition holds for a subject since now. Listeners hear of it only when it was over, which Set
-// reports.
+// Set notes that a condition holds for a subject since now. Listeners hear of it when it begins, which Set reports.
 func (b *Board) Set(c *Condition, subject, detail string, now time.Time) (began bool) {
 	b.mu.Lock()
 	if b.active == nil {
@@ -141,7 +206,7 @@ func (b *Board) Set(c *Condition, subject, detail string, now time.Time) (began 
 	}
 	k := b.active[key{c, subject}]
 	if began = k == nil; began {
-		k = &kept{State: State{Condition: c, Subject: subject, Since: now, Count: 1}, told: now, count: 1}
+		k = &kept{State: State{Condition: c, Subject: subject, Since: now, Count: 1}, heard: now, count: 1}
 		b.active[key{c, subject}] = k
 	} else if k.cleared {
 		k.Count++
@@ -155,7 +220,7 @@ func (b *Board) Set(c *Condition, subject, detail string, now time.Time) (began 
 	return began
 }
 
-// Clear says that a condition does not hold for a subject at the moment. It is over when it has stayed so for HoldOff.
+// Clear notes that a condition does not hold for a subject at the moment. It is over when it stays absent for HoldOff.
 func (b *Board) Clear(c *Condition, subject string) {
 	if b.HoldOff == 0 {
 		b.End(c, subject)
@@ -168,7 +233,7 @@ func (b *Board) Clear(c *Condition, subject string) {
 	}
 }
 
-// End says that a condition is over for a subject at once: the subject is gone, or somebody has decided it.
+// End ends a condition for a subject at once: the subject is gone, or somebody has decided it.
 func (b *Board) End(c *Condition, subject string) {
 	b.mu.Lock()
 	k := b.active[key{c, subject}]
@@ -179,7 +244,7 @@ func (b *Board) End(c *Condition, subject string) {
 	}
 }
 
-// Settle ends the conditions that have held off for HoldOff, and tells of those that came again, each at most once in
+// Settle ends the conditions that were absent for HoldOff, and reports those that came again, each at most once in
 // HoldOff. It is called now and then.
 func (b *Board) Settle(now time.Time) {
 	var over, again []State
@@ -193,8 +258,8 @@ func (b *Board) Settle(now time.Time) {
 			over = append(over, k.State)
 			continue
 		}
-		if k.Count > k.count && now.Sub(k.told) >= b.HoldOff {
-			k.told, k.count = now, k.Count
+		if k.Count > k.count && now.Sub(k.heard) >= b.HoldOff {
+			k.heard, k.count = now, k.Count
 			again = append(again, k.State)
 		}
 	}
@@ -208,14 +273,14 @@ func (b *Board) Settle(now time.Time) {
 }
 
 func (b *Board) announce(s State, change Change) {
-	b.tell.Lock()
-	defer b.tell.Unlock()
+	b.announcing.Lock()
+	defer b.announcing.Unlock()
 	for _, l := range b.listeners {
 		l(s, change)
 	}
 }
 
-// Active returns the conditions that hold, or that have not held off for long enough, the worst first, then by code and
+// Active returns the conditions that hold, or that were absent for less than HoldOff: the worst first, then by code and
 // subject.
 func (b *Board) Active() []State {
 	b.mu.Lock()
@@ -238,8 +303,7 @@ func inOrder(states []State) []State {
 	return states
 }
 
-// Status is how things are all in all: "failed" or "degraded", as the worst of the conditions that hold, or "healthy"
-// where none does.
+// Status is "failed" or "degraded", as the worst of the conditions that hold, or "healthy" where none does.
 func (b *Board) Status() string {
 	if active := b.Active(); len(active) > 0 {
 		return active[0].Condition.Severity.String()

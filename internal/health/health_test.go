@@ -24,7 +24,7 @@ func TestEveryConditionIsCompleteAndItsCodeUnique(t *testing.T) {
 	}
 }
 
-func TestListenersHearWhenAConditionBeginsAndEndsOnceEach(t *testing.T) {
+func TestListenersHearOfBeginningAndEnd(t *testing.T) {
 	var b Board
 	heard := listen(&b)
 	began := time.Unix(1000, 0)
@@ -33,19 +33,27 @@ func TestListenersHearWhenAConditionBeginsAndEndsOnceEach(t *testing.T) {
 	require.False(t, b.Set(RingFull, "", "2 events", began.Add(time.Minute)))
 	b.Set(SourceFailed, "a", "", began)
 	b.Set(SourceFailed, "b", "", began)
-	require.Equal(t, []State{{SourceFailed, "a", "", began, 1}, {SourceFailed, "b", "", began, 1}, {RingFull, "", "2 events", began, 1}}, b.Active(),
+	require.Equal(t, []State{
+		{SourceFailed, "a", "", began, 1}, {SourceFailed, "b", "", began, 1}, {RingFull, "", "2 events", began, 1},
+	}, b.Active(),
 		"the worst first; the detail is the newest, the time that of the beginning")
 	b.Clear(SourceFailed, "a")
 	b.Clear(SourceFailed, "a")
 	b.Clear(RingFull, "")
 	b.Settle(began.Add(time.Hour))
-	require.Equal(t, []string{"begins ring_full", "begins source_failed a", "begins source_failed b", "ends source_failed a", "ends ring_full"}, *heard)
+	require.Equal(t,
+		[]string{
+			"begins ring_full", "begins source_failed a", "begins source_failed b", "ends source_failed a",
+			"ends ring_full",
+		},
+		*heard)
 	require.Equal(t, "failed", Failed.String())
 	require.Equal(t, "degraded", Degraded.String())
 }
 
-// A disk that is full fails one write and takes the next, a hundred times a second.
-func TestAConditionThatComesAndGoesIsToldOnceAMinuteWithHowOftenItCame(t *testing.T) {
+// A disk that is full fails one write and accepts the next, a hundred times a second: listeners hear of it once a
+// minute, with how often it came.
+func TestAConditionThatComesAndGoes(t *testing.T) {
 	b := Board{HoldOff: time.Minute}
 	heard := listen(&b)
 	now := time.Unix(0, 0)
@@ -57,14 +65,19 @@ func TestAConditionThatComesAndGoesIsToldOnceAMinuteWithHowOftenItCame(t *testin
 		b.Settle(now)
 		now = now.Add(time.Second)
 	}
-	require.Equal(t, []string{"begins state_not_written events.db", "again state_not_written (610 times) events.db", "again state_not_written (1210 times) events.db"}, *heard)
+	require.Equal(t,
+		[]string{
+			"begins state_not_written events.db", "again state_not_written (610 times) events.db",
+			"again state_not_written (1210 times) events.db",
+		},
+		*heard)
 	require.Equal(t, "degraded", b.Status())
 	for range 59 {
 		b.Settle(now)
 		now = now.Add(time.Second)
 	}
-	require.Equal(t, "degraded", b.Status(), "it has held off for less than a minute")
-	require.Len(t, *heard, 4, "the rest of what came is told, too")
+	require.Equal(t, "degraded", b.Status(), "it was absent for less than a minute")
+	require.Len(t, *heard, 4, "the rest of what came is reported, too")
 	b.Settle(now)
 	require.Equal(t, "healthy", b.Status())
 	require.Equal(t, "ends state_not_written (1250 times) events.db", (*heard)[4])
@@ -72,7 +85,7 @@ func TestAConditionThatComesAndGoesIsToldOnceAMinuteWithHowOftenItCame(t *testin
 	require.Equal(t, "state_not_written", b.Active()[0].String(), "it begins anew")
 }
 
-func TestWhatHoldsWithoutEndIsToldOnce(t *testing.T) {
+func TestWhatHoldsOnIsReportedOnce(t *testing.T) {
 	b := Board{HoldOff: time.Minute}
 	heard := listen(&b)
 	for s := range 600 {
@@ -80,7 +93,8 @@ func TestWhatHoldsWithoutEndIsToldOnce(t *testing.T) {
 		b.Settle(time.Unix(int64(s), 0))
 	}
 	b.End(RulesMissing, "auditd")
-	require.Equal(t, []string{"begins rules_missing auditd", "ends rules_missing auditd"}, *heard, "who has decided that it is over waits for nothing")
+	require.Equal(t, []string{"begins rules_missing auditd", "ends rules_missing auditd"}, *heard,
+		"who has decided that it is over waits for nothing")
 }
 
 func listen(b *Board) *[]string {

@@ -14,15 +14,16 @@ import (
 	"time"
 )
 
-// Facts are what the page tells beside the documents.
+// Facts are what the page says of the replay as a whole.
 type Facts struct {
 	Files    []string      // that were read
 	Version  string        // of reconbeat
-	LearnFor time.Duration // for which nothing alerts
+	LearnFor time.Duration // how long a host is learned before anything alerts
 	Silence  string        // why nothing alerted; empty where something did
-	Execs, Matched, Alerts, Suppressed,
-	Malformed, // records that could not be read
-	Unnamed uint64 // matches without a user
+
+	Execs, Matched, Alerts uint64
+	Malformed              uint64 // records that could not be read
+	Unnamed                uint64 // matches without a user
 }
 
 //go:embed page.html
@@ -85,7 +86,7 @@ type dot struct {
 	Title string
 }
 
-// threshold is from which score on a rule alerts, and where that is in the picture.
+// threshold is the score from which on a rule alerts, and its place in the picture.
 type threshold struct{ Score, Y float64 }
 
 type tick struct {
@@ -130,7 +131,7 @@ func (r *Report) view(f Facts) view {
 		LeftAlerts: r.left.alerts, LeftNotes: r.left.notes, LeftActors: r.left.actors,
 	}
 	for _, t := range slices.Sorted(maps.Keys(r.thresholds)) {
-		v.Thresholds = append(v.Thresholds, threshold{t, y(t)})
+		v.Thresholds = append(v.Thresholds, threshold{Score: t, Y: y(t)})
 	}
 	r.draw(&v)
 	months := r.last.Sub(r.first).Hours() / 24 / 30
@@ -178,7 +179,8 @@ func (r *Report) draw(v *view) {
 	for _, b := range bins {
 		tall := max(1, (baseline-10)*math.Log1p(float64(b.matches))/math.Log1p(float64(most)))
 		v.Bars = append(v.Bars, bar{
-			X: x(b.start), Y: round(baseline - tall), Width: round(max(1, x(b.start.Add(wide))-x(b.start))), Height: round(tall),
+			X: x(b.start), Y: round(baseline - tall), Width: round(max(1,
+				x(b.start.Add(wide))-x(b.start))), Height: round(tall),
 			Title: fmt.Sprintf("%s: %d %s, highest score %.1f", b.start.Format("2006-01-02 15:04"), b.matches,
 				noun(b.matches, "match", "matches"), b.highest),
 		})
@@ -198,7 +200,7 @@ func (r *Report) draw(v *view) {
 	}
 }
 
-// drawnAt is the score at which an alert is drawn: one without a score tells of audit itself, and is at the top.
+// drawnAt is the score at which an alert is drawn: one without a score is about audit itself, and is at the top.
 func drawnAt(a alert) float64 {
 	if a.Score < 0 {
 		return 100
@@ -258,14 +260,15 @@ func (a *actor) view() actorView {
 		for hour, n := range hours {
 			if n > 0 {
 				v.Cells = append(v.Cells, cell{
-					X: 24 + 12*hour, Y: 12 * day, Opacity: fmt.Sprintf("%.2f", 0.15+0.85*math.Sqrt(float64(n)/float64(most))),
+					X: 24 + 12*hour, Y: 12 * day, Opacity: fmt.Sprintf("%.2f",
+						0.15+0.85*math.Sqrt(float64(n)/float64(most))),
 					Title: fmt.Sprintf("%s %02d:00: %d %s", weekdays[day], hour, n, noun(n, "match", "matches")),
 				})
 			}
 		}
 	}
 	for line, n := range a.commands {
-		v.Commands = append(v.Commands, command{line, n})
+		v.Commands = append(v.Commands, command{Line: line, Matches: n})
 	}
 	slices.SortFunc(v.Commands, func(x, y command) int {
 		if x.Matches != y.Matches {

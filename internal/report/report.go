@@ -43,14 +43,14 @@ type Report struct {
 	left        struct{ alerts, notes, actors int }
 }
 
-// alert is what the page tells of one alert.
+// alert is one alert on the page.
 type alert struct {
-	At                           time.Time
-	Score, Yearly                float64 // Score is -1 where the alert is of no score
-	Message, Reason, Host        string
-	Command, Parent, Folder, Way string
-	Parts                        []Part
-	Visit, Usual                 []string
+	At                             time.Time
+	Score, Yearly                  float64 // Score is -1 where the alert has none
+	Message, Reason, Host          string
+	Command, Parent, Folder, Entry string
+	Parts                          []Part
+	Visit, Usual                   []string
 }
 
 // Part is how much one part of the context adds to the surprise, in nats; below 0 it excuses.
@@ -59,16 +59,16 @@ type Part struct {
 	Value float64
 }
 
-// note is what is told beside the alerts: who was learned, what has become a habit, what was told of audit.
+// note is a document that is neither a match nor an alert: who was learned, what has become a habit, how audit fared.
 type note struct {
 	At             time.Time
 	Message, Texts string
 }
 
-// actorKey tells actors of several hosts apart.
+// actorKey distinguishes actors, of several hosts too.
 type actorKey struct{ host, kind, id, name string }
 
-// actor is somebody who looked.
+// actor is somebody who matched a rule.
 type actor struct {
 	actorKey
 	First, Last  time.Time
@@ -83,7 +83,7 @@ type actor struct {
 	visitLearns  bool
 }
 
-// Add takes a document: a raw event that a rule means, an alert, or what else a replay tells.
+// Add adds a document: the raw event of a match, an alert, or another document of a replay.
 func (r *Report) Add(doc *beat.Event) {
 	f := fields(doc.Fields)
 	if host := f.text("host.name"); host != "" && len(r.hosts) < maxActors {
@@ -114,7 +114,8 @@ func (r *Report) match(at time.Time, f fields) {
 	if learns {
 		score = 0
 	}
-	if t, err := mapstr.M(f).GetValue("reconbeat.anomaly.threshold"); err == nil && t != nil && len(r.thresholds) < maxThresholds {
+	if t, err := mapstr.M(f).GetValue("reconbeat.anomaly.threshold"); err == nil && t != nil &&
+		len(r.thresholds) < maxThresholds {
 		if r.thresholds == nil {
 			r.thresholds = map[float64]bool{}
 		}
@@ -186,11 +187,11 @@ func (r *Report) alert(at time.Time, f fields) {
 	a := alert{
 		At: at.UTC(), Score: -1, Message: f.text("message"), Reason: f.text("event.reason"), Host: f.text("host.name"),
 		Command: f.text("process.command_line"), Parent: f.text("process.parent.name"),
-		Folder: f.text("process.working_directory"), Way: f.text("process.entry_leader.entry_meta.type"),
+		Folder: f.text("process.working_directory"), Entry: f.text("process.entry_leader.entry_meta.type"),
 		Yearly: f.number("reconbeat.anomaly.yearly"), Parts: f.parts(), Visit: f.texts("reconbeat.visit.commands"),
 	}
 	if ip := f.text("process.entry_leader.entry_meta.source.ip"); ip != "" {
-		a.Way += " from " + ip
+		a.Entry += " from " + ip
 	}
 	if _, err := mapstr.M(f).GetValue("reconbeat.anomaly.score"); err == nil {
 		a.Score = f.number("reconbeat.anomaly.score")
@@ -215,8 +216,10 @@ func (r *Report) note(at time.Time, f fields) {
 func (r *Report) sorted() []*actor {
 	out := slices.Collect(maps.Values(r.actors))
 	slices.SortFunc(out, func(a, b *actor) int {
-		return cmp.Or(cmp.Compare(b.Alerts, a.Alerts), cmp.Compare(b.Highest, a.Highest), cmp.Compare(b.Matches, a.Matches),
-			cmp.Compare(a.host, b.host), cmp.Compare(a.name, b.name), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(b.Alerts, a.Alerts), cmp.Compare(b.Highest,
+			a.Highest), cmp.Compare(b.Matches, a.Matches),
+			cmp.Compare(a.host,
+				b.host), cmp.Compare(a.name, b.name), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id))
 	})
 	return out
 }
@@ -289,9 +292,10 @@ func (f fields) parts() (out []Part) {
 	m, _ := v.(mapstr.M)
 	for name := range m {
 		if value := m[name]; value != nil {
-			out = append(out, Part{name, fields(m).number(name)})
+			out = append(out, Part{Name: name, Value: fields(m).number(name)})
 		}
 	}
-	slices.SortFunc(out, func(a, b Part) int { return cmp.Or(cmp.Compare(b.Value, a.Value), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(out,
+		func(a, b Part) int { return cmp.Or(cmp.Compare(b.Value, a.Value), cmp.Compare(a.Name, b.Name)) })
 	return slices.DeleteFunc(out, func(p Part) bool { return math.Abs(p.Value) < 0.05 })
 }

@@ -48,7 +48,8 @@ func alerted(at time.Time, more mapstr.M) *beat.Event {
 	doc := match(at, 78.83, "v9", mapstr.M{
 		"message": "Unusual network connection discovery by tomcat",
 		"event": mapstr.M{"kind": "alert", "action": "alert", "dataset": "reconbeat.alert",
-			"reason": "tomcat has never looked at network connections on this host in 41 days; parent dash, no terminal"},
+			"reason": "tomcat has never looked at network connections on this host in 41 days; parent dash, no " +
+				"terminal"},
 		"process": mapstr.M{"command_line": "ss -tunap", "parent": mapstr.M{"name": "dash"}},
 		"reconbeat": mapstr.M{
 			"actor":   mapstr.M{"id": "999", "kind": "service", "name": "tomcat"},
@@ -73,26 +74,35 @@ func read(t *testing.T, r *Report, f Facts) string {
 	return html.UnescapeString(written(t, r, f))
 }
 
-func TestThePageTellsWhatWasFound(t *testing.T) {
+func TestThePageShowsWhatWasFound(t *testing.T) {
 	var r Report
 	for day := range 40 {
 		r.Add(match(began.AddDate(0, 0, day), float64(day), fmt.Sprint("v", day), nil))
 	}
 	end := began.AddDate(0, 0, 41)
 	r.Add(alerted(end, nil))
-	r.Add(match(end, 78.83, "v9", mapstr.M{"reconbeat": mapstr.M{"actor": mapstr.M{"id": "999", "kind": "service", "name": "tomcat"}}}))
-	r.Add(&beat.Event{Timestamp: end, Fields: mapstr.M{"message": "backup has become a habit", "event": mapstr.M{"kind": "event",
-		"action": "habit", "dataset": "reconbeat.alert", "reason": "backup has looked on 8 days"}}})
+	r.Add(match(end, 78.83, "v9",
+		mapstr.M{"reconbeat": mapstr.M{"actor": mapstr.M{"id": "999", "kind": "service", "name": "tomcat"}}}))
+	r.Add(&beat.Event{
+		Timestamp: end, Fields: mapstr.M{"message": "backup has become a habit", "event": mapstr.M{"kind": "event",
+			"action": "habit", "dataset": "reconbeat.alert", "reason": "backup has looked on 8 days"}},
+	})
 	page := read(t, &r, Facts{
-		Files: []string{"audit.log"}, Version: "1.2.3", LearnFor: 24 * time.Hour, Execs: 900, Matched: 41, Alerts: 1, Malformed: 3, Unnamed: 2, Suppressed: 4,
+		Files: []string{
+			"audit.log",
+		}, Version: "1.2.3", LearnFor: 24 * time.Hour, Execs: 900, Matched: 41, Alerts: 1, Malformed: 3, Unnamed: 2,
 	})
 	for _, want := range []string{
-		"<code>audit.log</code>", "1.2.3", "<b>1</b>alert<", "<b>41</b>matches of 900 program starts", "<b>2</b>actors", "<b>41 days</b>",
-		"Unusual network connection discovery by tomcat", "parent dash, no terminal", `<span class="score">78.8</span>`, "0.23 such visits a year",
-		`<span class="part for">actor +5.7</span> <span class="part">tty -0.3</span>`, "id\nss -tunap", "backup has become a habit",
-		"<b>3</b>malformed records", "3 records could not be read", "2 matches name no user", "4 matches over the threshold belong",
+		"<code>audit.log</code>", "1.2.3", "<b>1</b>alert<", "<b>41</b>matches of 900 program starts", "<b>2</b>actors",
+		"<b>41 days</b>",
+		"Unusual network connection discovery by tomcat", "parent dash, no terminal", `<span class="score">78.8</span>`,
+		"0.23 such visits a year",
+		`<span class="part for">actor +5.7</span> <span class="part">tty -0.3</span>`, "id\nss -tunap",
+		"backup has become a habit",
+		"<b>3</b>malformed records", "3 records could not be read", "2 matches name no user",
 		`aria-label="Matches over time`, `class="dot critical"`, "threshold 25", "Monday 09:00: 40 matches",
-		`<tr class="now"><td class="n">25 (now)</td><td class="n">16</td><td class="n">11.7</td></tr>`, // 25 to 39, and tomcat's
+		// 16 visits: those of 25 to 39, and tomcat's.
+		`<tr class="now"><td class="n">25 (now)</td><td class="n">16</td><td class="n">11.7</td></tr>`,
 		`<td class="n dim">40</td><td class="line">ss -tlnp</td>`,
 	} {
 		require.Contains(t, page, want)
@@ -117,16 +127,26 @@ func TestThePageSaysWhyNothingAlerted(t *testing.T) {
 	r.Add(match(began, 1, "v", nil))
 	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "Nothing could alert: these files span 5s."})
 	require.Contains(t, page, "<p>Nothing could alert: these files span 5s.</p>")
-	require.Contains(t, read(t, &Report{}, Facts{Silence: "Nothing could alert: no rule is enabled."}), "no rule is enabled")
+	require.Contains(t, read(t, &Report{}, Facts{Silence: "Nothing could alert: no rule is enabled."}),
+		"no rule is enabled")
 }
 
 func TestAHostileDocumentIsTextAndBounded(t *testing.T) {
 	var r Report
-	hostile := []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</svg></style><iframe src="javascript:1">`, "\xff\xfe\x00ss", strings.Repeat("é", 1<<20)}
+	hostile := []string{
+		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</svg></style><iframe src="javascript:1">`,
+		"\xff\xfe\x00ss", strings.Repeat("é", 1<<20),
+	}
 	for i, text := range hostile {
-		user := mapstr.M{"reconbeat": mapstr.M{"actor": mapstr.M{"name": text, "id": text}, "visit": mapstr.M{"commands": []string{text}, "id": text},
-			"local": mapstr.M{"weekday": text, "hour": text}, "actor.usual": 1}, "host": mapstr.M{"name": text}, "message": text,
-			"event": mapstr.M{"reason": text}, "process": mapstr.M{"command_line": text, "parent": mapstr.M{"name": text}, "working_directory": text}}
+		user := mapstr.M{"reconbeat": mapstr.M{"actor": mapstr.M{"name": text, "id": text}, "visit": mapstr.M{
+			"commands": []string{text}, "id": text,
+		},
+			"local": mapstr.M{
+				"weekday": text, "hour": text,
+			}, "actor.usual": 1}, "host": mapstr.M{"name": text}, "message": text,
+			"event": mapstr.M{"reason": text}, "process": mapstr.M{
+				"command_line": text, "parent": mapstr.M{"name": text}, "working_directory": text,
+			}}
 		r.Add(alerted(began.Add(time.Duration(i)*time.Hour), user))
 		user["message"] = nil
 		r.Add(match(began.Add(time.Duration(i)*time.Hour), 50, text, user))
@@ -159,9 +179,12 @@ func TestThePageIsDrawn(t *testing.T) {
 	for day := range 40 {
 		r.Add(match(began.AddDate(0, 0, day), float64(day/10), fmt.Sprint("v", day), nil))
 	}
-	r.Add(alerted(began.AddDate(0, 0, 41), mapstr.M{"process": mapstr.M{"command_line": "ss <script>document.title='run'</script>"}}))
+	r.Add(alerted(began.AddDate(0, 0, 41),
+		mapstr.M{"process": mapstr.M{"command_line": "ss <script>document.title='run'</script>"}}))
 	file := filepath.Join(t.TempDir(), "page.html")
-	require.NoError(t, os.WriteFile(file, []byte(written(t, &r, Facts{Files: []string{"audit.log"}, Execs: 900, Matched: 40, Alerts: 1})), 0o600))
+	require.NoError(t,
+		os.WriteFile(file,
+			[]byte(written(t, &r, Facts{Files: []string{"audit.log"}, Execs: 900, Matched: 40, Alerts: 1})), 0o600))
 	seen := map[string]color.Color{}
 	for scheme, c := range map[string]struct {
 		setting  string
@@ -171,8 +194,9 @@ func TestThePageIsDrawn(t *testing.T) {
 		"dark":  {"0", color.RGBA{0xf8, 0x6b, 0x63, 0xff}},
 	} {
 		picture := filepath.Join(t.TempDir(), scheme+".png")
-		out, err := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--blink-settings=preferredColorScheme="+c.setting,
-			"--window-size=1000,1200", "--user-data-dir="+t.TempDir(), "--screenshot="+picture, "file://"+file).CombinedOutput()
+		out, err := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu",
+			"--blink-settings=preferredColorScheme="+c.setting, "--window-size=1000,1200",
+			"--user-data-dir="+t.TempDir(), "--screenshot="+picture, "file://"+file).CombinedOutput()
 		require.NoError(t, err, string(out))
 		f, err := os.Open(picture)
 		require.NoError(t, err)
@@ -183,7 +207,8 @@ func TestThePageIsDrawn(t *testing.T) {
 		seen[scheme] = drawn.At(2, 2)
 	}
 	require.NotEqual(t, seen["light"], seen["dark"], "the page follows the reader's colours")
-	dom, err := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--dump-dom", "file://"+file).Output()
+	dom, err := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
+		"--dump-dom", "file://"+file).Output()
 	require.NoError(t, err)
 	require.Contains(t, string(dom), "<title>reconbeat: 1 alert, 40 matches</title>", "nothing in it runs")
 	require.Contains(t, string(dom), "ss &lt;script&gt;document.title='run'&lt;/script&gt;")

@@ -42,7 +42,9 @@ func TestABinKeepsItsHighestScore(t *testing.T) {
 	for i, score := range []float64{3, 40, 7} {
 		line.add(time.Unix(int64(i)*200, 0), score)
 	}
-	require.Equal(t, []bin{{time.Unix(0, 0).UTC(), 1, 3}, {time.Unix(200, 0).UTC(), 1, 40}, {time.Unix(400, 0).UTC(), 1, 7}}, line.sorted())
+	require.Equal(t,
+		[]bin{{time.Unix(0, 0).UTC(), 1, 3}, {time.Unix(200, 0).UTC(), 1, 40}, {time.Unix(400, 0).UTC(), 1, 7}},
+		line.sorted())
 	line.add(time.Unix(3000, 0), 1)
 	require.Equal(t, 40.0, line.sorted()[1].highest)
 }

@@ -100,7 +100,7 @@ func linksFrom(id string) links {
 var overview = dashboard{
 	id: overviewID, title: prefix + "Overview",
 	description: "Who looked at network connections and should not have: alerts over time, their actors, hosts and commands.",
-	datasets:    []string{alertView.dataset, healthView.dataset},
+	datasets:    []string{alertView.dataset},
 	controls: []control{
 		{"host", "Host", "host.name", alertView},
 		{"actor", "Actor", "reconbeat.actor.name", alertView},
@@ -108,13 +108,11 @@ var overview = dashboard{
 	},
 	rows: []row{
 		{6, []panel{
-			metric{chart{frame: frame{"alerts", "Alerts", "Alerts and escalations.", 12}, view: alertView, query: alertsOnly, columns: []column{count("count", "Alerts")}}, ""},
-			metric{chart{frame: frame{"hosts", "Hosts with alerts", "Hosts that raised an alert.", 12}, view: alertView, query: alertsOnly,
+			metric{chart{frame: frame{"alerts", "Alerts", "Alerts and escalations.", 16}, view: alertView, query: alertsOnly, columns: []column{count("count", "Alerts")}}, ""},
+			metric{chart{frame: frame{"hosts", "Hosts with alerts", "Hosts that raised an alert.", 16}, view: alertView, query: alertsOnly,
 				columns: []column{unique("count", "Hosts", "host.name")}}, ""},
-			metric{chart{frame: frame{"actors", "Actors", "Different actors with an alert.", 12}, view: alertView, query: alertsOnly,
+			metric{chart{frame: frame{"actors", "Actors", "Different actors with an alert.", 16}, view: alertView, query: alertsOnly,
 				columns: []column{unique("count", "Actors", "reconbeat.actor.name")}}, ""},
-			metric{chart{frame: frame{"held-back", "Held back", "Execs over the threshold that an exception, a window or a limit kept from alerting, on all hosts.", 12},
-				view: healthView, query: heartbeats, columns: []column{sum("count", "Held back", "reconbeat.health.suppressed")}, everything: true}, "on all hosts"},
 		}},
 		{12, []panel{
 			bars{chart: chart{frame: frame{"scores", "Alerts over time by score", "Alerts by how unusual they are: 25 is expected three times a year on a host, 50 once, 75 every third year, 90 every tenth.", 24},
@@ -225,17 +223,15 @@ var sensorHealth = dashboard{
 	rows: []row{
 		{6, []panel{
 			// Counted one by one: a number of different values is an estimate, and of 10,000 hosts one that is a hundred off.
-			computed{frame: frame{"reporting", "Hosts", "Hosts that sent a heartbeat.", 8}, view: healthView,
+			computed{frame: frame{"reporting", "Hosts", "Hosts that sent a heartbeat.", 10}, view: healthView,
 				esql: eachHost + "| STATS seen = MAX(@timestamp) BY host.name\n| STATS hosts = COUNT(*)", columns: []result{{"hosts", "Hosts", "long"}}},
-			computed{frame: frame{"silent-hosts", "Hosts silent for 5 minutes", "Hosts whose last heartbeat is older than five minutes.", 8}, view: healthView,
+			computed{frame: frame{"silent-hosts", "Hosts silent for 5 minutes", "Hosts whose last heartbeat is older than five minutes.", 10}, view: healthView,
 				esql: eachHost + "| STATS seen = MAX(@timestamp) BY host.name\n| WHERE seen < NOW() - 5 minutes\n| STATS hosts = COUNT(*)", columns: []result{{"hosts", "Hosts", "long"}}},
-			metric{chart{frame: frame{"unwell", "Hosts not well", "Hosts that were degraded or failed.", 8}, view: healthView, query: heartbeats,
+			metric{chart{frame: frame{"unwell", "Hosts not well", "Hosts that were degraded or failed.", 10}, view: healthView, query: heartbeats,
 				columns: []column{unique("count", "Hosts", "host.name").where("reconbeat.health.status:(degraded or failed)")}}, ""},
-			metric{chart{frame: frame{"lost", "Lost", "Events that are known to be missing.", 8}, view: healthView, query: heartbeats, columns: []column{sum("count", "Lost", "reconbeat.health.lost")}}, ""},
-			metric{chart{frame: frame{"malformed", "Malformed", "Records that could not be understood.", 8}, view: healthView, query: heartbeats,
+			metric{chart{frame: frame{"lost", "Lost", "Events that are known to be missing.", 9}, view: healthView, query: heartbeats, columns: []column{sum("count", "Lost", "reconbeat.health.lost")}}, ""},
+			metric{chart{frame: frame{"malformed", "Malformed", "Records that could not be understood.", 9}, view: healthView, query: heartbeats,
 				columns: []column{sum("count", "Malformed", "reconbeat.health.malformed")}}, ""},
-			metric{chart{frame: frame{"suppressed", "Held back", "Execs over the threshold that were kept from alerting.", 8}, view: healthView, query: heartbeats,
-				columns: []column{sum("count", "Held back", "reconbeat.health.suppressed")}}, ""},
 		}},
 		{13, []panel{
 			computed{frame: frame{"silent", "Hosts, the longest silent first", "When each host was last heard of. A host is silent after five minutes; it leaves the table with the range of time.", 16}, view: healthView,
@@ -249,9 +245,8 @@ var sensorHealth = dashboard{
 				columns: []result{{"host.name", "Host", "keyword"}, {"lost", "Lost", "long"}, {"malformed", "Malformed", "long"}, {"lag", "Longest lag, ms", "long"}}, sort: "lost", rows: 10},
 		}},
 		{12, []panel{
-			bars{chart: chart{frame: frame{"losses-over-time", "Lost, malformed and held back, over time", "What did not become an alert or an event.", 24}, view: healthView, query: heartbeats, columns: []column{
-				overTime(), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed"),
-				sum("suppressed", "Held back", "reconbeat.health.suppressed")}}, series: "bar_stacked"},
+			bars{chart: chart{frame: frame{"losses-over-time", "Lost and malformed, over time", "What did not become an alert or an event.", 24}, view: healthView, query: heartbeats, columns: []column{
+				overTime(), sum("lost", "Lost", "reconbeat.health.lost"), sum("malformed", "Malformed", "reconbeat.health.malformed")}}, series: "bar_stacked"},
 			bars{chart: chart{frame: frame{"lag-over-time", "Lag over time", "The longest time from a program's start until it was judged, in each minute of each host.", 24}, view: healthView, query: heartbeats, columns: []column{
 				overTime(), percentile("most-hosts", "95 of 100 heartbeats", "reconbeat.health.lag.ms", 95).decimals(0, " ms"),
 				most("worst", "Worst", "reconbeat.health.lag.ms").decimals(0, " ms")}}, series: "line"},

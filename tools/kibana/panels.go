@@ -52,8 +52,6 @@ type chart struct {
 	view    dataView
 	query   string // in KQL
 	columns []column
-	// everything: the panel shows all hosts and actors, whatever is chosen above.
-	everything bool
 }
 
 func (chart) kind() string { return "lens" }
@@ -233,7 +231,7 @@ func (c chart) layer() string { return c.id }
 
 // lens makes the chart's state.
 func (c chart) lens(types fields.Types, visualization string, drawn any) (any, []saved.Reference) {
-	l := saved.Layer{Columns: map[string]saved.Column{}, Sampling: 1, IgnoreGlobalFilters: c.everything}
+	l := saved.Layer{Columns: map[string]saved.Column{}, Sampling: 1}
 	for _, col := range c.columns {
 		stored := col.Column
 		switch stored.OperationType {
