@@ -41,7 +41,10 @@ import (
 
 const ours = "github.com/reconbeat/reconbeat"
 
-// rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
+// modules are the folders of the Go modules in this repository.
+var modules = []string{".", "integration", "internal/evaluation", "tools", "x-pack/reconbeat"}
+
+// rooms says which rooms a room may import, tests aside.
 var rooms = map[string][]string{
 	".":                        {"cmd"},
 	"cmd":                      {"beater", "config", "internal/datastream", "detector", "detector/habit", "detector/rare", "internal/include", "module/auditlog", "module/catalog", "module/ndjson", "process", "internal/report", "internal/state"},
@@ -61,6 +64,7 @@ var rooms = map[string][]string{
 	"internal/include":         {},
 	"integration":              {"beater", "detector", "ecs"},
 	"integration/fleet":        {},
+	"integration/make":         {"integration"},
 	"module":                   {"internal/health", "process"},
 	"module/auditd":            {"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process"},
 	"module/auditd/record":     {"internal/health", "module", "process"},
@@ -76,6 +80,17 @@ var rooms = map[string][]string{
 	"internal/report":          {},
 	"internal/stack":           {},
 	"internal/state":           {"internal/health", "process"},
+	"tools/campaign":           {},
+	"tools/integration":        {},
+	"tools/kibana":             {"tools/kibana/fields", "tools/kibana/lint", "tools/kibana/query", "tools/kibana/saved"},
+	"tools/kibana/esql":        {},
+	"tools/kibana/fields":      {},
+	"tools/kibana/kql":         {},
+	"tools/kibana/lint":        {"tools/kibana/esql", "tools/kibana/fields", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/query":       {"tools/kibana/esql", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/saved":       {},
+	"tools/picture":            {},
+	"x-pack/reconbeat":         {"cmd", "config"},
 }
 
 // pkg is what `go list` says of a package.
@@ -87,8 +102,12 @@ type pkg struct {
 	Imports    []string
 }
 
-func goList(t *testing.T, args ...string) []pkg {
-	out, err := exec.Command("go", append([]string{"list", "-json=Dir,ImportPath,GoFiles,CgoFiles,Imports"}, args...)...).Output()
+// goList lists packages of the module in a folder.
+func goList(t *testing.T, module string, args ...string) []pkg {
+	args = append([]string{"-C", module, "list", "-json=Dir,ImportPath,GoFiles,CgoFiles,Imports"}, args...)
+	c := exec.Command("go", args...)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
 	require.NoError(t, err)
 	var list []pkg
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -101,8 +120,16 @@ func goList(t *testing.T, args ...string) []pkg {
 	}
 }
 
+// packages are those of all modules.
+func packages(t *testing.T) (list []pkg) {
+	for _, module := range modules {
+		list = append(list, goList(t, module, "./...")...)
+	}
+	return list
+}
+
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
-	for _, p := range goList(t, "./...") {
+	for _, p := range packages(t) {
 		room := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, ours), "/")
 		if room == "" {
 			room = "."
@@ -118,7 +145,7 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 }
 
 func TestNothingThatIsLinkedIsElasticLicensed(t *testing.T) {
-	for _, p := range goList(t, "-deps", ".") {
+	for _, p := range goList(t, ".", "-deps", ".") {
 		assert.NotContains(t, p.ImportPath, "x-pack/")
 		assert.NotContains(t, p.ImportPath, "elastic-agent-client")
 	}
@@ -143,15 +170,57 @@ func TestOnlyXPackIsElasticLicensed(t *testing.T) {
 		}
 	}
 	assert.NotZero(t, walled, "nothing in x-pack/ is Elastic-licensed any more, and the wall can go")
-	for _, file := range []string{"go.mod", "tools/go.mod"} {
+	for _, file := range tracked(t, "*go.mod") {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		assert.NotContains(t, string(text), "elastic-agent-client", file)
+		if !strings.HasPrefix(file, "x-pack/") {
+			assert.NotContains(t, string(text), "elastic-agent-client", file)
+		}
+	}
+}
+
+// TestModulesRequireTheSameVersions holds that what is tested beside the Beat is tested with the libraries that the
+// Beat is linked with. The tools import nothing of it and have versions of their own.
+func TestModulesRequireTheSameVersions(t *testing.T) {
+	var found []string
+	for _, file := range tracked(t, "go.mod", "*/go.mod") {
+		found = append(found, path.Dir(file))
+	}
+	assert.ElementsMatch(t, modules, found, "the folders that have a go.mod")
+	versions := func(module string) map[string]string {
+		out, err := exec.Command("go", "-C", module, "mod", "edit", "-json").Output()
+		require.NoError(t, err)
+		var file struct {
+			Require []struct{ Path, Version string }
+			Replace []struct {
+				Old, New struct{ Path, Version string }
+			}
+		}
+		require.NoError(t, json.Unmarshal(out, &file))
+		required := map[string]string{}
+		for _, r := range file.Require {
+			required[r.Path] = r.Version
+		}
+		for _, r := range file.Replace {
+			required[r.Old.Path] = "=> " + r.New.Path + " " + r.New.Version
+		}
+		return required
+	}
+	beat := versions(".")
+	for _, module := range modules {
+		if module == "tools" {
+			continue
+		}
+		for name, version := range versions(module) {
+			if want, shared := beat[name]; shared {
+				assert.Equal(t, want, version, "%s requires another version of %s than the Beat", module, name)
+			}
+		}
 	}
 }
 
 func TestTheDetectorIsALibrary(t *testing.T) {
-	for _, p := range goList(t, "./detector", "./detector/habit", "./detector/rare", "./process", "./ecs") {
+	for _, p := range goList(t, ".", "./detector", "./detector/habit", "./detector/rare", "./process", "./ecs") {
 		for _, imported := range p.Imports {
 			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
 			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)
@@ -159,8 +228,9 @@ func TestTheDetectorIsALibrary(t *testing.T) {
 	}
 }
 
-func TestEveryPackageAndEveryExportedNameIsDocumented(t *testing.T) {
-	for _, p := range goList(t, "./...") {
+// TestEveryExportedNameIsDocumented holds that every package and every exported name says what it is for.
+func TestEveryExportedNameIsDocumented(t *testing.T) {
+	for _, p := range packages(t) {
 		files := token.NewFileSet()
 		var parsed []*ast.File
 		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {

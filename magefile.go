@@ -34,7 +34,6 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/integration"
 )
 
 // Default is what `go tool mage` does without a target.
@@ -72,18 +71,36 @@ func XPack() error {
 // component makes the Fleet package for the binary that an Elastic Agent can run, build/x-pack/reconbeat_agent-VERSION.zip.
 func component() error {
 	const folder = "build/x-pack/package"
-	if err := integration.Component(folder, xpack+"/package", fleetPackage, "."); err != nil {
+	if _, err := fleetMake("component", folder, xpack+"/package", fleetPackage, "."); err != nil {
 		return err
 	}
-	file, err := integration.Zip(folder, "build/x-pack")
+	file, err := fleetMake("zip", folder, "build/x-pack")
 	if err != nil {
 		return err
 	}
 	return validate(file)
 }
 
+// fleetMake runs the command of the integration's module that makes Fleet packages, and returns what it prints. The
+// paths among its arguments, which are all but the first, are of this folder.
+func fleetMake(what string, paths ...string) (string, error) {
+	args := []string{"-C", "integration", "run", "./make", what}
+	for _, path := range paths {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return "", err
+		}
+		args = append(args, abs)
+	}
+	return sh.Output("go", args...)
+}
+
 // xpack is the folder of the module that is linked with Elastic-licensed code.
 const xpack = "x-pack/reconbeat"
+
+// modules are the folders of this repository's Go modules, in which every check and test runs. What only a tool, the
+// evaluation or the Fleet package needs stays out of what a user of the Beat downloads.
+var modules = []string{".", "integration", "internal/evaluation", "tools", xpack}
 
 // build makes the binary of a folder for the system that env names, by default this one, without C, so that it runs on every Linux and is the one that the packages have. It takes the
 // commit and its time from git, and nothing from this machine.
@@ -125,13 +142,12 @@ func Test() error {
 			return err
 		}
 	}
-	if err := sh.RunV("go", "test", "-race", "-timeout", "40m", "./..."); err != nil {
-		return err
+	for _, module := range modules {
+		if err := sh.RunV("go", "-C", module, "test", "-race", "-timeout", "40m", "./..."); err != nil {
+			return err
+		}
 	}
-	if err := sh.RunV("go", "-C", "tools", "test", "-race", "./..."); err != nil {
-		return err
-	}
-	return sh.RunV("go", "-C", xpack, "test", "-race", "-timeout", "15m", "./...")
+	return nil
 }
 
 // Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when Elasticsearch has a bad day.
@@ -192,18 +208,19 @@ func Check() error {
 	if unformatted != "" {
 		return fmt.Errorf("not gofmt-ed:\n%s", unformatted)
 	}
-	for _, c := range [][]string{
-		{"go", "mod", "tidy", "-diff"},
-		{"go", "vet", "./..."},
-		{"go", "vet", "-tags", "mage", "magefile.go"},
-		{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."},
-		{"go", "-C", "tools", "mod", "tidy", "-diff"},
-		{"go", "-C", "tools", "vet", "./..."},
-		{"go", "-C", "tools", "tool", "staticcheck", "./..."},
-		{"go", "-C", xpack, "mod", "tidy", "-diff"},
-		{"go", "-C", xpack, "vet", "./..."},
-		{"go", "-C", xpack, "tool", "-modfile=../../tools/go.mod", "staticcheck", "./..."},
-	} {
+	commands := [][]string{{"go", "vet", "-tags", "mage", "magefile.go"}}
+	for _, module := range modules {
+		tools, err := filepath.Rel(module, "tools/go.mod")
+		if err != nil {
+			return err
+		}
+		commands = append(commands,
+			[]string{"go", "-C", module, "mod", "tidy", "-diff"},
+			[]string{"go", "-C", module, "vet", "./..."},
+			[]string{"go", "-C", module, "tool", "-modfile", tools, "staticcheck", "./..."},
+		)
+	}
+	for _, c := range commands {
 		if err := sh.RunV(c[0], c[1:]...); err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(c, " "), err)
 		}
@@ -248,7 +265,7 @@ func Integration() error {
 	if err := os.MkdirAll(distributions, 0o755); err != nil {
 		return err
 	}
-	file, err := integration.Zip(fleetPackage, distributions)
+	file, err := fleetMake("zip", fleetPackage, distributions)
 	if err != nil {
 		return err
 	}
@@ -298,7 +315,8 @@ func Update() error {
 	if err := pictures(); err != nil {
 		return err
 	}
-	return integration.Generate(fleetPackage, ".")
+	_, err := fleetMake("generate", fleetPackage, ".")
+	return err
 }
 
 // Pictures makes the manual's pictures of a terminal, docs/terminal-*.svg. All but that of `watch` show this host and this day, so `update` leaves them as they are.
@@ -709,7 +727,9 @@ func Bench() error {
 }
 
 // Evaluate measures the models on simulated hosts and writes docs/evaluation.md with its plots: some minutes.
-func Evaluate() error { return sh.RunV("go", "run", "./internal/evaluation", "-report", "docs") }
+func Evaluate() error {
+	return sh.RunV("go", "-C", "internal/evaluation", "run", ".", "-report", "../../docs")
+}
 
 // Campaign runs what is too long for .ci/run, or the steps that have a word of STEPS in their names: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
 // under an emulator, the benchmarks. It goes on where it was left, and writes what came of each step into docs/campaign.md, which is committed.

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,6 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -301,7 +301,7 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 	return instance.NewInitializedBeat(settings)
 }
 
-// replayFile runs one file, with a progress bar where it is long and somebody looks.
+// replayFile runs one file, and shows the progress where the file is long and standard error is a terminal.
 func replayFile(ctx context.Context, r *beater.Replay, moduleName, file string) error {
 	if moduleName == "auto" {
 		var err error
@@ -349,16 +349,16 @@ func sniff(file string) (string, error) {
 	return "", fmt.Errorf("%s looks like neither an audit.log nor NDJSON; name its kind with --module", file)
 }
 
-// longFile is the size from which on a progress bar is worth its line.
+// longFile is the size from which on the progress is worth a line.
 const longFile = 16 << 20
 
+// showProgress keeps a line on the terminal that says how far the replay of a long file is, until it is stopped.
 func showProgress(r *beater.Replay, file string) (stop func()) {
 	info, err := os.Stat(file)
 	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
 	}
-	bar := progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription(file), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+	s := &screen{out: os.Stderr, status: true, colour: os.Getenv("NO_COLOR") == ""}
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -367,14 +367,20 @@ func showProgress(r *beater.Replay, file string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = bar.Set64(min(r.Read(), info.Size()))
+				s.setStatus(progress(file, r.Read(), info.Size()))
 			case <-done:
-				_ = bar.Finish()
+				s.setStatus("")
 				return
 			}
 		}
 	}()
 	return func() { close(done); <-gone }
+}
+
+// progress says how much of a file has been read. It fits on a line, which is redrawn in place.
+func progress(file string, read, size int64) string {
+	read = min(read, size) // a file that grows
+	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(filepath.Base(file), 40), read>>20, size>>20, 100*read/size)
 }
 
 // record is an anomaly record in the shape of Elastic's results index.

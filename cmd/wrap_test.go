@@ -3,9 +3,12 @@
 package cmd
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestALineIsBrokenBetweenWords(t *testing.T) {
@@ -23,4 +26,27 @@ func TestALineIsBrokenBetweenWords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, wrap(c.text, c.column, c.width)) })
 	}
+}
+
+// TestProgressFitsOnALine holds that the line which replay redraws in place neither wraps nor counts past the end of a
+// file that grows.
+func TestProgressFitsOnALine(t *testing.T) {
+	for _, c := range []struct {
+		file       string
+		read, size int64
+		want       string
+	}{
+		{"/var/log/audit/audit.log", 0, 64 << 20, "audit.log: 0 of 64 MB, 0%"},
+		{"audit.log", 16<<20 + 1, 64 << 20, "audit.log: 16 of 64 MB, 25%"},
+		{"audit.log", 65 << 20, 64 << 20, "audit.log: 64 of 64 MB, 100%"},
+		{strings.Repeat("x", 300), 1 << 40, 1 << 40, strings.Repeat("x", 39) + "…: 1048576 of 1048576 MB, 100%"},
+	} {
+		require.Equal(t, c.want, progress(c.file, c.read, c.size))
+	}
+	var out bytes.Buffer
+	s := &screen{out: &out, status: true}
+	s.setStatus("a: 1 of 2 MB, 50%")
+	s.setStatus("a: 1 of 2 MB, 50%")
+	s.setStatus("")
+	require.Equal(t, "a: 1 of 2 MB, 50%\r\x1b[K", out.String(), "it is drawn once, and removed at the end")
 }

@@ -241,7 +241,7 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 }
 
 func TestTheReportInTheManualEndsWithWhatWasMeasuredByHand(t *testing.T) {
-	report, err := os.ReadFile(filepath.Join("..", "docs", "evaluation.md"))
+	report, err := os.ReadFile(filepath.Join("..", "..", "docs", "evaluation.md"))
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(string(report), independent))
 }

@@ -8,8 +8,8 @@
 //
 // The constants of the context model are chosen on seeds 1 to 10 and reported on seeds 101 to 140, which nobody looks at while choosing.
 //
-//	go run ./evaluation -kinds young,jump -from 1 -to 10     a table of what is found, false alarms, and both by the host's age
-//	go run ./evaluation -kinds second -to 4 -v               and each attack missed and each false alarm, with its parts
+//	go -C internal/evaluation run . -kinds young,jump -from 1 -to 10     a table of what is found, false alarms, and both by the host's age
+//	go -C internal/evaluation run . -kinds second -to 4 -v               and each attack missed and each false alarm, with its parts
 package main
 
 import (

@@ -67,7 +67,8 @@ func TestTheCampaignOfThisRepositoryHasEveryFuzzTargetAndWhatItDependsOn(t *test
 	s = named["fuzz tools/kibana/kql FuzzParse"]
 	require.Equal(t, "go -C tools test -run '^$' -fuzz '^FuzzParse$' -fuzztime 10m0s -fuzzminimizetime 1x -timeout 0 ./kibana/kql", s.command)
 	require.Equal(t, []string{"tools/go.mod", "tools/go.sum", "tools/kibana/kql"}, s.of)
-	require.Subset(t, named["evaluate"].of, []string{"internal/evaluation", "detector/habit"})
+	require.Subset(t, named["evaluate"].of,
+		[]string{"internal/evaluation", "internal/evaluation/go.mod", "go.mod", "detector/habit"})
 	require.Subset(t, named["reproduce arm64"].of, []string{".", "cmd", "deploy/...", "detector/rules"})
 	for _, s := range steps {
 		if strings.HasPrefix(s.name, "fuzz ") && !strings.HasPrefix(s.name, "fuzz tools/") {
