@@ -46,34 +46,39 @@ var modules = []string{".", "integration", "internal/evaluation", "tools", "x-pa
 
 // rooms says which rooms a room may import, tests aside.
 var rooms = map[string][]string{
-	".":                        {"cmd"},
-	"cmd":                      {"beater", "config", "internal/datastream", "detector", "detector/habit", "detector/rare", "internal/include", "module/auditlog", "module/catalog", "module/ndjson", "process", "internal/report", "internal/state"},
-	"beater":                   {"config", "config/settings", "detector", "detector/rare", "ecs", "internal/health", "module", "module/catalog", "process", "internal/host/executable", "internal/host/procfs", "internal/state"},
-	"config":                   {"config/settings", "detector", "detector/rare", "detector/rules"},
-	"config/settings":          {},
-	"internal/datastream":      {},
-	"deploy":                   {},
-	"deploy/manual":            {"cmd"},
-	"detector":                 {"detector/habit", "detector/rare", "ecs", "process"},
-	"detector/habit":           {"process"},
-	"detector/rare":            {},
-	"detector/rules":           {},
-	"ecs":                      {"process"},
-	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
-	"internal/health":          {},
-	"internal/include":         {},
-	"integration":              {"beater", "detector", "ecs"},
-	"integration/fleet":        {},
-	"integration/make":         {"integration"},
-	"module":                   {"internal/health", "process"},
-	"module/auditd":            {"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process"},
-	"module/auditd/record":     {"internal/health", "module", "process"},
-	"module/auditlog":          {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
-	"module/ndjson":            {"config/settings", "ecs", "module", "module/follow", "process"},
-	"module/catalog":           {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
-	"module/follow":            {"module", "process"},
-	"module/netlink":           {},
-	"module/procconn":          {"config/settings", "internal/health", "module", "module/netlink", "process", "internal/host/procfs"},
+	".": {"cmd"},
+	"cmd": {"beater", "config", "internal/datastream", "detector", "detector/habit", "detector/rare",
+		"internal/include", "module/auditlog", "module/catalog", "module/ndjson", "process", "internal/report",
+		"internal/state"},
+	"beater": {"config", "config/settings", "detector", "detector/rare", "ecs", "internal/health", "module",
+		"module/catalog", "process", "internal/host/executable", "internal/host/procfs", "internal/state"},
+	"config":              {"config/settings", "detector", "detector/rare", "detector/rules"},
+	"config/settings":     {},
+	"internal/datastream": {},
+	"deploy":              {},
+	"deploy/manual":       {"cmd"},
+	"detector":            {"detector/habit", "detector/rare", "ecs", "process"},
+	"detector/habit":      {"process"},
+	"detector/rare":       {},
+	"detector/rules":      {},
+	"ecs":                 {"process"},
+	"internal/evaluation": {"config", "detector", "detector/habit", "ecs", "process"},
+	"internal/health":     {},
+	"internal/include":    {},
+	"integration":         {"beater", "detector", "ecs"},
+	"integration/fleet":   {},
+	"integration/make":    {"integration"},
+	"module":              {"internal/health", "process"},
+	"module/auditd": {"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink",
+		"process"},
+	"module/auditd/record": {"internal/health", "module", "process"},
+	"module/auditlog":      {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
+	"module/ndjson":        {"config/settings", "ecs", "module", "module/follow", "process"},
+	"module/catalog":       {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/follow":        {"module", "process"},
+	"module/netlink":       {},
+	"module/procconn": {"config/settings", "internal/health", "module", "module/netlink", "process",
+		"internal/host/procfs"},
 	"process":                  {},
 	"internal/host/executable": {"process"},
 	"internal/host/procfs":     {"process"},
@@ -82,15 +87,16 @@ var rooms = map[string][]string{
 	"internal/state":           {"internal/health", "process"},
 	"tools/campaign":           {},
 	"tools/integration":        {},
-	"tools/kibana":             {"tools/kibana/fields", "tools/kibana/lint", "tools/kibana/query", "tools/kibana/saved"},
-	"tools/kibana/esql":        {},
-	"tools/kibana/fields":      {},
-	"tools/kibana/kql":         {},
-	"tools/kibana/lint":        {"tools/kibana/esql", "tools/kibana/fields", "tools/kibana/kql", "tools/kibana/saved"},
-	"tools/kibana/query":       {"tools/kibana/esql", "tools/kibana/kql", "tools/kibana/saved"},
-	"tools/kibana/saved":       {},
-	"tools/picture":            {},
-	"x-pack/reconbeat":         {"cmd", "config"},
+	"tools/kibana": {"tools/kibana/fields", "tools/kibana/lint", "tools/kibana/query",
+		"tools/kibana/saved"},
+	"tools/kibana/esql":   {},
+	"tools/kibana/fields": {},
+	"tools/kibana/kql":    {},
+	"tools/kibana/lint":   {"tools/kibana/esql", "tools/kibana/fields", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/query":  {"tools/kibana/esql", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/saved":  {},
+	"tools/picture":       {},
+	"x-pack/reconbeat":    {"cmd", "config"},
 }
 
 // pkg is what `go list` says of a package.
@@ -151,14 +157,16 @@ func TestNothingThatIsLinkedIsElasticLicensed(t *testing.T) {
 	}
 }
 
-// TestOnlyXPackIsElasticLicensed holds the wall where the licence changes, for tests and tools as well: Elastic-licensed code is imported, and required, in x-pack/ only.
+// TestOnlyXPackIsElasticLicensed holds the wall where the licence changes, for tests and tools as well:
+// Elastic-licensed code is imported, and required, in x-pack/ only.
 func TestOnlyXPackIsElasticLicensed(t *testing.T) {
 	walled := 0
 	for _, name := range tracked(t, "*.go") {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
 		require.NoError(t, err)
 		for _, spec := range f.Imports {
-			elastic := strings.Contains(spec.Path.Value, "elastic-agent-client") || strings.Contains(spec.Path.Value, "/beats/v7/x-pack/")
+			elastic := strings.Contains(spec.Path.Value, "elastic-agent-client") ||
+				strings.Contains(spec.Path.Value, "/beats/v7/x-pack/")
 			if strings.HasPrefix(name, "x-pack/") {
 				if elastic {
 					walled++
@@ -265,7 +273,9 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 
 // tracked are the files of the repository.
 func tracked(t *testing.T, patterns ...string) []string {
-	out, err := exec.Command("git", append([]string{"ls-files", "--cached", "--others", "--exclude-standard"}, patterns...)...).Output()
+	out, err := exec.Command("git", append([]string{"ls-files", "--cached", "--others", "--exclude-standard"},
+		patterns...)...).
+		Output()
 	if err != nil {
 		t.Skip("SKIPPED: THIS IS NO GIT REPOSITORY")
 	}
@@ -295,7 +305,8 @@ func TestNoFileNamesTheMachineItWasWrittenOn(t *testing.T) {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		assert.False(t, bytes.Contains(text, []byte(here+"/")), "%s has this folder's path", name)
-		assert.False(t, bytes.Contains(text, []byte(home+"/go/")), "%s has the path of this machine's module cache", name)
+		assert.False(t, bytes.Contains(text, []byte(home+"/go/")), "%s has the path of this machine's module cache",
+			name)
 	}
 }
 
@@ -347,7 +358,8 @@ func loadFields(t *testing.T, file string) map[string]mapping.Field {
 	return leaves("", fields, map[string]mapping.Field{})
 }
 
-// TestEveryFieldIsDeclared holds the tables in the code against fields.yml, in which ECS, libbeat's fields and ours are together.
+// TestEveryFieldIsDeclared holds the tables in the code against fields.yml, in which ECS, libbeat's fields and ours are
+// together.
 func TestEveryFieldIsDeclared(t *testing.T) {
 	declared := loadFields(t, "fields.yml")
 	filled := map[string]string{ // the Beat's own
@@ -399,18 +411,29 @@ func TestEveryFieldOfOursIsDescribed(t *testing.T) {
 	own, _, found := strings.Cut(string(text), "- key: ecs")
 	require.True(t, found)
 	described := regexp.MustCompile(`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n`)
-	exemplified := regexp.MustCompile(`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n(?: +(?:unit|format|metric_type): .*\n)* +example: `)
-	assert.Len(t, exemplified.FindAllString(own, -1), len(described.FindAllString(own, -1)), "every field has an example, after its type, unit and format")
+	exemplified := regexp.MustCompile(
+		`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n(?: +(?:unit|format|metric_type): .*\n)* +example: `)
+	assert.Len(t, exemplified.FindAllString(own, -1), len(described.FindAllString(own, -1)),
+		"every field has an example, after its type, unit and format")
 }
 
-// reuse finds what the Elastic Common Schema puts in several places: a process as a leader or a parent, a user, a group, an address.
-var reuse = regexp.MustCompile(`^process\.(?:(?:entry_leader|session_leader|parent)\.)?(?:entry_meta\.(source\.ip)$|(?:real_)?((?:user|group)\..+)|(.+))$`)
+// reuse finds what the Elastic Common Schema puts in several places: a process as a leader or a parent, a user, a
+// group, an address.
+var reuse = regexp.MustCompile(
+	`^process\.(?:(?:entry_leader|session_leader|parent)\.)?(?:entry_meta\.(source\.ip)$|(?:real_)?((?:user|` +
+		`group)\..+)|(.+))$`,
+)
 
-// TestFieldsOfTheSchemaAreAsItTypesThem holds the fields of ECS 9 that we declare, because libbeat's list is of ECS 8.0, against those of the list: the schema gives a field one
-// type wherever it is reused.
+// TestFieldsOfTheSchemaAreAsItTypesThem holds the fields of ECS 9 that we declare, because libbeat's list is of ECS
+// 8.0, against those of the list: the schema gives a field one type wherever it is reused.
 func TestFieldsOfTheSchemaAreAsItTypesThem(t *testing.T) {
 	// What 8.0 has nowhere, as https://www.elastic.co/docs/reference/ecs/ecs-process has it.
-	later := map[string]string{"interactive": "boolean", "tty.char_device.major": "long", "tty.char_device.minor": "long", "entry_meta.type": "keyword"}
+	later := map[string]string{
+		"interactive":           "boolean",
+		"tty.char_device.major": "long",
+		"tty.char_device.minor": "long",
+		"entry_meta.type":       "keyword",
+	}
 	ours, all := loadFields(t, "_meta/fields.yml"), loadFields(t, "fields.yml")
 	looked := 0
 	for name, f := range ours {
@@ -464,7 +487,8 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 		}
 		b.WriteString(line + "\n")
 	}
-	all, err := conf.NewConfigWithYAML([]byte(strings.ReplaceAll(b.String(), "${path.config}", "/etc/reconbeat")), "reconbeat.reference.yml")
+	all, err := conf.NewConfigWithYAML([]byte(strings.ReplaceAll(b.String(), "${path.config}", "/etc/reconbeat")),
+		"reconbeat.reference.yml")
 	require.NoError(t, err, b.String())
 	section, err := all.Child("reconbeat", -1)
 	require.NoError(t, err)
@@ -472,16 +496,24 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, cfg.Modules, 1+len(catalog.All()), "auto and every module are in the reference")
 	given := section.FlattenedKeys()
-	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users", "detector.learn_for",
-		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
-		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }), "%s is missing in the reference", name)
+	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone",
+		"detector.bucket_span", "detector.max_users", "detector.learn_for",
+		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period",
+		"config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
+		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }),
+			"%s is missing in the reference", name)
 	}
 	for _, c := range cfg.Modules {
 		m, err := config.ParseModule(c)
 		require.NoError(t, err)
 		for _, kind := range catalog.All() {
 			if kind.Name == m.Module {
-				made, err := kind.New(c, module.Env{ID: "test", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+				made, err := kind.New(c, module.Env{
+					ID:     "test",
+					Logger: logp.NewNopLogger(),
+					Stats:  &module.Stats{},
+					Health: &health.Board{},
+				})
 				require.NoError(t, err, m.Module)
 				for _, option := range tags(optionsOf(reflect.ValueOf(made).Elem()).Type()) {
 					assert.True(t, c.HasField(option), "%s of module %s is missing in the reference", option, m.Module)
@@ -525,7 +557,8 @@ func TestTheManualTellsEverySetting(t *testing.T) {
 	}
 }
 
-// TestTheManualOfEveryModuleTellsItsOptions holds the table in docs/modules/NAME.md, and that in docs/configure.md of what every module takes, against the structs that the options are read into.
+// TestTheManualOfEveryModuleTellsItsOptions holds the table in docs/modules/NAME.md, and that in docs/configure.md of
+// what every module takes, against the structs that the options are read into.
 func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 	row := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|")
 	text, err := os.ReadFile("docs/configure.md")
@@ -534,7 +567,8 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 	require.True(t, found)
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, name := range tags(reflect.TypeFor[config.Module]()) {
-		assert.True(t, name == "module" || strings.Contains(section, "`"+name), "docs/configure.md does not tell of %s", name)
+		assert.True(t, name == "module" || strings.Contains(section, "`"+name), "docs/configure.md does not tell of %s",
+			name)
 	}
 	for _, kind := range catalog.All() {
 		page := "docs/modules/" + kind.Name + ".md"
@@ -550,11 +584,13 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 
 		given := map[string]any{"module": kind.Name}
 		if told["paths"] == "(required)" {
-			_, err := kind.New(conf.MustNewConfigFrom(given), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+			_, err := kind.New(conf.MustNewConfigFrom(given),
+				module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
 			require.Error(t, err, "%s works without what is said to be required", kind.Name)
 			given["paths"] = []string{"(required)"}
 		}
-		m, err := kind.New(conf.MustNewConfigFrom(given), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+		m, err := kind.New(conf.MustNewConfigFrom(given),
+			module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
 		require.NoError(t, err)
 		options := optionsOf(reflect.ValueOf(m).Elem())
 		require.True(t, options.IsValid(), "module %s has no field of its type Options", kind.Name)
@@ -564,7 +600,8 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 			value := options.Field(i)
 			if value.Kind() == reflect.Slice {
 				require.Equal(t, 1, value.Len(), name)
-				assert.Contains(t, []string{value.Index(0).String(), "[" + value.Index(0).String() + "]"}, told[name], "the default of %s in %s", name, page)
+				assert.Contains(t, []string{value.Index(0).String(), "[" + value.Index(0).String() + "]"}, told[name],
+					"the default of %s in %s", name, page)
 				continue
 			}
 			assert.Equal(t, fmt.Sprint(value), told[name], "the default of %s in %s", name, page)

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real command line without a build of their own.
+// asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real command line without a
+// build of their own.
 const asReconbeat = "RECONBEAT_TEST_AS_RECONBEAT"
 
 // fromMemory in the environment makes the test binary a program that loads the file named there into memory and becomes

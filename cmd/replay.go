@@ -54,9 +54,9 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
 		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
-		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be - for
-standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's
-model, which a running reconbeat takes over within seconds and a stopped one at its next start.
+		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be
+- for standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this
+host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
 It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why
 nothing alerted where nothing did. The exit status is 1 when a file cannot be read.`,
@@ -64,9 +64,15 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
 	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson")
-	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
-	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
-	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
+	c.Flags().
+		StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one "+
+			"page to read, print or file")
+	c.Flags().
+		BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always "+
+			"do)")
+	c.Flags().
+		BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON "+
+			"in the shape of Elastic's anomaly records")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
 	f.sure.flag(c)
@@ -161,8 +167,15 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	n := r.Counts()
 	if f.format == formatHTML {
 		facts := report.Facts{
-			Files: files, Version: b.Info.Version, LearnFor: summary.LearnFor,
-			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Suppressed: n.Suppressed, Malformed: n.Malformed, Unnamed: n.Unnamed,
+			Files:      files,
+			Version:    b.Info.Version,
+			LearnFor:   summary.LearnFor,
+			Execs:      n.Execs,
+			Matched:    n.Matched,
+			Alerts:     n.Alerts,
+			Suppressed: n.Suppressed,
+			Malformed:  n.Malformed,
+			Unnamed:    n.Unnamed,
 		}
 		if n.Alerts == 0 {
 			facts.Silence = quiet(summary, n)
@@ -275,7 +288,8 @@ func unnamed(n uint64) string {
 	return fmt.Sprintf(", %d matches without a user", n)
 }
 
-// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.
+// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none
+// and there is none.
 func configured(settings instance.Settings) (*instance.Beat, error) {
 	if named := flag.Lookup("c"); named == nil || named.Value.String() == Name+".yml" {
 		if _, err := os.Stat(cfgfile.GetDefaultCfgfile()); errors.Is(err, os.ErrNotExist) {
@@ -324,7 +338,10 @@ const sniffBytes = 64 << 10
 // sniff tells what a recording is by its first lines.
 func sniff(file string) (string, error) {
 	if file == "-" {
-		return "", errors.New("standard input cannot be looked at before it is read: name its kind with --module auditlog or --module ndjson")
+		return "", errors.New(
+			"standard input cannot be looked at before it is read: name its kind with --module auditlog or --module " +
+				"ndjson",
+		)
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -400,8 +417,16 @@ type record struct {
 
 func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
 	line, err := json.Marshal(record{
-		ResultType: "record", JobID: rule.ID, Timestamp: r.BucketStart.UnixMilli(), BucketSpan: int64(r.BucketSpan.Seconds()), Function: "rare",
-		ByFieldName: "user.name", ByFieldValue: r.User, Probability: r.Probability, RecordScore: r.Score, InitialRecordScore: r.Score,
+		ResultType:         "record",
+		JobID:              rule.ID,
+		Timestamp:          r.BucketStart.UnixMilli(),
+		BucketSpan:         int64(r.BucketSpan.Seconds()),
+		Function:           "rare",
+		ByFieldName:        "user.name",
+		ByFieldValue:       r.User,
+		Probability:        r.Probability,
+		RecordScore:        r.Score,
+		InitialRecordScore: r.Score,
 	})
 	if err == nil {
 		_, _ = w.Write(append(line, '\n'))
@@ -418,6 +443,7 @@ func learn(p *paths.Path, r *beater.Replay) error {
 	if err := state.WriteInbox(dir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("saving what was learned in %s: %w", dir, err)
 	}
-	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n", dir)
+	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n",
+		dir)
 	return nil
 }

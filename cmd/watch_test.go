@@ -110,8 +110,8 @@ func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
 	require.NoError(t, exec.Command("auditctl", "-e", "0").Run())
 	w.until(t, "ALERT: ")
 	w.interrupt(t)
-	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.all(), "ALERT: ")),
-		w.err.all())
+	require.Regexp(t,
+		fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.all(), "ALERT: ")), w.err.all())
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
@@ -178,7 +178,9 @@ func TestLiveWatchDemoAlertsAtOnce(t *testing.T) {
 		}
 	}
 	require.Contains(t, strings.Join(recorded, "\n"), "ALERT: Unusual network connection discovery by www-data")
-	require.Regexp(t, `ALERT: Unusual network connection discovery by root\n +root has never looked at network connections through`, strings.Join(live, "\n"))
+	require.Regexp(t,
+		`ALERT: Unusual network connection discovery by root\n +root has never looked at network connections through`,
+		strings.Join(live, "\n"))
 	require.Contains(t, w.err.all(), "DEMO. First a RECORDING, not this host")
 	require.Contains(t, w.err.all(), "From here on THIS HOST, live, as if those ten days had been its own.")
 	left, err := os.ReadDir(data)
@@ -218,7 +220,8 @@ func TestLiveWatchAsAPlainUser(t *testing.T) {
 	}
 	plain := []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
 	w := startWatch(t, plain)
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(w.err.all(), "Watching with") && !strings.Contains(w.err.all(), "No source"); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(w.err.all(), "Watching with") &&
+		!strings.Contains(w.err.all(), "No source"); time.Sleep(20 * time.Millisecond) {
 		require.True(t, time.Now().Before(deadline), "watch says nothing:\n%s", w.err.all())
 	}
 	if !strings.Contains(w.err.all(), "Watching with procconn") {
@@ -235,7 +238,8 @@ func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: BECOMING ANOTHER USER IN A NAMESPACE OF ITS OWN NEEDS ROOT")
 	}
-	w := startWatch(t, []string{"unshare", "--net", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"})
+	w := startWatch(t,
+		[]string{"unshare", "--net", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"})
 	require.NoError(t, w.cmd.Wait(), w.err.all())
 	require.Contains(t, w.err.all(), "No source of live program starts works on this host:")
 	require.Contains(t, w.err.all(), "auditd: it needs root")

@@ -18,11 +18,18 @@ func TestALineIsBrokenBetweenWords(t *testing.T) {
 		width  int
 		want   string
 	}{
-		"what fits stays on its line":                         {"the audit pid is free", 4, 25, "the audit pid is free"},
-		"what does not goes on below its beginning":           {"the audit pid is free", 4, 24, "the audit pid is\n    free"},
-		"a letter of two bytes takes one place":               {"é é", 0, 3, "é é"},
-		"a word that fits nowhere stands on a line by itself": {"see /var/log/audit/audit.log there", 2, 10, "see\n  /var/log/audit/audit.log\n  there"},
-		"nothing stays nothing":                               {"", 17, 80, ""},
+		"what fits stays on its line": {
+			text: "the audit pid is free", column: 4, width: 25, want: "the audit pid is free",
+		},
+		"what does not goes on below its beginning": {
+			text: "the audit pid is free", column: 4, width: 24, want: "the audit pid is\n    free",
+		},
+		"a letter of two bytes takes one place": {text: "é é", width: 3, want: "é é"},
+		"a word that fits nowhere stands on a line by itself": {
+			text: "see /var/log/audit/audit.log there", column: 2, width: 10,
+			want: "see\n  /var/log/audit/audit.log\n  there",
+		},
+		"nothing stays nothing": {column: 17, width: 80},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, wrap(c.text, c.column, c.width)) })
 	}

@@ -39,5 +39,7 @@ func run(args []string) error {
 		fmt.Println(file)
 		return nil
 	}
-	return fmt.Errorf("invalid arguments %q (want generate PACKAGE ROOT, component FOLDER OWN SHIPPED ROOT, or zip PACKAGE FOLDER)", os.Args[1:])
+	return fmt.Errorf(
+		"invalid arguments %q (want generate PACKAGE ROOT, component FOLDER OWN SHIPPED ROOT, or zip PACKAGE FOLDER)",
+		os.Args[1:])
 }

@@ -25,7 +25,8 @@ const (
 // Kinds returns every kind.
 func Kinds() []Kind { return []Kind{Alert, Process, Health, Rejected} }
 
-// lifecycles says for how long each kind is kept, and when a new backing index begins. A document lives between keep and keep plus rollover.
+// lifecycles says for how long each kind is kept, and when a new backing index begins. A document lives between keep
+// and keep plus rollover.
 var lifecycles = map[Kind]struct{ rollover, keep string }{
 	Alert:    {"30d", "365d"},
 	Process:  {"7d", "30d"},
@@ -95,10 +96,17 @@ func Make(o Options) ([]Asset, error) {
 		}
 	}
 	// Elasticsearch checks a component template by itself: more than 1,000 fields need the limit beside them.
-	limits := mapstr.M{"index": mapstr.M{"mapping": mapstr.M{"total_fields": mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true}}}}
-	add(ComponentTemplate, o.Dataset+"@mappings", mapstr.M{"template": mapstr.M{"mappings": mappings, "settings": limits}})
-	add(ComponentTemplate, o.Dataset+".rejected@mappings", mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}})
-	add(ComponentTemplate, o.Dataset+"@settings", mapstr.M{"template": mapstr.M{"settings": mapstr.M{"index": o.settings(finalPipeline)}}})
+	limits := mapstr.M{
+		"index": mapstr.M{
+			"mapping": mapstr.M{"total_fields": mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true}},
+		},
+	}
+	add(ComponentTemplate, o.Dataset+"@mappings",
+		mapstr.M{"template": mapstr.M{"mappings": mappings, "settings": limits}})
+	add(ComponentTemplate, o.Dataset+".rejected@mappings",
+		mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}})
+	add(ComponentTemplate, o.Dataset+"@settings",
+		mapstr.M{"template": mapstr.M{"settings": mapstr.M{"index": o.settings(finalPipeline)}}})
 	for _, k := range Kinds() {
 		if !o.Lifecycle {
 			break
@@ -136,8 +144,10 @@ func (o Options) mappings() (mapstr.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The generator's `elastic licensed` means a cluster that knows wildcard and match_only_text; every one has since 7.14.
-	t, err := template.New(o.Serverless, o.Version, "reconbeat", true, *v, template.TemplateConfig{Enabled: true}, false, logp.NewNopLogger())
+	// The generator's `elastic licensed` means a cluster that knows wildcard and match_only_text; every one has since
+	// 7.14.
+	t, err := template.New(o.Serverless, o.Version, "reconbeat", true, *v, template.TemplateConfig{Enabled: true},
+		false, logp.NewNopLogger())
 	if err != nil {
 		return nil, fmt.Errorf("preparing the mapping: %w", err)
 	}
@@ -159,7 +169,8 @@ func (o Options) mappings() (mapstr.M, error) {
 // oldestElasticsearch is the oldest version that understands everything that is made here.
 const oldestElasticsearch = "8.14.0"
 
-// rejectedMappings are those of the documents into which libbeat's output wraps what Elasticsearch refused (dead_letter_index).
+// rejectedMappings are those of the documents into which libbeat's output wraps what Elasticsearch refused
+// (dead_letter_index).
 func rejectedMappings() mapstr.M {
 	return mapstr.M{
 		"dynamic": false,
@@ -182,9 +193,24 @@ func rejectedMappings() mapstr.M {
 
 // defaultFields are searched when a query names no field.
 var defaultFields = []string{
-	"message", "event.action", "event.reason", "rule.name", "user.name", "user.audit.name", "user.effective.name", "process.name", "process.executable",
-	"process.command_line", "process.parent.name", "process.parent.command_line", "host.name", "container.name", "container.image.name", "related.ip",
-	"reconbeat.actor.name", "reconbeat.program",
+	"message",
+	"event.action",
+	"event.reason",
+	"rule.name",
+	"user.name",
+	"user.audit.name",
+	"user.effective.name",
+	"process.name",
+	"process.executable",
+	"process.command_line",
+	"process.parent.name",
+	"process.parent.command_line",
+	"host.name",
+	"container.name",
+	"container.image.name",
+	"related.ip",
+	"reconbeat.actor.name",
+	"reconbeat.program",
 }
 
 func (o Options) settings(finalPipeline string) mapstr.M {
@@ -206,23 +232,29 @@ func policy(k Kind) mapstr.M {
 	return mapstr.M{"policy": mapstr.M{
 		"_meta": mapstr.M{"managed_by": "reconbeat"},
 		"phases": mapstr.M{
-			"hot":    mapstr.M{"actions": mapstr.M{"rollover": mapstr.M{"max_age": l.rollover, "max_primary_shard_size": "50gb"}}},
+			"hot": mapstr.M{
+				"actions": mapstr.M{"rollover": mapstr.M{"max_age": l.rollover, "max_primary_shard_size": "50gb"}},
+			},
 			"delete": mapstr.M{"min_age": l.keep, "actions": mapstr.M{"delete": mapstr.M{}}},
 		},
 	}}
 }
 
-// indexTemplate composes the template of a kind. What is the same in all its documents is a constant there, which costs no room and skips a
-// search of other values.
+// indexTemplate composes the template of a kind. What is the same in all its documents is a constant there, which costs
+// no room and skips a search of other values.
 func (o Options) indexTemplate(k Kind) mapstr.M {
 	constant := func(value string) mapstr.M { return mapstr.M{"type": "constant_keyword", "value": value} }
 	dataset := o.Dataset + "." + string(k)
-	properties := mapstr.M{"data_stream": mapstr.M{"properties": mapstr.M{"type": constant("logs"), "dataset": constant(dataset)}}}
+	properties := mapstr.M{
+		"data_stream": mapstr.M{"properties": mapstr.M{"type": constant("logs"), "dataset": constant(dataset)}},
+	}
 	mappings := o.Dataset + "@mappings"
 	if k == Rejected {
 		mappings = o.Dataset + ".rejected@mappings"
 	} else {
-		properties["event"] = mapstr.M{"properties": mapstr.M{"module": constant("reconbeat"), "dataset": constant(dataset)}}
+		properties["event"] = mapstr.M{
+			"properties": mapstr.M{"module": constant("reconbeat"), "dataset": constant(dataset)},
+		}
 	}
 	custom := o.Dataset + "@custom"
 	parts := []string{mappings, o.Dataset + "@settings"}

@@ -71,20 +71,26 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 		dataset := "acme." + string(k)
 		template := made["/_index_template/logs-"+dataset+"@template"]
 		require.Equal(t, []any{"logs-" + dataset + "-*"}, template["index_patterns"])
-		require.Equal(t, dataset, value(t, template, "template.mappings.properties.data_stream.properties.dataset.value"))
+		require.Equal(t, dataset,
+			value(t, template, "template.mappings.properties.data_stream.properties.dataset.value"))
 		require.EqualValues(t, 1002003, template["version"])
 		require.Equal(t, []any{"acme@custom"}, template["ignore_missing_component_templates"])
 		composed := template["composed_of"].([]any)
 		require.Equal(t, "acme@custom", composed[len(composed)-1], "what the user says comes last, and holds")
 		require.Contains(t, composed, dataset+"@lifecycle")
-		require.Equal(t, dataset+"@lifecycle", value(t, made["/_component_template/"+dataset+"@lifecycle"], "template.settings.index.lifecycle.name"))
-		require.Equal(t, map[Kind]string{Alert: "365d", Process: "30d", Health: "7d", Rejected: "30d"}[k], value(t, made["/_ilm/policy/"+dataset+"@lifecycle"], "policy.phases.delete.min_age"))
+		require.Equal(t, dataset+"@lifecycle",
+			value(t, made["/_component_template/"+dataset+"@lifecycle"], "template.settings.index.lifecycle.name"))
+		require.Equal(t, map[Kind]string{Alert: "365d", Process: "30d", Health: "7d", Rejected: "30d"}[k],
+			value(t, made["/_ilm/policy/"+dataset+"@lifecycle"], "policy.phases.delete.min_age"))
 	}
-	require.Equal(t, "acme@final-pipeline", value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
+	require.Equal(t, "acme@final-pipeline",
+		value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
 	mappings := value(t, made["/_component_template/acme@mappings"], "template.mappings.properties").(map[string]any)
 	for path, want := range map[string]string{
-		"@timestamp": "date", "process.properties.command_line": "wildcard", "process.properties.entry_leader.properties.name.fields.text": "match_only_text",
-		"reconbeat.properties.anomaly.properties.score": "float", "reconbeat.properties.episode.properties.start": "date", "source.properties.ip": "ip",
+		"@timestamp": "date", "process.properties.command_line": "wildcard",
+		"process.properties.entry_leader.properties.name.fields.text": "match_only_text",
+		"reconbeat.properties.anomaly.properties.score":               "float",
+		"reconbeat.properties.episode.properties.start":               "date", "source.properties.ip": "ip",
 	} {
 		require.Equal(t, want, value(t, mapstr.M(mappings), path+".type"), path)
 	}
@@ -93,7 +99,8 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 
 func TestServerlessHasTheLifecycleOfDataStreams(t *testing.T) {
 	made := assets(t, "", true)
-	require.Equal(t, "365d", value(t, made["/_component_template/reconbeat.alert@lifecycle"], "template.lifecycle.data_retention"))
+	require.Equal(t, "365d",
+		value(t, made["/_component_template/reconbeat.alert@lifecycle"], "template.lifecycle.data_retention"))
 	for path := range made {
 		require.NotContains(t, path, "_ilm")
 	}
@@ -115,23 +122,38 @@ func TestTheSettingsOfTheUserHold(t *testing.T) {
 
 func TestSettingsOfOtherBeatsTemplatesAreRefused(t *testing.T) {
 	_, err := setup(t, "setup: {template: {name: mine, pattern: mine-*}, ilm.policy_name: mine, dsl.enabled: true}")
-	for _, path := range []string{"setup.template.name", "setup.template.pattern", "setup.ilm.policy_name", "setup.dsl.enabled"} {
+	for _, path := range []string{"setup.template.name", "setup.template.pattern", "setup.ilm.policy_name",
+		"setup.dsl.enabled"} {
 		require.ErrorContains(t, err, path+": reconbeat makes its templates itself")
 	}
 }
 
 func TestWhereADocumentGoes(t *testing.T) {
-	inStream := mapstr.M{"data_stream": mapstr.M{"type": "logs", "dataset": "acme.alert", "namespace": "prod"}, "event": mapstr.M{"kind": "alert"}}
+	inStream := mapstr.M{
+		"data_stream": mapstr.M{"type": "logs", "dataset": "acme.alert", "namespace": "prod"},
+		"event":       mapstr.M{"kind": "alert"},
+	}
 	for _, c := range []struct {
 		name, output string
 		meta         mapstr.M
 		want         string
 	}{
-		{"to its data stream", "{}", nil, "logs-acme.alert-prod"},
-		{"to the index of the output", "index: Private-%{[event.kind]}", nil, "private-alert"},
-		{"to the index of the output whose condition holds", "indices: [{index: others, when.equals.event.kind: event}, {index: alerts, when.equals.event.kind: alert}]", nil, "alerts"},
-		{"to its data stream when no condition holds", "indices: [{index: others, when.equals.event.kind: event}]", nil, "logs-acme.alert-prod"},
-		{"to the index of its module", "index: private", mapstr.M{"raw_index": "Module"}, "module"},
+		{name: "to its data stream", output: "{}", want: "logs-acme.alert-prod"},
+		{name: "to the index of the output", output: "index: Private-%{[event.kind]}", want: "private-alert"},
+		{
+			name: "to the index of the output whose condition holds",
+			output: "indices: [{index: others, when.equals.event.kind: event}, {index: alerts, " +
+				"when.equals.event.kind: alert}]",
+			want: "alerts",
+		},
+		{
+			name:   "to its data stream when no condition holds",
+			output: "indices: [{index: others, when.equals.event.kind: event}]", want: "logs-acme.alert-prod",
+		},
+		{
+			name: "to the index of its module", output: "index: private", meta: mapstr.M{"raw_index": "Module"},
+			want: "module",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := setup(t, "")

@@ -34,23 +34,52 @@ func list(root string, fuzztime time.Duration) ([]step, error) {
 	for _, m := range modules {
 		fuzz = append(fuzz, m.fuzz(fuzztime)...)
 	}
-	packed := slices.Concat(beat.of("."), []string{"_meta/...", "deploy/...", "fields.yml", "integration/...", "modules.d", "reconbeat.reference.yml", "reconbeat.yml", "rules.d", "tools/go.mod", "tools/go.sum"})
+	packed := slices.Concat(
+		beat.of("."),
+		[]string{"_meta/...", "deploy/...", "fields.yml", "integration/...", "modules.d", "reconbeat.reference.yml",
+			"reconbeat.yml", "rules.d", "tools/go.mod", "tools/go.sum"},
+	)
 	foreign := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	return slices.Concat(fuzz, []step{
-		{name: "evaluate", command: "go tool mage evaluate", of: evaluation.of("internal/evaluation"), figure: func(string) string {
-			report, _ := os.ReadFile(filepath.Join(root, "docs", "evaluation.md")) // one that is not there has no figure
-			return line(`(?m)^\| \*\*settled\*\* \|  \| (.*) \| .* \| (.*) \| .* \| .* \| (.*) \| (.*) \|$`, "context: found %s, %s false alarms a host-month; rare: found %s, %s")(string(report))
-		}},
+		{
+			name:    "evaluate",
+			command: "go tool mage evaluate",
+			of:      evaluation.of("internal/evaluation"),
+			figure: func(string) string {
+				report, _ := os.ReadFile(
+					filepath.Join(root, "docs", "evaluation.md")) // one that is not there has no figure
+				return line(`(?m)^\| \*\*settled\*\* \|  \| (.*) \| .* \| (.*) \| .* \| .* \| (.*) \| (.*) \|$`,
+					"context: found %s, %s false alarms a host-month; rare: found %s, %s")(string(report))
+			},
+		},
 		{name: "reproduce amd64", command: "ARCH=amd64 go tool mage reproduce", of: packed, figure: twice},
 		{name: "reproduce arm64", command: "ARCH=arm64 go tool mage reproduce", of: packed, figure: twice},
 		{
-			name: "emulate " + foreign, of: packed,
-			command: "rm -rf build/package build/distributions && go tool mage package && go test -count 1 -timeout 30m -v -run Emulated ./deploy",
-			figure:  line(`(?m)^.* EMULATED: (.*)$`, "%s"),
+			name: "emulate " + foreign,
+			of:   packed,
+			command: "rm -rf build/package build/distributions && go tool mage package && go test -count 1 -timeout " +
+				"30m -v -run Emulated ./deploy",
+			figure: line(`(?m)^.* EMULATED: (.*)$`, "%s"),
 		},
-		{name: "bench", command: "go test -timeout 1h -run '^$' -bench . -skip '^(BenchmarkLiveAlert|BenchmarkReplay)$' -benchmem -v ./...", of: beat.everything(), figure: benchmarks},
-		{name: "bench, from the exec to the alert", command: "go test -timeout 1h -run '^$' -bench LiveAlert -benchtime 200x -v ./cmd", of: beat.of("cmd"), figure: benchmarks},
-		{name: "bench, replay", command: "go test -timeout 1h -run '^$' -bench Replay -benchtime 1x -v ./cmd", of: beat.of("cmd"), figure: benchmarks},
+		{
+			name: "bench",
+			command: "go test -timeout 1h -run '^$' -bench . -skip '^(BenchmarkLiveAlert|BenchmarkReplay)$' " +
+				"-benchmem -v ./...",
+			of:     beat.everything(),
+			figure: benchmarks,
+		},
+		{
+			name:    "bench, from the exec to the alert",
+			command: "go test -timeout 1h -run '^$' -bench LiveAlert -benchtime 200x -v ./cmd",
+			of:      beat.of("cmd"),
+			figure:  benchmarks,
+		},
+		{
+			name:    "bench, replay",
+			command: "go test -timeout 1h -run '^$' -bench Replay -benchtime 1x -v ./cmd",
+			of:      beat.of("cmd"),
+			figure:  benchmarks,
+		},
 	}), nil
 }
 
@@ -97,7 +126,8 @@ func benchmarks(log string) string {
 	}
 	said := []string{fmt.Sprintf("%d benchmarks", len(all))}
 	for _, b := range all {
-		if strings.HasPrefix(b[1], "Way/") || strings.HasPrefix(b[1], "LiveAlert") || strings.HasPrefix(b[1], "Replay") {
+		if strings.HasPrefix(b[1], "Way/") || strings.HasPrefix(b[1], "LiveAlert") ||
+			strings.HasPrefix(b[1], "Replay") {
 			said = append(said, b[1]+": "+strings.Join(strings.Fields(b[2]), " "))
 		}
 	}
@@ -221,10 +251,15 @@ func (m *goModule) fuzz(length time.Duration) (steps []step) {
 		within, _ := filepath.Rel(m.folder, folder)
 		for _, target := range targets {
 			steps = append(steps, step{
-				name: "fuzz " + folder + " " + target, of: m.of(folder), length: length, figure: fuzzed,
+				name:   "fuzz " + folder + " " + target,
+				of:     m.of(folder),
+				length: length,
+				figure: fuzzed,
 				// Minimising an input can outlast the time that is left, which go test takes for a failure.
-				command: fmt.Sprintf("go -C %s test -run '^$' -fuzz '^%s$' -fuzztime %v -fuzzminimizetime 1x -timeout 0 ./%s", m.folder, target, length, within),
-				reason:  func(log string) string { return input(folder, log) },
+				command: fmt.Sprintf(
+					"go -C %s test -run '^$' -fuzz '^%s$' -fuzztime %v -fuzzminimizetime 1x -timeout 0 ./%s", m.folder,
+					target, length, within),
+				reason: func(log string) string { return input(folder, log) },
 			})
 		}
 	}
@@ -263,5 +298,6 @@ func input(folder, log string) string {
 	return ""
 }
 
-// raced is why a target fails on no input: most often a race in go test itself when the time is over (golang/go#75804), so that it gets a second chance.
+// raced is why a target fails on no input: most often a race in go test itself when the time is over (golang/go#75804),
+// so that it gets a second chance.
 const raced = "out of time without a failing input: it hangs, or go test does"

@@ -64,23 +64,41 @@ func TestQueries(t *testing.T) {
 	}
 	require.Len(t, byName, panels, "every one asks")
 
-	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}}]}}`
-	const datasets = `{"bool":{"minimum_should_match":1,"should":[{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},{"match_phrase":{"data_stream.dataset":"reconbeat.health"}}]}}`
+	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},` +
+		`{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}}]}}`
+	const datasets = `{"bool":{"minimum_should_match":1,` +
+		`"should":[{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},` +
+		`{"match_phrase":{"data_stream.dataset":"reconbeat.health"}}]}}`
 	for name, want := range map[string]string{
-		"reconbeat-alerts": `{"index":"logs-reconbeat.*","search":{"size":1,"query":{"bool":{"filter":[` + alerts + `]}}}}`,
-		"reconbeat-overview/top-actors": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `,` + alerts + `]}},"aggs":{"actor":{
-			"terms":{"field":"reconbeat.actor.name","size":50,"order":{"score":"desc"}},"aggs":{"score":{"max":{"field":"reconbeat.anomaly.score"}},"seen":{"max":{"field":"@timestamp"}}}}}}}`,
-		"reconbeat-overview/control:host": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `]}},"aggs":{"values":{"terms":{"field":"host.name","size":10}}}}}`,
-		"reconbeat-overview/held-back": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}}]}},
+		"reconbeat-alerts": `{"index":"logs-reconbeat.*","search":{"size":1,"query":{"bool":{"filter":[` + alerts +
+			`]}}}}`,
+		"reconbeat-overview/top-actors": `{"index":"logs-reconbeat.alert-*","search":{"size":0,` +
+			`"query":{"bool":{"filter":[` + datasets + `,` + alerts + `]}},"aggs":{"actor":{
+			"terms":{"field":"reconbeat.actor.name","size":50,"order":{"score":"desc"}},
+			"aggs":{"score":{"max":{"field":"reconbeat.anomaly.score"}},"seen":{"max":{"field":"@timestamp"}}}}}}}`,
+		"reconbeat-overview/control:host": `{"index":"logs-reconbeat.alert-*","search":{"size":0,` +
+			`"query":{"bool":{"filter":[` + datasets +
+			`]}},"aggs":{"values":{"terms":{"field":"host.name","size":10}}}}}`,
+		"reconbeat-overview/held-back": `{"index":"logs-reconbeat.health-*","search":{"size":0,
+			"query":{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}}]}},
 			"aggs":{"count":{"sum":{"field":"reconbeat.health.suppressed"}}}}}`,
-		"reconbeat-sensor-health/unwell": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},
-			{"match":{"event.dataset":"reconbeat.health"}}]}},"aggs":{"count":{"aggs":{"count":{"cardinality":{"field":"host.name"}}},
-			"filter":{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},{"match":{"reconbeat.health.status":"failed"}}]}}}}}}`,
-		"reconbeat-sensor-health/silent": `{"index":"logs-reconbeat.health-*","esql":"FROM logs-reconbeat.health-*\n| WHERE event.dataset == \"reconbeat.health\"\n| STATS seen = MAX(@timestamp) BY host.name\n| SORT seen ASC\n| LIMIT 1000",
-			"search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},{"term":{"event.dataset":"reconbeat.health"}}]}},
-			"aggs":{"groups":{"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}]},"aggs":{"seen":{"max":{"field":"@timestamp"}}}}}}}`,
-		degraded.RuleID: `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}},
-			{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},{"match":{"reconbeat.health.status":"failed"}}]}}]}}]}},
+		"reconbeat-sensor-health/unwell": `{"index":"logs-reconbeat.health-*","search":{"size":0,
+			"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},
+			{"match":{"event.dataset":"reconbeat.health"}}]}},
+			"aggs":{"count":{"aggs":{"count":{"cardinality":{"field":"host.name"}}},
+			"filter":{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},
+			{"match":{"reconbeat.health.status":"failed"}}]}}}}}}`,
+		"reconbeat-sensor-health/silent": `{"index":"logs-reconbeat.health-*",
+			"esql":"FROM logs-reconbeat.health-*\n| WHERE event.dataset == \"reconbeat.health\"` +
+			`\n| STATS seen = MAX(@timestamp) BY host.name\n| SORT seen ASC\n| LIMIT 1000",
+			"search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},
+			{"term":{"event.dataset":"reconbeat.health"}}]}},
+			"aggs":{"groups":{"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}]},
+			"aggs":{"seen":{"max":{"field":"@timestamp"}}}}}}}`,
+		degraded.RuleID: `{"index":"logs-reconbeat.health-*","search":{"size":0,
+			"query":{"bool":{"filter":[{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}},
+			{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},
+			{"match":{"reconbeat.health.status":"failed"}}]}}]}}]}},
 			"aggs":{"host.name":{"terms":{"field":"host.name","size":1000,"min_doc_count":5}}}}}`,
 	} {
 		got := map[string]any{}

@@ -25,7 +25,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real main without a build of their own.
+// asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real main without a build of
+// their own.
 const asReconbeat = "RECONBEAT_TEST_AS_RECONBEAT"
 
 func TestMain(m *testing.M) {
@@ -179,7 +180,13 @@ func execLine(at time.Time, user, command string) string {
 		"@timestamp": at.UTC().Format(time.RFC3339Nano),
 		"event":      map[string]any{"id": fmt.Sprintf("%s-%d", user, at.UnixNano())},
 		"user":       map[string]any{"name": user},
-		"process":    map[string]any{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711, "parent.name": parent},
+		"process": map[string]any{
+			"name":        args[0],
+			"executable":  "/usr/bin/" + args[0],
+			"args":        args,
+			"pid":         4711,
+			"parent.name": parent,
+		},
 	})
 	return string(line)
 }
