@@ -58,7 +58,7 @@ func index(t *testing.T, node *stack.Node, namespace string, docs []mapstr.M) {
 // attackedWeek is what reconbeat ships of the week.
 func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	dir := t.TempDir()
-	out, err := exec.Command("go", "run", "../evaluation", "-write", dir, "-kinds", attackedHosts,
+	out, err := exec.Command("go", "-C", "../internal/evaluation", "run", ".", "-write", dir, "-kinds", attackedHosts,
 		"-from", "1", "-to", "1", "-days", "40").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	recordings, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))

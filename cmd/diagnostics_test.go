@@ -101,7 +101,8 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	assert.Contains(t, texts["errors.txt"], "the configuration: ")
 	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is no YAML whose secrets "+
 		"could be masked")
-	assert.Contains(t, texts["errors.txt"], "metrics and health: where to ask a running reconbeat is in the configuration")
+	assert.Contains(t, texts["errors.txt"],
+		"metrics and health: where to ask a running reconbeat is in the configuration")
 	assert.Contains(t, texts["versions.txt"], "reconbeat version ")
 	assert.NotContains(t, texts, "config/reconbeat.yml")
 	for name, text := range texts {

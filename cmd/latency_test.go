@@ -22,8 +22,9 @@ import (
 	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
-// BenchmarkLiveAlert runs ss for real, each time as a user who never did, and takes the time from just before the fork until the alert is a line of the output file: the kernel's
-// audit, the detector, the journal's fsync, libbeat's queue and output. Everything is at its default but the threshold: 0, so that every exec alerts.
+// BenchmarkLiveAlert runs ss for real, each time as a user who never did, and takes the time from just before the fork
+// until the alert is a line of the output file: the kernel's audit, the detector, the journal's fsync, libbeat's queue
+// and output. Everything is at its default but the threshold: 0, so that every exec alerts.
 //
 //	go test ./cmd -run '^$' -bench LiveAlert -benchtime 200x
 func BenchmarkLiveAlert(b *testing.B) {
@@ -38,7 +39,9 @@ output.file: {path: %s, filename: out, permissions: 0600}
 logging: {to_stderr: true, level: warning, metrics.enabled: false}
 `, dir)), 0o600))
 	reconbeat := func(args ...string) *exec.Cmd {
-		c := exec.Command(os.Args[0], append(args, "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"))...)
+		c := exec.Command(
+			os.Args[0],
+			append(args, "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"))...)
 		c.Env = append(os.Environ(), asReconbeat+"=1")
 		return c
 	}
@@ -75,7 +78,8 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		written = append(written, chunk[:n]...)
 		for line := range bytes.Lines(written) {
 			var doc mapstr.M
-			if json.Unmarshal(line, &doc) == nil && text(doc, "event.action") == "alert" && text(doc, "process.pid") == strconv.Itoa(pid) {
+			if json.Unmarshal(line, &doc) == nil && text(doc, "event.action") == "alert" &&
+				text(doc, "process.pid") == strconv.Itoa(pid) {
 				return true
 			}
 		}

@@ -121,7 +121,8 @@ func TestTheUsersPathsWin(t *testing.T) {
 				for name, text := range map[string]string{
 					"reconbeat.yml": config,
 					"model.json":    `{"format": "reconbeat-model", "version": 1, "model": {}}`,
-					"look.ndjson":   `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
+					"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` +
+						"\n",
 				} {
 					require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 				}

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,6 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -55,9 +55,9 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
 		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
-		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be - for
-standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's
-model, which a running reconbeat takes over within seconds and a stopped one at its next start.
+		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be
+- for standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this
+host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
 It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why
 nothing alerted where nothing did. The exit status is 1 when a file cannot be read.`,
@@ -65,9 +65,15 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
 	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson")
-	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
-	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
-	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
+	c.Flags().
+		StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one "+
+			"page to read, print or file")
+	c.Flags().
+		BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always "+
+			"do)")
+	c.Flags().
+		BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON "+
+			"in the shape of Elastic's anomaly records")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
 	f.sure.flag(c)
@@ -273,7 +279,8 @@ func unnamed(n uint64) string {
 	return fmt.Sprintf(", %d matches without a user", n)
 }
 
-// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.
+// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none
+// and there is none.
 func configured(settings instance.Settings) (*instance.Beat, error) {
 	if named := flag.Lookup("c"); named == nil || named.Value.String() == Name+".yml" {
 		if _, err := os.Stat(cfgfile.GetDefaultCfgfile()); errors.Is(err, os.ErrNotExist) {
@@ -322,7 +329,10 @@ const sniffBytes = 64 << 10
 // sniff tells what a recording is by its first lines.
 func sniff(file string) (string, error) {
 	if file == "-" {
-		return "", errors.New("standard input cannot be looked at before it is read: name its kind with --module auditlog or --module ndjson")
+		return "", errors.New(
+			"standard input cannot be looked at before it is read: name its kind with --module auditlog or --module " +
+				"ndjson",
+		)
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -347,7 +357,7 @@ func sniff(file string) (string, error) {
 	return "", fmt.Errorf("%s looks like neither an audit.log nor NDJSON; name its kind with --module", file)
 }
 
-// longFile is the size from which on a progress bar is worth its line.
+// longFile is the size from which on the progress is worth a line.
 const longFile = 16 << 20
 
 func showProgress(r *engine.Replay, file string) (stop func()) {
@@ -355,8 +365,7 @@ func showProgress(r *engine.Replay, file string) (stop func()) {
 	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
 	}
-	bar := progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription(file), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+	s := &screen{out: os.Stderr, status: true, colour: os.Getenv("NO_COLOR") == ""}
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -365,14 +374,20 @@ func showProgress(r *engine.Replay, file string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = bar.Set64(min(r.Read(), info.Size()))
+				s.setStatus(progress(file, r.Read(), info.Size()))
 			case <-done:
-				_ = bar.Finish()
+				s.setStatus("")
 				return
 			}
 		}
 	}()
 	return func() { close(done); <-gone }
+}
+
+// progress says how much of a file has been read. It fits on a line, which is redrawn in place.
+func progress(file string, read, size int64) string {
+	read = min(read, size) // a file that grows
+	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(filepath.Base(file), 40), read>>20, size>>20, 100*read/size)
 }
 
 // record is an anomaly record in the shape of Elastic's results index.
@@ -392,8 +407,16 @@ type record struct {
 
 func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
 	line, err := json.Marshal(record{
-		ResultType: "record", JobID: rule.ID, Timestamp: r.BucketStart.UnixMilli(), BucketSpan: int64(r.BucketSpan.Seconds()), Function: "rare",
-		ByFieldName: "user.name", ByFieldValue: r.User, Probability: r.Probability, RecordScore: r.Score, InitialRecordScore: r.Score,
+		ResultType:         "record",
+		JobID:              rule.ID,
+		Timestamp:          r.BucketStart.UnixMilli(),
+		BucketSpan:         int64(r.BucketSpan.Seconds()),
+		Function:           "rare",
+		ByFieldName:        "user.name",
+		ByFieldValue:       r.User,
+		Probability:        r.Probability,
+		RecordScore:        r.Score,
+		InitialRecordScore: r.Score,
 	})
 	if err == nil {
 		_, _ = w.Write(append(line, '\n'))
@@ -410,6 +433,7 @@ func learn(p *paths.Path, r *engine.Replay) error {
 	if err := state.WriteInbox(dir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("saving what was learned in %s: %w", dir, err)
 	}
-	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n", dir)
+	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n",
+		dir)
 	return nil
 }

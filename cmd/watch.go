@@ -99,7 +99,8 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why, strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
+		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why,
+			strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
 	}
 	home, err := scratch(p)
 	if err != nil {
@@ -141,7 +142,11 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 
 // setFlags tells libbeat, which reads its configuration by flags alone, what to run with.
 func setFlags(c *cobra.Command, home, format string) error {
-	set := [][2]string{{"E", "output.terminal.format=" + format}, {"E", "output.terminal.enabled=true"}, {"E", "reconbeat.heartbeat.period=0s"}}
+	set := [][2]string{
+		{"E", "output.terminal.format=" + format},
+		{"E", "output.terminal.enabled=true"},
+		{"E", "reconbeat.heartbeat.period=0s"},
+	}
 	if c.Flags().Changed("c") {
 		// The user's own configuration runs, with its modules and rules, but shows what it would ship.
 		for _, name := range []string{"elasticsearch", "logstash", "kafka", "redis", "file", "console", "discard"} {
@@ -217,8 +222,11 @@ func showRecording(s *screen, format string, why *catalog.NoSourceError) error {
 	for _, r := range why.Reasons {
 		fmt.Fprintln(os.Stderr, "  "+r)
 	}
-	fmt.Fprintln(os.Stderr, "What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL.\n\n"+
-		"Instead, here is a RECORDING, not this host: ten days of a web server, the last hours shown.")
+	fmt.Fprintln(
+		os.Stderr,
+		"What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL.\n\n"+
+			"Instead, here is a RECORDING, not this host: ten days of a web server, the last hours shown.",
+	)
 	n, _, err := play(s, format, 0, true)
 	if err != nil {
 		return err

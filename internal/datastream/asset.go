@@ -124,8 +124,10 @@ func (o Options) mappings() (mapstr.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The generator's `elastic licensed` means a cluster that knows wildcard and match_only_text; every one has since 7.14.
-	t, err := template.New(o.Serverless, o.Version, "reconbeat", true, *v, template.TemplateConfig{Enabled: true}, false, logp.NewNopLogger())
+	// The generator's `elastic licensed` means a cluster that knows wildcard and match_only_text; every one has since
+	// 7.14.
+	t, err := template.New(o.Serverless, o.Version, "reconbeat", true, *v, template.TemplateConfig{Enabled: true},
+		false, logp.NewNopLogger())
 	if err != nil {
 		return nil, fmt.Errorf("preparing the mapping: %w", err)
 	}
@@ -147,7 +149,8 @@ func (o Options) mappings() (mapstr.M, error) {
 // oldestElasticsearch is the oldest version that understands everything that is made here.
 const oldestElasticsearch = "8.14.0"
 
-// rejectedMappings are those of the documents into which libbeat's output wraps what Elasticsearch refused (dead_letter_index).
+// rejectedMappings are those of the documents into which libbeat's output wraps what Elasticsearch refused
+// (dead_letter_index).
 func rejectedMappings() mapstr.M {
 	return mapstr.M{
 		"dynamic": false,
@@ -170,9 +173,24 @@ func rejectedMappings() mapstr.M {
 
 // defaultFields are searched when a query names no field.
 var defaultFields = []string{
-	"message", "event.action", "event.reason", "rule.name", "user.name", "user.audit.name", "user.effective.name", "process.name", "process.executable",
-	"process.command_line", "process.parent.name", "process.parent.command_line", "host.name", "container.name", "container.image.name", "related.ip",
-	"reconbeat.actor.name", "reconbeat.program",
+	"message",
+	"event.action",
+	"event.reason",
+	"rule.name",
+	"user.name",
+	"user.audit.name",
+	"user.effective.name",
+	"process.name",
+	"process.executable",
+	"process.command_line",
+	"process.parent.name",
+	"process.parent.command_line",
+	"host.name",
+	"container.name",
+	"container.image.name",
+	"related.ip",
+	"reconbeat.actor.name",
+	"reconbeat.program",
 }
 
 func (o Options) settings(finalPipeline string) mapstr.M {
@@ -194,7 +212,9 @@ func policy(k dataset.Kind) mapstr.M {
 	return mapstr.M{"policy": mapstr.M{
 		"_meta": mapstr.M{"managed_by": "reconbeat"},
 		"phases": mapstr.M{
-			"hot":    mapstr.M{"actions": mapstr.M{"rollover": mapstr.M{"max_age": l.rollover, "max_primary_shard_size": "50gb"}}},
+			"hot": mapstr.M{
+				"actions": mapstr.M{"rollover": mapstr.M{"max_age": l.rollover, "max_primary_shard_size": "50gb"}},
+			},
 			"delete": mapstr.M{"min_age": l.keep, "actions": mapstr.M{"delete": mapstr.M{}}},
 		},
 	}}

@@ -85,11 +85,14 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 		}
 		require.Equal(t, kept[k], value(t, made["/_ilm/policy/"+name+"@lifecycle"], "policy.phases.delete.min_age"))
 	}
-	require.Equal(t, "acme@final-pipeline", value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
+	require.Equal(t, "acme@final-pipeline",
+		value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
 	mappings := value(t, made["/_component_template/acme@mappings"], "template.mappings.properties").(map[string]any)
 	for path, want := range map[string]string{
-		"@timestamp": "date", "process.properties.command_line": "wildcard", "process.properties.entry_leader.properties.name.fields.text": "match_only_text",
-		"reconbeat.properties.anomaly.properties.score": "float", "reconbeat.properties.episode.properties.start": "date", "source.properties.ip": "ip",
+		"@timestamp": "date", "process.properties.command_line": "wildcard",
+		"process.properties.entry_leader.properties.name.fields.text": "match_only_text",
+		"reconbeat.properties.anomaly.properties.score":               "float",
+		"reconbeat.properties.episode.properties.start":               "date", "source.properties.ip": "ip",
 	} {
 		require.Equal(t, want, value(t, mapstr.M(mappings), path+".type"), path)
 	}
@@ -98,7 +101,8 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 
 func TestServerlessHasTheLifecycleOfDataStreams(t *testing.T) {
 	made := assets(t, "", true)
-	require.Equal(t, "365d", value(t, made["/_component_template/reconbeat.alert@lifecycle"], "template.lifecycle.data_retention"))
+	require.Equal(t, "365d",
+		value(t, made["/_component_template/reconbeat.alert@lifecycle"], "template.lifecycle.data_retention"))
 	for path := range made {
 		require.NotContains(t, path, "_ilm")
 	}
@@ -120,23 +124,38 @@ func TestTheSettingsOfTheUserHold(t *testing.T) {
 
 func TestSettingsOfOtherBeatsTemplatesAreRefused(t *testing.T) {
 	_, err := setup(t, "setup: {template: {name: mine, pattern: mine-*}, ilm.policy_name: mine, dsl.enabled: true}")
-	for _, path := range []string{"setup.template.name", "setup.template.pattern", "setup.ilm.policy_name", "setup.dsl.enabled"} {
+	for _, path := range []string{"setup.template.name", "setup.template.pattern", "setup.ilm.policy_name",
+		"setup.dsl.enabled"} {
 		require.ErrorContains(t, err, path+": reconbeat makes its templates itself")
 	}
 }
 
 func TestWhereADocumentGoes(t *testing.T) {
-	inStream := mapstr.M{"data_stream": mapstr.M{"type": "logs", "dataset": "acme.alert", "namespace": "prod"}, "event": mapstr.M{"kind": "alert"}}
+	inStream := mapstr.M{
+		"data_stream": mapstr.M{"type": "logs", "dataset": "acme.alert", "namespace": "prod"},
+		"event":       mapstr.M{"kind": "alert"},
+	}
 	for _, c := range []struct {
 		name, output string
 		meta         mapstr.M
 		want         string
 	}{
-		{"to its data stream", "{}", nil, "logs-acme.alert-prod"},
-		{"to the index of the output", "index: Private-%{[event.kind]}", nil, "private-alert"},
-		{"to the index of the output whose condition holds", "indices: [{index: others, when.equals.event.kind: event}, {index: alerts, when.equals.event.kind: alert}]", nil, "alerts"},
-		{"to its data stream when no condition holds", "indices: [{index: others, when.equals.event.kind: event}]", nil, "logs-acme.alert-prod"},
-		{"to the index of its module", "index: private", mapstr.M{"raw_index": "Module"}, "module"},
+		{name: "to its data stream", output: "{}", want: "logs-acme.alert-prod"},
+		{name: "to the index of the output", output: "index: Private-%{[event.kind]}", want: "private-alert"},
+		{
+			name: "to the index of the output whose condition holds",
+			output: "indices: [{index: others, when.equals.event.kind: event}, {index: alerts, " +
+				"when.equals.event.kind: alert}]",
+			want: "alerts",
+		},
+		{
+			name:   "to its data stream when no condition holds",
+			output: "indices: [{index: others, when.equals.event.kind: event}]", want: "logs-acme.alert-prod",
+		},
+		{
+			name: "to the index of its module", output: "index: private", meta: mapstr.M{"raw_index": "Module"},
+			want: "module",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := setup(t, "")

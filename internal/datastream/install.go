@@ -18,7 +18,8 @@ type Client interface {
 // ErrForbidden says that the user of the output may not install assets.
 var ErrForbidden = errors.New("the user of the output may not install them")
 
-// Install writes the assets. A lifecycle policy that is there is left as it is, since it may be the user's, unless policies is set.
+// Install writes the assets. A lifecycle policy that is there is left as it is, since it may be the user's, unless
+// policies is set.
 func Install(c Client, assets []Asset, policies bool) error {
 	for _, a := range assets {
 		if a.Type == Policy && !policies {

@@ -26,7 +26,8 @@ import (
 type Setup struct {
 	Dataset  string `config:"reconbeat.dataset"`
 	Template struct {
-		Enabled   bool `config:"enabled"`   // false: neither templates nor pipeline are installed when the output connects
+		// false: neither templates nor pipeline are installed when the output connects
+		Enabled   bool `config:"enabled"`
 		Overwrite bool `config:"overwrite"` // they are installed at every connect, not only when missing or older
 		Settings  struct {
 			Index map[string]any `config:"index"` // settings of every index
@@ -68,8 +69,13 @@ func ReadSetup(info beat.Info, root *config.C, fields []byte) (*Setup, error) {
 		}
 		for _, name := range section.GetFields() {
 			if !slices.Contains(known[path], name) {
-				errs = append(errs, fmt.Errorf("%s.%s: reconbeat makes its templates itself and has no such setting; what is to be different goes into the component template %s@custom",
-					path, name, s.Dataset))
+				errs = append(errs, fmt.Errorf(
+					"%s.%s: reconbeat makes its templates itself and has no such setting; what is to be different "+
+						"goes into the component template %s@custom",
+					path,
+					name,
+					s.Dataset,
+				))
 			}
 		}
 	}
@@ -79,11 +85,17 @@ func ReadSetup(info beat.Info, root *config.C, fields []byte) (*Setup, error) {
 // Assets makes the assets for a cluster.
 func (s *Setup) Assets(serverless bool) ([]Asset, error) {
 	return Make(Options{
-		Dataset: s.Dataset, Version: s.info.Version, Fields: s.fields, Settings: s.Template.Settings.Index, Lifecycle: s.ILM.Enabled, Serverless: serverless,
+		Dataset:    s.Dataset,
+		Version:    s.info.Version,
+		Fields:     s.fields,
+		Settings:   s.Template.Settings.Index,
+		Lifecycle:  s.ILM.Enabled,
+		Serverless: serverless,
 	})
 }
 
-// Connected installs what is missing or older when an output has connected. A user who may not install lets it ship all the same: an alert is worth more than its mapping.
+// Connected installs what is missing or older when an output has connected. A user who may not install lets it ship all
+// the same: an alert is worth more than its mapping.
 func (s *Setup) Connected(c *eslegclient.Connection, _ *logp.Logger) error {
 	assets, err := s.Assets(c.IsServerless())
 	if err != nil {
@@ -95,11 +107,17 @@ func (s *Setup) Connected(c *eslegclient.Connection, _ *logp.Logger) error {
 	}
 	if err == nil && missing {
 		if err = Install(c, assets, s.ILM.Overwrite); err == nil {
-			s.logger.Infof("the templates, policies and pipeline of %s's data streams were missing or older, and are installed", s.Dataset)
+			s.logger.Infof(
+				"the templates, policies and pipeline of %s's data streams were missing or older, and are installed",
+				s.Dataset)
 		}
 	}
 	if errors.Is(err, ErrForbidden) {
-		s.logger.Warnf("the templates of the data streams are not installed: %v. Documents ship all the same; run `reconbeat setup` as a user who may, or set setup.template.enabled: false", err)
+		s.logger.Warnf(
+			"the templates of the data streams are not installed: %v. Documents ship all the same; run `reconbeat "+
+				"setup` as a user who may, or set setup.template.enabled: false",
+			err,
+		)
 		return nil
 	}
 	return err
@@ -124,7 +142,8 @@ func (s *Setup) install(output *config.C, types ...Type) error {
 // Pipelines installs the ingest pipeline: `setup --pipelines`.
 func (s *Setup) Pipelines(output *config.C) error { return s.install(output, Pipeline) }
 
-// Support is the index management that libbeat is given in place of its own, which makes one template and one data stream.
+// Support is the index management that libbeat is given in place of its own, which makes one template and one data
+// stream.
 func (s *Setup) Support() idxmgmt.Supporter { return support{s} }
 
 // support is libbeat's view of a Setup.
@@ -144,7 +163,8 @@ func (s support) Setup(_, _ idxmgmt.LoadMode) error {
 	return s.setup.install(s.setup.Output.Config(), Pipeline, Policy, ComponentTemplate, IndexTemplate)
 }
 
-// BuildSelector makes what chooses a document's index: its module's or processor's own, else the output's, else its data stream.
+// BuildSelector makes what chooses a document's index: its module's or processor's own, else the output's, else its
+// data stream.
 func (s support) BuildSelector(output *config.C) (outputs.IndexSelector, error) {
 	c := config.NewConfig()
 	if err := c.SetString("index", -1, "logs-%{[data_stream.dataset]}-%{[data_stream.namespace]}"); err != nil {
@@ -170,7 +190,17 @@ func (s support) BuildSelector(output *config.C) (outputs.IndexSelector, error) 
 			return nil, fmt.Errorf("reading %s of the output: %w", name, err)
 		}
 	}
-	sel, err := outil.BuildSelectorFromConfig(c, outil.Settings{Key: "index", MultiKey: "indices", EnableSingleOnly: true, FailEmpty: true, Case: outil.SelectorLowerCase}, s.setup.logger)
+	sel, err := outil.BuildSelectorFromConfig(
+		c,
+		outil.Settings{
+			Key:              "index",
+			MultiKey:         "indices",
+			EnableSingleOnly: true,
+			FailEmpty:        true,
+			Case:             outil.SelectorLowerCase,
+		},
+		s.setup.logger,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("reading the index of the output: %w", err)
 	}

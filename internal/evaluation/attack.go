@@ -55,12 +55,34 @@ func (h *host) webShell(user string, known bool) {
 	if known {
 		tells = tells[1:]
 	}
-	h.intrude("web shell", tells, look{at: h.late(-1), user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h, folders[4:])}, nil)
+	h.intrude(
+		"web shell",
+		tells,
+		look{
+			at:     h.late(-1),
+			user:   user,
+			parent: h.unusedRunner(user),
+			entry:  process.EntryInit,
+			folder: pick(h, folders[4:]),
+		},
+		nil,
+	)
 }
 
 // rootExploit is a daemon of root that starts a shell.
 func (h *host) rootExploit() {
-	h.intrude("root exploit", []string{"parent"}, look{at: h.late(-1), user: "root", parent: h.unusedRunner("root"), entry: process.EntryInit, folder: pick(h, folders[4:])}, nil)
+	h.intrude(
+		"root exploit",
+		[]string{"parent"},
+		look{
+			at:     h.late(-1),
+			user:   "root",
+			parent: h.unusedRunner("root"),
+			entry:  process.EntryInit,
+			folder: pick(h, folders[4:]),
+		},
+		nil,
+	)
 }
 
 // stolenAccount is somebody else behind a person's login, with two tells of four, or more.
@@ -72,7 +94,15 @@ func (h *host) stolenAccount(name string) {
 func (h *host) stolen(name string, tells []string) {
 	p := h.people[name]
 	slices.Sort(tells)
-	l := look{user: name, login: name, parent: p.shell, tty: true, entry: process.EntrySSHD, source: pick(h, p.sources), folder: pick(h, folders)}
+	l := look{
+		user:   name,
+		login:  name,
+		parent: p.shell,
+		tty:    true,
+		entry:  process.EntrySSHD,
+		source: pick(h, p.sources),
+		folder: pick(h, folders),
+	}
 	hour := h.around(p.hours[0], p.hours[1])
 	for _, tell := range tells {
 		switch tell {
@@ -81,7 +111,8 @@ func (h *host) stolen(name string, tells []string) {
 		case "hour":
 			hour = math.Mod(p.hours[1]+h.between(4, 10), 24)
 		case "parent":
-			l.parent = pick(h, slices.DeleteFunc(slices.Concat(shells, runners), func(s string) bool { return s == p.shell }))
+			l.parent = pick(h,
+				slices.DeleteFunc(slices.Concat(shells, runners), func(s string) bool { return s == p.shell }))
 		case "terminal":
 			l.tty = false
 		}
@@ -94,7 +125,16 @@ func (h *host) stolen(name string, tells []string) {
 func (h *host) dormantAccount(name string, day int) {
 	p := h.newPerson(name)
 	h.works(p, 5, day, day+1)
-	l := look{at: h.moment(int(h.between(0.75, 0.95)*float64(h.days)), h.between(0, 24)), user: name, login: name, parent: p.shell, tty: true, entry: process.EntrySSHD, source: pick(h, p.sources), folder: pick(h, folders)}
+	l := look{
+		at:     h.moment(int(h.between(0.75, 0.95)*float64(h.days)), h.between(0, 24)),
+		user:   name,
+		login:  name,
+		parent: p.shell,
+		tty:    true,
+		entry:  process.EntrySSHD,
+		source: pick(h, p.sources),
+		folder: pick(h, folders),
+	}
 	tell := pick(h, []string{"address", "parent"})
 	if tell == "address" {
 		l.source = h.elsewhere()
@@ -106,21 +146,65 @@ func (h *host) dormantAccount(name string, day int) {
 
 // backdoor is an account that an intruder made.
 func (h *host) backdoor(name string) {
-	h.intrude("backdoor account", []string{"who", "address"}, look{at: h.late(-1), user: name, login: name, parent: pick(h, shells), tty: h.chance(0.7), entry: process.EntrySSHD, source: h.elsewhere(), folder: pick(h, folders)}, nil)
+	h.intrude(
+		"backdoor account",
+		[]string{"who", "address"},
+		look{
+			at:     h.late(-1),
+			user:   name,
+			login:  name,
+			parent: pick(h, shells),
+			tty:    h.chance(0.7),
+			entry:  process.EntrySSHD,
+			source: h.elsewhere(),
+			folder: pick(h, folders),
+		},
+		nil,
+	)
 }
 
 // insider is somebody of the house who has an account and never looked: at noon, from the office.
 func (h *host) insider(name string) {
-	h.intrude("insider", []string{"who"}, look{at: h.late(h.between(11, 14)), user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD, source: h.address(pick(h, h.networks)), folder: "~"}, nil)
+	h.intrude(
+		"insider",
+		[]string{"who"},
+		look{
+			at:     h.late(h.between(11, 14)),
+			user:   name,
+			login:  name,
+			parent: pick(h, shells),
+			tty:    true,
+			entry:  process.EntrySSHD,
+			source: h.address(pick(h, h.networks)),
+			folder: "~",
+		},
+		nil,
+	)
 }
 
-// mimic does what the person does whose account it is: at noon, from the office, with their shell, folders and commands.
+// mimic does what the person does whose account it is: at noon, from the office, with their shell, folders and
+// commands.
 func (h *host) mimic(name string) {
 	p := h.people[name]
-	h.intrude("mimic", nil, look{at: h.late(h.between(11, 14)), user: name, login: name, parent: p.shell, tty: true, entry: process.EntrySSHD, source: pick(h, p.sources), folder: pick(h, p.folders)}, p.commands)
+	h.intrude(
+		"mimic",
+		nil,
+		look{
+			at:     h.late(h.between(11, 14)),
+			user:   name,
+			login:  name,
+			parent: p.shell,
+			tty:    true,
+			entry:  process.EntrySSHD,
+			source: pick(h, p.sources),
+			folder: pick(h, p.folders),
+		},
+		p.commands,
+	)
 }
 
-// neutral are the features that ablation takes an attack's tell of: how a look gets another's. begun is when the attack began.
+// neutral are the features that ablation takes an attack's tell of: how a look gets another's. begun is when the attack
+// began.
 var neutral = map[string]func(l, from *look, begun time.Time){
 	"as": func(l, from *look, _ time.Time) {
 		if l.user = from.user; from.user == from.login {
@@ -135,11 +219,13 @@ var neutral = map[string]func(l, from *look, begun time.Time){
 	"folder":  func(l, from *look, _ time.Time) { l.folder = from.folder },
 	"hour": func(l, from *look, begun time.Time) {
 		y, m, d := begun.Date()
-		l.at = l.at.Add(time.Date(y, m, d, from.at.Hour(), from.at.Minute(), from.at.Second(), 0, begun.Location()).Sub(begun))
+		l.at = l.at.Add(
+			time.Date(y, m, d, from.at.Hour(), from.at.Minute(), from.at.Second(), 0, begun.Location()).Sub(begun))
 	},
 }
 
-// ablate draws one feature of each attack anew, from what the same account did before, or, where it did nothing, another of its kind: once for the attack, the command for each look.
+// ablate draws one feature of each attack anew, from what the same account did before, or, where it did nothing,
+// another of its kind: once for the attack, the command for each look.
 func (h *host) ablate(feature string) {
 	var seen []look
 	drawn := map[*attack]*look{}

@@ -29,7 +29,8 @@ func every(t *testing.T) []kind {
 
 // sameLook compares what is drawn; the process id is drawn last, so that nothing before it differs unseen.
 func sameLook(a, b look) bool {
-	return a.pid == b.pid && a.at.Equal(b.at) && a.user == b.user && a.command == b.command && a.parent == b.parent && a.source == b.source
+	return a.pid == b.pid && a.at.Equal(b.at) && a.user == b.user && a.command == b.command && a.parent == b.parent &&
+		a.source == b.source
 }
 
 func TestTheSameSeedMakesTheSameHost(t *testing.T) {
@@ -121,13 +122,19 @@ func TestADisguisedToolIsStillTheRulesTool(t *testing.T) {
 		disguise         *disguise
 		executable, line string
 	}{
-		{nil, "/usr/bin/ss", "ss -tan"},
-		{&disguise{folder: "/tmp/"}, "/tmp/ss", "ss -tan"},
-		{&disguise{folder: "~/bin/"}, "/home/ann/bin/ss", "ss -tan"},
-		{&disguise{folder: "/dev/shm/", name: "x"}, "/dev/shm/x", "x -tan"},
-		{&disguise{folder: "/", name: "memfd:x"}, "/memfd:x", "memfd:x -tan"},
-		{&disguise{loader: "/lib64/ld-linux-x86-64.so.2"}, "/lib64/ld-linux-x86-64.so.2", "/lib64/ld-linux-x86-64.so.2 /usr/bin/ss -tan"},
-		{&disguise{folder: "/tmp/", loader: "/lib64/ld-linux-x86-64.so.2"}, "/lib64/ld-linux-x86-64.so.2", "/lib64/ld-linux-x86-64.so.2 /tmp/ss -tan"},
+		{executable: "/usr/bin/ss", line: "ss -tan"},
+		{disguise: &disguise{folder: "/tmp/"}, executable: "/tmp/ss", line: "ss -tan"},
+		{disguise: &disguise{folder: "~/bin/"}, executable: "/home/ann/bin/ss", line: "ss -tan"},
+		{disguise: &disguise{folder: "/dev/shm/", name: "x"}, executable: "/dev/shm/x", line: "x -tan"},
+		{disguise: &disguise{folder: "/", name: "memfd:x"}, executable: "/memfd:x", line: "memfd:x -tan"},
+		{
+			disguise: &disguise{loader: "/lib64/ld-linux-x86-64.so.2"}, executable: "/lib64/ld-linux-x86-64.so.2",
+			line: "/lib64/ld-linux-x86-64.so.2 /usr/bin/ss -tan",
+		},
+		{
+			disguise:   &disguise{folder: "/tmp/", loader: "/lib64/ld-linux-x86-64.so.2"},
+			executable: "/lib64/ld-linux-x86-64.so.2", line: "/lib64/ld-linux-x86-64.so.2 /tmp/ss -tan",
+		},
 	} {
 		h := newHost("any", 1, 60)
 		l := look{at: h.began, user: "ann", login: "ann", command: "ss -tan", disguise: test.disguise, folder: "~"}
@@ -193,7 +200,8 @@ func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 	}
 }
 
-// The bars of the project, with room for chance: a change that loses a tenth of the attacks, or doubles the false alarms, is seen here and not only in the next report.
+// The bars of the project, with room for chance: a change that loses a tenth of the attacks, or doubles the false
+// alarms, is seen here and not only in the next report.
 func TestTheContextModelHoldsTheBar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short: this judges millions of looks")
@@ -225,7 +233,8 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 		require.GreaterOrEqual(t, all.recall(), bar.least, "%s: found", bar.kinds)
 		require.LessOrEqual(t, all.rate(), bar.most, "%s: false alarms a host-month", bar.kinds)
 		require.LessOrEqual(t, all.monthly(), bar.month, "%s: false alarms of the first month", bar.kinds)
-		require.LessOrEqual(t, float64(all.twoDay)/hosts, bar.twoDay, "%s: false alarms of the first 48 hours", bar.kinds)
+		require.LessOrEqual(t, float64(all.twoDay)/hosts, bar.twoDay, "%s: false alarms of the first 48 hours",
+			bar.kinds)
 	}
 	rules := groups[3].of(outcomes)
 	require.Len(t, rulesOf(rules), 8)
@@ -241,7 +250,7 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 }
 
 func TestTheReportInTheManualEndsWithWhatWasMeasuredByHand(t *testing.T) {
-	report, err := os.ReadFile(filepath.Join("..", "docs", "evaluation.md"))
+	report, err := os.ReadFile(filepath.Join("..", "..", "docs", "evaluation.md"))
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(string(report), independent))
 }
@@ -265,9 +274,28 @@ func TestAnAblatedTellIsNoLongerThere(t *testing.T) {
 }
 
 func TestACurveFallsWithItsThreshold(t *testing.T) {
-	outcomes := []outcome{{months: 2, benign: []peak{{score: 80}, {score: 30}, {score: 10}}, attacks: []found{{peak: peak{score: 90}}, {peak: peak{score: 30}}, {}}}}
+	outcomes := []outcome{
+		{
+			months:  2,
+			benign:  []peak{{score: 80}, {score: 30}, {score: 10}},
+			attacks: []found{{peak: peak{score: 90}}, {peak: peak{score: 30}}, {}},
+		},
+	}
 	points := curve(outcomes)
-	require.Equal(t, []point{{90, 0, 1. / 3, 1}, {80, 0.5, 1. / 3, 0.5}, {30, 1, 2. / 3, 0.5}, {10, 1.5, 2. / 3, 0.4}}, points)
+	require.Equal(
+		t,
+		[]point{
+			{threshold: 90, recall: 1. / 3, precision: 1},
+			{threshold: 80, rate: 0.5, recall: 1. / 3, precision: 0.5},
+			{
+				threshold: 30, rate: 1, recall: 2. / 3, precision: 0.5,
+			},
+			{
+				threshold: 10, rate: 1.5, recall: 2. / 3, precision: 0.4,
+			},
+		},
+		points,
+	)
 	require.Equal(t, 90.0, at(points, 0.3).threshold)
 	require.Equal(t, 30.0, at(points, 1).threshold)
 	observed, years := calibration(outcomes, anyAge)

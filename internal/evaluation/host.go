@@ -16,26 +16,75 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// start is the Monday on which every simulated host begins, in its own zone. Four weeks later Europe's clocks change, one week later America's.
+// start is the Monday on which every simulated host begins, in its own zone. Four weeks later Europe's clocks change,
+// one week later America's.
 var start = time.Date(2024, time.March, 4, 0, 0, 0, 0, time.UTC)
 
 // The pools that everybody draws from, intruders too: no word in an event gives an attack away.
 var (
 	commands = []string{
-		"ss -tlnp", "ss -s", "ss -tan", "ss -ltn", "ss -tunap", "ss -antp", "ss -aunp", "ss -nltpu", "ss -tp", "ss -plant", "ss", "ss -tulwn", "ss -o state established", "ss -ti",
-		"netstat -rn", "netstat -tulpn", "netstat -an", "netstat -antup", "netstat -i", "netstat -s", "netstat -ntu", "netstat", "netstat --all --programs",
-		"route -n", "route", "route -e", "showmount -e", "showmount -a", "showmount -e 10.0.0.7",
+		"ss -tlnp",
+		"ss -s",
+		"ss -tan",
+		"ss -ltn",
+		"ss -tunap",
+		"ss -antp",
+		"ss -aunp",
+		"ss -nltpu",
+		"ss -tp",
+		"ss -plant",
+		"ss",
+		"ss -tulwn",
+		"ss -o state established",
+		"ss -ti",
+		"netstat -rn",
+		"netstat -tulpn",
+		"netstat -an",
+		"netstat -antup",
+		"netstat -i",
+		"netstat -s",
+		"netstat -ntu",
+		"netstat",
+		"netstat --all --programs",
+		"route -n",
+		"route",
+		"route -e",
+		"showmount -e",
+		"showmount -a",
+		"showmount -e 10.0.0.7",
 	}
-	folders     = []string{"~", "~", "~", "~", "/", "/root", "/etc", "/tmp", "/var/log", "/opt/app", "/srv/www", "/dev/shm", "/var/lib/app"}
-	shells      = []string{"/usr/bin/bash", "/usr/bin/bash", "/usr/bin/bash", "/usr/bin/zsh", "/usr/bin/sh", "/usr/bin/dash", "/usr/bin/fish"}
-	runners     = []string{"/usr/bin/sh", "/usr/bin/bash", "/usr/bin/dash", "/usr/bin/python3.11", "/usr/bin/perl", "/usr/bin/php8.2", "/usr/bin/node"}
-	agents      = []string{"/var/ossec/bin/wazuh-logcollector", "/usr/bin/check_mk_agent", "/usr/sbin/zabbix_agentd", "/opt/datadog-agent/bin/agent", "/usr/bin/telegraf", "/usr/sbin/needrestart"}
+	folders = []string{"~", "~", "~", "~", "/", "/root", "/etc", "/tmp", "/var/log", "/opt/app", "/srv/www", "/dev/shm",
+		"/var/lib/app"}
+	shells = []string{"/usr/bin/bash", "/usr/bin/bash", "/usr/bin/bash", "/usr/bin/zsh", "/usr/bin/sh", "/usr/bin/dash",
+		"/usr/bin/fish"}
+	runners = []string{"/usr/bin/sh", "/usr/bin/bash", "/usr/bin/dash", "/usr/bin/python3.11", "/usr/bin/perl",
+		"/usr/bin/php8.2", "/usr/bin/node"}
+	agents = []string{"/var/ossec/bin/wazuh-logcollector", "/usr/bin/check_mk_agent", "/usr/sbin/zabbix_agentd",
+		"/opt/datadog-agent/bin/agent", "/usr/bin/telegraf", "/usr/sbin/needrestart"}
 	zones       = []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"}
 	folderOfBin = map[string]string{"route": "/usr/sbin/", "showmount": "/usr/sbin/"} // of the others: /usr/bin/
 	// serviceAccounts have ids below 1000, as packages make them.
 	serviceAccounts = []string{
-		"www-data", "nginx", "apache", "postgres", "mysql", "tomcat", "jenkins", "gitlab", "elasticsearch", "kafka", "rabbitmq", "haproxy", "prometheus", "backup",
-		"zabbix", "nagios", "wazuh", "telegraf", "dd-agent", "nobody",
+		"www-data",
+		"nginx",
+		"apache",
+		"postgres",
+		"mysql",
+		"tomcat",
+		"jenkins",
+		"gitlab",
+		"elasticsearch",
+		"kafka",
+		"rabbitmq",
+		"haproxy",
+		"prometheus",
+		"backup",
+		"zabbix",
+		"nagios",
+		"wazuh",
+		"telegraf",
+		"dd-agent",
+		"nobody",
 	}
 )
 
@@ -116,11 +165,19 @@ type host struct {
 func newHost(kind string, seed, days int) *host {
 	hash := fnv.New64a()
 	fmt.Fprint(hash, kind)
-	h := &host{Rand: rand.New(rand.NewPCG(hash.Sum64(), uint64(seed))), kind: kind, name: fmt.Sprintf("%s-%d", kind, seed), days: days, people: map[string]*person{}, uids: map[string]uint32{"root": 0}}
+	h := &host{
+		Rand:   rand.New(rand.NewPCG(hash.Sum64(), uint64(seed))),
+		kind:   kind,
+		name:   fmt.Sprintf("%s-%d", kind, seed),
+		days:   days,
+		people: map[string]*person{},
+		uids:   map[string]uint32{"root": 0},
+	}
 	h.zone, _ = time.LoadLocation(pick(h, zones)) // they are compiled in
 	h.began = h.moment(0, 0)
 	for range 1 + h.IntN(3) {
-		h.networks = append(h.networks, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(h.IntN(250)), byte(h.IntN(250)), 0}), 24))
+		h.networks = append(h.networks,
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(h.IntN(250)), byte(h.IntN(250)), 0}), 24))
 	}
 	return h
 }
@@ -221,8 +278,16 @@ var workingHours = [][2]float64{{8, 17}, {9, 18}, {7, 16}, {10, 20}}
 
 func (h *host) newPerson(name string) *person {
 	p := &person{
-		name: name, commands: sample(h, commands, 3+h.IntN(6)), shell: pick(h, shells), sudo: pick(h, []float64{0, 0.2, 0.5, 0.9}), hours: pick(h, workingHours),
-		night: pick(h, []float64{0, 0.02, 0.02, 0.1}), travel: 0.03, remote: 0.08, explores: pick(h, []float64{0.03, 0.1, 0.2}), weekend: 0.05,
+		name:     name,
+		commands: sample(h, commands, 3+h.IntN(6)),
+		shell:    pick(h, shells),
+		sudo:     pick(h, []float64{0, 0.2, 0.5, 0.9}),
+		hours:    pick(h, workingHours),
+		night:    pick(h, []float64{0, 0.02, 0.02, 0.1}),
+		travel:   0.03,
+		remote:   0.08,
+		explores: pick(h, []float64{0.03, 0.1, 0.2}),
+		weekend:  0.05,
 	}
 	for range 5 {
 		p.folders = append(p.folders, pick(h, folders))
@@ -263,7 +328,17 @@ func (h *host) session(p *person, day int, hour float64, most int) {
 		source = h.elsewhere()
 	}
 	for range 1 + h.IntN(most) {
-		l := look{at: at, user: p.name, login: p.name, command: pick(h, p.commands), parent: p.shell, tty: tty, entry: process.EntrySSHD, source: source, folder: folder}
+		l := look{
+			at:      at,
+			user:    p.name,
+			login:   p.name,
+			command: pick(h, p.commands),
+			parent:  p.shell,
+			tty:     tty,
+			entry:   process.EntrySSHD,
+			source:  source,
+			folder:  folder,
+		}
 		if h.chance(p.explores) {
 			if p.pool == nil {
 				p.pool = commands
@@ -287,7 +362,14 @@ func (h *host) session(p *person, day int, hour float64, most int) {
 // agent is a daemon that looks at a steady pace.
 func (h *host) agent(every time.Duration, user string, first, last int) {
 	command, parent := pick(h, commands), pick(h, agents)
-	h.polls(poll{every: every, user: user, command: command, parent: parent, from: h.moment(first, 0), to: h.moment(last, 0)})
+	h.polls(poll{
+		every:   every,
+		user:    user,
+		command: command,
+		parent:  parent,
+		from:    h.moment(first, 0),
+		to:      h.moment(last, 0),
+	})
 }
 
 // poll is what looks by itself at a steady pace.
@@ -302,7 +384,14 @@ func (h *host) polls(p poll) {
 	if p.to.IsZero() {
 		p.to = h.end()
 	}
-	l := look{user: p.user, command: p.command, parent: p.parent, disguise: p.disguise, entry: cmp.Or(p.entry, process.EntryInit), folder: "/"}
+	l := look{
+		user:     p.user,
+		command:  p.command,
+		parent:   p.parent,
+		disguise: p.disguise,
+		entry:    cmp.Or(p.entry, process.EntryInit),
+		folder:   "/",
+	}
 	for at := p.from.Add(time.Duration(h.Float64() * float64(p.every))); at.Before(p.to); at = at.Add(p.every) {
 		l.at = at.Add(time.Duration(h.between(-2, 2) * float64(time.Second)))
 		h.exec(l)
@@ -338,16 +427,30 @@ func (h *host) job(j job) {
 		for range h.poisson(j.perDay) {
 			at := h.moment(d, h.between(j.hours[0], j.hours[1]))
 			for range 1 + h.IntN(max(1, j.burst)) {
-				h.exec(look{at: at, user: j.user, login: j.login, command: pick(h, j.commands), parent: j.parent, entry: j.entry, folder: folder})
+				h.exec(look{
+					at:      at,
+					user:    j.user,
+					login:   j.login,
+					command: pick(h, j.commands),
+					parent:  j.parent,
+					entry:   j.entry,
+					folder:  folder,
+				})
 				at = at.Add(time.Duration(h.between(1, 20) * float64(time.Second)))
 			}
 		}
 	}
 }
 
-// someday adds a job on one day, now and then: benign, and at its first run no different from an intruder who got that account.
+// someday adds a job on one day, now and then: benign, and at its first run no different from an intruder who got that
+// account.
 func (h *host) someday(chance float64) {
 	if h.chance(chance) {
-		h.job(job{user: pick(h, []string{"root", "backup", "deploy"}), perDay: pick(h, []float64{0.3, 1, 4}), burst: 3, first: int(h.between(0.1, 0.9) * float64(h.days))})
+		h.job(job{
+			user:   pick(h, []string{"root", "backup", "deploy"}),
+			perDay: pick(h, []float64{0.3, 1, 4}),
+			burst:  3,
+			first:  int(h.between(0.1, 0.9) * float64(h.days)),
+		})
 	}
 }

@@ -13,9 +13,12 @@ import (
 // hard are hosts on which an intruder hides: behind a usual account with a tool of their own, among many
 // newcomers, or among further intruders.
 var hard = []kind{
-	{"disguised",
-		"people who look every other day; two of them, as usual in all else, with a tool that was copied, renamed, in memory, or started by the loader",
-		watched, func(h *host) {
+	{
+		name: "disguised",
+		about: "people who look every other day; two of them, as usual in all else, with a tool that was copied, " +
+			"renamed, in memory, or started by the loader",
+		days: watched,
+		build: func(h *host) {
 			h.begin()
 			h.poller(h.began)
 			names := sample(h, team, 2+h.IntN(3))
@@ -29,10 +32,13 @@ var hard = []kind{
 				l.entry, l.source, l.folder = process.EntrySSHD, pick(h, p.sources), pick(h, p.folders)
 				h.visit("disguised tool", []string{"executable"}, 1+h.IntN(4), l, p.commands)
 			}
-		}},
-	{"workshop",
-		"tools are kept in /opt and in homes, and used from there; one who looks every other day brings a copy",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name:  "workshop",
+		about: "tools are kept in /opt and in homes, and used from there; one who looks every other day brings a copy",
+		days:  watched,
+		build: func(h *host) {
 			h.begin()
 			h.poller(h.began)
 			h.polls(poll{every: time.Duration(h.spread(1, 60) * float64(time.Minute)), user: pick(h, pollers),
@@ -50,10 +56,13 @@ var hard = []kind{
 				disguise: h.copied(p.name), parent: p.shell, tty: true}
 			l.entry, l.source, l.folder = process.EntrySSHD, pick(h, p.sources), pick(h, p.folders)
 			h.visit("disguised tool where tools are kept", []string{"executable"}, 1+h.IntN(4), l, p.commands)
-		}},
-	{"jump",
-		"a jump host of 20 to 80 people, joiners among them; two accounts new to it with one tell more or two, and a stolen one with two",
-		0, func(h *host) {
+		},
+	},
+	{
+		name: "jump",
+		about: "a jump host of 20 to 80 people, joiners among them; two accounts new to it with one tell more or " +
+			"two, and a stolen one with two",
+		build: func(h *host) {
 			h.agent(time.Duration(h.spread(1, 15)*float64(time.Minute)), "root", 0, h.days)
 			n, top := 20+h.IntN(61), h.between(6, 14)
 			for i := range n {
@@ -68,15 +77,20 @@ var hard = []kind{
 			}
 			h.stolen(fmt.Sprintf("engineer%02d", 1+h.IntN(12)), sample(h, []string{"address", "hour", "parent",
 				"terminal"}, 2))
-		}},
-	{"storm", "a host in its habits; an intruder, and later twelve accounts that nobody has seen, within an hour",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name:  "storm",
+		about: "a host in its habits; an intruder, and later twelve accounts that nobody has seen, within an hour",
+		days:  watched,
+		build: func(h *host) {
 			h.begin()
 			h.inItsHabits()
 			at := h.aged(10, 40)
 			h.serviceShell(at, pick(h, serviceAccounts))
 			h.storm(at.Add(daysLong(h.spread(0.003, 14))), 12)
-		}},
+		},
+	},
 }
 
 // kept are the places in which people and products keep tools of their own.

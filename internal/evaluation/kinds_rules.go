@@ -22,10 +22,20 @@ var siblings = []kind{
 				tools  []string
 				parent string
 			}{
-				{5 * time.Minute, "root", []string{"ps aux", "ip -s link", "cat /proc/loadavg", "ss -s"}, pick(h, agents)},
-				{time.Hour, "telegraf", []string{"uptime", "who", "lsof -i", "conntrack -C"}, "/usr/bin/telegraf"},
-				{24 * time.Hour, "root", []string{"ls /var/backups", "grep -c error /var/log/syslog", "hostname",
-					"sudo -u backup true"}, "/usr/bin/sh"},
+				{
+					every: 5 * time.Minute, user: "root",
+					tools: []string{"ps aux", "ip -s link", "cat /proc/loadavg", "ss -s"}, parent: pick(h, agents),
+				},
+				{
+					every: time.Hour, user: "telegraf", tools: []string{"uptime", "who", "lsof -i", "conntrack -C"},
+					parent: "/usr/bin/telegraf",
+				},
+				{
+					every: 24 * time.Hour, user: "root",
+					tools: []string{"ls /var/backups", "grep -c error /var/log/syslog", "hostname",
+						"sudo -u backup true"},
+					parent: "/usr/bin/sh",
+				},
 			} {
 				for _, command := range sample(h, p.tools, 2+h.IntN(3)) {
 					h.polls(poll{every: p.every, user: p.user, command: command, parent: p.parent, from: h.began})

@@ -17,34 +17,49 @@ const watched = 68
 // young are hosts of which little is known when the intruder comes: they are days old, or nobody looks there,
 // or an intruder was there just now.
 var young = []kind{
-	{"untouched",
-		"programs start, and none that a rule means; after 10 to 55 days the first one does, a stranger's or a web shell's",
-		watched, func(h *host) {
+	{
+		name: "untouched",
+		about: "programs start, and none that a rule means; after 10 to 55 days the first one does, a stranger's or " +
+			"a web shell's",
+		days: watched,
+		build: func(h *host) {
 			h.begin()
 			if at := h.aged(10, 55); h.chance(0.5) {
 				h.stranger(at, h.unknown())
 			} else {
 				h.serviceShell(at, pick(h, serviceAccounts))
 			}
-		}},
-	{"empty", "nobody but agents or daily jobs; after 2 to 58 days a stranger, mostly by night and from outside",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name:  "empty",
+		about: "nobody but agents or daily jobs; after 2 to 58 days a stranger, mostly by night and from outside",
+		days:  watched,
+		build: func(h *host) {
 			h.begin()
 			h.unattended()
 			h.stranger(h.aged(2, 58), h.unknown())
-		}},
-	{"lonely", "an agent, and an admin who comes twice a week or once a month; a stranger, and later a web shell",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name:  "lonely",
+		about: "an agent, and an admin who comes twice a week or once a month; a stranger, and later a web shell",
+		days:  watched,
+		build: func(h *host) {
 			h.begin()
 			h.poller(h.began)
 			h.works(h.newPerson("rosa"), h.spread(0.2, 2), 0, h.days)
 			at := h.aged(4, 35)
 			h.stranger(at, h.unknown())
 			h.serviceShell(at.Add(daysLong(h.spread(3, 25))), pick(h, serviceAccounts))
-		}},
-	{"fresh",
-		"a new host, to which its team comes for the first time in these days; a web shell, or a shell of root's daemon, on day 1 to 7",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name: "fresh",
+		about: "a new host, to which its team comes for the first time in these days; a web shell, or a shell of " +
+			"root's daemon, on day 1 to 7",
+		days: watched,
+		build: func(h *host) {
 			h.begin()
 			h.poller(h.began)
 			first := h.dayOf(h.began)
@@ -57,19 +72,26 @@ var young = []kind{
 			} else {
 				h.serviceShell(at, pick(h, serviceAccounts))
 			}
-		}},
-	{"served", "a quiet host; a daemon itself starts the tool, with no shell between", watched, func(h *host) {
-		h.begin()
-		h.unattended()
-		for _, name := range sample(h, team, h.IntN(2)) {
-			h.works(h.newPerson(name), h.spread(0.15, 1.5), 0, h.days)
-		}
-		d := pick(h, daemons)
-		h.visit("daemon", []string{"who"}, 1+h.IntN(4), look{at: h.aged(4, 45), user: d.user, parent: d.program,
-			entry: process.EntryInit, folder: pick(h, folders[4:])}, nil)
-	}},
-	{"second", "an intruder, then a second and a third under accounts that nobody has seen, minutes to weeks later",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name: "served", about: "a quiet host; a daemon itself starts the tool, with no shell between", days: watched,
+		build: func(h *host) {
+			h.begin()
+			h.unattended()
+			for _, name := range sample(h, team, h.IntN(2)) {
+				h.works(h.newPerson(name), h.spread(0.15, 1.5), 0, h.days)
+			}
+			d := pick(h, daemons)
+			h.visit("daemon", []string{"who"}, 1+h.IntN(4), look{at: h.aged(4, 45), user: d.user, parent: d.program,
+				entry: process.EntryInit, folder: pick(h, folders[4:])}, nil)
+		},
+	},
+	{
+		name:  "second",
+		about: "an intruder, then a second and a third under accounts that nobody has seen, minutes to weeks later",
+		days:  watched,
+		build: func(h *host) {
 			h.begin()
 			h.inItsHabits()
 			at, services, logins := h.aged(12, 35), sample(h, serviceAccounts, 3), sample(h, strangers, 3)
@@ -81,10 +103,14 @@ var young = []kind{
 				}
 				at = at.Add(daysLong([]float64{h.spread(0.002, 4), h.spread(1, 21), 0}[i]))
 			}
-		}},
-	{"calm",
-		"no intruder: a look at the installation, agents and jobs from the first day on, a team that arrives, one more colleague, another agent, an upgrade",
-		watched, func(h *host) {
+		},
+	},
+	{
+		name: "calm",
+		about: "no intruder: a look at the installation, agents and jobs from the first day on, a team that arrives, " +
+			"one more colleague, another agent, an upgrade",
+		days: watched,
+		build: func(h *host) {
 			h.begin()
 			first := h.dayOf(h.began)
 			names := sample(h, team, 3+h.IntN(3))
@@ -129,7 +155,8 @@ var young = []kind{
 				p.from, p.to, p.parent = upgrade, time.Time{}, "/usr/bin/python3.12"
 				h.polls(p)
 			}
-		}},
+		},
+	},
 }
 
 // The pools of the young hosts.

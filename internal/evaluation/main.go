@@ -2,14 +2,20 @@
 
 // Command evaluation measures the models on simulated hosts, of which it knows who is an intruder.
 //
-// A host is made from a kind and a seed: people with habits, agents, jobs, and intruders, who draw their commands, folders, parents, hours and addresses from
-// the same pools as everybody (host.go, attack.go, and the kinds in kinds*.go). A detector of the default configuration sees it from beginning to end (measure.go). An alert
-// finds an attack when it is about one of its looks; all others are false alarms, those on newcomers and on jobs that somebody added among them.
+// A host is made from a kind and a seed: people with habits, agents, jobs, and intruders, who draw their commands,
+// folders, parents, hours and addresses from the same pools as everybody (host.go, attack.go, and the kinds in
+// kinds*.go). A detector of the default configuration sees it from beginning to end (measure.go). An alert finds an
+// attack when it is about one of its looks; all others are false alarms, those on newcomers and on jobs that somebody
+// added among them.
 //
-// The constants of the context model are chosen on seeds 1 to 10 and reported on seeds 101 to 140, which nobody looks at while choosing.
+// The constants of the context model are chosen on seeds 1 to 10 and reported on seeds 101 to 140, which nobody looks
+// at while choosing.
 //
-//	go run ./evaluation -kinds young,jump -from 1 -to 10     a table of what is found, false alarms, and both by the host's age
-//	go run ./evaluation -kinds second -to 4 -v               and each attack missed and each false alarm, with its parts
+//	go -C internal/evaluation run . -kinds young,jump -from 1 -to 10
+//	go -C internal/evaluation run . -kinds second -to 4 -v
+//
+// prints a table of what is found, of false alarms, and of both by the host's age; -v adds each attack missed and each
+// false alarm, with its parts.
 package main
 
 import (
@@ -28,11 +34,13 @@ func main() {
 	to := flag.Int("to", 10, "the last seed")
 	days := flag.Int("days", days, "days of a host, where its kind has no length of its own")
 	model := flag.String("model", "context", "rare or context")
-	only := flag.String("kinds", "", "only these kinds or groups (settled, young, hard, rules) of hosts, with commas; empty: all")
+	only := flag.String("kinds", "",
+		"only these kinds or groups (settled, young, hard, rules) of hosts, with commas; empty: all")
 	ablated := flag.String("ablate", "", "the feature that intruders show as the account's owner does")
 	verbose := flag.Bool("v", false, "tell each attack that was missed and each false alarm, with its parts")
 	blind := flag.Bool("blind", false, "tell instead from which hour on a stranger is found")
-	report := flag.String("report", "", "write the whole report, tables and plots, to this folder instead; of seeds 101 to 140")
+	report := flag.String("report", "",
+		"write the whole report, tables and plots, to this folder instead; of seeds 101 to 140")
 	write := flag.String("write", "", "write the hosts' events and the truth about them to this folder instead")
 	flag.Parse()
 	which, err := chosenKinds(*only)
@@ -98,7 +106,8 @@ func printOutcomes(outcomes []outcome, verbose bool) {
 		for i := range outcomes {
 			for _, a := range outcomes[i].attacks {
 				if !a.alerted {
-					fmt.Println("MISSED", days24(a.age), cmp.Or(a.why, a.kind+" on "+outcomes[i].kind+": no rule is about it"))
+					fmt.Println("MISSED", days24(a.age),
+						cmp.Or(a.why, a.kind+" on "+outcomes[i].kind+": no rule is about it"))
 				}
 			}
 			for _, p := range outcomes[i].alarms {
@@ -107,7 +116,8 @@ func printOutcomes(outcomes []outcome, verbose bool) {
 		}
 	}
 	row := func(name string, t tally) {
-		fmt.Printf("%-32s %4d/%4d %4.0f%%  %5.2f  %5.2f  %3d  %v\n", name, t.found, t.attacks, 100*t.recall(), t.rate(), t.monthly(), t.twoDay, t.median().Round(time.Second))
+		fmt.Printf("%-32s %4d/%4d %4.0f%%  %5.2f  %5.2f  %3d  %v\n", name, t.found, t.attacks, 100*t.recall(), t.rate(),
+			t.monthly(), t.twoDay, t.median().Round(time.Second))
 	}
 	fmt.Printf("%-32s %9s %5s  %5s  %5s  %3s  %s\n", "", "found", "", "false", "month", "48h", "after")
 	for i := range groups {
@@ -141,7 +151,8 @@ func printOutcomes(outcomes []outcome, verbose bool) {
 	fmt.Println()
 	for _, a := range ages {
 		t := a.of(own)
-		fmt.Printf("%-18s found %4d/%4d %4.0f%%  %5.2f false alarms a host-month\n", a.name, t.found, t.attacks, 100*t.recall(), t.rate())
+		fmt.Printf("%-18s found %4d/%4d %4.0f%%  %5.2f false alarms a host-month\n", a.name, t.found, t.attacks,
+			100*t.recall(), t.rate())
 	}
 	points := curve(own)
 	for _, rate := range rates {
@@ -152,7 +163,8 @@ func printOutcomes(outcomes []outcome, verbose bool) {
 	early, earlyYears := calibration(own, firstMonth)
 	for b, band := range bands {
 		expected := band.expectedYearly
-		fmt.Printf("scores from %v: expected %.2f a year, observed over expected %.2f, in the first month %.2f\n", band.from, expected, float64(observed[b])/years/expected, float64(early[b])/earlyYears/expected)
+		fmt.Printf("scores from %v: expected %.2f a year, observed over expected %.2f, in the first month %.2f\n",
+			band.from, expected, float64(observed[b])/years/expected, float64(early[b])/earlyYears/expected)
 	}
 }
 

@@ -46,7 +46,8 @@ type found struct {
 const floor = 1
 
 // shipped are a new user's options, with the context model.
-var shipped = sync.OnceValues(func() (detector.Options, error) { return config.Default().Detector.Options("", time.UTC) })
+var shipped = sync.OnceValues(
+	func() (detector.Options, error) { return config.Default().Detector.Options("", time.UTC) })
 
 // options are those with another model, for a host of this zone, with the rules that are on, or with all.
 func options(model string, zone *time.Location, everyRule bool) (detector.Options, error) {
@@ -59,7 +60,8 @@ func options(model string, zone *time.Location, everyRule bool) (detector.Option
 	return o, err
 }
 
-// judge lets a detector of the default configuration see a host from beginning to end, and returns the outcome of each rule.
+// judge lets a detector of the default configuration see a host from beginning to end, and returns the outcome of each
+// rule.
 func judge(h *host, model string) ([]outcome, error) {
 	o, err := options(model, h.zone, h.everyRule)
 	if err != nil {
@@ -148,7 +150,8 @@ func judge(h *host, model string) ([]outcome, error) {
 	return outcomes, nil
 }
 
-// watch lets time pass until an exec that a rule means: hour by hour other programs start, of which the detector learns no more than that the host is watched.
+// watch lets time pass until an exec that a rule means: hour by hour other programs start, of which the detector learns
+// no more than that the host is watched.
 func watch(d *detector.Detector, from, to time.Time, out []detector.Finding) []detector.Finding {
 	for at := from; at.Before(to); at = at.Add(time.Hour) {
 		out = d.Advance(at, out)
@@ -241,7 +244,17 @@ type age struct {
 
 var (
 	ages = []age{
-		{"0 to 2 days", 0, 48 * time.Hour}, {"2 to 7 days", 48 * time.Hour, 7 * 24 * time.Hour}, {"7 to 30 days", 7 * 24 * time.Hour, month}, {"30 days and more", month, math.MaxInt64},
+		{
+			name: "0 to 2 days",
+			to:   48 * time.Hour,
+		},
+		{name: "2 to 7 days", from: 48 * time.Hour, to: 7 * 24 * time.Hour},
+		{
+			name: "7 to 30 days", from: 7 * 24 * time.Hour, to: month,
+		},
+		{
+			name: "30 days and more", from: month, to: math.MaxInt64,
+		},
 	}
 	anyAge, firstMonth, later = age{"all", 0, math.MaxInt64}, age{"younger than 30 days", 0, month}, ages[3]
 )
@@ -298,7 +311,8 @@ type point struct {
 	threshold, rate, recall, precision float64
 }
 
-// curve says, for every threshold at which something changes, how many visits of a host-month and what share of the attacks come over it.
+// curve says, for every threshold at which something changes, how many visits of a host-month and what share of the
+// attacks come over it.
 func curve(outcomes []outcome) []point {
 	type scored struct {
 		score  float64
@@ -330,7 +344,8 @@ func curve(outcomes []outcome) []point {
 			falses++
 		}
 		if i+1 == len(all) || all[i+1].score < s.score {
-			points = append(points, point{s.score, float64(falses) / months, float64(hits) / float64(attacks), float64(hits) / float64(hits+falses)})
+			points = append(points, point{s.score, float64(falses) / months, float64(hits) / float64(attacks),
+				float64(hits) / float64(hits+falses)})
 		}
 	}
 	return points

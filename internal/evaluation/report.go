@@ -32,7 +32,8 @@ var independent string
 // rates are the false alarms a host-month at which the curve is told.
 var rates = []float64{0.1, 0.3, 1, 3}
 
-// The seeds on which the constants were chosen, those that are reported, and, of each, those for what is measured more coarsely: ablation, and rare.
+// The seeds on which the constants were chosen, those that are reported, and, of each, those for what is measured more
+// coarsely: ablation, and rare.
 var (
 	chosen, reported    = seeds(1, 10), seeds(101, 140)
 	ablatedOn, rareSees = chosen[:4], reported[:10]
@@ -61,11 +62,16 @@ func writeReport(dir string) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Evaluation
 
-Made by `+"`go tool mage evaluate`"+`, which takes a few minutes: simulated hosts of %d kinds, 40 of each (seeds 101 to 140), 60 days each unless told otherwise, with the default configuration and the default threshold, 25; `+"`rare`"+` on 10 of each.
-People, jobs and intruders draw their commands, folders, parents, hours and addresses from the same pools. The constants of the model were chosen on seeds 1 to 10.
+Made by `+"`go tool mage evaluate`"+`, which takes a few minutes: simulated hosts of %d kinds, 40 of each (seeds 101 `+
+		`to 140), 60 days each
+unless said otherwise, with the default configuration and the default threshold, 25; `+"`rare`"+` on 10 of each.
+People, jobs and intruders draw their commands, folders, parents, hours and addresses from the same pools. The constants
+of the model were chosen on seeds 1 to 10.
 
-* **found**: attacks of which an alert told at least one exec. **after**: the time from an attack's first exec to its alert, the median of those found.
-* **false alarms**: all other alerts, for each host-month of 30 days. **first month**: those of a host's first 30 days, for each host. **48 h**: how many there were in the first 48 hours, on all hosts together.
+* **found**: attacks of which an alert names at least one exec. **after**: the time from an attack's first exec to its
+  alert, the median of those found.
+* **false alarms**: all other alerts, for each host-month of 30 days. **first month**: those of a host's first 30 days,
+  for each host. **48 h**: how many there were in the first 48 hours, on all hosts together.
 * A host's **age** is for how long it has been watched.
 
 `, len(all))
@@ -79,26 +85,42 @@ People, jobs and intruders draw their commands, folders, parents, hours and addr
 		byKind(&b, g, context, rare)
 	}
 	context, fitted = oneRule(context), oneRule(fitted)
-	b.WriteString("## By the host's age\n\nAll hosts but the last kind; an attack counts at the age of its first exec.\n\n| age | found | false alarms a host-month |\n|---|---|---|\n")
+	b.WriteString(
+		"## By the host's age\n\nAll hosts but the last kind; an attack counts at the age of its first exec.\n\n| " +
+			"age | found | false alarms a host-month |\n|---|---|---|\n",
+	)
 	for _, a := range slices.Concat(ages, []age{anyAge}) {
 		t := a.of(context)
 		fmt.Fprintf(&b, "| %s | %d of %d (%.0f%%) | %.2f |\n", a.name, t.found, t.attacks, 100*t.recall(), t.rate())
 	}
-	b.WriteString("\n### The blind time\n\nThe share of unknown accounts found that come so many hours after a host began to be watched. For `learn_for`, the first 24 hours, nothing alerts.\n\n")
+	b.WriteString(
+		"\n### The blind time\n\nThe share of unknown accounts found that come so many hours after a host began to " +
+			"be watched. For `learn_for`, the first 24 hours, nothing alerts.\n\n",
+	)
 	if err := blindTime(&b, reported); err != nil {
 		return err
 	}
-	b.WriteString("\n## Kinds of attacks\n\n| attack | what an observer could tell it by | found by context | by rare |\n|---|---|---|---|\n")
+	b.WriteString(
+		"\n## Kinds of attacks\n\n| attack | what an observer could tell it by | found by context | by rare " +
+			"|\n|---|---|---|---|\n",
+	)
 	byAttack(&b, context, rare)
 
 	settledContext, settledRare := groups[0].of(context), groups[0].of(rare)
 	points, rarePoints := curve(settledContext), curve(settledRare)
-	b.WriteString("\n## Other thresholds\n\nOn the hosts in their habits.\n\n| false alarms a host-month, at most | context: threshold | found | rare: threshold | found |\n|---|---|---|---|---|\n")
+	b.WriteString(
+		"\n## Other thresholds\n\nOn the hosts in their habits.\n\n| false alarms a host-month, at most | context: " +
+			"threshold | found | rare: threshold | found |\n|---|---|---|---|---|\n",
+	)
 	for _, rate := range rates {
 		c, r := at(points, rate), at(rarePoints, rate)
-		fmt.Fprintf(&b, "| %v | %.0f | %.0f%% | %.0f | %.0f%% |\n", rate, c.threshold, 100*c.recall, r.threshold, 100*r.recall)
+		fmt.Fprintf(&b, "| %v | %.0f | %.0f%% | %.0f | %.0f%% |\n", rate, c.threshold, 100*c.recall, r.threshold,
+			100*r.recall)
 	}
-	b.WriteString("\n![Attacks found against false alarms](evaluation-curve.svg)\n![Precision against recall](evaluation-precision.svg)\n")
+	b.WriteString(
+		"\n![Attacks found against false alarms](evaluation-curve.svg)\n![Precision against " +
+			"recall](evaluation-precision.svg)\n",
+	)
 
 	calibrated(&b, context, fitted)
 	observed, years := calibration(context, anyAge)
@@ -114,7 +136,10 @@ People, jobs and intruders draw their commands, folders, parents, hours and addr
 
 // byKind writes a row for each kind of host of a group.
 func byKind(b *bytes.Buffer, g *group, context, rare []outcome) {
-	b.WriteString("| host | | context: found | after | false alarms | first month | 48 h | rare: found | false alarms |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString(
+		"| host | | context: found | after | false alarms | first month | 48 h | rare: found | false alarms " +
+			"|\n|---|---|---|---|---|---|---|---|---|\n",
+	)
 	row := func(name, about string, fits func(*outcome) bool) {
 		c, r := tallyOf(g.of(context), fits), tallyOf(g.of(rare), fits)
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f | %.2f | %d | %s | %.2f |\n",
@@ -138,10 +163,13 @@ func (t *tally) share() string {
 // byRule writes a row for each rule of the hosts that every rule judges.
 func byRule(b *bytes.Buffer, g *group, context []outcome) {
 	own := g.of(context)
-	fmt.Fprintf(b, "%s: %s.\n\n| rule | found | after | false alarms | first month | 48 h |\n|---|---|---|---|---|---|\n", g.kinds[0].name, g.kinds[0].about)
+	fmt.Fprintf(b,
+		"%s: %s.\n\n| rule | found | after | false alarms | first month | 48 h |\n|---|---|---|---|---|---|\n",
+		g.kinds[0].name, g.kinds[0].about)
 	for _, id := range rulesOf(own) {
 		t := tallyOf(own, ofRule(id))
-		fmt.Fprintf(b, "| `%s` | %s | %s | %.2f | %.2f | %d |\n", id, t.share(), t.median().Round(time.Second), t.rate(), t.monthly(), t.twoDay)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %.2f | %.2f | %d |\n", id, t.share(), t.median().Round(time.Second),
+			t.rate(), t.monthly(), t.twoDay)
 	}
 	b.WriteString("\n")
 }
@@ -151,16 +179,26 @@ func calibrated(b *bytes.Buffer, context, fitted []outcome) {
 	_, years := calibration(context, anyAge)
 	_, young := calibration(context, firstMonth)
 	_, fittedYears := calibration(fitted, anyAge)
-	fmt.Fprintf(b, "\n## Calibration\n\nBenign visits a host-year by their greatest score, over what the score stands for: on %.0f host-years, on those %.0f in which the host was younger than 30 days, and on the seeds that the constants were chosen on (%.0f host-years).\n\n"+
-		"| score | stands for | observed | observed over expected | younger than 30 days | older | seeds 1 to 10 | of these younger than 30 days |\n|---|---|---|---|---|---|---|---|\n", years, young, fittedYears)
+	fmt.Fprintf(
+		b,
+		"\n## Calibration\n\nBenign visits a host-year by their greatest score, over what the score stands for: on "+
+			"%.0f host-years, on those %.0f in which the host was younger than 30 days, and on the seeds that the "+
+			"constants were chosen on (%.0f host-years).\n\n"+
+			"| score | stands for | observed | observed over expected | younger than 30 days | older | seeds 1 to 10 "+
+			"| of these younger than 30 days |\n|---|---|---|---|---|---|---|---|\n",
+		years,
+		young,
+		fittedYears,
+	)
 	for i, band := range bands {
 		ratio := func(outcomes []outcome, when age) float64 {
 			observed, years := calibration(outcomes, when)
 			return float64(observed[i]) / years / band.expectedYearly
 		}
 		all := ratio(context, anyAge)
-		fmt.Fprintf(b, "| %.0f to %.0f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f |\n", band.from, min(100, band.to), band.expectedYearly,
-			all*band.expectedYearly, all, ratio(context, firstMonth), ratio(context, later), ratio(fitted, anyAge), ratio(fitted, firstMonth))
+		fmt.Fprintf(b, "| %.0f to %.0f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f |\n", band.from,
+			min(100, band.to), band.expectedYearly, all*band.expectedYearly, all, ratio(context, firstMonth),
+			ratio(context, later), ratio(fitted, anyAge), ratio(fitted, firstMonth))
 	}
 	b.WriteString("\n![Observed and expected](evaluation-calibration.svg)\n")
 }
@@ -192,7 +230,11 @@ func ablation(b *bytes.Buffer) error {
 		features = append(features, f)
 	}
 	slices.Sort(features)
-	b.WriteString("\n## Ablation\n\nWhat is still found when intruders show one feature as the account's owner does, or, where it has none, as others of its class do: the model rests on no single one. Hosts in their habits, seeds 1 to 4.\n\n| feature without a tell | found |\n|---|---|\n")
+	b.WriteString(
+		"\n## Ablation\n\nWhat is still found when intruders show one feature as the account's owner does, or, where " +
+			"it has none, as others of its class do: the model rests on no single one. Hosts in their habits, seeds " +
+			"1 to 4.\n\n| feature without a tell | found |\n|---|---|\n",
+	)
 	for _, f := range slices.Concat([]string{""}, features) {
 		outcomes, err := run(settled, ablatedOn, days, "context", f)
 		if err != nil {
@@ -218,7 +260,8 @@ func plots(dir string, context, rare []point, observed []int, years float64) err
 	p.X.Label.Text, p.Y.Label.Text = "false alarms a host-month", "attacks found, %"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0.01, 100, 0, 100
-	err := addCurves(p, context, rare, func(q point) (float64, float64, bool) { return q.rate, 100 * q.recall, q.rate >= 0.01 })
+	err := addCurves(p, context, rare,
+		func(q point) (float64, float64, bool) { return q.rate, 100 * q.recall, q.rate >= 0.01 })
 	if err != nil {
 		return err
 	}
@@ -229,7 +272,8 @@ func plots(dir string, context, rare []point, observed []int, years float64) err
 	p = plot.New()
 	p.X.Label.Text, p.Y.Label.Text = "recall, %", "precision, %"
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 100, 0, 100
-	if err := addCurves(p, context, rare, func(q point) (float64, float64, bool) { return 100 * q.recall, 100 * q.precision, true }); err != nil {
+	if err := addCurves(p, context, rare,
+		func(q point) (float64, float64, bool) { return 100 * q.recall, 100 * q.precision, true }); err != nil {
 		return err
 	}
 	if err := save(p, dir, "evaluation-precision.svg"); err != nil {
@@ -238,7 +282,11 @@ func plots(dir string, context, rare []point, observed []int, years float64) err
 
 	p = plot.New()
 	p.X.Label.Text, p.Y.Label.Text = "benign visits a year that a score stands for", "observed"
-	p.X.Scale, p.Y.Scale, p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogScale{}, plot.LogScale{}, plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.X.Scale, p.Y.Scale, p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogScale{}, plot.LogScale{}, plot.LogTicks{
+		Prec: -1,
+	}, plot.LogTicks{
+		Prec: -1,
+	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0.05, 5, 0.05, 5
 	var at plotter.XYs
 	for i, band := range bands {
@@ -275,7 +323,9 @@ func addCurves(p *plot.Plot, context, rare []point, xy func(point) (x, y float64
 		var line plotter.XYs
 		for _, q := range c.points {
 			x, y, ok := xy(q)
-			if n := len(line); ok && (n == 0 || math.Abs(y-line[n-1].Y) >= 0.5 || math.Abs(math.Log(x/line[n-1].X)) >= 0.02) { // what an eye can tell
+			if n := len(line); ok &&
+				// what an eye can tell
+				(n == 0 || math.Abs(y-line[n-1].Y) >= 0.5 || math.Abs(math.Log(x/line[n-1].X)) >= 0.02) {
 				line = append(line, plotter.XY{X: x, Y: y})
 			}
 		}
@@ -295,7 +345,8 @@ func save(p *plot.Plot, dir, name string) error {
 	return p.Save(14*vg.Centimeter, 10*vg.Centimeter, filepath.Join(dir, name))
 }
 
-// writeHosts writes each host's events as ECS documents, and the truth about its attacks beside them, so that whoever wants to may judge them by other means.
+// writeHosts writes each host's events as ECS documents, and the truth about its attacks beside them, so that whoever
+// wants to may judge them by other means.
 func writeHosts(dir string, which []kind, seeds []int, days int) error {
 	for _, k := range which {
 		for _, seed := range seeds {

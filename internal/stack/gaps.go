@@ -37,7 +37,9 @@ var gaps = []gap{
 	{
 		why: "it has no licence", method: http.MethodGet, path: regexp.MustCompile(`^/_license$`),
 		answer: func(*Proxy, *http.Request, map[string]any) (int, any) {
-			return http.StatusOK, map[string]any{"license": map[string]any{"status": "active", "uid": "1", "type": "basic", "mode": "basic"}}
+			return http.StatusOK, map[string]any{
+				"license": map[string]any{"status": "active", "uid": "1", "type": "basic", "mode": "basic"},
+			}
 		},
 	},
 	{
@@ -61,12 +63,18 @@ var gaps = []gap{
 		},
 	},
 	{
-		why: "it has no setting index.lifecycle, cannot pass over fields beyond the limit, calls flattened flat_object, counts the values of a wildcard only when told, " +
+		why: "it has no setting index.lifecycle, cannot pass over fields beyond the limit, calls flattened " +
+			"flat_object, counts the values of a wildcard only when told, " +
 			"and wants the value of a constant_keyword beforehand",
-		method: http.MethodPut, path: regexp.MustCompile(`^/_component_template/`), rewrite: rewriteComponent,
+		method:  http.MethodPut,
+		path:    regexp.MustCompile(`^/_component_template/`),
+		rewrite: rewriteComponent,
 	},
 	{
-		why: "it wants every component template to be there", method: http.MethodPut, path: regexp.MustCompile(`^/_index_template/`), rewrite: rewriteTemplate,
+		why:     "it wants every component template to be there",
+		method:  http.MethodPut,
+		path:    regexp.MustCompile(`^/_index_template/`),
+		rewrite: rewriteTemplate,
 	},
 }
 

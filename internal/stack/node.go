@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stack is the Elastic Stack of the tests: a real search node, and a proxy in front of it that gives it the voice of Elasticsearch and, where a test
-// wants it, its bad days.
+// Package stack is the Elastic Stack of the tests: a real search node, and a proxy in front of it that gives it the
+// voice of Elasticsearch and, where a test wants it, its bad days.
 //
-// No registry has Elasticsearch as a whole; its fork OpenSearch is there, and shares what matters here: bulk requests, data streams, composed templates,
-// ingest pipelines, mapping rules and searches are done for real. What it lacks is in one table (gaps), and the shape of each request that the proxy answers
-// or rewrites is checked. Nothing of it is linked into reconbeat.
+// No registry has Elasticsearch as a whole; its fork OpenSearch is there, and shares what matters here: bulk requests,
+// data streams, composed templates, ingest pipelines, mapping rules and searches are done for real. What it lacks is in
+// one table (gaps), and the shape of each request that the proxy answers or rewrites is checked. Nothing of it is
+// linked into reconbeat.
 package stack
 
 import (
@@ -35,8 +36,9 @@ import (
 
 // Node is a search node of this process.
 type Node struct {
-	url  string
-	life io.Closer // its standard input: the node ends when it does, however this process ends, and takes its data along
+	url string
+	// its standard input: the node ends when it does, however this process ends, and takes its data along
+	life io.Closer
 }
 
 var shared struct {
@@ -48,8 +50,8 @@ var shared struct {
 // errNoJava says that the node cannot run on this machine.
 var errNoJava = errors.New("NO JDK OR NO MAVEN ON THIS MACHINE (Debian: default-jdk-headless, maven)")
 
-// Start returns the node of this test process, started by the first test that asks (7 seconds; the first time on a machine Maven loads 53 MB) and gone with
-// the process. Without JDK or Maven the test is skipped, loudly.
+// Start returns the node of this test process, started by the first test that asks (7 seconds; the first time on a
+// machine Maven loads 53 MB) and gone with the process. Without JDK or Maven the test is skipped, loudly.
 func Start(t testing.TB) *Node {
 	t.Helper()
 	shared.once.Do(func() { shared.node, shared.err = start() })
@@ -84,8 +86,9 @@ func start() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command("java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR", "-cp", filepath.Join(jars, "*"),
-		filepath.Join(testdata(), "Node.java"), data, strconv.Itoa(port))
+	c := exec.Command("java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dlog4j2.level=ERROR", "-cp", filepath.Join(jars, "*"), filepath.Join(testdata(), "Node.java"), data,
+		strconv.Itoa(port))
 	var said bytes.Buffer
 	c.Stderr = &said
 	life, err := c.StdinPipe()
@@ -164,7 +167,9 @@ func dependencies() (string, error) {
 		return dir, nil // by another process meanwhile
 	}
 	_ = os.RemoveAll(dir + ".part")
-	out, err := exec.Command("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory="+dir+".part").CombinedOutput()
+	out, err := exec.Command("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies",
+		"-DoutputDirectory="+dir+".part").
+		CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("loading the node with Maven: %w\n%s", err, out)
 	}
@@ -206,7 +211,8 @@ func (n *Node) try(t testing.TB, method, path string, body any) (int, map[string
 	return answer.StatusCode, parsed
 }
 
-// Search runs a request of the search API over an index, a data stream or a pattern of them. None there is an empty answer.
+// Search runs a request of the search API over an index, a data stream or a pattern of them. None there is an empty
+// answer.
 func (n *Node) Search(t testing.TB, index string, request any) map[string]any {
 	t.Helper()
 	status, answer := n.try(t, http.MethodPost, "/"+index+"/_refresh?ignore_unavailable=true", nil)
@@ -224,7 +230,10 @@ type Document struct {
 // Documents returns up to 10,000 documents of an index, a data stream or a pattern, in the order of their time.
 func (n *Node) Documents(t testing.TB, index string) []Document {
 	t.Helper()
-	answer := n.Search(t, index, map[string]any{"size": 10000, "sort": []any{map[string]any{"@timestamp": map[string]any{"order": "asc", "unmapped_type": "date"}}}})
+	answer := n.Search(t, index, map[string]any{
+		"size": 10000,
+		"sort": []any{map[string]any{"@timestamp": map[string]any{"order": "asc", "unmapped_type": "date"}}},
+	})
 	var docs []Document
 	hits, _ := answer["hits"].(map[string]any)
 	list, _ := hits["hits"].([]any)

@@ -40,7 +40,8 @@ type Fault struct {
 	Down   bool          // every connection is closed without an answer
 	Delay  time.Duration // before every answer
 	Status int           // of the answer to every bulk request, which does nothing
-	// Item is the status of one document of a bulk request, by its _id; 0 is for the node to say. A document that fails does not reach the node.
+	// Item is the status of one document of a bulk request, by its _id; 0 is for the node to say. A document that fails
+	// does not reach the node.
 	Item      func(id string) int
 	Forbidden bool // the user may do nothing but index
 	// Lost has the node index everything of a bulk request, and the answer lost on its way.
@@ -116,8 +117,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.bulk(w, r, body, f)
 		return
 	}
-	if f.Forbidden && strings.HasPrefix(r.URL.Path, "/_i") || f.Forbidden && strings.HasPrefix(r.URL.Path, "/_component") {
-		writeJSON(w, http.StatusForbidden, map[string]any{"error": map[string]any{"type": "security_exception", "reason": "action is unauthorized"}, "status": http.StatusForbidden})
+	if f.Forbidden && strings.HasPrefix(r.URL.Path, "/_i") ||
+		f.Forbidden && strings.HasPrefix(r.URL.Path, "/_component") {
+		writeJSON(w, http.StatusForbidden, map[string]any{
+			"error":  map[string]any{"type": "security_exception", "reason": "action is unauthorized"},
+			"status": http.StatusForbidden,
+		})
 		return
 	}
 	g := gapOf(r)
@@ -177,7 +182,8 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 
 // ask has the node answer a request, for the proxy to read.
 func (p *Proxy) ask(r *http.Request, body []byte) (int, map[string]any, error) {
-	request, err := http.NewRequestWithContext(r.Context(), r.Method, p.node.url+r.URL.RequestURI(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, p.node.url+r.URL.RequestURI(),
+		bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -203,7 +209,8 @@ func hangUp(w http.ResponseWriter) {
 // bulk answers a bulk request as the fault wants it.
 func (p *Proxy) bulk(w http.ResponseWriter, r *http.Request, body []byte, f Fault) {
 	if f.Status != 0 {
-		writeJSON(w, f.Status, map[string]any{"error": map[string]any{"type": "fault", "reason": "of the test"}, "status": f.Status})
+		writeJSON(w, f.Status,
+			map[string]any{"error": map[string]any{"type": "fault", "reason": "of the test"}, "status": f.Status})
 		return
 	}
 	if f.Item == nil && !f.Lost {
@@ -243,7 +250,8 @@ func (p *Proxy) bulk(w http.ResponseWriter, r *http.Request, body []byte, f Faul
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// split takes the documents that fail out of a bulk request. failed has an element for each document; nil for those that are kept.
+// split takes the documents that fail out of a bulk request. failed has an element for each document; nil for those
+// that are kept.
 func split(body []byte, fails func(id string) int) (kept []byte, failed []any, err error) {
 	lines := bufio.NewScanner(bytes.NewReader(body))
 	lines.Buffer(nil, 64<<20)
@@ -270,7 +278,10 @@ func split(body []byte, fails func(id string) int) (kept []byte, failed []any, e
 				continue
 			}
 			failed = append(failed, map[string]any{verb: map[string]any{
-				"_index": target.Index, "_id": target.ID, "status": status, "error": map[string]any{"type": "fault", "reason": "of the test"},
+				"_index": target.Index,
+				"_id":    target.ID,
+				"status": status,
+				"error":  map[string]any{"type": "fault", "reason": "of the test"},
 			}})
 		}
 	}

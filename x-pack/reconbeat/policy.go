@@ -17,9 +17,25 @@ import (
 	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
-// agents are the settings of an input that are the Agent's or Fleet's: what Fleet makes an input of, what the Agent adds, and what it takes out before it hands the input on.
+// agents are the settings of an input that are the Agent's or Fleet's: what Fleet makes an input of, what the Agent
+// adds, and what it takes out before it hands the input on.
 var agents = []string{
-	"_runtime_experimental", "condition", "data_stream", "enabled", "id", "log_level", "meta", "name", "original_id", "package", "package_policy_id", "policy", "revision", "streams", "type", "use_output",
+	"_runtime_experimental",
+	"condition",
+	"data_stream",
+	"enabled",
+	"id",
+	"log_level",
+	"meta",
+	"name",
+	"original_id",
+	"package",
+	"package_policy_id",
+	"policy",
+	"revision",
+	"streams",
+	"type",
+	"use_output",
 }
 
 // unknown are the settings of an input that are neither the Agent's nor ours.
@@ -32,13 +48,16 @@ func unknown(input map[string]any) (names []any) {
 	return names
 }
 
-// modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the whole Beat is copied.
+// modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the
+// whole Beat is copied.
 //
-// Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one event.dataset, and reconbeat's documents go to
-// several data streams, whichever module they come from; so what is taken of data_stream is the namespace, and which there are.
+// Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one
+// event.dataset, and reconbeat's documents go to several data streams, whichever module they come from; so what is
+// taken of data_stream is the namespace, and which there are.
 //
-// Fleet permits the Agent to write where a stream of the policy does. So its policies have, beside the module, streams that only name a data stream, with what the
-// whole Beat does there. They become modules that are not enabled, because libbeat's management finds a stream by its place.
+// Fleet permits the Agent to write where a stream of the policy does. So its policies have, beside the module, streams
+// that only name a data stream, with what the whole Beat does there. They become modules that are not enabled, because
+// libbeat's management finds a stream by its place.
 func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.ConfigWithMeta, error) {
 	if len(input.GetStreams()) == 0 {
 		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
@@ -94,8 +113,9 @@ func namesOnly(stream *proto.Stream) bool {
 	return stream.GetDataStream().GetDataset() != ""
 }
 
-// restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy with such streams, or one that names the data
-// stream of alerts, names all that the Agent may write to: of the other kinds, no documents are made.
+// restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy
+// with such streams, or one that names the data stream of alerts, names all that the Agent may write to: of the other
+// kinds, no documents are made.
 func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 	modules, kinds := 0, map[dataset.Kind]bool{}
 	for _, stream := range input.GetStreams() {
@@ -109,7 +129,9 @@ func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 		}
 	}
 	if modules == 0 {
-		return fmt.Errorf("input %q has no stream with a module; in Fleet, the data stream of alerts must be switched on", input.GetId())
+		return fmt.Errorf(
+			"input %q has no stream with a module; in Fleet, the data stream of alerts must be switched on",
+			input.GetId())
 	}
 	if !kinds[dataset.Alert] {
 		return nil
@@ -123,7 +145,8 @@ func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 	return nil
 }
 
-// merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told that it disagrees.
+// merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told
+// that it disagrees.
 func merge(stream mapstr.M, key string, input any) {
 	own, isMap := stream[key].(map[string]any)
 	from, fromMap := input.(map[string]any)
