@@ -99,7 +99,18 @@ var rooms = map[string][]string{
 	"module/procconn": {
 		"config/settings", "internal/health", "internal/host/procfs", "module", "module/netlink", "process",
 	},
-	"process": {},
+	"process":             {},
+	"tools/campaign":      {},
+	"tools/integration":   {},
+	"tools/kibana":        {"tools/kibana/fields", "tools/kibana/lint", "tools/kibana/query", "tools/kibana/saved"},
+	"tools/kibana/esql":   {},
+	"tools/kibana/fields": {},
+	"tools/kibana/kql":    {},
+	"tools/kibana/lint":   {"tools/kibana/esql", "tools/kibana/fields", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/query":  {"tools/kibana/esql", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/saved":  {},
+	"tools/picture":       {},
+	"x-pack/reconbeat":    {"cmd", "config", "internal/dataset"},
 }
 
 // pkg is what `go list` says of a package.

@@ -308,7 +308,7 @@ var investigation = dashboard{
 				},
 				metric{
 					chart{
-						frame:   frame{"alerts", "Alerts", "Alerts and escalations.", 16},
+						frame:   frame{"alerts", "Alerts", "Alerts and escalations.", 12},
 						view:    alertView,
 						query:   alertsOnly,
 						columns: []column{count("count", "Alerts")},
