@@ -152,7 +152,8 @@ type Host struct {
 	OSType string // host.os.type, "linux"
 }
 
-// Key is different for different hosts: the id, or the name where no id is known. It is empty for the host that reconbeat runs on.
+// Key is different for different hosts: the id, or the name where no id is known. It is empty for the host that
+// reconbeat runs on.
 func (h Host) Key() string { return cmp.Or(h.ID, h.Name) }
 
 // Container is the container that a process runs in. The zero Container: none, or unknown.

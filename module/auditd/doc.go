@@ -12,14 +12,14 @@
 //
 // What the kernel says of itself is gathered into a situation, and decide (plan.go), a pure function, turns it into a
 // plan: which socket, which settings, whether rules are added, or why nothing will come. A setup (setup.go) carries the
-// plan out for one socket, and takes everything back at its end: own rules deleted, settings as they were, the audit pid
-// free.
+// plan out for one socket, and takes everything back at its end: own rules deleted, settings as they were, the audit
+// pid free.
 //
-// Then two goroutines work beside each other. The reader (reader.go) hands on what arrives. The watch (watch.go) inspects
-// status and rules every few seconds, for what silently ends a stream of records: rules flushed by somebody else, audit
-// switched off, the audit pid taken, records dropped by the kernel. It asks for another plan where the socket no longer
-// fits. They meet in an exchange (exchange.go): the reader hands over what records say of changes, the watch what its
-// judge (judge.go) finds to be tampering, for the reader alone emits.
+// Then two goroutines work beside each other. The reader (reader.go) hands on what arrives. The watch (watch.go)
+// inspects status and rules every few seconds, for what silently ends a stream of records: rules flushed by somebody
+// else, audit switched off, the audit pid taken, records dropped by the kernel. It asks for another plan where the
+// socket no longer fits. They meet in an exchange (exchange.go): the reader hands over what records say of changes, the
+// watch what its judge (judge.go) finds to be tampering, for the reader alone emits.
 //
 // # Manners
 //

@@ -73,7 +73,7 @@ func decide(s situation, o Options) plan {
 	case !free:
 		p.socket, p.why = multicast, owner
 	case s.status.Enabled == locked:
-		p.socket, p.why = multicast, "audit is immutable (enabled 2), so the kernel could not be told to drop records "+
+		p.socket, p.why = multicast, "audit is immutable (enabled 2), so the kernel could not be made to drop records "+
 			"rather than to hold programs up"
 	default:
 		p.socket, p.why = unicast, "the audit pid is free"

@@ -2,8 +2,8 @@
 
 // Package executable knows an executable by its contents, so that a copy of `ss` under another name is still `ss`.
 //
-// Contents are known by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone, by
-// the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of what is no ELF file by
+// Contents are known by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone,
+// by the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of what is no ELF file by
 // the SHA-256 of all of it, read only of files of exactly a tool's size. Programs that are many in one file (busybox)
 // are always among the tools, and so is the dynamic loader that a tool asks for: what they run as is for the detector
 // to say.

@@ -94,8 +94,8 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	return st.ppid, s, nil
 }
 
-// executable reads path and file of an executable at once: between two readings of the link the process may start another
-// program.
+// executable reads path and file of an executable at once: between two readings of the link the process may start
+// another program.
 func executable(link string) (path string, file process.FileID, err error) {
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

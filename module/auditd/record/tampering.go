@@ -19,7 +19,7 @@ import (
 )
 
 // Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be
-// looked at. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
+// read. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
 // one goroutine.
 type Tampering struct {
 	env     module.Env
@@ -252,8 +252,8 @@ func IsReload(who *process.Event) bool {
 }
 
 // IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an
-// administrator restarted has theirs, and its jobs get their own. ask: the process may be looked at where no record
-// tells what it runs.
+// administrator restarted has theirs, and its jobs get their own. ask: the process may be read where no record
+// says what it runs.
 func IsLogin(who *process.Event, ask bool) bool {
 	program := who.Executable
 	if program == "" && ask {
