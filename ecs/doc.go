@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ecs says which field of the Elastic Common Schema tells which fact of a process event. There is one table,
+// Package ecs says which field of the Elastic Common Schema holds which fact of a process event. There is one table,
 // and everything goes by it:
 //
 //	Encode   makes of an event the nested document that ships

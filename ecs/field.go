@@ -54,7 +54,7 @@ type Field struct {
 	each bool                     // a list's elements are all set, one after the other; otherwise its first is the value
 }
 
-// Value returns what e says in the field, as the Type tells, or nil when it says nothing. Strings are views into e's
+// Value returns what e says in the field, of the Type's kind, or nil when it says nothing. Strings are views into e's
 // memory.
 func (f Field) Value(e *process.Event) any { return f.get(e) }
 

@@ -93,7 +93,7 @@ func (d *draft) addOutcome(v value) {
 	}
 }
 
-// kind is what the document tells of. Where neither an action nor a type is said, a document with a process is an exec.
+// kind is what the document is about. Where neither an action nor a type is said, a document with a process is an exec.
 // A document of a whole life (exec and end in one) is an exec.
 func (d *draft) kind() process.Kind {
 	k := d.kinds

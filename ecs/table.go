@@ -52,41 +52,21 @@ func fields() []Field {
 			func(e *process.Event) *string { return &e.Host.OSType },
 		),
 	)
-	f = append(f,
-		account(
-			"user",
-			"the real user",
-			func(e *process.Event) *process.User { return &e.User },
-			func(d *draft) *process.User { return &d.user },
-		)...)
-	f = append(f,
-		account(
-			"user.group",
-			"the real group",
-			func(e *process.Event) *process.User { return &e.Group },
-			func(d *draft) *process.User { return &d.group },
-		)...)
-	f = append(f,
-		account(
-			"user.effective",
-			"the effective user, where it is not the real one",
-			differingUser,
-			func(d *draft) *process.User { return &d.effective },
-		)...)
-	f = append(f,
-		account(
-			"user.effective.group",
-			"the effective group, where it is not the real one",
-			differingGroup,
-			func(d *draft) *process.User { return &d.effectiveGroup },
-		)...)
-	f = append(f,
-		account(
-			"user.audit",
-			"the login user (auid), which sudo and su do not change",
-			func(e *process.Event) *process.User { return &e.Session.User },
-			func(d *draft) *process.User { return &d.Session.User },
-		)...)
+	f = append(f, account("user", "the real user",
+		func(e *process.Event) *process.User { return &e.User },
+		func(d *draft) *process.User { return &d.user })...)
+	f = append(f, account("user.group", "the real group",
+		func(e *process.Event) *process.User { return &e.Group },
+		func(d *draft) *process.User { return &d.group })...)
+	f = append(f, account("user.effective", "the effective user, where it is not the real one",
+		differingUser,
+		func(d *draft) *process.User { return &d.effective })...)
+	f = append(f, account("user.effective.group", "the effective group, where it is not the real one",
+		differingGroup,
+		func(d *draft) *process.User { return &d.effectiveGroup })...)
+	f = append(f, account("user.audit", "the login user (auid), which sudo and su do not change",
+		func(e *process.Event) *process.User { return &e.Session.User },
+		func(d *draft) *process.User { return &d.Session.User })...)
 	f = append(f,
 		address("source.ip", "Remote address of the login session.", func(d *draft) *netip.Addr { return &d.source }),
 	)
@@ -272,7 +252,7 @@ func same(a, b process.User) bool {
 	return a.Name == b.Name
 }
 
-// role is one of the processes that an event tells of.
+// role is one of the processes that an event names.
 type role int
 
 const (

@@ -36,10 +36,8 @@ func (d *draft) bytes(v value) []byte {
 	if ok {
 		return b
 	}
-	d.unquoted, _ = jsontext.AppendUnquote(
-		d.unquoted[:0],
-		v.raw,
-	) // the error is of lone surrogates, which have become U+FFFD
+	// The error is of lone surrogates, which have become U+FFFD.
+	d.unquoted, _ = jsontext.AppendUnquote(d.unquoted[:0], v.raw)
 	return d.unquoted
 }
 
@@ -182,11 +180,8 @@ func cutOffset(b []byte) (local []byte, offset time.Duration, ok bool) {
 	if !decimal(hours) || !decimal(minutes) {
 		return nil, 0, false
 	}
-	offset = time.Duration(
-		int(hours[0]-'0')*10+int(hours[1]-'0'),
-	)*time.Hour + time.Duration(
-		int(minutes[0]-'0')*10+int(minutes[1]-'0'),
-	)*time.Minute
+	two := func(b []byte) time.Duration { return time.Duration(b[0]-'0')*10 + time.Duration(b[1]-'0') }
+	offset = two(hours)*time.Hour + two(minutes)*time.Minute
 	if b[i] == '-' {
 		offset = -offset
 	}

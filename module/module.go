@@ -38,12 +38,12 @@ type Env struct {
 	Logger *logp.Logger
 	Stats  *Stats        // never nil
 	Health *health.Board // never nil
-	// Started is told of an exec on this host as soon as a source knows its pid, and before it knows the rest; may be
+	// Started is called at an exec on this host as soon as a source knows its pid, and before it knows the rest; may be
 	// nil.
 	Started func(pid uint32, at time.Time)
 	// Progress, in a replay, is kept at the number of bytes that were read of the recordings; may be nil.
 	Progress *atomic.Int64
-	Replay   bool // a recording is read: from the start to the end, then Run returns; nothing on this host is looked at
+	Replay   bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
 }
 
 // Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any

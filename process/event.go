@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// Kind tells what happened.
+// Kind is what happened.
 type Kind uint8
 
 // The kinds of event. The zero Kind is no event.
@@ -66,7 +66,7 @@ type Binary struct {
 	Tool string
 }
 
-// FileID is a file as the kernel knows it, whatever path leads to it. The zero value: not told.
+// FileID is a file as the kernel knows it, whatever path leads to it. The zero value: unknown.
 type FileID struct {
 	// Device is st_dev of stat(2), or of a record of audit that of the whole file system: on btrfs and overlayfs they
 	// can differ.
@@ -92,7 +92,7 @@ type Process struct {
 	StartTicks  uint64
 	Name        string   // base name of the executable; what the source calls it where no path is known
 	Executable  string   // path of the executable as the kernel resolved it; empty when unknown
-	File        FileID   // the executable as the kernel opened it; zero: not told
+	File        FileID   // the executable as the kernel opened it; zero: unknown
 	Deleted     bool     // the executable's file had been removed when the program started, or so the source says
 	Args        []string // the arguments, args[0] included
 	ArgsCount   int      // how many arguments there were; more than len(Args) when they were cut
@@ -152,7 +152,8 @@ type Host struct {
 	OSType string // host.os.type, "linux"
 }
 
-// Key tells hosts apart: by the id, by the name where no id is told. It is empty for the host that reconbeat runs on.
+// Key is different for different hosts: the id, or the name where no id is known. It is empty for the host that
+// reconbeat runs on.
 func (h Host) Key() string { return cmp.Or(h.ID, h.Name) }
 
 // Container is the container that a process runs in. The zero Container: none, or unknown.
@@ -167,12 +168,12 @@ type Container struct {
 type Cursor struct {
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
-	// of the file's first bytes: tells a file from a later one with its inode
+	// of the file's first bytes: a later file with the same inode has another one
 	Fingerprint uint64 `json:"fingerprint,omitempty"`
 	Offset      int64  `json:"offset,omitempty"` // of the first byte not yet read, in bytes
 }
 
-// What a Tamper event tells, in the words of Elastic's integrations for the same records; the last one is ours.
+// What a Tamper event reports, in the words of Elastic's integrations for the same records; the last one is ours.
 const (
 	ChangedAudit  = "changed-audit-configuration"  // rules, settings or features of the kernel's audit
 	ChangedLogin  = "changed-login-id"             // a process became another login user's without a login
@@ -184,7 +185,7 @@ const (
 type Change struct {
 	Action string    // one of the constants above
 	Text   string    // what was done, in words that follow the name of who did it: "switched the kernel's audit off"
-	Record string    // what the source's own record says of it; empty: no record tells
+	Record string    // what the source's own record says of it; empty: there is none
 	Since  time.Time // of RestoredAudit: since when, at the earliest, program starts were not all reported
 }
 
@@ -196,7 +197,7 @@ type Event struct {
 	ID       string    // the source's own event id (event.id); empty: the publisher makes one
 	Sequence uint64    // the source's sequence number (event.sequence); 0: none
 	Source   string    // event.module of the document that it was read from, else the module's name
-	Timezone string    // of the host's clock (event.timezone), an IANA name or "+02:00"; empty: not told
+	Timezone string    // of the host's clock (event.timezone), an IANA name or "+02:00"; empty: unknown
 	Success  bool      // false: the exec failed (sources that report failures too)
 	ExitCode int32     // of Exit events
 
@@ -280,13 +281,8 @@ func (e *Event) Copy(src *Event) {
 	e.copyProcess(&e.Entry, &src.Entry)
 	e.Session.User.Name = e.textOf(src.Session.User.Name)
 	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
-	e.Change.Action, e.Change.Text, e.Change.Record = e.textOf(
-		src.Change.Action,
-	), e.textOf(
-		src.Change.Text,
-	), e.textOf(
-		src.Change.Record,
-	)
+	e.Change.Action, e.Change.Text = e.textOf(src.Change.Action), e.textOf(src.Change.Text)
+	e.Change.Record = e.textOf(src.Change.Record)
 	e.Container = Container{
 		ID:    e.textOf(src.Container.ID),
 		Name:  e.textOf(src.Container.Name),

@@ -91,7 +91,7 @@ func TestAnSSHSessionIsFollowedFromTheDaemonToTheTool(t *testing.T) {
 	require.Equal(t, e.Leader.EntityID, e.Entry.EntityID, "the same process has the same id")
 }
 
-func TestWrappersAreLookedThrough(t *testing.T) {
+func TestWrappersArePassedOver(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		line []string
@@ -116,7 +116,7 @@ func TestWrappersAreLookedThrough(t *testing.T) {
 	}
 }
 
-func TestTheWayInIsToldByTheAncestors(t *testing.T) {
+func TestTheWayInFollowsFromTheAncestors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		line    []string // from below init down to the parent
@@ -152,10 +152,10 @@ func TestAFactOfTheEventIsNeverWrittenOver(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	e := program(at(2), 20, 10, 7, "/usr/bin/ss")
 	e.Parent = NoProcess
-	e.Parent.Name, e.Parent.PID, e.Parent.EntityID = "told", 10, "an id"
+	e.Parent.Name, e.Parent.PID, e.Parent.EntityID = "named", 10, "an id"
 	e.Session.Entry, e.EntityID = "theirs", "mine"
 	got := observed(table, program(at(0), 10, 1, 7, "/bin/bash"), login(at(1), 10, 7, 1000), e)
-	require.Equal(t, "told", got.Parent.Name)
+	require.Equal(t, "named", got.Parent.Name)
 	require.Equal(t, "an id", got.Parent.EntityID)
 	require.Equal(t, "theirs", got.Session.Entry)
 	require.Equal(t, "mine", got.EntityID)
@@ -181,7 +181,7 @@ func TestAPidThatWasReusedIsNobodysParent(t *testing.T) {
 			want:  "",
 		},
 		{
-			name:  "that began a moment after the match: two processors told of it",
+			name:  "that began a moment after the match: two processors reported it",
 			seen:  []*Event{program(at(9.01), 10, 1, 3, "/bin/sh")},
 			match: program(at(9), 20, 10, 3, "/usr/bin/ss"),
 			want:  "sh",
@@ -376,64 +376,64 @@ func TestEntityIDsAreOfTheHostOfTheEvent(t *testing.T) {
 	require.Equal(t, EntityID("e", "", 10, 0, at(2)), e.Parent.EntityID, "theirs was an earlier process's")
 }
 
-func TestAParentThatIsToldInPartIsToldWhole(t *testing.T) {
+func TestAParentThatIsNamedInPartIsCompleted(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		seen string // what is known of pid 10
-		told Process
-		want Process // name, executable, arguments
+		name  string
+		seen  string // what is known of pid 10
+		named Process
+		want  Process // name, executable, arguments
 	}{
 		{
-			name: "the pid",
-			seen: "/bin/sh -c x",
-			told: Process{PID: 10},
-			want: Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
+			name:  "the pid",
+			seen:  "/bin/sh -c x",
+			named: Process{PID: 10},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
 		},
 		{
-			name: "the pid and arguments",
-			seen: "/bin/sh -c x",
-			told: Process{PID: 10, Args: []string{"sh"}},
-			want: Process{Name: "sh", Executable: "/bin/sh", Args: []string{"sh"}},
+			name:  "the pid and arguments",
+			seen:  "/bin/sh -c x",
+			named: Process{PID: 10, Args: []string{"sh"}},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"sh"}},
 		},
 		{
-			name: "the name",
-			seen: "/bin/sh -c x",
-			told: Process{PID: 10, Name: "sh"},
-			want: Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
+			name:  "the name",
+			seen:  "/bin/sh -c x",
+			named: Process{PID: 10, Name: "sh"},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
 		},
 		{
-			name: "the entity id",
-			seen: "/bin/sh -c x",
-			told: Process{EntityID: "ten"},
-			want: Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
+			name:  "the entity id",
+			seen:  "/bin/sh -c x",
+			named: Process{EntityID: "ten"},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
 		},
 		{
-			name: "its executable by another way",
-			seen: "/bin/sh",
-			told: Process{PID: 10, Executable: "/usr/bin/sh", Name: "sh"},
-			want: Process{Name: "sh", Executable: "/usr/bin/sh", Args: []string{"/bin/sh"}},
+			name:  "its executable by another way",
+			seen:  "/bin/sh",
+			named: Process{PID: 10, Executable: "/usr/bin/sh", Name: "sh"},
+			want:  Process{Name: "sh", Executable: "/usr/bin/sh", Args: []string{"/bin/sh"}},
 		},
-		{name: "another entity id", seen: "/bin/sh", told: Process{PID: 10, EntityID: "eleven"}, want: Process{}},
-		{name: "an entity id of nobody", seen: "/bin/sh", told: Process{EntityID: "eleven"}, want: Process{}},
+		{name: "another entity id", seen: "/bin/sh", named: Process{PID: 10, EntityID: "eleven"}, want: Process{}},
+		{name: "an entity id of nobody", seen: "/bin/sh", named: Process{EntityID: "eleven"}, want: Process{}},
 		{
-			name: "another executable",
-			seen: "/bin/sh",
-			told: Process{PID: 10, Executable: "/bin/zsh", Name: "zsh"},
-			want: Process{Name: "zsh", Executable: "/bin/zsh"},
+			name:  "another executable",
+			seen:  "/bin/sh",
+			named: Process{PID: 10, Executable: "/bin/zsh", Name: "zsh"},
+			want:  Process{Name: "zsh", Executable: "/bin/zsh"},
 		},
-		{name: "another name", seen: "/bin/sh", told: Process{PID: 10, Name: "zsh"}, want: Process{Name: "zsh"}},
-		{name: "nothing", seen: "/bin/sh", told: Process{}, want: Process{}},
+		{name: "another name", seen: "/bin/sh", named: Process{PID: 10, Name: "zsh"}, want: Process{Name: "zsh"}},
+		{name: "nothing", seen: "/bin/sh", named: Process{}, want: Process{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table := NewTable(TableOptions{HostID: "host"})
-			parent, e := program(at(0), 10, 1, 3, c.seen), program(at(1), 20, c.told.PID, 3, "/usr/bin/ss")
+			parent, e := program(at(0), 10, 1, 3, c.seen), program(at(1), 20, c.named.PID, 3, "/usr/bin/ss")
 			parent.EntityID = "ten"
-			c.told.User, c.told.Effective = NoProcess.User, NoProcess.Effective
-			e.Parent = c.told
+			c.named.User, c.named.Effective = NoProcess.User, NoProcess.Effective
+			e.Parent = c.named
 			observed(table, on(Host{ID: "e"}, parent), on(Host{ID: "e"}, e))
 			require.Equal(t, c.want, Process{Name: e.Parent.Name, Executable: e.Parent.Executable, Args: e.Parent.Args})
-			if c.told.EntityID != "" {
-				require.Equal(t, c.told.EntityID, e.Parent.EntityID)
+			if c.named.EntityID != "" {
+				require.Equal(t, c.named.EntityID, e.Parent.EntityID)
 			}
 			if len(c.want.Args) > 0 {
 				require.EqualValues(t, 10, e.Parent.PID)
@@ -444,7 +444,7 @@ func TestAParentThatIsToldInPartIsToldWhole(t *testing.T) {
 	}
 }
 
-func TestLeadersThatAreToldByPidAloneAreToldWhole(t *testing.T) {
+func TestLeadersThatAreNamedByPidAreCompleted(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	e := program(at(2), 20, 10, 3, "/usr/bin/ss")
 	e.Leader, e.Entry = NoProcess, NoProcess
@@ -456,7 +456,7 @@ func TestLeadersThatAreToldByPidAloneAreToldWhole(t *testing.T) {
 	require.Equal(t, "sh", e.Entry.Name)
 }
 
-func TestALineOfAncestorsThatIsToldByEntityIDs(t *testing.T) {
+func TestALineOfAncestorsByEntityIDs(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	var last *Event
 	for i, command := range []string{"/usr/sbin/sshd", "/bin/bash", "/usr/bin/sudo", "/usr/bin/ss"} {

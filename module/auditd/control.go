@@ -56,7 +56,7 @@ func (c *control) reopen() error {
 }
 
 // register makes a socket the one that the kernel sends its records to (pid is this process's), or with 0 gives that
-// up. Whether it was granted, the status tells.
+// up. The status says whether it was granted.
 func register(s *netlink.Socket, pid uint32) error {
 	var status []byte
 	// struct audit_status of linux/audit.h
@@ -78,8 +78,7 @@ func (c *control) status() (libaudit.AuditStatus, error) {
 	return *s, nil
 }
 
-// rules returns the rules that are loaded, and an error that joins what is wrong with those that could not be
-// understood.
+// rules returns the rules that are loaded; an error, and none, where one cannot be understood.
 func (c *control) rules() ([]loadedRule, error) {
 	wires, err := c.client.GetRules()
 	if err != nil {

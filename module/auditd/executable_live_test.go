@@ -16,7 +16,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// TestLiveTheFileThatWasStarted holds what the records of each kind of start tell against the files themselves.
+// TestLiveTheFileThatWasStarted holds what the records of each kind of start say against the files themselves.
 func TestLiveTheFileThatWasStarted(t *testing.T) {
 	takeAudit(t)
 	m := start(t, nil)

@@ -22,7 +22,7 @@ const locked = 2
 type situation struct {
 	status  libaudit.AuditStatus
 	rules   []loadedRule
-	denied  error  // why the kernel would not tell status or rules; nil: it did
+	denied  error  // why the kernel refused status or rules; nil: it did not
 	self    uint32 // our pid
 	owner   string // the name of the process that has the audit pid; empty: none, or it is gone
 	pidNS   bool   // we are in the host's pid namespace
@@ -37,14 +37,14 @@ type plan struct {
 	help       string // what would make it possible, or better
 	socket     string // unicast or multicast
 	why        string // why this socket
-	blind      bool   // status and rules cannot be looked at or changed
+	blind      bool   // status and rules can be neither read nor changed
 	settings   []setting
 	addRules   bool
 	incomplete string   // which execs no rule will report, and why; empty: all are reported
 	notes      []string // what a person should know, and is not ours to change
 }
 
-// decide makes a plan from a situation and options. It looks at nothing else.
+// decide makes a plan from a situation and options. It reads nothing else.
 func decide(s situation, o Options) plan {
 	if !s.pidNS {
 		return plan{
@@ -73,7 +73,7 @@ func decide(s situation, o Options) plan {
 	case !free:
 		p.socket, p.why = multicast, owner
 	case s.status.Enabled == locked:
-		p.socket, p.why = multicast, "audit is immutable (enabled 2), so the kernel could not be told to drop records "+
+		p.socket, p.why = multicast, "audit is immutable (enabled 2), so the kernel could not be made to drop records "+
 			"rather than to hold programs up"
 	default:
 		p.socket, p.why = unicast, "the audit pid is free"
@@ -91,7 +91,7 @@ func decide(s situation, o Options) plan {
 			help:    "Give it CAP_AUDIT_READ.",
 		}
 	}
-	missing := coverage(s.rules)
+	missing := uncovered(s.rules)
 	all := len(missing) == len(record.ABIs(goarch))
 	switch {
 	case s.status.Enabled == locked && all:
@@ -135,8 +135,8 @@ func decideBlind(s situation, o Options) plan {
 			refused: "the kernel refuses audit here: it runs in a user namespace of its own (a rootless container)",
 			help:    "Run it on the host as root.",
 		}
-	// of podman's and CRI-O's profile; Docker's and containerd's lets everybody try
 	case errors.Is(s.denied, syscall.EINVAL):
+		// It is podman's and CRI-O's profile; Docker's and containerd's lets everybody try.
 		return plan{
 			refused: "a seccomp profile hides the kernel's audit: the container's runtime opens its socket only to who has " +
 				"CAP_AUDIT_WRITE",
@@ -201,43 +201,30 @@ func (p *plan) note(s situation) {
 		}
 	}
 	if never > 0 {
-		p.notes = append(p.notes,
-			fmt.Sprintf("%d rules with the action never stand before ours; execs that match them are not seen", never),
-		)
+		p.notes = append(p.notes, fmt.Sprintf(
+			"%d rules with the action never stand before ours; execs that match them are not seen", never))
 	}
 	if excluded > 0 {
-		p.notes = append(p.notes,
-			fmt.Sprintf(
-				"%d exclude rules drop records that execs are made of; those execs are not seen, or not whole",
-				excluded,
-			),
-		)
+		p.notes = append(p.notes, fmt.Sprintf(
+			"%d exclude rules drop records that execs are made of; those execs are not seen, or not whole", excluded))
 	}
 	if p.socket == multicast {
-		missing := coverage(others(s.rules))
+		missing := uncovered(others(s.rules))
 		switch {
 		case len(missing) == 0:
 			p.notes = append(p.notes, "exec rules of others are loaded")
 		case p.addRules:
 			p.notes = append(p.notes,
-				"no exec rules of others are loaded for "+abiNames(
-					missing,
-				)+": ours are, and their records reach the owner of the audit pid too",
-			)
+				"no exec rules of others are loaded for "+abiNames(missing)+
+					": ours are, and their records reach the owner of the audit pid too")
 		}
 		if s.status.Failure == unix.AUDIT_FAIL_PANIC {
 			p.notes = append(p.notes,
-				"failure is 2: the kernel panics when the audit queue overflows, which more rules make likelier",
-			)
+				"failure is 2: the kernel panics when the audit queue overflows, which more rules make likelier")
 		}
 		if s.status.BacklogWaitTime > 0 && s.status.PID != 0 {
-			p.notes = append(p.notes,
-				fmt.Sprintf(
-					"backlog_wait_time is %d: programs are held up while %s is slow",
-					s.status.BacklogWaitTime,
-					s.owner,
-				),
-			)
+			p.notes = append(p.notes, fmt.Sprintf(
+				"backlog_wait_time is %d: programs are held up while %s is slow", s.status.BacklogWaitTime, s.owner))
 		}
 	}
 }

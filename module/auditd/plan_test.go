@@ -194,7 +194,7 @@ func TestDecide(t *testing.T) {
 			s:       situation{pidNS: true, netNS: true, read: true, denied: syscall.EPERM},
 			o:       defaults(),
 			refused: "may listen (CAP_AUDIT_READ)"},
-		"a listener that was told to": {
+		"a listener by its setting": {
 			s:      situation{pidNS: true, netNS: true, read: true, denied: syscall.EPERM},
 			o:      options(multicast),
 			socket: multicast,

@@ -107,10 +107,9 @@ func hasText(id uint32) bool {
 
 // own says whether the rule is one of ours, of this process or of one that was killed.
 func (r loadedRule) own() bool {
-	return slices.ContainsFunc(
-		r.fields,
-		func(f ruleField) bool { return f.id == unix.AUDIT_FILTERKEY && f.text == Key },
-	)
+	return slices.ContainsFunc(r.fields, func(f ruleField) bool {
+		return f.id == unix.AUDIT_FILTERKEY && f.text == Key
+	})
 }
 
 // excludedPID returns the pid that the rule leaves out (-F pid!=), 0 when none: in our rules, the process that added
@@ -242,8 +241,8 @@ func compare(left, op, right uint32) bool {
 	return false
 }
 
-// coverage says of each ABI of this machine whether some rule among rules reports its execs.
-func coverage(rules []loadedRule) (missing []record.ABI) {
+// uncovered returns the ABIs of this machine whose execs no rule reports.
+func uncovered(rules []loadedRule) (missing []record.ABI) {
 	for _, a := range record.ABIs(goarch) {
 		if !slices.ContainsFunc(rules, func(r loadedRule) bool { return r.reportsExecs(a) }) {
 			missing = append(missing, a)

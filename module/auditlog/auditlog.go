@@ -2,7 +2,7 @@
 
 // Package auditlog reads the log that auditd writes: followed as it grows, or a recording from beginning to end.
 //
-// It sees what auditd's rules make the kernel report. Who wants execs loads a rule for them; Probe looks into the log
+// It sees what auditd's rules make the kernel report. Who wants execs loads a rule for them; Probe reads the log
 // whether somebody did.
 package auditlog
 
@@ -121,7 +121,7 @@ func (l *Log) Watermark(now time.Time) time.Time {
 	return time.Unix(0, l.last.Load())
 }
 
-// sampleBytes is how much of the end of the log Probe looks at.
+// sampleBytes is how much of the end of the log Probe reads.
 const sampleBytes = 256 << 10
 
 // Probe says whether this host's log can be read and holds execs.
@@ -163,9 +163,9 @@ func Probe() module.Support {
 	return s
 }
 
-// Looks reports whether the first bytes of a recording look like a log of auditd's.
+// Looks reports whether the first bytes of a recording are those of a log of auditd's.
 func Looks(sample []byte) bool {
-	looked := 0
+	read := 0
 	for line := range bytes.Lines(sample) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
@@ -173,7 +173,7 @@ func Looks(sample []byte) bool {
 		if _, _, _, err := record.ParseLine(line); err == nil {
 			return true
 		}
-		if looked++; looked == 10 {
+		if read++; read == 10 {
 			return false
 		}
 	}

@@ -200,7 +200,7 @@ func TestAFollowedLogIsReadOnceAcrossARestart(t *testing.T) {
 	require.Equal(t, []string{"ss one", "ss two", "ss three"}, seen)
 }
 
-func TestARecordingIsToldByItsFirstLines(t *testing.T) {
+func TestARecordingIsKnownByItsFirstLines(t *testing.T) {
 	for sample, want := range map[string]bool{
 		"type=DAEMON_START msg=audit(1795441638.758:457): op=start\n": true,
 		"\nnode=a type=SYSCALL msg=audit(1.1:1): a=b":                 true,

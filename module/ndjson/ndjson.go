@@ -91,7 +91,7 @@ type documents struct {
 // Run reads documents until ctx ends, and in a replay until the last file does.
 func (m *documents) Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error {
 	m.emit = emit
-	defer m.tell()
+	defer m.log()
 	if m.env.Replay {
 		return m.replay(ctx)
 	}
@@ -117,7 +117,7 @@ func (m *documents) replay(ctx context.Context) error {
 			func(line []byte) error { return m.line(line, process.Cursor{}) }); err != nil {
 			return err
 		}
-		m.tell()
+		m.log()
 		records, malformed = stats.Records.Load()-records, stats.Malformed.Load()-malformed
 		if records > 0 && malformed == records && m.trouble.first != nil {
 			return fmt.Errorf("none of the %d lines of %s is a document: %w", records, path, m.trouble.first)

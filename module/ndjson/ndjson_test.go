@@ -109,7 +109,7 @@ func TestEveryExecOfASimulatedHostIsCounted(t *testing.T) {
 	assert.EqualValues(t, 400, r.stats.Records.Load())
 }
 
-func TestMalformedLinesAreCountedAndToldOnce(t *testing.T) {
+func TestMalformedLinesAreCountedAndLoggedOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.ndjson")
 	write(
 		t,
@@ -247,7 +247,7 @@ func TestTheWatermarkIsTheNewestDocumentForAMinute(t *testing.T) {
 		f.next()
 	}
 	now := time.Now()
-	assert.Equal(t, time.Unix(1700000007, 0), mark.Watermark(now), "documents of other things tell the time, too")
+	assert.Equal(t, time.Unix(1700000007, 0), mark.Watermark(now), "documents of other things have a time, too")
 	require.Eventually(t, func() bool { // the end is reached within a moment
 		later := time.Now().Add(2 * time.Minute)
 		return mark.Watermark(later).Equal(later.Add(-2 * time.Second))
@@ -280,7 +280,7 @@ func TestWrongOptionsAreNamedAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatLooksLikeDocuments(t *testing.T) {
+func TestWhatCountsAsDocuments(t *testing.T) {
 	long := `{"@timestamp":"2026-03-02T10:00:00Z","message":"` + strings.Repeat("x", 70_000)
 	for sample, want := range map[string]bool{
 		exec(1700000000, 1) + "\n":                  true,

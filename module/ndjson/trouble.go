@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// tellEvery is how often the log speaks of malformed lines; in between they are counted.
-const tellEvery = time.Minute
+// logEvery is how often the log speaks of malformed lines; in between they are counted.
+const logEvery = time.Minute
 
 // trouble is what was wrong with lines of a file.
 type trouble struct {
-	path  string
-	line  uint64    // the number of the line that is being read, since reading began
-	first error     // what was wrong first in this file
-	last  error     // what was wrong last, not yet told
-	count uint64    // how often, not yet told
-	told  time.Time // when the log last spoke of it
+	path   string
+	line   uint64    // the number of the line that is being read, since reading began
+	first  error     // what was wrong first in this file
+	last   error     // what was wrong last, not yet logged
+	count  uint64    // how often, not yet logged
+	logged time.Time // when the log last spoke of it
 }
 
 func (t *trouble) add(err error) {
@@ -29,16 +29,16 @@ func (t *trouble) add(err error) {
 	}
 }
 
-// idle tells of malformed lines when it is time to.
+// idle logs malformed lines when it is time to.
 func (m *documents) idle() error {
-	if m.trouble.count > 0 && time.Since(m.trouble.told) >= tellEvery {
-		m.tell()
+	if m.trouble.count > 0 && time.Since(m.trouble.logged) >= logEvery {
+		m.log()
 	}
 	return nil
 }
 
-// tell tells of the malformed lines that the log has not spoken of yet.
-func (m *documents) tell() {
+// log logs the malformed lines that the log does not have yet.
+func (m *documents) log() {
 	t := &m.trouble
 	switch {
 	case t.count == 0:
@@ -48,13 +48,13 @@ func (m *documents) tell() {
 	default:
 		m.env.Logger.Warnf("%s: %d lines are no documents and are passed over, the last: %v", t.path, t.count, t.last)
 	}
-	t.count, t.told = 0, time.Now()
+	t.count, t.logged = 0, time.Now()
 }
 
 // explained adds to an error what is most likely the matter.
 func explained(line []byte, err error) error {
 	if bytes.Equal(line, []byte("{")) || bytes.Equal(line, []byte("[")) {
-		return fmt.Errorf("%w; it looks like pretty-printed JSON: write one document a line (jq -c)", err)
+		return fmt.Errorf("%w; it may be pretty-printed JSON: write one document a line (jq -c)", err)
 	}
 	return err
 }

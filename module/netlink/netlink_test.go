@@ -52,7 +52,7 @@ func TestSocketReceivesWhatTheKernelAnswers(t *testing.T) {
 	}
 }
 
-func TestSocketWaitsNoLongerThanItIsTold(t *testing.T) {
+func TestSocketWaitsNoLongerThanItsTimeout(t *testing.T) {
 	s := route(t)
 	for _, wait := range []time.Duration{0, time.Millisecond} {
 		_, err := s.Receive(wait)

@@ -49,13 +49,8 @@ func parse(b []byte) (n notice, ok bool) {
 	}
 	n.sequence, n.ack = binary.NativeEndian.Uint32(b[8:]), binary.NativeEndian.Uint32(b[12:])
 	b = b[connectorBytes:]
-	n.what, n.cpu, n.time = binary.NativeEndian.Uint32(
-		b,
-	), binary.NativeEndian.Uint32(
-		b[4:],
-	), binary.NativeEndian.Uint64(
-		b[8:],
-	)
+	n.what, n.cpu = binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
+	n.time = binary.NativeEndian.Uint64(b[8:])
 	b = b[headerBytes:]
 	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
 	switch n.what {

@@ -56,7 +56,7 @@ type procconn struct {
 }
 
 const (
-	// idle is how long the reader waits for messages before it looks at the clock.
+	// idle is how long the reader waits for messages before it reads the clock.
 	idle = time.Second
 	// most is how many events wait in our own memory for their turn. What comes then waits in the socket, which
 	// overflows one day and says so.
@@ -182,20 +182,20 @@ func (r *reader) handle(n notice) error {
 			delete(r.waiting, n.pid)
 		}
 		e.Kind = process.Exec
-		if seen, err := r.look(n.pid); err != nil || !seen {
+		if seen, err := r.fill(n.pid); err != nil || !seen {
 			return err
 		}
 	}
 	return r.emit(e)
 }
 
-// look fills the event with what /proc says of a process that has started a program. It is not seen when the process is
+// fill fills the event with what /proc says of a process that has started a program. It is not seen when the process is
 // gone, or runs another program by now: then /proc speaks of that, whose own exec is on the way.
-func (r *reader) look(pid uint32) (seen bool, err error) {
+func (r *reader) fill(pid uint32) (seen bool, err error) {
 	e := &r.event
 	e.PPID, e.Session, err = r.proc.Read(pid, &e.Process)
 	lost := err != nil
-	// A later exec of the process that the kernel had done before we looked has been announced by now.
+	// A later exec of the process that the kernel had done before we read has been announced by now.
 	if !lost && len(r.queue) < most {
 		if err := r.receive(0); err != nil {
 			return false, err

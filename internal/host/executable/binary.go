@@ -2,14 +2,14 @@
 
 // Package executable knows an executable by its contents, so that a copy of `ss` under another name is still `ss`.
 //
-// Contents are told by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone, by
-// the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of what is no ELF file by
+// Contents are known by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone,
+// by the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of what is no ELF file by
 // the SHA-256 of all of it, read only of files of exactly a tool's size. Programs that are many in one file (busybox)
 // are always among the tools, and so is the dynamic loader that a tool asks for: what they run as is for the detector
 // to say.
 //
-// Whose contents they are is told by the source: it names the file that the kernel opened, by device and inode
-// (process.FileID). /proc/PID/exe is believed only where it leads to that file, for by the time it is looked at the
+// The source says whose contents they are: it names the file that the kernel opened, by device and inode
+// (process.FileID). /proc/PID/exe is believed only where it leads to that file, for by the time it is read the
 // process may run another program; and so is the path, which may lead elsewhere by now, or be of another mount
 // namespace. What was read once is remembered by device, inode and ctime, so that an executable that runs a thousand
 // times is read once, and one that is replaced is read again.
@@ -36,7 +36,7 @@ import (
 // Options shape an Identifier.
 type Options struct {
 	Tools          []string // base names of the programs to know by their contents
-	Dirs           []string // where they are looked for; nil: the usual folders of a PATH
+	Dirs           []string // where they are searched; nil: the usual folders of a PATH
 	Root           string   // the proc file system; empty: /proc
 	ReadsPerSecond int      // of event time; 0: 50
 	Remember       int      // executables; 0: 8192
@@ -62,7 +62,7 @@ type Identifier struct {
 	files   map[string]file   // what lies where tools may be, to see when that changes
 	known   map[file]contents
 	devices map[uint64]uint64 // st_dev -> the device that records of audit have for it, where they differ
-	looked  time.Time         // when the tools' files were last looked at, event time
+	checked time.Time         // when the tools' files were last checked, event time
 	second  int64             // of the limit
 	inLimit int
 	seen    [glimpses]glimpse // a ring
@@ -71,7 +71,7 @@ type Identifier struct {
 	stats   Stats
 }
 
-// file identifies the contents of a file as far as the kernel tells without reading it.
+// file identifies the contents of a file as far as the kernel knows them without reading it.
 type file struct {
 	dev, ino          uint64
 	ctimeSec, ctimeNs int64
@@ -87,13 +87,13 @@ type glimpse struct {
 // contents is what is known of a file.
 type contents struct {
 	process.Binary
-	path string // by which a process was seen to run it, where that had to be looked at
+	path string // by which a process was seen to run it, where that had to be read
 }
 
 const (
 	defaultReads    = 50
 	defaultRemember = 8192
-	// toolsEvery is how often it is looked whether the tools' own files changed: an upgrade of iproute2 is no
+	// toolsEvery is how often the tools' own files are checked for changes: an upgrade of iproute2 is no
 	// emergency.
 	toolsEvery = time.Minute
 	// headMost is how much of a file is read for its headers.
@@ -101,7 +101,7 @@ const (
 	// clockStep is by how much the kernel's clock of files may be ahead of the time in a record: records have
 	// milliseconds, and that clock ticks at 100 Hz at the slowest.
 	clockStep = 11 * time.Millisecond
-	// descriptors is how many open files of a parent are looked at.
+	// descriptors is how many open files of a parent are read.
 	descriptors = 64
 	// glimpses is how many execs may be between their first record and their last.
 	glimpses = 64
@@ -220,11 +220,11 @@ func learn(known map[string]string, contents, tool string) {
 
 // refresh reads the tools anew when one of their files changed, came or went.
 func (id *Identifier) refresh(now time.Time) {
-	if now.Sub(id.looked) < toolsEvery {
+	if now.Sub(id.checked) < toolsEvery {
 		return
 	}
-	first := id.looked.IsZero()
-	id.looked = now
+	first := id.checked.IsZero()
+	id.checked = now
 	if !first && id.changed() {
 		id.readTools()
 	}
@@ -250,9 +250,9 @@ func (id *Identifier) changed() bool {
 	return false
 }
 
-// Glimpse looks at what the process runs, as soon as a source knows that it has started something and not yet what: on
+// Glimpse reads what the process runs, as soon as a source knows that it has started something and not yet what: on
 // a busy host the rest of that may come when the process has ended. Identify believes what was seen only where it is
-// the file that the source then tells.
+// the file that the source then names.
 func (id *Identifier) Glimpse(pid uint32, at time.Time) {
 	var st unix.Stat_t
 	id.toProcess(pid)
@@ -311,21 +311,21 @@ func (id *Identifier) Identify(e *process.Event) {
 	}
 }
 
-// byProcess looks at what the process runs now. It is what the event is about only where it is the file that the source
-// told. Where it told none, the path must be the same.
+// byProcess reads what the process runs now. It is what the event is about only where it is the file that the source
+// names. Where it names none, the path must be the same.
 func (id *Identifier) byProcess(e *process.Event) bool {
 	var st unix.Stat_t
 	id.toProcess(e.PID)
 	if stat(id.path, &st) != nil {
 		return false
 	}
-	told := e.File != (process.FileID{})
+	named := e.File != (process.FileID{})
 	switch {
-	case told && st.Ino != e.File.Inode:
+	case named && st.Ino != e.File.Inode:
 		return false
-	case told && id.device(st.Dev, e.File.Device):
+	case named && id.device(st.Dev, e.File.Device):
 		return id.take(e, &st, "")
-	case !told:
+	case !named:
 		if c, ok := id.known[fileOf(&st)]; ok && c.path != "" && c.path == e.Executable {
 			e.Binary = c.Binary
 			return true
@@ -333,10 +333,10 @@ func (id *Identifier) byProcess(e *process.Event) bool {
 	}
 	link, st, ok := followed(id.name())
 	path, _ := process.TrimDeleted(link)
-	if !ok || path != e.Executable || path == "" || told && st.Ino != e.File.Inode {
+	if !ok || path != e.Executable || path == "" || named && st.Ino != e.File.Inode {
 		return false
 	}
-	if told {
+	if named {
 		if len(id.devices) >= devicesMost {
 			clear(id.devices)
 		}
@@ -345,12 +345,12 @@ func (id *Identifier) byProcess(e *process.Event) bool {
 	return id.take(e, &st, path)
 }
 
-// device reports whether a device of stat(2) is the one that the source told.
-func (id *Identifier) device(st, told uint64) bool {
-	return st == told || id.devices[st] == told && told != 0
+// device reports whether a device of stat(2) is the one that the source names.
+func (id *Identifier) device(st, named uint64) bool {
+	return st == named || id.devices[st] == named && named != 0
 }
 
-// byPath looks where the kernel found the executable: from here, and from the parent's root, for the path may be of a
+// byPath reads where the kernel found the executable: from here, and from the parent's root, for the path may be of a
 // container. The process has ended, or runs another program.
 func (id *Identifier) byPath(e *process.Event) bool {
 	if e.File == (process.FileID{}) || e.Deleted || !strings.HasPrefix(e.Executable, "/") {
@@ -369,7 +369,7 @@ func (id *Identifier) byPath(e *process.Event) bool {
 	return id.at(e)
 }
 
-// byParent looks among the open files of the parent: who runs a program from memory, or one that is removed, often
+// byParent searches the open files of the parent: who runs a program from memory, or one that is removed, often
 // holds it open.
 func (id *Identifier) byParent(e *process.Event) bool {
 	if e.File == (process.FileID{}) || !e.Deleted || e.PPID == 0 {
@@ -391,7 +391,7 @@ func (id *Identifier) byParent(e *process.Event) bool {
 	return false
 }
 
-// at looks at id.path, and believes it where it leads to the file that was started, and nobody has changed that since:
+// at reads id.path, and believes it where it leads to the file that was started, and nobody has changed that since:
 // the inode of a file that was removed is given to another.
 func (id *Identifier) at(e *process.Event) bool {
 	var st unix.Stat_t
@@ -409,7 +409,7 @@ func (id *Identifier) at(e *process.Event) bool {
 func (id *Identifier) name() string { return string(id.path[:len(id.path)-1]) }
 
 // take fills e.Binary with what is known of the file st, which id.path leads to and a process was seen to run by path
-// (empty: not looked at). It reads the file where nothing is known; false when it was another one by then.
+// (empty: not read). It reads the file where nothing is known; false when it was another one by then.
 func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool {
 	key := fileOf(st)
 	c, known := id.known[key]
@@ -428,7 +428,7 @@ func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool 
 	return true
 }
 
-// read tells what the file at id.path contains. It is not ok when it was not read and may be another time, and not
+// read finds what the file at id.path contains. It is not ok when it was not read and may be another time, and not
 // there when the path leads to another file by now.
 func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there bool) {
 	if s := now.Unix(); s != id.second {
@@ -460,7 +460,7 @@ func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there
 	return id.contents(f, st.Size), true, true
 }
 
-// contents tells what an open file contains.
+// contents finds what an open file contains.
 func (id *Identifier) contents(f *os.File, size int64) process.Binary {
 	im := readImage(f)
 	b := process.Binary{BuildID: im.buildID, Tool: id.byID[im.buildID]}
@@ -503,7 +503,7 @@ func stated(path string) (file, bool) {
 	return fileOf(&st), true
 }
 
-// followed follows a link of /proc once, and tells where it leads and what is there.
+// followed follows a link of /proc once, and returns where it leads and what is there.
 func followed(link string) (path string, st unix.Stat_t, ok bool) {
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

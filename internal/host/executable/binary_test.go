@@ -30,7 +30,7 @@ func running(t testing.TB, path string, args ...string) *process.Event {
 	return e
 }
 
-// fileID is what a record of audit tells of an executable.
+// fileID is what a record of audit says of an executable.
 func fileID(t testing.TB, path string) process.FileID {
 	var st unix.Stat_t
 	require.NoError(t, unix.Stat(path, &st))
@@ -57,7 +57,7 @@ func copyOf(t testing.TB, tool, name string) string {
 }
 
 // stays is a program on every Debian that waits for its input: the stand-in for a tool that runs long enough to be
-// looked at.
+// read.
 const stays = "/usr/bin/cat"
 
 func TestACopyUnderAnotherNameIsKnownByItsContents(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"io"
 )
 
-// The parts of an ELF file that are looked at (elf(5)). The standard library's debug/elf reads whole section tables and
+// The parts of an ELF file that are read (elf(5)). The standard library's debug/elf reads whole section tables and
 // may allocate what a hostile header asks for; this reads the first 64 KiB, where linkers put headers and notes, a
 // table of program headers that lies elsewhere, and no more.
 const (
@@ -29,14 +29,14 @@ const (
 	// codeMost bounds how much code of one file is read, in bytes; a program with more is known by its build-id alone.
 	// busybox has one or two million.
 	codeMost = 8 << 20
-	// codeLeast is how much code must be there to tell one program from another, in bytes: a stub that calls a library
-	// looks like the next one.
+	// codeLeast is how much code must be there to know one program from another, in bytes: a stub that calls a library
+	// is like the next one.
 	codeLeast = 2 << 10
 	// spansMost is in how many pieces the code may lie.
 	spansMost = 8
 )
 
-// image is what the headers of an ELF file tell. The zero value: it is none.
+// image is what the headers of an ELF file say. The zero value: it is none.
 type image struct {
 	buildID string // in hex; empty: none
 	loader  string // the path of the dynamic loader that it asks for; empty: none
@@ -46,7 +46,7 @@ type image struct {
 // span is a piece of a file, in bytes.
 type span struct{ offset, size uint64 }
 
-// shape is what files of the same code have in common, as far as their headers tell. The zero shape: no code that tells
+// shape is what files of the same code have in common, as far as their headers say. The zero shape: no code that says
 // anything.
 type shape struct {
 	spans int
@@ -145,7 +145,7 @@ func codeOf(h header, entry uint64) span {
 	return code
 }
 
-// shape tells what the code looks like from outside.
+// shape returns the shape of the file's code.
 func (im image) shape() shape {
 	s := shape{spans: len(im.code)}
 	for _, c := range im.code {

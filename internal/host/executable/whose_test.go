@@ -24,14 +24,14 @@ import (
 const other = "/usr/bin/sleep"
 
 // TestAProcessThatRunsAnotherProgramByNow has events of a program whose process runs cat, the tool, when
-// it is looked at: bash -c 'cat'.
+// it is read: bash -c 'cat'.
 func TestAProcessThatRunsAnotherProgramByNow(t *testing.T) {
 	id := New(Options{Tools: []string{"cat"}})
 	now := running(t, stays)
 	removed := copyOf(t, other, "removed")
 	for name, before := range map[string]*process.Event{
-		"which is still there":     ended(t, other),
-		"of which no file is told": {Process: process.Process{Executable: other}},
+		"which is still there":      ended(t, other),
+		"of which no file is known": {Process: process.Process{Executable: other}},
 		"that was removed": {Process: process.Process{
 			Executable: removed,
 			Deleted:    true,
@@ -68,7 +68,7 @@ func TestWhatWasSeenAtTheFirstRecordIsRemembered(t *testing.T) {
 	for name, change := range map[string]func(e *process.Event){
 		"of another file":    func(e *process.Event) { e.File = fileID(t, other) },
 		"of another time":    func(e *process.Event) { e.Time = e.Time.Add(time.Millisecond) },
-		"of no file told":    func(e *process.Event) { e.File = process.FileID{} },
+		"of no file":         func(e *process.Event) { e.File = process.FileID{} },
 		"of another process": func(e *process.Event) { e.PID++ },
 	} {
 		wrong := *e
@@ -221,10 +221,10 @@ func TestAPathInAnotherRootIsFoundThere(t *testing.T) {
 
 	data, err := os.ReadFile(stays)
 	require.NoError(t, err)
-	inside := filepath.Join(root, "bin", "looks")
+	inside := filepath.Join(root, "bin", "copy")
 	require.NoError(t, os.WriteFile(inside, data, 0o755))
 	e := ended(t, inside)
-	e.Executable, e.PPID = "/bin/looks", uint32(parent.Process.Pid)
+	e.Executable, e.PPID = "/bin/copy", uint32(parent.Process.Pid)
 	id.Identify(e)
 	require.Equal(t, "cat", e.Binary.Tool)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package procfs reads from /proc what no event told: the processes that were there before the first event, and the one
+// Package procfs reads from /proc what no event says: the processes that were there before the first event, and the one
 // parent that never called exec.
 //
 // Everything here is about now. A process may be gone, or its pid another's, by the time it is read: Read gives the
@@ -94,8 +94,8 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	return st.ppid, s, nil
 }
 
-// executable reads path and file of an executable at once: between two looks at the link the process may start another
-// program.
+// executable reads path and file of an executable at once: between two readings of the link the process may start
+// another program.
 func executable(link string) (path string, file process.FileID, err error) {
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -104,7 +104,7 @@ func executable(link string) (path string, file process.FileID, err error) {
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return "", file, fmt.Errorf("looking at %s: %w", link, err)
+		return "", file, fmt.Errorf("reading what %s is: %w", link, err)
 	}
 	if path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err != nil {
 		return "", file, fmt.Errorf("following %s: %w", link, err)

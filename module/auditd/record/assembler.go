@@ -35,14 +35,14 @@ const (
 // Options shape an Assembler.
 type Options struct {
 	Stats  *module.Stats // never nil
-	Logger *logp.Logger  // where malformed records are told, one in a while
+	Logger *logp.Logger  // where malformed records are logged, one in a while
 	Source string        // event.Source of what is emitted: the module's name
 	Names  bool          // take over the names of enriched records; not where they are another host's
 	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them:
-	// process, users and login session, as far as records tell. Both are valid during the call only. nil: they are
+	// process, users and login session, as far as records say. Both are valid during the call only. nil: they are
 	// passed over.
 	Changed func(who *process.Event, changes []Change) error
-	// Started is told of each exec at its first record, with its pid and time; the rest, the end of all of it too, may
+	// Started is called at the first record of each exec, with its pid and time; the rest, the end of all of it too, may
 	// come late or never. nil: nobody asks.
 	Started func(pid uint32, at time.Time)
 }
@@ -59,7 +59,7 @@ type Assembler struct {
 	last   process.Cursor
 	login  process.Event // reused
 	newest int64         // the newest time of a record, in milliseconds since 1970
-	told   time.Time     // when a malformed record was last told; wall clock, of the log only
+	logged time.Time     // when a malformed record was last logged; wall clock
 }
 
 // pending is an event that is not complete yet.
@@ -88,7 +88,7 @@ type pending struct {
 // then come the program and its loader.
 const mostFiles = 8
 
-// opened is a file that the kernel opened for an exec, as its PATH record tells.
+// opened is a file that the kernel opened for an exec, as its PATH record says.
 type opened struct {
 	name string // as it was asked for
 	file process.FileID
@@ -481,14 +481,14 @@ func (a *Assembler) path(p *pending, b []byte) {
 		}
 	}
 	if o.file.Device == 0 || o.file.Inode == 0 {
-		o.file = process.FileID{} // half of it tells nothing
+		o.file = process.FileID{} // half of it says nothing
 	}
 	if item < mostFiles {
 		p.opened[item] = o
 	}
 }
 
-// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader
+// executable says which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader
 // the second. Of a script they are the script, its interpreter, and the loader of that; the interpreter's name is the
 // first argument, which the kernel makes so. The zero FileID where it is not certain: records were lost, or somebody
 // called an ELF file by the name of its loader.
@@ -544,13 +544,12 @@ func argument(key []byte) (index, piece int, ok bool) {
 	return int(n), int(m), ok
 }
 
-// session hands on what a record tells of a login session.
+// session hands on what a record says of a login session.
 func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) error {
 	e := &a.login
 	e.Reset()
-	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(
-		millis,
-	).UTC(), seq, a.o.Source, a.resume()
+	e.Kind, e.Time, e.Sequence = process.Login, time.UnixMilli(millis).UTC(), seq
+	e.Source, e.Cursor = a.o.Source, a.resume()
 	res := true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		switch string(key) {
@@ -604,11 +603,11 @@ func isTTY(name string) bool {
 	return listed || strings.HasPrefix(name, "tty")
 }
 
-// malformed counts what is no record, and tells one in a while.
+// malformed counts what is no record, and logs one in a while.
 func (a *Assembler) malformed(b []byte) {
 	a.o.Stats.Malformed.Add(1)
-	if now := time.Now(); a.o.Logger != nil && now.Sub(a.told) > time.Minute {
-		a.told = now
+	if now := time.Now(); a.o.Logger != nil && now.Sub(a.logged) > time.Minute {
+		a.logged = now
 		a.o.Logger.Warnf("%s: this is no audit record: %q", a.o.Source, b[:min(len(b), 200)])
 	}
 }

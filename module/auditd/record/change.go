@@ -12,7 +12,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Operation tells what a Change did.
+// Operation is what a Change did.
 type Operation uint8
 
 // The operations. The zero Operation is one that nothing is known of.
@@ -69,8 +69,8 @@ const starving = 64
 // Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is no limit.
 func Starves(limit uint32) bool { return limit > 0 && limit < starving }
 
-// Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it cannot be
-// told: their record has no fields.
+// Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it never says
+// so: their record has no fields.
 func (c *Change) Blinds() bool {
 	if c.Failed {
 		return false
@@ -287,7 +287,7 @@ func (a *Assembler) changed(p *pending) error {
 	e := &p.event
 	e.Cursor = a.resume()
 	for i := range p.changes {
-		// SYSCALL tells who they are by then; who they were is what counts.
+		// SYSCALL says who they are by then; who they were is what counts.
 		if c := &p.changes[i]; c.Operation == SetLogin && e.Session.User.ID != c.Old {
 			e.Session.User = process.User{ID: c.Old}
 			e.Session.ID = c.session

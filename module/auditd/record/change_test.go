@@ -49,15 +49,15 @@ type=EOE msg=audit(AT:SEQ):
 
 const auditctlOff = "617564697463746C002D650030" // auditctl -e 0
 
-// judged runs lines through an Assembler and a Tampering, and returns what was told and which conditions hold at the
+// judged runs lines through an Assembler and a Tampering, and returns what was reported and which conditions hold at the
 // end.
-func judged(t *testing.T, lines string) (told []*process.Event, holds []health.State) {
+func judged(t *testing.T, lines string) (reported []*process.Event, holds []health.State) {
 	board := &health.Board{}
 	keep := func(e *process.Event) error {
 		c := &process.Event{}
 		c.Copy(e)
 		if c.Kind == process.Tamper {
-			told = append(told, c)
+			reported = append(reported, c)
 		}
 		return nil
 	}
@@ -75,16 +75,16 @@ func judged(t *testing.T, lines string) (told []*process.Event, holds []health.S
 		require.NoError(t, a.Line([]byte(line), process.Cursor{Offset: offset}))
 	}
 	require.NoError(t, a.Flush())
-	return told, board.Active()
+	return reported, board.Active()
 }
 
 func TestAChangeOfAuditIsPutTogetherOfItsRecords(t *testing.T) {
-	told, holds := judged(t, execOf("1700000000.000", "1")+
+	reported, holds := judged(t, execOf("1700000000.000", "1")+
 		"type=CONFIG_CHANGE msg=audit(1700000001.500:2): op=set audit_enabled=0 old=1 auid=1000 ses=7 "+
 		"res=1\x1dAUID=\"alice\"\n"+
 		sendto("1700000001.500", "2", "1000", "/usr/sbin/auditctl", auditctlOff))
-	require.Len(t, told, 1)
-	e := told[0]
+	require.Len(t, reported, 1)
+	e := reported[0]
 	require.Equal(
 		t,
 		process.Change{
@@ -282,9 +282,9 @@ func TestWhatIsTamperingByTheRecordsOfALog(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told, holds := judged(t, c.lines)
+			reported, holds := judged(t, c.lines)
 			var got []string
-			for _, e := range told {
+			for _, e := range reported {
 				got = append(got, e.Change.Text)
 			}
 			require.Equal(t, c.want, got)
@@ -294,7 +294,7 @@ func TestWhatIsTamperingByTheRecordsOfALog(t *testing.T) {
 }
 
 func TestWhoChangesTheLoginUserIsTheOneBefore(t *testing.T) {
-	told, _ := judged(
+	reported, _ := judged(
 		t,
 		"type=LOGIN msg=audit(1700000001.000:2): pid=71 uid=0 old-auid=1000 auid=1001 tty=(none) old-ses=7 ses=8 res=1\x1dUID=\"root\" OLD-AUID=\"alice\" AUID=\"bob\"\n"+
 			sendto(
@@ -305,9 +305,9 @@ func TestWhoChangesTheLoginUserIsTheOneBefore(t *testing.T) {
 				"7368",
 			),
 	)
-	require.Len(t, told, 1)
-	require.Equal(t, process.ChangedLogin, told[0].Change.Action)
-	require.Equal(t, process.User{ID: 1000}, told[0].Session.User)
-	require.EqualValues(t, 7, told[0].Session.ID)
-	require.Equal(t, "/usr/bin/dash", told[0].Executable)
+	require.Len(t, reported, 1)
+	require.Equal(t, process.ChangedLogin, reported[0].Change.Action)
+	require.Equal(t, process.User{ID: 1000}, reported[0].Session.User)
+	require.EqualValues(t, 7, reported[0].Session.ID)
+	require.Equal(t, "/usr/bin/dash", reported[0].Executable)
 }

@@ -71,8 +71,8 @@ type=PROCTITLE msg=audit(1700000000.123:9): proctitle=7373
 	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load())
 }
 
-// TestTheFileThatRunsIsToldByTheFilesThatWereOpened has the records that Linux 6.18 wrote of each kind of start.
-func TestTheFileThatRunsIsToldByTheFilesThatWereOpened(t *testing.T) {
+// TestTheFileThatRunsIsOneOfThoseThatWereOpened has the records that Linux 6.18 wrote of each kind of start.
+func TestTheFileThatRunsIsOneOfThoseThatWereOpened(t *testing.T) {
 	file := func(inode uint64) process.FileID { return process.FileID{Device: 0xfe00, Inode: inode} }
 	path := func(item int, name string, inode int) string {
 		return fmt.Sprintf(
@@ -204,7 +204,7 @@ func TestTheFileThatRunsIsToldByTheFilesThatWereOpened(t *testing.T) {
 		require.Equal(t, c.want, events[0].File, name)
 	}
 	events, _ := assemble(t, sys(1, 2)+path(0, `"/usr/bin/ss"`, 7)+path(1, ld, 8))
-	require.Zero(t, events[0].File, "without a command line a script looks like a program")
+	require.Zero(t, events[0].File, "without a command line a script is like a program")
 }
 
 // TestWhatWasRemovedIsStillCalledWhatItWas is after elastic/beats#29678.
@@ -224,11 +224,11 @@ func TestWhatWasRemovedIsStillCalledWhatItWas(t *testing.T) {
 	require.Equal(t, "sshd", events[2].Name)
 }
 
-func TestAnExecIsToldAtItsFirstRecord(t *testing.T) {
-	var told []uint32
+func TestAnExecIsReportedAtItsFirstRecord(t *testing.T) {
+	var pids []uint32
 	started := func(pid uint32, at time.Time) {
 		require.Equal(t, time.UnixMilli(1700000000123).UTC(), at)
-		told = append(told, pid)
+		pids = append(pids, pid)
 	}
 	a := NewAssembler(Options{Stats: &module.Stats{}, Started: started}, func(*process.Event) error { return nil })
 	for _, line := range []string{
@@ -238,7 +238,7 @@ func TestAnExecIsToldAtItsFirstRecord(t *testing.T) {
 	} {
 		require.NoError(t, a.Line([]byte(line), process.Cursor{}))
 	}
-	require.Equal(t, []uint32{10}, told)
+	require.Equal(t, []uint32{10}, pids)
 }
 
 func TestWhatCountsAsAnExec(t *testing.T) {
@@ -299,7 +299,7 @@ func TestLinesComeInManyForms(t *testing.T) {
 	}
 }
 
-func TestInterleavedEventsAreToldApart(t *testing.T) {
+func TestInterleavedEventsStayApart(t *testing.T) {
 	var b strings.Builder
 	for i := range 5 {
 		b.WriteString(sys(i+1, 100+i))

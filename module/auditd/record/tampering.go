@@ -19,7 +19,7 @@ import (
 )
 
 // Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be
-// looked at. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
+// read. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
 // one goroutine.
 type Tampering struct {
 	env     module.Env
@@ -32,9 +32,9 @@ type Tampering struct {
 
 // blindness is one thing that keeps execs from being reported.
 type blindness struct {
-	since time.Time
-	told  bool // as tampering
-	text  string
+	since    time.Time
+	reported bool // as tampering
+	text     string
 }
 
 // deletion is that a rule was deleted, and by whom.
@@ -104,7 +104,7 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 	return nil
 }
 
-// hides says whether a rule hides execs, as far as can be told without its fields. Lists that only hide are whole
+// hides says whether a rule hides execs, as far as that shows without its fields. Lists that only hide are whole
 // services' rules at boot, so it is who adds that counts; in the list of system calls the command line of auditctl says
 // never.
 func (t *Tampering) hides(who *process.Event, c *Change) bool {
@@ -143,7 +143,7 @@ func (t *Tampering) watch(e *process.Event) error {
 	if err := t.Advance(e.Time); err != nil || e.Kind != process.Exec {
 		return err
 	}
-	for key, d := range t.deleted { // in any order: nothing is told
+	for key, d := range t.deleted { // in any order: nothing is reported
 		if e.Time.After(d.who.Time.Add(time.Second)) { // another rule reports them
 			delete(t.deleted, key)
 		}
@@ -159,7 +159,7 @@ func (t *Tampering) watch(e *process.Event) error {
 	return nil
 }
 
-// Advance tells that nothing before a time will come any more: rules that did not come back by then are deleted.
+// Advance says that nothing before a time will come any more: rules that did not come back by then are deleted.
 func (t *Tampering) Advance(now time.Time) error {
 	if len(t.deleted) == 0 {
 		return nil
@@ -177,15 +177,15 @@ func (t *Tampering) Advance(now time.Time) error {
 	return nil
 }
 
-// Close ends the condition of what holds still: nobody looks any more.
+// Close ends the condition of what holds still: nobody watches any more.
 func (t *Tampering) Close() { t.env.Health.Clear(health.AuditTampered, t.env.ID) }
 
-func (t *Tampering) begin(what string, who *process.Event, c *Change, told bool) error {
+func (t *Tampering) begin(what string, who *process.Event, c *Change, report bool) error {
 	if _, holds := t.blind[what]; !holds {
-		t.blind[what] = blindness{since: who.Time, told: told, text: c.Text()}
+		t.blind[what] = blindness{since: who.Time, reported: report, text: c.Text()}
 	}
 	t.env.Health.Set(health.AuditTampered, t.env.ID, By(who)+" "+c.Text(), who.Time)
-	if !told {
+	if !report {
 		t.log(who, c)
 		return nil
 	}
@@ -201,7 +201,7 @@ func (t *Tampering) end(what string, at time.Time) error {
 	if len(t.blind) == 0 {
 		t.env.Health.Clear(health.AuditTampered, t.env.ID)
 	}
-	if !b.told {
+	if !b.reported {
 		return nil
 	}
 	return t.send(Restored(t.source, b.since, at))
@@ -232,7 +232,7 @@ func Restored(source string, since, at time.Time) *process.Event {
 	return e
 }
 
-// By names who made a change by the ids that records tell.
+// By names who made a change by the ids in records.
 func By(who *process.Event) string {
 	name := "a service"
 	if id := who.Session.User.ID; id != process.Unset {
@@ -252,8 +252,8 @@ func IsReload(who *process.Event) bool {
 }
 
 // IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an
-// administrator restarted has theirs, and its jobs get their own. ask: the process may be looked at where no record
-// tells what it runs.
+// administrator restarted has theirs, and its jobs get their own. ask: the process may be read where no record
+// says what it runs.
 func IsLogin(who *process.Event, ask bool) bool {
 	program := who.Executable
 	if program == "" && ask {
