@@ -42,9 +42,9 @@ func (d *Detector) Judge(e *process.Event, set RuleSet, out []Finding) []Finding
 
 // judge takes a match through three steps, in this order:
 //
-//	score  asks the models. It comes first, so that no match is judged by what it has taught.
-//	place  finds the episode. It needs the score; and it decides what is an alert, a repeat and a habit.
-//	teach  changes the models. It comes last, because an alert teaches its actor alone, a day on probation once.
+//	score  asks the models what they know. It comes first: no match is judged by what it has taught.
+//	place  finds the episode and the probations of a match by its score: it is an alert, a repeat, or makes a habit.
+//	teach  changes the models. It comes last: what a match teaches depends on its place.
 func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
 	m := d.matchOf(i, e)
 	if m.finding.User == "" {
@@ -74,7 +74,8 @@ func (d *Detector) matchOf(i int, e *process.Event) match {
 	}
 }
 
-// score asks both models how unusual a match is; the one in charge gives the score.
+// score asks both models how unusual a match is; the one in charge gives the score. A context that was away for too
+// long is forgotten before.
 func (d *Detector) score(m *match, rule int) {
 	f, rare := &m.finding, m.learned.rare
 	f.Buckets, f.Users, f.BucketStart = rare.Buckets(), rare.Users(), rare.BucketStart(f.Time)
