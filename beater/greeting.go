@@ -12,8 +12,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
-// greeting is the one line on which a person sees that all is well: sources, rules, and what the model knows. pending is
-// how many documents of an earlier run have not been acknowledged.
+// greeting is the one line on which a person sees that all is well: sources, rules, and what the model knows. pending
+// is how many documents of an earlier run have not been acknowledged.
 func greeting(running *moduleSet, known *engine.Known, d config.Detector, pending int64) string {
 	line := "watching with " + running.String()
 	if len(known.Rules) == 0 {

@@ -24,9 +24,9 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an alert. It has a client of its own and
-// bypasses the journal: a heartbeat that could not ship in its minute is of no use an hour later. While the output takes none, none is made; its counts
-// go into the next one.
+// heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an
+// alert. It has a client of its own and bypasses the journal: a heartbeat that could not ship in its minute is of no
+// use an hour later. While the output takes none, none is made; its counts go into the next one.
 type heartbeat struct {
 	health   *health.Board
 	modules  *moduleSet
@@ -108,8 +108,8 @@ func listed(values []string) any {
 	return values
 }
 
-// start begins to beat; the first beat is that of the next call of beat. Under an Elastic Agent there is no output, and no pipeline to connect to, until the
-// Agent's policy has brought one: whoever is in that case does not wait for start.
+// start begins to beat; the first beat is that of the next call of beat. Under an Elastic Agent there is no output, and
+// no pipeline to connect to, until the Agent's policy has brought one: whoever is in that case does not wait for start.
 func (h *heartbeat) start() error {
 	client, err := h.pipeline.ConnectWith(beat.ClientConfig{})
 	if err != nil {
@@ -238,8 +238,8 @@ func (h *heartbeat) count() tally {
 // put sets a dotted field. The documents are ours, so that no part of the way can be anything but an object.
 func put(m mapstr.M, field string, value any) { _, _ = m.Put(field, value) }
 
-// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and what
-// is published afterwards is lost.
+// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and
+// what is published afterwards is lost.
 type lastWord struct {
 	beat.Pipeline
 	mu  sync.Mutex

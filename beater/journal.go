@@ -48,7 +48,8 @@ func encode(e *beat.Event) ([]byte, error) {
 	return json.Marshal(journaled{e.Timestamp, e.Meta, e.Fields})
 }
 
-// decode makes of a journal entry the event that it was. Whole numbers come back as integers: Elasticsearch takes 3.0 for a long, but ids above 2^53 would change.
+// decode makes of a journal entry the event that it was. Whole numbers come back as integers: Elasticsearch takes 3.0
+// for a long, but ids above 2^53 would change.
 func decode(line []byte) (beat.Event, error) {
 	var j journaled
 	d := json.NewDecoder(bytes.NewReader(line))

@@ -9,7 +9,8 @@ import (
 	"github.com/rcrowley/go-metrics"
 )
 
-// latencies are how long the stations of the way take, in microseconds; of matches and of alerts, so that what nobody waits for tells nothing. Recent ones weigh more.
+// latencies are how long the stations of the way take, in microseconds; of matches and of alerts, so that what nobody
+// waits for tells nothing. Recent ones weigh more.
 type latencies struct {
 	judge   metrics.Histogram // completing and judging a match, and making its documents
 	judged  metrics.Histogram // from a match's start until it was judged

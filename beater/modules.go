@@ -117,7 +117,8 @@ func kindOf(name string) (kind catalog.Kind, why string, err error) {
 	return kind, support.Why, err
 }
 
-// misspelt returns what is wrong with the names of a module's settings; nothing where it is no module at all, which is told already.
+// misspelt returns what is wrong with the names of a module's settings; nothing where it is no module at all, which is
+// told already.
 func misspelt(c *conf.C) error {
 	m, err := config.ParseModule(c)
 	if err != nil {

@@ -28,9 +28,10 @@ import (
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
-// policy makes what an Elastic Agent wants run, in place of reconbeat.modules and modules.d. Each stream of the Agent's policy is a module, and brings the
-// settings of the whole Beat. Everything is checked before anything is touched: a policy with a mistake leaves the last good one running, and its units fail
-// with what is wrong. A module whose own settings did not change runs on, whatever else did.
+// policy makes what an Elastic Agent wants run, in place of reconbeat.modules and modules.d. Each stream of the Agent's
+// policy is a module, and brings the settings of the whole Beat. Everything is checked before anything is touched: a
+// policy with a mistake leaves the last good one running, and its units fail with what is wrong. A module whose own
+// settings did not change runs on, whatever else did.
 type policy struct {
 	modules   *moduleConfig
 	detector  func(config.Config) (detector.Options, error) // what a detector of these settings is made of
@@ -91,9 +92,9 @@ func (l *labelled) Close() error {
 	return nil
 }
 
-// ownOutput gives an Elasticsearch output of the Agent's what reconbeat.yml gives its own. It hands on every event at once: the presets that Fleet sets gather events for up
-// to 20 s, far too late for an alert; everything else of a preset stays. And it keeps what Elasticsearch refuses to index. A policy that says something of
-// either is obeyed.
+// ownOutput gives an Elasticsearch output of the Agent's what reconbeat.yml gives its own. It hands on every event at
+// once: the presets that Fleet sets gather events for up to 20 s, far too late for an alert; everything else of a
+// preset stays. And it keeps what Elasticsearch refuses to index. A policy that says something of either is obeyed.
 func ownOutput(output *reload.ConfigWithMeta) error {
 	es, err := output.Config.Child("elasticsearch", -1)
 	if err != nil {
@@ -119,7 +120,8 @@ func ownOutput(output *reload.ConfigWithMeta) error {
 	return nil
 }
 
-// Reload implements reload.ReloadableList. An error says for each unit what is wrong with it, in the shape that libbeat's management understands.
+// Reload implements reload.ReloadableList. An error says for each unit what is wrong with it, in the shape that
+// libbeat's management understands.
 func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,8 +149,9 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	return nil
 }
 
-// leaveAside tells of settings that nobody knows. The policy holds all the same: its inputs are open to whatever an Agent or Fleet adds, and what the next version of
-// those adds must not end detection. A typo shows as a unit that is degraded.
+// leaveAside tells of settings that nobody knows. The policy holds all the same: its inputs are open to whatever an
+// Agent or Fleet adds, and what the next version of those adds must not end detection. A typo shows as a unit that is
+// degraded.
 func (p *policy) leaveAside(names []string) {
 	slices.Sort(names)
 	text := strings.Join(slices.Compact(names), ", ")
@@ -288,8 +291,9 @@ func (p *policy) reject(streams []*reload.ConfigWithMeta, wrong mistakes) error 
 	return errors.Join(errs...)
 }
 
-// again is the error by which libbeat's management tries a policy again after 10 s. What was wrong may lie on the host and be mended there: no module works yet,
-// a file in rules.d. Without it, the board would not hear that the Agent went back to the last good policy, which libbeat does not apply a second time.
+// again is the error by which libbeat's management tries a policy again after 10 s. What was wrong may lie on the host
+// and be mended there: no module works yet, a file in rules.d. Without it, the board would not hear that the Agent went
+// back to the last good policy, which libbeat does not apply a second time.
 func again() error {
 	return fmt.Errorf("the policy is tried again: %w", &common.ErrInputNotFinished{State: "rejected", File: policySubject})
 }
@@ -302,7 +306,8 @@ type reporter struct {
 	reason string
 }
 
-// reporters tell the Agent how each stream is: by the conditions on the board that are about its module, or about no module.
+// reporters tell the Agent how each stream is: by the conditions on the board that are about its module, or about no
+// module.
 type reporters struct {
 	board   *health.Board
 	mu      sync.Mutex

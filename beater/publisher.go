@@ -18,9 +18,9 @@ import (
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
-// publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in Publish, and what comes meanwhile
-// stays in the journal. When every entry up to N is settled (delivered, dropped by a processor of the user's, or rejected for good) it tells the
-// journal N.
+// publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in
+// Publish, and what comes meanwhile stays in the journal. When every entry up to N is settled (delivered, dropped by a
+// processor of the user's, or rejected for good) it tells the journal N.
 type publisher struct {
 	health  *health.Board
 	logger  *logp.Logger
@@ -44,8 +44,8 @@ func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher
 	return &publisher{health: h, latency: l, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
 }
 
-// start connects to libbeat's pipeline and begins with what an earlier run left unsettled. It does not wait: under an Elastic Agent there is no
-// output, and no pipeline to connect to, until the Agent's policy has brought one.
+// start connects to libbeat's pipeline and begins with what an earlier run left unsettled. It does not wait: under an
+// Elastic Agent there is no output, and no pipeline to connect to, until the Agent's policy has brought one.
 func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 	p.store = store
 	connected := make(chan error, 1)
@@ -149,7 +149,8 @@ func (p *publisher) began() beat.Client {
 	return p.client
 }
 
-// settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a processor.
+// settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a
+// processor.
 func (p *publisher) settled(_ int, private []any) {
 	var upTo uint64
 	now := time.Now()

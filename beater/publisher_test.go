@@ -56,7 +56,8 @@ func (s *sink) messages() []string {
 	return append([]string{}, s.taken...)
 }
 
-// newPipeline is libbeat's pipeline with a queue that hands on at once, before a sink. What drops says is dropped by a processor at the root.
+// newPipeline is libbeat's pipeline with a queue that hands on at once, before a sink. What drops says is dropped by a
+// processor at the root.
 func newPipeline(t *testing.T, s *sink, drops string) *pipeline.Pipeline {
 	t.Helper()
 	logger := logp.NewNopLogger()

@@ -14,8 +14,8 @@ import (
 
 // reloader keeps the modules that run equal to those that are configured.
 //
-// libbeat's own cfgfile.Reloader stops the old runner of a changed file before it knows whether the new one is valid, so
-// a typo ends detection. Here all modules are checked, alone and against each other, before any is touched; when
+// libbeat's own cfgfile.Reloader stops the old runner of a changed file before it knows whether the new one is valid,
+// so a typo ends detection. Here all modules are checked, alone and against each other, before any is touched; when
 // anything is wrong the last good set runs on.
 type reloader struct {
 	config  *moduleConfig

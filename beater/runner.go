@@ -38,8 +38,8 @@ type factory struct {
 // CheckConfig reports whether a runner could be made; it opens nothing.
 func (f *factory) CheckConfig(c *conf.C) error { return f.modules.check(c) }
 
-// Create makes a runner. The pipeline is not used: all documents go through the one publisher, so that they are in order
-// and in the journal.
+// Create makes a runner. The pipeline is not used: all documents go through the one publisher, so that they are in
+// order and in the journal.
 func (f *factory) Create(_ beat.PipelineConnector, c *conf.C) (cfgfile.Runner, error) {
 	b, err := f.modules.blueprint(c)
 	if err != nil {
@@ -170,7 +170,8 @@ const kernelLag = 2 * time.Second
 // silence is how long a source may say nothing before it no longer holds the others back.
 const silence = 5 * time.Minute
 
-// watermark is the time before which the module will send nothing more. A followed file knows better than the clock, until it is silent.
+// watermark is the time before which the module will send nothing more. A followed file knows better than the clock,
+// until it is silent.
 func (r *runner) watermark(now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

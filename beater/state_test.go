@@ -28,7 +28,8 @@ func defaultDetector(t testing.TB) *detector.Detector {
 	return d
 }
 
-// aHundredPeople is what a busy host has learned of a hundred people in sixty days: each with several commands, folders, shells and networks, and hours all over the day.
+// aHundredPeople is what a busy host has learned of a hundred people in sixty days: each with several commands,
+// folders, shells and networks, and hours all over the day.
 func aHundredPeople(t testing.TB) *detector.Detector {
 	d := defaultDetector(t)
 	var out []detector.Finding
@@ -87,7 +88,8 @@ func TestWhatIsLearnedOfAHundredPeopleFitsInto256KiB(t *testing.T) {
 	require.Less(t, snapshot, int64(256<<10))
 }
 
-// BenchmarkStartFromState is what a start adds for what was learned: opening the state, reading the snapshot, and restoring the detector from it.
+// BenchmarkStartFromState is what a start adds for what was learned: opening the state, reading the snapshot, and
+// restoring the detector from it.
 func BenchmarkStartFromState(b *testing.B) {
 	dir := savedState(b)
 	b.ReportAllocs()

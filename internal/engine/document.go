@@ -103,7 +103,8 @@ func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detec
 // conclusions are the values of event.action of findings that are about more than one exec.
 var conclusions = map[detector.Kind]string{detector.Summary: "alert-summary", detector.Habitual: "habit", detector.Learned: "learned"}
 
-// conclusion makes the event that tells of more than one exec, with what is configured for the module that it came from. nil: the module's processors dropped it.
+// conclusion makes the event that tells of more than one exec, with what is configured for the module that it came
+// from. nil: the module's processors dropped it.
 func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
 	s.addHost(doc.Fields, from)
@@ -136,8 +137,8 @@ func (s *Engine) conclusionID(f *detector.Finding) string {
 	return process.ID("summary", f.Episode.ID)
 }
 
-// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run opened
-// that is not known; where one module runs, it is that one.
+// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run
+// opened that is not known; where one module runs, it is that one.
 func (s *Engine) origin(episode string) *Source {
 	from := s.origins[episode]
 	if s.running == nil {
@@ -161,8 +162,8 @@ func (s *Engine) finish(doc *beat.Event, from *Source, id string, durable bool) 
 	return &Document{Event: *doc, ID: id, Durable: durable}
 }
 
-// Identify gives a document its _id, which makes of a second delivery a conflict instead of a double. A data stream takes
-// documents by `create` only.
+// Identify gives a document its _id, which makes of a second delivery a conflict instead of a double. A data stream
+// takes documents by `create` only.
 func Identify(doc *beat.Event, id string) {
 	doc.Meta["_id"] = id
 	doc.Meta["op_type"] = "create"

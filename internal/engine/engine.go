@@ -116,7 +116,8 @@ func (s *Engine) Snapshot() ([]byte, error) {
 	return s.detector.Snapshot()
 }
 
-// Restore replaces what has been learned by a snapshot, of this host or of another. The time since then was not watched.
+// Restore replaces what has been learned by a snapshot, of this host or of another. The time since then was not
+// watched.
 func (s *Engine) Restore(model []byte) error {
 	if err := s.detector.Restore(model); err != nil {
 		return err

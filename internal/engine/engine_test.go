@@ -102,7 +102,8 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 	}
 }
 
-// TestTheWholeAlert looks at an alert as it goes into the journal: the exec's own document, and beside it everything an analyst and Kibana want.
+// TestTheWholeAlert looks at an alert as it goes into the journal: the exec's own document, and beside it everything an
+// analyst and Kibana want.
 func TestTheWholeAlert(t *testing.T) {
 	s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Detector.Model = "rare" })
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)

@@ -24,8 +24,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Replay runs recordings through the same engine as a live Beat, past journal and publisher. It starts knowing nothing, asks nothing of this host and
-// writes nothing. The same recording gives the same documents.
+// Replay runs recordings through the same engine as a live Beat, past journal and publisher. It starts knowing nothing,
+// asks nothing of this host and writes nothing. The same recording gives the same documents.
 type Replay struct {
 	engine *Engine
 	logger *logp.Logger

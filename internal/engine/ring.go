@@ -11,7 +11,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// RingSlots is how many events may wait between the modules and the one goroutine that judges: half a second of the busiest host measured.
+// RingSlots is how many events may wait between the modules and the one goroutine that judges: half a second of the
+// busiest host measured.
 const RingSlots = 1024
 
 // slotBytes is the memory that a slot keeps between events; a longer command line's is given back.
@@ -20,8 +21,8 @@ const slotBytes = 16 << 10
 // ErrRingClosed ends a module that emits after the ring was closed.
 var ErrRingClosed = errors.New("reconbeat is stopping")
 
-// Ring is the fixed queue between the modules, which only send, and the stream, which only takes. Events are copied into its slots,
-// so that neither side allocates.
+// Ring is the fixed queue between the modules, which only send, and the stream, which only takes. Events are copied
+// into its slots, so that neither side allocates.
 type Ring struct {
 	mu     sync.Mutex
 	space  *sync.Cond // a slot became free, or the ring was closed
@@ -49,8 +50,9 @@ func NewRing(slots int) *Ring {
 	return r
 }
 
-// Send copies e into the ring. When the ring is full, a source that can be read again waits; a kernel source's event is dropped and
-// counted, for to wait would only move the loss into the kernel, where it is counted worse. It reports whether the event was taken.
+// Send copies e into the ring. When the ring is full, a source that can be read again waits; a kernel source's event is
+// dropped and counted, for to wait would only move the loss into the kernel, where it is counted worse. It reports
+// whether the event was taken.
 func (r *Ring) Send(e *process.Event, s *Source) (bool, error) {
 	r.mu.Lock()
 	for r.count == len(r.slots) && !r.closed {

@@ -16,8 +16,8 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 )
 
-// Source is what the engine knows of the configured module that an event came from. The zero Source is a module of which
-// nothing is configured.
+// Source is what the engine knows of the configured module that an event came from. The zero Source is a module of
+// which nothing is configured.
 type Source struct {
 	config.Module
 	// Local: its events are this host's, and the host may be asked about them.
@@ -49,7 +49,8 @@ func (s *Source) SetPaths(p *paths.Path) error {
 	return errors.Join(errs...)
 }
 
-// process applies what the user configured for the module to one of its documents, in the order of other Beats' inputs. nil: its processors dropped the document.
+// process applies what the user configured for the module to one of its documents, in the order of other Beats' inputs.
+// nil: its processors dropped the document.
 func (s *Source) process(doc *beat.Event) (*beat.Event, error) {
 	if err := mapstr.MergeFields(doc.Fields, s.Fields.Clone(), s.FieldsUnderRoot); err != nil {
 		return doc, fmt.Errorf("adding the fields of module %s: %w", s.ID, err)

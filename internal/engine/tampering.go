@@ -31,8 +31,9 @@ const milliseconds = "2006-01-02T15:04:05.000Z"
 // attack is a tactic or technique of ATT&CK.
 type attack struct{ id, name, reference string }
 
-// The tactic and techniques of tampering. A process that takes another login user leaves audit as it is, and makes what it does look like somebody else's: that is
-// Masquerading, not Impair Defenses; it uses no account's credentials, so it is not Valid Accounts.
+// The tactic and techniques of tampering. A process that takes another login user leaves audit as it is, and makes what
+// it does look like somebody else's: that is Masquerading, not Impair Defenses; it uses no account's credentials, so it
+// is not Valid Accounts.
 var (
 	defenseEvasion = attack{"TA0005", "Defense Evasion", "https://attack.mitre.org/tactics/TA0005/"}
 	impairDefenses = attack{"T1562", "Impair Defenses", "https://attack.mitre.org/techniques/T1562/"}
@@ -40,14 +41,16 @@ var (
 	masquerading   = attack{"T1036", "Masquerading", "https://attack.mitre.org/techniques/T1036/"}
 )
 
-// tamperKinds says, by event.action, what the documents are. Category and type are those that Elastic's integrations give the same records, as far as ECS allows.
+// tamperKinds says, by event.action, what the documents are. Category and type are those that Elastic's integrations
+// give the same records, as far as ECS allows.
 var tamperKinds = map[string]tamperKind{
 	process.ChangedAudit: {[]string{"process", "configuration"}, "change", 73, defenseEvasion, impairDefenses, disableAudit},
 	process.StoppedAudit: {[]string{"process"}, "end", 73, defenseEvasion, impairDefenses, disableAudit},
 	process.ChangedLogin: {[]string{"process"}, "change", 73, defenseEvasion, masquerading, attack{}},
 }
 
-// TamperingFields are the fields that documents of tampering fill beside those of every event and alert, with their types in Elasticsearch.
+// TamperingFields are the fields that documents of tampering fill beside those of every event and alert, with their
+// types in Elasticsearch.
 var TamperingFields = map[string]string{
 	"event.start": "date", "event.end": "date", "event.duration": "long",
 	"threat.technique.subtechnique.id": "keyword", "threat.technique.subtechnique.name": "keyword",

@@ -16,8 +16,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// TestAlert makes an alert of the first enabled rule in which only the occasion is made up: no exec stands behind it but this process. It is marked by
-// reconbeat.alert.test.
+// TestAlert makes an alert of the first enabled rule in which only the occasion is made up: no exec stands behind it
+// but this process. It is marked by reconbeat.alert.test.
 func TestAlert(cfg config.Config, rulesPath string, info beat.Info, now time.Time) (*beat.Event, error) {
 	described, err := host.Describe(info.Name)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 
 // Accounts resolves user and group ids of this host to names, late (only for execs that matched) and with a memory.
 //
-// With cgo the host's own NSS answers (files, LDAP, SSSD ...). A static build reads /etc/passwd and /etc/group, and asks `getent`, which knows NSS,
-// for what is not there. Either may wait for a server: the caller waits for an answer at most accountWait, then goes on with the id alone; the
-// answer is remembered when it comes.
+// With cgo the host's own NSS answers (files, LDAP, SSSD ...). A static build reads /etc/passwd and /etc/group, and
+// asks `getent`, which knows NSS, for what is not there. Either may wait for a server: the caller waits for an answer
+// at most accountWait, then goes on with the id alone; the answer is remembered when it comes.
 type Accounts struct {
 	mu     sync.Mutex
 	names  map[accountKey]accountName
