@@ -32,7 +32,11 @@ func greeting(running *moduleSet, known *engine.Known, d config.Detector, pendin
 func knowledge(m *engine.Known, d config.Detector) string {
 	if m.Actors == 0 {
 		if d.Model == detector.ModelContext {
-			return fmt.Sprintf("the %s model knows nobody yet: alerts begin %s after the first match, sooner after `reconbeat replay --learn`", d.Model, short(d.LearnFor))
+			return fmt.Sprintf(
+				"the %s model knows nobody yet: alerts begin %s after the first match, sooner after `reconbeat replay --learn`",
+				d.Model,
+				short(d.LearnFor),
+			)
 		}
 		return fmt.Sprintf("the %s model knows nobody yet: alerts begin when there is somebody to be rare against", d.Model)
 	}

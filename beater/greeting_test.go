@@ -20,11 +20,27 @@ func TestTheLineAtStartTellsHowMuchIsKnown(t *testing.T) {
 		learned     engine.Known
 		want        string
 	}{
-		{"a new host", "context", engine.Known{}, "the context model knows nobody yet: alerts begin 24h0m after the first match, sooner after `reconbeat replay --learn`"},
-		{"a new host with rare", "rare", engine.Known{}, "the rare model knows nobody yet: alerts begin when there is somebody to be rare against"},
-		{"the first day", "context", engine.Known{Age: 90 * time.Minute, Actors: 2}, "the context model has learned for 1h30m and knows 2 actors: alerts begin in 22h30m"},
-		{"a host that has learned", "context", engine.Known{Age: 41*day + day/2, Actors: 9}, "the context model has learned for 41.5 days and knows 9 actors"},
-		{"rare on a host that has learned", "rare", engine.Known{Age: 3 * day, Actors: 1}, "the rare model has learned for 3.0 days and knows 1 user"},
+		{
+			"a new host", "context", engine.Known{},
+			"the context model knows nobody yet: alerts begin 24h0m after the first match, " +
+				"sooner after `reconbeat replay --learn`",
+		},
+		{
+			"a new host with rare", "rare", engine.Known{},
+			"the rare model knows nobody yet: alerts begin when there is somebody to be rare against",
+		},
+		{
+			"the first day", "context", engine.Known{Age: 90 * time.Minute, Actors: 2},
+			"the context model has learned for 1h30m and knows 2 actors: alerts begin in 22h30m",
+		},
+		{
+			"a host that has learned", "context", engine.Known{Age: 41*day + day/2, Actors: 9},
+			"the context model has learned for 41.5 days and knows 9 actors",
+		},
+		{
+			"rare on a host that has learned", "rare", engine.Known{Age: 3 * day, Actors: 1},
+			"the rare model has learned for 3.0 days and knows 1 user",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config.Default()
@@ -43,6 +59,11 @@ func TestModulesAreNamedOnce(t *testing.T) {
 	}
 	s := &moduleSet{}
 	require.Equal(t, "no module", s.String())
-	s.runners = append(s.runners, runner("auditd", "auto", "it works"), runner("ndjson", "ndjson", ""), runner("ndjson", "defend", ""))
+	s.runners = append(
+		s.runners,
+		runner("auditd", "auto", "it works"),
+		runner("ndjson", "ndjson", ""),
+		runner("ndjson", "defend", ""),
+	)
 	require.Equal(t, "auditd (chosen by auto: it works) and ndjson and ndjson defend", s.String())
 }

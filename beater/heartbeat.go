@@ -55,7 +55,14 @@ type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
 
 // since is what was counted after b.
 func (t tally) since(b tally) tally {
-	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
+	return tally{
+		t.execs - b.execs,
+		t.matched - b.matched,
+		t.alerts - b.alerts,
+		t.malformed - b.malformed,
+		t.lost - b.lost,
+		t.lostBytes - b.lostBytes,
+	}
 }
 
 // pulse is what one heartbeat tells.
@@ -94,7 +101,11 @@ var HeartbeatFields = []HeartbeatField{
 		}
 		return p.lag.Milliseconds()
 	}},
-	{"reconbeat.health.model.age_days", "float", func(p *pulse) any { return math.Round(p.model.Age.Hours()/24*100) / 100 }},
+	{
+		"reconbeat.health.model.age_days",
+		"float",
+		func(p *pulse) any { return math.Round(p.model.Age.Hours()/24*100) / 100 },
+	},
 	{"reconbeat.health.model.actors", "long", func(p *pulse) any { return p.model.Actors }},
 	{"reconbeat.health.journal.pending", "long", func(p *pulse) any { return p.pending }},
 	{"reconbeat.health.modules", "keyword", func(p *pulse) any { return listed(p.modules) }},
@@ -175,7 +186,11 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 	h.made.Add(1)
 	counted := h.count()
 	p := pulse{
-		tally: counted.since(h.told), status: h.health.Status(), uptime: now.Sub(h.began), lag: h.lag.reset(), pending: max(0, h.journal.Pending.Load()),
+		tally:   counted.since(h.told),
+		status:  h.health.Status(),
+		uptime:  now.Sub(h.began),
+		lag:     h.lag.reset(),
+		pending: max(0, h.journal.Pending.Load()),
 	}
 	if m := h.engine.Counts.Model.Load(); m != nil {
 		p.model = *m
@@ -210,7 +225,11 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 		message += ": " + strings.Join(p.says, ", ")
 	}
 	for field, value := range map[string]any{
-		"message": message, "event.kind": "metric", "event.category": []string{"host"}, "event.type": []string{kind}, "event.action": "heartbeat",
+		"message":        message,
+		"event.kind":     "metric",
+		"event.category": []string{"host"},
+		"event.type":     []string{kind},
+		"event.action":   "heartbeat",
 	} {
 		put(doc.Fields, field, value)
 	}

@@ -76,10 +76,17 @@ func TestAHeartbeatTellsWhatIsWrongAndWhatWasLost(t *testing.T) {
 	h.beat(now.Add(time.Minute))
 	got := <-out
 	for field, want := range map[string]any{
-		"message": "reconbeat is failed: output_stalled, source_failed", "reconbeat.health.status": "failed", "reconbeat.health.conditions": []string{"output_stalled", "source_failed"},
-		"reconbeat.health.lost": uint64(16), "reconbeat.health.malformed": uint64(5), "reconbeat.health.journal.pending": int64(7), "reconbeat.health.lag.ms": int64(40),
-		"reconbeat.health.modules": []string{"auditd"}, "reconbeat.health.rules": []string{"network-connection-discovery"}, "event.duration": time.Minute.Nanoseconds(),
-		"host.name": "web-1",
+		"message":                          "reconbeat is failed: output_stalled, source_failed",
+		"reconbeat.health.status":          "failed",
+		"reconbeat.health.conditions":      []string{"output_stalled", "source_failed"},
+		"reconbeat.health.lost":            uint64(16),
+		"reconbeat.health.malformed":       uint64(5),
+		"reconbeat.health.journal.pending": int64(7),
+		"reconbeat.health.lag.ms":          int64(40),
+		"reconbeat.health.modules":         []string{"auditd"},
+		"reconbeat.health.rules":           []string{"network-connection-discovery"},
+		"event.duration":                   time.Minute.Nanoseconds(),
+		"host.name":                        "web-1",
 	} {
 		require.Equal(t, want, value(t, got, field), field)
 	}

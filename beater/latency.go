@@ -19,7 +19,9 @@ type latencies struct {
 }
 
 func newLatencies() *latencies {
-	recent := func() metrics.Histogram { return metrics.NewHistogram(metrics.NewExpDecaySample(1028, 0.015)) } // mostly the last five minutes
+	recent := func() metrics.Histogram {
+		return metrics.NewHistogram(metrics.NewExpDecaySample(1028, 0.015)) // mostly the last five minutes
+	}
 	return &latencies{recent(), recent(), recent(), recent()}
 }
 

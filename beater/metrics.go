@@ -44,10 +44,18 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 	c := b.engine.Counts
 	show(reg, "detector", func() readings {
 		return readings{
-			"execs": c.Execs.Load(), "matched": c.Matched.Load(), "alerts": c.Alerts.Load(), "repeats": c.Repeats.Load(),
-			"summaries": c.Summaries.Load(), "tampered": c.Tampered.Load(),
-			"processors_dropped": c.Dropped.Load(), "processors_failed": c.Misfits.Load(), "unencodable": b.loop.journal.unencodable.Load(),
-			"unnamed": c.Unnamed.Load(), "late": c.Late.Load(), "evicted": c.Evicted.Load(),
+			"execs":              c.Execs.Load(),
+			"matched":            c.Matched.Load(),
+			"alerts":             c.Alerts.Load(),
+			"repeats":            c.Repeats.Load(),
+			"summaries":          c.Summaries.Load(),
+			"tampered":           c.Tampered.Load(),
+			"processors_dropped": c.Dropped.Load(),
+			"processors_failed":  c.Misfits.Load(),
+			"unencodable":        b.loop.journal.unencodable.Load(),
+			"unnamed":            c.Unnamed.Load(),
+			"late":               c.Late.Load(),
+			"evicted":            c.Evicted.Load(),
 		}
 	})
 	show(reg, "model", func() readings {
@@ -63,7 +71,11 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			return nil
 		}
 		return readings{
-			"remembered": positive(s.Processes), "evicted": s.EvictedProcess, "sessions": positive(s.Sessions), "sessions_evicted": s.EvictedSessions, "parents_unknown": s.UnknownParent,
+			"remembered":       positive(s.Processes),
+			"evicted":          s.EvictedProcess,
+			"sessions":         positive(s.Sessions),
+			"sessions_evicted": s.EvictedSessions,
+			"parents_unknown":  s.UnknownParent,
 		}
 	})
 	show(reg, "executables", func() readings {
@@ -72,15 +84,31 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 	})
 	show(reg, "journal", func() readings {
 		return readings{
-			"appended": journal.Appended.Load(), "repeated": journal.Repeated.Load(), "committed": journal.Committed.Load(), "commits": journal.Commits.Load(),
-			"dropped": journal.Dropped.Load() + journal.DroppedWaiting.Load(), "waited": journal.Waited.Load(), "unwritten": journal.Unwritten.Load(), "lost": journal.Lost.Load(),
-			"forgotten": journal.Forgotten.Load(), "damaged": journal.Damaged.Load(), "set_aside": journal.SetAside.Load(), "write_errors": journal.WriteErrors.Load(),
-			"snapshots": journal.Snapshots.Load(), "pending": positive(journal.Pending.Load()), "pending_bytes": positive(journal.PendingBytes.Load()),
-			"bytes": positive(journal.FileBytes.Load()), "commit_us": positive(journal.CommitNanos.Load() / 1000),
+			"appended":      journal.Appended.Load(),
+			"repeated":      journal.Repeated.Load(),
+			"committed":     journal.Committed.Load(),
+			"commits":       journal.Commits.Load(),
+			"dropped":       journal.Dropped.Load() + journal.DroppedWaiting.Load(),
+			"waited":        journal.Waited.Load(),
+			"unwritten":     journal.Unwritten.Load(),
+			"lost":          journal.Lost.Load(),
+			"forgotten":     journal.Forgotten.Load(),
+			"damaged":       journal.Damaged.Load(),
+			"set_aside":     journal.SetAside.Load(),
+			"write_errors":  journal.WriteErrors.Load(),
+			"snapshots":     journal.Snapshots.Load(),
+			"pending":       positive(journal.Pending.Load()),
+			"pending_bytes": positive(journal.PendingBytes.Load()),
+			"bytes":         positive(journal.FileBytes.Load()),
+			"commit_us":     positive(journal.CommitNanos.Load() / 1000),
 		}
 	})
 	show(reg, "ring", func() readings { return readings{"dropped": b.ring.Dropped.Load(), "waiting": b.ring.Waiting()} })
-	show(reg, "output", func() readings { return readings{"rejected": b.rejected.kept(), "rejected_lost": b.rejected.lost()} })
+	show(
+		reg,
+		"output",
+		func() readings { return readings{"rejected": b.rejected.kept(), "rejected_lost": b.rejected.lost()} },
+	)
 	show(reg, "heartbeats", func() readings { return readings{"made": b.heart.made.Load()} })
 	show(reg, "health", func() readings {
 		active := readings{}
@@ -104,7 +132,10 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 	}, monitoring.Report)
 	histograms := adapter.NewGoMetrics(reg, "latency", b.logger, adapter.Accept)
 	for name, h := range map[string]metrics.Histogram{
-		"judge_us": b.latency.judge, "start_to_judge_us": b.latency.judged, "start_to_publish_us": b.latency.publish, "publish_to_ack_us": b.latency.ack,
+		"judge_us":            b.latency.judge,
+		"start_to_judge_us":   b.latency.judged,
+		"start_to_publish_us": b.latency.publish,
+		"publish_to_ack_us":   b.latency.ack,
 	} {
 		if err := histograms.Register(name, h); err != nil {
 			b.logger.Errorf("the metric latency.%s is not shown: %v", name, err)
@@ -114,9 +145,17 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 
 func moduleNumbers(s *module.Stats) readings {
 	n := readings{
-		"records": s.Records.Load(), "execs": s.Execs.Load(), "malformed": s.Malformed.Load(), "truncated": s.Truncated.Load(),
-		"incomplete": s.Incomplete.Load(), "lost_kernel": s.LostKernel.Load(), "lost_socket": s.LostSocket.Load(),
-		"lost_sequence": s.LostSequence.Load(), "lost_race": s.LostRace.Load(), "lost_file": s.LostFile.Load(), "rules_lost": s.RulesLost.Load(),
+		"records":       s.Records.Load(),
+		"execs":         s.Execs.Load(),
+		"malformed":     s.Malformed.Load(),
+		"truncated":     s.Truncated.Load(),
+		"incomplete":    s.Incomplete.Load(),
+		"lost_kernel":   s.LostKernel.Load(),
+		"lost_socket":   s.LostSocket.Load(),
+		"lost_sequence": s.LostSequence.Load(),
+		"lost_race":     s.LostRace.Load(),
+		"lost_file":     s.LostFile.Load(),
+		"rules_lost":    s.RulesLost.Load(),
 	}
 	if at := s.LastEvent.Load(); at != 0 {
 		n["last_event_age_s"] = positive(int64(time.Since(time.Unix(0, at)) / time.Second))

@@ -64,7 +64,10 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 		}
 	}
 	if len(all) == 0 && len(errs) == 0 {
-		add(conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto}), "no module is configured, so that auto was tried")
+		add(
+			conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto}),
+			"no module is configured, so that auto was tried",
+		)
 	}
 	return all, errors.Join(append(errs, together(all)...)...)
 }
@@ -160,7 +163,13 @@ func together(modules []*conf.C) []error {
 		}
 	}
 	if len(local) > 1 {
-		errs = append(errs, fmt.Errorf("modules: %s would each report this host's execs, and every one would count double; only one of them is allowed", strings.Join(local, " and ")))
+		errs = append(
+			errs,
+			fmt.Errorf(
+				"modules: %s would each report this host's execs, and every one would count double; only one of them is allowed",
+				strings.Join(local, " and "),
+			),
+		)
 	}
 	return errs
 }

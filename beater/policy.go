@@ -64,8 +64,13 @@ func (p *policy) register(b *beat.Beat) error {
 	p.loop.health.Listen(func(health.State, health.Change) { p.reporters.report() })
 	b.Manager.RegisterDiagnosticHook("reconbeat-health", "what is wrong with reconbeat, and what can be done about it",
 		"reconbeat-health.json", "application/json", p.describeHealth)
-	b.Manager.RegisterDiagnosticHook("reconbeat-detector", "the rules in force, and the settings that every stream shares",
-		"reconbeat-detector.json", "application/json", p.describeDetector)
+	b.Manager.RegisterDiagnosticHook(
+		"reconbeat-detector",
+		"the rules in force, and the settings that every stream shares",
+		"reconbeat-detector.json",
+		"application/json",
+		p.describeDetector,
+	)
 	if err := b.Registry.RegisterList(reload.InputRegName, p); err != nil {
 		return fmt.Errorf("offering the modules to the Elastic Agent: %w", err)
 	}
@@ -162,7 +167,12 @@ func (p *policy) leaveAside(names []string) {
 	p.loop.health.End(health.SettingUnknown, policySubject)
 	if text != "" {
 		known := append(slices.Clone(config.WholeBeat), "processors")
-		p.loop.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
+		p.loop.health.Set(
+			health.SettingUnknown,
+			policySubject,
+			fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")),
+			time.Now(),
+		)
 	}
 }
 
@@ -244,7 +254,17 @@ func disagreement(a string, of config.Config, b string, other config.Config) []e
 	}
 	var errs []error
 	for _, d := range differences {
-		errs = append(errs, fmt.Errorf("%s: stream %q says %s and stream %q says %s; it is a setting of the whole Beat, so all streams must say the same", d.Key, a, said(d.Value), b, said(d.Other)))
+		errs = append(
+			errs,
+			fmt.Errorf(
+				"%s: stream %q says %s and stream %q says %s; it is a setting of the whole Beat, so all streams must say the same",
+				d.Key,
+				a,
+				said(d.Value),
+				b,
+				said(d.Other),
+			),
+		)
 	}
 	return errs
 }
@@ -295,7 +315,10 @@ func (p *policy) reject(streams []*reload.ConfigWithMeta, wrong mistakes) error 
 // and be mended there: no module works yet, a file in rules.d. Without it, the board would not hear that the Agent went
 // back to the last good policy, which libbeat does not apply a second time.
 func again() error {
-	return fmt.Errorf("the policy is tried again: %w", &common.ErrInputNotFinished{State: "rejected", File: policySubject})
+	return fmt.Errorf(
+		"the policy is tried again: %w",
+		&common.ErrInputNotFinished{State: "rejected", File: policySubject},
+	)
 }
 
 // reporter tells the Agent of one stream.

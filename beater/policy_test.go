@@ -110,8 +110,21 @@ func told(t *testing.T, err error) (units map[string]string, again bool) {
 
 func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 	p := testPolicy(t)
-	good, goodUnit := streamOf(t, "one", following(t, "a", "detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m"))
-	bad, _ := streamOf(t, "two", "{id: b, module: ndjson, path: [/nowhere], detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m}")
+	good, goodUnit := streamOf(
+		t,
+		"one",
+		following(
+			t,
+			"a",
+			"detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m",
+		),
+	)
+	bad, _ := streamOf(
+		t,
+		"two",
+		"{id: b, module: ndjson, path: [/nowhere], detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, "+
+			"namespace: lab, heartbeat.period: 5m}",
+	)
 
 	units, again := told(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.True(t, again)
@@ -143,11 +156,23 @@ func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 
 func TestAPolicyIsRejectedForWhatItsStreamsSayTogether(t *testing.T) {
 	for _, row := range []struct{ name, one, two, want string }{
-		{"two models", following(t, "a", "detector.model: rare"), following(t, "b", ""), `detector.model: stream "a" says "rare" and stream "b" says "context"; it is a setting of the whole Beat`},
-		{"rules and none", following(t, "a", ""), following(t, "b", "detector.rules: [{id: x, threshold: 5}]"), `detector.rules.x.threshold: stream "a" says nothing and stream "b" says 5; it is`},
+		{
+			"two models", following(t, "a", "detector.model: rare"), following(t, "b", ""),
+			`detector.model: stream "a" says "rare" and stream "b" says "context"; it is a setting of the whole Beat`,
+		},
+		{
+			"rules and none", following(t, "a", ""), following(t, "b", "detector.rules: [{id: x, threshold: 5}]"),
+			`detector.rules.x.threshold: stream "a" says nothing and stream "b" says 5; it is`,
+		},
 		{"one id twice", following(t, "a", ""), following(t, "a", ""), `"a"`},
-		{"two sources of this host's execs", "{id: a, module: auditlog}", "{id: b, module: procconn}", "a and b would each report this host's execs"},
-		{"a rule that does not exist", following(t, "a", "detector.rules: [{id: nosuch, threshold: 1}]"), following(t, "b", "detector.rules: [{id: nosuch, threshold: 1}]"), "nosuch"},
+		{
+			"two sources of this host's execs", "{id: a, module: auditlog}", "{id: b, module: procconn}",
+			"a and b would each report this host's execs",
+		},
+		{
+			"a rule that does not exist", following(t, "a", "detector.rules: [{id: nosuch, threshold: 1}]"),
+			following(t, "b", "detector.rules: [{id: nosuch, threshold: 1}]"), "nosuch",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := testPolicy(t)
@@ -178,8 +203,14 @@ func TestWhatNobodyKnowsIsLeftAsideAndTold(t *testing.T) {
 	typo, u := streamOf(t, "in", file)
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{typo}))
 	runs := p.loop.running.list()[0]
-	require.Equal(t, []string{"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
-		"detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors"}, u.said)
+	require.Equal(
+		t,
+		[]string{
+			"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
+				"detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors",
+		},
+		u.said,
+	)
 	since := p.loop.health.Active()[0].Since
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{typo}))
 	require.Equal(t, since, p.loop.health.Active()[0].Since, "the log hears of it once")
@@ -207,17 +238,26 @@ func TestAStreamIsAsTheWorstThatHoldsForIt(t *testing.T) {
 	b.Clear(health.OutputStalled, "")
 	b.Clear(health.SourceFailed, "mine")
 	b.Clear(health.LossyModule, "mine")
-	lossy, stalled, failed := "lossy_module: "+health.LossyModule.Title, "output_stalled: "+health.OutputStalled.Title+": 7 documents", "source_failed: "+health.SourceFailed.Title+": no such file"
+	lossy := "lossy_module: " + health.LossyModule.Title
+	stalled := "output_stalled: " + health.OutputStalled.Title + ": 7 documents"
+	failed := "source_failed: " + health.SourceFailed.Title + ": no such file"
 	require.Equal(t, []string{
 		"Running ",
 		"Degraded " + lossy,
-		"Running ", "Degraded " + lossy + "; " + stalled, // another reason for the same status is heard only behind another status
+		"Running ",
+		"Degraded " + lossy + "; " + stalled, // another reason for the same status is heard only behind another status
 		"Failed " + failed + "; " + lossy + "; " + stalled,
-		"Running ", "Failed " + failed + "; " + lossy,
+		"Running ",
+		"Failed " + failed + "; " + lossy,
 		"Degraded " + lossy,
 		"Running ",
 	}, mine.said)
-	require.Equal(t, []string{"Running ", "Degraded " + stalled, "Running "}, other.said, "it hears of the Beat, and not of another's module")
+	require.Equal(
+		t,
+		[]string{"Running ", "Degraded " + stalled, "Running "},
+		other.said,
+		"it hears of the Beat, and not of another's module",
+	)
 }
 
 // TestLogHeartbeatAndUnitTellAlikeOfAConditionThatComesAndGoes lets a disk fail one write and take the next, for a
@@ -276,11 +316,23 @@ func TestTheOutputOfAnAgentHandsOnAtOnceAndKeepsWhatIsRefused(t *testing.T) {
 		want         map[string]any // nil: not there
 	}{
 		{"a preset keeps everything but its queue", "elasticsearch: {hosts: [a], preset: throughput}",
-			map[string]any{"preset": nil, "worker": 4.0, "queue.mem.flush.min_events": 1.0, "queue.mem.flush.timeout": 0.0, "non_indexable_policy.dead_letter_index.index": deadLetters}},
+			map[string]any{
+				"preset": nil, "worker": 4.0, "queue.mem.flush.min_events": 1.0, "queue.mem.flush.timeout": 0.0,
+				"non_indexable_policy.dead_letter_index.index": deadLetters,
+			}},
 		{"without a preset the queue is the policy's", "elasticsearch: {hosts: [a], queue.mem.flush.timeout: 5s}",
-			map[string]any{"queue.mem.flush.timeout": "5s", "queue.mem.flush.min_events": nil, "non_indexable_policy.dead_letter_index.index": deadLetters}},
-		{"custom is no preset", "elasticsearch: {hosts: [a], preset: custom}", map[string]any{"preset": "custom", "queue": nil}},
-		{"a policy of refused documents is obeyed", "elasticsearch: {hosts: [a], non_indexable_policy.drop: {}}", map[string]any{"non_indexable_policy.dead_letter_index": nil}},
+			map[string]any{
+				"queue.mem.flush.timeout": "5s", "queue.mem.flush.min_events": nil,
+				"non_indexable_policy.dead_letter_index.index": deadLetters,
+			}},
+		{
+			"custom is no preset", "elasticsearch: {hosts: [a], preset: custom}",
+			map[string]any{"preset": "custom", "queue": nil},
+		},
+		{
+			"a policy of refused documents is obeyed", "elasticsearch: {hosts: [a], non_indexable_policy.drop: {}}",
+			map[string]any{"non_indexable_policy.dead_letter_index": nil},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			output, _ := streamOf(t, "out", row.output)

@@ -18,13 +18,28 @@ const metricsPath = "/metrics"
 
 // gauges are the metrics below `reconbeat` that may fall; all others only grow, until the restart.
 var gauges = map[string]bool{
-	"model.age_s": true, "model.actors": true, "model.rules": true, "processes.remembered": true, "processes.sessions": true,
-	"journal.pending": true, "journal.pending_bytes": true, "journal.bytes": true, "journal.commit_us": true,
-	"ring.waiting": true, "modules.last_event_age_s": true,
+	"model.age_s":              true,
+	"model.actors":             true,
+	"model.rules":              true,
+	"processes.remembered":     true,
+	"processes.sessions":       true,
+	"journal.pending":          true,
+	"journal.pending_bytes":    true,
+	"journal.bytes":            true,
+	"journal.commit_us":        true,
+	"ring.waiting":             true,
+	"modules.last_event_age_s": true,
 }
 
 // quantiles are what a histogram of /stats tells of its values.
-var quantiles = map[string]string{"median": "0.5", "p75": "0.75", "p95": "0.95", "p99": "0.99", "p999": "0.999", "max": "1"}
+var quantiles = map[string]string{
+	"median": "0.5",
+	"p75":    "0.75",
+	"p95":    "0.95",
+	"p99":    "0.99",
+	"p999":   "0.999",
+	"max":    "1",
+}
 
 // exposition shows what is in /stats to Prometheus, by its conventions: counters end in _total, times are in seconds,
 // and what a name of /stats says of a module, a condition or a quantile is a label. libbeat's own metrics, of which no
@@ -37,7 +52,10 @@ func expose(stats *monitoring.Registry, logger *logp.Logger) (http.Handler, erro
 	if err := registry.Register(exposition{stats}); err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: complaints{logger}, ErrorHandling: promhttp.ContinueOnError}), nil
+	return promhttp.HandlerFor(
+		registry,
+		promhttp.HandlerOpts{ErrorLog: complaints{logger}, ErrorHandling: promhttp.ContinueOnError},
+	), nil
 }
 
 // complaints logs what the handler cannot show.
@@ -81,7 +99,14 @@ func ours(out chan<- prometheus.Metric, stats map[string]any) {
 			case "latency":
 				statistics, _ := v.(map[string]any)
 				for statistic, q := range quantiles {
-					send(out, "latency_"+strings.TrimSuffix(name, "_us")+"_seconds", prometheus.GaugeValue, seconds(statistics[statistic]), "quantile", q)
+					send(
+						out,
+						"latency_"+strings.TrimSuffix(name, "_us")+"_seconds",
+						prometheus.GaugeValue,
+						seconds(statistics[statistic]),
+						"quantile",
+						q,
+					)
 				}
 			default:
 				typed(out, part+"."+name, v)

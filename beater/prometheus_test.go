@@ -71,7 +71,11 @@ func TestPrometheusGetsLibbeatsNumbersToo(t *testing.T) {
 	monitoring.NewBool(libbeat, "connected-now").Set(true)
 	monitoring.NewString(libbeat, "type").Set("elasticsearch")
 	body := scraped(t, reg)
-	require.Contains(t, body, "# TYPE reconbeat_libbeat_output_events_acked untyped\nreconbeat_libbeat_output_events_acked 7\n")
+	require.Contains(
+		t,
+		body,
+		"# TYPE reconbeat_libbeat_output_events_acked untyped\nreconbeat_libbeat_output_events_acked 7\n",
+	)
 	require.Contains(t, body, "reconbeat_libbeat_output_connected_now 1\n")
 	require.NotContains(t, body, "elasticsearch")
 }

@@ -57,7 +57,12 @@ func (r *reloader) reload() {
 		err = r.runners.apply(modules)
 	}
 	if err != nil {
-		if !r.health.Set(health.ConfigRejected, r.config.glob, err.Error(), time.Now()) { // it held already, so that nobody has been told of this change
+		if !r.health.Set(
+			health.ConfigRejected,
+			r.config.glob,
+			err.Error(),
+			time.Now(),
+		) { // it held already, so that nobody has been told of this change
 			r.logger.Warnf("the changed modules are not applied either, the last good ones run on: %v", err)
 		}
 		return

@@ -42,8 +42,14 @@ func aHundredPeople(t testing.TB) *detector.Detector {
 			e.User = process.User{ID: uint32(1000 + person), Name: fmt.Sprintf("person%d", person)}
 			e.Executable, e.Name = "/usr/bin/ss", "ss"
 			e.Args = []string{"ss", []string{"-tlnp", "-s", "-tan", "-aunp", "--summary", "-x"}[(day+person)%6]}
-			e.Session = process.Session{ID: uint32(day), User: e.User, Entry: process.EntrySSHD, Source: netip.AddrFrom4([4]byte{10, byte(person), byte(day % 5), 7})}
-			e.Parent.Name, e.CWD = []string{"bash", "zsh", "fish"}[(day+person)%3], []string{"/home/" + e.User.Name, "/etc", "/var/log", "/srv"}[(day+2*person)%4]
+			e.Session = process.Session{
+				ID:     uint32(day),
+				User:   e.User,
+				Entry:  process.EntrySSHD,
+				Source: netip.AddrFrom4([4]byte{10, byte(person), byte(day % 5), 7}),
+			}
+			e.Parent.Name = []string{"bash", "zsh", "fish"}[(day+person)%3]
+			e.CWD = []string{"/home/" + e.User.Name, "/etc", "/var/log", "/srv"}[(day+2*person)%4]
 			if day%5 > 0 {
 				e.TTY, e.Interactive = "pts0", true
 			}

@@ -89,7 +89,9 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 				require.NoError(t, err)
 				got = append(got, name.(string))
 				require.False(t, d.Durable)
-				for field, want := range map[string]string{"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "reconbeat.actor.kind": "login"} {
+				for field, want := range map[string]string{
+					"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "reconbeat.actor.kind": "login",
+				} {
 					who, err := d.Fields.GetValue(field)
 					require.NoError(t, err, "%s of %s: a search for all that an actor did finds it by that", field, name)
 					require.Equal(t, want, who, field)
@@ -121,13 +123,31 @@ func TestTheWholeAlert(t *testing.T) {
 	alert, raw := (*shipped)[0], (*shipped)[1]
 	require.True(t, alert.Durable)
 	for field, want := range map[string]any{
-		"event.kind": "alert", "event.action": "alert", "event.dataset": "reconbeat.alert", "event.module": "reconbeat", "event.risk_score": 21.0, "event.severity": 21,
-		"event.id": alert.ID, "reconbeat.alert.id": alert.ID, "reconbeat.process.event_id": raw.ID, "rule.id": "network-connection-discovery",
-		"message": "Unusual network connection discovery by eve", "host.name": "web-1", "process.name": "ss", "process.pid": int64(4711),
-		"user.name": "mallory", "user.audit.name": "eve", "related.user": []string{"mallory", "eve"}, "related.hosts": []string{"web-1"},
-		"data_stream.dataset": "reconbeat.alert", "data_stream.type": "logs", "data_stream.namespace": "default", "reconbeat.actor.name": "eve",
+		"event.kind":                           "alert",
+		"event.action":                         "alert",
+		"event.dataset":                        "reconbeat.alert",
+		"event.module":                         "reconbeat",
+		"event.risk_score":                     21.0,
+		"event.severity":                       21,
+		"event.id":                             alert.ID,
+		"reconbeat.alert.id":                   alert.ID,
+		"reconbeat.process.event_id":           raw.ID,
+		"rule.id":                              "network-connection-discovery",
+		"message":                              "Unusual network connection discovery by eve",
+		"host.name":                            "web-1",
+		"process.name":                         "ss",
+		"process.pid":                          int64(4711),
+		"user.name":                            "mallory",
+		"user.audit.name":                      "eve",
+		"related.user":                         []string{"mallory", "eve"},
+		"related.hosts":                        []string{"web-1"},
+		"data_stream.dataset":                  "reconbeat.alert",
+		"data_stream.type":                     "logs",
+		"data_stream.namespace":                "default",
+		"reconbeat.actor.name":                 "eve",
 		"process.entry_leader.entry_meta.type": "sshd", "reconbeat.anomaly.typical_users": []string{"root"},
-		"event.reason": "mallory (logged in as eve) has never looked at network connections before in 960 intervals of 15 minutes; usually root does",
+		"event.reason": "mallory (logged in as eve) has never looked at network connections before in " +
+			"960 intervals of 15 minutes; usually root does",
 	} {
 		got, err := alert.Fields.GetValue(field)
 		require.NoError(t, err, field)
@@ -195,11 +215,18 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 	who.Kind, who.Sequence = process.Tamper, 17
 	who.User = process.User{ID: 0, Name: "root"}
 	who.Session = process.Session{ID: 7, User: process.User{ID: 1001, Name: "eve"}}
-	who.Change = process.Change{Action: process.ChangedAudit, Text: "switched the kernel's audit off", Record: "op=set audit_enabled=0 old=1"}
+	who.Change = process.Change{
+		Action: process.ChangedAudit,
+		Text:   "switched the kernel's audit off",
+		Record: "op=set audit_enabled=0 old=1",
+	}
 	require.False(t, s.Take(who, kernelSource))
 	login := execOf(at, "root", "sh")
 	login.Kind, login.Session = process.Tamper, who.Session
-	login.Change = process.Change{Action: process.ChangedLogin, Text: "changed the login user of the process from uid 1001 to uid 0 without a login"}
+	login.Change = process.Change{
+		Action: process.ChangedLogin,
+		Text:   "changed the login user of the process from uid 1001 to uid 0 without a login",
+	}
 	s.Take(login, kernelSource)
 	over := &process.Event{}
 	over.Reset()
@@ -215,19 +242,38 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 	ids := map[string]bool{}
 	for i, want := range []map[string]any{
 		{
-			"event.kind": "alert", "event.action": "changed-audit-configuration", "event.category": []string{"process", "configuration"}, "event.type": []string{"change"},
-			"event.module": "reconbeat", "event.dataset": "reconbeat.alert", "event.severity": 73, "event.risk_score": 73.0, "event.sequence": int64(17),
-			"event.reason": "eve (as root), with /usr/bin/auditctl (process 4711), switched the kernel's audit off",
-			"message":      "Tampering with the Linux audit system by eve", "rule.name": "Tampering with the Linux audit system",
-			"user.audit.name": "eve", "user.name": "root", "process.executable": "/usr/bin/auditctl", "process.pid": int64(4711), "host.name": "web-1",
-			"threat.tactic.id": []string{"TA0005"}, "threat.technique.id": []string{"T1562"}, "threat.technique.subtechnique.id": []string{"T1562.012"},
-			"reconbeat.tampering.text": "switched the kernel's audit off", "reconbeat.tampering.record": "op=set audit_enabled=0 old=1",
-			"reconbeat.actor.name": "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",
+			"event.kind":                       "alert",
+			"event.action":                     "changed-audit-configuration",
+			"event.category":                   []string{"process", "configuration"},
+			"event.type":                       []string{"change"},
+			"event.module":                     "reconbeat",
+			"event.dataset":                    "reconbeat.alert",
+			"event.severity":                   73,
+			"event.risk_score":                 73.0,
+			"event.sequence":                   int64(17),
+			"event.reason":                     "eve (as root), with /usr/bin/auditctl (process 4711), switched the kernel's audit off",
+			"message":                          "Tampering with the Linux audit system by eve",
+			"rule.name":                        "Tampering with the Linux audit system",
+			"user.audit.name":                  "eve",
+			"user.name":                        "root",
+			"process.executable":               "/usr/bin/auditctl",
+			"process.pid":                      int64(4711),
+			"host.name":                        "web-1",
+			"threat.tactic.id":                 []string{"TA0005"},
+			"threat.technique.id":              []string{"T1562"},
+			"threat.technique.subtechnique.id": []string{"T1562.012"},
+			"reconbeat.tampering.text":         "switched the kernel's audit off",
+			"reconbeat.tampering.record":       "op=set audit_enabled=0 old=1",
+			"reconbeat.actor.name":             "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",
 		},
 		{"event.kind": "alert", "event.action": "changed-login-id", "threat.technique.id": []string{"T1036"}},
 		{
-			"event.kind": "event", "event.action": "restored-audit-configuration", "event.duration": int64(3e9), "event.start": "2023-11-14T22:13:20.000Z", "event.end": "2023-11-14T22:13:23.000Z",
-			"event.reason": "program starts are reported again",
+			"event.kind":     "event",
+			"event.action":   "restored-audit-configuration",
+			"event.duration": int64(3e9),
+			"event.start":    "2023-11-14T22:13:20.000Z",
+			"event.end":      "2023-11-14T22:13:23.000Z",
+			"event.reason":   "program starts are reported again",
 		},
 		{"event.kind": "alert", "event.reason": "somebody whom no record names switched the kernel's audit off"},
 	} {

@@ -51,7 +51,8 @@ type ReplayOptions struct {
 	OwnHost bool
 	// OneHost: whatever host a document names, it is the one that the model learns of.
 	OneHost bool
-	Record  func(rule *detector.Rule, r rare.Record) // receives every record of the rare model at its bucket's end; nil: nobody wants them
+	// Record receives every record of the rare model at its bucket's end; nil: nobody wants them.
+	Record func(rule *detector.Rule, r rare.Record)
 }
 
 // NewReplay makes a replay.
@@ -89,7 +90,10 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 		return err
 	}
 	cfg := conf.MustNewConfigFrom(map[string]any{"module": moduleName, "paths": []string{path}})
-	m, err := kind.New(cfg, module.Env{ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read})
+	m, err := kind.New(
+		cfg,
+		module.Env{ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read},
+	)
 	if err != nil {
 		return err
 	}

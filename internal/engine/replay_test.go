@@ -26,12 +26,19 @@ func replayed(t *testing.T, lines []string) ([]mapstr.M, ReplayCounts) {
 	file := filepath.Join(t.TempDir(), "documents.ndjson")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	var alerts []mapstr.M
-	r, err := NewReplay(ReplayOptions{Config: config.Default(), HostID: "replay", Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
-		if action, _ := doc.GetValue("event.action"); action == "alert" {
-			alerts = append(alerts, doc.Fields.Clone())
-		}
-		return nil
-	}})
+	r, err := NewReplay(
+		ReplayOptions{
+			Config: config.Default(),
+			HostID: "replay",
+			Logger: logp.NewNopLogger(),
+			Document: func(doc *beat.Event) error {
+				if action, _ := doc.GetValue("event.action"); action == "alert" {
+					alerts = append(alerts, doc.Fields.Clone())
+				}
+				return nil
+			},
+		},
+	)
 	require.NoError(t, err)
 	require.NoError(t, r.File(t.Context(), "ndjson", file))
 	require.NoError(t, r.Finish())
@@ -86,7 +93,8 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 		{"the parent's line after its child's", swapped},
 		{"between documents of a host with the same pids", func(lines []string) (out []string) {
 			for _, l := range lines {
-				other := strings.NewReplacer(`"id":"i1"`, `"id":"i2"`, "python3", "ruby", `"ss"`, `"ls"`, "/ss", "/ls", `"sh"`, `"ruby"`, "/sh", "/ruby").Replace(l)
+				other := strings.NewReplacer(`"id":"i1"`, `"id":"i2"`, "python3", "ruby",
+					`"ss"`, `"ls"`, "/ss", "/ls", `"sh"`, `"ruby"`, "/sh", "/ruby").Replace(l)
 				out = append(out, l, other)
 			}
 			return out
@@ -96,7 +104,11 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 			alerts, counts := replayed(t, c.change(lines))
 			require.Len(t, alerts, 1)
 			told := func(field string) any { v, _ := alerts[0].GetValue(field); return v }
-			require.Equal(t, "root has never looked at network connections through sh on this host in 15 days; no terminal", told("event.reason"))
+			require.Equal(
+				t,
+				"root has never looked at network connections through sh on this host in 15 days; no terminal",
+				told("event.reason"),
+			)
 			require.InDelta(t, 49.95, told("reconbeat.anomaly.score"), 0.005, "as where the parents are told")
 			require.EqualValues(t, 31000, told("process.parent.pid"))
 			require.Equal(t, "/usr/bin/sh", told("process.parent.executable"))
@@ -167,7 +179,8 @@ func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 }
 
 func TestAReplayCountsMatchesWithoutAUser(t *testing.T) {
-	doc := `{"@timestamp":"2026-03-03T01:06:42.000Z","event":{"action":"exec","category":["process"]},"process":{"pid":1,"name":"ss","parent":{"pid":9}}}`
+	doc := `{"@timestamp":"2026-03-03T01:06:42.000Z","event":{"action":"exec","category":["process"]},` +
+		`"process":{"pid":1,"name":"ss","parent":{"pid":9}}}`
 	_, counts := replayed(t, []string{doc})
 	require.Equal(t, ReplayCounts{Execs: 1, Matched: 1, Unnamed: 1}, counts)
 }

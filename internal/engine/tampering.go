@@ -37,14 +37,25 @@ type attack struct{ id, name, reference string }
 var (
 	defenseEvasion = attack{"TA0005", "Defense Evasion", "https://attack.mitre.org/tactics/TA0005/"}
 	impairDefenses = attack{"T1562", "Impair Defenses", "https://attack.mitre.org/techniques/T1562/"}
-	disableAudit   = attack{"T1562.012", "Disable or Modify Linux Audit System", "https://attack.mitre.org/techniques/T1562/012/"}
-	masquerading   = attack{"T1036", "Masquerading", "https://attack.mitre.org/techniques/T1036/"}
+	disableAudit   = attack{
+		"T1562.012",
+		"Disable or Modify Linux Audit System",
+		"https://attack.mitre.org/techniques/T1562/012/",
+	}
+	masquerading = attack{"T1036", "Masquerading", "https://attack.mitre.org/techniques/T1036/"}
 )
 
 // tamperKinds says, by event.action, what the documents are. Category and type are those that Elastic's integrations
 // give the same records, as far as ECS allows.
 var tamperKinds = map[string]tamperKind{
-	process.ChangedAudit: {[]string{"process", "configuration"}, "change", 73, defenseEvasion, impairDefenses, disableAudit},
+	process.ChangedAudit: {
+		[]string{"process", "configuration"},
+		"change",
+		73,
+		defenseEvasion,
+		impairDefenses,
+		disableAudit,
+	},
 	process.StoppedAudit: {[]string{"process"}, "end", 73, defenseEvasion, impairDefenses, disableAudit},
 	process.ChangedLogin: {[]string{"process"}, "change", 73, defenseEvasion, masquerading, attack{}},
 }
@@ -145,7 +156,14 @@ func (s *Engine) tamperID(e *process.Event) string {
 	if host == "" {
 		host = s.host.ID
 	}
-	return process.ID("tampering", host, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(e.Sequence, 10), e.Change.Action, e.Change.Text)
+	return process.ID(
+		"tampering",
+		host,
+		strconv.FormatInt(e.Time.UnixNano(), 10),
+		strconv.FormatUint(e.Sequence, 10),
+		e.Change.Action,
+		e.Change.Text,
+	)
 }
 
 // actorOf names who did it: the login user, else the account of the process.

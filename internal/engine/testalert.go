@@ -47,13 +47,26 @@ func TestAlert(cfg config.Config, rulesPath string, info beat.Info, now time.Tim
 	}
 	id := process.ID("test alert", described.ID, strconv.FormatInt(now.UnixNano(), 10))
 	f := &detector.Finding{
-		Kind: detector.Alert, Rule: rules[0], Time: now, Actor: detector.Actor{ID: e.User.ID, Name: e.User.Name}, User: e.User.Name, Program: rules[0].Programs[0],
-		Threshold: rules[0].Threshold, Score: rules[0].Threshold, Rarity: detector.Rarity{BucketSpan: cfg.Detector.BucketSpan}, AlertID: id, Episode: detector.Episode{ID: id, Start: now},
+		Kind:      detector.Alert,
+		Rule:      rules[0],
+		Time:      now,
+		Actor:     detector.Actor{ID: e.User.ID, Name: e.User.Name},
+		User:      e.User.Name,
+		Program:   rules[0].Programs[0],
+		Threshold: rules[0].Threshold,
+		Score:     rules[0].Threshold,
+		Rarity:    detector.Rarity{BucketSpan: cfg.Detector.BucketSpan},
+		AlertID:   id,
+		Episode:   detector.Episode{ID: id, Start: now},
 	}
 	from := &Source{}
 	doc := s.alert(s.execDocument(e, from), e, from, f)
 	put(doc.Fields, "reconbeat.alert.test", true)
 	put(doc.Fields, "message", "Test of reconbeat: "+f.Message())
-	put(doc.Fields, "event.reason", "a test of the way of alerts, sent by `reconbeat test alert`; nobody has "+rules[0].Habit)
+	put(
+		doc.Fields,
+		"event.reason",
+		"a test of the way of alerts, sent by `reconbeat test alert`; nobody has "+rules[0].Habit,
+	)
 	return &doc.Event, nil
 }
