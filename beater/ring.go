@@ -119,7 +119,7 @@ func (r *ring) close() {
 func (r *ring) waiting() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return uint64(r.count) //nolint:gosec // never negative
+	return uint64(r.count) // never negative
 }
 
 // oldest returns the earliest time of the events in the ring; false when there is none.

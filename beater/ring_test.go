@@ -77,7 +77,7 @@ func BenchmarkRing(b *testing.B) {
 	r, s, e := newRing(64), &source{}, numbered(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.send(e, s)
+		_, _ = r.send(e, s)
 		r.next()
 		r.release()
 	}

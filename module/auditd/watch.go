@@ -136,7 +136,7 @@ func (r *run) repair(s situation) error {
 		put(rateLimit, 0)
 	}
 	if r.plan.socket == unicast && record.Starves(s.status.BacklogLimit) {
-		put(backlogLimit, uint32(r.BacklogLimit)) //nolint:gosec // its check has bounds
+		put(backlogLimit, uint32(r.BacklogLimit)) // its check has bounds
 	}
 	if s.status.Enabled == 0 {
 		put(enabled, 1)

@@ -19,7 +19,7 @@ func init() { cached.Store(unix.AT_STATX_DONT_SYNC) }
 // newfstatat, not statx: libbeat's seccomp filter allows the former.
 func stat(path []byte, st *unix.Stat_t) error {
 	dir, flags := unix.AT_FDCWD, cached.Load()
-	_, _, errno := unix.Syscall6(sysFstatat, uintptr(dir), uintptr(unsafe.Pointer(&path[0])), uintptr(unsafe.Pointer(st)), flags, 0, 0) //nolint:gosec // the system call's own interface
+	_, _, errno := unix.Syscall6(sysFstatat, uintptr(dir), uintptr(unsafe.Pointer(&path[0])), uintptr(unsafe.Pointer(st)), flags, 0, 0) // the system call's own interface
 	if errno == unix.EINVAL && flags != 0 {
 		cached.Store(0)
 		return stat(path, st)
