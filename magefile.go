@@ -14,6 +14,7 @@ import (
 	"go/format"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,9 @@ const xpack = "x-pack/reconbeat"
 // modules are the folders of this repository's Go modules, in which every check and test runs. What only a tool, the
 // evaluation or the Fleet package needs stays out of what a user of the Beat downloads.
 var modules = []string{".", "integration", "internal/evaluation", "tools", xpack}
+
+// linters is the go.mod of golangci-lint and govulncheck, whose many libraries would choose the other tools' versions.
+const linters = "tools/lint/go.mod"
 
 // build makes the binary of a folder for the system that env names, by default this one, without C, so that it runs on
 // every Linux and is the one that the packages have. It takes the commit and its time from git, and nothing from this
@@ -222,7 +226,8 @@ func installTools() error {
 	return sh.RunWithV(env, "apt-get", args...)
 }
 
-// Check looks for everything that a machine can find wrong: format, vet, staticcheck, requirements, generated files.
+// Check looks for everything that a machine can find wrong: format, vet, staticcheck, golangci-lint, requirements,
+// generated files.
 func Check() error {
 	files, err := sh.Output("git", "ls-files", "*.go")
 	if err != nil {
@@ -235,9 +240,18 @@ func Check() error {
 	if unformatted != "" {
 		return fmt.Errorf("not gofmt-ed:\n%s", unformatted)
 	}
-	commands := [][]string{{"go", "vet", "-tags", "mage", "magefile.go"}}
+	lint := []string{"go", "tool", "-modfile", linters, "golangci-lint", "run"}
+	commands := [][]string{
+		{"go", "vet", "-tags", "mage", "magefile.go"},
+		append(lint, "--build-tags", "mage", "magefile.go"),
+		{"go", "-C", filepath.Dir(linters), "mod", "tidy", "-diff"},
+	}
 	for _, module := range modules {
 		tools, err := filepath.Rel(module, "tools/go.mod")
+		if err != nil {
+			return err
+		}
+		linters, err := filepath.Rel(module, linters)
 		if err != nil {
 			return err
 		}
@@ -245,6 +259,7 @@ func Check() error {
 			[]string{"go", "-C", module, "mod", "tidy", "-diff"},
 			[]string{"go", "-C", module, "vet", "./..."},
 			[]string{"go", "-C", module, "tool", "-modfile", tools, "staticcheck", "./..."},
+			[]string{"go", "-C", module, "tool", "-modfile", linters, "golangci-lint", "run", "./..."},
 		)
 	}
 	for _, c := range commands {
@@ -283,6 +298,36 @@ func Check() error {
 		return err
 	}
 	return component()
+}
+
+// Vulncheck asks Go's database of vulnerabilities about what the code calls in its libraries. Where the database,
+// https://vuln.go.dev or the one in GOVULNDB, is not to be reached, it says so and checks nothing.
+func Vulncheck() error {
+	database := cmp.Or(os.Getenv("GOVULNDB"), "https://vuln.go.dev")
+	if strings.HasPrefix(database, "http") {
+		client := http.Client{Timeout: 10 * time.Second}
+		answer, err := client.Head(database + "/index/db.json")
+		if err == nil {
+			err = answer.Body.Close()
+		}
+		if err == nil && answer.StatusCode != http.StatusOK {
+			err = errors.New(answer.Status)
+		}
+		if err != nil {
+			fmt.Printf("SKIPPED: NOTHING WAS CHECKED, FOR THE DATABASE %s IS NOT TO BE REACHED: %v\n", database, err)
+			return nil
+		}
+	}
+	for _, module := range modules {
+		linters, err := filepath.Rel(module, linters)
+		if err != nil {
+			return err
+		}
+		if err := sh.RunV("go", "-C", module, "tool", "-modfile", linters, "govulncheck", "./..."); err != nil {
+			return fmt.Errorf("govulncheck in %s: %w", module, err)
+		}
+	}
+	return nil
 }
 
 // fleetPackage is the folder of the Fleet package.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reconbeat alerts when an unusual user looks at this host's network connections. See package cmd for its command line.
+// Command reconbeat alerts when an unusual user looks at this host's network connections. See package cmd for its
+// command line.
 package main
 
 import (

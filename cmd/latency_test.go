@@ -96,7 +96,7 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		require.NoError(b, c.Start())
 		ended := make(chan error, 1)
 		go func() { ended <- c.Wait() }()
-		defer func() { <-ended }()
+		defer func() { _ = <-ended }()
 		for time.Since(began) < patience {
 			if alerted(c.Process.Pid) {
 				return time.Since(began), true

@@ -39,7 +39,7 @@ reconbeat_settings: {tags: [dmz], logging.level: warning}
 reconbeat_rules:
   who: |
     id: who
-    name: Unusual look at who is logged in
+    name: Unusual listing of who is logged in
     version: 1
     enabled: true
     description: An account that does not look at who is logged in does so.

@@ -87,9 +87,9 @@ func TestTheDaemonSetMayDoWhatTheUnitMay(t *testing.T) {
 	}
 }
 
-// TestTheDaemonSetsProbesAskWhatItsConfigurationAnswers holds the port of the probes against the configuration's, and
+// TestDaemonSetProbesAreAnswered holds the port of the probes against the configuration's, and
 // that a version that does not start stops the rollout.
-func TestTheDaemonSetsProbesAskWhatItsConfigurationAnswers(t *testing.T) {
+func TestDaemonSetProbesAreAnswered(t *testing.T) {
 	daemons, config := manifest(t)
 	var answers struct {
 		HTTP struct {

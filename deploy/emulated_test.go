@@ -27,7 +27,7 @@ var foreign, emulator = func() (string, string) {
 }()
 
 // emulate puts a script in the place of the binary that a foreign package brought into the copy, which has it emulated;
-// a kernel that was told of qemu would do so itself. It configures a file to be read: the emulator does not know the
+// a kernel that knows qemu would do so itself. It configures a file to be read: the emulator does not know the
 // sockets of the kernel's audit.
 func (h host) emulate() {
 	h.t.Helper()

@@ -185,15 +185,15 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 		assert.Contains(t, status, "Seccomp:\t2\n", module)
 	}
 	for _, module := range modules[:len(modules)-2] {
-		doc := h.look(module)
+		doc := h.match(module)
 		assert.True(t, filepath.IsAbs(doc.Process.Executable), "%s: %+v", module, doc)
 		assert.True(t, filepath.IsAbs(doc.Process.Parent.Executable), "%s does not see another user's parent: %+v",
 			module, doc)
 	}
 }
 
-// looked is what a raw event says of a look.
-type looked struct {
+// matched is what a raw event says of a match.
+type matched struct {
 	User    struct{ ID string }
 	Process struct {
 		Args       []string
@@ -202,8 +202,8 @@ type looked struct {
 	}
 }
 
-// look is the event of the look of user 65534 in what a module has written.
-func (h host) look(module string) looked {
+// match is the event of the match of user 65534 in what a module has written.
+func (h host) match(module string) matched {
 	h.t.Helper()
 	files, err := filepath.Glob(filepath.Join(h.root, "var/log/reconbeat", module+"*.ndjson"))
 	require.NoError(h.t, err)
@@ -211,15 +211,15 @@ func (h host) look(module string) looked {
 		text, err := os.ReadFile(name)
 		require.NoError(h.t, err)
 		for line := range bytes.Lines(text) {
-			var doc looked
+			var doc matched
 			require.NoError(h.t, json.Unmarshal(line, &doc))
 			if doc.User.ID == "65534" && strings.Join(doc.Process.Args, " ") == "ss -tan" {
 				return doc
 			}
 		}
 	}
-	h.t.Errorf("%s has not seen the look", module)
-	return looked{}
+	h.t.Errorf("%s has not seen the match", module)
+	return matched{}
 }
 
 func unpacked(t *testing.T, file string) string {

@@ -366,7 +366,7 @@ func TestACutOffLineIsToldOf(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(from, "out.ndjson"),
 		[]byte(strings.Join([]string{whole, unnamed, named, quoted, ""}, "\n")), 0o600))
 	shipped := collect(t, from, nil, 3)
-	require.Len(t, shipped, 3, "what does not tell its data stream is dropped")
+	require.Len(t, shipped, 3, "what does not name its data stream is dropped")
 	for _, doc := range shipped {
 		require.Equal(t, "logs-reconbeat.process-policy", text(doc, "@metadata.raw_index"),
 			"whatever a user types goes nowhere else")

@@ -48,7 +48,7 @@ func (s *slab[V]) put(key uint64) *V {
 		i = s.free
 		s.free = s.places[i].older
 	case len(s.places) < s.max:
-		i = int32(len(s.places)) //nolint:gosec // bounded by max
+		i = int32(len(s.places)) // bounded by max
 		s.places = append(s.places, place[V]{})
 	default:
 		i = s.oldest

@@ -134,7 +134,7 @@ func TestTheWayInFollowsFromTheAncestors(t *testing.T) {
 			table.PutProcess(&Process{PID: 1, Name: "systemd"}, 0, NoSession)
 			pid := uint32(1)
 			for i, command := range c.line {
-				session := uint32(Unset)
+				session := Unset
 				if entryOf(command[strings.LastIndexByte(command, '/')+1:]) == "" {
 					session = c.session
 				}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manual writes what a package ships beside the binary and what can only be told by the command line itself: a
+// Command manual writes what a package ships beside the binary and what only the command line itself knows: a
 // manual page for each command, and the completions of bash, zsh and fish. They are made when a package is made and so
 // never lag behind the commands.
 //

@@ -127,9 +127,10 @@ func (d *digest) join(i int) int {
 		d.nodes = slices.Insert(d.nodes, p, parent)
 	}
 	// Both come before the parent. The one further back goes first, so that the other's index stays.
-	first, last := i, i
+	first := i
 	if hasSibling {
-		first, last = min(i, s), max(i, s)
+		first = min(i, s)
+		last := max(i, s)
 		d.nodes = slices.Delete(d.nodes, last, last+1)
 		p--
 	}

@@ -123,7 +123,7 @@ func (r *Ring) Close() {
 func (r *Ring) Waiting() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return uint64(r.count) //nolint:gosec // never negative
+	return uint64(r.count) // never negative
 }
 
 // Oldest returns the earliest time of the events in the ring; false when there is none.

@@ -77,7 +77,7 @@ func BenchmarkRing(b *testing.B) {
 	r, s, e := NewRing(64), &Source{}, numbered(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Send(e, s)
+		_, _ = r.Send(e, s)
 		r.Next()
 		r.Release()
 	}

@@ -249,7 +249,8 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 	require.Greater(t, elastic.rate(), 3*web.rate())
 }
 
-func TestTheReportInTheManualEndsWithWhatWasMeasuredByHand(t *testing.T) {
+// TestReportEndsWithWhatWasMeasuredByHand holds that the manual's report ends with what was measured by hand.
+func TestReportEndsWithWhatWasMeasuredByHand(t *testing.T) {
 	report, err := os.ReadFile(filepath.Join("..", "..", "docs", "evaluation.md"))
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(string(report), independent))

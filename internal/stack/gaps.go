@@ -64,7 +64,7 @@ var gaps = []gap{
 	},
 	{
 		why: "it has no setting index.lifecycle, cannot pass over fields beyond the limit, calls flattened " +
-			"flat_object, counts the values of a wildcard only when told, " +
+			"flat_object, counts the values of a wildcard only when asked to, " +
 			"and wants the value of a constant_keyword beforehand",
 		method:  http.MethodPut,
 		path:    regexp.MustCompile(`^/_component_template/`),

@@ -82,7 +82,7 @@ func run(t *testing.T, dir string, d time.Duration) []string {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	timer := time.AfterFunc(d, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(d, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	var lines []string
 	r := bufio.NewReader(out)

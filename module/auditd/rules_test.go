@@ -17,7 +17,7 @@ func TestOwnRuleIsWhatAuditctlWouldLoad(t *testing.T) {
 		wire, err := ownRule(a, 4711)
 		require.NoError(t, err)
 		r := loaded(t, "-a always,exit -F arch="+a.Name+" -F success=1 -F pid!=4711 -S execve,execveat -k reconbeat")
-		assert.Equal(t, r.wire, []byte(wire))
+		assert.Equal(t, r.wire, wire)
 		r, err = parseRule(wire)
 		require.NoError(t, err)
 		assert.True(t, r.own())
@@ -69,8 +69,8 @@ func FuzzParseRule(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add([]byte(wire))
-		f.Add([]byte(wire[:len(wire)-4]))
+		f.Add(wire)
+		f.Add(wire[:len(wire)-4])
 	}
 	wire, err := rule.Build(
 		&rule.FileWatchRule{

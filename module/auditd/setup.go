@@ -215,7 +215,7 @@ func (s *setup) repair(now situation) error {
 		put(rateLimit, 0)
 	}
 	if s.plan.socket == unicast && record.Starves(now.status.BacklogLimit) {
-		put(backlogLimit, uint32(s.BacklogLimit)) //nolint:gosec // its check has bounds
+		put(backlogLimit, uint32(s.BacklogLimit)) // its check has bounds
 	}
 	if now.status.Enabled == 0 {
 		put(enabled, 1)

@@ -317,7 +317,7 @@ func (f *follower) atEnd() (more bool, err error) {
 	}
 	if size < f.reader.offset {
 		if f.size > f.reader.offset {
-			f.Stats.LostFile.Add(uint64(f.size - f.reader.offset)) //nolint:gosec // more than 0
+			f.Stats.LostFile.Add(uint64(f.size - f.reader.offset)) // more than 0
 		}
 		f.Logger.Infof("%s was truncated; reading goes on at its start", f.file.Name())
 		file := f.file

@@ -26,7 +26,7 @@ type step struct {
 	command string // for sh, at the top of the repository
 	// what it depends on: a file; a folder with its testdata; all below, "folder/..."; "." is the Go files at the top
 	of     []string
-	length time.Duration // how long the command was told to fuzz, if it was
+	length time.Duration // how long the command has to fuzz; 0: it does not fuzz
 	// what the page says of it, out of what it printed; a step that has no figure did nothing
 	figure func(log string) string
 	reason func(log string) string // why it failed, where that is more than its exit status; may be nil

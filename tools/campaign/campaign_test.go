@@ -140,7 +140,8 @@ func TestAStepThatFailsDoesNotStopTheOthersAndRunsAgain(t *testing.T) {
 	require.Equal(t, "good: mended", r.outcomes()["breaks"])
 }
 
-func TestAFuzzTargetThatFailsAsGoTestItselfDoesRunsOnceMore(t *testing.T) {
+// TestRacedFuzzTargetRunsTwice holds that a fuzz target that fails as go test itself does runs once more.
+func TestRacedFuzzTargetRunsTwice(t *testing.T) {
 	r := newRepo(t, map[string]string{"a/a.go": "a"})
 	s := r.step("fuzz",
 		"if mkdir "+filepath.Join(t.TempDir(), "once")+"; then echo context deadline exceeded; exit 1; fi; echo fine",
@@ -178,7 +179,8 @@ func TestAStepDependsOnWhatItSaysAndNoMore(t *testing.T) {
 	}
 }
 
-func TestAStepThatThisHostCannotDoIsLeftOutAndTriedAgain(t *testing.T) {
+// TestSkippedStepIsTriedAgain holds that a step that this host cannot do is left out, and tried again the next time.
+func TestSkippedStepIsTriedAgain(t *testing.T) {
 	r := newRepo(t, map[string]string{"a/a.go": "a"})
 	steps := []step{r.step("emulates", "echo '    deploy_test.go:1: SKIPPED: THIS TEST NEEDS qemu'", "a")}
 	for range 2 {
@@ -241,7 +243,9 @@ func TestAShorterTimeIsNotEnoughAndALongerOneIs(t *testing.T) {
 	require.Empty(t, run(30*time.Second))
 }
 
-func TestStepsAreChosenByPartsOfTheirNamesAndTheOthersResultsStay(t *testing.T) {
+// TestStepsAreChosenByPartsOfNames holds that steps are chosen by parts of their names, and the results of the others
+// stay.
+func TestStepsAreChosenByPartsOfNames(t *testing.T) {
 	r := newRepo(t, map[string]string{"a/a.go": "a"})
 	steps := []step{
 		r.step("bench", "echo fine", "a"),

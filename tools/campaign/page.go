@@ -26,7 +26,7 @@ type result struct {
 	step    string
 	outcome outcome
 	figure  string        // what it found, or why it failed or was left out
-	length  time.Duration // how long it was told to fuzz; 0: it was told nothing
+	length  time.Duration // how long it had to fuzz; 0: it did not fuzz
 	took    time.Duration
 	ended   time.Time
 	commit  string
@@ -40,7 +40,7 @@ CONTRIBUTING.md says how to run it. The notes of a release have this table.
 
 * **outcome**: *good*, *failed*, or *left out* where the step, or a part of it, cannot run on that host; only what is
   good is not run again.
-* **length**: how long a fuzz target was told to run. What ran for less than the present campaign wants runs again.
+* **length**: how long a fuzz target had to run. What ran for less than the present campaign wants runs again.
 * **code**: a digest of the files that the step depends on: its packages, those that they import, their test data. As
   long as that is the code's digest, the result holds; a ` + "`+`" + ` says that they were not all committed.
 

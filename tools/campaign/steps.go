@@ -100,7 +100,7 @@ func line(pattern, format string) func(string) string {
 
 var sum = regexp.MustCompile(`(?m)^([0-9a-f]{128})  (\S+)$`)
 
-// twice tells what two builds had in common.
+// twice says what two builds had in common.
 func twice(log string) string {
 	_, same, found := strings.Cut(log, "twice the same:\n")
 	files := sum.FindAllStringSubmatch(same, -1)
@@ -118,7 +118,7 @@ func twice(log string) string {
 
 var benchmark = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?[ \t]+\d+\t(.*)$`)
 
-// benchmarks tells how many there were, and the figures of those few that docs/benchmarks.md begins with.
+// benchmarks says how many there were, and the figures of those few that docs/benchmarks.md begins with.
 func benchmarks(log string) string {
 	all := benchmark.FindAllStringSubmatch(log, -1)
 	if len(all) == 0 {
@@ -269,7 +269,7 @@ func (m *goModule) fuzz(length time.Duration) (steps []step) {
 
 var execs = regexp.MustCompile(`execs: (\d+) .*new interesting: (\d+) \(total: (\d+)\)`)
 
-// fuzzed tells the last of go test's counts.
+// fuzzed reports the last of go test's counts.
 func fuzzed(log string) string {
 	all := execs.FindAllStringSubmatch(log, -1)
 	if len(all) == 0 {
@@ -284,7 +284,7 @@ var (
 	seed    = regexp.MustCompile(`failure while testing seed corpus entry: (\S+)`)
 )
 
-// input tells where the failing input is: go test puts it where every later test finds it.
+// input says where the failing input is: go test puts it where every later test finds it.
 func input(folder, log string) string {
 	if m := written.FindStringSubmatch(log); m != nil {
 		return "fails on " + path.Join(folder, m[1]) + ", which is to be committed with what mends it"

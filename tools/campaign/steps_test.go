@@ -22,9 +22,9 @@ var tiny = map[string]string{
 		"*testing.T, b []byte) { Parse(b) }) }\n",
 }
 
-// TestAFuzzTargetsFailingInputIsKeptWhereGoTestFindsIt fuzzes a real module: one that holds, and after a change of a
+// TestFailingInputIsKept fuzzes a real module: one that holds, and after a change of a
 // package that it imports one that does not.
-func TestAFuzzTargetsFailingInputIsKeptWhereGoTestFindsIt(t *testing.T) {
+func TestFailingInputIsKept(t *testing.T) {
 	r := newRepo(t, tiny)
 	run := func() error {
 		m, err := listModule(r.campaign.root, ".")
@@ -54,7 +54,9 @@ func TestAFuzzTargetsFailingInputIsKeptWhereGoTestFindsIt(t *testing.T) {
 	require.ErrorContains(t, run(), "fails on "+input, "the input is found by the next run")
 }
 
-func TestTheCampaignOfThisRepositoryHasEveryFuzzTargetAndWhatItDependsOn(t *testing.T) {
+// TestCampaignHasEveryFuzzTarget holds that the campaign of this repository has every fuzz target, with the code that
+// it depends on.
+func TestCampaignHasEveryFuzzTarget(t *testing.T) {
 	steps, err := list("../..", 10*time.Minute)
 	require.NoError(t, err)
 	named := map[string]step{}

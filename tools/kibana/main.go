@@ -143,7 +143,7 @@ func objects(types fields.Types) map[string]saved.Object {
 		add(o, ".json")
 	}
 	for _, q := range savedQueries {
-		attributes := saved.SavedQuery{Title: q.title, Description: q.description, Query: saved.Kuery(q.query)}
+		attributes := saved.Query{Title: q.title, Description: q.description, Query: saved.Kuery(q.query)}
 		tagged := saved.Reference{Type: "tag", ID: tag.ID, Name: "tag-ref-" + tag.ID}
 		add(object("query", q.id, attributes, tagged), ".json")
 	}

@@ -37,7 +37,7 @@ type frame struct {
 	width                  int // of 48 columns
 }
 
-// panel is one of the kinds below. It tells what stands in it and what that refers to.
+// panel is one of the kinds below. It says what stands in it and what that refers to.
 type panel interface {
 	about() frame
 	kind() string // Kibana's word

@@ -134,7 +134,7 @@ func newHome(binary string) (home string, err error) {
 }
 
 // teach has reconbeat learn the recording, as if it had ended within the last week: what it shows has faded since the
-// last look.
+// last match.
 func teach(home, recording string) error {
 	history := filepath.Join(home, "history.ndjson")
 	if err := movedToNow(recording, history); err != nil {

@@ -91,7 +91,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 
-	t.Log("a bad policy: everything that is wrong is told, and the last good one runs on")
+	t.Log("a bad policy: everything that is wrong is reported, and the last good one runs on")
 	bad := h.following(a, "detector: {model: nonsense, learn_for: 24h},")
 	bad.Config.Streams = append(
 		bad.Config.Streams,
@@ -171,7 +171,7 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 	t.Parallel()
 	h, a := newHost(t), newAgent(t)
 	require.NoError(t, os.Remove(h.input()))
-	require.NoError(t, os.Mkdir(h.input(), 0o700)) // a folder is no file of documents
+	require.NoError(t, os.Mkdir(h.input(), 0o700)) // a folder where the file of documents should be
 	other := filepath.Join(h.dir, "other.ndjson")
 	require.NoError(t, os.WriteFile(other, nil, 0o600))
 	r := h.start(a)

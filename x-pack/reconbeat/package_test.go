@@ -367,7 +367,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 		changed[name] = value
 		return changed
 	}
-	t.Log("what is wrong in an option is told at the unit")
+	t.Log("what is wrong in an option is reported at the unit")
 	wrong := with("learn_for", "2000h")
 	wrong["heartbeat_period"] = "1ms"
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: wrong}))
@@ -375,13 +375,13 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	require.Contains(t, message, "reconbeat.detector.learn_for: 2000h0m0s is not allowed; it must be 0 to 720h")
 	require.Contains(t, message, "reconbeat.heartbeat.period: 1ms is not allowed")
 
-	t.Log("an option of another module is told, and so is that there are no alerts")
+	t.Log("an option of another module is reported, and so is that there are no alerts")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: with("socket_buffer", "4096")}))
 	a.wait(r, unit, "FAILED", "ndjson.socket_buffer: no such setting")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"alert"}}))
 	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
 
-	t.Log("the other modules take what the template makes for them: nothing is told but the one mistake")
+	t.Log("the other modules take what the template makes for them: only the one mistake is reported")
 	for _, module := range []string{"auditd", "auditlog", "procconn"} {
 		all := everyOption(module)
 		all["actor"] = module + "'s"

@@ -145,8 +145,8 @@ func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 	return nil
 }
 
-// merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told
-// that it disagrees.
+// merge copies what the input says under a key into a stream; what the stream says itself stays, so that the
+// disagreement can be reported.
 func merge(stream mapstr.M, key string, input any) {
 	own, isMap := stream[key].(map[string]any)
 	from, fromMap := input.(map[string]any)

@@ -77,7 +77,8 @@ func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	require.NoError(t, r.signal(syscall.SIGTERM))
 }
 
-func TestEachStreamIsAModuleWithTheSettingsOfTheWholeBeat(t *testing.T) {
+// TestEachStreamIsAModule holds that each stream of a policy is a module that has the settings of the whole Beat.
+func TestEachStreamIsAModule(t *testing.T) {
 	for _, row := range []struct {
 		name, input string
 		want        []mapstr.M

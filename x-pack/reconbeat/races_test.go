@@ -15,7 +15,7 @@ import (
 // librariesRaces are the data races within what manages us, each by a function of either access. They are not ours to
 // mend, and an exit code that is theirs would hide one of ours.
 var librariesRaces = [][2]string{
-	// BeatV2Manager.isRunning is written by Start after it has started the listener, which writes it when it is told to
+	// BeatV2Manager.isRunning is written by Start after it has started the listener, which writes it when it is asked to
 	// stop.
 	{"management.(*BeatV2Manager).unitListen()", "management.(*BeatV2Manager).Start()"},
 	// A unit's payload is compared by reflection while the check-in that sends it has protobuf note types and sizes in

@@ -27,7 +27,7 @@ func stat(path []byte, st *unix.Stat_t) error {
 		flags,
 		0,
 		0,
-	) //nolint:gosec // the system call's own interface
+	) // the system call's own interface
 	if errno == unix.EINVAL && flags != 0 {
 		cached.Store(0)
 		return stat(path, st)

@@ -160,7 +160,7 @@ func parseStat(b []byte) (stat, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return stat{}, err
 	}
-	dev := uint32(tty) //nolint:gosec // the kernel prints the device number as a signed int
+	dev := uint32(tty) // the kernel prints the device number as a signed int
 	return stat{
 		comm: string(b[open+1 : end]), ppid: uint32(ppid), startTicks: start,
 		terminal: process.Terminal{Major: dev >> 8 & 0xfff, Minor: dev&0xff | dev>>12&0xfff00},

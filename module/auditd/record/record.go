@@ -118,7 +118,7 @@ func header(body []byte) (millis int64, seq uint64, rest []byte, ok bool) {
 		return 0, 0, nil, false
 	}
 	b = bytes.TrimPrefix(b, []byte(":"))
-	return int64(sec)*1000 + int64(ms), seq, bytes.TrimPrefix(b, []byte(" ")), true //nolint:gosec // bounded above
+	return int64(sec)*1000 + int64(ms), seq, bytes.TrimPrefix(b, []byte(" ")), true // bounded above
 }
 
 // digits reads a decimal number that ends with end.

@@ -121,7 +121,7 @@ func (l *linter) object(name string, o saved.Object) {
 	case "tag":
 		read(l, o.Attributes, &saved.Tag{})
 	case "query":
-		var q saved.SavedQuery
+		var q saved.Query
 		if read(l, o.Attributes, &q) {
 			l.named(q.Title, q.Description)
 			l.query("the query", q.Query)

@@ -210,7 +210,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "a rule whose looks leave gaps", file: saved.RulesFile, old: `"from":"now-5m"`,
-			new: `"from":"now-1m"`, want: "a look that comes late leaves a gap",
+			new: `"from":"now-1m"`, want: "a search that comes late leaves a gap",
 		},
 		{
 			name: "a rule that looks at no time", file: saved.RulesFile, old: `"from":"now-5m"`, new: `"from":"5m"`,

@@ -128,7 +128,7 @@ func (l *linter) times(r saved.Rule) {
 		return
 	}
 	if back < 2*interval {
-		l.fault("it looks back %s every %s: a look that comes late leaves a gap", back, interval)
+		l.fault("it looks back %s every %s: a search that comes late leaves a gap", back, interval)
 	}
 	if r.MaxSignals < 1 || r.MaxSignals > 1000 {
 		l.fault("max_signals is %d", r.MaxSignals)

@@ -76,7 +76,7 @@ func All(folder fs.FS) ([]Question, error) {
 }
 
 func ofSavedQuery(o saved.Object) ([]Question, error) {
-	var s saved.SavedQuery
+	var s saved.Query
 	if err := saved.Read(o.Attributes, &s); err != nil {
 		return nil, err
 	}

@@ -59,8 +59,8 @@ type Tag struct {
 	Color       string `json:"color"`
 }
 
-// SavedQuery is a query that a user picks from a list.
-type SavedQuery struct {
+// Query is a query that a user picks from a list.
+type Query struct {
 	Title       string `json:"title"`
 	Description string `json:"description"`
 	Query       KQL    `json:"query"`
