@@ -28,7 +28,7 @@ func greeting(running *moduleSet, known *engine.Known, d config.Detector, pendin
 	return line
 }
 
-// knowledge tells how old the model is, whom it knows, and from when on it alerts.
+// knowledge says for how long the model has learned, whom it knows, and when alerts begin.
 func knowledge(m *engine.Known, d config.Detector) string {
 	if m.Actors == 0 {
 		if d.Model == detector.ModelContext {

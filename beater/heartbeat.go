@@ -24,7 +24,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an
+// heartbeat reports once a period that this host is watched and how that goes, so that a host that falls silent can be an
 // alert. It has a client of its own and bypasses the journal: a heartbeat that could not ship in its minute is of no
 // use an hour later. While the output takes none, none is made; its counts go into the next one.
 type heartbeat struct {
@@ -47,7 +47,7 @@ type heartbeat struct {
 	began  time.Time       // zero: not connected, or at an end
 	over   bool
 	last   time.Time // when the last one was made; zero: none yet
-	told   tally     // what had been counted by then
+	counts tally     // what had been counted by then
 }
 
 // tally is what heartbeats count.
@@ -65,7 +65,7 @@ func (t tally) since(b tally) tally {
 	}
 }
 
-// pulse is what one heartbeat tells.
+// pulse is what one heartbeat reports.
 type pulse struct {
 	tally
 	status     string
@@ -186,7 +186,7 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 	h.made.Add(1)
 	counted := h.count()
 	p := pulse{
-		tally:   counted.since(h.told),
+		tally:   counted.since(h.counts),
 		status:  h.health.Status(),
 		uptime:  now.Sub(h.began),
 		lag:     h.lag.reset(),
@@ -210,7 +210,7 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 	if !h.last.IsZero() {
 		put(event.Fields, "event.duration", now.Sub(h.last).Nanoseconds())
 	}
-	h.last, h.told = now, counted
+	h.last, h.counts = now, counted
 	return event
 }
 
@@ -257,7 +257,7 @@ func (h *heartbeat) count() tally {
 // put sets a dotted field. The documents are ours, so that no part of the way can be anything but an object.
 func put(m mapstr.M, field string, value any) { _, _ = m.Put(field, value) }
 
-// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and
+// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it asks the Beat to stop, and
 // what is published afterwards is lost.
 type lastWord struct {
 	beat.Pipeline

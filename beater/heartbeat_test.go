@@ -50,7 +50,7 @@ func value(t *testing.T, e beat.Event, field string) any {
 	return v
 }
 
-func TestAHeartbeatTellsWhatIsWrongAndWhatWasLost(t *testing.T) {
+func TestAHeartbeatSaysWhatIsWrongAndWhatWasLost(t *testing.T) {
 	h, r, out := testHeart(t)
 	now := time.Now()
 	h.beat(now)
@@ -108,12 +108,12 @@ func TestWhatAStalledOutputMissedIsInTheNextHeartbeat(t *testing.T) {
 		total++
 		h.beat(now.Add(time.Duration(i) * time.Minute))
 	}
-	told := uint64(0)
-	for i := 10; told < total; i++ {
-		told += value(t, <-out, "reconbeat.health.execs").(uint64)
+	reported := uint64(0)
+	for i := 10; reported < total; i++ {
+		reported += value(t, <-out, "reconbeat.health.execs").(uint64)
 		h.beat(now.Add(time.Duration(i) * time.Minute))
 	}
-	require.Equal(t, total, told)
+	require.Equal(t, total, reported)
 }
 
 func TestAPeriodOfZeroIsSilence(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // latencies are how long the stations of the way take, in microseconds; of matches and of alerts, so that what nobody
-// waits for tells nothing. Recent ones weigh more.
+// waits for does not count. Recent ones weigh more.
 type latencies struct {
 	judge   metrics.Histogram // completing and judging a match, and making its documents
 	judged  metrics.Histogram // from a match's start until it was judged

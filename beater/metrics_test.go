@@ -54,8 +54,8 @@ func counted(t *testing.T) *monitoring.Registry {
 	return reg
 }
 
-// TestTheManualTellsEveryMetric holds docs/monitor.md and the registry against each other, name by name.
-func TestTheManualTellsEveryMetric(t *testing.T) {
+// TestManualListsEveryMetric holds docs/monitor.md and the registry against each other, name by name.
+func TestManualListsEveryMetric(t *testing.T) {
 	reg := counted(t)
 	shown := map[string]bool{} // by name: it is a histogram
 	snapshot := monitoring.CollectFlatSnapshot(reg, monitoring.Full, false)
@@ -78,18 +78,18 @@ func TestTheManualTellsEveryMetric(t *testing.T) {
 	require.NoError(t, err)
 	table, _, found := strings.Cut(string(manual), "\n## Heartbeats")
 	require.True(t, found)
-	told := map[string]bool{}
+	documented := map[string]bool{}
 	for _, row := range metricRow.FindAllStringSubmatch(table, -1) {
 		kind, unit := row[2], row[3]
 		assert.Contains(t, []string{"counter", "gauge", "histogram", "text"}, kind, row[0])
 		assert.NotEmpty(t, row[4], "the meaning of %s", row[1])
 		assert.NotEmpty(t, row[5], "what to do about %s", row[1])
 		for _, name := range strings.Split(strings.Trim(row[1], "`"), "`, `") {
-			told[name] = true
+			documented[name] = true
 			assert.Equal(t, shown[name], kind == "histogram", "%s is a histogram", name)
 			assert.Equal(t, strings.HasSuffix(name, "_us"), unit == "µs", name)
 			assert.Equal(t, strings.HasSuffix(name, "_s"), unit == "s", name)
 		}
 	}
-	assert.Equal(t, slices.Sorted(maps.Keys(shown)), slices.Sorted(maps.Keys(told)))
+	assert.Equal(t, slices.Sorted(maps.Keys(shown)), slices.Sorted(maps.Keys(documented)))
 }

@@ -30,7 +30,7 @@ type moduleConfig struct {
 	logger  *logp.Logger
 }
 
-// load reads and checks the whole set. The error tells everything that is wrong with it.
+// load reads and checks the whole set. The error names everything that is wrong with it.
 func (c *moduleConfig) load() ([]*conf.C, error) {
 	var all []*conf.C
 	var errs []error
@@ -121,7 +121,7 @@ func kindOf(name string) (kind catalog.Kind, why string, err error) {
 }
 
 // misspelt returns what is wrong with the names of a module's settings; nothing where it is no module at all, which is
-// told already.
+// reported already.
 func misspelt(c *conf.C) error {
 	m, err := config.ParseModule(c)
 	if err != nil {
@@ -151,7 +151,7 @@ func together(modules []*conf.C) []error {
 	for _, c := range modules {
 		m, err := config.ParseModule(c)
 		if err != nil {
-			continue // told already
+			continue // reported already
 		}
 		if ids[m.ID] {
 			errs = append(errs, fmt.Errorf("id: two modules are called %q; give one an `id` of its own", m.ID))

@@ -43,7 +43,7 @@ type policy struct {
 	stopped  bool
 	whole    config.Config // what the policy that runs says of the whole Beat
 	applied  atomic.Bool   // some policy was good
-	rejected string        // what was wrong with the last one, told already
+	rejected string        // what was wrong with the last one, reported already
 	unknown  string        // what is left aside of the one that runs
 }
 
@@ -154,7 +154,7 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	return nil
 }
 
-// leaveAside tells of settings that nobody knows. The policy holds all the same: its inputs are open to whatever an
+// leaveAside reports settings that nobody knows. The policy holds all the same: its inputs are open to whatever an
 // Agent or Fleet adds, and what the next version of those adds must not end detection. A typo shows as a unit that is
 // degraded.
 func (p *policy) leaveAside(names []string) {
@@ -321,15 +321,15 @@ func again() error {
 	)
 }
 
-// reporter tells the Agent of one stream.
+// reporter reports one stream to the Agent.
 type reporter struct {
 	id     string // of the stream, which is the module's
 	to     status.StatusReporter
-	status status.Status // what it was told last
+	status status.Status // the last one reported
 	reason string
 }
 
-// reporters tell the Agent how each stream is: by the conditions on the board that are about its module, or about no
+// reporters report to the Agent how each stream is: by the conditions on the board that are about its module, or about no
 // module.
 type reporters struct {
 	board   *health.Board
@@ -344,7 +344,7 @@ func (r *reporters) replace(streams []reporter) {
 	r.streams = streams
 }
 
-// report tells what has changed.
+// report reports what has changed.
 func (r *reporters) report() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -87,8 +87,8 @@ func following(t *testing.T, id, settings string) string {
 	return fmt.Sprintf("{id: %s, module: ndjson, paths: [%s], %s}", id, file, settings)
 }
 
-// told are the errors of a rejected policy by unit, and whether libbeat's management tries again.
-func told(t *testing.T, err error) (units map[string]string, again bool) {
+// errorsByUnit are the errors of a rejected policy by unit, and whether libbeat's management tries again.
+func errorsByUnit(t *testing.T, err error) (units map[string]string, again bool) {
 	t.Helper()
 	units = map[string]string{}
 	joined, ok := err.(interface{ Unwrap() []error })
@@ -126,7 +126,7 @@ func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 			"namespace: lab, heartbeat.period: 5m}",
 	)
 
-	units, again := told(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
+	units, again := errorsByUnit(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.True(t, again)
 	require.Contains(t, units["two"], "the policy is not applied, and nothing is watched: ")
 	require.Contains(t, units["two"], "ndjson.path: no such setting")
@@ -145,7 +145,7 @@ func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 	runs := p.loop.running.list()[0]
 	require.Equal(t, []string{"Running "}, goodUnit.said)
 
-	units, _ = told(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
+	units, _ = errorsByUnit(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.Contains(t, units["one"], "the policy is not applied, the last good one runs on: ")
 	require.Same(t, runs, p.loop.running.list()[0])
 
@@ -178,7 +178,7 @@ func TestAPolicyIsRejectedForWhatItsStreamsSayTogether(t *testing.T) {
 			p := testPolicy(t)
 			one, _ := streamOf(t, "one", row.one)
 			two, _ := streamOf(t, "two", row.two)
-			units, _ := told(t, p.Reload([]*reload.ConfigWithMeta{one, two}))
+			units, _ := errorsByUnit(t, p.Reload([]*reload.ConfigWithMeta{one, two}))
 			for _, u := range []string{"one", "two"} {
 				require.Contains(t, units[u], row.want)
 			}
@@ -197,7 +197,7 @@ func TestAStreamThatIsSwitchedOffSaysNothing(t *testing.T) {
 	require.Empty(t, unit.said)
 }
 
-func TestWhatNobodyKnowsIsLeftAsideAndTold(t *testing.T) {
+func TestWhatNobodyKnowsIsLeftAsideAndReported(t *testing.T) {
 	p := testPolicy(t)
 	file := following(t, "a", "unknown: [tags, detectr]")
 	typo, u := streamOf(t, "in", file)
@@ -260,9 +260,9 @@ func TestAStreamIsAsTheWorstThatHoldsForIt(t *testing.T) {
 	)
 }
 
-// TestLogHeartbeatAndUnitTellAlikeOfAConditionThatComesAndGoes lets a disk fail one write and take the next, for a
+// TestFlappingConditionIsReportedAlikeEverywhere lets a disk fail one write and take the next, for a
 // minute.
-func TestLogHeartbeatAndUnitTellAlikeOfAConditionThatComesAndGoes(t *testing.T) {
+func TestFlappingConditionIsReportedAlikeEverywhere(t *testing.T) {
 	h, _, out := testHeart(t)
 	h.health.HoldOff = health.HoldOff
 	logger, said := logptest.NewTestingLoggerWithObserver(t, "")
@@ -309,7 +309,7 @@ func TestLogHeartbeatAndUnitTellAlikeOfAConditionThatComesAndGoes(t *testing.T) 
 	require.Equal(t, "reconbeat is healthy", messages[len(messages)-1])
 }
 
-func TestTheOutputOfAnAgentHandsOnAtOnceAndKeepsWhatIsRefused(t *testing.T) {
+func TestOutputOfAnAgentHandsOnAtOnce(t *testing.T) {
 	const deadLetters = "logs-reconbeat.rejected-default"
 	for _, row := range []struct {
 		name, output string

@@ -31,7 +31,7 @@ var gauges = map[string]bool{
 	"modules.last_event_age_s": true,
 }
 
-// quantiles are what a histogram of /stats tells of its values.
+// quantiles are the statistics that a histogram of /stats has.
 var quantiles = map[string]string{
 	"median": "0.5",
 	"p75":    "0.75",
@@ -43,7 +43,7 @@ var quantiles = map[string]string{
 
 // exposition shows what is in /stats to Prometheus, by its conventions: counters end in _total, times are in seconds,
 // and what a name of /stats says of a module, a condition or a quantile is a label. libbeat's own metrics, of which no
-// kind is told, are untyped.
+// kind is known, are untyped.
 type exposition struct{ stats *monitoring.Registry }
 
 // expose is the handler of metricsPath.

@@ -26,7 +26,7 @@ func scraped(t *testing.T, reg *monitoring.Registry) string {
 }
 
 // TestPrometheusGetsEveryMetric holds the exposition and docs/monitor.md against each other: each metric is there, as
-// the kind that the manual tells.
+// the kind that the manual names.
 func TestPrometheusGetsEveryMetric(t *testing.T) {
 	body := scraped(t, counted(t))
 	manual, err := os.ReadFile("../docs/monitor.md")

@@ -20,7 +20,7 @@ import (
 
 // publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in
 // Publish, and what comes meanwhile stays in the journal. When every entry up to N is settled (delivered, dropped by a
-// processor of the user's, or rejected for good) it tells the journal N.
+// processor of the user's, or rejected for good) it reports N to the journal.
 type publisher struct {
 	health  *health.Board
 	logger  *logp.Logger
@@ -149,7 +149,7 @@ func (p *publisher) began() beat.Client {
 	return p.client
 }
 
-// settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a
+// settled hears from libbeat, in order, which events are through: acknowledged by the output, or dropped by a
 // processor.
 func (p *publisher) settled(_ int, private []any) {
 	var upTo uint64

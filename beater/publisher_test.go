@@ -104,7 +104,7 @@ func settles(t *testing.T, store *state.Store, out *sink, messages ...string) {
 	require.Equal(t, messages, out.messages())
 }
 
-func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testing.T) {
+func TestUnacknowledgedShipFirstAcknowledgedNever(t *testing.T) {
 	dir := t.TempDir()
 	store, p := testJournal(t, dir)
 	out := &sink{pass: make(chan struct{})}
@@ -156,7 +156,7 @@ func (l *late) ConnectWith(c beat.ClientConfig) (beat.Client, error) {
 	return l.Pipeline.ConnectWith(c)
 }
 
-func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
+func TestPublisherWithoutOutputKeepsEverything(t *testing.T) {
 	dir := t.TempDir()
 	store, p := testJournal(t, dir)
 	pipeline := &late{newPipeline(t, &sink{}, ""), make(chan struct{})}
@@ -198,7 +198,7 @@ func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
-func TestAnEntryThatCannotBeReadIsGivenUpAndTheRestShips(t *testing.T) {
+func TestUnreadableEntryIsGivenUpAndTheRestShips(t *testing.T) {
 	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)

@@ -17,7 +17,7 @@ import (
 type rejections struct {
 	libbeat *monitoring.Registry // nil: nothing is counted
 
-	told  uint64    // how many there were when last looked
+	seen  uint64    // how many there were at the last tick
 	since time.Time // when that number last grew
 }
 
@@ -46,8 +46,8 @@ const rejectedFor = 10 * time.Minute
 func (r *rejections) note(board *health.Board, now time.Time) {
 	kept, lost := r.kept(), r.lost()
 	switch n := kept + lost; {
-	case n > r.told:
-		r.told, r.since = n, now
+	case n > r.seen:
+		r.seen, r.since = n, now
 		board.Set(health.DocumentsRejected, "", fmt.Sprintf("%d kept as rejected, %d lost", kept, lost), now)
 	case now.Sub(r.since) > rejectedFor:
 		board.Clear(health.DocumentsRejected, "")

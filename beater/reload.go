@@ -62,7 +62,7 @@ func (r *reloader) reload() {
 			r.config.glob,
 			err.Error(),
 			time.Now(),
-		) { // it held already, so that nobody has been told of this change
+		) { // it held already, so that nobody has heard of this change
 			r.logger.Warnf("the changed modules are not applied either, the last good ones run on: %v", err)
 		}
 		return

@@ -253,7 +253,7 @@ func (s *moduleSet) watermark(now time.Time) time.Time {
 	return mark
 }
 
-// String names the modules that run, and tells why `auto` chose one.
+// String names the modules that run, and says why `auto` chose one.
 func (s *moduleSet) String() string {
 	var names []string
 	for _, r := range s.list() {

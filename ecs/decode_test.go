@@ -144,7 +144,7 @@ func TestWhoIsWhoInTheDocumentsOfEachAgent(t *testing.T) {
 			effective: nobody,
 		},
 		"nobody": {fields: `"user":{"id":"4294967295"}`, real: nobody, effective: nobody},
-		"an id that is no number (a Windows SID) is none": {
+		"an id that is not a number (a Windows SID) is none": {
 			fields:    `"user":{"id":"S-1-5-18","name":"alice"}`,
 			real:      process.User{ID: process.Unset, Name: "alice"},
 			effective: nobody,

@@ -31,7 +31,7 @@ func (s *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
 		s.addHost(fields, from)
 	}
 	related(fields, e)
-	s.detector.Actor(e).Encode(fields) // a finding tells it, too, but not every exec has one
+	s.detector.Actor(e).Encode(fields) // a finding has it, too, but not every exec has one
 	s.address(fields, dataset.Process)
 	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
 }
@@ -103,7 +103,7 @@ func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detec
 // conclusions are the values of event.action of findings that are about more than one exec.
 var conclusions = map[detector.Kind]string{detector.Summary: "alert-summary", detector.Habitual: "habit", detector.Learned: "learned"}
 
-// conclusion makes the event that tells of more than one exec, with what is configured for the module that it came
+// conclusion makes the event about more than one exec, with what is configured for the module that it came
 // from. nil: the module's processors dropped it.
 func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}

@@ -45,9 +45,9 @@ type ReplayOptions struct {
 	Config    config.Config           // the rules and the model; its modules are not used
 	RulesPath string                  // the folder of the user's own rules
 	HostID    string                  // of the documents that bring no host of their own, for their ids
-	Logger    *logp.Logger            // where malformed input is told
+	Logger    *logp.Logger            // where malformed input is reported
 	Document  func(*beat.Event) error // receives alerts, summaries and, as Config.Events says, raw events
-	// OwnHost: the recording is this host's, and so are the names of its accounts where it tells ids alone.
+	// OwnHost: the recording is this host's, and so are the names of its accounts where it has ids alone.
 	OwnHost bool
 	// OneHost: whatever host a document names, it is the one that the model learns of.
 	OneHost bool
@@ -114,7 +114,7 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 	})
 }
 
-// note keeps what the summary tells of an exec.
+// note keeps what the summary says of an exec.
 func (r *Replay) note(e *process.Event) {
 	if r.first.IsZero() || e.Time.Before(r.first) {
 		r.first = e.Time

@@ -45,10 +45,10 @@ func replayed(t *testing.T, lines []string) ([]mapstr.M, ReplayCounts) {
 	return alerts, r.Counts()
 }
 
-// TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost takes two weeks of a host on which root's agent looks at
-// connections, and then a shell of root does. Auditbeat tells parents by pid alone; each exec of the tool is the line
+// TestParentKnownByPidAloneIsFoundOnItsHost takes two weeks of a host on which root's agent looks at
+// connections, and then a shell of root does. Auditbeat names parents by pid alone; each exec of the tool is the line
 // after its parent's.
-func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
+func TestParentKnownByPidAloneIsFoundOnItsHost(t *testing.T) {
 	compressed, err := os.ReadFile("testdata/auditbeat-parent-pid.ndjson.gz")
 	require.NoError(t, err)
 	z, err := gzip.NewReader(bytes.NewReader(compressed))
@@ -65,12 +65,12 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 			return out
 		}
 	}
-	parent := func(told string) func([]string) []string { // PID is the parent's pid
+	parent := func(named string) func([]string) []string { // PID is the parent's pid
 		return each(func(l string) string {
 			before, rest, _ := strings.Cut(l, `"parent":{"pid":`)
 			pid, after, _ := strings.Cut(rest, "}")
 			own, _, _ := strings.Cut(before[strings.Index(before, `"pid":`)+len(`"pid":`):], ",")
-			return before + strings.NewReplacer("PPID", pid, "PID", own).Replace(told) + after
+			return before + strings.NewReplacer("PPID", pid, "PID", own).Replace(named) + after
 		})
 	}
 	swapped := func(lines []string) []string {
@@ -103,15 +103,15 @@ func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			alerts, counts := replayed(t, c.change(lines))
 			require.Len(t, alerts, 1)
-			told := func(field string) any { v, _ := alerts[0].GetValue(field); return v }
+			alert := func(field string) any { v, _ := alerts[0].GetValue(field); return v }
 			require.Equal(
 				t,
 				"root has never looked at network connections through sh on this host in 15 days; no terminal",
-				told("event.reason"),
+				alert("event.reason"),
 			)
-			require.InDelta(t, 49.95, told("reconbeat.anomaly.score"), 0.005, "as where the parents are told")
-			require.EqualValues(t, 31000, told("process.parent.pid"))
-			require.Equal(t, "/usr/bin/sh", told("process.parent.executable"))
+			require.InDelta(t, 49.95, alert("reconbeat.anomaly.score"), 0.005, "as where the parents are named")
+			require.EqualValues(t, 31000, alert("process.parent.pid"))
+			require.Equal(t, "/usr/bin/sh", alert("process.parent.executable"))
 			require.EqualValues(t, 721, counts.Matched)
 		})
 	}
@@ -164,7 +164,7 @@ func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 		e := execOf(began.Add(time.Duration(i)*time.Millisecond), "root", "ss")
 		e.PID += uint32(i)
 		if i == 10 {
-			e.Parent.Name = "told" // it stays behind those before it
+			e.Parent.Name = "named" // it stays behind those before it
 		}
 		s.Take(e, recording)
 	}

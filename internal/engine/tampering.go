@@ -25,7 +25,7 @@ type tamperKind struct {
 	sub       attack // empty: none
 }
 
-// milliseconds is how documents tell a time.
+// milliseconds is the format of times in documents.
 const milliseconds = "2006-01-02T15:04:05.000Z"
 
 // attack is a tactic or technique of ATT&CK.

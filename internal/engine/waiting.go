@@ -10,7 +10,7 @@ import (
 )
 
 // Agents, and auditd on a host of several processors, may write the exec of a parent a few milliseconds after that of
-// its child. So a match whose parent is told and unknown waits, and what comes behind it waits, too, until the
+// its child. So a match whose parent is named and unknown waits, and what comes behind it waits, too, until the
 // parent's exec has come or it is clear that it will not.
 const (
 	waitFor = time.Second // how much later an event may be, by the events' own time

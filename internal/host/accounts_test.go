@@ -21,7 +21,7 @@ func TestRootIsCalledByItsName(t *testing.T) {
 	require.Equal(t, "root", g.Name)
 }
 
-func TestAnIDWithoutAnAccountStaysAnIDAndIsAskedForAgainAfterAMinute(t *testing.T) {
+func TestIDWithoutAccountIsAskedForAgainAfterAMinute(t *testing.T) {
 	var asked atomic.Int64
 	now := time.Unix(0, 0)
 	a := NewAccounts()
@@ -42,7 +42,7 @@ func TestAnIDWithoutAnAccountStaysAnIDAndIsAskedForAgainAfterAMinute(t *testing.
 	require.Equal(t, "late", u.Name)
 }
 
-func TestASlowDirectoryDelaysTheFirstExecOnlyBrieflyAndNamesTheNext(t *testing.T) {
+func TestSlowDirectoryDelaysOnlyTheFirstExec(t *testing.T) {
 	answer := make(chan struct{})
 	a := NewAccounts()
 	a.lookup = func(accountKey) (string, bool) { <-answer; return "ldap-user", true }
