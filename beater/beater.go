@@ -36,8 +36,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
-// reconbeat is the Beat as it is configured.
-type reconbeat struct {
+// sensor is the Beat as it is configured.
+type sensor struct {
 	config   config.Config
 	logger   *logp.Logger
 	health   *health.Board
@@ -57,7 +57,7 @@ type reconbeat struct {
 func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	cfg, errConfig := config.Parse(c)
 	logger := b.Info.Logger.Named("reconbeat")
-	r := &reconbeat{
+	r := &sensor{
 		config:   cfg,
 		logger:   logger,
 		health:   &health.Board{HoldOff: health.HoldOff},
@@ -90,7 +90,7 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 }
 
 // manage puts the Agent in charge of a Beat that is about to be made.
-func (r *reconbeat) manage(b *beat.Beat) error {
+func (r *sensor) manage(b *beat.Beat) error {
 	if len(r.config.Modules) > 0 || r.config.ConfigModules.Path != "" {
 		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; " +
 			"its policy names the modules")
@@ -106,7 +106,7 @@ func (r *reconbeat) manage(b *beat.Beat) error {
 
 // checkDetector reports whether a detector can be made. Where the rest of the configuration is wrong none can, but the
 // rules may be wrong, too.
-func (r *reconbeat) checkDetector(configured bool) error {
+func (r *sensor) checkDetector(configured bool) error {
 	if !configured {
 		_, err := config.LoadRules(r.rulesDir, r.config.Detector.Rules)
 		return err
@@ -122,7 +122,7 @@ func (r *reconbeat) checkDetector(configured bool) error {
 }
 
 // detectorOptions are what a detector of these settings is made of.
-func (r *reconbeat) detectorOptions(cfg config.Config) (detector.Options, error) {
+func (r *sensor) detectorOptions(cfg config.Config) (detector.Options, error) {
 	return engine.DetectorOptions(cfg, r.rulesDir, r.host)
 }
 
@@ -174,7 +174,7 @@ func logCondition(logger *logp.Logger, s health.State, change health.Change, now
 
 // Run runs the Beat until Stop. What the output has not acknowledged by then stays in the journal and ships at the next
 // start.
-func (r *reconbeat) Run(b *beat.Beat) error {
+func (r *sensor) Run(b *beat.Beat) error {
 	latency := newLatencies()
 	publisher := newPublisher(r.health, latency, r.logger)
 	dir := StateDir(r.paths)
@@ -278,7 +278,7 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 }
 
 // newLoop makes the one goroutine's work, with what an earlier run had learned.
-func (r *reconbeat) newLoop(store *state.Store, running *moduleSet, latency *latencies) (*loop, error) {
+func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latencies) (*loop, error) {
 	options, err := r.detectorOptions(r.config)
 	if err != nil {
 		return nil, err
@@ -312,4 +312,4 @@ func (r *reconbeat) newLoop(store *state.Store, running *moduleSet, latency *lat
 }
 
 // Stop makes Run return. libbeat has closed the publisher by then; the journal keeps what it did not ship.
-func (r *reconbeat) Stop() { r.once.Do(func() { close(r.stop) }) }
+func (r *sensor) Stop() { r.once.Do(func() { close(r.stop) }) }

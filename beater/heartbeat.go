@@ -50,21 +50,6 @@ type heartbeat struct {
 	counts tally     // what had been counted by then
 }
 
-// tally is what heartbeats count.
-type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
-
-// since is what was counted after b.
-func (t tally) since(b tally) tally {
-	return tally{
-		t.execs - b.execs,
-		t.matched - b.matched,
-		t.alerts - b.alerts,
-		t.malformed - b.malformed,
-		t.lost - b.lost,
-		t.lostBytes - b.lostBytes,
-	}
-}
-
 // pulse is what one heartbeat reports.
 type pulse struct {
 	tally

@@ -39,7 +39,7 @@ func (u *unit) UpdateStatus(s status.Status, reason string) {
 func testPolicy(t *testing.T) *policy {
 	board, logger := &health.Board{}, logp.NewNopLogger()
 	modules := &moduleConfig{agent: fmtstr.FieldsForBeat("reconbeat", "1.2.3"), logger: logger}
-	r := &reconbeat{config: config.Default(), logger: logger, health: board, host: testHost, modules: modules,
+	r := &sensor{config: config.Default(), logger: logger, health: board, host: testHost, modules: modules,
 		rulesDir: t.TempDir()}
 	l := &loop{
 		engine: testEngine(t), ring: engine.NewRing(8), cursors: &cursors{}, running: &moduleSet{}, health: board,

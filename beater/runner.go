@@ -207,6 +207,21 @@ func (s *moduleSet) remove(r *runner) {
 	s.ended.add(r.stats)
 }
 
+// tally is what heartbeats count.
+type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
+
+// since is what was counted after b.
+func (t tally) since(b tally) tally {
+	return tally{
+		t.execs - b.execs,
+		t.matched - b.matched,
+		t.alerts - b.alerts,
+		t.malformed - b.malformed,
+		t.lost - b.lost,
+		t.lostBytes - b.lostBytes,
+	}
+}
+
 // tally is what all modules have counted, those that run no more among them: malformed and lost.
 func (s *moduleSet) tally() tally {
 	s.mu.Lock()
