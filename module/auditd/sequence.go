@@ -23,9 +23,6 @@ type sequences struct {
 	started bool
 }
 
-// reset forgets everything, as after a change of the socket.
-func (s *sequences) reset() { *s = sequences{} }
-
 // add says that a record of an event has arrived; it returns how many numbers had to be given up as lost because the
 // window is full.
 func (s *sequences) add(n uint32) (lost uint64) {
