@@ -231,7 +231,7 @@ func (d *Detector) judge(i int, e *process.Event, decide func(*Finding) Decision
 			if f.Context != nil {
 				f.Context.Profile, f.Context.Known = inContext.Profile(&look)
 			}
-			out = d.over(&f, m, e, decision.Alert, out)
+			out = d.over(&f, l, e, decision.Alert, out)
 		} else if onProbation != nil && decision.Alert && !f.Learning {
 			out = d.below(&f, e, onProbation, out)
 		}
@@ -282,7 +282,7 @@ func (d *Detector) modelHost(e *process.Event) string {
 }
 
 // over finds the place of an exec over the threshold: it opens an episode, escalates one, or belongs to one. A summary of the episode before it may go to out.
-func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool, out []Finding) []Finding {
+func (d *Detector) over(f *Finding, l *learned, e *process.Event, alert bool, out []Finding) []Finding {
 	if !alert {
 		f.Kind = Suppressed
 		return out
@@ -313,7 +313,7 @@ func (d *Detector) over(f *Finding, m *rare.Model, e *process.Event, alert bool,
 	f.Episode = ep.Episode
 	f.Episode.Commands = slices.Clone(ep.Commands)
 	if f.Kind == Alert {
-		f.TypicalUsers = m.Typical(typicalUsers, f.User)
+		f.TypicalUsers = d.typical(l, f)
 		f.Visit.Commands = commandsOf(f.Context)
 		if f.Context != nil {
 			f.Habit = d.o.Habit
@@ -374,6 +374,21 @@ const setBack = time.Hour
 
 // typicalUsers is how many of the usual users an alert names.
 const typicalUsers = 5
+
+// typical are those who usually do what a finding is about, the most frequent first. Who is known from alerts alone is none of them: rare, as Elastic's job,
+// learns intruders, too.
+func (d *Detector) typical(l *learned, f *Finding) []string {
+	var usual []string
+	for _, user := range l.rare.Typical(l.rare.Users(), f.User) {
+		if len(usual) == typicalUsers {
+			break
+		}
+		if d.o.Model == ModelRare && l.rare.AtOnce(f.Time, user).Score < f.Threshold || d.o.Model == ModelContext && !l.suspect(user) {
+			usual = append(usual, user)
+		}
+	}
+	return usual
+}
 
 // Advance says that nothing more comes before t: buckets and episodes that end until then close. The summaries are appended to out.
 // A time that lies back by more than setBack is that of a clock which was set back, and goes on from there.

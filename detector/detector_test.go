@@ -124,7 +124,6 @@ func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
 
 func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
 	d := mustNew(t, options(mission()))
-	m := d.models[0].rare
 	var first string
 	for i, c := range []struct {
 		score float64
@@ -132,7 +131,7 @@ func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
 	}{{30, Alert}, {49.9, Repeat}, {50, Alert}, {60, Repeat}, {40, Repeat}, {76, Alert}, {74, Repeat}, {99, Alert}, {100, Repeat}} {
 		e := exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss")
 		f := Finding{Rule: d.rules[0], Time: e.Time, User: "mallory", Actor: d.Actor(e), Score: c.score}
-		require.Empty(t, d.over(&f, m, e, true, nil))
+		require.Empty(t, d.over(&f, d.models[0], e, true, nil))
 		require.Equal(t, c.want, f.Kind, "score %v", c.score)
 		switch {
 		case i == 0:
@@ -248,7 +247,7 @@ func TestEpisodesAreBounded(t *testing.T) {
 		e := exec(now.Add(time.Duration(i)*time.Millisecond), "x", "ss")
 		e.User = process.User{ID: uint32(10000 + i)}
 		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.Actor(e), Score: 80}
-		summaries += len(d.over(&f, d.models[0].rare, e, true, nil))
+		summaries += len(d.over(&f, d.models[0], e, true, nil))
 	}
 	require.Len(t, d.episodes, maxEpisodes)
 	require.Equal(t, 10, summaries)

@@ -62,6 +62,19 @@ func (l *learned) forgetHost() {
 	delete(l.hosts, worst)
 }
 
+// suspect reports whether all that the hosts' models know of a user, a name or an id, raised alerts and has become no habit.
+func (l *learned) suspect(user string) bool {
+	seen := false
+	for _, h := range l.hosts {
+		known, usual := h.model.Usual(user)
+		if usual {
+			return false
+		}
+		seen = seen || known
+	}
+	return seen
+}
+
 // watching are the contexts of the host that was watched last, by rule, so that the next event of that host finds them.
 type watching struct {
 	host  string
