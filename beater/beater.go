@@ -176,6 +176,9 @@ func logCondition(logger *logp.Logger, s health.State, change health.Change, now
 	if s.Count > 1 {
 		often = fmt.Sprintf("; it came %d times", s.Count)
 	}
+	if s.Condition == health.AuditTampered {
+		logger = logger.With(LogAction, process.ChangedAudit)
+	}
 	switch {
 	case change == health.Ends:
 		logger.Infof("%s is over after %s%s", about, now.Sub(s.Since).Round(time.Second), often)

@@ -54,6 +54,9 @@ var TamperingFields = map[string]string{
 	"reconbeat.tampering.text":                "keyword", "reconbeat.tampering.record": "keyword",
 }
 
+// LogAction is the key under which a line of the log names the event.action of the document that tells the same.
+const LogAction = "event.action"
+
 // tampered publishes and logs that somebody changed what the source reports, or that it is as before.
 func (s *stream) tampered(e *process.Event, from *source) {
 	restored := e.Change.Action == process.RestoredAudit
@@ -70,6 +73,7 @@ func (s *stream) tampered(e *process.Event, from *source) {
 		s.local.accounts.user(&e.Session.User)
 	}
 	text := strings.Clone(e.Change.Text)
+	logger := s.logger.With(LogAction, e.Change.Action)
 	if !restored {
 		text = doer(e) + " " + text
 		s.logger.Warnf("module %s: %s.", from.ID, text)

@@ -112,6 +112,8 @@ func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
 	w.interrupt(t)
 	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.all(), "ALERT: ")),
 		w.err.all())
+	require.Equal(t, 1, strings.Count(w.out.all(), "switched the kernel's audit off"), "the row tells it")
+	require.NotContains(t, w.err.all(), "switched the kernel's audit off", "and nothing tells it again")
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
