@@ -128,6 +128,18 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	return r, nil
 }
 
+// NewTelling is New, and tells which sources the Beat is about to watch.
+func NewTelling(tell func([]Watched)) beat.Creator {
+	return func(b *beat.Beat, c *conf.C) (beat.Beater, error) {
+		made, err := New(b, c)
+		if err != nil {
+			return nil, err
+		}
+		tell(watched(made.(*reconbeat).initial))
+		return made, nil
+	}
+}
+
 // rulesDir is the folder of the user's own rules.
 func rulesDir(p *paths.Path, cfg config.Config) string {
 	if filepath.IsAbs(cfg.Detector.RulesPath) {

@@ -99,6 +99,38 @@ func Choose() (Kind, module.Support, error) {
 	return Kind{}, module.Support{}, &NoSourceError{Reasons: reasons}
 }
 
+// Watched is a source of a Beat that runs: its module, the files that it reads, and what the module sees on this host.
+type Watched struct {
+	Module string
+	Files  []string
+	module.Support
+}
+
+// watched says what the modules are that run with these settings; of auto, what it chooses.
+func watched(modules []*conf.C) (out []Watched) {
+	for _, c := range modules {
+		w := struct {
+			Module string   `config:"module"`
+			Paths  []string `config:"paths"`
+		}{}
+		if err := c.Unpack(&w); err != nil {
+			continue // New has told it
+		}
+		var kind Kind
+		var support module.Support
+		var err error
+		if w.Module == autoModule {
+			kind, support, err = Choose()
+		} else if kind, err = kindOf(w.Module); err == nil {
+			support = kind.Probe()
+		}
+		if err == nil {
+			out = append(out, Watched{kind.Name, w.Paths, support})
+		}
+	}
+	return out
+}
+
 // source is what the stream knows of the configured module that an event came from.
 type source struct {
 	config.Module

@@ -97,7 +97,7 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why, strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
+		tellSources([]beater.Watched{{Module: kind.Name, Support: support}})
 	}
 	home, err := scratch(p)
 	if err != nil {
@@ -125,7 +125,11 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	s.forgetAlerts() // those of the recording
 	s.live = true
 	stop := showStatus(s)
-	err = instance.Run(settings, beater.New)
+	creator := beater.New
+	if own {
+		creator = beater.NewTelling(tellSources)
+	}
+	err = instance.Run(settings, creator)
 	n := stop()
 	s.setStatus("")
 	silence()
@@ -135,6 +139,18 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %s, %d lost.\n", since(time.Since(began)), n.execs,
 		n.matched, counted(n.alerts, "alert"), n.lost)
 	return err
+}
+
+// tellSources says what is watched, and what stays unseen.
+func tellSources(sources []beater.Watched) {
+	for _, s := range sources {
+		why := s.Why
+		if len(s.Files) > 0 {
+			why = "it reads " + strings.Join(s.Files, ", ")
+		}
+		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", s.Module, why,
+			strings.Join(s.Sees, ", "), strings.Join(s.Blind, ", "))
+	}
 }
 
 // setFlags tells libbeat, which reads its configuration by flags alone, what to run with.

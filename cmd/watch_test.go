@@ -246,3 +246,32 @@ func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
 	require.Contains(t, w.out.all(), "ALERT: Unusual network connection discovery by www-data")
 	require.Contains(t, w.err.all(), "End of the RECORDING")
 }
+
+// TestWatchSaysWhichSourcesOfAConfigurationItWatches has the user's own configuration name its modules.
+func TestWatchSaysWhichSourcesOfAConfigurationItWatches(t *testing.T) {
+	dir := t.TempDir()
+	documents, file := filepath.Join(dir, "documents.ndjson"), filepath.Join(dir, "own.yml")
+	require.NoError(t, os.WriteFile(documents, nil, 0o600))
+	for name, c := range map[string]struct {
+		modules string
+		said    []string
+	}{
+		"documents": {"[{module: ecs, paths: ['" + documents + "']}]", []string{
+			"Watching with ecs: it reads " + documents + ".\nIt sees ", "\nIt does not see "}},
+		"two": {"[{module: ecs, id: a, paths: ['" + documents + "']}, {module: ecs, id: b, enabled: true, " +
+			"paths: [/nowhere]}, {module: procconn, enabled: false}]", []string{
+			"Watching with ecs: it reads " + documents + ".", "Watching with ecs: it reads /nowhere."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(file, []byte("reconbeat.modules: "+c.modules+
+				"\noutput.elasticsearch.hosts: ['127.0.0.1:9']\nlogging: {to_stderr: true, level: warning}\n"), 0o600))
+			w := startWatch(t, nil, "-c", file)
+			for _, want := range c.said {
+				require.Eventually(t, func() bool { return strings.Contains(w.err.all(), want) }, time.Minute,
+					20*time.Millisecond, "%s", want)
+			}
+			require.NotContains(t, w.err.all(), "procconn")
+			w.interrupt(t)
+		})
+	}
+}
