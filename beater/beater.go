@@ -176,6 +176,9 @@ func detectorOptions(cfg config.Config, rules string, host hostFields) (detector
 }
 
 func logCondition(logger *logp.Logger, s health.State, change health.Change, now time.Time) {
+	if s.Condition == health.AuditTampered {
+		logger = logger.With(LogAction, process.ChangedAudit)
+	}
 	about := s.Condition.Code
 	if s.Subject != "" {
 		about += " (" + s.Subject + ")"
@@ -187,9 +190,6 @@ func logCondition(logger *logp.Logger, s health.State, change health.Change, now
 	var often string
 	if s.Count > 1 {
 		often = fmt.Sprintf("; it came %d times", s.Count)
-	}
-	if s.Condition == health.AuditTampered {
-		logger = logger.With(LogAction, process.ChangedAudit)
 	}
 	switch {
 	case change == health.Ends:
@@ -338,7 +338,7 @@ func (r *reconbeat) accept(kind string, payload []byte) error {
 		r.health.End(health.ModelNotRestored, "")
 		r.logger.Infof("the model that was handed over has been taken over")
 	case InboxForget:
-		r.logger.Infof("forgot %q, who was known to %d models", payload, r.stream.detector.Forget(string(payload)))
+		r.logger.Infof("forgot %q, who was known to %s", payload, plural(r.stream.detector.Forget(string(payload)), "model"))
 	case InboxReset:
 		r.stream.detector.Reset()
 		clear(r.stream.origins)
@@ -481,7 +481,7 @@ func (r *reconbeat) noteDrops(now time.Time) {
 	switch {
 	case n > r.drops:
 		r.drops, r.dropAt = n, now
-		r.health.Set(health.RingFull, "", fmt.Sprintf("%d events in all", n), now)
+		r.health.Set(health.RingFull, "", plural(n, "event")+" in all", now)
 	case now.Sub(r.dropAt) > time.Minute:
 		r.health.Clear(health.RingFull, "")
 	}

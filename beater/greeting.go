@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/reconbeat/reconbeat/detector"
 )
 
@@ -48,10 +50,7 @@ func (r *reconbeat) knowledge(m *learnedSoFar) string {
 }
 
 func plural[N int | uint64](n N, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), what, ""))
 }
 
 // short is a duration as people say it.

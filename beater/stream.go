@@ -148,7 +148,7 @@ func (s *stream) processed(doc *beat.Event, from *source) (*beat.Event, bool) {
 // trouble counts that a module's configuration does not fit a document, and tells it now and then.
 func (s *stream) trouble(from *source, err error) {
 	if n := s.counts.processorErrors.Add(1); seldom(n) {
-		s.logger.Warnf("module %s: %v (%d documents so far; they ship all the same)", from.ID, err, n)
+		s.logger.Warnf("module %s: %v (%s so far, shipped all the same)", from.ID, err, plural(n, "document"))
 	}
 }
 

@@ -76,9 +76,9 @@ func (s *stream) tampered(e *process.Event, from *source) {
 	logger := s.logger.With(LogAction, e.Change.Action)
 	if !restored {
 		text = doer(e) + " " + text
-		s.logger.Warnf("module %s: %s.", from.ID, text)
+		logger.Warnf("module %s: %s.", from.ID, text)
 	} else {
-		s.logger.Infof("module %s: %s.", from.ID, text)
+		logger.Infof("module %s: %s.", from.ID, text)
 	}
 	doc, ok := s.processed(s.tampering(e, from, text), from)
 	if !ok {

@@ -168,8 +168,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d suppressed, %d malformed%s\n",
-		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d suppressed, %d malformed%s\n",
+		counted(n.Execs, "exec"), n.Matched, counted(n.Alerts, "alert"), n.Suppressed, n.Malformed, unnamed(n.Unnamed))
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -227,7 +227,7 @@ func quiet(s beater.ReplaySummary, n beater.ReplayCounts) string {
 			strings.Join(s.Rules, ", ") + "."
 	case n.Suppressed > 0:
 		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).",
-			counted(int(n.Suppressed), "match"))
+			counted(n.Suppressed, "match"))
 	case s.Learned < s.LearnFor:
 		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host "+
 			"(detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))
@@ -261,13 +261,10 @@ func listOf(words []string) string {
 
 // unnamed tells how many matches there were of which nobody says whose they are, where there were any.
 func unnamed(n uint64) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return ", 1 match without a user"
 	}
-	return fmt.Sprintf(", %d matches without a user", n)
+	return ", " + counted(n, "match") + " without a user"
 }
 
 // configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.

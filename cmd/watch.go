@@ -136,8 +136,8 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	if err != nil && n.execs == 0 { // it never watched
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %s, %d lost.\n", since(time.Since(began)), n.execs,
-		n.matched, counted(n.alerts, "alert"), n.lost)
+	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s, %d lost.\n", since(time.Since(began)),
+		counted(n.execs, "exec"), n.matched, counted(n.alerts, "alert"), n.lost)
 	return err
 }
 
@@ -237,8 +237,8 @@ func showRecording(s *screen, format string, why *beater.NoSourceError) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %d execs seen, %d matched, %d alerts.\n", n.Execs, n.Matched,
-		n.Alerts)
+	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %s seen, %d matched, %s.\n", counted(n.Execs, "exec"),
+		n.Matched, counted(n.Alerts, "alert"))
 	return nil
 }
 
@@ -257,10 +257,10 @@ func demonstrate(s *screen, format, stateDir string) error {
 	if err := state.WriteInbox(stateDir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("handing over what the recording taught: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "End of the RECORDING: %d execs, %d alert. From here on THIS HOST, live, as if those "+
+	fmt.Fprintf(os.Stderr, "End of the RECORDING: %s, %s. From here on THIS HOST, live, as if those "+
 		"ten days had been its own.\n"+
 		"Now be the intruder: run `ss -tan` in another terminal, as yourself or with `sudo -u nobody ss -tan`. "+
-		"Nothing of this is kept.\n\n", n.Execs, n.Alerts)
+		"Nothing of this is kept.\n\n", counted(n.Execs, "exec"), counted(n.Alerts, "alert"))
 	return nil
 }
 

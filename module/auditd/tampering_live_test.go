@@ -124,7 +124,7 @@ func TestLiveTamperingIsToldWithTheAccount(t *testing.T) {
 				{"off and on at once", "-e 0; -e 1", "", "switched the kernel's audit off"},
 				{"added and deleted at once", "-A never,exit -F arch=b64 -S execve -F uid=33; -d never,exit -F arch=b64 -S execve -F uid=33", "", ""},
 				{"our rules", "-D", "", "deleted the audit rules"},
-				{"a rate of one record", "-r 1", "-r 0", "limited audit to 1 records a second"},
+				{"a rate of one record", "-r 1", "-r 0", "limited audit to 1 record a second"},
 			}
 			for _, row := range rows {
 				t.Run(row.name, func(t *testing.T) {

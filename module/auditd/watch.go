@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/reconbeat/reconbeat/health"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
@@ -72,10 +74,14 @@ func (r *run) failing(err error) {
 	}
 }
 
+func overflows(n uint64) string {
+	return fmt.Sprintf("%d %s so far", n, english.PluralWord(int(n), "overflow", ""))
+}
+
 // losses raises and ends the conditions of lost records.
 func (r *run) losses(now time.Time) {
-	r.lossy(health.SocketOverflow, r.quiet.overflow.Load(), fmt.Sprintf("%d overflows so far", r.env.Stats.LostSocket.Load()), now)
-	r.lossy(health.KernelLost, r.quiet.kernel, fmt.Sprintf("%d records so far", r.env.Stats.LostKernel.Load()), now)
+	r.lossy(health.SocketOverflow, r.quiet.overflow.Load(), overflows(r.env.Stats.LostSocket.Load()), now)
+	r.lossy(health.KernelLost, r.quiet.kernel, record.Records(r.env.Stats.LostKernel.Load())+" so far", now)
 }
 
 func (r *run) lossy(c *health.Condition, last int64, detail string, now time.Time) {
@@ -161,7 +167,7 @@ func (r *run) gone(s situation) string {
 		return "our audit rules were deleted"
 	}
 	if r.plan.socket == unicast && (record.Starves(s.status.RateLimit) || record.Starves(s.status.BacklogLimit)) {
-		return fmt.Sprintf("audit was limited to %d records a second and a backlog of %d", s.status.RateLimit, s.status.BacklogLimit)
+		return fmt.Sprintf("audit was limited to %s a second and a backlog of %d", record.Records(s.status.RateLimit), s.status.BacklogLimit)
 	}
 	return ""
 }

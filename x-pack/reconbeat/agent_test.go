@@ -182,7 +182,7 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	require.NotContains(t, rendered, "preset")
 	require.Contains(t, rendered, "index: logs-reconbeat.rejected-default")
 	h.look("root", "ss -s")
-	message := a.wait(r, "in", "DEGRADED", "output_stalled: the output acknowledges nothing: 1 documents handed on, none acknowledged for ")
+	message := a.wait(r, "in", "DEGRADED", "output_stalled: the output acknowledges nothing: 1 document handed on, none acknowledged for ")
 	require.NotContains(t, message, "\n")
 
 	es := &bulkServer{}
