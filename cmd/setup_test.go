@@ -308,8 +308,8 @@ func TestSetupSaysWhyARuleWasNotLoaded(t *testing.T) {
 	}{
 		{"200 that carries an error", imported(200, `{"success":false,"success_count":2,"errors":[{"rule_id":"`+promotionID+`","error":{"status_code":400,"message":"Invalid input"}}]}`),
 			"the rule " + promotionID + ": Invalid input"},
-		{"200 that took fewer", imported(200, `{"success":true,"success_count":2,"errors":[]}`), "only 2 of 3 rules,"},
-		{"200 that took none and says nothing", imported(200, `{"success":false}`), "only 0 of 3 rules,"},
+		{"200 that took fewer", imported(200, `{"success":true,"success_count":2,"errors":[]}`), "only 2 of 3 rules taken"},
+		{"200 that took none and says nothing", imported(200, `{"success":false}`), "only 0 of 3 rules taken"},
 		{"200 that is no JSON", imported(200, `<html>`), "reading Kibana's answer"},
 		{"no right", imported(403, `{"statusCode":403,"error":"Forbidden","message":"API [POST ...] is unauthorized"}`), "answer 403 of Kibana: API [POST ...] is unauthorized; the user needs"},
 		{"a proxy's error", imported(502, "Bad Gateway\n"), "answer 502 of Kibana: Bad Gateway"},
