@@ -34,6 +34,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/internal/state"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // sensor is the Beat as it is configured.
@@ -104,6 +105,18 @@ func (r *sensor) manage(b *beat.Beat) error {
 	return nil
 }
 
+// NewReporting is New, which also reports the sources that the Beat is about to watch.
+func NewReporting(report func([]Watched)) beat.Creator {
+	return func(b *beat.Beat, c *conf.C) (beat.Beater, error) {
+		made, err := New(b, c)
+		if err != nil {
+			return nil, err
+		}
+		report(watched(made.(*sensor).initial))
+		return made, nil
+	}
+}
+
 // checkDetector reports whether a detector can be made. Where the rest of the configuration is wrong none can, but the
 // rules may be wrong, too.
 func (r *sensor) checkDetector(configured bool) error {
@@ -148,6 +161,9 @@ func StateDir(p *paths.Path) string { return p.Resolve(paths.Data, "state") }
 
 // logCondition logs that a condition begins, comes and goes, or ends.
 func logCondition(logger *logp.Logger, s health.State, change health.Change, now time.Time) {
+	if s.Condition == health.AuditTampered {
+		logger = logger.With(engine.LogAction, process.ChangedAudit)
+	}
 	about := s.Condition.Code
 	if s.Subject != "" {
 		about += " (" + s.Subject + ")"

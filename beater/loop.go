@@ -5,7 +5,6 @@ package beater
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/logp"
@@ -159,7 +158,7 @@ func (l *loop) noteDrops(now time.Time) {
 	switch {
 	case n > l.drops:
 		l.drops, l.dropAt = n, now
-		l.health.Set(health.RingFull, "", fmt.Sprintf("%d events in all", n), now)
+		l.health.Set(health.RingFull, "", plural(n, "event")+" in all", now)
 	case now.Sub(l.dropAt) > time.Minute:
 		l.health.Clear(health.RingFull, "")
 	}
@@ -199,7 +198,7 @@ func (l *loop) accept(kind string, payload []byte) error {
 		l.health.End(health.ModelNotRestored, "")
 		l.logger.Infof("the model that was handed over has been taken over")
 	case InboxForget:
-		l.logger.Infof("forgot %q, who was known to %d models", payload, l.engine.Forget(string(payload)))
+		l.logger.Infof("forgot %q, who was known to %s", payload, plural(l.engine.Forget(string(payload)), "model"))
 	case InboxReset:
 		l.engine.Reset()
 		l.health.End(health.ModelNotRestored, "")

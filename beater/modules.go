@@ -173,3 +173,35 @@ func together(modules []*conf.C) []error {
 	}
 	return errs
 }
+
+// Watched is a source of a Beat that runs: its module, the files that it reads, and what the module sees on this host.
+type Watched struct {
+	Module string
+	Files  []string
+	module.Support
+}
+
+// watched says what the modules are that run with these settings; of auto, what it chooses.
+func watched(modules []*conf.C) (out []Watched) {
+	for _, c := range modules {
+		var w struct {
+			Module string   `config:"module"`
+			Paths  []string `config:"paths"`
+		}
+		if err := c.Unpack(&w); err != nil {
+			continue // reported already
+		}
+		var kind catalog.Kind
+		var support module.Support
+		var err error
+		if w.Module == catalog.Auto {
+			kind, support, err = catalog.Choose()
+		} else if kind, err = catalog.Find(w.Module); err == nil {
+			support = kind.Probe()
+		}
+		if err == nil {
+			out = append(out, Watched{kind.Name, w.Paths, support})
+		}
+	}
+	return out
+}

@@ -77,7 +77,7 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 			p.logger.Errorf("reading what an earlier run left in the journal: %v", err)
 		}
 		if left > 0 {
-			p.logger.Infof("%d documents of an earlier run had not been acknowledged and ship again", left)
+			p.logger.Infof("shipping %s of an earlier run again, not acknowledged until now", plural(left, "document"))
 		}
 	})
 }
@@ -191,6 +191,6 @@ func (p *publisher) checkStalled(now time.Time) {
 	waiting, since := p.waiting, now.Sub(p.progress)
 	p.mu.Unlock()
 	if waiting > 0 && since > stalledAfter {
-		p.health.Set(health.OutputStalled, "", fmt.Sprintf("%d documents handed on, none acknowledged for %s", waiting, since.Round(time.Second)), now)
+		p.health.Set(health.OutputStalled, "", fmt.Sprintf("%s handed on, none acknowledged for %s", plural(waiting, "document"), since.Round(time.Second)), now)
 	}
 }

@@ -189,7 +189,7 @@ func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
 	require.Equal(t, "healthy", p.health.Status(), "not yet")
 	p.checkStalled(time.Now().Add(2 * stalledAfter))
 	require.Equal(t, health.OutputStalled, p.health.Active()[0].Condition)
-	require.Contains(t, p.health.Active()[0].Detail, "1 documents handed on, none acknowledged for 2m")
+	require.Contains(t, p.health.Active()[0].Detail, "1 document handed on, none acknowledged for 2m")
 	close(out.pass)
 	eventually(t, func() bool { return p.health.Status() == "healthy" }, "it is over")
 	p.checkStalled(time.Now().Add(2 * stalledAfter))

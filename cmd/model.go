@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/elastic/go-sysinfo"
@@ -345,11 +346,8 @@ func wayInWords(a habit.Profile) string {
 }
 
 // counted is a number of things in words.
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+func counted[N int | int64 | uint64](n N, what string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), what, ""))
 }
 
 // most is the value seen most.

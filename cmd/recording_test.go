@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 var update = flag.Bool("update", false, "write the generated files anew")
@@ -144,4 +146,20 @@ func tenDays() []look {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].at.Before(all[j].at) })
 	return all
+}
+
+// TestEndOfARecordingCountsInEnglish holds that one alert is one alert.
+func TestEndOfARecordingCountsInEnglish(t *testing.T) {
+	stderr, read := os.Stderr, (*os.File)(nil)
+	read, os.Stderr, _ = os.Pipe()
+	err := showRecording(&screen{out: io.Discard}, formatTable, &catalog.NoSourceError{Reasons: []string{"auditd: no"}})
+	os.Stderr.Close()
+	os.Stderr = stderr
+	require.NoError(t, err)
+	said, err := io.ReadAll(read)
+	require.NoError(t, err)
+	require.Contains(t, string(said), "End of the RECORDING: 1567 execs seen, 1567 matched, 1 alert.\n")
+	for n, want := range map[int]string{0: "0 matches", 1: "1 match", 2: "2 matches"} {
+		require.Equal(t, want, counted(n, "match"))
+	}
 }

@@ -180,8 +180,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d malformed%s\n",
-		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s\n",
+		counted(n.Execs, "exec"), n.Matched, counted(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed))
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -270,13 +270,10 @@ func listOf(words []string) string {
 
 // unnamed tells how many matches there were of which nobody says whose they are, where there were any.
 func unnamed(n uint64) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return ", 1 match without a user"
 	}
-	return fmt.Sprintf(", %d matches without a user", n)
+	return ", " + counted(n, "match") + " without a user"
 }
 
 // configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none

@@ -331,11 +331,11 @@ func TestSetupSaysWhyARuleWasNotLoaded(t *testing.T) {
 		},
 		{
 			name: "200 that took fewer", refuse: imported(200, `{"success":true,"success_count":2,"errors":[]}`),
-			want: "only 2 of 3 rules were taken",
+			want: "only 2 of 3 rules taken",
 		},
 		{
 			name: "200 that took none and says nothing", refuse: imported(200, `{"success":false}`),
-			want: "only 0 of 3 rules were taken",
+			want: "only 0 of 3 rules taken",
 		},
 		{name: "200 that is no JSON", refuse: imported(200, `<html>`), want: "reading Kibana's answer"},
 		{

@@ -71,17 +71,18 @@ func asItIs(c *cobra.Command) bool {
 // fqdn begins libbeat's warning on every host whose full name no name server knows. No row shows that name.
 const fqdn = "unable to lookup FQDN"
 
-// sentence is what a line of the log says to a person; nothing where it is of no concern here. What is no line of the
+// sentence is what a line of the log says to a person; nothing where it is of no concern here, or a row says it. What is no line of the
 // log stays as it is.
 func sentence(line []byte) string {
 	var entry struct {
 		Level   string `json:"log.level"`
 		Message string `json:"message"`
+		Action  string `json:"event.action"`
 	}
 	if err := json.Unmarshal(line, &entry); err != nil || entry.Message == "" {
 		return strings.TrimSuffix(string(line), "\n")
 	}
-	if strings.HasPrefix(entry.Message, fqdn) {
+	if strings.HasPrefix(entry.Message, fqdn) || entry.Action != "" { // the table has the document's row
 		return ""
 	}
 	about := map[string]string{"warn": "Note: ", "error": "Error: "}[entry.Level]

@@ -99,8 +99,7 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why,
-			strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
+		printSources([]beater.Watched{{Module: kind.Name, Support: support}})
 	}
 	home, err := scratch(p)
 	if err != nil {
@@ -128,16 +127,32 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	s.forgetAlerts() // those of the recording
 	s.live = true
 	stop := showStatus(s)
-	err = instance.Run(settings, beater.New)
+	creator := beater.New
+	if own {
+		creator = beater.NewReporting(printSources)
+	}
+	err = instance.Run(settings, creator)
 	n := stop()
 	s.setStatus("")
 	silence()
 	if err != nil && n.execs == 0 { // it never watched
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\n%s: %d execs seen, %d matched, %s, %d lost.\n", since(time.Since(began)), n.execs,
-		n.matched, counted(n.alerts, "alert"), n.lost)
+	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s, %d lost.\n", since(time.Since(began)),
+		counted(n.execs, "exec"), n.matched, counted(n.alerts, "alert"), n.lost)
 	return err
+}
+
+// printSources says what is watched, and what stays unseen.
+func printSources(sources []beater.Watched) {
+	for _, s := range sources {
+		why := s.Why
+		if len(s.Files) > 0 {
+			why = "it reads " + strings.Join(s.Files, ", ")
+		}
+		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", s.Module, why,
+			strings.Join(s.Sees, ", "), strings.Join(s.Blind, ", "))
+	}
 }
 
 // setFlags tells libbeat, which reads its configuration by flags alone, what to run with.
@@ -231,8 +246,8 @@ func showRecording(s *screen, format string, why *catalog.NoSourceError) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %d execs seen, %d matched, %d alerts.\n", n.Execs, n.Matched,
-		n.Alerts)
+	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %s seen, %d matched, %s.\n", counted(n.Execs, "exec"),
+		n.Matched, counted(n.Alerts, "alert"))
 	return nil
 }
 
@@ -251,10 +266,10 @@ func demonstrate(s *screen, format, stateDir string) error {
 	if err := state.WriteInbox(stateDir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("handing over what the recording taught: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "End of the RECORDING: %d execs, %d alert. From here on THIS HOST, live, as if those "+
+	fmt.Fprintf(os.Stderr, "End of the RECORDING: %s, %s. From here on THIS HOST, live, as if those "+
 		"ten days had been its own.\n"+
 		"Now be the intruder: run `ss -tan` in another terminal, as yourself or with `sudo -u nobody ss -tan`. "+
-		"Nothing of this is kept.\n\n", n.Execs, n.Alerts)
+		"Nothing of this is kept.\n\n", counted(n.Execs, "exec"), counted(n.Alerts, "alert"))
 	return nil
 }
 

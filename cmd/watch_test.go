@@ -79,7 +79,7 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		w.until(t, "ss -H -t state closing")
 		w.interrupt(t)
 		require.Contains(t, w.err.All(), "Watching with auditd")
-		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.All())
+		require.Regexp(t, `\d+s: \d+ execs? seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.All())
 		if format == formatTable {
 			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.All())
 			require.Equal(t, 1, strings.Count(w.out.All(),
@@ -110,8 +110,10 @@ func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
 	require.NoError(t, exec.Command("auditctl", "-e", "0").Run())
 	w.until(t, "ALERT: ")
 	w.interrupt(t)
-	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.All(), "ALERT: ")),
+	require.Regexp(t, fmt.Sprintf(`s: \d+ execs? seen, \d+ matched, %d alerts?, `, strings.Count(w.out.All(), "ALERT: ")),
 		w.err.All())
+	require.Equal(t, 1, strings.Count(w.out.All(), "switched the kernel's audit off"), "the row says it")
+	require.NotContains(t, w.err.All(), "switched the kernel's audit off", "and no note repeats it")
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
@@ -243,4 +245,33 @@ func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
 	require.Contains(t, w.err.All(), "here is a RECORDING")
 	require.Contains(t, w.out.All(), "ALERT: Unusual network connection discovery by www-data")
 	require.Contains(t, w.err.All(), "End of the RECORDING")
+}
+
+// TestWatchNamesTheSourcesOfAConfiguration has the user's own configuration name its modules.
+func TestWatchNamesTheSourcesOfAConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	documents, file := filepath.Join(dir, "documents.ndjson"), filepath.Join(dir, "own.yml")
+	require.NoError(t, os.WriteFile(documents, nil, 0o600))
+	for name, c := range map[string]struct {
+		modules string
+		said    []string
+	}{
+		"documents": {"[{module: ndjson, paths: ['" + documents + "']}]", []string{
+			"Watching with ndjson: it reads " + documents + ".\nIt sees ", "\nIt does not see "}},
+		"two": {"[{module: ndjson, id: a, paths: ['" + documents + "']}, {module: ndjson, id: b, enabled: true, " +
+			"paths: [/nowhere]}, {module: procconn, enabled: false}]", []string{
+			"Watching with ndjson: it reads " + documents + ".", "Watching with ndjson: it reads /nowhere."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(file, []byte("reconbeat.modules: "+c.modules+
+				"\noutput.elasticsearch.hosts: ['127.0.0.1:9']\nlogging: {to_stderr: true, level: warning}\n"), 0o600))
+			w := startWatch(t, nil, "-c", file)
+			for _, want := range c.said {
+				require.Eventually(t, func() bool { return strings.Contains(w.err.All(), want) }, time.Minute,
+					20*time.Millisecond, "%s", want)
+			}
+			require.NotContains(t, w.err.All(), "procconn")
+			w.interrupt(t)
+		})
+	}
 }

@@ -145,7 +145,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 	ep.add(f, m.event)
 	f.Episode = ep.Episode
 	if f.Kind == Alert {
-		f.TypicalUsers = m.learned.rare.Typical(typicalUsers, f.User)
+		f.TypicalUsers = d.typical(m.learned, f)
 		f.Visit.Commands = commandsOf(f.Context)
 		if f.Context != nil {
 			f.Habit = d.o.Habit
@@ -233,4 +233,20 @@ func (d *Detector) modelHost(e *process.Event) string {
 		return ""
 	}
 	return host
+}
+
+// typical are those who usually do what a finding is about, the most frequent first. Accounts known from alerts alone
+// are left out: rare, as Elastic's job, learns intruders, too.
+func (d *Detector) typical(l *learned, f *Finding) []string {
+	var usual []string
+	for _, user := range l.rare.Typical(l.rare.Users(), f.User) {
+		if len(usual) == typicalUsers {
+			break
+		}
+		if d.o.Model == ModelRare && l.rare.AtOnce(f.Time, user).Score < f.Threshold ||
+			d.o.Model == ModelContext && !l.suspect(user) {
+			usual = append(usual, user)
+		}
+	}
+	return usual
 }

@@ -65,6 +65,20 @@ func (l *learned) forgetHost() {
 	delete(l.hosts, worst)
 }
 
+// suspect reports whether all that the hosts' models know of a user, a name or an id, raised alerts and has become no
+// habit.
+func (l *learned) suspect(user string) bool {
+	seen := false
+	for _, h := range l.hosts {
+		known, usual := h.model.Usual(user)
+		if usual {
+			return false
+		}
+		seen = seen || known
+	}
+	return seen
+}
+
 // watching are the contexts of the host that was watched last, by rule: the next event is nearly always that host's.
 type watching struct {
 	host  string

@@ -199,3 +199,56 @@ func TestAContextThatWasAwayForThirtyDaysAlertsAgain(t *testing.T) {
 	require.Equal(t, Alert, back.Kind)
 	require.Empty(t, back.EarlierID, "the earlier one is forgotten")
 }
+
+// TestTypicalUsersAreNoneOfEarlierAlerts has a web server's account alert, and then an account that
+// nobody knows either.
+func TestTypicalUsersAreNoneOfEarlierAlerts(t *testing.T) {
+	nobody := func(at time.Time) *process.Event {
+		e := exec(at, "nobody", "ss -tan")
+		e.User.ID, e.Parent.Name, e.CWD, e.Session.Entry = 65534, "bash", "/", process.EntryInit
+		return e
+	}
+	d := settled(t, nil)
+	_, first := at(t, d, webShell(monday))
+	require.Equal(t, Alert, first.Kind)
+	require.Equal(t, []string{"zabbix", "alice"}, first.TypicalUsers)
+	at(t, d, webShell(monday.Add(2*time.Hour))) // on probation, and no alert
+	_, second := at(t, d, nobody(monday.Add(3*time.Hour)))
+	require.Equal(t, Alert, second.Kind)
+	require.Equal(t, []string{"zabbix", "alice"}, second.TypicalUsers)
+	require.Contains(t, second.Reason(), "usually zabbix and alice do")
+
+	// Across a restart, too.
+	snapshot, err := d.Snapshot()
+	require.NoError(t, err)
+	d = mustNew(t, d.o)
+	require.NoError(t, d.Restore(snapshot))
+	other := nobody(monday.Add(4 * time.Hour))
+	other.User = process.User{ID: 13, Name: "proxy"}
+	_, third := at(t, d, other)
+	require.Equal(t, Alert, third.Kind)
+	require.Equal(t, []string{"zabbix", "alice"}, third.TypicalUsers)
+
+	// What has become a habit is usual.
+	for day := 1; day <= 15; day++ {
+		d.Advance(monday.AddDate(0, 0, day), nil)
+		d.Judge(webShell(monday.AddDate(0, 0, day)), 1, nil)
+	}
+	late := nobody(monday.AddDate(0, 0, 16))
+	late.User, late.Executable = process.User{ID: 8, Name: "mail"}, "/dev/shm/ss"
+	_, fourth := at(t, d, late)
+	require.Equal(t, Alert, fourth.Kind)
+	require.Contains(t, fourth.TypicalUsers, "www-data")
+	require.NotContains(t, fourth.TypicalUsers, "proxy")
+	require.NotContains(t, fourth.TypicalUsers, "nobody")
+}
+
+// TestTypicalUsersOfRareWouldNotAlert has two accounts match that nobody knows, an hour apart.
+func TestTypicalUsersOfRareWouldNotAlert(t *testing.T) {
+	d := taught(t, options(mission()))
+	_, first := at(t, d, exec(now, "mallory", "ss -tunap"))
+	require.Equal(t, Alert, first.Kind)
+	_, second := at(t, d, exec(now.Add(time.Hour), "eve", "ss -tunap"))
+	require.Equal(t, Alert, second.Kind)
+	require.Equal(t, []string{"root", "alice"}, second.TypicalUsers)
+}

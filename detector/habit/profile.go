@@ -106,3 +106,28 @@ func (m *Model) Profiles(idOrName string, t time.Time) []Profile {
 	})
 	return out
 }
+
+// Usual reports whether the account with an id or a name has matched, and whether that is usual: one of its contexts
+// raised no alert or has become a habit, or an account of which that is true acts as it.
+func (m *Model) Usual(idOrName string) (known, usual bool) {
+	ids := map[text]bool{}
+	for who, p := range m.accounts {
+		if p.name == idOrName || who.ID.Value() == idOrName {
+			ids[who.ID] = true
+			usual = usual || p.taught > 0
+		}
+	}
+	if len(ids) == 0 || usual {
+		return len(ids) > 0, usual
+	}
+	for k, a := range m.actors {
+		if v := m.visits[k]; !a.Taught && (v == nil || !v.First || v.Alerted) {
+			continue
+		}
+		as := slices.ContainsFunc(a.Features[As], func(v value) bool { return ids[v.text] })
+		if as || ids[k.Who.ID] {
+			return true, true
+		}
+	}
+	return true, false
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
 
@@ -245,7 +246,8 @@ func (s *Engine) processed(doc *beat.Event, from *Source) *beat.Event {
 // misfit counts that a module's configuration does not fit a document, and logs it now and then.
 func (s *Engine) misfit(from *Source, err error) {
 	if n := s.Counts.Misfits.Add(1); seldom(n) {
-		s.logger.Warnf("module %s: %v (%d documents so far; they ship all the same)", from.ID, err, n)
+		s.logger.Warnf("module %s: %v (%d %s so far, shipped all the same)", from.ID, err, n,
+			english.PluralWord(int(n), "document", ""))
 	}
 }
 

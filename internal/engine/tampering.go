@@ -69,6 +69,9 @@ var TamperingFields = map[string]string{
 	"reconbeat.tampering.text":                "keyword", "reconbeat.tampering.record": "keyword",
 }
 
+// LogAction is the key under which a line of the log names the event.action of the document that says the same.
+const LogAction = "event.action"
+
 // tampered publishes and logs that somebody changed what the source reports, or that it is as before.
 func (s *Engine) tampered(e *process.Event, from *Source) {
 	restored := e.Change.Action == process.RestoredAudit
@@ -84,11 +87,12 @@ func (s *Engine) tampered(e *process.Event, from *Source) {
 		s.machine.Name(&e.User, &e.Session.User)
 	}
 	text := strings.Clone(e.Change.Text)
+	logger := s.logger.With(LogAction, e.Change.Action)
 	if !restored {
 		text = doer(e) + " " + text
-		s.logger.Warnf("module %s: %s.", from.ID, text)
+		logger.Warnf("module %s: %s.", from.ID, text)
 	} else {
-		s.logger.Infof("module %s: %s.", from.ID, text)
+		logger.Infof("module %s: %s.", from.ID, text)
 	}
 	doc := s.processed(s.tampering(e, from, text), from)
 	if doc == nil {

@@ -2,7 +2,11 @@
 
 package state
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/dustin/go-humanize/english"
+)
 
 // outbox is what the writer is done with and Committed has not been given yet.
 type outbox struct {
@@ -145,7 +149,7 @@ func (s *Store) reread(seqs []uint64) []Entry {
 	entries, err := s.load(seqs)
 	if err != nil {
 		s.stats.Damaged.Add(uint64(len(seqs)))
-		s.log.Warnf("%d entries cannot be read from the journal and are not passed on: %v", len(seqs), err)
+		s.log.Warnf("leaving out %d %s of the journal that cannot be read: %v", len(seqs), english.PluralWord(len(seqs), "entry", ""), err)
 	}
 	return entries
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/elastic/elastic-agent-libs/logp"
@@ -445,8 +446,9 @@ func (s *Store) damaged(j *journal, n int) {
 		return
 	}
 	s.stats.Damaged.Add(uint64(n))
-	s.log.Warnf("%s: %d values are damaged and left out", j.path, n)
-	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), fmt.Sprintf("%d values are damaged", n), s.o.Now())
+	lost := fmt.Sprintf("%d damaged %s left out", n, english.PluralWord(n, "value", ""))
+	s.log.Warnf("%s: %s", j.path, lost)
+	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), lost, s.o.Now())
 }
 
 // setAside sets a file aside, warns and raises the condition.

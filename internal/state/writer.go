@@ -10,6 +10,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
@@ -113,7 +114,9 @@ func (s *Store) writeEvents(entries []Entry, settled uint64) error {
 		return err
 	}
 	if dropped > 0 {
-		s.o.Health.Set(health.JournalFull, "", fmt.Sprintf("%d raw events dropped, of at most %d and %d bytes", s.stats.Dropped.Add(uint64(dropped)), s.o.MaxEvents, s.o.MaxEventBytes), s.o.Now())
+		all := s.stats.Dropped.Add(uint64(dropped))
+		s.o.Health.Set(health.JournalFull, "", fmt.Sprintf("%d raw %s dropped, of at most %d and %d bytes", all,
+			english.PluralWord(int(all), "event", ""), s.o.MaxEvents, s.o.MaxEventBytes), s.o.Now())
 		s.outbox.drop(dropTo, 2*s.o.MaxEvents)
 		return nil
 	}

@@ -81,10 +81,10 @@ func (s *setup) findings(now situation) (out []*finding) {
 		out = append(out, &finding{id: foundOff, text: "switched the kernel's audit off"})
 	}
 	if n := now.status.RateLimit; record.Starves(n) {
-		out = append(out, &finding{id: foundRate, text: fmt.Sprintf("limited audit to %d records a second", n)})
+		out = append(out, &finding{id: foundRate, text: "limited audit to " + record.Records(n) + " a second"})
 	}
 	if n := now.status.BacklogLimit; record.Starves(n) {
-		out = append(out, &finding{id: foundBacklog, text: fmt.Sprintf("limited audit's backlog to %d records", n)})
+		out = append(out, &finding{id: foundBacklog, text: "limited audit's backlog to " + record.Records(n)})
 	}
 	if len(record.ABIs(goarch)) > 0 && s.deleted(now) {
 		out = append(out, &finding{

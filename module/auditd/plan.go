@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/dustin/go-humanize/english"
 	libaudit "github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
 
@@ -202,7 +203,8 @@ func (p *plan) note(s situation) {
 	}
 	if never > 0 {
 		p.notes = append(p.notes, fmt.Sprintf(
-			"%d rules with the action never stand before ours; execs that match them are not seen", never))
+			"%d %s with the action never %s before ours; execs that match are not seen", never,
+			english.PluralWord(never, "rule", ""), english.PluralWord(never, "stands", "stand")))
 	}
 	if excluded > 0 {
 		p.notes = append(p.notes, fmt.Sprintf(

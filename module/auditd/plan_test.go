@@ -166,7 +166,7 @@ func TestDecide(t *testing.T) {
 			s: with(func(s *situation) {
 				*s = owned
 				s.rules = []loadedRule{loaded(t, "-a never,exit -F arch=b64 -S execve -F exe=/usr/bin/ss")}
-			}), o: defaults(), socket: multicast, addRules: true, note: "1 rules with the action never stand before ours"},
+			}), o: defaults(), socket: multicast, addRules: true, note: "1 rule with the action never stands before ours"},
 		"a rule of others drops the arguments": {
 			s: with(func(s *situation) {
 				*s = owned

@@ -240,8 +240,8 @@ func (s *setup) gone(now situation) string {
 		return "our audit rules were deleted"
 	}
 	if s.plan.socket == unicast && (record.Starves(now.status.RateLimit) || record.Starves(now.status.BacklogLimit)) {
-		return fmt.Sprintf("audit was limited to %d records a second and a backlog of %d",
-			now.status.RateLimit, now.status.BacklogLimit)
+		return fmt.Sprintf("audit was limited to %s a second and a backlog of %d",
+			record.Records(now.status.RateLimit), now.status.BacklogLimit)
 	}
 	return ""
 }

@@ -152,7 +152,7 @@ func TestLiveTamperingIsReportedWithTheAccount(t *testing.T) {
 					do:   "-D", says: "deleted the audit rules",
 				}, {
 					name: "a rate of one record",
-					do:   "-r 1", undo: "-r 0", says: "limited audit to 1 records a second",
+					do:   "-r 1", undo: "-r 0", says: "limited audit to 1 record a second",
 				},
 			}
 			for _, row := range rows {

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
 const (
@@ -100,9 +102,10 @@ func (w *watch) failing(err error) {
 
 // report raises and ends the conditions of lost records.
 func (w *watch) report(now time.Time) {
-	overflows := fmt.Sprintf("%d overflows so far", w.env.Stats.LostSocket.Load())
+	lost := w.env.Stats.LostSocket.Load()
+	overflows := fmt.Sprintf("%d %s so far", lost, english.PluralWord(int(lost), "overflow", ""))
 	w.lossy(health.SocketOverflow, w.losses.overflow.Load(), overflows, now)
-	w.lossy(health.KernelLost, w.losses.kernel, fmt.Sprintf("%d records so far", w.env.Stats.LostKernel.Load()), now)
+	w.lossy(health.KernelLost, w.losses.kernel, record.Records(w.env.Stats.LostKernel.Load())+" so far", now)
 }
 
 func (w *watch) lossy(c *health.Condition, last int64, detail string, now time.Time) {

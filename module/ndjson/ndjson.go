@@ -120,7 +120,11 @@ func (m *documents) replay(ctx context.Context) error {
 		m.log()
 		records, malformed = stats.Records.Load()-records, stats.Malformed.Load()-malformed
 		if records > 0 && malformed == records && m.trouble.first != nil {
-			return fmt.Errorf("none of the %d lines of %s is a document: %w", records, path, m.trouble.first)
+			lines := "none of the %d lines of %s is a document: %w"
+			if records == 1 {
+				lines = "the %d line of %s is not a document: %w"
+			}
+			return fmt.Errorf(lines, records, path, m.trouble.first)
 		}
 	}
 	return nil

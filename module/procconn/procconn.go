@@ -16,6 +16,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"golang.org/x/sys/unix"
 
@@ -133,12 +134,12 @@ func (r *reader) receive(wait time.Duration) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil
 	case errors.Is(err, unix.ENOBUFS):
-		r.env.Stats.LostSocket.Add(1)
+		times := r.env.Stats.LostSocket.Add(1)
 		r.overrun = time.Now()
 		r.env.Health.Set(
 			health.SocketOverflow,
 			r.env.ID,
-			fmt.Sprintf("%d overflows so far", r.env.Stats.LostSocket.Load()),
+			fmt.Sprintf("%d %s so far", times, english.PluralWord(int(times), "overflow", "")),
 			r.overrun,
 		)
 		return nil

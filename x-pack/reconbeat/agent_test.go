@@ -216,7 +216,7 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	require.Contains(t, rendered, "index: logs-reconbeat.rejected-default")
 	h.look("root", "ss -s")
 	message := a.wait(r, "in", "DEGRADED",
-		"output_stalled: the output acknowledges nothing: 1 documents handed on, none acknowledged for ")
+		"output_stalled: the output acknowledges nothing: 1 document handed on, none acknowledged for ")
 	require.NotContains(t, message, "\n")
 
 	es := &bulkServer{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/process"
@@ -140,10 +141,10 @@ func (c *Change) setting() string {
 		return "locked audit's configuration until a reboot"
 	case RateLimit:
 		if c.New > 0 {
-			return fmt.Sprintf("limited audit to %d records a second", c.New)
+			return "limited audit to " + Records(c.New) + " a second"
 		}
 	case BacklogLimit:
-		return fmt.Sprintf("limited audit's backlog to %d records", c.New)
+		return "limited audit's backlog to " + Records(c.New)
 	case DaemonPID:
 		if c.New > 0 {
 			return fmt.Sprintf("made process %d the audit daemon", c.New)
@@ -296,4 +297,9 @@ func (a *Assembler) changed(p *pending) error {
 	err := a.o.Changed(e, p.changes)
 	p.changes = nil
 	return err
+}
+
+// Records is a number of audit records in words.
+func Records[N uint32 | uint64 | int64](n N) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), "record", ""))
 }

@@ -161,14 +161,14 @@ func TestWhatIsTamperingByTheRecordsOfALog(t *testing.T) {
 		},
 		"a rate of one": {
 			lines: config(t1, "2", "op=set audit_rate_limit=1 old=0 auid=1000 ses=7 res=1"),
-			want:  []string{"limited audit to 1 records a second"},
+			want:  []string{"limited audit to 1 record a second"},
 			holds: true,
 		},
 		"a rate of one, lifted": {
 			lines: config(t1, "2", "op=set audit_rate_limit=1 old=0 auid=1000 ses=7 res=1") + config(t2, "3",
 				"op=set audit_rate_limit=0 old=1 auid=1000 ses=7 res=1"),
 			want: []string{
-				"limited audit to 1 records a second",
+				"limited audit to 1 record a second",
 				"program starts are reported again; those of 1s from 2023-11-14T22:13:21.000Z on may be missing",
 			},
 			holds: false,
@@ -180,7 +180,7 @@ func TestWhatIsTamperingByTheRecordsOfALog(t *testing.T) {
 		},
 		"a backlog of one": {
 			lines: config(t1, "2", "op=set audit_backlog_limit=1 old=8192 auid=1000 ses=7 res=1"),
-			want:  []string{"limited audit's backlog to 1 records"},
+			want:  []string{"limited audit's backlog to 1 record"},
 			holds: true,
 		},
 		"panic on failure": {
