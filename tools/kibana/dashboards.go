@@ -60,6 +60,9 @@ var bands = parts("band", "Score",
 	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
 	part{"90 and more", "reconbeat.anomaly.score >= 90"})
 
+// scores are the bands' colours in a heat map. As parts of the highest score, which Kibana would take, the most unusual hour of a calm week would look as an attack does.
+var scores = []shade{{0, "#BFDBFF"}, {threshold, "#FBE9C0"}, {50, "#FFC9C2"}, {75, "#F6726A"}, {90, "#C61E25"}}
+
 // severities are what event.severity means to Elastic Security.
 var severities = parts("severity", "Severity",
 	part{"low", "event.severity:21"},
@@ -182,10 +185,10 @@ var investigation = dashboard{
 			"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name", "process.command_line", "process.parent.name", "process.parent.command_line",
 			"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise", "process.working_directory", "reconbeat.alert.id"}}}},
 		{13, []panel{
-			heatmap{chart{frame: frame{"week", "When in the week they look", "How many looks, by weekday and hour, on the clock of the host.", 24}, view: processView, query: looks, columns: []column{
+			heatmap{chart: chart{frame: frame{"week", "When in the week they look", "How many looks, by weekday and hour, on the clock of the host.", 24}, view: processView, query: looks, columns: []column{
 				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), count("count", "Looks")}}},
-			heatmap{chart{frame: frame{"week-unusual", "When in the week it was unusual", "The highest score, by weekday and hour, on the clock of the host.", 24}, view: processView, query: judged, columns: []column{
-				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), mostUnusual()}}},
+			heatmap{chart: chart{frame: frame{"week-unusual", "When in the week it was unusual", "The highest score, by weekday and hour, on the clock of the host. The colours begin at 25, 50, 75 and 90.", 24}, view: processView, query: judged, columns: []column{
+				inOrder("hour", "Hour", "reconbeat.local.hour", 24), inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), mostUnusual()}}, scale: scores},
 		}},
 		{13, []panel{
 			table{chart{frame: frame{"commands", "Commands", "Command lines, the most unusual first.", 24}, view: processView, query: judged, columns: []column{
