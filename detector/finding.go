@@ -374,7 +374,13 @@ func actorLine(p *context.Profile) string {
 }
 
 // hours tells a short time in days as hours.
-func hours(days float64) string { return plural(int(days*24+0.5), "hour") }
+func hours(days float64) string {
+	n := int(days*24 + 0.5)
+	if n == 0 {
+		return "less than an hour"
+	}
+	return plural(n, "hour")
+}
 
 // within tells in how many days something has never been, or rarely. A young model has watched for less than one.
 func within(days float64) string {
