@@ -34,46 +34,83 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 const ours = "github.com/reconbeat/reconbeat"
 
-// rooms says which rooms a room may import, tests aside. A room that ends in /... is a folder of them.
+// modules are the folders of the Go modules in this repository.
+var modules = []string{".", "integration", "internal/evaluation", "tools", "x-pack/reconbeat"}
+
+// rooms says which rooms a room may import, tests aside.
 var rooms = map[string][]string{
-	".":                    {"cmd"},
-	"cmd":                  {"beater", "config", "datastream", "detector", "detector/context", "detector/rare", "include", "module/auditlog", "module/ecs", "process", "report", "state"},
-	"beater":               {"config", "config/settings", "detector", "detector/rare", "ecs", "health", "module", "module/auditd", "module/auditlog", "module/ecs", "module/procconn", "process", "process/binary", "process/procfs", "state"},
-	"config":               {"config/settings", "detector", "detector/rare", "detector/rules"},
-	"config/settings":      {},
-	"datastream":           {},
-	"deploy":               {},
-	"deploy/manual":        {"cmd"},
-	"detector":             {"detector/context", "detector/rare", "ecs", "process"},
-	"detector/context":     {"process"},
-	"detector/rare":        {},
-	"detector/rules":       {},
-	"ecs":                  {"process"},
-	"evaluation":           {"config", "detector", "detector/context", "ecs", "process"},
-	"health":               {},
-	"include":              {},
-	"integration":          {"beater", "detector", "ecs"},
-	"integration/fleet":    {},
-	"module":               {"health", "process"},
-	"module/auditd":        {"config/settings", "health", "module", "module/auditd/record", "module/netlink", "process"},
-	"module/auditd/record": {"health", "module", "process"},
+	".": {"cmd"},
+	"beater": {
+		"config", "config/settings", "detector", "internal/dataset", "internal/engine", "internal/health",
+		"internal/host", "internal/state", "module", "module/catalog", "process",
+	},
+	"cmd": {
+		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/dataset",
+		"internal/datastream", "internal/engine", "internal/include", "internal/report", "internal/state",
+		"module/auditlog", "module/catalog", "module/ndjson", "process",
+	},
+	"config":              {"config/settings", "detector", "detector/rare", "detector/rules", "internal/dataset"},
+	"config/settings":     {},
+	"deploy":              {},
+	"deploy/manual":       {"cmd"},
+	"detector":            {"detector/habit", "detector/rare", "process"},
+	"detector/habit":      {"process"},
+	"detector/rare":       {},
+	"detector/rules":      {},
+	"ecs":                 {"process"},
+	"integration":         {"detector", "ecs", "internal/dataset", "internal/engine"},
+	"integration/fleet":   {},
+	"integration/make":    {"integration"},
+	"internal/beattest":   {},
+	"internal/dataset":    {},
+	"internal/datastream": {"internal/dataset"},
+	"internal/engine": {
+		"config", "detector", "detector/rare", "ecs", "internal/dataset", "internal/health", "internal/host",
+		"module", "module/catalog", "process",
+	},
+	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
+	"internal/health":          {},
+	"internal/host":            {"internal/host/executable", "internal/host/procfs", "process"},
+	"internal/host/executable": {"process"},
+	"internal/host/procfs":     {"process"},
+	"internal/include":         {},
+	"internal/livetest":        {"internal/health", "module", "process"},
+	"internal/report":          {},
+	"internal/stack":           {},
+	"internal/state":           {"internal/health", "process"},
+	"module":                   {"internal/health", "process"},
+	"module/auditd": {
+		"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process",
+	},
+	"module/auditd/record": {"internal/health", "module", "process"},
 	"module/auditlog":      {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
-	"module/ecs":           {"config/settings", "ecs", "module", "module/follow", "process"},
+	"module/catalog":       {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
 	"module/follow":        {"module", "process"},
+	"module/ndjson":        {"config/settings", "ecs", "module", "module/follow", "process"},
 	"module/netlink":       {},
-	"module/procconn":      {"config/settings", "health", "module", "module/netlink", "process", "process/procfs"},
-	"process":              {},
-	"process/binary":       {"process"},
-	"process/procfs":       {"process"},
-	"report":               {},
-	"stack":                {},
-	"state":                {"health", "process"},
+	"module/procconn": {
+		"config/settings", "internal/health", "internal/host/procfs", "module", "module/netlink", "process",
+	},
+	"process":             {},
+	"tools/campaign":      {},
+	"tools/integration":   {},
+	"tools/kibana":        {"tools/kibana/fields", "tools/kibana/lint", "tools/kibana/query", "tools/kibana/saved"},
+	"tools/kibana/esql":   {},
+	"tools/kibana/fields": {},
+	"tools/kibana/kql":    {},
+	"tools/kibana/lint":   {"tools/kibana/esql", "tools/kibana/fields", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/query":  {"tools/kibana/esql", "tools/kibana/kql", "tools/kibana/saved"},
+	"tools/kibana/saved":  {},
+	"tools/picture":       {},
+	"x-pack/reconbeat":    {"cmd", "config", "internal/dataset"},
 }
 
 // pkg is what `go list` says of a package.
@@ -85,8 +122,12 @@ type pkg struct {
 	Imports    []string
 }
 
-func goList(t *testing.T, args ...string) []pkg {
-	out, err := exec.Command("go", append([]string{"list", "-json=Dir,ImportPath,GoFiles,CgoFiles,Imports"}, args...)...).Output()
+// goList lists packages of the module in a folder.
+func goList(t *testing.T, module string, args ...string) []pkg {
+	args = append([]string{"-C", module, "list", "-json=Dir,ImportPath,GoFiles,CgoFiles,Imports"}, args...)
+	c := exec.Command("go", args...)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
 	require.NoError(t, err)
 	var list []pkg
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -99,8 +140,16 @@ func goList(t *testing.T, args ...string) []pkg {
 	}
 }
 
+// packages are those of all modules.
+func packages(t *testing.T) (list []pkg) {
+	for _, module := range modules {
+		list = append(list, goList(t, module, "./...")...)
+	}
+	return list
+}
+
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
-	for _, p := range goList(t, "./...") {
+	for _, p := range packages(t) {
 		room := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, ours), "/")
 		if room == "" {
 			room = "."
@@ -116,20 +165,22 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 }
 
 func TestNothingThatIsLinkedIsElasticLicensed(t *testing.T) {
-	for _, p := range goList(t, "-deps", ".") {
+	for _, p := range goList(t, ".", "-deps", ".") {
 		assert.NotContains(t, p.ImportPath, "x-pack/")
 		assert.NotContains(t, p.ImportPath, "elastic-agent-client")
 	}
 }
 
-// TestOnlyXPackIsElasticLicensed holds the wall where the licence changes, for tests and tools as well: Elastic-licensed code is imported, and required, in x-pack/ only.
+// TestOnlyXPackIsElasticLicensed holds the wall where the licence changes, for tests and tools as well:
+// Elastic-licensed code is imported, and required, in x-pack/ only.
 func TestOnlyXPackIsElasticLicensed(t *testing.T) {
 	walled := 0
 	for _, name := range tracked(t, "*.go") {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
 		require.NoError(t, err)
 		for _, spec := range f.Imports {
-			elastic := strings.Contains(spec.Path.Value, "elastic-agent-client") || strings.Contains(spec.Path.Value, "/beats/v7/x-pack/")
+			elastic := strings.Contains(spec.Path.Value, "elastic-agent-client") ||
+				strings.Contains(spec.Path.Value, "/beats/v7/x-pack/")
 			if strings.HasPrefix(name, "x-pack/") {
 				if elastic {
 					walled++
@@ -141,15 +192,57 @@ func TestOnlyXPackIsElasticLicensed(t *testing.T) {
 		}
 	}
 	assert.NotZero(t, walled, "nothing in x-pack/ is Elastic-licensed any more, and the wall can go")
-	for _, file := range []string{"go.mod", "tools/go.mod"} {
+	for _, file := range tracked(t, "*go.mod") {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		assert.NotContains(t, string(text), "elastic-agent-client", file)
+		if !strings.HasPrefix(file, "x-pack/") {
+			assert.NotContains(t, string(text), "elastic-agent-client", file)
+		}
+	}
+}
+
+// TestModulesRequireTheSameVersions holds that what is tested beside the Beat is tested with the libraries that the
+// Beat is linked with. The tools import nothing of it and have versions of their own.
+func TestModulesRequireTheSameVersions(t *testing.T) {
+	var found []string
+	for _, file := range tracked(t, "go.mod", "*/go.mod") {
+		found = append(found, path.Dir(file))
+	}
+	assert.ElementsMatch(t, modules, found, "the folders that have a go.mod")
+	versions := func(module string) map[string]string {
+		out, err := exec.Command("go", "-C", module, "mod", "edit", "-json").Output()
+		require.NoError(t, err)
+		var file struct {
+			Require []struct{ Path, Version string }
+			Replace []struct {
+				Old, New struct{ Path, Version string }
+			}
+		}
+		require.NoError(t, json.Unmarshal(out, &file))
+		required := map[string]string{}
+		for _, r := range file.Require {
+			required[r.Path] = r.Version
+		}
+		for _, r := range file.Replace {
+			required[r.Old.Path] = "=> " + r.New.Path + " " + r.New.Version
+		}
+		return required
+	}
+	beat := versions(".")
+	for _, module := range modules {
+		if module == "tools" {
+			continue
+		}
+		for name, version := range versions(module) {
+			if want, shared := beat[name]; shared {
+				assert.Equal(t, want, version, "%s requires another version of %s than the Beat", module, name)
+			}
+		}
 	}
 }
 
 func TestTheDetectorIsALibrary(t *testing.T) {
-	for _, p := range goList(t, "./detector", "./detector/context", "./detector/rare", "./process", "./ecs") {
+	for _, p := range goList(t, ".", "./detector", "./detector/habit", "./detector/rare", "./process", "./ecs") {
 		for _, imported := range p.Imports {
 			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
 			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)
@@ -157,8 +250,9 @@ func TestTheDetectorIsALibrary(t *testing.T) {
 	}
 }
 
-func TestEveryPackageAndEveryExportedNameIsDocumented(t *testing.T) {
-	for _, p := range goList(t, "./...") {
+// TestEveryExportedNameIsDocumented holds that every package and every exported name says what it is for.
+func TestEveryExportedNameIsDocumented(t *testing.T) {
+	for _, p := range packages(t) {
 		files := token.NewFileSet()
 		var parsed []*ast.File
 		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
@@ -193,7 +287,9 @@ func TestEveryPackageAndEveryExportedNameIsDocumented(t *testing.T) {
 
 // tracked are the files of the repository.
 func tracked(t *testing.T, patterns ...string) []string {
-	out, err := exec.Command("git", append([]string{"ls-files", "--cached", "--others", "--exclude-standard"}, patterns...)...).Output()
+	out, err := exec.Command("git", append([]string{"ls-files", "--cached", "--others", "--exclude-standard"},
+		patterns...)...).
+		Output()
 	if err != nil {
 		t.Skip("SKIPPED: THIS IS NO GIT REPOSITORY")
 	}
@@ -223,7 +319,8 @@ func TestNoFileNamesTheMachineItWasWrittenOn(t *testing.T) {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		assert.False(t, bytes.Contains(text, []byte(here+"/")), "%s has this folder's path", name)
-		assert.False(t, bytes.Contains(text, []byte(home+"/go/")), "%s has the path of this machine's module cache", name)
+		assert.False(t, bytes.Contains(text, []byte(home+"/go/")), "%s has the path of this machine's module cache",
+			name)
 	}
 }
 
@@ -275,7 +372,8 @@ func loadFields(t *testing.T, file string) map[string]mapping.Field {
 	return leaves("", fields, map[string]mapping.Field{})
 }
 
-// TestEveryFieldIsDeclared holds the tables in the code against fields.yml, in which ECS, libbeat's fields and ours are together.
+// TestEveryFieldIsDeclared holds the tables in the code against fields.yml, in which ECS, libbeat's fields and ours are
+// together.
 func TestEveryFieldIsDeclared(t *testing.T) {
 	declared := loadFields(t, "fields.yml")
 	filled := map[string]string{ // the Beat's own
@@ -290,7 +388,7 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	for _, f := range beater.HeartbeatFields {
 		filled[f.Name] = f.Type
 	}
-	maps.Copy(filled, beater.TamperingFields)
+	maps.Copy(filled, engine.TamperingFields)
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
 		f, ok := declared[name]
 		if !assert.True(t, ok, "%s is in no fields.yml", name) {
@@ -327,18 +425,29 @@ func TestEveryFieldOfOursIsDescribed(t *testing.T) {
 	own, _, found := strings.Cut(string(text), "- key: ecs")
 	require.True(t, found)
 	described := regexp.MustCompile(`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n`)
-	exemplified := regexp.MustCompile(`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n(?: +(?:unit|format|metric_type): .*\n)* +example: `)
-	assert.Len(t, exemplified.FindAllString(own, -1), len(described.FindAllString(own, -1)), "every field has an example, after its type, unit and format")
+	exemplified := regexp.MustCompile(
+		`(?m)^ +type: (keyword|long|float|double|boolean|date|ip)\n(?: +(?:unit|format|metric_type): .*\n)* +example: `)
+	assert.Len(t, exemplified.FindAllString(own, -1), len(described.FindAllString(own, -1)),
+		"every field has an example, after its type, unit and format")
 }
 
-// reuse finds what the Elastic Common Schema puts in several places: a process as a leader or a parent, a user, a group, an address.
-var reuse = regexp.MustCompile(`^process\.(?:(?:entry_leader|session_leader|parent)\.)?(?:entry_meta\.(source\.ip)$|(?:real_)?((?:user|group)\..+)|(.+))$`)
+// reuse finds what the Elastic Common Schema puts in several places: a process as a leader or a parent, a user, a
+// group, an address.
+var reuse = regexp.MustCompile(
+	`^process\.(?:(?:entry_leader|session_leader|parent)\.)?(?:entry_meta\.(source\.ip)$|(?:real_)?((?:user|` +
+		`group)\..+)|(.+))$`,
+)
 
-// TestFieldsOfTheSchemaAreAsItTypesThem holds the fields of ECS 9 that we declare, because libbeat's list is of ECS 8.0, against those of the list: the schema gives a field one
-// type wherever it is reused.
+// TestFieldsOfTheSchemaAreAsItTypesThem holds the fields of ECS 9 that we declare, because libbeat's list is of ECS
+// 8.0, against those of the list: the schema gives a field one type wherever it is reused.
 func TestFieldsOfTheSchemaAreAsItTypesThem(t *testing.T) {
 	// What 8.0 has nowhere, as https://www.elastic.co/docs/reference/ecs/ecs-process has it.
-	later := map[string]string{"interactive": "boolean", "tty.char_device.major": "long", "tty.char_device.minor": "long", "entry_meta.type": "keyword"}
+	later := map[string]string{
+		"interactive":           "boolean",
+		"tty.char_device.major": "long",
+		"tty.char_device.minor": "long",
+		"entry_meta.type":       "keyword",
+	}
 	ours, all := loadFields(t, "_meta/fields.yml"), loadFields(t, "fields.yml")
 	looked := 0
 	for name, f := range ours {
@@ -392,24 +501,33 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 		}
 		b.WriteString(line + "\n")
 	}
-	all, err := conf.NewConfigWithYAML([]byte(strings.ReplaceAll(b.String(), "${path.config}", "/etc/reconbeat")), "reconbeat.reference.yml")
+	all, err := conf.NewConfigWithYAML([]byte(strings.ReplaceAll(b.String(), "${path.config}", "/etc/reconbeat")),
+		"reconbeat.reference.yml")
 	require.NoError(t, err, b.String())
 	section, err := all.Child("reconbeat", -1)
 	require.NoError(t, err)
 	cfg, err := config.Parse(section)
 	require.NoError(t, err)
-	require.Len(t, cfg.Modules, 1+len(beater.Modules()), "auto and every module are in the reference")
+	require.Len(t, cfg.Modules, 1+len(catalog.All()), "auto and every module are in the reference")
 	given := section.FlattenedKeys()
-	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone", "detector.bucket_span", "detector.max_users", "detector.learn_for",
-		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
-		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }), "%s is missing in the reference", name)
+	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone",
+		"detector.bucket_span", "detector.max_users", "detector.learn_for",
+		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period",
+		"config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
+		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }),
+			"%s is missing in the reference", name)
 	}
 	for _, c := range cfg.Modules {
 		m, err := config.ParseModule(c)
 		require.NoError(t, err)
-		for _, kind := range beater.Modules() {
+		for _, kind := range catalog.All() {
 			if kind.Name == m.Module {
-				made, err := kind.New(c, module.Env{ID: "test", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+				made, err := kind.New(c, module.Env{
+					ID:     "test",
+					Logger: logp.NewNopLogger(),
+					Stats:  &module.Stats{},
+					Health: &health.Board{},
+				})
 				require.NoError(t, err, m.Module)
 				for _, option := range tags(optionsOf(reflect.ValueOf(made).Elem()).Type()) {
 					assert.True(t, c.HasField(option), "%s of module %s is missing in the reference", option, m.Module)
@@ -453,7 +571,8 @@ func TestTheManualTellsEverySetting(t *testing.T) {
 	}
 }
 
-// TestTheManualOfEveryModuleTellsItsOptions holds the table in docs/modules/NAME.md, and that in docs/configure.md of what every module takes, against the structs that the options are read into.
+// TestTheManualOfEveryModuleTellsItsOptions holds the table in docs/modules/NAME.md, and that in docs/configure.md of
+// what every module takes, against the structs that the options are read into.
 func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 	row := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|")
 	text, err := os.ReadFile("docs/configure.md")
@@ -462,9 +581,10 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 	require.True(t, found)
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, name := range tags(reflect.TypeFor[config.Module]()) {
-		assert.True(t, name == "module" || strings.Contains(section, "`"+name), "docs/configure.md does not tell of %s", name)
+		assert.True(t, name == "module" || strings.Contains(section, "`"+name), "docs/configure.md does not tell of %s",
+			name)
 	}
-	for _, kind := range beater.Modules() {
+	for _, kind := range catalog.All() {
 		page := "docs/modules/" + kind.Name + ".md"
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
@@ -478,11 +598,13 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 
 		given := map[string]any{"module": kind.Name}
 		if told["paths"] == "(required)" {
-			_, err := kind.New(conf.MustNewConfigFrom(given), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+			_, err := kind.New(conf.MustNewConfigFrom(given),
+				module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
 			require.Error(t, err, "%s works without what is said to be required", kind.Name)
 			given["paths"] = []string{"(required)"}
 		}
-		m, err := kind.New(conf.MustNewConfigFrom(given), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+		m, err := kind.New(conf.MustNewConfigFrom(given),
+			module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
 		require.NoError(t, err)
 		options := optionsOf(reflect.ValueOf(m).Elem())
 		require.True(t, options.IsValid(), "module %s has no field of its type Options", kind.Name)
@@ -492,7 +614,8 @@ func TestTheManualOfEveryModuleTellsItsOptions(t *testing.T) {
 			value := options.Field(i)
 			if value.Kind() == reflect.Slice {
 				require.Equal(t, 1, value.Len(), name)
-				assert.Contains(t, []string{value.Index(0).String(), "[" + value.Index(0).String() + "]"}, told[name], "the default of %s in %s", name, page)
+				assert.Contains(t, []string{value.Index(0).String(), "[" + value.Index(0).String() + "]"}, told[name],
+					"the default of %s in %s", name, page)
 				continue
 			}
 			assert.Equal(t, fmt.Sprint(value), told[name], "the default of %s in %s", name, page)

@@ -31,10 +31,9 @@ import (
 	"github.com/magefile/mage/mg"
 	"github.com/magefile/mage/sh"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/integration"
+	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 // Default is what `go tool mage` does without a target.
@@ -57,8 +56,9 @@ func Build() error {
 	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
 }
 
-// XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat, and the Fleet package with its policy template beside it. The binary is linked with Elastic-licensed
-// code; so neither is a part of any package: x-pack/reconbeat/README.md.
+// XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat, and the Fleet package with its policy
+// template beside it. The binary is linked with Elastic-licensed code; so neither is a part of any package:
+// x-pack/reconbeat/README.md.
 func XPack() error {
 	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
 		return err
@@ -69,24 +69,44 @@ func XPack() error {
 	return component()
 }
 
-// component makes the Fleet package for the binary that an Elastic Agent can run, build/x-pack/reconbeat_agent-VERSION.zip.
+// component makes the Fleet package for the binary that an Elastic Agent can run,
+// build/x-pack/reconbeat_agent-VERSION.zip.
 func component() error {
 	const folder = "build/x-pack/package"
-	if err := integration.Component(folder, xpack+"/package", fleetPackage, "."); err != nil {
+	if _, err := fleetMake("component", folder, xpack+"/package", fleetPackage, "."); err != nil {
 		return err
 	}
-	file, err := integration.Zip(folder, "build/x-pack")
+	file, err := fleetMake("zip", folder, "build/x-pack")
 	if err != nil {
 		return err
 	}
 	return validate(file)
 }
 
+// fleetMake runs the command of the integration's module that makes Fleet packages, and returns what it prints. The
+// paths among its arguments, which are all but the first, are of this folder.
+func fleetMake(what string, paths ...string) (string, error) {
+	args := []string{"-C", "integration", "run", "./make", what}
+	for _, path := range paths {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return "", err
+		}
+		args = append(args, abs)
+	}
+	return sh.Output("go", args...)
+}
+
 // xpack is the folder of the module that is linked with Elastic-licensed code.
 const xpack = "x-pack/reconbeat"
 
-// build makes the binary of a folder for the system that env names, by default this one, without C, so that it runs on every Linux and is the one that the packages have. It takes the
-// commit and its time from git, and nothing from this machine.
+// modules are the folders of this repository's Go modules, in which every check and test runs. What only a tool, the
+// evaluation or the Fleet package needs stays out of what a user of the Beat downloads.
+var modules = []string{".", "integration", "internal/evaluation", "tools", xpack}
+
+// build makes the binary of a folder for the system that env names, by default this one, without C, so that it runs on
+// every Linux and is the one that the packages have. It takes the commit and its time from git, and nothing from this
+// machine.
 func build(dir, binary string, env map[string]string) error {
 	static := map[string]string{"CGO_ENABLED": "0"}
 	maps.Copy(static, env)
@@ -115,7 +135,8 @@ func stamp() (string, error) {
 	return "-X " + version + "commit=" + commit + " -X " + version + "buildTime=" + at, nil
 }
 
-// Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes this machine's packages, which are tested, too.
+// Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes
+// this machine's packages, which are tested, too.
 func Test() error {
 	if err := installTools(); err != nil {
 		return err
@@ -125,16 +146,16 @@ func Test() error {
 			return err
 		}
 	}
-	if err := sh.RunV("go", "test", "-race", "-timeout", "40m", "./..."); err != nil {
-		return err
+	for _, module := range modules {
+		if err := sh.RunV("go", "-C", module, "test", "-race", "-timeout", "40m", "./..."); err != nil {
+			return err
+		}
 	}
-	if err := sh.RunV("go", "-C", "tools", "test", "-race", "./..."); err != nil {
-		return err
-	}
-	return sh.RunV("go", "-C", xpack, "test", "-race", "-timeout", "15m", "./...")
+	return nil
 }
 
-// Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when Elasticsearch has a bad day.
+// Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when
+// Elasticsearch has a bad day.
 func Stack() error {
 	if err := installTools(); err != nil {
 		return err
@@ -144,11 +165,33 @@ func Stack() error {
 
 // driven are the commands that the live tests run, and Debian's packages with them.
 var driven = map[string]string{
-	"ansible-playbook": "ansible-core", "auditctl": "auditd", "busybox": "busybox", "chromium": "chromium", "cron": "cron", "curl": "curl", "javac": "default-jdk-headless", "jq": "jq", "mvn": "maven", "qemu-aarch64-static": "qemu-user-static", "netstat": "net-tools", "redis-server": "redis-server", "rpm": "rpm", "showmount": "nfs-common", "script": "bsdutils", "setpriv": "util-linux",
-	"ss": "iproute2", "ssh": "openssh-client", "sshd": "openssh-server", "sudo": "sudo", "timeout": "coreutils", "useradd": "passwd", "gcc": "gcc",
+	"ansible-playbook":    "ansible-core",
+	"auditctl":            "auditd",
+	"busybox":             "busybox",
+	"chromium":            "chromium",
+	"cron":                "cron",
+	"curl":                "curl",
+	"javac":               "default-jdk-headless",
+	"jq":                  "jq",
+	"mvn":                 "maven",
+	"qemu-aarch64-static": "qemu-user-static",
+	"netstat":             "net-tools",
+	"redis-server":        "redis-server",
+	"rpm":                 "rpm",
+	"showmount":           "nfs-common",
+	"script":              "bsdutils",
+	"setpriv":             "util-linux",
+	"ss":                  "iproute2",
+	"ssh":                 "openssh-client",
+	"sshd":                "openssh-server",
+	"sudo":                "sudo",
+	"timeout":             "coreutils",
+	"useradd":             "passwd",
+	"gcc":                 "gcc",
 }
 
-// installTools installs the packages of those commands of driven that are missing, where it can: as root on Debian and its kin. The tests say loudly what they miss.
+// installTools installs the packages of those commands of driven that are missing, where it can: as root on Debian and
+// its kin. The tests say loudly what they miss.
 func installTools() error {
 	missing := map[string]bool{}
 	for command, pkg := range driven {
@@ -192,18 +235,19 @@ func Check() error {
 	if unformatted != "" {
 		return fmt.Errorf("not gofmt-ed:\n%s", unformatted)
 	}
-	for _, c := range [][]string{
-		{"go", "mod", "tidy", "-diff"},
-		{"go", "vet", "./..."},
-		{"go", "vet", "-tags", "mage", "magefile.go"},
-		{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."},
-		{"go", "-C", "tools", "mod", "tidy", "-diff"},
-		{"go", "-C", "tools", "vet", "./..."},
-		{"go", "-C", "tools", "tool", "staticcheck", "./..."},
-		{"go", "-C", xpack, "mod", "tidy", "-diff"},
-		{"go", "-C", xpack, "vet", "./..."},
-		{"go", "-C", xpack, "tool", "-modfile=../../tools/go.mod", "staticcheck", "./..."},
-	} {
+	commands := [][]string{{"go", "vet", "-tags", "mage", "magefile.go"}}
+	for _, module := range modules {
+		tools, err := filepath.Rel(module, "tools/go.mod")
+		if err != nil {
+			return err
+		}
+		commands = append(commands,
+			[]string{"go", "-C", module, "mod", "tidy", "-diff"},
+			[]string{"go", "-C", module, "vet", "./..."},
+			[]string{"go", "-C", module, "tool", "-modfile", tools, "staticcheck", "./..."},
+		)
+	}
+	for _, c := range commands {
 		if err := sh.RunV(c[0], c[1:]...); err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(c, " "), err)
 		}
@@ -229,7 +273,8 @@ func Check() error {
 	}
 	if len(stale) > 0 {
 		sort.Strings(stale)
-		return fmt.Errorf("not up to date, commit what `go tool mage update` made of them: %s", strings.Join(stale, ", "))
+		return fmt.Errorf("not up to date, commit what `go tool mage update` made of them: %s",
+			strings.Join(stale, ", "))
 	}
 	if err := sh.RunV("go", "-C", "tools", "run", "./kibana", "check"); err != nil {
 		return err
@@ -248,7 +293,7 @@ func Integration() error {
 	if err := os.MkdirAll(distributions, 0o755); err != nil {
 		return err
 	}
-	file, err := integration.Zip(fleetPackage, distributions)
+	file, err := fleetMake("zip", fleetPackage, distributions)
 	if err != nil {
 		return err
 	}
@@ -267,9 +312,12 @@ func validate(pkg string) error {
 	return sh.RunV("go", "-C", "tools", "run", "./integration", abs)
 }
 
-// generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are written by hand.
+// generated are the files that Update makes, with their contents; those of the Fleet package stand among some that are
+// written by hand.
 func generated() (map[string]string, error) {
-	files := []string{"fields.yml", "include/fields.go", "docs/fields.md", "reconbeat.yml", "reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt", xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
+	files := []string{"fields.yml", "internal/include/fields.go", "docs/fields.md", "reconbeat.yml",
+		"reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt",
+		xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -292,16 +340,19 @@ func generated() (map[string]string, error) {
 	return m, nil
 }
 
-// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, the picture of `watch`, and the parts of the Fleet package.
+// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, the picture of `watch`,
+// and the parts of the Fleet package.
 func Update() error {
 	mg.SerialDeps(Fields, Config, Notice, Kibana)
 	if err := pictures(); err != nil {
 		return err
 	}
-	return integration.Generate(fleetPackage, ".")
+	_, err := fleetMake("generate", fleetPackage, ".")
+	return err
 }
 
-// Pictures makes the manual's pictures of a terminal, docs/terminal-*.svg. All but that of `watch` show this host and this day, so `update` leaves them as they are.
+// Pictures makes the manual's pictures of a terminal, docs/terminal-*.svg. All but that of `watch` show this host and
+// this day, so `update` leaves them as they are.
 func Pictures() error { return pictures("-all") }
 
 // pictures draws what a reconbeat shows that is built as `go vet` has built everything it is linked with.
@@ -318,8 +369,8 @@ func pictures(flags ...string) error {
 }
 
 // Dashboards makes the pictures of the dashboards anew, docs/kibana-*.png and those of the Fleet package: a search node
-// answers each panel's query of a week with attacks, and Chromium draws the answers. It wants a JDK, Maven, Node.js with
-// npm, and Chromium (Debian: default-jdk-headless, maven, npm, chromium, fonts-inter).
+// answers each panel's query of a week with attacks, and Chromium draws the answers. It wants a JDK, Maven, Node.js
+// with npm, and Chromium (Debian: default-jdk-headless, maven, npm, chromium, fonts-inter).
 func Dashboards() error {
 	answers, err := os.MkdirTemp("", "reconbeat-answers-")
 	if err != nil {
@@ -343,7 +394,7 @@ func Dashboards() error {
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
 func Kibana() error { return sh.RunV("go", "-C", "tools", "run", "./kibana", "write") }
 
-// Fields makes fields.yml (ECS, libbeat's and _meta/fields.yml), include/fields.go and docs/fields.md.
+// Fields makes fields.yml (ECS, libbeat's and _meta/fields.yml), internal/include/fields.go and docs/fields.md.
 func Fields() error {
 	if err := mage.GenerateFieldsYAML(); err != nil {
 		return err
@@ -357,17 +408,24 @@ func Fields() error {
 		return err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "// SPDX-License-Identifier: Apache-2.0\n\n// Code generated by go tool mage update from fields.yml. DO NOT EDIT.\n\n"+
-		"// Package include holds what is compiled into the binary: the fields that templates are made of.\npackage include\n\n"+
-		"// Fields returns fields.yml, compressed and encoded as libbeat's asset registry wants it.\nfunc Fields() string { return fields }\n\nconst fields = %q\n", data)
+	fmt.Fprintf(
+		&b,
+		"// SPDX-License-Identifier: Apache-2.0\n\n// Code generated by go tool mage update from fields.yml. DO NOT "+
+			"EDIT.\n\n"+
+			"// Package include holds what is compiled into the binary: the fields that templates are made "+
+			"of.\npackage include\n\n"+
+			"// Fields returns fields.yml, compressed and encoded as libbeat's asset registry wants it.\nfunc "+
+			"Fields() string { return fields }\n\nconst fields = %q\n",
+		data,
+	)
 	source, err := format.Source(b.Bytes())
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll("include", 0o755); err != nil {
+	if err := os.MkdirAll("internal/include", 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile("include/fields.go", source, 0o644); err != nil {
+	if err := os.WriteFile("internal/include/fields.go", source, 0o644); err != nil {
 		return err
 	}
 	return fieldsManual(yml)
@@ -388,7 +446,7 @@ func fieldsManual(yml []byte) error {
 	for _, f := range detector.Fields {
 		filled[f.Name] = true
 	}
-	for name := range beater.TamperingFields {
+	for name := range engine.TamperingFields {
 		filled[name] = true
 	}
 	var own, schema []string
@@ -401,9 +459,15 @@ func fieldsManual(yml []byte) error {
 		}
 	}
 	var b bytes.Buffer
-	b.WriteString("# Exported fields\n\nMade by `go tool mage update` from [_meta/fields.yml](../_meta/fields.yml) and the tables of fields in the code.\n\n## reconbeat's own\n\n")
+	b.WriteString(
+		"# Exported fields\n\nMade by `go tool mage update` from [_meta/fields.yml](../_meta/fields.yml) and the " +
+			"tables of fields in the code.\n\n## reconbeat's own\n\n",
+	)
 	table(&b, own, described)
-	b.WriteString("\n## Of the Elastic Common Schema\n\nThose that reconbeat fills itself. libbeat adds `agent.*`, `ecs.version` and `host.*`; processors add their own.\n\n")
+	b.WriteString(
+		"\n## Of the Elastic Common Schema\n\nThose that reconbeat fills itself. libbeat adds `agent.*`, " +
+			"`ecs.version` and `host.*`; processors add their own.\n\n",
+	)
 	table(&b, schema, described)
 	return os.WriteFile("docs/fields.md", b.Bytes(), 0o644)
 }
@@ -436,46 +500,65 @@ func table(b *bytes.Buffer, names []string, described map[string]mapping.Field) 
 	}
 }
 
-// Config makes reconbeat.yml, reconbeat.reference.yml, and reconbeat.docker.yml, which is the image's, from our templates in _meta/config and libbeat's.
+// Config makes reconbeat.yml, reconbeat.reference.yml, and reconbeat.docker.yml, which is the image's, from our
+// templates in _meta/config and libbeat's.
 func Config() error {
 	mage.BeatName, mage.BeatIndexPrefix = "reconbeat", "reconbeat"
 	params := mage.DefaultConfigFileParams()
 	params.Templates = append(params.Templates, "_meta/config/*.tmpl")
 	params.Short.Template = "_meta/config/default.short.yml.tmpl"
 	params.Docker.Template = "_meta/config/default.docker.yml.tmpl"
-	if err := mage.Config(mage.ShortConfigType|mage.ReferenceConfigType|mage.DockerConfigType, params, "."); err != nil {
+	if err := mage.Config(mage.ShortConfigType|mage.ReferenceConfigType|mage.DockerConfigType, params,
+		"."); err != nil {
 		return err
 	}
-	// The presets of the Elasticsearch output bring a queue that gathers events for seconds: reconbeat's alerts would wait.
+	// The presets of the Elasticsearch output bring a queue that gathers events for seconds: reconbeat's alerts would
+	// wait.
 	reference, err := os.ReadFile("reconbeat.reference.yml")
 	if err != nil {
 		return err
 	}
 	if bytes.Count(reference, []byte("  preset: balanced\n")) != 1 {
-		return errors.New("libbeat's template of the Elasticsearch output no longer says `preset: balanced`; look what it says now")
+		return errors.New(
+			"libbeat's template of the Elasticsearch output no longer says `preset: balanced`; look what it says now")
 	}
-	reference = bytes.Replace(reference, []byte("  preset: balanced\n"), []byte("  # The others gather events for seconds; custom keeps reconbeat's queue, which hands an alert on at once.\n  preset: custom\n"), 1)
+	reference = bytes.Replace(
+		reference,
+		[]byte("  preset: balanced\n"),
+		[]byte(
+			"  # The others gather events for seconds; custom keeps reconbeat's queue, which hands an alert on at "+
+				"once.\n  preset: custom\n",
+		),
+		1,
+	)
 	if err := os.WriteFile("reconbeat.reference.yml", reference, 0o644); err != nil {
 		return err
 	}
 	return policyReference(string(reference))
 }
 
-// policyReference makes of the reference configuration the policy of an Elastic Agent with every setting: the modules are its streams, the rest stands in its input.
+// policyReference makes of the reference configuration the policy of an Elastic Agent with every setting: the modules
+// are its streams, the rest stands in its input.
 func policyReference(reference string) error {
 	_, own, begins := strings.Cut(reference, "\nreconbeat:\n")
 	own, _, ends := strings.Cut(own, "# ================================== General")
 	modules, rest, files := strings.Cut(own, "  # Modules in files of their own")
 	_, rest, detector := strings.Cut(rest, "\n\n")
-	if !begins || !ends || !files || !detector || strings.Count(own, "\n  #modules:\n") != 1 || strings.Count(own, "\n  #namespace: default\n") != 1 {
+	if !begins || !ends || !files || !detector || strings.Count(own, "\n  #modules:\n") != 1 ||
+		strings.Count(own, "\n  #namespace: default\n") != 1 {
 		return errors.New("the reference configuration has another shape; look what its policy is made of")
 	}
 	own = strings.Replace(modules+rest, "\n  #modules:\n", "\n  #streams:\n", 1)
-	own = strings.Replace(own, "  # With no module here and none enabled in modules.d, `auto` runs.\n", "  # A policy needs at least one.\n", 1)
+	own = strings.Replace(own, "  # With no module here and none enabled in modules.d, `auto` runs.\n",
+		"  # A policy needs at least one.\n", 1)
 	own = strings.Replace(own, "\n  #namespace: default\n", "\n", 1)
 	var b strings.Builder
-	b.WriteString("# An Elastic Agent's policy for reconbeat with every setting there is, and its default. Made by `go tool mage update` from what reconbeat.reference.yml is made from.\n" +
-		"inputs:\n  - id: reconbeat\n    type: reconbeat\n    use_output: default\n    # The last part of the data streams' names.\n    data_stream.namespace: default\n\n")
+	b.WriteString(
+		"# An Elastic Agent's policy for reconbeat with every setting there is, and its default. Made by `go tool " +
+			"mage update` from what reconbeat.reference.yml is made from.\n" +
+			"inputs:\n  - id: reconbeat\n    type: reconbeat\n    use_output: default\n    # The last part of the " +
+			"data streams' names.\n    data_stream.namespace: default\n\n",
+	)
 	for line := range strings.Lines(strings.TrimRight(own, "\n") + "\n") {
 		if line != "\n" {
 			line = "  " + line
@@ -485,10 +568,11 @@ func policyReference(reference string) error {
 	return os.WriteFile(xpack+"/policy.reference.yml", []byte(b.String()), 0o644)
 }
 
-// Notice makes the NOTICE.txt of each binary: every module that is linked, with its licence. It fails on a licence that Apache-2.0 code cannot be linked with; in x-pack/
-// Elastic's own is allowed, too, and nowhere else.
+// Notice makes the NOTICE.txt of each binary: every module that is linked, with its licence. It fails on a licence that
+// Apache-2.0 code cannot be linked with; in x-pack/ Elastic's own is allowed, too, and nowhere else.
 func Notice() error {
-	if err := notice(".", "tools/licence-rules.json", "tools/licence-overrides.ndjson", "tools/notice.tmpl"); err != nil {
+	if err := notice(".", "tools/licence-rules.json", "tools/licence-overrides.ndjson",
+		"tools/notice.tmpl"); err != nil {
 		return err
 	}
 	return notice(xpack, xpack+"/licence-rules.json", xpack+"/licence-overrides.ndjson", xpack+"/notice.tmpl")
@@ -507,13 +591,15 @@ func notice(dir, rules, overrides, template string) error {
 	}
 	modules := strings.Fields(linked)
 	sort.Strings(modules)
-	modules = slices.DeleteFunc(slices.Compact(modules), func(m string) bool { return strings.HasPrefix(m, "github.com/reconbeat/reconbeat") })
+	modules = slices.DeleteFunc(slices.Compact(modules),
+		func(m string) bool { return strings.HasPrefix(m, "github.com/reconbeat/reconbeat") })
 	described, err := list(append([]string{"-m", "-json"}, modules...)...)
 	if err != nil {
 		return err
 	}
-	detect := exec.Command("go", "tool", "-modfile=tools/go.mod", "go-licence-detector", "-includeIndirect", "-noticeOut", filepath.Join(dir, "NOTICE.txt"), "-noticeTemplate", template,
-		"-rules", rules, "-overrides", overrides)
+	detect := exec.Command("go", "tool", "-modfile=tools/go.mod", "go-licence-detector", "-includeIndirect",
+		"-noticeOut", filepath.Join(dir, "NOTICE.txt"), "-noticeTemplate", template, "-rules", rules, "-overrides",
+		overrides)
 	detect.Stdin = strings.NewReader(described)
 	detect.Stdout, detect.Stderr = os.Stdout, os.Stderr
 	return detect.Run()
@@ -522,10 +608,12 @@ func notice(dir, rules, overrides, template string) error {
 // distributions is where the packages go, with their checksums and bills of materials.
 const distributions = "build/distributions"
 
-// machines are the architectures that packages are made for, by Go's name, and what the field calls them in the name of a tar.gz.
+// machines are the architectures that packages are made for, by Go's name, and what the field calls them in the name of
+// a tar.gz.
 var machines = map[string]string{"amd64": "x86_64", "arm64": "arm64"}
 
-// Package makes deb, rpm and tar.gz for every architecture, or for the one in ARCH, and the Fleet package: build/distributions.
+// Package makes deb, rpm and tar.gz for every architecture, or for the one in ARCH, and the Fleet package:
+// build/distributions.
 func Package() error {
 	arches := slices.Sorted(maps.Keys(machines))
 	if arch := os.Getenv("ARCH"); arch != "" {
@@ -542,8 +630,9 @@ func Package() error {
 	return Integration()
 }
 
-// pack makes the packages of one architecture. The same commit gives the same bytes on every machine: the time is the commit's (or SOURCE_DATE_EPOCH), users, modes
-// and order are set here, and the binary is built without C and without paths.
+// pack makes the packages of one architecture. The same commit gives the same bytes on every machine: the time is the
+// commit's (or SOURCE_DATE_EPOCH), users, modes and order are set here, and the binary is built without C and without
+// paths.
 func pack(arch string) error {
 	number, err := version()
 	if err != nil {
@@ -561,15 +650,18 @@ func pack(arch string) error {
 		return err
 	}
 	env := map[string]string{"SOURCE_DATE_EPOCH": epoch, "VERSION": number, "ARCH": arch, "STAGE": stage}
-	if err := build(".", filepath.Join(stage, "reconbeat"), map[string]string{"GOOS": "linux", "GOARCH": arch}); err != nil {
+	if err := build(".", filepath.Join(stage, "reconbeat"),
+		map[string]string{"GOOS": "linux", "GOARCH": arch}); err != nil {
 		return err
 	}
 	// Built as the binary is, it finds everything compiled.
-	if err := sh.RunWithV(map[string]string{"SOURCE_DATE_EPOCH": epoch, "CGO_ENABLED": "0"}, "go", "run", "-trimpath", "./deploy/manual", stage); err != nil {
+	if err := sh.RunWithV(map[string]string{"SOURCE_DATE_EPOCH": epoch, "CGO_ENABLED": "0"}, "go", "run", "-trimpath",
+		"./deploy/manual", stage); err != nil {
 		return err
 	}
 	// What is in the repository goes in, and nothing that lies about.
-	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "deploy/systemd", "fields.yml", "reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
+	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "deploy/systemd", "fields.yml",
+		"reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
 	if err != nil {
 		return err
 	}
@@ -588,17 +680,21 @@ func pack(arch string) error {
 		return err
 	}
 	archive := filepath.Join(distributions, name+".tar.gz")
-	if err := sh.Run("tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu", "--use-compress-program=gzip -n", "-C", filepath.Dir(stage), "-cf", archive, name); err != nil {
+	if err := sh.Run("tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu",
+		"--use-compress-program=gzip -n", "-C", filepath.Dir(stage), "-cf", archive, name); err != nil {
 		return err
 	}
 	bill := filepath.Join(distributions, name+".cdx.json")
-	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "cyclonedx-gomod", "bin", "-json", "-std", "-noserial", "-notimestamp", "-version", number, "-output", bill, filepath.Join(stage, "reconbeat")); err != nil {
+	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "cyclonedx-gomod", "bin", "-json", "-std", "-noserial",
+		"-notimestamp", "-version", number, "-output", bill, filepath.Join(stage, "reconbeat")); err != nil {
 		return err
 	}
 	made := []string{archive, bill}
-	for packager, machine := range map[string]string{"deb": arch, "rpm": map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]} {
+	for packager, machine := range map[string]string{"deb": arch, "rpm": map[string]string{"amd64": "x86_64",
+		"arm64": "aarch64"}[arch]} {
 		file := filepath.Join(distributions, "reconbeat-"+number+"-"+machine+"."+packager)
-		if err := sh.RunWithV(env, "go", "tool", "-modfile=tools/go.mod", "nfpm", "package", "-f", "deploy/nfpm.yml", "-p", packager, "-t", file); err != nil {
+		if err := sh.RunWithV(env, "go", "tool", "-modfile=tools/go.mod", "nfpm", "package", "-f", "deploy/nfpm.yml",
+			"-p", packager, "-t", file); err != nil {
 			return err
 		}
 		made = append(made, file)
@@ -611,7 +707,8 @@ func pack(arch string) error {
 	return nil
 }
 
-// Reproduce makes the packages of the last commit twice, in two folders, and compares their checksums. ARCH names one architecture.
+// Reproduce makes the packages of the last commit twice, in two folders, and compares their checksums. ARCH names one
+// architecture.
 func Reproduce() error {
 	var sums [2]string
 	for i := range sums {
@@ -669,7 +766,8 @@ func copyFile(from, to string) error {
 	return sh.Copy(to, from)
 }
 
-// level gives everything below a folder the modes that a package wants and one time, whatever this machine's umask and clock are.
+// level gives everything below a folder the modes that a package wants and one time, whatever this machine's umask and
+// clock are.
 func level(folder, epoch string) error {
 	seconds, err := strconv.ParseInt(epoch, 10, 64)
 	if err != nil {
@@ -709,24 +807,31 @@ func Bench() error {
 }
 
 // Evaluate measures the models on simulated hosts and writes docs/evaluation.md with its plots: some minutes.
-func Evaluate() error { return sh.RunV("go", "run", "./evaluation", "-report", "docs") }
+func Evaluate() error {
+	return sh.RunV("go", "-C", "internal/evaluation", "run", ".", "-report", "../../docs")
+}
 
-// Campaign runs what is too long for .ci/run, or the steps that have a word of STEPS in their names: every fuzz target for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages
-// under an emulator, the benchmarks. It goes on where it was left, and writes what came of each step into docs/campaign.md, which is committed.
+// Campaign runs what is too long for .ci/run, or the steps that have a word of STEPS in their names: every fuzz target
+// for FUZZTIME (default 10m), evaluate, reproduce, the other architecture's packages under an emulator, the benchmarks.
+// It goes on where it was left, and writes what came of each step into build/campaign.md; RELEASE.md says where that
+// goes.
 func Campaign() error {
 	if err := installTools(); err != nil {
 		fmt.Printf("NOT EVERYTHING COULD BE INSTALLED; steps that miss something are left out: %v\n", err)
 	}
-	return campaign(cmp.Or(os.Getenv("FUZZTIME"), "10m"), "docs/campaign.md", strings.Fields(os.Getenv("STEPS"))...)
+	return campaign(cmp.Or(os.Getenv("FUZZTIME"), "10m"), "build/campaign.md", strings.Fields(os.Getenv("STEPS"))...)
 }
 
-// Fuzz runs every fuzz target for FUZZTIME (default 30s), and goes on where it was left: a target that went well is not run again until its code changes, or `mage clean`.
+// Fuzz runs every fuzz target for FUZZTIME (default 30s), and goes on where it was left: a target that went well is not
+// run again until its code changes, or `mage clean`.
 func Fuzz() error {
 	return campaign(cmp.Or(os.Getenv("FUZZTIME"), "30s"), "build/fuzz.md", "fuzz")
 }
 
 func campaign(fuzztime, page string, steps ...string) error {
-	return sh.RunV("go", append([]string{"-C", "tools", "run", "./campaign", "-fuzztime", fuzztime, "-page", page}, steps...)...)
+	return sh.RunV(
+		"go",
+		append([]string{"-C", "tools", "run", "./campaign", "-fuzztime", fuzztime, "-page", page}, steps...)...)
 }
 
 // Clean removes what the other targets made.

@@ -9,7 +9,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// cursors remembers where each module has read to: the place after the last event that was judged, never after one that is still in the ring.
+// cursors remembers where each module has read to: the place after the last event that was judged, never after one that
+// is still in the ring.
 type cursors struct {
 	mu sync.Mutex
 	at map[string]process.Cursor

@@ -16,19 +16,24 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/state"
 )
 
-// heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an alert. It has a client of its own and
-// bypasses the journal: a heartbeat that could not ship in its minute is of no use an hour later. While the output takes none, none is made; its counts
-// go into the next one.
+// heartbeat tells once a period that this host is watched and how that goes, so that a host that falls silent can be an
+// alert. It has a client of its own and bypasses the journal: a heartbeat that could not ship in its minute is of no
+// use an hour later. While the output takes none, none is made; its counts go into the next one.
 type heartbeat struct {
 	health   *health.Board
 	modules  *moduleSet
-	ring     *ring
-	stream   *stream
+	ring     *engine.Ring
+	engine   *engine.Engine
+	host     host.Description
+	lag      *worst // since the last heartbeat: from a program's start until it was judged
 	pipeline beat.Pipeline
 	journal  *state.Stats
 
@@ -46,11 +51,11 @@ type heartbeat struct {
 }
 
 // tally is what heartbeats count.
-type tally struct{ execs, matched, alerts, suppressed, malformed, lost, lostBytes uint64 }
+type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
 
 // since is what was counted after b.
 func (t tally) since(b tally) tally {
-	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.suppressed - b.suppressed, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
+	return tally{t.execs - b.execs, t.matched - b.matched, t.alerts - b.alerts, t.malformed - b.malformed, t.lost - b.lost, t.lostBytes - b.lostBytes}
 }
 
 // pulse is what one heartbeat tells.
@@ -61,7 +66,7 @@ type pulse struct {
 	says       []string // the same, each with how often it came
 	uptime     time.Duration
 	lag        time.Duration // 0: no exec came
-	model      learnedSoFar
+	model      engine.Known
 	pending    int64
 	modules    []string
 }
@@ -81,7 +86,6 @@ var HeartbeatFields = []HeartbeatField{
 	{"reconbeat.health.execs", "long", func(p *pulse) any { return p.execs }},
 	{"reconbeat.health.matched", "long", func(p *pulse) any { return p.matched }},
 	{"reconbeat.health.alerts", "long", func(p *pulse) any { return p.alerts }},
-	{"reconbeat.health.suppressed", "long", func(p *pulse) any { return p.suppressed }},
 	{"reconbeat.health.malformed", "long", func(p *pulse) any { return p.malformed }},
 	{"reconbeat.health.lost", "long", func(p *pulse) any { return p.lost + min(1, p.lostBytes) }},
 	{"reconbeat.health.lag.ms", "long", func(p *pulse) any {
@@ -90,11 +94,11 @@ var HeartbeatFields = []HeartbeatField{
 		}
 		return p.lag.Milliseconds()
 	}},
-	{"reconbeat.health.model.age_days", "float", func(p *pulse) any { return math.Round(p.model.age.Hours()/24*100) / 100 }},
-	{"reconbeat.health.model.actors", "long", func(p *pulse) any { return p.model.actors }},
+	{"reconbeat.health.model.age_days", "float", func(p *pulse) any { return math.Round(p.model.Age.Hours()/24*100) / 100 }},
+	{"reconbeat.health.model.actors", "long", func(p *pulse) any { return p.model.Actors }},
 	{"reconbeat.health.journal.pending", "long", func(p *pulse) any { return p.pending }},
 	{"reconbeat.health.modules", "keyword", func(p *pulse) any { return listed(p.modules) }},
-	{"reconbeat.health.rules", "keyword", func(p *pulse) any { return listed(p.model.rules) }},
+	{"reconbeat.health.rules", "keyword", func(p *pulse) any { return listed(p.model.Rules) }},
 }
 
 func listed(values []string) any {
@@ -104,8 +108,8 @@ func listed(values []string) any {
 	return values
 }
 
-// start begins to beat; the first beat is that of the next call of beat. Under an Elastic Agent there is no output, and no pipeline to connect to, until the
-// Agent's policy has brought one: whoever is in that case does not wait for start.
+// start begins to beat; the first beat is that of the next call of beat. Under an Elastic Agent there is no output, and
+// no pipeline to connect to, until the Agent's policy has brought one: whoever is in that case does not wait for start.
 func (h *heartbeat) start() error {
 	client, err := h.pipeline.ConnectWith(beat.ClientConfig{})
 	if err != nil {
@@ -171,9 +175,9 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 	h.made.Add(1)
 	counted := h.count()
 	p := pulse{
-		tally: counted.since(h.told), status: h.health.Status(), uptime: now.Sub(h.began), lag: h.stream.counts.lag.reset(), pending: max(0, h.journal.Pending.Load()),
+		tally: counted.since(h.told), status: h.health.Status(), uptime: now.Sub(h.began), lag: h.lag.reset(), pending: max(0, h.journal.Pending.Load()),
 	}
-	if m := h.stream.counts.model.Load(); m != nil {
+	if m := h.engine.Counts.Model.Load(); m != nil {
 		p.model = *m
 	}
 	for _, s := range h.health.Active() {
@@ -181,7 +185,7 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 		p.says = append(p.says, s.String())
 	}
 	for _, r := range h.modules.list() {
-		p.modules = append(p.modules, r.source.kind.Name)
+		p.modules = append(p.modules, r.kind.Name)
 	}
 	for _, list := range []*[]string{&p.conditions, &p.says, &p.modules} {
 		slices.Sort(*list)
@@ -197,10 +201,9 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 
 // document is the heartbeat as it ships.
 func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
-	s := h.stream
 	doc := beat.Event{Timestamp: now, Fields: mapstr.M{}, Meta: mapstr.M{}}
-	if len(s.host.fields) > 0 {
-		doc.Fields["host"] = s.host.fields.Clone()
+	if len(h.host.Fields) > 0 {
+		doc.Fields["host"] = h.host.Fields.Clone()
 	}
 	message := "reconbeat is " + p.status
 	if len(p.says) > 0 {
@@ -211,51 +214,54 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	} {
 		put(doc.Fields, field, value)
 	}
-	s.dataStream(doc.Fields, kindHealth)
+	engine.Address(doc.Fields, h.engine.Config(), dataset.Health)
 	for _, f := range HeartbeatFields {
 		if v := f.get(p); v != nil {
 			put(doc.Fields, f.Name, v)
 		}
 	}
-	id := process.ID("heartbeat", s.host.id, strconv.FormatInt(now.UnixNano(), 10))
+	id := process.ID("heartbeat", h.host.ID, strconv.FormatInt(now.UnixNano(), 10))
 	put(doc.Fields, "event.id", id)
-	return s.finish(&doc, &source{}, id, false).Event
+	engine.Identify(&doc, id)
+	return doc
 }
 
 // count is what has been counted so far, all that was lost added up.
 func (h *heartbeat) count() tally {
-	c := h.stream.counts
+	c := h.engine.Counts
 	t := h.modules.tally()
-	t.execs, t.matched, t.alerts, t.suppressed = c.execs.Load(), c.matched.Load(), c.alerts.Load(), c.suppressed.Load()
-	t.lost += h.ring.dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
+	t.execs, t.matched, t.alerts = c.Execs.Load(), c.Matched.Load(), c.Alerts.Load()
+	t.lost += h.ring.Dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
 	return t
 }
 
-// worst is the longest of some durations, in nanoseconds.
-type worst struct{ atomic.Int64 }
+// put sets a dotted field. The documents are ours, so that no part of the way can be anything but an object.
+func put(m mapstr.M, field string, value any) { _, _ = m.Put(field, value) }
 
-func (w *worst) note(d time.Duration) {
-	for {
-		old := w.Load()
-		if int64(d) <= old || w.CompareAndSwap(old, int64(d)) {
-			return
-		}
-	}
-}
-
-// reset returns the longest one and begins anew.
-func (w *worst) reset() time.Duration { return time.Duration(w.Swap(0)) }
-
-// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and what is published afterwards is gone.
+// lastWord is libbeat's pipeline with a last word: libbeat closes the pipeline before it tells the Beat to stop, and
+// what is published afterwards is lost.
 type lastWord struct {
 	beat.Pipeline
-	say func()
+	mu  sync.Mutex
+	say func() // nil: there is nothing to say yet
+}
+
+// set sets the last word.
+func (w *lastWord) set(say func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.say = say
 }
 
 // Close says the last word and closes the pipeline, which waits a second for what is on its way.
-func (f *lastWord) Close() error {
-	f.say()
-	if c, ok := f.Pipeline.(io.Closer); ok {
+func (w *lastWord) Close() error {
+	w.mu.Lock()
+	say := w.say
+	w.mu.Unlock()
+	if say != nil {
+		say()
+	}
+	if c, ok := w.Pipeline.(io.Closer); ok {
 		return c.Close()
 	}
 	return nil

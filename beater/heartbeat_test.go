@@ -10,18 +10,23 @@ import (
 	pubtest "github.com/elastic/beats/v7/libbeat/publisher/testing"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // testHeart is a heart that beats into a channel of one.
 func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
-	s, _ := testStream(t, nil)
+	e := testEngine(t)
 	out := pubtest.NewChanClient(1)
-	r := &runner{source: &source{kind: Kind{Name: "auditd"}}, stats: &module.Stats{}}
+	r := &runner{
+		blueprint: &blueprint{kind: catalog.Kind{Name: "auditd"}, source: &engine.Source{}}, stats: &module.Stats{},
+	}
 	h := &heartbeat{
-		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: newRing(1), stream: s, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{},
+		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: engine.NewRing(1),
+		engine: e, host: testHost, lag: &worst{}, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{},
 	}
 	require.NoError(t, h.start())
 	t.Cleanup(func() {
@@ -59,15 +64,15 @@ func TestAHeartbeatTellsWhatIsWrongAndWhatWasLost(t *testing.T) {
 	h.health.Set(health.OutputStalled, "", "", now)
 	h.health.Set(health.SourceFailed, "a", "", now)
 	h.health.Set(health.SourceFailed, "b", "", now)
-	h.ring.dropped.Add(2)
+	h.ring.Dropped.Add(2)
 	h.journal.Dropped.Add(3)
 	h.journal.Pending.Store(7)
 	r.stats.LostKernel.Add(10)
 	r.stats.LostFile.Add(4096)
 	r.stats.Malformed.Add(5)
-	h.stream.counts.lag.note(40 * time.Millisecond)
-	h.stream.counts.lag.note(30 * time.Millisecond)
-	h.stream.tell(now)
+	h.lag.note(40 * time.Millisecond)
+	h.lag.note(30 * time.Millisecond)
+	h.engine.Tally(now)
 	h.beat(now.Add(time.Minute))
 	got := <-out
 	for field, want := range map[string]any{
@@ -92,7 +97,7 @@ func TestWhatAStalledOutputMissedIsInTheNextHeartbeat(t *testing.T) {
 	now := time.Now()
 	total := uint64(0)
 	for i := range 10 { // nobody reads: the output has room for one, and one waits on either side of the door
-		h.stream.counts.execs.Add(1)
+		h.engine.Counts.Execs.Add(1)
 		total++
 		h.beat(now.Add(time.Duration(i) * time.Minute))
 	}

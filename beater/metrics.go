@@ -3,84 +3,62 @@
 package beater
 
 import (
-	"sync/atomic"
+	"fmt"
 	"time"
 
+	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/monitoring"
 	"github.com/elastic/elastic-agent-libs/monitoring/adapter"
 	"github.com/rcrowley/go-metrics"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/process/binary"
-	"github.com/reconbeat/reconbeat/state"
 )
 
-// counts is what the stream did, for /stats and the summaries of `watch` and `replay`.
-type counts struct {
-	execs           atomic.Uint64 // execs judged or passed over
-	matched         atomic.Uint64 // execs that a rule's program matched
-	alerts          atomic.Uint64 // alerts, escalations among them
-	repeats         atomic.Uint64 // execs over the threshold in an episode that had alerted
-	suppressed      atomic.Uint64 // alerts that a decision kept back
-	summaries       atomic.Uint64 // episodes closed
-	tampered        atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
-	dropped         atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
-	processorErrors atomic.Uint64 // execs that a module's processors failed on: judged all the same
-	unencodable     atomic.Uint64 // documents that could not be encoded; should always be 0
-	unnamed         atomic.Uint64 // matches whose user is unknown: neither scored nor learned
-	late            atomic.Uint64 // matches older than their model's open bucket: judged, not learned
-	evicted         atomic.Uint64 // users and open episodes forgotten for want of room
-
-	lag worst // since the last heartbeat: from a program's start until it was judged
-
-	// What the stream's parts count for themselves, as of the last tick: they belong to its goroutine.
-	processes   atomic.Pointer[process.TableStats]
-	executables atomic.Pointer[binary.Stats]
-	model       atomic.Pointer[learnedSoFar]
+// metricsOf shows what a running Beat counts.
+type metricsOf struct {
+	*loop
+	journal *state.Stats
 }
 
-// learnedSoFar is how much the model in charge knows, and the rules that it serves.
-type learnedSoFar struct {
-	age    time.Duration
-	actors int
-	rules  []string
+// show shows the metrics: in /stats, in the log's metrics line, and to Prometheus where HTTP is enabled.
+func (b metricsOf) show(of *beat.Beat) error {
+	b.register(of.Monitoring.StatsRegistry().GetOrCreateRegistry("reconbeat"))
+	if of.API == nil { // http.enabled
+		return nil
+	}
+	handler, err := expose(of.Monitoring.StatsRegistry(), b.logger)
+	if err != nil {
+		return err
+	}
+	if err := of.API.AttachHandler(metricsPath, handler); err != nil {
+		return fmt.Errorf("serving %s: %w", metricsPath, err)
+	}
+	return nil
 }
 
-// latencies are how long the stations of the way take, in microseconds; of matches and of alerts, so that what nobody waits for tells nothing. Recent ones weigh more.
-type latencies struct {
-	judge   metrics.Histogram // completing and judging a match, and making its documents
-	judged  metrics.Histogram // from a match's start until it was judged
-	publish metrics.Histogram // from an alert's exec until it was handed to libbeat
-	ack     metrics.Histogram // from there until the output acknowledged it
-}
-
-func newLatencies() *latencies {
-	recent := func() metrics.Histogram { return metrics.NewHistogram(metrics.NewExpDecaySample(1028, 0.015)) } // mostly the last five minutes
-	return &latencies{recent(), recent(), recent(), recent()}
-}
-
-// register shows everything that is counted under `reconbeat` in /stats and in the log's metrics line. docs/monitor.md names all of it.
-func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
-	c := b.stream.counts
+// register shows everything that is counted under `reconbeat`. docs/monitor.md names all of it.
+func (b metricsOf) register(reg *monitoring.Registry) {
+	journal := b.journal
+	c := b.engine.Counts
 	show(reg, "detector", func() readings {
 		return readings{
-			"execs": c.execs.Load(), "matched": c.matched.Load(), "alerts": c.alerts.Load(), "repeats": c.repeats.Load(),
-			"suppressed": c.suppressed.Load(), "summaries": c.summaries.Load(), "tampered": c.tampered.Load(),
-			"processors_dropped": c.dropped.Load(), "processors_failed": c.processorErrors.Load(), "unencodable": c.unencodable.Load(),
-			"unnamed": c.unnamed.Load(), "late": c.late.Load(), "evicted": c.evicted.Load(),
+			"execs": c.Execs.Load(), "matched": c.Matched.Load(), "alerts": c.Alerts.Load(), "repeats": c.Repeats.Load(),
+			"summaries": c.Summaries.Load(), "tampered": c.Tampered.Load(),
+			"processors_dropped": c.Dropped.Load(), "processors_failed": c.Misfits.Load(), "unencodable": b.loop.journal.unencodable.Load(),
+			"unnamed": c.Unnamed.Load(), "late": c.Late.Load(), "evicted": c.Evicted.Load(),
 		}
 	})
 	show(reg, "model", func() readings {
-		m := c.model.Load()
+		m := c.Model.Load()
 		if m == nil {
 			return nil
 		}
-		return readings{"age_s": uint64(m.age / time.Second), "actors": positive(m.actors), "rules": uint64(len(m.rules))}
+		return readings{"age_s": uint64(m.Age / time.Second), "actors": positive(m.Actors), "rules": uint64(len(m.Rules))}
 	})
 	show(reg, "processes", func() readings {
-		s := c.processes.Load()
+		s := c.Processes.Load()
 		if s == nil {
 			return nil
 		}
@@ -89,10 +67,7 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 		}
 	})
 	show(reg, "executables", func() readings {
-		s := c.executables.Load()
-		if s == nil {
-			return nil
-		}
+		s := b.host.Identified()
 		return readings{"read": s.Read, "skipped": s.Skipped, "limited": s.Limited, "gone": s.Gone}
 	})
 	show(reg, "journal", func() readings {
@@ -104,9 +79,9 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 			"bytes": positive(journal.FileBytes.Load()), "commit_us": positive(journal.CommitNanos.Load() / 1000),
 		}
 	})
-	show(reg, "ring", func() readings { return readings{"dropped": b.ring.dropped.Load(), "waiting": b.ring.waiting()} })
+	show(reg, "ring", func() readings { return readings{"dropped": b.ring.Dropped.Load(), "waiting": b.ring.Waiting()} })
 	show(reg, "output", func() readings { return readings{"rejected": b.rejected.kept(), "rejected_lost": b.rejected.lost()} })
-	show(reg, "heartbeats", func() readings { return readings{"made": b.pulse.made.Load()} })
+	show(reg, "heartbeats", func() readings { return readings{"made": b.heart.made.Load()} })
 	show(reg, "health", func() readings {
 		active := readings{}
 		for _, cond := range health.Conditions() {
@@ -120,9 +95,9 @@ func (b *reconbeat) register(reg *monitoring.Registry, journal *state.Stats) {
 	monitoring.NewFunc(reg, "modules", func(_ monitoring.Mode, v monitoring.Visitor) {
 		v.OnRegistryStart()
 		defer v.OnRegistryFinished()
-		for _, r := range b.modules.list() {
+		for _, r := range b.running.list() {
 			monitoring.ReportNamespace(v, r.source.ID, func() {
-				monitoring.ReportString(v, "module", r.source.kind.Name)
+				monitoring.ReportString(v, "module", r.kind.Name)
 				moduleNumbers(r.stats).report(v)
 			})
 		}

@@ -17,10 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/process/binary"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // metricRow is a row of the table of metrics in docs/monitor.md: names, kind, unit, meaning, what to do.
@@ -31,18 +33,24 @@ var statistics = regexp.MustCompile(`\.(count|max|mean|median|min|p75|p95|p99|p9
 
 // counted is the registry of /stats with everything that reconbeat counts in it.
 func counted(t *testing.T) *monitoring.Registry {
-	s, _ := testStream(t, nil)
-	b := &reconbeat{
-		stream: s, logger: logp.NewNopLogger(), health: &health.Board{}, ring: newRing(1), modules: &moduleSet{}, latency: newLatencies(), pulse: &heartbeat{},
+	h, err := host.Open(nil)
+	require.NoError(t, err)
+	b := metricsOf{&loop{
+		engine: testEngine(t), logger: logp.NewNopLogger(), health: &health.Board{}, ring: engine.NewRing(1), host: h,
+		running: &moduleSet{}, latency: newLatencies(), heart: &heartbeat{}, journal: &journal{},
+	}, &state.Stats{}}
+	r := &runner{
+		blueprint: &blueprint{
+			kind: catalog.Kind{Name: "auditd"}, source: &engine.Source{Module: config.Module{ID: "ID"}},
+		},
+		stats: &module.Stats{},
 	}
-	r := &runner{source: &source{Module: config.Module{ID: "ID"}, kind: Kind{Name: "auditd"}}, stats: &module.Stats{}}
 	r.stats.LastEvent.Store(1)
-	b.modules.add(r)
-	s.tell(time.Now())
-	s.counts.executables.Store(&binary.Stats{})
+	b.running.add(r)
+	b.engine.Tally(time.Now())
 	b.latency.judge.Update(2500)
 	reg := monitoring.NewRegistry()
-	b.register(reg.GetOrCreateRegistry("reconbeat"), &state.Stats{})
+	b.register(reg.GetOrCreateRegistry("reconbeat"))
 	return reg
 }
 

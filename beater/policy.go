@@ -24,21 +24,27 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/health"
 )
 
-// policy makes what an Elastic Agent wants run, in place of reconbeat.modules and modules.d. Each stream of the Agent's policy is a module, and brings the
-// settings of the whole Beat. Everything is checked before anything is touched: a policy with a mistake leaves the last good one running, and its units fail
-// with what is wrong. A module whose own settings did not change runs on, whatever else did.
+// policy makes what an Elastic Agent wants run, in place of reconbeat.modules and modules.d. Each stream of the Agent's
+// policy is a module, and brings the settings of the whole Beat. Everything is checked before anything is touched: a
+// policy with a mistake leaves the last good one running, and its units fail with what is wrong. A module whose own
+// settings did not change runs on, whatever else did.
 type policy struct {
-	beat      *reconbeat
+	modules   *moduleConfig
+	detector  func(config.Config) (detector.Options, error) // what a detector of these settings is made of
+	loop      *loop
+	runners   *runners
 	reporters *reporters
 
 	mu       sync.Mutex // one policy at a time
 	stopped  bool
-	applied  atomic.Bool // some policy was good
-	rejected string      // what was wrong with the last one, told already
-	unknown  string      // what is left aside of the one that runs
+	whole    config.Config // what the policy that runs says of the whole Beat
+	applied  atomic.Bool   // some policy was good
+	rejected string        // what was wrong with the last one, told already
+	unknown  string        // what is left aside of the one that runs
 }
 
 // wanted is a policy that was found good.
@@ -53,22 +59,14 @@ type wanted struct {
 // policySubject is the subject of the health condition of a rejected policy.
 const policySubject = "policy"
 
-// manage puts the Agent in charge of a Beat that is about to be made.
-func (r *reconbeat) manage(b *beat.Beat) error {
-	if len(r.config.Modules) > 0 || r.config.ConfigModules.Path != "" {
-		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; its policy names the modules")
-	}
-	r.policy = &policy{beat: r, reporters: &reporters{board: r.health}}
-	r.health.Listen(func(health.State, health.Change) { r.policy.reporters.report() })
-	b.OutputConfigReloader = reload.ReloadableFunc(ownOutput)
-	agent := b.Manager.AgentInfo()
-	b.Publisher = &labelled{b.Publisher, mapstr.M{
-		"elastic_agent": mapstr.M{"id": agent.ID, "version": agent.Version, "snapshot": agent.Snapshot},
-		"agent":         mapstr.M{"id": agent.ID},
-	}}
-	b.Manager.RegisterDiagnosticHook("reconbeat-health", "what is wrong with reconbeat, and what can be done about it", "reconbeat-health.json", "application/json", r.describeHealth)
-	b.Manager.RegisterDiagnosticHook("reconbeat-detector", "the rules in force, and the settings that every stream shares", "reconbeat-detector.json", "application/json", r.describeDetector)
-	if err := b.Registry.RegisterList(reload.InputRegName, r.policy); err != nil {
+// register offers the modules, and what can be diagnosed, to the Agent.
+func (p *policy) register(b *beat.Beat) error {
+	p.loop.health.Listen(func(health.State, health.Change) { p.reporters.report() })
+	b.Manager.RegisterDiagnosticHook("reconbeat-health", "what is wrong with reconbeat, and what can be done about it",
+		"reconbeat-health.json", "application/json", p.describeHealth)
+	b.Manager.RegisterDiagnosticHook("reconbeat-detector", "the rules in force, and the settings that every stream shares",
+		"reconbeat-detector.json", "application/json", p.describeDetector)
+	if err := b.Registry.RegisterList(reload.InputRegName, p); err != nil {
 		return fmt.Errorf("offering the modules to the Elastic Agent: %w", err)
 	}
 	return nil
@@ -94,9 +92,9 @@ func (l *labelled) Close() error {
 	return nil
 }
 
-// ownOutput gives an Elasticsearch output of the Agent's what reconbeat.yml gives its own. It hands on every event at once: the presets that Fleet sets gather events for up
-// to 20 s, far too late for an alert; everything else of a preset stays. And it keeps what Elasticsearch refuses to index. A policy that says something of
-// either is obeyed.
+// ownOutput gives an Elasticsearch output of the Agent's what reconbeat.yml gives its own. It hands on every event at
+// once: the presets that Fleet sets gather events for up to 20 s, far too late for an alert; everything else of a
+// preset stays. And it keeps what Elasticsearch refuses to index. A policy that says something of either is obeyed.
 func ownOutput(output *reload.ConfigWithMeta) error {
 	es, err := output.Config.Child("elasticsearch", -1)
 	if err != nil {
@@ -105,7 +103,7 @@ func ownOutput(output *reload.ConfigWithMeta) error {
 	own := map[string]any{}
 	if !es.HasField("non_indexable_policy") {
 		names := config.Default()
-		own["non_indexable_policy.dead_letter_index.index"] = "logs-" + names.Dataset + ".rejected-" + names.Namespace
+		own["non_indexable_policy.dead_letter_index.index"] = dataset.Rejected.Stream(names.Dataset, names.Namespace)
 	}
 	if preset, err := es.String("preset", -1); err == nil && preset != "" && preset != "custom" {
 		if _, _, err := elasticsearch.ApplyPreset(preset, es); err != nil {
@@ -122,7 +120,8 @@ func ownOutput(output *reload.ConfigWithMeta) error {
 	return nil
 }
 
-// Reload implements reload.ReloadableList. An error says for each unit what is wrong with it, in the shape that libbeat's management understands.
+// Reload implements reload.ReloadableList. An error says for each unit what is wrong with it, in the shape that
+// libbeat's management understands.
 func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,24 +132,26 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	if len(wrong) > 0 {
 		return p.reject(streams, wrong)
 	}
-	if err := p.beat.configure(want.whole, want.detector); err != nil {
+	if err := p.loop.configure(want.whole, want.detector); err != nil {
 		return p.reject(streams, mistakes{"": {err}})
 	}
+	p.whole = want.whole
 	p.reporters.replace(want.reporters)
-	if err := p.beat.set.list.Reload(want.modules); err != nil {
+	if err := p.runners.list.Reload(want.modules); err != nil {
 		return errors.Join(err, again())
 	}
 	p.applied.Store(true)
 	p.rejected = ""
-	p.beat.health.End(health.ConfigRejected, policySubject)
+	p.loop.health.End(health.ConfigRejected, policySubject)
 	p.leaveAside(want.unknown)
 	p.reporters.report()
-	p.beat.greet(0)
+	p.loop.logger.Info(greeting(p.loop.running, p.loop.engine.Counts.Model.Load(), p.whole.Detector, 0))
 	return nil
 }
 
-// leaveAside tells of settings that nobody knows. The policy holds all the same: its inputs are open to whatever an Agent or Fleet adds, and what the next version of
-// those adds must not end detection. A typo shows as a unit that is degraded.
+// leaveAside tells of settings that nobody knows. The policy holds all the same: its inputs are open to whatever an
+// Agent or Fleet adds, and what the next version of those adds must not end detection. A typo shows as a unit that is
+// degraded.
 func (p *policy) leaveAside(names []string) {
 	slices.Sort(names)
 	text := strings.Join(slices.Compact(names), ", ")
@@ -158,10 +159,10 @@ func (p *policy) leaveAside(names []string) {
 		return
 	}
 	p.unknown = text
-	p.beat.health.End(health.SettingUnknown, policySubject)
+	p.loop.health.End(health.SettingUnknown, policySubject)
 	if text != "" {
 		known := append(slices.Clone(config.WholeBeat), "processors")
-		p.beat.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
+		p.loop.health.Set(health.SettingUnknown, policySubject, fmt.Sprintf("%s; an input may have %s", text, strings.Join(known, ", ")), time.Now())
 	}
 }
 
@@ -187,7 +188,7 @@ func (m mistakes) add(unit string, errs ...error) {
 // check looks at all streams, alone and against each other, and touches nothing.
 func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mistakes) {
 	wrong = mistakes{}
-	want.whole = p.beat.config
+	want.whole = p.whole
 	var modules []*conf.C
 	var first string // the stream that the others are held against
 	for _, s := range streams {
@@ -213,7 +214,7 @@ func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mis
 		}
 	}
 	wrong.add("", together(modules)...)
-	options, err := p.beat.options(want.whole)
+	options, err := p.detector(want.whole)
 	if err == nil {
 		_, err = detector.New(options)
 	}
@@ -232,7 +233,7 @@ func (p *policy) module(c *conf.C) (*conf.C, config.Module, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	return c, cfg, errors.Join(p.beat.set.factory.CheckConfig(c), misspelt(c))
+	return c, cfg, errors.Join(p.modules.check(c), misspelt(c))
 }
 
 // disagreement says about which settings of the whole Beat two streams disagree.
@@ -284,14 +285,15 @@ func (p *policy) reject(streams []*reload.ConfigWithMeta, wrong mistakes) error 
 	}
 	if text := errors.Join(all...).Error(); text != p.rejected {
 		p.rejected = text
-		p.beat.health.End(health.ConfigRejected, policySubject)
-		p.beat.health.Set(health.ConfigRejected, policySubject, text, time.Now())
+		p.loop.health.End(health.ConfigRejected, policySubject)
+		p.loop.health.Set(health.ConfigRejected, policySubject, text, time.Now())
 	}
 	return errors.Join(errs...)
 }
 
-// again is the error by which libbeat's management tries a policy again after 10 s. What was wrong may lie on the host and be mended there: no module works yet,
-// a file in rules.d. Without it, the board would not hear that the Agent went back to the last good policy, which libbeat does not apply a second time.
+// again is the error by which libbeat's management tries a policy again after 10 s. What was wrong may lie on the host
+// and be mended there: no module works yet, a file in rules.d. Without it, the board would not hear that the Agent went
+// back to the last good policy, which libbeat does not apply a second time.
 func again() error {
 	return fmt.Errorf("the policy is tried again: %w", &common.ErrInputNotFinished{State: "rejected", File: policySubject})
 }
@@ -304,7 +306,8 @@ type reporter struct {
 	reason string
 }
 
-// reporters tell the Agent how each stream is: by the conditions on the board that are about its module, or about no module.
+// reporters tell the Agent how each stream is: by the conditions on the board that are about its module, or about no
+// module.
 type reporters struct {
 	board   *health.Board
 	mu      sync.Mutex
@@ -359,7 +362,7 @@ func (r *reporters) statusOf(id string, active []health.State) (status.Status, s
 }
 
 // describeHealth is the board, for the Agent's diagnostics.
-func (r *reconbeat) describeHealth() []byte {
+func (p *policy) describeHealth() []byte {
 	type condition struct {
 		Code     string    `json:"code"`
 		Severity string    `json:"severity"`
@@ -371,7 +374,7 @@ func (r *reconbeat) describeHealth() []byte {
 		Count    int       `json:"count"`
 	}
 	conditions := []condition{}
-	for _, s := range r.health.Active() {
+	for _, s := range p.loop.health.Active() {
 		c := s.Condition
 		conditions = append(conditions,
 			condition{c.Code, c.Severity.String(), c.Title, s.Subject, s.Detail, c.Help, s.Since, s.Count})
@@ -380,18 +383,20 @@ func (r *reconbeat) describeHealth() []byte {
 }
 
 // describeDetector is what the detector goes by, for the Agent's diagnostics. Nobody's name or command line is in it.
-func (r *reconbeat) describeDetector() []byte {
+func (p *policy) describeDetector() []byte {
 	about := map[string]any{}
-	err := r.inLoop(func() {
+	err := p.loop.call(func() {
 		type rule struct {
 			ID        string  `json:"id"`
 			Threshold float64 `json:"threshold"`
 		}
 		rules := []rule{}
-		for _, d := range r.stream.detector.Rules() {
+		for _, d := range p.loop.engine.Rules() {
 			rules = append(rules, rule{ID: d.ID, Threshold: d.Threshold})
 		}
-		about["model"], about["events"], about["namespace"], about["rules"] = r.stream.config.Detector.Model, r.stream.config.Events, r.stream.config.Namespace, rules
+		cfg := p.loop.engine.Config()
+		about["model"], about["events"], about["namespace"] = cfg.Detector.Model, cfg.Events, cfg.Namespace
+		about["rules"] = rules
 	})
 	if err != nil {
 		return []byte(err.Error())

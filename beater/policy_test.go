@@ -23,7 +23,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host"
 )
 
 // unit hears what libbeat's management would hear of a stream.
@@ -35,28 +37,37 @@ func (u *unit) UpdateStatus(s status.Status, reason string) {
 
 // testPolicy is a policy of a Beat whose loop runs, and which has no publisher.
 func testPolicy(t *testing.T) *policy {
-	s, _ := testStream(t, nil)
-	r := &reconbeat{
-		config: config.Default(), logger: logp.NewNopLogger(), health: &health.Board{}, ring: newRing(8), modules: &moduleSet{}, cursors: &cursors{}, stream: s, latency: newLatencies(),
-		pulse: &heartbeat{}, rulesDir: t.TempDir(), calls: make(chan func()), ended: make(chan struct{}),
+	board, logger := &health.Board{}, logp.NewNopLogger()
+	modules := &moduleConfig{agent: fmtstr.FieldsForBeat("reconbeat", "1.2.3"), logger: logger}
+	r := &reconbeat{config: config.Default(), logger: logger, health: board, host: testHost, modules: modules,
+		rulesDir: t.TempDir()}
+	l := &loop{
+		engine: testEngine(t), ring: engine.NewRing(8), cursors: &cursors{}, running: &moduleSet{}, health: board,
+		latency: newLatencies(), heart: &heartbeat{}, logger: logger, calls: make(chan func()), ended: make(chan struct{}),
 	}
-	s.tell(time.Now())
-	f := &factory{ring: r.ring, cursors: r.cursors, health: r.health, logger: r.logger, modules: r.modules, agent: fmtstr.FieldsForBeat("reconbeat", "1.2.3"), paths: paths.New()}
-	r.set = &configured{factory: f, list: cfgfile.NewRunnerList("modules", f, nil, r.logger), health: r.health, logger: r.logger}
-	r.policy = &policy{beat: r, reporters: &reporters{board: r.health}}
-	r.health.Listen(func(health.State, health.Change) { r.policy.reporters.report() })
+	l.engine.Tally(time.Now())
+	h, err := host.Open(nil)
+	require.NoError(t, err)
+	f := &factory{
+		modules: modules, ring: l.ring, cursors: l.cursors, health: board, running: l.running, paths: paths.New(), host: h,
+	}
+	p := &policy{
+		modules: modules, detector: r.detectorOptions, loop: l, runners: newRunners(f, nil),
+		reporters: &reporters{board: board}, whole: r.config,
+	}
+	board.Listen(func(health.State, health.Change) { p.reporters.report() })
 	go func() {
 		for {
 			select {
-			case f := <-r.calls:
+			case f := <-l.calls:
 				f()
-			case <-r.ended:
+			case <-l.ended:
 				return
 			}
 		}
 	}()
-	t.Cleanup(func() { r.set.list.Stop(); close(r.ended) })
-	return r.policy
+	t.Cleanup(func() { p.runners.stop(); close(l.ended) })
+	return p
 }
 
 // streamOf is a stream of an input of the policy, as it comes from libbeat's management.
@@ -73,7 +84,7 @@ func following(t *testing.T, id, settings string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "documents.ndjson")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	return fmt.Sprintf("{id: %s, module: ecs, paths: [%s], %s}", id, file, settings)
+	return fmt.Sprintf("{id: %s, module: ndjson, paths: [%s], %s}", id, file, settings)
 }
 
 // told are the errors of a rejected policy by unit, and whether libbeat's management tries again.
@@ -100,34 +111,34 @@ func told(t *testing.T, err error) (units map[string]string, again bool) {
 func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 	p := testPolicy(t)
 	good, goodUnit := streamOf(t, "one", following(t, "a", "detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m"))
-	bad, _ := streamOf(t, "two", "{id: b, module: ecs, path: [/nowhere], detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m}")
+	bad, _ := streamOf(t, "two", "{id: b, module: ndjson, path: [/nowhere], detector: {rules: [{id: network-connection-discovery, threshold: 50}]}, namespace: lab, heartbeat.period: 5m}")
 
 	units, again := told(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.True(t, again)
 	require.Contains(t, units["two"], "the policy is not applied, and nothing is watched: ")
-	require.Contains(t, units["two"], "ecs.path: no such setting")
+	require.Contains(t, units["two"], "ndjson.path: no such setting")
 	require.Equal(t, units["two"], units["one"], "a unit without a mistake says why it does not run")
-	require.Empty(t, p.beat.modules.list())
-	require.Equal(t, config.Default().Namespace, p.beat.config.Namespace)
-	require.Equal(t, health.ConfigRejected, p.beat.health.Active()[0].Condition)
+	require.Empty(t, p.loop.running.list())
+	require.Equal(t, config.Default().Namespace, p.whole.Namespace)
+	require.Equal(t, health.ConfigRejected, p.loop.health.Active()[0].Condition)
 	require.Empty(t, goodUnit.said)
 
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{good}))
-	require.Equal(t, "healthy", p.beat.health.Status())
-	require.Equal(t, "lab", p.beat.config.Namespace)
-	require.Equal(t, 5*time.Minute, p.beat.pulse.period)
-	require.EqualValues(t, 50, p.beat.stream.detector.Rules()[0].Threshold)
-	require.Len(t, p.beat.modules.list(), 1)
-	runs := p.beat.modules.list()[0]
+	require.Equal(t, "healthy", p.loop.health.Status())
+	require.Equal(t, "lab", p.whole.Namespace)
+	require.Equal(t, 5*time.Minute, p.loop.heart.period)
+	require.EqualValues(t, 50, p.loop.engine.Rules()[0].Threshold)
+	require.Len(t, p.loop.running.list(), 1)
+	runs := p.loop.running.list()[0]
 	require.Equal(t, []string{"Running "}, goodUnit.said)
 
 	units, _ = told(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.Contains(t, units["one"], "the policy is not applied, the last good one runs on: ")
-	require.Same(t, runs, p.beat.modules.list()[0])
+	require.Same(t, runs, p.loop.running.list()[0])
 
 	p.stop()
 	require.NoError(t, p.Reload(nil))
-	require.Same(t, runs, p.beat.modules.list()[0], "after the stop no policy is applied")
+	require.Same(t, runs, p.loop.running.list()[0], "after the stop no policy is applied")
 }
 
 func TestAPolicyIsRejectedForWhatItsStreamsSayTogether(t *testing.T) {
@@ -146,7 +157,7 @@ func TestAPolicyIsRejectedForWhatItsStreamsSayTogether(t *testing.T) {
 			for _, u := range []string{"one", "two"} {
 				require.Contains(t, units[u], row.want)
 			}
-			require.Empty(t, p.beat.modules.list())
+			require.Empty(t, p.loop.running.list())
 		})
 	}
 }
@@ -156,8 +167,8 @@ func TestAStreamThatIsSwitchedOffSaysNothing(t *testing.T) {
 	on, _ := streamOf(t, "in", following(t, "a", ""))
 	off, unit := streamOf(t, "in", following(t, "b", "enabled: false, detector.model: rare, unknown: [tags]"))
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{on, off}))
-	require.Len(t, p.beat.modules.list(), 1)
-	require.Equal(t, "healthy", p.beat.health.Status())
+	require.Len(t, p.loop.running.list(), 1)
+	require.Equal(t, "healthy", p.loop.health.Status())
 	require.Empty(t, unit.said)
 }
 
@@ -166,12 +177,12 @@ func TestWhatNobodyKnowsIsLeftAsideAndTold(t *testing.T) {
 	file := following(t, "a", "unknown: [tags, detectr]")
 	typo, u := streamOf(t, "in", file)
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{typo}))
-	runs := p.beat.modules.list()[0]
+	runs := p.loop.running.list()[0]
 	require.Equal(t, []string{"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
 		"detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors"}, u.said)
-	since := p.beat.health.Active()[0].Since
+	since := p.loop.health.Active()[0].Since
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{typo}))
-	require.Equal(t, since, p.beat.health.Active()[0].Since, "the log hears of it once")
+	require.Equal(t, since, p.loop.health.Active()[0].Since, "the log hears of it once")
 
 	c, err := conf.NewConfigWithYAML([]byte(file), "policy")
 	require.NoError(t, err)
@@ -180,7 +191,7 @@ func TestWhatNobodyKnowsIsLeftAsideAndTold(t *testing.T) {
 	typo.Config = c
 	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{typo}))
 	require.Equal(t, "Running ", u.said[len(u.said)-1])
-	require.Same(t, runs, p.beat.modules.list()[0], "the module ran on")
+	require.Same(t, runs, p.loop.running.list()[0], "the module ran on")
 }
 
 func TestAStreamIsAsTheWorstThatHoldsForIt(t *testing.T) {

@@ -26,9 +26,9 @@ var gauges = map[string]bool{
 // quantiles are what a histogram of /stats tells of its values.
 var quantiles = map[string]string{"median": "0.5", "p75": "0.75", "p95": "0.95", "p99": "0.99", "p999": "0.999", "max": "1"}
 
-// exposition shows what is in /stats to Prometheus, by its conventions: counters end in _total, times are in seconds, and
-// what a name of /stats says of a module, a condition or a quantile is a label. libbeat's own metrics, of which no kind is
-// told, are untyped.
+// exposition shows what is in /stats to Prometheus, by its conventions: counters end in _total, times are in seconds,
+// and what a name of /stats says of a module, a condition or a quantile is a label. libbeat's own metrics, of which no
+// kind is told, are untyped.
 type exposition struct{ stats *monitoring.Registry }
 
 // expose is the handler of metricsPath.

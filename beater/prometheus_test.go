@@ -25,8 +25,8 @@ func scraped(t *testing.T, reg *monitoring.Registry) string {
 	return w.Body.String()
 }
 
-// TestPrometheusGetsEveryMetric holds the exposition and docs/monitor.md against each other: each metric is there, as the
-// kind that the manual tells.
+// TestPrometheusGetsEveryMetric holds the exposition and docs/monitor.md against each other: each metric is there, as
+// the kind that the manual tells.
 func TestPrometheusGetsEveryMetric(t *testing.T) {
 	body := scraped(t, counted(t))
 	manual, err := os.ReadFile("../docs/monitor.md")

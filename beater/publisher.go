@@ -3,12 +3,9 @@
 package beater
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,13 +14,13 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/health"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
-// publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in Publish, and what comes meanwhile
-// stays in the journal. When every entry up to N is settled (delivered, dropped by a processor of the user's, or rejected for good) it tells the
-// journal N.
+// publisher hands what the journal has committed to libbeat's pipeline, in order. While the output is down it waits in
+// Publish, and what comes meanwhile stays in the journal. When every entry up to N is settled (delivered, dropped by a
+// processor of the user's, or rejected for good) it tells the journal N.
 type publisher struct {
 	health  *health.Board
 	logger  *logp.Logger
@@ -47,8 +44,8 @@ func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher
 	return &publisher{health: h, latency: l, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
 }
 
-// start connects to libbeat's pipeline and begins with what an earlier run left unsettled. It does not wait: under an Elastic Agent there is no
-// output, and no pipeline to connect to, until the Agent's policy has brought one.
+// start connects to libbeat's pipeline and begins with what an earlier run left unsettled. It does not wait: under an
+// Elastic Agent there is no output, and no pipeline to connect to, until the Agent's policy has brought one.
 func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 	p.store = store
 	connected := make(chan error, 1)
@@ -152,7 +149,8 @@ func (p *publisher) began() beat.Client {
 	return p.client
 }
 
-// settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a processor.
+// settled is told by libbeat, in order, which events are through: acknowledged by the output, or dropped by a
+// processor.
 func (p *publisher) settled(_ int, private []any) {
 	var upTo uint64
 	now := time.Now()
@@ -195,56 +193,4 @@ func (p *publisher) checkStalled(now time.Time) {
 	if waiting > 0 && since > stalledAfter {
 		p.health.Set(health.OutputStalled, "", fmt.Sprintf("%d documents handed on, none acknowledged for %s", waiting, since.Round(time.Second)), now)
 	}
-}
-
-// journaled is how a document stands in the journal.
-type journaled struct {
-	Timestamp time.Time `json:"@timestamp"`
-	Meta      mapstr.M  `json:"@metadata"`
-	Fields    mapstr.M  `json:"fields"`
-}
-
-func encode(e *beat.Event) ([]byte, error) {
-	return json.Marshal(journaled{e.Timestamp, e.Meta, e.Fields})
-}
-
-// decode makes of a journal entry the event that it was. Whole numbers come back as integers: Elasticsearch takes 3.0 for a long, but ids above 2^53 would change.
-func decode(line []byte) (beat.Event, error) {
-	var j journaled
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if err := d.Decode(&j); err != nil {
-		return beat.Event{}, fmt.Errorf("decoding a document: %w", err)
-	}
-	numbers(j.Meta)
-	numbers(j.Fields)
-	return beat.Event{Timestamp: j.Timestamp, Meta: j.Meta, Fields: j.Fields}, nil
-}
-
-// numbers turns the decoder's numbers and maps into those that libbeat's outputs know.
-func numbers(m map[string]any) {
-	for k, v := range m {
-		m[k] = number(v)
-	}
-}
-
-func number(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if !strings.ContainsAny(v.String(), ".eE") {
-			if n, err := v.Int64(); err == nil {
-				return n
-			}
-		}
-		f, _ := v.Float64()
-		return f
-	case map[string]any:
-		numbers(v)
-		return mapstr.M(v)
-	case []any:
-		for i := range v {
-			v[i] = number(v[i])
-		}
-	}
-	return v
 }

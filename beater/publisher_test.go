@@ -21,8 +21,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/health"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // sink is an output behind libbeat's pipeline. It takes every document, and acknowledges those that may pass.
@@ -56,7 +56,8 @@ func (s *sink) messages() []string {
 	return append([]string{}, s.taken...)
 }
 
-// newPipeline is libbeat's pipeline with a queue that hands on at once, before a sink. What drops says is dropped by a processor at the root.
+// newPipeline is libbeat's pipeline with a queue that hands on at once, before a sink. What drops says is dropped by a
+// processor at the root.
 func newPipeline(t *testing.T, s *sink, drops string) *pipeline.Pipeline {
 	t.Helper()
 	logger := logp.NewNopLogger()
@@ -72,8 +73,8 @@ func newPipeline(t *testing.T, s *sink, drops string) *pipeline.Pipeline {
 	return p
 }
 
-// journal is a store in a folder, with a publisher that has not started.
-func journal(t *testing.T, dir string) (*state.Store, *publisher) {
+// testJournal is a store in a folder, with a publisher that has not started.
+func testJournal(t *testing.T, dir string) (*state.Store, *publisher) {
 	t.Helper()
 	p := newPublisher(&health.Board{}, newLatencies(), logp.NewNopLogger())
 	store, err := state.Open(dir, state.Options{Health: p.health, Committed: p.committed})
@@ -105,7 +106,7 @@ func settles(t *testing.T, store *state.Store, out *sink, messages ...string) {
 
 func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testing.T) {
 	dir := t.TempDir()
-	store, p := journal(t, dir)
+	store, p := testJournal(t, dir)
 	out := &sink{pass: make(chan struct{})}
 	appendDocuments(t, store, "event", "one", "two")
 	p.start(newPipeline(t, out, ""), store)
@@ -113,7 +114,7 @@ func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testin
 	p.stop()
 	require.NoError(t, store.Close())
 
-	store, p = journal(t, dir)
+	store, p = testJournal(t, dir)
 	out = &sink{pass: make(chan struct{})}
 	close(out.pass)
 	appendDocuments(t, store, "event", "three") // committed while nobody is connected
@@ -123,7 +124,7 @@ func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testin
 	p.stop()
 	require.NoError(t, store.Close())
 
-	store, p = journal(t, dir)
+	store, p = testJournal(t, dir)
 	out = &sink{pass: make(chan struct{})}
 	p.start(newPipeline(t, out, ""), store)
 	<-p.ready
@@ -134,7 +135,7 @@ func TestWhatAnEarlierRunLeftShipsFirstAndWhatIsAcknowledgedNeverAgain(t *testin
 }
 
 func TestWhatAProcessorDropsIsSettled(t *testing.T) {
-	store, p := journal(t, t.TempDir())
+	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)
 	p.start(newPipeline(t, out, "secret"), store)
@@ -157,7 +158,7 @@ func (l *late) ConnectWith(c beat.ClientConfig) (beat.Client, error) {
 
 func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
 	dir := t.TempDir()
-	store, p := journal(t, dir)
+	store, p := testJournal(t, dir)
 	pipeline := &late{newPipeline(t, &sink{}, ""), make(chan struct{})}
 	p.start(pipeline, store)
 	appendDocuments(t, store, "alert", "one")
@@ -165,7 +166,7 @@ func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
 	require.NoError(t, store.Close())
 	close(pipeline.open)
 
-	store, p = journal(t, dir)
+	store, p = testJournal(t, dir)
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)
 	pipeline = &late{newPipeline(t, out, ""), make(chan struct{})}
@@ -179,7 +180,7 @@ func TestAPublisherThatNeverHadAnOutputStopsAndKeepsEverything(t *testing.T) {
 }
 
 func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
-	store, p := journal(t, t.TempDir())
+	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	p.start(newPipeline(t, out, ""), store)
 	appendDocuments(t, store, "event", "one")
@@ -198,7 +199,7 @@ func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
 }
 
 func TestAnEntryThatCannotBeReadIsGivenUpAndTheRestShips(t *testing.T) {
-	store, p := journal(t, t.TempDir())
+	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	close(out.pass)
 	_, err := store.Append(state.Entry{ID: "torn", Durable: true, Time: time.Now(), Document: []byte(`{"fields":`)})

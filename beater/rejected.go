@@ -8,11 +8,12 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/monitoring"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 )
 
-// rejections are the documents that the output refused for good. To libbeat they are settled, and so they are to the journal; libbeat's output keeps them in
-// the data stream of rejected documents, and counts them among its own metrics, which are read here.
+// rejections are the documents that the output refused for good. To libbeat they are settled, and so they are to the
+// journal; libbeat's output keeps them in the data stream of rejected documents, and counts them among its own metrics,
+// which are read here.
 type rejections struct {
 	libbeat *monitoring.Registry // nil: nothing is counted
 

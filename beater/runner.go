@@ -6,86 +6,72 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
-	"github.com/elastic/beats/v7/libbeat/processors"
+	"github.com/elastic/beats/v7/libbeat/common/reload"
 	conf "github.com/elastic/elastic-agent-libs/config"
-	"github.com/elastic/elastic-agent-libs/logp"
-	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 
-	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/config/settings"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/catalog"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 // factory makes the runners of modules, whoever configured them: reconbeat.yml, modules.d, or Fleet.
 type factory struct {
-	ring    *ring
+	modules *moduleConfig
+	ring    *engine.Ring
 	cursors *cursors
 	health  *health.Board
-	logger  *logp.Logger
-	modules *moduleSet
-	agent   mapstr.M // see source
+	running *moduleSet
 	paths   *paths.Path
-	local   *local // nil before the Beat runs
+	host    *host.Host
 }
 
 // CheckConfig reports whether a runner could be made; it opens nothing.
-func (f *factory) CheckConfig(c *conf.C) error {
-	_, err := f.make(c)
-	return err
-}
+func (f *factory) CheckConfig(c *conf.C) error { return f.modules.check(c) }
 
-// Create makes a runner. The pipeline is not used: all documents go through the one publisher, so that they are in order and in the journal.
+// Create makes a runner. The pipeline is not used: all documents go through the one publisher, so that they are in
+// order and in the journal.
 func (f *factory) Create(_ beat.PipelineConnector, c *conf.C) (cfgfile.Runner, error) {
-	r, err := f.make(c)
+	b, err := f.modules.blueprint(c)
 	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	return &runner{blueprint: b, factory: f, stats: &module.Stats{}}, nil
 }
 
-func (f *factory) make(c *conf.C) (*runner, error) {
-	cfg, errCommon := config.ParseModule(c)
-	if cfg.Module == "" {
-		return nil, errCommon
-	}
-	r := &runner{factory: f, stats: &module.Stats{}}
-	kind, err := r.kind(cfg.Module)
-	if err != nil {
-		return nil, errors.Join(errCommon, settings.At("module "+cfg.ID+": ", err))
-	}
-	r.logger = f.logger.Named("module").With("module", kind.Name, "id", cfg.ID)
-	var errSource error
-	r.source, errSource = newSource(cfg, kind, r.stats, f.agent, r.logger)
-	r.new = func() (module.Module, error) {
-		env := module.Env{ID: cfg.ID, Logger: r.logger, Stats: r.stats, Health: f.health}
-		if f.local != nil {
-			env.Started = f.local.glimpse
-		}
-		return kind.New(c, env)
-	}
-	_, err = r.new()
-	if err := errors.Join(errCommon, errSource, settings.At("module "+cfg.ID+": ", err)); err != nil {
-		return nil, err
-	}
-	return r, nil
+// runners is the set of modules that libbeat's list keeps running.
+type runners struct{ list *cfgfile.RunnerList }
+
+func newRunners(f *factory, pipeline beat.PipelineConnector) *runners {
+	return &runners{cfgfile.NewRunnerList("modules", f, pipeline, f.modules.logger)}
 }
+
+// apply makes these modules run, and no others.
+func (r *runners) apply(modules []*conf.C) error {
+	with := make([]*reload.ConfigWithMeta, len(modules))
+	for i, m := range modules {
+		with[i] = &reload.ConfigWithMeta{Config: m}
+	}
+	return r.list.Reload(with)
+}
+
+// stop stops all, and waits until what they read has been judged.
+func (r *runners) stop() { r.list.Stop() }
 
 // runner runs one module, again after a while when its source was lost, until it is stopped.
 type runner struct {
+	*blueprint
 	factory *factory
-	source  *source
 	stats   *module.Stats
-	logger  *logp.Logger
-	why     string // why `auto` chose this module; empty where the user did
-	new     func() (module.Module, error)
 
 	mu      sync.Mutex
 	current module.Module // the one that runs now
@@ -95,31 +81,18 @@ type runner struct {
 	done    sync.WaitGroup
 }
 
-// kind finds the module that a configuration names.
-func (r *runner) kind(name string) (Kind, error) {
-	if name != autoModule {
-		return kindOf(name)
-	}
-	kind, support, err := Choose()
-	if err != nil {
-		return Kind{}, err
-	}
-	r.why = support.Why
-	return kind, nil
-}
-
 // String names the module.
-func (r *runner) String() string { return r.source.kind.Name + " (" + r.source.ID + ")" }
+func (r *runner) String() string { return r.kind.Name + " (" + r.source.ID + ")" }
 
 // Start begins to run the module and returns at once.
 func (r *runner) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	if err := r.source.setPaths(r.factory.paths); err != nil {
+	if err := r.source.SetPaths(r.factory.paths); err != nil {
 		r.logger.Errorf("preparing the processors: %v", err)
 	}
-	r.factory.modules.add(r)
-	if r.source.kind.Name == "procconn" {
+	r.factory.running.add(r)
+	if r.kind.Name == "procconn" {
 		r.factory.health.Set(health.LossyModule, r.source.ID, "", time.Now())
 	}
 	r.done.Go(func() { r.run(ctx) })
@@ -129,9 +102,9 @@ func (r *runner) Start() {
 func (r *runner) Stop() {
 	r.cancel()
 	r.done.Wait()
-	r.factory.ring.drained()
-	r.factory.modules.remove(r)
-	if err := processors.Close(r.source.processors); err != nil {
+	r.factory.ring.Drained()
+	r.factory.running.remove(r)
+	if err := r.source.Close(); err != nil {
 		r.logger.Debugf("closing the processors: %v", err)
 	}
 	for _, c := range health.Conditions() {
@@ -148,7 +121,7 @@ func (r *runner) run(ctx context.Context) {
 	for wait := retryFirst; ctx.Err() == nil; wait = min(2*wait, retryMost) {
 		began := time.Now()
 		err := r.once(ctx)
-		if ctx.Err() != nil || errors.Is(err, errRingClosed) {
+		if ctx.Err() != nil || errors.Is(err, engine.ErrRingClosed) {
 			return
 		}
 		if err == nil {
@@ -168,7 +141,9 @@ func (r *runner) run(ctx context.Context) {
 }
 
 func (r *runner) once(ctx context.Context) error {
-	m, err := r.new()
+	m, err := r.open(module.Env{
+		ID: r.source.ID, Logger: r.logger, Stats: r.stats, Health: r.factory.health, Started: r.factory.host.Glimpse,
+	})
 	if err != nil {
 		return err
 	}
@@ -178,10 +153,10 @@ func (r *runner) once(ctx context.Context) error {
 	return m.Run(ctx, r.factory.cursors.get(r.source.ID), func(e *process.Event) error {
 		r.factory.health.Clear(health.SourceFailed, r.source.ID)
 		r.stats.LastEvent.Store(e.Time.UnixNano())
-		if e.Kind == process.Exec && r.source.local && r.factory.local != nil {
-			r.factory.local.identify(e)
+		if e.Kind == process.Exec && r.source.Local {
+			r.factory.host.Identify(e)
 		}
-		taken, err := r.factory.ring.send(e, r.source)
+		taken, err := r.factory.ring.Send(e, r.source)
 		if taken && e.Kind == process.Exec {
 			r.stats.Execs.Add(1)
 		}
@@ -195,7 +170,8 @@ const kernelLag = 2 * time.Second
 // silence is how long a source may say nothing before it no longer holds the others back.
 const silence = 5 * time.Minute
 
-// watermark is the time before which the module will send nothing more. A followed file knows better than the clock, until it is silent.
+// watermark is the time before which the module will send nothing more. A followed file knows better than the clock,
+// until it is silent.
 func (r *runner) watermark(now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -248,6 +224,17 @@ func (t *tally) add(s *module.Stats) {
 	t.lostBytes += s.LostFile.Load()
 }
 
+// sources returns what the engine knows of the modules that run.
+func (s *moduleSet) sources() []*engine.Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*engine.Source, len(s.runners))
+	for i, r := range s.runners {
+		list[i] = r.source
+	}
+	return list
+}
+
 // list returns the modules that run.
 func (s *moduleSet) list() []*runner {
 	s.mu.Lock()
@@ -264,4 +251,23 @@ func (s *moduleSet) watermark(now time.Time) time.Time {
 		}
 	}
 	return mark
+}
+
+// String names the modules that run, and tells why `auto` chose one.
+func (s *moduleSet) String() string {
+	var names []string
+	for _, r := range s.list() {
+		name := r.kind.Name
+		if id := r.source.ID; id != name && id != catalog.Auto {
+			name += " " + id
+		}
+		if r.why != "" {
+			name += " (chosen by auto: " + r.why + ")"
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return "no module"
+	}
+	return strings.Join(names, " and ")
 }

@@ -16,8 +16,8 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/state"
 )
 
 func defaultDetector(t testing.TB) *detector.Detector {
@@ -28,15 +28,19 @@ func defaultDetector(t testing.TB) *detector.Detector {
 	return d
 }
 
-// aHundredPeople is what a busy host has learned of a hundred people in sixty days: each with several commands, folders, shells and networks, and hours all over the day.
+// aHundredPeople is what a busy host has learned of a hundred people in sixty days: each with several commands,
+// folders, shells and networks, and hours all over the day.
 func aHundredPeople(t testing.TB) *detector.Detector {
 	d := defaultDetector(t)
 	var out []detector.Finding
 	at := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	for day := range 60 {
 		for person := range 100 {
-			e := execOf(at.Add(time.Duration(day*24*60+person*14)*time.Minute), fmt.Sprintf("person%d", person), "ss")
-			e.User.ID = uint32(1000 + person)
+			e := &process.Event{}
+			e.Reset()
+			e.Kind, e.Time, e.Success = process.Exec, at.Add(time.Duration(day*24*60+person*14)*time.Minute), true
+			e.User = process.User{ID: uint32(1000 + person), Name: fmt.Sprintf("person%d", person)}
+			e.Executable, e.Name = "/usr/bin/ss", "ss"
 			e.Args = []string{"ss", []string{"-tlnp", "-s", "-tan", "-aunp", "--summary", "-x"}[(day+person)%6]}
 			e.Session = process.Session{ID: uint32(day), User: e.User, Entry: process.EntrySSHD, Source: netip.AddrFrom4([4]byte{10, byte(person), byte(day % 5), 7})}
 			e.Parent.Name, e.CWD = []string{"bash", "zsh", "fish"}[(day+person)%3], []string{"/home/" + e.User.Name, "/etc", "/var/log", "/srv"}[(day+2*person)%4]
@@ -44,7 +48,7 @@ func aHundredPeople(t testing.TB) *detector.Detector {
 				e.TTY, e.Interactive = "pts0", true
 			}
 			out = d.Advance(e.Time, out[:0])
-			out = d.Judge(e, d.Match(e), nil, out)
+			out = d.Judge(e, d.Match(e), out)
 		}
 	}
 	return d
@@ -84,7 +88,8 @@ func TestWhatIsLearnedOfAHundredPeopleFitsInto256KiB(t *testing.T) {
 	require.Less(t, snapshot, int64(256<<10))
 }
 
-// BenchmarkStartFromState is what a start adds for what was learned: opening the state, reading the snapshot, and restoring the detector from it.
+// BenchmarkStartFromState is what a start adds for what was learned: opening the state, reading the snapshot, and
+// restoring the detector from it.
 func BenchmarkStartFromState(b *testing.B) {
 	dir := savedState(b)
 	b.ReportAllocs()

@@ -20,20 +20,22 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/datastream"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 func newTestAlertCommand(settings instance.Settings, stack *stackSetup) *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "alert",
-		Short: "Send one alert, marked as a test, through the configured output, and tell whether it was acknowledged",
-		Long: `alert sends one alert through processors and output as they are configured, and waits until the output has acknowledged it. The document has
-reconbeat.alert.test: true and is in everything else an alert: rules and dashboards in Kibana see it. A running reconbeat is not disturbed.
+		Short: "Send one alert, marked as a test, through the configured output, and say whether it was acknowledged",
+		Long: `alert sends one alert through processors and output as they are configured, and waits until the output has
+acknowledged it. The document has reconbeat.alert.test: true and is in everything else an alert: rules and dashboards
+in Kibana see it. A running reconbeat is not disturbed.
 
-The exit status is 1 when the alert was rejected, dropped by a processor, or not acknowledged in time; then the reason is told.`,
+The exit status is 1 when the alert was rejected, dropped by a processor, or not acknowledged in time; then alert
+prints the reason.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if timeout <= 0 {
@@ -61,19 +63,23 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 	if !b.Config.Output.IsSet() {
 		return errors.New("no output is configured; name one under `output`")
 	}
-	alert, err := beater.TestAlert(cfg, b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), b.Info, time.Now())
+	alert, err := engine.TestAlert(cfg, b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), b.Info, time.Now())
 	if err != nil {
 		return err
 	}
 	v := newVerdict()
 	b.Info.Logger = b.Info.Logger.WithOptions(zap.Hooks(v.hear))
 	makeOutput := b.MakeOutputFactory(b.Config.Output)
-	p, err := pipeline.LoadWithSettings(b.Info, pipeline.Monitors{Metrics: monitoring.NewRegistry(), Logger: b.Info.Logger}, b.Config.Pipeline,
+	p, err := pipeline.LoadWithSettings(
+		b.Info,
+		pipeline.Monitors{Metrics: monitoring.NewRegistry(), Logger: b.Info.Logger},
+		b.Config.Pipeline,
 		func(stats outputs.Observer) (string, outputs.Group, error) {
 			v.Observer = stats
 			return makeOutput(v)
 		},
-		pipeline.Settings{Processors: b.GetProcessors(), Paths: b.Paths})
+		pipeline.Settings{Processors: b.GetProcessors(), Paths: b.Paths},
+	)
 	if err != nil {
 		return fmt.Errorf("making the output: %w", err)
 	}
@@ -87,7 +93,8 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 		return fmt.Errorf("connecting to the output: %w", err)
 	}
 	defer client.Close()
-	fmt.Printf("alert    _id %v\nto       data stream logs-%s.%s-%s\nthrough  output.%s\n", alert.Meta["_id"], cfg.Dataset, datastream.Alert, cfg.Namespace, b.Config.Output.Name())
+	fmt.Printf("alert    _id %v\nto       data stream %s\nthrough  output.%s\n",
+		alert.Meta["_id"], dataset.Alert.Stream(cfg.Dataset, cfg.Namespace), b.Config.Output.Name())
 	began := time.Now()
 	client.Publish(*alert)
 	if err := v.wait(timeout); err != nil {
@@ -97,7 +104,8 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 	return nil
 }
 
-// verdict is what became of the one alert: it listens to the output's observer, to the pipeline, and to the log, where outputs tell their reasons.
+// verdict is what became of the one alert: it listens to the output's observer, to the pipeline, and to the log, where
+// outputs tell their reasons.
 type verdict struct {
 	outputs.Observer
 	told chan struct{} // signalled when something was learned

@@ -14,7 +14,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // completion are the words that may stand next, of a Beat that has read its configuration.
@@ -60,7 +60,7 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 	}
 	for path, values := range map[string]map[string][]string{
 		"watch":         {"format": {formatTable, formatNDJSON}},
-		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "ecs"}},
+		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "ndjson"}},
 		"model show":    {"format": {"text", "json"}},
 		"model explain": {"format": {"text", "json"}},
 	} {

@@ -17,7 +17,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // The week that the dashboards are looked at for: of simulated hosts that have been watched for a month, and four of
@@ -58,14 +58,14 @@ func index(t *testing.T, node *stack.Node, namespace string, docs []mapstr.M) {
 // attackedWeek is what reconbeat ships of the week.
 func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	dir := t.TempDir()
-	out, err := exec.Command("go", "run", "../evaluation", "-write", dir, "-kinds", attackedHosts,
+	out, err := exec.Command("go", "-C", "../internal/evaluation", "run", ".", "-write", dir, "-kinds", attackedHosts,
 		"-from", "1", "-to", "1", "-days", "40").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	recordings, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
 	require.NoError(t, err)
 	require.Len(t, recordings, strings.Count(attackedHosts, ",")+1)
 	for _, recording := range recordings {
-		c, _ := h.command("", "replay", "--module", "ecs", "--events", "--format", "ndjson", recording)
+		c, _ := h.command("", "replay", "--module", "ndjson", "--events", "--format", "ndjson", recording)
 		out, err := c.Output()
 		require.NoError(t, err)
 		for line := range bytes.Lines(out) {
@@ -94,7 +94,7 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 				"agent.version":           map[bool]string{true: "0.1.0", false: "0.2.0"}[i%7 == 0],
 				"reconbeat.health.status": "healthy", "reconbeat.health.lag.ms": 4 + (at.Hour()*7+i)%9,
 				"reconbeat.health.execs": execs, "reconbeat.health.matched": execs / 90,
-				"reconbeat.health.lost": 0, "reconbeat.health.malformed": 0, "reconbeat.health.suppressed": 0,
+				"reconbeat.health.lost": 0, "reconbeat.health.malformed": 0,
 				"reconbeat.health.modules":        []string{"auditd"},
 				"reconbeat.health.rules":          []string{"network-connection-discovery"},
 				"reconbeat.health.model.age_days": 41 + i%5, "reconbeat.health.model.actors": 5 + i%4,
@@ -113,7 +113,6 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 			case i == 30 && at.Hour() >= 20:
 				put(doc, "reconbeat.health.status", "degraded")
 				put(doc, "reconbeat.health.conditions", []string{"state_not_written"})
-				put(doc, "reconbeat.health.suppressed", 1)
 			}
 			docs = append(docs, doc)
 		}

@@ -27,7 +27,7 @@ func TestDiagnosticsTellsEverythingButSecrets(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	write("reconbeat.yml", `
-reconbeat.modules: [{module: ecs, paths: ['${path.home}/none.ndjson']}]
+reconbeat.modules: [{module: ndjson, paths: ['${path.home}/none.ndjson']}]
 reconbeat.config.modules.path: ${path.config}/modules.d/*.yml
 http: {enabled: true, host: 'unix://`+filepath.Join(dir, "socket")+`'}
 logging: {to_files: true, level: info}
@@ -43,7 +43,7 @@ output.elasticsearch.proxy_url: http://user:SECRET7@proxy.test
 setup.kibana: {password: '${KIBANA_PASSWORD}', service_token: SECRET8}
 output.file: {path: '${path.home}', filename: out} # SECRET10
 `)
-	write("modules.d/ecs.yml.disabled", "- {module: ecs, id: other, paths: [/tmp/none], processors: [{script: "+
+	write("modules.d/ndjson.yml.disabled", "- {module: ndjson, id: other, paths: [/tmp/none], processors: [{script: "+
 		"{params: {token: SECRET11}}}]}\n")
 	write("rules.d/mine.yml", "id: mine\nname: Looks\nhabit: looked\nprograms: [nothing]\n")
 	reconbeat := func(args ...string) *exec.Cmd {
@@ -63,7 +63,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "Wrote all.zip.")
 	require.NoError(t, running.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, running.Wait(), log.all())
+	require.NoError(t, running.Wait(), log.All())
 
 	info, err := os.Stat(filepath.Join(dir, "all.zip"))
 	require.NoError(t, err)
@@ -77,15 +77,15 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 		"paths.txt":    {"Data path: [" + filepath.Join(dir, "data") + "]", "reconbeat.yml"},
 		"config/reconbeat.yml": {"https://xxxxx@elastic.test:9200", "username: elastic",
 			"${KIBANA_PASSWORD}", "http://xxxxx@proxy.test"},
-		"config/modules.d/ecs.yml.disabled": {"id: other"},
-		"config/rules.d/mine.yml":           {"id: mine"},
-		"modules.txt":                       {"auditd", "auto would"},
-		"rules.txt":                         {"mine", "whoever starts nothing has looked"},
-		"state.txt":                         {"state/alerts.db"},
-		"running/info.json":                 {`"beat": "reconbeat"`},
-		"running/state.json":                {`"output"`},
-		"running/stats.json":                {`"reconbeat"`, `"health"`},
-		"log.txt":                           {"watching with ecs"},
+		"config/modules.d/ndjson.yml.disabled": {"id: other"},
+		"config/rules.d/mine.yml":              {"id: mine"},
+		"modules.txt":                          {"auditd", "auto would"},
+		"rules.txt":                            {"mine", "whoever starts nothing has looked"},
+		"state.txt":                            {"state/alerts.db"},
+		"running/info.json":                    {`"beat": "reconbeat"`},
+		"running/state.json":                   {`"output"`},
+		"running/stats.json":                   {`"reconbeat"`, `"health"`},
+		"log.txt":                              {"watching with ndjson"},
 	} {
 		for _, what := range says {
 			assert.Contains(t, texts[name], what, name)
@@ -101,7 +101,8 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	assert.Contains(t, texts["errors.txt"], "the configuration: ")
 	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is no YAML whose secrets "+
 		"could be masked")
-	assert.Contains(t, texts["errors.txt"], "metrics and health: where to ask a running reconbeat is in the configuration")
+	assert.Contains(t, texts["errors.txt"],
+		"metrics and health: where to ask a running reconbeat is in the configuration")
 	assert.Contains(t, texts["versions.txt"], "reconbeat version ")
 	assert.NotContains(t, texts, "config/reconbeat.yml")
 	for name, text := range texts {

@@ -31,7 +31,7 @@ var examples = map[string][]string{
 		"reconbeat replay /var/log/audit/audit.log*                 how the past would have been judged",
 		"reconbeat replay --format ndjson events.ndjson | jq .      the alerts, as documents",
 		"sudo reconbeat replay --learn events.ndjson                teach this host's reconbeat",
-		"zcat logs.gz | reconbeat replay --module ecs -             from a pipe",
+		"zcat logs.gz | reconbeat replay --module ndjson -             from a pipe",
 	},
 	"model":         {"reconbeat model show", "reconbeat model explain alice"},
 	"model show":    {"sudo reconbeat model show", "sudo reconbeat model show --format json | jq ."},
@@ -46,7 +46,7 @@ var examples = map[string][]string{
 
 	"modules":         {"reconbeat modules list", "sudo reconbeat modules enable auditlog"},
 	"modules list":    {"reconbeat modules list"},
-	"modules enable":  {"sudo reconbeat modules enable auditlog", "sudo reconbeat modules enable ecs auditlog"},
+	"modules enable":  {"sudo reconbeat modules enable auditlog", "sudo reconbeat modules enable ndjson auditlog"},
 	"modules disable": {"sudo reconbeat modules disable auditlog"},
 
 	"keystore": {"sudo reconbeat keystore create",

@@ -101,19 +101,50 @@ func TestLiveDisguises(t *testing.T) {
 	layered := l.overlay(data)
 	chroot := l.chroot(map[string][]byte{"usr/bin/cat": data, "bin/busybox": box})
 	for _, c := range []struct{ name, command, args, tool string }{
-		{"a copy", copied + " -H -t sport = :1", copied + " -H -t sport = :1", "ss"},
-		{"its build-id changed", patched + " -H -t sport = :2", patched + " -H -t sport = :2", "ss"},
-		{"its build-id removed", noteless + " -H -t sport = :3", noteless + " -H -t sport = :3", "ss"},
-		{"a hard link", linked + " -H -t sport = :4", linked + " -H -t sport = :4", "ss"},
-		{"a link", symlink + " -H -t sport = :5", symlink + " -H -t sport = :5", "ss"},
-		{"removed before it starts", "exec 9<" + removed + " && rm " + removed + " && (exec -a sshd /proc/self/fd/9 -H -t sport = :6); true", "sshd -H -t sport = :6", "ss"},
-		{"another loader's name", ld + " " + ss + " -H -t sport = :8", ld + " " + ss + " -H -t sport = :8", filepath.Base(loader)},
-		{"an applet by the name it is called by", "exec -a netstat " + bb + " -tln", "netstat -tln", "busybox"},
-		{"an applet by its argument", bb + " netstat -tn; true", bb + " netstat -tn", "busybox"},
-		{"called by its loader's name", "exec -a " + loader + " " + copied + " -H -t sport = :9", loader + " -H -t sport = :9", "ss"},
-		{"by a script", script, "ss -H -t sport = :10", "ss"},
-		{"from an overlay over another file system", layered + "-waits 1; " + layered + " -H -t sport = :11; true", layered + " -H -t sport = :11", "ss"},
-		{"in another root, called as a program of ours", "sudo chroot " + chroot + " /bin/busybox sh -c '/usr/bin/cat -H -t sport = :12; true'", "/usr/bin/cat -H -t sport = :12", "ss"},
+		{name: "a copy", command: copied + " -H -t sport = :1", args: copied + " -H -t sport = :1", tool: "ss"},
+		{
+			name: "its build-id changed", command: patched + " -H -t sport = :2", args: patched + " -H -t sport = :2",
+			tool: "ss",
+		},
+		{
+			name: "its build-id removed", command: noteless + " -H -t sport = :3", args: noteless + " -H -t sport = :3",
+			tool: "ss",
+		},
+		{name: "a hard link", command: linked + " -H -t sport = :4", args: linked + " -H -t sport = :4", tool: "ss"},
+		{name: "a link", command: symlink + " -H -t sport = :5", args: symlink + " -H -t sport = :5", tool: "ss"},
+		{
+			name: "removed before it starts",
+			command: "exec 9<" + removed + " && rm " + removed +
+				" && (exec -a sshd /proc/self/fd/9 -H -t sport = :6); true",
+			args: "sshd -H -t sport = :6", tool: "ss",
+		},
+		{
+			name: "another loader's name", command: ld + " " + ss + " -H -t sport = :8",
+			args: ld + " " + ss + " -H -t sport = :8", tool: filepath.Base(loader),
+		},
+		{
+			name: "an applet by the name it is called by", command: "exec -a netstat " + bb + " -tln",
+			args: "netstat -tln", tool: "busybox",
+		},
+		{
+			name: "an applet by its argument", command: bb + " netstat -tn; true", args: bb + " netstat -tn",
+			tool: "busybox",
+		},
+		{
+			name: "called by its loader's name", command: "exec -a " + loader + " " + copied + " -H -t sport = :9",
+			args: loader + " -H -t sport = :9", tool: "ss",
+		},
+		{name: "by a script", command: script, args: "ss -H -t sport = :10", tool: "ss"},
+		{
+			name:    "from an overlay over another file system",
+			command: layered + "-waits 1; " + layered + " -H -t sport = :11; true",
+			args:    layered + " -H -t sport = :11", tool: "ss",
+		},
+		{
+			name:    "in another root, called as a program of ours",
+			command: "sudo chroot " + chroot + " /bin/busybox sh -c '/usr/bin/cat -H -t sport = :12; true'",
+			args:    "/usr/bin/cat -H -t sport = :12", tool: "ss",
+		},
 	} {
 		require.NoError(t, os.Chmod(l.dir, 0o777))
 		if out, err := l.as(liveAdmin, c.command).CombinedOutput(); err != nil {
@@ -130,7 +161,10 @@ func TestLiveDisguises(t *testing.T) {
 	// From memory that the parent, this process, holds: it is found there where the program has ended.
 	memory := inMemory(t, data)
 	for i := range 50 {
-		c := &exec.Cmd{Path: fmt.Sprintf("/proc/self/fd/%d", memory.Fd()), Args: []string{"kworker", "-H", "-t", "sport", "=", fmt.Sprintf(":%d", 100+i)}}
+		c := &exec.Cmd{
+			Path: fmt.Sprintf("/proc/self/fd/%d", memory.Fd()),
+			Args: []string{"kworker", "-H", "-t", "sport", "=", fmt.Sprintf(":%d", 100+i)},
+		}
 		require.NoError(t, c.Run())
 	}
 	l.canary()
@@ -173,7 +207,8 @@ func (l *live) overlay(data []byte) string {
 	waits, err := os.ReadFile(lookPath(l.t, "sleep"))
 	require.NoError(l.t, err)
 	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "lower", "looks-waits"), waits, 0o755))
-	mount("merged", "-t", "overlay", "-o", fmt.Sprintf("xino=off,lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir), "overlay")
+	mount("merged", "-t", "overlay", "-o",
+		fmt.Sprintf("xino=off,lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir), "overlay")
 	return filepath.Join(dir, "merged", "looks")
 }
 

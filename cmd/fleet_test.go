@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // fleetHost is the name of a host of the fleet.
@@ -85,8 +85,8 @@ func TestStackTellsTheSilentOfTenThousandHosts(t *testing.T) {
 	node.Request(t, http.MethodPost, "/logs-reconbeat.health-fleet/_rollover", nil)
 	fleetHeartbeats(t, node, now.Add(-2*time.Minute), 3, hosts, func(i int) bool { return !silent[fleetHost(i)] }, lost)
 
-	// What terms make of it, ordered by the last heartbeat, shows hosts that live as silent for ten hours: that the panels
-	// are right is no accident of this fleet. How many depends on which host lies in which shard.
+	// What terms make of it, ordered by the last heartbeat, shows hosts that live as silent for ten hours: that the
+	// panels are right is no accident of this fleet. How many depends on which host lies in which shard.
 	terms := node.Search(t, "logs-reconbeat.health-fleet", json.RawMessage(`{"size": 0, "aggs": {"host": {
 		"terms": {"field": "host.name", "size": 500, "order": {"seen": "asc"}},
 		"aggs": {"seen": {"max": {"field": "@timestamp"}}}}}}`))

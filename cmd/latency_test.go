@@ -18,10 +18,13 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
-// BenchmarkLiveAlert runs ss for real, each time as a user who never did, and takes the time from just before the fork until the alert is a line of the output file: the kernel's
-// audit, the detector, the journal's fsync, libbeat's queue and output. Everything is at its default but the threshold: 0, so that every exec alerts.
+// BenchmarkLiveAlert runs ss for real, each time as a user who never did, and takes the time from just before the fork
+// until the alert is a line of the output file: the kernel's audit, the detector, the journal's fsync, libbeat's queue
+// and output. Everything is at its default but the threshold: 0, so that every exec alerts.
 //
 //	go test ./cmd -run '^$' -bench LiveAlert -benchtime 200x
 func BenchmarkLiveAlert(b *testing.B) {
@@ -36,15 +39,17 @@ output.file: {path: %s, filename: out, permissions: 0600}
 logging: {to_stderr: true, level: warning, metrics.enabled: false}
 `, dir)), 0o600))
 	reconbeat := func(args ...string) *exec.Cmd {
-		c := exec.Command(os.Args[0], append(args, "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"))...)
+		c := exec.Command(
+			os.Args[0],
+			append(args, "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"))...)
 		c.Env = append(os.Environ(), asReconbeat+"=1")
 		return c
 	}
 	var history bytes.Buffer // longer than learn_for, and no more: what alerts are made of is not the matter here
 	for at := time.Now().AddDate(0, 0, -2); at.Before(time.Now()); at = at.Add(time.Hour) {
-		history.WriteString(execLine(at, "root", "ss -s") + "\n")
+		history.WriteString(beattest.Line(at, "root", "ss -s") + "\n")
 	}
-	learn := reconbeat("replay", "--learn", "--module", "ecs", "-")
+	learn := reconbeat("replay", "--learn", "--module", "ndjson", "-")
 	learn.Stdin = &history
 	out, err := learn.CombinedOutput()
 	require.NoError(b, err, string(out))
@@ -54,7 +59,7 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 	require.NoError(b, beat.Start())
 	defer func() {
 		require.NoError(b, beat.Process.Signal(syscall.SIGTERM))
-		require.NoError(b, beat.Wait(), log.all())
+		require.NoError(b, beat.Wait(), log.All())
 	}()
 
 	var file *os.File
@@ -73,7 +78,8 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		written = append(written, chunk[:n]...)
 		for line := range bytes.Lines(written) {
 			var doc mapstr.M
-			if json.Unmarshal(line, &doc) == nil && text(doc, "event.action") == "alert" && text(doc, "process.pid") == strconv.Itoa(pid) {
+			if json.Unmarshal(line, &doc) == nil && text(doc, "event.action") == "alert" &&
+				text(doc, "process.pid") == strconv.Itoa(pid) {
 				return true
 			}
 		}
@@ -103,12 +109,12 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		if _, ok := look(time.Second); ok {
 			break
 		}
-		require.True(b, time.Now().Before(deadline), "nothing alerts; the log:\n%s", log.all())
+		require.True(b, time.Now().Before(deadline), "nothing alerts; the log:\n%s", log.All())
 	}
 	var took []time.Duration
 	for b.Loop() {
 		d, ok := look(10 * time.Second)
-		require.True(b, ok, "an exec does not alert; the log:\n%s", log.all())
+		require.True(b, ok, "an exec does not alert; the log:\n%s", log.All())
 		took = append(took, d)
 		time.Sleep(20 * time.Millisecond) // one at a time
 	}
@@ -120,5 +126,5 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 	b.ReportMetric(at(0.95), "p95-ms")
 	b.ReportMetric(at(1), "max-ms")
 	b.ReportMetric(0, "ns/op") // it holds the pauses
-	require.NotContains(b, strings.ToLower(log.all()), "panic")
+	require.NotContains(b, strings.ToLower(log.All()), "panic")
 }

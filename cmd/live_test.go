@@ -21,7 +21,8 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // The people of the live test. Their names are unlikely to be anybody's.
@@ -39,8 +40,8 @@ type looker struct {
 	silent bool     // no event at all is expected
 }
 
-// TestLiveExecsOfRealUsers is the main job: real users run real commands under the real kernel's audit, and the output file holds exactly the events and
-// alerts expected, each exec once.
+// TestLiveExecsOfRealUsers is the main job: real users run real commands under the real kernel's audit, and the output
+// file holds exactly the events and alerts expected, each exec once.
 func TestLiveExecsOfRealUsers(t *testing.T) {
 	l := newLive(t, "rare")
 	l.learnTenDays()
@@ -57,42 +58,85 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 		{
 			name: "the admin looks as every day",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "ss -tlnp; true") },
-			want: mapstr.M{"process.name": "ss", "process.args": "ss -tlnp", "user.name": liveAdmin, "user.audit.name": liveAdmin, "process.parent.name": "bash", "process.parent.args": "bash -c ss -tlnp; true"},
+			want: mapstr.M{
+				"process.name":        "ss",
+				"process.args":        "ss -tlnp",
+				"user.name":           liveAdmin,
+				"user.audit.name":     liveAdmin,
+				"process.parent.name": "bash",
+				"process.parent.args": "bash -c ss -tlnp; true",
+			},
 		},
 		{
 			name: "a newcomer looks from bash",
 			run:  func(l *live) *exec.Cmd { return l.as(liveNewbie, "ss -tan; true") },
-			want: mapstr.M{"process.name": "ss", "process.args": "ss -tan", "user.name": liveNewbie, "user.audit.name": liveNewbie, "process.parent.name": "bash"},
+			want: mapstr.M{
+				"process.name":        "ss",
+				"process.args":        "ss -tan",
+				"user.name":           liveNewbie,
+				"user.audit.name":     liveNewbie,
+				"process.parent.name": "bash",
+			},
 		},
 		{
 			name: "the newcomer looks through sudo, which hides nobody",
 			run:  func(l *live) *exec.Cmd { return l.as(liveNewbie, "sudo -n netstat -rn; true") },
-			want: mapstr.M{"process.name": "netstat", "process.args": "netstat -rn", "user.name": "root", "user.audit.name": liveNewbie, "process.parent.name": "sudo"},
+			want: mapstr.M{
+				"process.name":        "netstat",
+				"process.args":        "netstat -rn",
+				"user.name":           "root",
+				"user.audit.name":     liveNewbie,
+				"process.parent.name": "sudo",
+			},
 		},
 		{
 			name: "timeout is a wrapper and the tool is an exec of its own",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "timeout 5 ss -s; true") },
-			want: mapstr.M{"process.name": "ss", "process.args": "ss -s", "user.name": liveAdmin, "process.parent.name": "timeout"},
+			want: mapstr.M{
+				"process.name":        "ss",
+				"process.args":        "ss -s",
+				"user.name":           liveAdmin,
+				"process.parent.name": "timeout",
+			},
 		},
 		{
 			name: "an applet of busybox is the tool",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "busybox netstat -tln; true") },
-			want: mapstr.M{"process.name": "busybox", "process.args": "busybox netstat -tln", "user.name": liveAdmin, "process.parent.name": "bash"},
+			want: mapstr.M{
+				"process.name":        "busybox",
+				"process.args":        "busybox netstat -tln",
+				"user.name":           liveAdmin,
+				"process.parent.name": "bash",
+			},
 		},
 		{
 			name: "the dynamic loader is looked through",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, loader+" "+ss+" -tn; true") },
-			want: mapstr.M{"process.args": loader + " " + ss + " -tn", "user.name": liveAdmin, "process.parent.name": "bash"},
+			want: mapstr.M{
+				"process.args":        loader + " " + ss + " -tn",
+				"user.name":           liveAdmin,
+				"process.parent.name": "bash",
+			},
 		},
 		{
 			name: "a copy under another name is known by its contents",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, copied+" -tan; true") },
-			want: mapstr.M{"process.name": "session-helper", "process.executable": copied, "user.name": liveAdmin, "process.parent.name": "bash"},
+			want: mapstr.M{
+				"process.name":        "session-helper",
+				"process.executable":  copied,
+				"user.name":           liveAdmin,
+				"process.parent.name": "bash",
+			},
 		},
 		{
 			name: "showmount counts, even if nobody answers",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "timeout 5 showmount -e 127.0.0.1; true") },
-			want: mapstr.M{"process.name": "showmount", "process.args": "showmount -e 127.0.0.1", "user.name": liveAdmin, "process.parent.name": "timeout"},
+			want: mapstr.M{
+				"process.name":        "showmount",
+				"process.args":        "showmount -e 127.0.0.1",
+				"user.name":           liveAdmin,
+				"process.parent.name": "timeout",
+			},
 		},
 		{
 			name: "route -n is a look",
@@ -107,19 +151,35 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 		{
 			name: "a terminal is seen",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "script -qec 'ss -lu; true' /dev/null") },
-			want: mapstr.M{"process.name": "ss", "process.args": "ss -lu", "user.name": liveAdmin, "process.interactive": "true", "process.tty.char_device.major": "136"},
+			want: mapstr.M{
+				"process.name":                  "ss",
+				"process.args":                  "ss -lu",
+				"user.name":                     liveAdmin,
+				"process.interactive":           "true",
+				"process.tty.char_device.major": "136",
+			},
 		},
 		{
 			name: "a daemon is its service account",
 			run:  func(l *live) *exec.Cmd { return l.daemon(liveDaemon, "sh -c 'ss -tunap; true'") },
-			want: mapstr.M{"process.name": "ss", "process.args": "ss -tunap", "user.name": liveDaemon, "process.parent.name": "dash"},
+			want: mapstr.M{
+				"process.name":        "ss",
+				"process.args":        "ss -tunap",
+				"user.name":           liveDaemon,
+				"process.parent.name": "dash",
+			},
 		},
 		{
 			name: "an ssh session tells its address",
 			run:  func(l *live) *exec.Cmd { return l.ssh(liveAdmin, "ss -xl; true") },
 			want: mapstr.M{
-				"process.name": "ss", "process.args": "ss -xl", "user.name": liveAdmin, "user.audit.name": liveAdmin, "process.parent.name": "bash",
-				"process.entry_leader.entry_meta.type": "sshd", "process.entry_leader.entry_meta.source.ip": "127.0.0.1",
+				"process.name":                              "ss",
+				"process.args":                              "ss -xl",
+				"user.name":                                 liveAdmin,
+				"user.audit.name":                           liveAdmin,
+				"process.parent.name":                       "bash",
+				"process.entry_leader.entry_meta.type":      "sshd",
+				"process.entry_leader.entry_meta.source.ip": "127.0.0.1",
 			},
 		},
 	}
@@ -157,15 +217,18 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 		who := text(doc, "user.name")
 		require.NotContains(t, alerted, who, "one alert an episode")
 		alerted[who] = text(doc, "process.command_line")
-		for _, field := range []string{"message", "event.reason", "event.risk_score", "event.severity", "rule.id", "rule.name", "threat.technique.id", "host.name", "host.id",
-			"agent.type", "process.entity_id", "process.parent.entity_id", "process.parent.executable", "related.user", "reconbeat.anomaly.score", "reconbeat.anomaly.threshold", "reconbeat.episode.id"} {
+		for _, field := range []string{"message", "event.reason", "event.risk_score", "event.severity", "rule.id",
+			"rule.name", "threat.technique.id", "host.name", "host.id",
+			"agent.type", "process.entity_id", "process.parent.entity_id", "process.parent.executable", "related.user",
+			"reconbeat.anomaly.score", "reconbeat.anomaly.threshold", "reconbeat.episode.id"} {
 			require.NotEmpty(t, text(doc, field), field)
 		}
 	}
 	require.Equal(t, map[string]string{liveNewbie: "ss -tan", liveDaemon: "ss -tunap"}, alerted)
 }
 
-// TestLiveContexts runs what the context model weighs for real, by ssh, sudo, su and cron, and looks what it has learned of it.
+// TestLiveContexts runs what the context model weighs for real, by ssh, sudo, su and cron, and looks what it has
+// learned of it.
 func TestLiveContexts(t *testing.T) {
 	l := newLive(t, "context")
 	cron, err := exec.LookPath("cron")
@@ -182,7 +245,8 @@ func TestLiveContexts(t *testing.T) {
 	defer func() { _ = daemon.Process.Kill(); _ = daemon.Wait() }()
 
 	began := time.Now()
-	for _, command := range []string{"ss -tlnp; true", "sudo -n netstat -rn; true", "sudo -n su " + liveNewbie + " -c 'ss -s; true'; true"} {
+	for _, command := range []string{"ss -tlnp; true", "sudo -n netstat -rn; true",
+		"sudo -n su " + liveNewbie + " -c 'ss -s; true'; true"} {
 		c := l.ssh(liveAdmin, command)
 		c.Args = append(c.Args[:1], append([]string{"-tt"}, c.Args[1:]...)...)
 		_ = c.Run()
@@ -193,9 +257,13 @@ func TestLiveContexts(t *testing.T) {
 	}
 	alert := l.find("alert", mapstr.M{"user.name": liveDaemon})
 	require.NotNil(t, alert, "a new job of an account without a login is unusual; the log:\n%s", l.log)
-	require.Regexp(t, "^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash, no terminal", text(alert, "event.reason"))
+	require.Regexp(t,
+		"^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash, no "+
+			"terminal",
+		text(alert, "event.reason"))
 	require.Equal(t, "cron", text(alert, "process.entry_leader.entry_meta.type"))
-	for _, field := range []string{"reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly", "reconbeat.anomaly.learned_days", "reconbeat.anomaly.parts.actor", "reconbeat.habit.days"} {
+	for _, field := range []string{"reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly",
+		"reconbeat.anomaly.learned_days", "reconbeat.anomaly.parts.actor", "reconbeat.habit.days"} {
 		require.NotEmpty(t, text(alert, field), field)
 	}
 	l.canary()
@@ -230,25 +298,28 @@ func TestLiveContexts(t *testing.T) {
 	}
 	admin := learned(liveAdmin, "terminal")
 	for feature, want := range map[string]string{
-		"as": "0", "parent": "bash", "tty": "terminal", "entry": "sshd", "network": "127.0.0.0/24", "network_wide": "127.0.0.0/16", "command": "netstat -nr", "folder": "~",
+		"as": "0", "parent": "bash", "tty": "terminal", "entry": "sshd", "network": "127.0.0.0/24",
+		"network_wide": "127.0.0.0/16", "command": "netstat -nr", "folder": "~",
 		"hours": fmt.Sprint(began.Hour()),
 	} {
 		require.Contains(t, admin[feature], want, "%s of %v", feature, admin)
 	}
-	require.Contains(t, learned(liveAdmin, "none")["as"], l.uid(liveNewbie), "su hides nobody; it takes the terminal away")
+	require.Contains(t, learned(liveAdmin, "none")["as"], l.uid(liveNewbie),
+		"su hides nobody; it takes the terminal away")
 	require.NotContains(t, admin["parent"], "sudo", "who calls sudo is behind it")
 	require.NotEmpty(t, admin["week"])
 	job1 := learned(liveDaemon, "dash")
 	for feature, want := range map[string]string{
-		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none", "command": "ss -nt", "folder": "~",
+		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none",
+		"command": "ss -nt", "folder": "~",
 	} {
 		require.Contains(t, job1[feature], want, "%s of %v", feature, job1)
 	}
 	require.NotEmpty(t, job1["hours"])
 }
 
-// learnDays makes a history of so many days that ends now: an agent of root's, and, if there is one, an admin who comes by ssh
-// from the office, and has it learned.
+// learnDays makes a history of so many days that ends now: an agent of root's, and, if there is one, an admin who comes
+// by ssh from the office, and has it learned.
 func (l *live) learnDays(days int, admin bool) {
 	var b bytes.Buffer
 	now := time.Now()
@@ -259,18 +330,34 @@ func (l *live) learnDays(days int, admin bool) {
 		b.Write(append(line, '\n'))
 	}
 	for at := now.AddDate(0, 0, -days); at.Before(now.Add(-2 * time.Hour)); at = at.Add(time.Hour) {
-		write(at, map[string]any{"user.name": "root", "user.id": "0", "process.name": "ss", "process.executable": "/usr/bin/ss", "process.args": []string{"ss", "-s"}, "process.parent.name": "agent"})
+		write(at, map[string]any{
+			"user.name":           "root",
+			"user.id":             "0",
+			"process.name":        "ss",
+			"process.executable":  "/usr/bin/ss",
+			"process.args":        []string{"ss", "-s"},
+			"process.parent.name": "agent",
+		})
 		if admin && (at.Hour()-now.Hour())%4 == 0 { // the hour of this run, too: unusual is what it does anew
 			write(at.Add(time.Minute), map[string]any{
-				"user.name": liveAdmin, "user.id": l.uid(liveAdmin), "user.audit.name": liveAdmin, "user.audit.id": l.uid(liveAdmin), "process.name": "ss", "process.executable": "/usr/bin/ss",
-				"process.args": []string{"ss", "-tlnp"}, "process.parent.name": "bash", "process.interactive": true, "process.working_directory": "/home/" + liveAdmin,
-				"process.entry_leader.entry_meta.type": "sshd", "process.entry_leader.entry_meta.source.ip": "10.9.8.7",
+				"user.name":                                 liveAdmin,
+				"user.id":                                   l.uid(liveAdmin),
+				"user.audit.name":                           liveAdmin,
+				"user.audit.id":                             l.uid(liveAdmin),
+				"process.name":                              "ss",
+				"process.executable":                        "/usr/bin/ss",
+				"process.args":                              []string{"ss", "-tlnp"},
+				"process.parent.name":                       "bash",
+				"process.interactive":                       true,
+				"process.working_directory":                 "/home/" + liveAdmin,
+				"process.entry_leader.entry_meta.type":      "sshd",
+				"process.entry_leader.entry_meta.source.ip": "10.9.8.7",
 			})
 		}
 	}
 	history := filepath.Join(l.dir, "history.ndjson")
 	require.NoError(l.t, os.WriteFile(history, b.Bytes(), 0o644))
-	out, err := l.command("replay", "--learn", "--module", "ecs", history).CombinedOutput()
+	out, err := l.command("replay", "--learn", "--module", "ndjson", history).CombinedOutput()
 	require.NoError(l.t, err, string(out))
 }
 
@@ -295,9 +382,14 @@ func newLive(t *testing.T, model string) *live {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules and makes users")
 	}
-	for _, tool := range []string{"ss", "netstat", "route", "showmount", "busybox", "sudo", "timeout", "script", "setpriv", "ssh", "sshd", "auditctl", "useradd"} {
+	for _, tool := range []string{"ss", "netstat", "route", "showmount", "busybox", "sudo", "timeout", "script",
+		"setpriv", "ssh", "sshd", "auditctl", "useradd"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: net-tools nfs-common busybox sudo openssh-server auditd iproute2)", tool)
+			t.Skipf(
+				"SKIPPED: THE LIVE TEST NEEDS %s (Debian: net-tools nfs-common busybox sudo openssh-server auditd "+
+					"iproute2)",
+				tool,
+			)
 		}
 	}
 	takeAudit(t)
@@ -314,7 +406,11 @@ func newLive(t *testing.T, model string) *live {
 		t.Cleanup(func() { _ = exec.Command("userdel", "-rf", name).Run() })
 	}
 	sudoers := "/etc/sudoers.d/reconbeat-live-test"
-	require.NoError(t, os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"+liveAdmin+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440))
+	require.NoError(
+		t,
+		os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"+liveAdmin+" ALL=(ALL) NOPASSWD: ALL\n"),
+			0o440),
+	)
 	t.Cleanup(func() { os.Remove(sudoers) })
 	l.startSSHD()
 	return l
@@ -322,13 +418,7 @@ func newLive(t *testing.T, model string) *live {
 
 // takeAudit takes the kernel's audit for one test at a time, whatever package it is of.
 func takeAudit(t testing.TB) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
-	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-	t.Cleanup(func() { lock.Close() })
+	livetest.LockAudit(t)
 	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
 		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
 	}
@@ -350,7 +440,8 @@ func auditSettings(t testing.TB) string {
 	require.NoError(t, err)
 	var kept []string
 	for line := range strings.Lines(string(status)) {
-		for _, setting := range []string{"enabled", "failure", "pid", "rate_limit", "backlog_limit", "backlog_wait_time "} {
+		for _, setting := range []string{"enabled", "failure", "pid", "rate_limit", "backlog_limit",
+			"backlog_wait_time "} {
 			if strings.HasPrefix(line, setting) {
 				kept = append(kept, line)
 			}
@@ -365,9 +456,12 @@ func (l *live) uid(name string) string {
 	return u.Uid
 }
 
-// as runs a shell command as a person with a login of his own: the login user is set before the privileges are dropped, as PAM does it.
+// as runs a shell command as a person with a login of his own: the login user is set before the privileges are dropped,
+// as PAM does it.
 func (l *live) as(name, command string) *exec.Cmd {
-	c := exec.Command("bash", "-c", `echo "$1" > /proc/self/loginuid && exec setpriv --reuid "$2" --regid "$2" --init-groups bash -c "$3"`, "login", l.uid(name), name, command)
+	c := exec.Command("bash", "-c",
+		`echo "$1" > /proc/self/loginuid && exec setpriv --reuid "$2" --regid "$2" --init-groups bash -c "$3"`, "login",
+		l.uid(name), name, command)
 	c.Dir = "/"
 	return c
 }
@@ -380,14 +474,16 @@ func (l *live) daemon(name, command string) *exec.Cmd {
 }
 
 func (l *live) ssh(name, command string) *exec.Cmd {
-	return exec.Command("ssh", "-i", filepath.Join(l.dir, "key"), "-p", fmt.Sprint(l.port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-		"-o", "BatchMode=yes", "-o", "LogLevel=ERROR", name+"@127.0.0.1", command)
+	return exec.Command("ssh", "-i", filepath.Join(l.dir, "key"), "-p", fmt.Sprint(l.port), "-o",
+		"StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
+		name+"@127.0.0.1", command)
 }
 
 func (l *live) startSSHD() {
 	t := l.t
 	for _, key := range []string{"key", "hostkey"} {
-		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(l.dir, key)).CombinedOutput()
+		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(l.dir, key)).
+			CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
 	u, err := user.Lookup(liveAdmin)
@@ -402,8 +498,13 @@ func (l *live) startSSHD() {
 	l.port = listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
 	require.NoError(t, os.MkdirAll("/run/sshd", 0o755))
-	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nUsePAM yes\nStrictModes no\nAuthorizedKeysFile %s\nPasswordAuthentication no\nLogLevel ERROR\n",
-		l.port, filepath.Join(l.dir, "hostkey"), authorized)
+	conf := fmt.Sprintf(
+		"Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nUsePAM yes\nStrictModes no\nAuthorizedKeysFile "+
+			"%s\nPasswordAuthentication no\nLogLevel ERROR\n",
+		l.port,
+		filepath.Join(l.dir, "hostkey"),
+		authorized,
+	)
 	file := filepath.Join(l.dir, "sshd_config")
 	require.NoError(t, os.WriteFile(file, []byte(conf), 0o600))
 	l.sshd = exec.Command(lookPath(t, "sshd"), "-D", "-e", "-f", file)
@@ -424,7 +525,10 @@ func (l *live) learnTenDays() {
 	var b bytes.Buffer
 	now := time.Now().UTC()
 	line := func(at time.Time, name string) {
-		fmt.Fprintf(&b, `{"@timestamp":%q,"user":{"name":%q,"id":%q},"process":{"name":"ss","executable":"/usr/bin/ss","args":["ss","-s"]}}`+"\n", at.Format(time.RFC3339Nano), name, l.uid(name))
+		fmt.Fprintf(&b,
+			`{"@timestamp":%q,"user":{"name":%q,"id":%q},"process":{"name":"ss","executable":"/usr/bin/ss",`+
+				`"args":["ss","-s"]}}`+"\n",
+			at.Format(time.RFC3339Nano), name, l.uid(name))
 	}
 	for at := now.AddDate(0, 0, -10); at.Before(now); at = at.Add(10 * time.Minute) {
 		line(at, "root")
@@ -434,7 +538,7 @@ func (l *live) learnTenDays() {
 	}
 	history := filepath.Join(l.dir, "history.ndjson")
 	require.NoError(l.t, os.WriteFile(history, b.Bytes(), 0o644))
-	out, err := l.command("replay", "--learn", "--module", "ecs", history).CombinedOutput()
+	out, err := l.command("replay", "--learn", "--module", "ndjson", history).CombinedOutput()
 	require.NoError(l.t, err, string(out))
 }
 
@@ -550,7 +654,8 @@ func flat(doc mapstr.M, field string) string {
 	return text(doc, field)
 }
 
-// TestLiveRightsOfTheManual holds the table of capabilities in docs/secure.md against the kernel: what module auditd says with no rights but these.
+// TestLiveRightsOfTheManual holds the table of capabilities in docs/secure.md against the kernel: what module auditd
+// says with no rights but these.
 func TestLiveRightsOfTheManual(t *testing.T) {
 	takeAudit(t)
 	setpriv := lookPath(t, "setpriv")

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real command line without a build of their own.
-const asReconbeat = "RECONBEAT_TEST_AS_RECONBEAT"
+const asReconbeat = beattest.AsReconbeat
 
 // fromMemory in the environment makes the test binary a program that loads the file named there into memory and becomes
 // it, as malware without files does.

@@ -28,11 +28,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
-// block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand; with "sh stack", where there is a model, Elasticsearch and
-// Kibana; with "sh live", as root on the kernel's audit; with "sh clone", in a clone of the repository. Those with "sh package" run where the packages are tested, those with
+// block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand;
+// with "sh stack", where there is a model, Elasticsearch and Kibana; with "sh live", as root on the kernel's audit;
+// with "sh clone", in a clone of the repository. Those with "sh package" run where the packages are tested, those with
 // "sh campaign" in the campaign. What is fenced with "sh" alone is what `.ci/run` types.
 type block struct{ file, text, fence string }
 
@@ -47,7 +48,8 @@ var (
 // pages are the texts of the manual, by their files.
 func pages(t *testing.T) map[string]string {
 	texts := map[string]string{}
-	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/modules/*.md", "../integration/reconbeat/docs/*.md", "../x-pack/reconbeat/*.md"} {
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/modules/*.md", "../integration/reconbeat/" +
+		"docs/*.md", "../x-pack/reconbeat/*.md"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, found)
@@ -71,12 +73,15 @@ func manual(t *testing.T) (blocks []block) {
 	return blocks
 }
 
-// TestEveryBlockOfTheManualIsTyped holds that no command is only shown: a block's fence says which test types it; those without are what `.ci/run` types, and the campaign's are its steps.
+// TestEveryBlockOfTheManualIsTyped holds that no command is only shown: a block's fence says which test types it; those
+// without are what `.ci/run` types, and the campaign's are its steps.
 func TestEveryBlockOfTheManualIsTyped(t *testing.T) {
 	ci, err := os.ReadFile("../.ci/run")
 	require.NoError(t, err)
-	shown := regexp.MustCompile("(?ms)^```\\w*(?: \\w+)?\n(?:[A-Z]+=\\S+ )?(?:\\S*reconbeat|sudo|go|curl|docker|kubectl) .*?^```$")
-	indented := regexp.MustCompile(`(?m)^(?: {4}|\t)(?:[A-Z]+=\S+ )?(?:\S*reconbeat|sudo|go|curl|docker|kubectl) [\w./-]`)
+	shown := regexp.MustCompile(
+		"(?ms)^```\\w*(?: \\w+)?\n(?:[A-Z]+=\\S+ )?(?:\\S*reconbeat|sudo|go|curl|docker|kubectl) .*?^```$")
+	indented := regexp.MustCompile(
+		`(?m)^(?: {4}|\t)(?:[A-Z]+=\S+ )?(?:\S*reconbeat|sudo|go|curl|docker|kubectl) [\w./-]`)
 	for file, text := range pages(t) {
 		for _, m := range shown.FindAllString(text, -1) {
 			assert.Regexp(t, fenced, m, file)
@@ -85,6 +90,7 @@ func TestEveryBlockOfTheManualIsTyped(t *testing.T) {
 	}
 	steps, err := os.ReadFile("../tools/campaign/steps.go")
 	require.NoError(t, err)
+	steps = regexp.MustCompile(`" \+\n\s*"`).ReplaceAll(steps, nil) // a command on two lines of Go
 	for _, b := range manual(t) {
 		switch b.fence {
 		case "":
@@ -98,7 +104,8 @@ func TestEveryBlockOfTheManualIsTyped(t *testing.T) {
 	}
 }
 
-// TestTheManualsCommandsExist looks up every command of reconbeat's, every target of mage, and every test and benchmark that the manual names, be it in a block or in a sentence.
+// TestTheManualsCommandsExist looks up every command of reconbeat's, every target of mage, and every test and benchmark
+// that the manual names, be it in a block or in a sentence.
 func TestTheManualsCommandsExist(t *testing.T) {
 	root := &NewRootCommand().Command
 	magefile, err := os.ReadFile("../magefile.go")
@@ -156,7 +163,9 @@ func tested(words []string) error {
 	}
 	for i, kind := range words[:len(words)-1] {
 		name := map[string]string{"-run": "Test", "-bench": "Benchmark"}[kind]
-		if pattern := strings.Trim(words[i+1], "'"); name != "" && pattern != "^$" && pattern != "-" && pattern != "." && pattern != "QUOTED" {
+		if pattern := strings.Trim(words[i+1],
+			"'"); name != "" && pattern != "^$" && pattern != "-" && pattern != "." &&
+			pattern != "QUOTED" {
 			if !regexp.MustCompile(`(?m)^func ` + name + `\w*` + strings.TrimPrefix(pattern, name)).Match(source) {
 				return fmt.Errorf("no %s in %s is called %s", name, dir, pattern)
 			}
@@ -167,8 +176,35 @@ func tested(words []string) error {
 
 // others are the commands of others in the manual.
 var others = []string{
-	"ansible-playbook", "apt-get", "auditctl", "cat", "cd", "chmod", "cp", "curl", "diff", "docker", "dpkg", "echo", "getcap", "go", "grep", "jq", "join", "journalctl", "kubectl", "ls", "printf", "rpm",
-	"setcap", "sha512sum", "sort", "ss", "systemctl", "tar", "test",
+	"ansible-playbook",
+	"apt-get",
+	"auditctl",
+	"cat",
+	"cd",
+	"chmod",
+	"cp",
+	"curl",
+	"diff",
+	"docker",
+	"dpkg",
+	"echo",
+	"getcap",
+	"go",
+	"grep",
+	"jq",
+	"join",
+	"journalctl",
+	"kubectl",
+	"ls",
+	"printf",
+	"rpm",
+	"setcap",
+	"sha512sum",
+	"sort",
+	"ss",
+	"systemctl",
+	"tar",
+	"test",
 }
 
 var (
@@ -193,7 +229,8 @@ func commands(text string) (list []string) {
 	return list
 }
 
-// understood reports whether a command line of reconbeat's names a command and flags that exist, without running it. One that is not typed, but named, may leave out its arguments.
+// understood reports whether a command line of reconbeat's names a command and flags that exist, without running it.
+// One that is not typed, but named, may leave out its arguments.
 func understood(root *cobra.Command, words []string, typed bool) error {
 	c, rest, err := root.Find(words)
 	if err != nil {
@@ -243,7 +280,8 @@ func flagOf(c *cobra.Command, name string) *pflag.Flag {
 	return nil
 }
 
-// TestTheManualsCommandsRun runs the blocks that are marked so, page by page, in a folder as somebody has it who follows the page.
+// TestTheManualsCommandsRun runs the blocks that are marked so, page by page, in a folder as somebody has it who
+// follows the page.
 func TestTheManualsCommandsRun(t *testing.T) {
 	blocks := manual(t)
 	var pages []string
@@ -260,7 +298,8 @@ func TestTheManualsCommandsRun(t *testing.T) {
 				if b.file != page || b.fence != " run" {
 					continue
 				}
-				if _, err := exec.LookPath("jq"); err != nil && slices.ContainsFunc(commands(b.text), func(c string) bool { return strings.HasPrefix(c, "jq ") }) {
+				if _, err := exec.LookPath("jq"); err != nil &&
+					slices.ContainsFunc(commands(b.text), func(c string) bool { return strings.HasPrefix(c, "jq ") }) {
 					t.Logf("SKIPPED, BECAUSE THERE IS NO jq:\n%s", b.text)
 					continue
 				}
@@ -288,7 +327,8 @@ func (b block) runs(t *testing.T, dir string) {
 
 var day = regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`)
 
-// TestStackRunsTheManual types what the manual says to those who have a model, Elasticsearch and Kibana, after they have said in reconbeat.yml where the latter are.
+// TestStackRunsTheManual types what the manual says to those who have a model, Elasticsearch and Kibana, after they
+// have said in reconbeat.yml where the latter are.
 func TestStackRunsTheManual(t *testing.T) {
 	node := stack.Start(t)
 	k := newKibana(t, "")
@@ -308,7 +348,8 @@ func TestStackRunsTheManual(t *testing.T) {
 	config, err := os.ReadFile(file)
 	require.NoError(t, err)
 	for said, says := range map[string]string{
-		`hosts: ["localhost:9200"]`: `hosts: ["` + node.Elasticsearch(t).URL() + `"]`, `#username: "elastic"`: `username: "elastic"`, `#password: "changeme"`: `password: "secret"`,
+		`hosts: ["localhost:9200"]`: `hosts: ["` + node.Elasticsearch(t).URL() + `"]`,
+		`#username: "elastic"`:      `username: "elastic"`, `#password: "changeme"`: `password: "secret"`,
 		`#host: "localhost:5601"`: `host: "` + k.URL + `"`, "namespace: default": "namespace: manual",
 	} {
 		require.Equal(t, 1, bytes.Count(config, []byte(said)), said)
@@ -319,7 +360,8 @@ func TestStackRunsTheManual(t *testing.T) {
 	for _, b := range manual(t) {
 		if b.fence == " stack" {
 			b.text = day.ReplaceAllString(b.text, time.Now().UTC().Format(time.DateOnly)) // of which a snapshot is kept
-			// Each block finds the model that was learned above: no reconbeat runs that would take over what the last one left.
+			// Each block finds the model that was learned above: no reconbeat runs that would take over what the last
+			// one left.
 			require.NoError(t, os.RemoveAll(filepath.Join(h.dir, "data", "state", "inbox")))
 			b.runs(t, h.dir)
 			typed++
@@ -387,7 +429,8 @@ func TestLiveTypesTheManual(t *testing.T) {
 	}
 }
 
-// watches types a command that watches this host until Ctrl-C. When it is no `watch`, which shows what it sees, and runs, meanwhile is called.
+// watches types a command that watches this host until Ctrl-C. When it is no `watch`, which shows what it sees, and
+// runs, meanwhile is called.
 func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func() bool))) {
 	t.Helper()
 	before := auditSettings(t)
@@ -395,7 +438,7 @@ func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func(
 		until(func() bool { return audited(t) })
 		require.NoError(t, exec.Command("ss", "-tan").Run())
 		if strings.Contains(b.text, " watch") {
-			until(func() bool { return strings.Contains(log.all(), "ss -tan  ") }) // as a row
+			until(func() bool { return strings.Contains(log.All(), "ss -tan  ") }) // as a row
 		} else {
 			meanwhile(until)
 		}
@@ -404,14 +447,17 @@ func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func(
 	require.Equal(t, before, auditSettings(t))
 }
 
-// audited reports whether reconbeat is told of program starts: its rules are there, and audit is on, which it switches on when they are.
+// audited reports whether reconbeat is told of program starts: its rules are there, and audit is on, which it switches
+// on when they are.
 func audited(t *testing.T) bool {
 	settings := auditSettings(t)
 	return strings.Contains(settings, "enabled 1\n") && strings.Count(settings, "key=reconbeat") == 2
 }
 
-// runsUntilInterrupted types a block that ends by Ctrl-C, which is typed when meanwhile has returned. It returns what was printed.
-func (b block) runsUntilInterrupted(t *testing.T, dir string, meanwhile func(log *logBuffer, until func(func() bool))) string {
+// runsUntilInterrupted types a block that ends by Ctrl-C, which is typed when meanwhile has returned. It returns what
+// was printed.
+func (b block) runsUntilInterrupted(t *testing.T, dir string,
+	meanwhile func(log *logBuffer, until func(func() bool))) string {
 	t.Helper()
 	log := &logBuffer{}
 	c := exec.Command("sh", "-euc", b.text)
@@ -426,11 +472,11 @@ func (b block) runsUntilInterrupted(t *testing.T, dir string, meanwhile func(log
 	})
 	require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT))
 	_ = c.Wait() // the shell was interrupted, too
-	return log.all()
+	return log.All()
 }
 
-// TestTheManualIsTypedInAClone types what the manual says to those who have the source: to build, to make what Kibana is given, to upload it, to begin the campaign, and, as root, to
-// watch and to run what was built.
+// TestTheManualIsTypedInAClone types what the manual says to those who have the source: to build, to make what Kibana
+// is given, to upload it, to begin the campaign, and, as root, to watch and to run what was built.
 func TestTheManualIsTypedInAClone(t *testing.T) {
 	for _, tool := range []string{"git", "curl", "script"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -456,7 +502,7 @@ func TestTheManualIsTypedInAClone(t *testing.T) {
 				typed.runs(t, dir)
 			case strings.Contains(line, "campaign"):
 				typed.runsUntilInterrupted(t, dir, func(log *logBuffer, until func(func() bool)) {
-					until(func() bool { return begun.MatchString(log.all()) })
+					until(func() bool { return begun.MatchString(log.All()) })
 				})
 				campaigned++
 			default:
@@ -470,7 +516,9 @@ func TestTheManualIsTypedInAClone(t *testing.T) {
 	}
 	require.Equal(t, 2, watched)
 	require.Equal(t, 3, campaigned)
-	for _, made := range []string{"reconbeat", "kibana/rules/reconbeat.ndjson", "x-pack/reconbeat", "x-pack/reconbeat.spec.yml", "x-pack/reconbeat_agent-" + Version + ".zip", "distributions/reconbeat-" + Version + ".zip"} {
+	for _, made := range []string{"reconbeat", "kibana/rules/reconbeat.ndjson", "x-pack/reconbeat",
+		"x-pack/reconbeat.spec.yml", "x-pack/reconbeat_agent-" + Version + ".zip",
+		"distributions/reconbeat-" + Version + ".zip"} {
 		assert.FileExists(t, filepath.Join(dir, "build", made))
 	}
 	assert.Equal(t, []string{"reconbeat-" + Version}, uploads.packages)
@@ -497,7 +545,8 @@ func clone(t *testing.T) string {
 		t.Skip("SKIPPED: THIS IS NO CLONE OF THE REPOSITORY")
 	}
 	git("clone", "--quiet", "..", dir)
-	for name := range strings.SplitSeq(git("-C", "..", "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard", "--deduplicate"), "\x00") {
+	for name := range strings.SplitSeq(git("-C", "..", "ls-files", "-z", "--modified", "--deleted", "--others",
+		"--exclude-standard", "--deduplicate"), "\x00") {
 		if name == "" {
 			continue
 		}
@@ -512,7 +561,8 @@ func clone(t *testing.T) string {
 		require.NoError(t, os.WriteFile(to, text, 0o644))
 	}
 	git("-C", dir, "add", "--all")
-	git("-C", dir, "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--allow-empty", "--message", "What is not committed yet")
+	git("-C", dir, "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--allow-empty",
+		"--message", "What is not committed yet")
 	return dir
 }
 
@@ -530,7 +580,8 @@ func newFleet(t *testing.T) *fleet {
 		user, password, _ := r.BasicAuth()
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
-		if !assert.Equal(t, "elastic:secret", user+":"+password) || !assert.NotEmpty(t, r.Header.Get("kbn-xsrf")) || !assert.Equal(t, "application/zip", r.Header.Get("Content-Type")) {
+		if !assert.Equal(t, "elastic:secret", user+":"+password) || !assert.NotEmpty(t, r.Header.Get("kbn-xsrf")) ||
+			!assert.Equal(t, "application/zip", r.Header.Get("Content-Type")) {
 			http.Error(w, "refused", http.StatusBadRequest)
 			return
 		}
@@ -548,7 +599,8 @@ func newFleet(t *testing.T) *fleet {
 	f.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(f.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600))
+	require.NoError(t,
+		os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600))
 	t.Setenv("CURL_CA_BUNDLE", ca)
 	return f
 }
@@ -574,7 +626,8 @@ func reader(t *testing.T) string {
 	more, err := os.ReadFile("../detector/rare/testdata/B.input.ndjson.gz")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "more.ndjson.gz"), more, 0o600))
-	for name, from := range map[string]string{"audit.log": "../module/auditlog/testdata/audit.log.gz", "events.ndjson": "../detector/rare/testdata/A.input.ndjson.gz"} {
+	for name, from := range map[string]string{"audit.log": "../module/auditlog/testdata/audit.log.gz",
+		"events.ndjson": "../detector/rare/testdata/A.input.ndjson.gz"} {
 		f, err := os.Open(from)
 		require.NoError(t, err)
 		plain, err := gzip.NewReader(f)
@@ -595,7 +648,9 @@ func reader(t *testing.T) string {
 			Score float64 `json:"record_score"`
 		}
 		require.NoError(t, json.Unmarshal(line, &r))
-		fmt.Fprintf(&job, `{"_source":{"result_type":"record","timestamp":%d,"by_field_value":%q,"initial_record_score":%v}}`+"\n", r.Start*1000, r.User, r.Score)
+		fmt.Fprintf(&job,
+			`{"_source":{"result_type":"record","timestamp":%d,"by_field_value":%q,"initial_record_score":%v}}`+"\n",
+			r.Start*1000, r.User, r.Score)
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "job.ndjson"), job.Bytes(), 0o600))
 	return dir

@@ -24,8 +24,8 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/detector/context"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // exported is what `model export` writes and `model import` reads.
@@ -73,14 +73,19 @@ go back to: see model revert.`,
 			RunE: func(_ *cobra.Command, args []string) error { return showModel(settings, format, args[0]) },
 		}),
 		&cobra.Command{
-			Use: "export [FILE]", Short: "Write what was learned to FILE, or to standard output", Args: cobra.MaximumNArgs(1),
-			RunE: func(_ *cobra.Command, args []string) error { return exportModel(settings, args) },
+			Use:   "export [FILE]",
+			Short: "Write what was learned to FILE, or to standard output",
+			Args:  cobra.MaximumNArgs(1),
+			RunE:  func(_ *cobra.Command, args []string) error { return exportModel(settings, args) },
 		},
 		asking(&cobra.Command{
-			Use: "import FILE", Short: "Put what another host exported in the place of what was learned here", Args: cobra.ExactArgs(1),
-			Long: `import puts an export in the place of what was learned here; - is standard input. What the exporting host learned of itself counts for
-this host from then on: accounts with the same ids are taken to be the same. It is meant for a host that was set up anew, and for the
-first days of one that is like another. Where something was learned here it asks first.`,
+			Use:   "import FILE",
+			Short: "Put what another host exported in the place of what was learned here",
+			Args:  cobra.ExactArgs(1),
+			Long: `import puts an export in the place of what was learned here; - is standard input. What the exporting
+host learned of itself counts for this host from then on: accounts with the same ids are taken to be the same. It is
+meant for a host that was set up anew, and for the first days of one that is like another. Where something was learned
+here it asks first.`,
 			RunE: func(_ *cobra.Command, args []string) error { return importModel(settings, sure, args[0]) },
 		}),
 		&cobra.Command{
@@ -94,8 +99,11 @@ first days of one that is like another. Where something was learned here it asks
 			RunE: func(*cobra.Command, []string) error { return resetModel(settings, sure) },
 		}),
 		&cobra.Command{
-			Use: "revert [DAY]", Short: "Go back to what was known when DAY began; without DAY, list the days", Args: cobra.MaximumNArgs(1),
-			Long: `revert goes back to the first snapshot of a day, YYYY-MM-DD in UTC. The last ten days with a snapshot are kept. Without DAY it lists them.`,
+			Use:   "revert [DAY]",
+			Short: "Go back to what was known when DAY began; without DAY, list the days",
+			Args:  cobra.MaximumNArgs(1),
+			Long: `revert goes back to the first snapshot of a day, YYYY-MM-DD in UTC. The last ten days with a ` +
+				`snapshot are kept. Without DAY it lists them.`,
 			RunE: func(_ *cobra.Command, args []string) error { return revertModel(settings, args) },
 		},
 	)
@@ -265,7 +273,8 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 	}
 	fmt.Fprintf(out, "rule %s on %s", k.Rule, host)
 	if !k.Began.IsZero() {
-		fmt.Fprintf(out, ", learned since %s, as of %s", k.Began.UTC().Format(time.DateOnly), taken.UTC().Format(time.RFC3339))
+		fmt.Fprintf(out, ", learned since %s, as of %s", k.Began.UTC().Format(time.DateOnly),
+			taken.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintln(out)
 	if len(k.Users) > 0 {
@@ -285,29 +294,36 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		}
 		by := way(a)
 		if !whole {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits, a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]), most(a.Features["network"]))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits,
+				a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]),
+				most(a.Features["network"]))
 			continue
 		}
 		fmt.Fprintf(w, "\n%s, %s, by %s\n", name, a.Class, by)
-		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", counted(a.Days, "day"), counted(a.Visits, "visit"), a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", counted(a.Days, "day"), counted(a.Visits, "visit"),
+			a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
 		for _, feature := range slices.Sorted(maps.Keys(a.Features)) {
 			fmt.Fprintf(w, "  %s\t%s\n", feature, listed(a.Features[feature]))
 		}
 		fmt.Fprintf(w, "  hours\t%s\n", strings.Trim(fmt.Sprint(a.Hours), "[]"))
 	}
 	if whole && len(k.Actors) > 0 {
-		fmt.Fprintln(w, "\nIn brackets: in how many visits a value was seen, faded with the half-life. Hours are the host's.")
+		fmt.Fprintln(w,
+			"\nIn brackets: in how many visits a value was seen, faded with the half-life. Hours are the host's.")
 	}
 	for _, p := range k.Probations {
-		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID, p.First.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID,
+			p.First.UTC().Format(time.RFC3339))
 		fmt.Fprintf(w, "  context\t%s\n", strings.Join(p.Context, ", "))
-		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"), p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"), counted(int(p.Habit.Span/(24*time.Hour)), "day"))
+		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"),
+			p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"),
+			counted(int(p.Habit.Span/(24*time.Hour)), "day"))
 	}
 	w.Flush()
 }
 
 // way is how an actor looks: by which program, or on a terminal or not.
-func way(a context.Profile) string {
+func way(a habit.Profile) string {
 	if a.Class == "person" {
 		return map[string]string{"terminal": "terminal", "none": "no terminal"}[a.Way]
 	}
@@ -315,7 +331,7 @@ func way(a context.Profile) string {
 }
 
 // wayInWords says after a name how it starts the programs.
-func wayInWords(a context.Profile) string {
+func wayInWords(a habit.Profile) string {
 	switch w := way(a); {
 	case w == "terminal":
 		return "at a terminal"
@@ -337,7 +353,7 @@ func counted(n int, what string) string {
 }
 
 // most is the value seen most.
-func most(values []context.Seen) string {
+func most(values []habit.Seen) string {
 	if len(values) == 0 {
 		return ""
 	}
@@ -345,7 +361,7 @@ func most(values []context.Seen) string {
 }
 
 // listed tells values with how often each was seen, faded.
-func listed(values []context.Seen) string {
+func listed(values []habit.Seen) string {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i] = fmt.Sprintf("%s (%.1f)", cmp.Or(v.Value, "unknown"), v.Visits)
@@ -417,7 +433,8 @@ func importModel(settings instance.Settings, sure *confirmation, file string) er
 	if err := replaces(b, sure, "what "+file+" holds"); err != nil {
 		return err
 	}
-	return leave(dir, beater.InboxModel, e.Model, fmt.Sprintf("take over what %s had learned by %s", e.Host, e.Taken.UTC().Format(time.RFC3339)))
+	return leave(dir, beater.InboxModel, e.Model,
+		fmt.Sprintf("take over what %s had learned by %s", e.Host, e.Taken.UTC().Format(time.RFC3339)))
 }
 
 func readAll(file string) ([]byte, error) {

@@ -20,9 +20,12 @@ import (
 	lumber "github.com/elastic/go-lumber/server"
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
-// logstash is where Logstash would be: it takes Beats' protocol and acknowledges. The configuration is of an output to it.
+// logstash is where Logstash would be: it takes Beats' protocol and acknowledges. The configuration is of an output to
+// it.
 func logstash(t *testing.T) (configuration string, arrived func() []mapstr.M) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -68,7 +71,8 @@ func redisServer(t *testing.T) (configuration string, arrived func() []mapstr.M)
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	address := "127.0.0.1:" + port
 	var client redis.Conn
-	require.Eventually(t, func() bool { client, err = redis.Dial("tcp", address); return err == nil }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { client, err = redis.Dial("tcp", address); return err == nil }, 30*time.Second,
+		20*time.Millisecond)
 	t.Cleanup(func() { _ = client.Close() })
 	return fmt.Sprintf("output.redis: {hosts: ['%s'], key: reconbeat}\n", address), func() []mapstr.M {
 		lines, err := redis.ByteSlices(client.Do("LRANGE", "reconbeat", 0, -1))
@@ -81,13 +85,14 @@ func redisServer(t *testing.T) (configuration string, arrived func() []mapstr.M)
 	}
 }
 
-// TestDocumentsArriveUnchanged sends the same events through several outputs, and looks for the same documents behind each.
+// TestDocumentsArriveUnchanged sends the same events through several outputs, and looks for the same documents behind
+// each.
 func TestDocumentsArriveUnchanged(t *testing.T) {
 	first := newHost(t)
 	first.learn()
 	learned := filepath.Join(first.dir, "data")
 	now := time.Now()
-	input := execLine(now.Add(-2*time.Second), "root", "ss -s") + "\n" + execLine(now.Add(-time.Second), "mallory", "ss -tunap") + "\n" + execLine(now, "mallory", "netstat -rn") + "\n"
+	input := beattest.Line(now.Add(-2*time.Second), "root", "ss -s") + "\n" + beattest.Line(now.Add(-time.Second), "mallory", "ss -tunap") + "\n" + beattest.Line(now, "mallory", "netstat -rn") + "\n"
 	const want = 4 // three execs and an alert
 	const config = oneModule + "reconbeat.heartbeat.period: 0\n"
 	through := func(t *testing.T, output string, arrived func(*host) []mapstr.M) map[string]string {
@@ -101,7 +106,8 @@ func TestDocumentsArriveUnchanged(t *testing.T) {
 			require.Regexp(t, `(talk to server|connection)\.\.\. OK`, string(out))
 		}
 		r := h.start(config + output)
-		h.eventually(func() bool { return len(arrived(h)) >= want && r.stat("journal.pending") == 0 }, "not everything arrives:\n%s", r.log)
+		h.eventually(func() bool { return len(arrived(h)) >= want && r.stat("journal.pending") == 0 },
+			"not everything arrives:\n%s", r.log)
 		require.NoError(t, r.end(syscall.SIGTERM))
 		docs := map[string]string{}
 		for _, doc := range arrived(h) {

@@ -101,7 +101,7 @@ func contains(path string) bool {
 // TestTheUsersPathsWin types every command with path.data in every place of the command line, beside one that the
 // installation names.
 func TestTheUsersPathsWin(t *testing.T) {
-	const config = "reconbeat.modules: [{module: ecs, paths: ['${path.home}/look.ndjson']}]\n" +
+	const config = "reconbeat.modules: [{module: ndjson, paths: ['${path.home}/look.ndjson']}]\n" +
 		"reconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n" +
 		"output.file: {path: '${path.home}', filename: out}\nsetup.kibana.host: '127.0.0.1:9'\n"
 	for _, c := range every {
@@ -121,7 +121,8 @@ func TestTheUsersPathsWin(t *testing.T) {
 				for name, text := range map[string]string{
 					"reconbeat.yml": config,
 					"model.json":    `{"format": "reconbeat-model", "version": 1, "model": {}}`,
-					"look.ndjson":   `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
+					"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` +
+						"\n",
 				} {
 					require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 				}
@@ -142,10 +143,10 @@ func TestTheUsersPathsWin(t *testing.T) {
 				}
 				_ = cmd.Wait() // what it ends with is told by other tests
 				for _, name := range []string{"before", "installed"} {
-					assert.NoDirExists(t, filepath.Join(dir, name), out.all())
+					assert.NoDirExists(t, filepath.Join(dir, name), out.All())
 				}
 				if !c.cannot {
-					assert.FileExists(t, filepath.Join(dir, "wanted", "meta.json"), out.all())
+					assert.FileExists(t, filepath.Join(dir, "wanted", "meta.json"), out.All())
 				}
 			})
 		}

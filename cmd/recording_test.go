@@ -30,24 +30,42 @@ type look struct {
 	entry, source, home string
 }
 
-// TestTheBundledRecordingIsWhatThisGeneratorMakes keeps recording.ndjson.gz readable: ten days of a web server, on which a monitoring agent looks
-// every ten minutes and two admins several times a day, until its web server's account opens a shell and looks, too.
+// TestTheBundledRecordingIsWhatThisGeneratorMakes keeps recording.ndjson.gz readable: ten days of a web server, on
+// which a monitoring agent looks every ten minutes and two admins several times a day, until its web server's account
+// opens a shell and looks, too.
 func TestTheBundledRecordingIsWhatThisGeneratorMakes(t *testing.T) {
 	var lines bytes.Buffer
 	for i, l := range tenDays() {
 		doc := map[string]any{
 			"@timestamp": l.at.Format("2006-01-02T15:04:05.000Z"),
-			"event":      map[string]any{"id": fmt.Sprintf("recording-%05d", i+1), "kind": "event", "category": []string{"process"}, "type": []string{"start"}, "action": "exec", "module": "endpoint"},
-			"host":       map[string]any{"id": "recording", "name": "web-1", "os": map[string]any{"type": "linux"}},
-			"user":       map[string]any{"id": accountIDs[l.user], "name": l.user},
+			"event": map[string]any{
+				"id":       fmt.Sprintf("recording-%05d", i+1),
+				"kind":     "event",
+				"category": []string{"process"},
+				"type":     []string{"start"},
+				"action":   "exec",
+				"module":   "endpoint",
+			},
+			"host": map[string]any{"id": "recording", "name": "web-1", "os": map[string]any{"type": "linux"}},
+			"user": map[string]any{"id": accountIDs[l.user], "name": l.user},
 		}
 		if l.login != "" {
 			doc["user"].(map[string]any)["audit"] = map[string]any{"id": accountIDs[l.login], "name": l.login}
 		}
 		args := strings.Fields(l.command)
 		p := map[string]any{
-			"pid": 4000 + i, "name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "command_line": l.command, "working_directory": l.home,
-			"interactive": l.tty, "parent": map[string]any{"pid": 3000 + i, "name": l.parent[strings.LastIndex(l.parent, "/")+1:], "executable": l.parent},
+			"pid":               4000 + i,
+			"name":              args[0],
+			"executable":        "/usr/bin/" + args[0],
+			"args":              args,
+			"command_line":      l.command,
+			"working_directory": l.home,
+			"interactive":       l.tty,
+			"parent": map[string]any{
+				"pid":        3000 + i,
+				"name":       l.parent[strings.LastIndex(l.parent, "/")+1:],
+				"executable": l.parent,
+			},
 		}
 		if l.tty {
 			p["tty"] = map[string]any{"char_device": map[string]any{"major": 136, "minor": 0}}
@@ -86,7 +104,14 @@ func tenDays() []look {
 	start := recordingEnd.AddDate(0, 0, -10)
 	var all []look
 	for at := start.Add(3 * time.Minute); at.Before(recordingEnd); at = at.Add(10 * time.Minute) {
-		all = append(all, look{at: at.Add(time.Duration(r.IntN(900)) * time.Millisecond), user: "root", command: "ss -s", parent: "/usr/bin/check_mk_agent", entry: "init", home: "/"})
+		all = append(all, look{
+			at:      at.Add(time.Duration(r.IntN(900)) * time.Millisecond),
+			user:    "root",
+			command: "ss -s",
+			parent:  "/usr/bin/check_mk_agent",
+			entry:   "init",
+			home:    "/",
+		})
 	}
 	admins := []look{
 		{login: "alice", source: "10.20.0.14", home: "/home/alice"},
@@ -97,7 +122,8 @@ func tenDays() []look {
 		for _, a := range admins {
 			for range 5 + r.IntN(4) {
 				a.at = start.AddDate(0, 0, day).Add(7*time.Hour + time.Duration(r.IntN(11*3600))*time.Second)
-				a.user, a.parent, a.command, a.tty, a.entry = a.login, "/usr/bin/bash", commands[r.IntN(len(commands))], true, "sshd"
+				a.user, a.parent, a.command, a.tty, a.entry = a.login, "/usr/bin/bash", commands[r.IntN(len(commands))],
+					true, "sshd"
 				if r.IntN(3) == 0 {
 					a.user, a.parent = "root", "/usr/bin/sudo"
 				}
@@ -107,7 +133,14 @@ func tenDays() []look {
 	}
 	intrusion := recordingEnd.Add(-17 * time.Minute)
 	for i, c := range []string{"ss -tunap", "netstat -rn", "ss -xlp"} {
-		all = append(all, look{at: intrusion.Add(time.Duration(i*23) * time.Second), user: "www-data", command: c, parent: "/usr/bin/sh", entry: "init", home: "/var/www/html"})
+		all = append(all, look{
+			at:      intrusion.Add(time.Duration(i*23) * time.Second),
+			user:    "www-data",
+			command: c,
+			parent:  "/usr/bin/sh",
+			entry:   "init",
+			home:    "/var/www/html",
+		})
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].at.Before(all[j].at) })
 	return all

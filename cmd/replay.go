@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,6 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -33,10 +33,12 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/report"
+	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/auditlog"
-	"github.com/reconbeat/reconbeat/module/ecs"
-	"github.com/reconbeat/reconbeat/report"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
+	"github.com/reconbeat/reconbeat/module/ndjson"
 )
 
 type replayFlags struct {
@@ -53,19 +55,25 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
 		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
-		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be - for
-standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this host's
-model, which a running reconbeat takes over within seconds and a stopped one at its next start.
+		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be
+- for standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this
+host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
 It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why
 nothing alerted where nothing did. The exit status is 1 when a file cannot be read.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
-	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ecs")
-	c.Flags().StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one page to read, print or file")
-	c.Flags().BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always do)")
-	c.Flags().BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON in the shape of Elastic's anomaly records")
+	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson")
+	c.Flags().
+		StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one "+
+			"page to read, print or file")
+	c.Flags().
+		BoolVar(&f.events, "events", false, "show the raw events too, not only alerts (the table and the page always "+
+			"do)")
+	c.Flags().
+		BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON "+
+			"in the shape of Elastic's anomaly records")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
 	f.sure.flag(c)
@@ -73,8 +81,12 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 }
 
 func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFlags, files []string) error {
-	if f.module != "auto" && f.module != "auditlog" && f.module != "ecs" {
-		return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ecs", f.module)
+	if f.module != catalog.Auto {
+		kind, err := catalog.Find(f.module)
+		if err != nil || !kind.Rereadable {
+			return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ndjson", f.module)
+		}
+		f.module = kind.Name
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
 		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
@@ -116,7 +128,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		cfg.Events = config.EventsMatched
 	}
 	var found report.Report
-	o := beater.ReplayOptions{
+	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
@@ -135,7 +147,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.records {
 		o.Record = func(rule *detector.Rule, r rare.Record) { writeRecord(out, rule, r) }
 	}
-	r, err := beater.NewReplay(o)
+	r, err := engine.NewReplay(o)
 	if err != nil {
 		return err
 	}
@@ -157,7 +169,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.format == formatHTML {
 		facts := report.Facts{
 			Files: files, Version: b.Info.Version, LearnFor: summary.LearnFor,
-			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Suppressed: n.Suppressed, Malformed: n.Malformed, Unnamed: n.Unnamed,
+			Execs: n.Execs, Matched: n.Matched, Alerts: n.Alerts, Malformed: n.Malformed, Unnamed: n.Unnamed,
 		}
 		if n.Alerts == 0 {
 			facts.Silence = quiet(summary, n)
@@ -168,8 +180,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d suppressed, %d malformed%s\n",
-		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Suppressed, n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%d execs, %d matched, %s, %d malformed%s\n",
+		n.Execs, n.Matched, counted(int(n.Alerts), "alert"), n.Malformed, unnamed(n.Unnamed))
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -177,7 +189,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 }
 
 // inWords tells a person what the files were, whom they taught, and why nothing alerted where nothing did.
-func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
+func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if s.First.IsZero() {
 		return []string{"Nothing was read that starts a program."}
 	}
@@ -218,16 +230,13 @@ func inWords(s beater.ReplaySummary, n beater.ReplayCounts) (lines []string) {
 }
 
 // quiet says why there was no alert.
-func quiet(s beater.ReplaySummary, n beater.ReplayCounts) string {
+func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 	switch {
 	case len(s.Rules) == 0:
 		return "Nothing could alert: no rule is enabled."
 	case n.Matched == 0:
 		return "Nothing could alert: no program start matched the enabled rules, which are " +
 			strings.Join(s.Rules, ", ") + "."
-	case n.Suppressed > 0:
-		return fmt.Sprintf("Nothing alerted: the configuration suppresses it (%s).",
-			counted(int(n.Suppressed), "match"))
 	case s.Learned < s.LearnFor:
 		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host "+
 			"(detector.learn_for) reconbeat only learns.", report.Span(s.Learned), report.Span(s.LearnFor))
@@ -257,7 +266,8 @@ func unnamed(n uint64) string {
 	return fmt.Sprintf(", %d matches without a user", n)
 }
 
-// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none and there is none.
+// configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none
+// and there is none.
 func configured(settings instance.Settings) (*instance.Beat, error) {
 	if named := flag.Lookup("c"); named == nil || named.Value.String() == Name+".yml" {
 		if _, err := os.Stat(cfgfile.GetDefaultCfgfile()); errors.Is(err, os.ErrNotExist) {
@@ -284,7 +294,7 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 }
 
 // replayFile runs one file, with a progress bar where it is long and somebody looks.
-func replayFile(ctx context.Context, r *beater.Replay, moduleName, file string) error {
+func replayFile(ctx context.Context, r *engine.Replay, moduleName, file string) error {
 	if moduleName == "auto" {
 		var err error
 		if moduleName, err = sniff(file); err != nil {
@@ -306,7 +316,10 @@ const sniffBytes = 64 << 10
 // sniff tells what a recording is by its first lines.
 func sniff(file string) (string, error) {
 	if file == "-" {
-		return "", errors.New("standard input cannot be looked at before it is read: name its kind with --module auditlog or --module ecs")
+		return "", errors.New(
+			"standard input cannot be looked at before it is read: name its kind with --module auditlog or --module " +
+				"ndjson",
+		)
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -321,26 +334,25 @@ func sniff(file string) (string, error) {
 		sample, _ = io.ReadAll(io.LimitReader(z, sniffBytes)) // the sample is cut, so its end is an error
 	}
 	switch {
-	case ecs.Looks(sample):
-		return "ecs", nil
+	case ndjson.Looks(sample):
+		return "ndjson", nil
 	case auditlog.Looks(sample):
 		return "auditlog", nil
 	case len(bytes.TrimSpace(sample)) == 0:
-		return "ecs", nil // nothing is nothing in every language
+		return "ndjson", nil // nothing is nothing in every language
 	}
 	return "", fmt.Errorf("%s looks like neither an audit.log nor NDJSON; name its kind with --module", file)
 }
 
-// longFile is the size from which on a progress bar is worth its line.
+// longFile is the size from which on the progress is worth a line.
 const longFile = 16 << 20
 
-func showProgress(r *beater.Replay, file string) (stop func()) {
+func showProgress(r *engine.Replay, file string) (stop func()) {
 	info, err := os.Stat(file)
 	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
 	}
-	bar := progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription(file), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+	s := &screen{out: os.Stderr, status: true, colour: os.Getenv("NO_COLOR") == ""}
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -349,14 +361,20 @@ func showProgress(r *beater.Replay, file string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = bar.Set64(min(r.Read(), info.Size()))
+				s.setStatus(progress(file, r.Read(), info.Size()))
 			case <-done:
-				_ = bar.Finish()
+				s.setStatus("")
 				return
 			}
 		}
 	}()
 	return func() { close(done); <-gone }
+}
+
+// progress says how much of a file has been read. It fits on a line, which is redrawn in place.
+func progress(file string, read, size int64) string {
+	read = min(read, size) // a file that grows
+	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(filepath.Base(file), 40), read>>20, size>>20, 100*read/size)
 }
 
 // record is an anomaly record in the shape of Elastic's results index.
@@ -376,8 +394,16 @@ type record struct {
 
 func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
 	line, err := json.Marshal(record{
-		ResultType: "record", JobID: rule.ID, Timestamp: r.BucketStart.UnixMilli(), BucketSpan: int64(r.BucketSpan.Seconds()), Function: "rare",
-		ByFieldName: "user.name", ByFieldValue: r.User, Probability: r.Probability, RecordScore: r.Score, InitialRecordScore: r.Score,
+		ResultType:         "record",
+		JobID:              rule.ID,
+		Timestamp:          r.BucketStart.UnixMilli(),
+		BucketSpan:         int64(r.BucketSpan.Seconds()),
+		Function:           "rare",
+		ByFieldName:        "user.name",
+		ByFieldValue:       r.User,
+		Probability:        r.Probability,
+		RecordScore:        r.Score,
+		InitialRecordScore: r.Score,
 	})
 	if err == nil {
 		_, _ = w.Write(append(line, '\n'))
@@ -385,7 +411,7 @@ func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
 }
 
 // learn puts what a replay learned where the Beat on this host takes it over.
-func learn(p *paths.Path, r *beater.Replay) error {
+func learn(p *paths.Path, r *engine.Replay) error {
 	model, err := r.Model()
 	if err != nil {
 		return fmt.Errorf("saving what was learned: %w", err)
@@ -394,6 +420,7 @@ func learn(p *paths.Path, r *beater.Replay) error {
 	if err := state.WriteInbox(dir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("saving what was learned in %s: %w", dir, err)
 	}
-	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n", dir)
+	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n",
+		dir)
 	return nil
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkReplay runs `reconbeat replay` on one processor over a million documents in the shape of Elastic Defend's, a month of a host, at the default configuration. mixed: one in a hundred
-// looks, by one of thirty users, the others are what else a host runs. looks: every document is a look.
+// BenchmarkReplay runs `reconbeat replay` on one processor over a million documents in the shape of Elastic Defend's, a
+// month of a host, at the default configuration. mixed: one in a hundred looks, by one of thirty users, the others are
+// what else a host runs. looks: every document is a look.
 //
 //	go test ./cmd -run '^$' -bench Replay -benchtime 1x
 func BenchmarkReplay(b *testing.B) {
@@ -43,7 +44,8 @@ func BenchmarkReplay(b *testing.B) {
 			var cpu, wall time.Duration
 			var memory int64
 			for b.Loop() {
-				replay := exec.Command(taskset, "-c", "0", os.Args[0], "replay", "--format", "ndjson", "--path.home", dir, file)
+				replay := exec.Command(taskset, "-c", "0", os.Args[0], "replay", "--format", "ndjson", "--path.home",
+					dir, file)
 				replay.Env = append(os.Environ(), asReconbeat+"=1")
 				var said bytes.Buffer
 				replay.Stderr = &said
@@ -67,7 +69,8 @@ func BenchmarkReplay(b *testing.B) {
 // writeDocuments writes a month of a host as Elastic Defend tells it, without what reconbeat does not read.
 func writeDocuments(w io.Writer, n, every int) error {
 	out := bufio.NewWriterSize(w, 1<<20)
-	others := []string{"ls -l", "cat /etc/hosts", "git status", "grep -r needle .", "systemctl status nginx", "python3 manage.py migrate", "date +%s", "sleep 1", "curl -s http://127.0.0.1/health"}
+	others := []string{"ls -l", "cat /etc/hosts", "git status", "grep -r needle .", "systemctl status nginx",
+		"python3 manage.py migrate", "date +%s", "sleep 1", "curl -s http://127.0.0.1/health"}
 	looks := []string{"ss -tlnp", "ss -s", "netstat -rn", "route -n"}
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	for i := range n {
@@ -78,11 +81,32 @@ func writeDocuments(w io.Writer, n, every int) error {
 		}
 		args := bytes.Fields([]byte(command))
 		quoted := bytes.Join(args, []byte(`","`))
-		_, err := fmt.Fprintf(out, `{"@timestamp":%q,"event":{"action":"exec","category":["process"],"id":"%08x","kind":"event","module":"endpoint","outcome":"unknown","type":["start"]},`+
-			`"host":{"id":"9a61f3a4c1a84c6e8c9b0a8d7f2e4b11","name":"db-07","os":{"type":"linux"}},"user":{"id":%d,"name":"user%d"},`+
-			`"process":{"args":["%s"],"command_line":%q,"entity_id":"YTEt%d","entry_leader":{"entry_meta":{"source":{"ip":"10.20.%d.7"},"type":"sshd"}},"executable":"/usr/bin/%s","interactive":true,"name":"%s",`+
-			`"parent":{"executable":"/usr/bin/bash","name":"bash","pid":%d},"pid":%d,"tty":{"char_device":{"major":136,"minor":%d}},"working_directory":"/home/user%d"}}`+"\n",
-			at.Format(time.RFC3339Nano), i, 1000+user, user, quoted, command, i, user, args[0], args[0], 3000+i%30000, 3001+i%30000, user, user)
+		_, err := fmt.Fprintf(
+			out,
+			`{"@timestamp":%q,"event":{"action":"exec","category":["process"],"id":"%08x","kind":"event",`+
+				`"module":"endpoint","outcome":"unknown","type":["start"]},`+
+				`"host":{"id":"9a61f3a4c1a84c6e8c9b0a8d7f2e4b11","name":"db-07","os":{"type":"linux"}},`+
+				`"user":{"id":%d,"name":"user%d"},`+
+				`"process":{"args":["%s"],"command_line":%q,"entity_id":"YTEt%d",`+
+				`"entry_leader":{"entry_meta":{"source":{"ip":"10.20.%d.7"},"type":"sshd"}},"executable":"/usr/bin/`+
+				`%s","interactive":true,"name":"%s",`+
+				`"parent":{"executable":"/usr/bin/bash","name":"bash","pid":%d},"pid":%d,`+
+				`"tty":{"char_device":{"major":136,"minor":%d}},"working_directory":"/home/user%d"}}`+"\n",
+			at.Format(time.RFC3339Nano),
+			i,
+			1000+user,
+			user,
+			quoted,
+			command,
+			i,
+			user,
+			args[0],
+			args[0],
+			3000+i%30000,
+			3001+i%30000,
+			user,
+			user,
+		)
 		if err != nil {
 			return err
 		}

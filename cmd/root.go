@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cmd is the command line of reconbeat: libbeat's own commands (run, setup, export, test config, keystore
-// ...), and ours: watch, replay, model, modules, diagnostics, test modules, test rules and test alert. The hooks that
+// Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config, test
+// output and keystore; ours are watch, replay, model, diagnostics, test modules, test rules and test alert. The hooks that
 // libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
 package cmd
 
@@ -23,8 +23,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	reconfig "github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/datastream"
-	"github.com/reconbeat/reconbeat/include"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/include"
 )
 
 // Name is the Beat's name: of the binary, of the configuration's root key, and of the fields' prefix.
@@ -33,21 +33,28 @@ const Name = "reconbeat"
 // Version is set by the build; the value here is what `go run` and `go install` show.
 var Version = "0.1.0"
 
-// ecsVersion is the oldest Elastic Common Schema that has every field of ours, none of them deprecated. libbeat's own says 8.0.0, which has no entry leader.
+// ecsVersion is the oldest Elastic Common Schema that has every field of ours, none of them deprecated. libbeat's own
+// says 8.0.0, which has no entry leader.
 const ecsVersion = "9.0.0"
 
-// Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which module ecs reads, would get this host's name.
+// Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which
+// module ndjson reads, would get this host's name.
 func Settings() instance.Settings {
 	return instance.Settings{
-		Name:            Name,
-		Version:         Version,
-		HasDashboards:   true,
-		Processing:      processing.MakeDefaultSupport(true, nil, processing.WithFields(mapstr.M{"ecs": mapstr.M{"version": ecsVersion}}), processing.WithAgentMeta()),
-		ConfigOverrides: []cfgfile.ConditionalOverride{{Check: queueUnset, Config: immediateQueue()}, {Check: rejectionUnset, Config: keepRejected()}},
+		Name:          Name,
+		Version:       Version,
+		HasDashboards: true,
+		Processing: processing.MakeDefaultSupport(true, nil,
+			processing.WithFields(mapstr.M{"ecs": mapstr.M{"version": ecsVersion}}), processing.WithAgentMeta()),
+		ConfigOverrides: []cfgfile.ConditionalOverride{
+			{Check: queueUnset, Config: immediateQueue()},
+			{Check: rejectionUnset, Config: keepRejected()},
+		},
 	}
 }
 
-// immediateQueue hands every event to the output at once. libbeat's default gathers events for 10 s, far too late for an alert.
+// immediateQueue hands every event to the output at once. libbeat's default gathers events for 10 s, far too late for
+// an alert.
 func immediateQueue() *config.C {
 	return config.MustNewConfigFrom(map[string]any{"queue.mem.flush": map[string]any{"min_events": 1, "timeout": 0}})
 }
@@ -69,10 +76,12 @@ func queueUnset(c *config.C) bool {
 	return true
 }
 
-// keepRejected has the Elasticsearch output put what Elasticsearch refuses to index into a data stream of its own. libbeat's default drops it.
+// keepRejected has the Elasticsearch output put what Elasticsearch refuses to index into a data stream of its own.
+// libbeat's default drops it.
 func keepRejected() *config.C {
 	return config.MustNewConfigFrom(map[string]any{
-		"output.elasticsearch.non_indexable_policy.dead_letter_index.index": "logs-${reconbeat.dataset:reconbeat}." + string(datastream.Rejected) + "-${reconbeat.namespace:default}",
+		"output.elasticsearch.non_indexable_policy.dead_letter_index.index": dataset.Rejected.Stream(
+			"${reconbeat.dataset:"+dataset.Prefix+"}", "${reconbeat.namespace:"+dataset.Namespace+"}"),
 	})
 }
 

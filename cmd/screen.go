@@ -40,7 +40,8 @@ type screen struct {
 	err    error // the first one
 }
 
-// tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a reason.
+// tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a
+// reason.
 const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) " +
 	"reconbeat only learns what is usual here."
 
@@ -260,7 +261,8 @@ func command(doc *beat.Event) string {
 }
 
 func from(doc *beat.Event) string {
-	entry, ip := text(doc.Fields, "process.entry_leader.entry_meta.type"), text(doc.Fields, "process.entry_leader.entry_meta.source.ip")
+	entry, ip := text(doc.Fields, "process.entry_leader.entry_meta.type"), text(doc.Fields,
+		"process.entry_leader.entry_meta.source.ip")
 	return strings.TrimSpace(entry + " " + ip)
 }
 

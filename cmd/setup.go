@@ -29,8 +29,8 @@ const rulesFlag = "rules"
 // rulesFile is where the detection rules are, from path.home.
 var rulesFile = filepath.Join("kibana", "rules", "reconbeat.ndjson")
 
-// addRules gives `setup` the flag --rules. As with libbeat's own flags, only what is asked for is done; unlike them, nothing asked for is not everything: rules raise
-// alerts, and want rights that the rest does not.
+// addRules gives `setup` the flag --rules. As with libbeat's own flags, only what is asked for is done; unlike them,
+// nothing asked for is not everything: rules raise alerts, and want rights that the rest does not.
 func addRules(setup *cobra.Command, settings instance.Settings) {
 	setup.Flags().Bool(rulesFlag, false, "Load the detection rules into Elastic Security")
 	setup.Short = "Set up index templates, pipelines, dashboards, detection rules"
@@ -75,7 +75,8 @@ func setupRules(settings instance.Settings, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("reading the rules: %w", err)
 	}
-	client, err := kibana.NewKibanaClient(instance.InitKibanaConfig(b.Config), Name, b.Info.Version, version.Commit(), version.BuildTime().String())
+	client, err := kibana.NewKibanaClient(instance.InitKibanaConfig(b.Config), Name, b.Info.Version, version.Commit(),
+		version.BuildTime().String())
 	if err != nil {
 		return fmt.Errorf("connecting to Kibana: %w", err)
 	}
@@ -182,7 +183,8 @@ func (d detectionRules) importAll(ndjson []byte, n int) error {
 	if err := errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("writing the form: %w", err)
 	}
-	status, body, err := d.send(http.MethodPost, "/api/detection_engine/rules/_import", url.Values{"overwrite": {"true"}}, http.Header{"Content-Type": {w.FormDataContentType()}}, &form)
+	status, body, err := d.send(http.MethodPost, "/api/detection_engine/rules/_import",
+		url.Values{"overwrite": {"true"}}, http.Header{"Content-Type": {w.FormDataContentType()}}, &form)
 	if err != nil {
 		return err
 	}
@@ -213,7 +215,8 @@ func (d detectionRules) importAll(ndjson []byte, n int) error {
 	return errors.Join(errs...)
 }
 
-func (d detectionRules) send(method, path string, params url.Values, headers http.Header, body io.Reader) (int, []byte, error) {
+func (d detectionRules) send(method, path string, params url.Values, headers http.Header,
+	body io.Reader) (int, []byte, error) {
 	resp, err := d.kibana.Send(method, path, params, headers, body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("%s %s: %w", method, path, err)

@@ -43,7 +43,8 @@ func newKibana(t *testing.T, space string) *kibanaStub {
 		prefix = "/s/" + space
 	}
 	mux.HandleFunc("GET "+prefix+"/api/status", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"name":"stub","version":{"number":"9.4.0","build_snapshot":false,"build_flavor":"traditional"}}`)
+		fmt.Fprint(w,
+			`{"name":"stub","version":{"number":"9.4.0","build_snapshot":false,"build_flavor":"traditional"}}`)
 	})
 	mux.HandleFunc("POST "+prefix+"/api/saved_objects/_import", k.importObjects)
 	mux.HandleFunc("GET "+prefix+"/api/detection_engine/rules", func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +119,8 @@ func (k *kibanaStub) upload(r *http.Request) (lines []map[string]any) {
 	return lines
 }
 
-// importObjects takes what Kibana would take: references lead to what is there or comes along, and fields that hold JSON are strings.
+// importObjects takes what Kibana would take: references lead to what is there or comes along, and fields that hold
+// JSON are strings.
 func (k *kibanaStub) importObjects(w http.ResponseWriter, r *http.Request) {
 	lines := k.upload(r)
 	for _, o := range lines {
@@ -150,8 +152,10 @@ func (k *kibanaStub) importObjects(w http.ResponseWriter, r *http.Request) {
 func (k *kibanaStub) strings(name string, attributes map[string]any) {
 	group := attributes["controlGroupInput"].(map[string]any)
 	meta := attributes["kibanaSavedObjectMeta"].(map[string]any)
-	for field, v := range map[string]any{"panelsJSON": attributes["panelsJSON"], "optionsJSON": attributes["optionsJSON"], "searchSourceJSON": meta["searchSourceJSON"],
-		"controlGroupInput.panelsJSON": group["panelsJSON"], "controlGroupInput.ignoreParentSettingsJSON": group["ignoreParentSettingsJSON"]} {
+	for field, v := range map[string]any{"panelsJSON": attributes["panelsJSON"],
+		"optionsJSON": attributes["optionsJSON"], "searchSourceJSON": meta["searchSourceJSON"],
+		"controlGroupInput.panelsJSON":               group["panelsJSON"],
+		"controlGroupInput.ignoreParentSettingsJSON": group["ignoreParentSettingsJSON"]} {
 		text, ok := v.(string)
 		if !ok || !json.Valid([]byte(text)) {
 			k.fault("%s has in %s no JSON in a string but %.80v", name, field, v)
@@ -171,7 +175,8 @@ func (k *kibanaStub) strings(name string, attributes map[string]any) {
 			if p.Type != "search" {
 				continue
 			}
-			source := p.EmbeddableConfig["attributes"].(map[string]any)["kibanaSavedObjectMeta"].(map[string]any)["searchSourceJSON"]
+			attributes := p.EmbeddableConfig["attributes"].(map[string]any)
+			source := attributes["kibanaSavedObjectMeta"].(map[string]any)["searchSourceJSON"]
 			if text, ok := source.(string); !ok || !json.Valid([]byte(text)) {
 				k.fault("%s has a list whose searchSourceJSON is no string but %.80v", name, source)
 			}
@@ -188,7 +193,8 @@ func (k *kibanaStub) importRules(w http.ResponseWriter, r *http.Request) {
 		}
 		k.rules[fmt.Sprint(o["rule_id"])] = o
 	}
-	k.answer(w, map[string]any{"success": true, "success_count": len(lines), "rules_count": len(lines), "errors": []any{}})
+	k.answer(w,
+		map[string]any{"success": true, "success_count": len(lines), "rules_count": len(lines), "errors": []any{}})
 }
 
 // setup runs `reconbeat setup` against the stub. It returns what was printed.
@@ -199,12 +205,15 @@ func (k *kibanaStub) setup(t *testing.T, flags ...string) (string, error) {
 	require.NoError(t, os.Symlink(shipped, filepath.Join(dir, "kibana")))
 	config := filepath.Join(dir, "reconbeat.yml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-reconbeat.modules: [{module: ecs, paths: [%s/none.ndjson]}]
+reconbeat.modules: [{module: ndjson, paths: [%s/none.ndjson]}]
 output.elasticsearch: {hosts: ["http://127.0.0.1:1"], username: elastic, password: secret}
 setup.kibana: {host: %q, space.id: %q}
 logging.to_stderr: true
 `, dir, k.URL, k.space), 0o600))
-	args := append([]string{"setup", "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"), "--path.logs", filepath.Join(dir, "logs")}, flags...)
+	args := append(
+		[]string{"setup", "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"), "--path.logs",
+			filepath.Join(dir, "logs")},
+		flags...)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	c := exec.Command(self, args...)
@@ -241,7 +250,8 @@ func TestSetupLoadsTheDashboards(t *testing.T) {
 
 // requireLinks wants every dashboard to lead to every other one, when all files are loaded.
 func requireLinks(t *testing.T, objects map[string]map[string]any) {
-	dashboards := slices.DeleteFunc(slices.Sorted(maps.Keys(objects)), func(name string) bool { return !strings.HasPrefix(name, "dashboard/") })
+	dashboards := slices.DeleteFunc(slices.Sorted(maps.Keys(objects)),
+		func(name string) bool { return !strings.HasPrefix(name, "dashboard/") })
 	require.Len(t, dashboards, 3)
 	for _, name := range dashboards {
 		leads := []string{name}
@@ -279,7 +289,14 @@ func TestSetupLoadsTheRules(t *testing.T) {
 func TestANewVersionOfARuleKeepsWhatTheUserDecided(t *testing.T) {
 	k := newKibana(t, "")
 	exceptions := []any{map[string]any{"id": "1", "list_id": "ours", "type": "detection", "namespace_type": "single"}}
-	k.rules[promotionID] = map[string]any{"rule_id": promotionID, "name": "Reconbeat alert", "version": 0, "enabled": false, "exceptions_list": exceptions, "query": "old"}
+	k.rules[promotionID] = map[string]any{
+		"rule_id":         promotionID,
+		"name":            "Reconbeat alert",
+		"version":         0,
+		"enabled":         false,
+		"exceptions_list": exceptions,
+		"query":           "old",
+	}
 	out, err := k.setup(t, "--rules")
 	require.NoError(t, err, out)
 	require.Empty(t, k.faults)
@@ -306,21 +323,39 @@ func TestSetupSaysWhyARuleWasNotLoaded(t *testing.T) {
 		refuse func(http.ResponseWriter, *http.Request) bool
 		want   string
 	}{
-		{"200 that carries an error", imported(200, `{"success":false,"success_count":2,"errors":[{"rule_id":"`+promotionID+`","error":{"status_code":400,"message":"Invalid input"}}]}`),
-			"the rule " + promotionID + ": Invalid input"},
-		{"200 that took fewer", imported(200, `{"success":true,"success_count":2,"errors":[]}`), "only 2 of 3 rules were taken"},
-		{"200 that took none and says nothing", imported(200, `{"success":false}`), "only 0 of 3 rules were taken"},
-		{"200 that is no JSON", imported(200, `<html>`), "reading Kibana's answer"},
-		{"no right", imported(403, `{"statusCode":403,"error":"Forbidden","message":"API [POST ...] is unauthorized"}`), "answer 403 of Kibana: API [POST ...] is unauthorized; the user needs"},
-		{"a proxy's error", imported(502, "Bad Gateway\n"), "answer 502 of Kibana: Bad Gateway"},
-		{"an error when asked what is there", func(w http.ResponseWriter, r *http.Request) bool {
-			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/rules") {
-				return false
-			}
-			w.WriteHeader(500)
-			fmt.Fprint(w, `{"message":"boom"}`)
-			return true
-		}, `asking for the rule "Reconbeat alert": answer 500 of Kibana: boom`},
+		{
+			name: "200 that carries an error",
+			refuse: imported(200, `{"success":false,"success_count":2,"errors":[{"rule_id":"`+promotionID+
+				`","error":{"status_code":400,"message":"Invalid input"}}]}`),
+			want: "the rule " + promotionID + ": Invalid input",
+		},
+		{
+			name: "200 that took fewer", refuse: imported(200, `{"success":true,"success_count":2,"errors":[]}`),
+			want: "only 2 of 3 rules were taken",
+		},
+		{
+			name: "200 that took none and says nothing", refuse: imported(200, `{"success":false}`),
+			want: "only 0 of 3 rules were taken",
+		},
+		{name: "200 that is no JSON", refuse: imported(200, `<html>`), want: "reading Kibana's answer"},
+		{
+			name:   "no right",
+			refuse: imported(403, `{"statusCode":403,"error":"Forbidden","message":"API [POST ...] is unauthorized"}`),
+			want:   "answer 403 of Kibana: API [POST ...] is unauthorized; the user needs",
+		},
+		{name: "a proxy's error", refuse: imported(502, "Bad Gateway\n"), want: "answer 502 of Kibana: Bad Gateway"},
+		{
+			name: "an error when asked what is there",
+			refuse: func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/rules") {
+					return false
+				}
+				w.WriteHeader(500)
+				fmt.Fprint(w, `{"message":"boom"}`)
+				return true
+			},
+			want: `asking for the rule "Reconbeat alert": answer 500 of Kibana: boom`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t, "")

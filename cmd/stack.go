@@ -24,10 +24,11 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	reconfig "github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/datastream"
+	"github.com/reconbeat/reconbeat/internal/datastream"
 )
 
-// stackSetup brings what Elasticsearch must know of the data streams into libbeat's commands. libbeat asks for the index management before it makes the Beat.
+// stackSetup brings what Elasticsearch must know of the data streams into libbeat's commands. libbeat asks for the
+// index management before it makes the Beat.
 type stackSetup struct{ setup *datastream.Setup }
 
 // support reads the whole configuration, which only the index management is given.
@@ -69,7 +70,8 @@ func checkFile(info beat.Info, root *config.C) error {
 	return errors.Join(errFile, errOurs)
 }
 
-// create makes the Beat, and hooks the installation of assets into `setup` and into the output. Under Elastic Agent, Fleet installs them.
+// create makes the Beat, and hooks the installation of assets into `setup` and into the output. Under Elastic Agent,
+// Fleet installs them.
 func (s *stackSetup) create(b *beat.Beat, c *config.C) (beat.Beater, error) {
 	if b.InSetupCmd {
 		if err := removeSetupFlags(c); err != nil {
@@ -97,8 +99,9 @@ func (s *stackSetup) hook(b *beat.Beat) error {
 	return nil
 }
 
-// removeSetupFlags takes out what libbeat's `setup` puts into the Beat's configuration for Filebeat's modules; to ours it would be settings that do not exist. It takes it out of the
-// very configuration: a copy has lost what ${path.config} refers to.
+// removeSetupFlags takes out what libbeat's `setup` puts into the Beat's configuration for Filebeat's modules; to ours
+// it would be settings that do not exist. It takes it out of the very configuration: a copy has lost what
+// ${path.config} refers to.
 func removeSetupFlags(c *config.C) error {
 	modules, err := c.Child("config.modules", -1)
 	if err != nil {
@@ -122,7 +125,8 @@ func replaceExports(root *libcmd.BeatsRootCmd, settings instance.Settings) {
 		}
 	}
 	root.ExportCmd.AddCommand(
-		newExportCommand(settings, "template", "Export the index templates and their component templates", datastream.ComponentTemplate, datastream.IndexTemplate),
+		newExportCommand(settings, "template", "Export the index templates and their component templates",
+			datastream.ComponentTemplate, datastream.IndexTemplate),
 		newExportCommand(settings, "ilm-policy", "Export the lifecycle policies", datastream.Policy),
 		newExportCommand(settings, "pipeline", "Export the ingest pipeline", datastream.Pipeline),
 	)
@@ -151,7 +155,9 @@ Kibana's Dev Tools, or, with --dir, one JSON file an asset.`,
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "folder to write to, one file an asset; empty: stdout")
-	c.Flags().BoolVar(&serverless, "serverless", false, "as for Elastic Cloud Serverless, where data streams have a lifecycle of their own instead of policies")
+	c.Flags().
+		BoolVar(&serverless, "serverless", false, "as for Elastic Cloud Serverless, where data streams have a "+
+			"lifecycle of their own instead of policies")
 	return c
 }
 

@@ -28,10 +28,11 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
-// strict refuses every document with a field that the templates do not declare, or a value that does not fit: what production forgives, these tests do not.
+// strict refuses every document with a field that the templates do not declare, or a value that does not fit: what
+// production forgives, these tests do not.
 const strict = `{"template": {
   "settings": {"index": {"mapping": {"ignore_malformed": false}, "refresh_interval": "1s"}},
   "mappings": {"dynamic": "strict", "properties": {"reconbeat": {"type": "object", "dynamic": "strict"}}}
@@ -60,7 +61,9 @@ func complaints(out []byte) string {
 
 // toElasticsearch is the configuration of an output. Each test has a namespace of its own, and so its own data streams.
 func toElasticsearch(es *stack.Proxy, namespace string) string {
-	return fmt.Sprintf("output.elasticsearch: {hosts: ['%s'], backoff: {init: 50ms, max: 200ms}}\nreconbeat.namespace: %s\n", es.URL(), namespace)
+	return fmt.Sprintf(
+		"output.elasticsearch: {hosts: ['%s'], backoff: {init: 50ms, max: 200ms}}\nreconbeat.namespace: %s\n", es.URL(),
+		namespace)
 }
 
 // everyRule is the configuration in which every shipped rule is on, and alerts of what is a little unusual.
@@ -90,7 +93,13 @@ func execDocument(at time.Time, user, parent string, args []string) mapstr.M {
 		"@timestamp": at.UTC().Format(time.RFC3339Nano),
 		"event":      mapstr.M{"id": fmt.Sprintf("%s-%s-%d", user, args[0], at.UnixNano())},
 		"user":       mapstr.M{"name": user},
-		"process":    mapstr.M{"name": args[0], "executable": "/usr/bin/" + args[0], "args": args, "pid": 4711, "parent": mapstr.M{"name": parent}},
+		"process": mapstr.M{
+			"name":       args[0],
+			"executable": "/usr/bin/" + args[0],
+			"args":       args,
+			"pid":        4711,
+			"parent":     mapstr.M{"name": parent},
+		},
 	}
 }
 
@@ -99,7 +108,9 @@ func rich(at time.Time, user, parent string, args []string) mapstr.M {
 	doc := execDocument(at, user, parent, args)
 	for f := range ecs.Fields() {
 		// Those of the host are this host's, and those of events say what kind of event it is.
-		if has, _ := doc.HasKey(f.Name); has || strings.HasPrefix(f.Name, "host.") || strings.HasPrefix(f.Name, "event.") || f.Name == "process.exit_code" {
+		if has, _ := doc.HasKey(
+			f.Name); has || strings.HasPrefix(f.Name, "host.") || strings.HasPrefix(f.Name, "event.") ||
+			f.Name == "process.exit_code" {
 			continue
 		}
 		var v any
@@ -153,8 +164,9 @@ func (h *host) write(docs ...mapstr.M) {
 	}
 }
 
-// learnRules has sixty days learned in which two accounts do every hour what the rules are about: root's agent, and a keeper who logs in. The keeper
-// has never come at this time of the day and of the week, so that a look now is a little unusual in that, too, whenever the test runs.
+// learnRules has sixty days learned in which two accounts do every hour what the rules are about: root's agent, and a
+// keeper who logs in. The keeper has never come at this time of the day and of the week, so that a look now is a little
+// unusual in that, too, whenever the test runs.
 func (h *host) learnRules(config string, rules []detector.Rule) {
 	var b bytes.Buffer
 	now := time.Now()
@@ -179,18 +191,20 @@ func (h *host) learnRules(config string, rules []detector.Rule) {
 	}
 	history := filepath.Join(h.dir, "history.ndjson")
 	require.NoError(h.t, os.WriteFile(history, b.Bytes(), 0o644))
-	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--yes", "--module", "ecs", history)
+	c, _ := h.command(oneModule+theFile+config, "replay", "--learn", "--yes", "--module", "ndjson", history)
 	out, err := c.CombinedOutput()
 	require.NoError(h.t, err, complaints(out))
 }
 
-// TestStack has every kind of document of every shipped rule indexed by strict templates that `reconbeat setup` installed.
+// TestStack has every kind of document of every shipped rule indexed by strict templates that `reconbeat setup`
+// installed.
 func TestStack(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)
 	config, rules := everyRule(t)
 	h.learnRules(config, rules)
-	config += oneModule + toElasticsearch(es, "stack") + "reconbeat.heartbeat.period: 1s\nreconbeat.detector.habit: {days: 1, span: 2s}\n"
+	config += oneModule + toElasticsearch(es,
+		"stack") + "reconbeat.heartbeat.period: 1s\nreconbeat.detector.habit: {days: 1, span: 2s}\n"
 
 	r := h.start(config)
 	// Another host, whose first day is over: a report of what was learned.
@@ -222,13 +236,17 @@ func TestStack(t *testing.T) {
 		require.NoError(t, err, complaints(out))
 		require.Contains(t, string(out), want)
 	}
-	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("heartbeats.made") > 1 }, "not everything is acknowledged:\n%s", r.log)
+	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("heartbeats.made") > 1 },
+		"not everything is acknowledged:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
 
 	require.Empty(t, node.Documents(t, "logs-reconbeat.rejected-stack"), "what the templates do not declare")
 
 	// A second life in which something is wrong, for heartbeats that tell it.
-	r = h.start(strings.Replace(config, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},", 1))
+	r = h.start(
+		strings.Replace(config, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},",
+			1),
+	)
 	h.look("root", "ss -s")
 	r.wait("output.rejected", 1)
 	r.wait("heartbeats.made", r.stat("heartbeats.made")+6)
@@ -329,7 +347,8 @@ func askWhatTheGuideAsks(t *testing.T, node *stack.Node, namespace string) {
 	}
 }
 
-// askWhatKibanaAsks runs the query of every panel, control, saved query and rule over the documents of a namespace. Each must find something.
+// askWhatKibanaAsks runs the query of every panel, control, saved query and rule over the documents of a namespace.
+// Each must find something.
 func askWhatKibanaAsks(t *testing.T, node *stack.Node, namespace string) {
 	c := exec.Command("go", "-C", "../tools", "run", "./kibana", "queries")
 	var complaint bytes.Buffer
@@ -415,14 +434,16 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	node := stack.Start(t)
 	es := node.Elasticsearch(t)
 	const template = "/_index_template/logs-fresh.process@template"
-	config := oneModule + toElasticsearch(es, "installed") + "reconbeat: {dataset: fresh, events: all, heartbeat.period: 0}\n"
+	config := oneModule + toElasticsearch(es,
+		"installed") + "reconbeat: {dataset: fresh, events: all, heartbeat.period: 0}\n"
 	shipped := 0
 	ship := func() *run {
 		t.Helper()
 		r := h.start(config)
 		h.look("root", "ss -s")
 		shipped++
-		h.eventually(func() bool { return r.stat("journal.committed") >= 1 && r.stat("journal.pending") == 0 }, "it does not ship:\n%s", r.log)
+		h.eventually(func() bool { return r.stat("journal.committed") >= 1 && r.stat("journal.pending") == 0 },
+			"it does not ship:\n%s", r.log)
 		require.NoError(t, r.end(syscall.SIGTERM))
 		require.Len(t, node.Documents(t, "logs-fresh.process-installed"), shipped)
 		return r
@@ -433,9 +454,9 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	}
 
 	r := ship()
-	require.Contains(t, r.log.all(), "were missing or older, and are installed")
+	require.Contains(t, r.log.All(), "were missing or older, and are installed")
 	require.EqualValues(t, 1000, installed()["version"])
-	require.NotContains(t, ship().log.all(), "are installed", "what is there is left as it is")
+	require.NotContains(t, ship().log.All(), "are installed", "what is there is left as it is")
 
 	older := installed()
 	older["version"] = 1
@@ -445,22 +466,30 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 
 	es.SetFault(stack.Fault{Forbidden: true})
 	r = ship()
-	require.Contains(t, r.log.all(), "the templates of the data streams are not installed")
-	require.Contains(t, r.log.all(), "the user of the output may not install them")
+	require.Contains(t, r.log.All(), "the templates of the data streams are not installed")
+	require.Contains(t, r.log.All(), "the user of the output may not install them")
 }
 
-// TestStackTakesAnIndexAndAPipelineOfOnesOwn has a module's documents go where the module says, and by the pipeline that it names.
+// TestStackTakesAnIndexAndAPipelineOfOnesOwn has a module's documents go where the module says, and by the pipeline
+// that it names.
 func TestStackTakesAnIndexAndAPipelineOfOnesOwn(t *testing.T) {
 	h := newHost(t)
 	h.learn()
 	node, es := cluster(t, h)
-	node.Request(t, http.MethodPut, "/_ingest/pipeline/ours", `{"processors": [{"set": {"field": "labels.by", "value": "ours"}}]}`)
-	r := h.start(strings.Replace(oneModule, "id: documents,", `id: documents, pipeline: ours, index: "private-%{[event.dataset]}",`, 1) + toElasticsearch(es, "own") + "reconbeat.heartbeat.period: 0\n")
+	node.Request(t, http.MethodPut, "/_ingest/pipeline/ours",
+		`{"processors": [{"set": {"field": "labels.by", "value": "ours"}}]}`)
+	r := h.start(
+		strings.Replace(oneModule, "id: documents,",
+			`id: documents, pipeline: ours, index: "private-%{[event.dataset]}",`, 1) + toElasticsearch(es,
+			"own") + "reconbeat.heartbeat.period: 0\n",
+	)
 	h.look("mallory", "ss -tunap")
 	r.wait("detector.alerts", 1)
-	h.eventually(func() bool { return r.stat("journal.committed") >= 2 && r.stat("journal.pending") == 0 }, "not everything is acknowledged:\n%s", r.log)
+	h.eventually(func() bool { return r.stat("journal.committed") >= 2 && r.stat("journal.pending") == 0 },
+		"not everything is acknowledged:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
-	for index, action := range map[string]string{"private-reconbeat.process": "exec", "private-reconbeat.alert": "alert"} {
+	for index, action := range map[string]string{"private-reconbeat.process": "exec",
+		"private-reconbeat.alert": "alert"} {
 		docs := node.Documents(t, index)
 		require.Len(t, docs, 1, index)
 		require.Equal(t, action, text(docs[0].Source, "event.action"))
@@ -469,18 +498,25 @@ func TestStackTakesAnIndexAndAPipelineOfOnesOwn(t *testing.T) {
 	require.Empty(t, node.Documents(t, "logs-reconbeat.*-own"))
 }
 
-// TestStackKeepsWhatTheMappingRejects has documents refused by the mapping: each is kept with its reason, counted, logged, and settled.
+// TestStackKeepsWhatTheMappingRejects has documents refused by the mapping: each is kept with its reason, counted,
+// logged, and settled.
 func TestStackKeepsWhatTheMappingRejects(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)
-	r := h.start(strings.Replace(oneModule, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},", 1) +
-		toElasticsearch(es, "refused") + "reconbeat.heartbeat.period: 0\n")
+	r := h.start(
+		strings.Replace(oneModule, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},",
+			1) +
+			toElasticsearch(es, "refused") + "reconbeat.heartbeat.period: 0\n",
+	)
 	h.look("root", "ss -s", "netstat -rn")
 	r.wait("output.rejected", 2)
-	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("health.documents_rejected") == 1 }, "the rejected documents are not settled:\n%s", r.log)
+	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("health.documents_rejected") == 1 },
+		"the rejected documents are not settled:\n%s", r.log)
 	require.Zero(t, r.stat("output.rejected_lost"))
 	require.NoError(t, r.end(syscall.SIGTERM))
-	logs, err := filepath.Glob(filepath.Join(h.dir, "logs", "reconbeat-events-data*.ndjson")) // what has documents in it libbeat logs by itself
+	logs, err := filepath.Glob(
+		filepath.Join(h.dir, "logs", "reconbeat-events-data*.ndjson"),
+	) // what has documents in it libbeat logs by itself
 	require.NoError(t, err)
 	require.NotEmpty(t, logs)
 	logged, err := os.ReadFile(logs[0])
@@ -496,42 +532,56 @@ func TestStackKeepsWhatTheMappingRejects(t *testing.T) {
 		require.Equal(t, "400", text(doc, "error.type"))
 		require.NotEmpty(t, text(doc, "event.ingested"))
 		var original mapstr.M
-		require.NoError(t, json.NewDecoder(strings.NewReader(text(doc, "message"))).Decode(&original), "the whole document is there") // and a stray byte of libbeat's
+		require.NoError(t, json.NewDecoder(strings.NewReader(text(doc, "message"))).Decode(&original),
+			"the whole document is there") // and a stray byte of libbeat's
 		require.Equal(t, "root", text(original, "user.name"))
 		require.Contains(t, text(original, "event.id"), "root-")
 	}
 }
 
-// TestStackLosesNothingOnABadDay has Elasticsearch be down, slow, overloaded, or of two minds, and looks that in the end each document is there once.
+// TestStackLosesNothingOnABadDay has Elasticsearch be down, slow, overloaded, or of two minds, and looks that in the
+// end each document is there once.
 func TestStackLosesNothingOnABadDay(t *testing.T) {
 	const execs = 40
 	for _, c := range []struct {
 		name  string
 		fault func() stack.Fault
 	}{
-		{"it is down", func() stack.Fault { return stack.Fault{Down: true} }},
-		{"it is slow", func() stack.Fault { return stack.Fault{Delay: 300 * time.Millisecond} }},
-		{"it is overloaded (429)", func() stack.Fault { return stack.Fault{Status: http.StatusTooManyRequests} }},
-		{"it is unavailable (503)", func() stack.Fault { return stack.Fault{Status: http.StatusServiceUnavailable} }},
-		{"it takes some and is too busy for others", func() stack.Fault {
-			var mu sync.Mutex
-			asked := map[string]int{}
-			return stack.Fault{Item: func(id string) int {
-				mu.Lock()
-				defer mu.Unlock()
-				asked[id]++
-				switch {
-				case asked[id] > 2:
+		{name: "it is down", fault: func() stack.Fault { return stack.Fault{Down: true} }},
+		{name: "it is slow", fault: func() stack.Fault { return stack.Fault{Delay: 300 * time.Millisecond} }},
+		{
+			name:  "it is overloaded (429)",
+			fault: func() stack.Fault { return stack.Fault{Status: http.StatusTooManyRequests} },
+		},
+		{
+			name:  "it is unavailable (503)",
+			fault: func() stack.Fault { return stack.Fault{Status: http.StatusServiceUnavailable} },
+		},
+		{
+			name: "it takes some and is too busy for others",
+			fault: func() stack.Fault {
+				var mu sync.Mutex
+				asked := map[string]int{}
+				return stack.Fault{Item: func(id string) int {
+					mu.Lock()
+					defer mu.Unlock()
+					asked[id]++
+					switch {
+					case asked[id] > 2:
+						return 0
+					case id[0]%3 == 0:
+						return http.StatusTooManyRequests
+					case id[0]%3 == 1:
+						return http.StatusServiceUnavailable
+					}
 					return 0
-				case id[0]%3 == 0:
-					return http.StatusTooManyRequests
-				case id[0]%3 == 1:
-					return http.StatusServiceUnavailable
-				}
-				return 0
-			}}
-		}},
-		{"its answers are lost and it has what comes again (409)", func() stack.Fault { return stack.Fault{Lost: true} }},
+				}}
+			},
+		},
+		{
+			name:  "its answers are lost and it has what comes again (409)",
+			fault: func() stack.Fault { return stack.Fault{Lost: true} },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t)
@@ -546,9 +596,11 @@ func TestStackLosesNothingOnABadDay(t *testing.T) {
 			h.look("root", commands...)
 			r.wait("journal.committed", execs)
 			tried := es.Attempts()
-			h.eventually(func() bool { return es.Attempts() >= tried+2 || r.stat("journal.pending") == 0 }, "the output does not try again:\n%s", r.log)
+			h.eventually(func() bool { return es.Attempts() >= tried+2 || r.stat("journal.pending") == 0 },
+				"the output does not try again:\n%s", r.log)
 			es.SetFault(stack.Fault{})
-			h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "not everything is acknowledged:\n%s", r.log)
+			h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "not everything is acknowledged:\n%s",
+				r.log)
 			require.Zero(t, r.stat("output.rejected")+r.stat("output.rejected_lost"))
 			require.NoError(t, r.end(syscall.SIGTERM))
 			var arrived []string

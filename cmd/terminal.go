@@ -31,19 +31,22 @@ type terminalConfig struct {
 
 // newTerminal makes an output group of one terminal, on standard output.
 func newTerminal(s *screen) outputs.Factory {
-	return func(_ outputs.IndexManager, info beat.Info, observer outputs.Observer, cfg *config.C) (outputs.Group, error) {
+	return func(_ outputs.IndexManager, info beat.Info, observer outputs.Observer, cfg *config.C) (outputs.Group,
+		error) {
 		c := terminalConfig{Format: formatTable}
 		if err := cfg.Unpack(&c); err != nil {
 			return outputs.Fail(fmt.Errorf("reading output.terminal: %w", err))
 		}
 		if c.Format != formatTable && c.Format != formatNDJSON {
-			return outputs.Fail(fmt.Errorf("output.terminal.format: %q is not allowed; it must be table or ndjson", c.Format))
+			return outputs.Fail(
+				fmt.Errorf("output.terminal.format: %q is not allowed; it must be table or ndjson", c.Format))
 		}
 		tty := term.IsTerminal(int(os.Stdout.Fd()))
 		s.format = c.Format
 		s.status = tty && c.Format == formatTable
 		s.colour = s.status && os.Getenv("NO_COLOR") == ""
-		return outputs.Success(c.Queue, -1, 0, nil, info.Logger, &terminal{observer: observer, screen: s, stop: interrupt})
+		return outputs.Success(c.Queue, -1, 0, nil, info.Logger,
+			&terminal{observer: observer, screen: s, stop: interrupt})
 	}
 }
 

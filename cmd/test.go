@@ -19,9 +19,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/module/catalog"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -35,7 +35,7 @@ func newTestModulesCommand() *cobra.Command {
 }
 
 func testModules(w io.Writer) {
-	for _, k := range beater.Modules() {
+	for _, k := range catalog.All() {
 		s := k.Probe()
 		verdict := "no"
 		if s.Works {
@@ -46,7 +46,7 @@ func testModules(w io.Writer) {
 		printSupport(w, "does not see: ", strings.Join(s.Blind, "; "))
 		printSupport(w, "", s.Help)
 	}
-	kind, support, err := beater.Choose()
+	kind, support, err := catalog.Choose()
 	if err != nil {
 		fmt.Fprintf(w, "\n%s\n", wrapped(w, "auto would find nothing: "+err.Error(), 0))
 		return

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLiveStrangersOnAQuietHost has three accounts look that nobody has seen on a host where for four days nobody but an
-// agent has: each is an alert, whatever the one before.
+// TestLiveStrangersOnAQuietHost has three accounts look that nobody has seen on a host where for four days nobody but
+// an agent has: each is an alert, whatever the one before.
 func TestLiveStrangersOnAQuietHost(t *testing.T) {
 	l := newLive(t, "context")
 	l.learnDays(4, false)
@@ -38,16 +38,19 @@ func TestLiveStrangersOnAQuietHost(t *testing.T) {
 		if !assert.NotNil(t, alert, "%s; the log:\n%s", stranger.name, l.log) {
 			continue
 		}
-		assert.Regexp(t, "^"+stranger.name+" has never looked at network connections on this host in [34] days", text(alert, "event.reason"))
+		assert.Regexp(t, "^"+stranger.name+" has never looked at network connections on this host in [34] days",
+			text(alert, "event.reason"))
 		visit := text(alert, "reconbeat.visit.id")
 		assert.NotEmpty(t, visit)
-		assert.NotNil(t, l.find("event", mapstr.M{"user.name": stranger.name, "reconbeat.visit.id": visit}), "the raw event is of the same visit")
+		assert.NotNil(t, l.find("event", mapstr.M{"user.name": stranger.name, "reconbeat.visit.id": visit}),
+			"the raw event is of the same visit")
 		visits[visit] = true
 	}
 	assert.Len(t, visits, 3)
 }
 
-// TestLiveADailyUserInDisguise has an account that looks every day do so with a copy of ss, a removed file, and one in memory.
+// TestLiveADailyUserInDisguise has an account that looks every day do so with a copy of ss, a removed file, and one in
+// memory.
 func TestLiveADailyUserInDisguise(t *testing.T) {
 	l := newLive(t, "context")
 	l.learnDays(60, true)
@@ -64,9 +67,13 @@ func TestLiveADailyUserInDisguise(t *testing.T) {
 	require.NoError(t, os.Chmod(l.dir, 0o777))
 	copied, renamed, removed := put("ss"), put("session-helper"), put("removed")
 	for _, c := range []struct{ command, disguise string }{
-		{copied + " -H -t sport = :1", "in a temporary folder"},
-		{renamed + " -H -t sport = :2", "under another name"},
-		{"exec 9<" + removed + " && rm " + removed + " && (exec -a ss /proc/self/fd/9 -H -t sport = :3); true", "a deleted file"},
+		{command: copied + " -H -t sport = :1", disguise: "in a temporary folder"},
+		{command: renamed + " -H -t sport = :2", disguise: "under another name"},
+		{
+			command: "exec 9<" + removed + " && rm " + removed +
+				" && (exec -a ss /proc/self/fd/9 -H -t sport = :3); true",
+			disguise: "a deleted file",
+		},
 	} {
 		out, err := l.as(liveAdmin, c.command).CombinedOutput()
 		require.NoError(t, err, string(out))

@@ -29,7 +29,9 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
-	"github.com/reconbeat/reconbeat/state"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/state"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // recording is ten days of a small host, in which a web server's account looks at the connections in the end.
@@ -90,14 +92,15 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	}
 	s := &screen{out: os.Stdout}
 	if !own {
-		kind, support, err := beater.Choose()
-		var none *beater.NoSourceError
+		kind, support, err := catalog.Choose()
+		var none *catalog.NoSourceError
 		if errors.As(err, &none) {
 			return showRecording(s, f.format, none)
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why, strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
+		fmt.Fprintf(os.Stderr, "Watching with %s: %s.\nIt sees %s.\nIt does not see %s.\n", kind.Name, support.Why,
+			strings.Join(support.Sees, ", "), strings.Join(support.Blind, ", "))
 	}
 	home, err := scratch(p)
 	if err != nil {
@@ -139,7 +142,11 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 
 // setFlags tells libbeat, which reads its configuration by flags alone, what to run with.
 func setFlags(c *cobra.Command, home, format string) error {
-	set := [][2]string{{"E", "output.terminal.format=" + format}, {"E", "output.terminal.enabled=true"}, {"E", "reconbeat.heartbeat.period=0s"}}
+	set := [][2]string{
+		{"E", "output.terminal.format=" + format},
+		{"E", "output.terminal.enabled=true"},
+		{"E", "reconbeat.heartbeat.period=0s"},
+	}
 	if c.Flags().Changed("c") {
 		// The user's own configuration runs, with its modules and rules, but shows what it would ship.
 		for _, name := range []string{"elasticsearch", "logstash", "kafka", "redis", "file", "console", "discard"} {
@@ -210,13 +217,16 @@ func (before watchNumbers) now(s *screen) watchNumbers {
 }
 
 // showRecording shows what an alert looks like where this host can show none.
-func showRecording(s *screen, format string, why *beater.NoSourceError) error {
+func showRecording(s *screen, format string, why *catalog.NoSourceError) error {
 	fmt.Fprintln(os.Stderr, "No source of live program starts works on this host:")
 	for _, r := range why.Reasons {
 		fmt.Fprintln(os.Stderr, "  "+r)
 	}
-	fmt.Fprintln(os.Stderr, "What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL.\n\n"+
-		"Instead, here is a RECORDING, not this host: ten days of a web server, the last hours shown.")
+	fmt.Fprintln(
+		os.Stderr,
+		"What would help: run as root on the host itself (not in a container), or give the user CAP_AUDIT_CONTROL.\n\n"+
+			"Instead, here is a RECORDING, not this host: ten days of a web server, the last hours shown.",
+	)
 	n, _, err := play(s, format, 0, true)
 	if err != nil {
 		return err
@@ -250,7 +260,7 @@ func demonstrate(s *screen, format, stateDir string) error {
 
 // play shows the end of the recording, moved by a time. It returns what there was in all of it, and the model that
 // has learned it.
-func play(s *screen, format string, by time.Duration, slowly bool) (n beater.ReplayCounts, model []byte, err error) {
+func play(s *screen, format string, by time.Duration, slowly bool) (n engine.ReplayCounts, model []byte, err error) {
 	tty := term.IsTerminal(int(os.Stdout.Fd()))
 	s.format, s.colour = format, tty && os.Getenv("NO_COLOR") == ""
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
@@ -260,7 +270,7 @@ func play(s *screen, format string, by time.Duration, slowly bool) (n beater.Rep
 		return n, nil, err
 	}
 	defer os.Remove(file)
-	r, err := beater.NewReplay(beater.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true,
+	r, err := engine.NewReplay(engine.ReplayOptions{Config: config.Default(), HostID: "recording", OneHost: true,
 		Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
 			if doc.Timestamp.Before(recordingEnd.Add(by - recordingShown)) {
 				return nil
@@ -273,7 +283,7 @@ func play(s *screen, format string, by time.Duration, slowly bool) (n beater.Rep
 	if err != nil {
 		return n, nil, err
 	}
-	if err := r.File(ctx, "ecs", file); err != nil && ctx.Err() == nil {
+	if err := r.File(ctx, "ndjson", file); err != nil && ctx.Err() == nil {
 		return n, nil, fmt.Errorf("playing the recording: %w", err)
 	}
 	model, err = r.Model()

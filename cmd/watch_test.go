@@ -51,10 +51,10 @@ func (w *watching) until(t *testing.T, what string) {
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		look := exec.Command("sh", "-c", "ss -H -t state closing; sleep 0.2")
 		require.NoError(t, look.Run())
-		if strings.Contains(w.out.all(), what) {
+		if strings.Contains(w.out.All(), what) {
 			return
 		}
-		require.True(t, time.Now().Before(deadline), "watch shows nothing:\n%s\n%s", w.out.all(), w.err.all())
+		require.True(t, time.Now().Before(deadline), "watch shows nothing:\n%s\n%s", w.out.All(), w.err.All())
 	}
 }
 
@@ -65,9 +65,9 @@ func (w *watching) interrupt(t *testing.T) {
 	go func() { done <- w.cmd.Wait() }()
 	select {
 	case err := <-done:
-		require.NoError(t, err, w.err.all())
+		require.NoError(t, err, w.err.All())
 	case <-time.After(30 * time.Second):
-		t.Fatalf("watch does not end:\n%s", w.err.all())
+		t.Fatalf("watch does not end:\n%s", w.err.All())
 	}
 }
 
@@ -78,20 +78,20 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		w := startWatch(t, nil, "--format", format)
 		w.until(t, "ss -H -t state closing")
 		w.interrupt(t)
-		require.Contains(t, w.err.all(), "Watching with auditd")
-		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.all())
+		require.Contains(t, w.err.All(), "Watching with auditd")
+		require.Regexp(t, `\d+s: \d+ execs seen, \d+ matched, 0 alerts, \d+ lost\.`, w.err.All())
 		if format == formatTable {
-			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.all())
-			require.Equal(t, 1, strings.Count(w.out.all(),
+			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.All())
+			require.Equal(t, 1, strings.Count(w.out.All(),
 				"Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for)"))
-			require.Regexp(t, ` learning  root +ss -H -t state closing +\S+`, w.out.all())
-			require.Contains(t, w.out.all(), "root has never looked at network connections on this host",
+			require.Regexp(t, ` learning  root +ss -H -t state closing +\S+`, w.out.All())
+			require.Contains(t, w.out.All(), "root has never looked at network connections on this host",
 				"the reason, in words")
-			require.NotContains(t, w.err.all(), "log.level", "sentences, no log")
-			require.NotContains(t, w.err.all(), fqdn)
+			require.NotContains(t, w.err.All(), "log.level", "sentences, no log")
+			require.NotContains(t, w.err.All(), fqdn)
 			continue
 		}
-		for line := range strings.Lines(w.out.all()) {
+		for line := range strings.Lines(w.out.All()) {
 			var doc mapstr.M
 			require.NoError(t, json.Unmarshal([]byte(line), &doc), line)
 			require.Equal(t, "event", text(doc, "event.kind"))
@@ -110,8 +110,8 @@ func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
 	require.NoError(t, exec.Command("auditctl", "-e", "0").Run())
 	w.until(t, "ALERT: ")
 	w.interrupt(t)
-	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.all(), "ALERT: ")),
-		w.err.all())
+	require.Regexp(t, fmt.Sprintf(`s: \d+ execs seen, \d+ matched, %d alerts?, `, strings.Count(w.out.All(), "ALERT: ")),
+		w.err.All())
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
@@ -144,7 +144,7 @@ func TestLiveWatchBesideTheService(t *testing.T) {
 					return
 				}
 			}
-			require.True(t, time.Now().Before(deadline), "the service does not see it:\n%s", log.all())
+			require.True(t, time.Now().Before(deadline), "the service does not see it:\n%s", log.All())
 		}
 	}
 	sees("syn-sent")
@@ -152,12 +152,12 @@ func TestLiveWatchBesideTheService(t *testing.T) {
 	w := startWatch(t, nil)
 	w.until(t, "ss -H -t state closing")
 	w.interrupt(t)
-	require.Contains(t, w.err.all(), "Watching with auditd")
+	require.Contains(t, w.err.All(), "Watching with auditd")
 	require.Equal(t, before, auditSettings(t), "the service's rules are there as before")
 	sees("syn-recv")
 	require.NoError(t, service.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, service.Wait())
-	require.NotContains(t, log.all(), `"message":"audit_tampered`, "a guest is no intruder")
+	require.NotContains(t, log.All(), `"message":"audit_tampered`, "a guest is no intruder")
 	require.Equal(t, alone, auditSettings(t))
 }
 
@@ -168,7 +168,7 @@ func TestLiveWatchDemoAlertsAtOnce(t *testing.T) {
 	w := startWatch(t, nil, "--demo")
 	w.until(t, "ss -H -t state closing")
 	w.interrupt(t)
-	rows := strings.Split(w.out.all(), "\n")
+	rows := strings.Split(w.out.All(), "\n")
 	var recorded, live []string
 	for _, row := range rows {
 		if strings.HasPrefix(row, recordedGutter) {
@@ -179,8 +179,8 @@ func TestLiveWatchDemoAlertsAtOnce(t *testing.T) {
 	}
 	require.Contains(t, strings.Join(recorded, "\n"), "ALERT: Unusual network connection discovery by www-data")
 	require.Regexp(t, `ALERT: Unusual network connection discovery by root\n +root has never looked at network connections through`, strings.Join(live, "\n"))
-	require.Contains(t, w.err.all(), "DEMO. First a RECORDING, not this host")
-	require.Contains(t, w.err.all(), "From here on THIS HOST, live, as if those ten days had been its own.")
+	require.Contains(t, w.err.All(), "DEMO. First a RECORDING, not this host")
+	require.Contains(t, w.err.All(), "From here on THIS HOST, live, as if those ten days had been its own.")
 	left, err := os.ReadDir(data)
 	require.NoError(t, err)
 	require.Empty(t, left, "nothing is kept")
@@ -203,12 +203,12 @@ func TestLiveWatchEndsInOrderWhenNobodyReadsAnyMore(t *testing.T) {
 		_ = exec.Command("ss", "-H", "-t", "state", "closing").Run()
 		select {
 		case err := <-done:
-			require.NoError(t, err, w.err.all())
+			require.NoError(t, err, w.err.All())
 			require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
-		require.True(t, time.Now().Before(deadline), "watch goes on:\n%s", w.err.all())
+		require.True(t, time.Now().Before(deadline), "watch goes on:\n%s", w.err.All())
 	}
 }
 
@@ -218,17 +218,17 @@ func TestLiveWatchAsAPlainUser(t *testing.T) {
 	}
 	plain := []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
 	w := startWatch(t, plain)
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(w.err.all(), "Watching with") && !strings.Contains(w.err.all(), "No source"); time.Sleep(20 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "watch says nothing:\n%s", w.err.all())
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(w.err.All(), "Watching with") && !strings.Contains(w.err.All(), "No source"); time.Sleep(20 * time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "watch says nothing:\n%s", w.err.All())
 	}
-	if !strings.Contains(w.err.all(), "Watching with procconn") {
+	if !strings.Contains(w.err.All(), "Watching with procconn") {
 		_ = w.cmd.Process.Signal(syscall.SIGTERM)
-		t.Skipf("SKIPPED: NO PROCESS CONNECTOR FOR A PLAIN USER HERE:\n%s", w.err.all())
+		t.Skipf("SKIPPED: NO PROCESS CONNECTOR FOR A PLAIN USER HERE:\n%s", w.err.All())
 	}
 	w.until(t, " ss ")
 	w.interrupt(t)
-	require.Contains(t, w.err.all(), "lossy_module")
-	require.Contains(t, w.err.all(), "not auditd: it needs root")
+	require.Contains(t, w.err.All(), "lossy_module")
+	require.Contains(t, w.err.All(), "not auditd: it needs root")
 }
 
 func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
@@ -236,11 +236,11 @@ func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
 		t.Skip("SKIPPED: BECOMING ANOTHER USER IN A NAMESPACE OF ITS OWN NEEDS ROOT")
 	}
 	w := startWatch(t, []string{"unshare", "--net", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"})
-	require.NoError(t, w.cmd.Wait(), w.err.all())
-	require.Contains(t, w.err.all(), "No source of live program starts works on this host:")
-	require.Contains(t, w.err.all(), "auditd: it needs root")
-	require.Contains(t, w.err.all(), "What would help:")
-	require.Contains(t, w.err.all(), "here is a RECORDING")
-	require.Contains(t, w.out.all(), "ALERT: Unusual network connection discovery by www-data")
-	require.Contains(t, w.err.all(), "End of the RECORDING")
+	require.NoError(t, w.cmd.Wait(), w.err.All())
+	require.Contains(t, w.err.All(), "No source of live program starts works on this host:")
+	require.Contains(t, w.err.All(), "auditd: it needs root")
+	require.Contains(t, w.err.All(), "What would help:")
+	require.Contains(t, w.err.All(), "here is a RECORDING")
+	require.Contains(t, w.out.All(), "ALERT: Unusual network connection discovery by www-data")
+	require.Contains(t, w.err.All(), "End of the RECORDING")
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config is what a user may write under `reconbeat:` in reconbeat.yml, in modules.d and in rules.d: one tree of structs with its
-// defaults and its checks.
+// Package config is what a user may write under `reconbeat:` in reconbeat.yml, in modules.d and in rules.d: one tree of
+// structs with its defaults and its checks.
 //
-// A wrong setting is told by its YAML path, its value and what is allowed, and all wrong settings are told at once. The options of a
-// module belong to the module; this package holds what every module takes (processors, tags, fields, index ...).
+// An error names the YAML path of a wrong setting, its value and what is allowed; all wrong settings are reported at
+// once. The options of a module belong to the module; this package holds what every module has (processors, tags,
+// fields, index ...).
 package config
 
 import (
 	"errors"
 	"fmt"
 	"time"
-	_ "time/tzdata" // a host without zoneinfo must still understand detector.timezone
+	_ "time/tzdata" // for detector.timezone on a host without zoneinfo
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/common/fmtstr"
@@ -21,11 +22,12 @@ import (
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
 // Config is everything under `reconbeat:`.
 type Config struct {
-	Modules       []*conf.C             `config:"modules"`        // the static modules; empty and no modules.d: one `auto`
+	Modules       []*conf.C             `config:"modules"`        // the static ones; empty, without modules.d: `auto`
 	ConfigModules cfgfile.DynamicConfig `config:"config.modules"` // modules.d
 	Detector      Detector              `config:"detector"`
 	Events        string                `config:"events"`    // which raw events ship: matched, all or none
@@ -36,7 +38,7 @@ type Config struct {
 
 // Heartbeat is everything under `reconbeat.heartbeat:`.
 type Heartbeat struct {
-	Period time.Duration `config:"period"` // how often a document tells that this host is watched, and how that goes; 0: never
+	Period time.Duration `config:"period"` // of the documents that report this host's health; 0: none
 }
 
 // Which raw events ship beside the alerts.
@@ -48,23 +50,24 @@ const (
 
 // Detector is everything under `reconbeat.detector:`.
 type Detector struct {
-	Model      string        `config:"model"`       // which model's score is held against a rule's threshold: context or rare
-	Actor      string        `config:"actor"`       // who is the actor: login (the login user, else the real user) or user (always the real user)
+	Model      string        `config:"model"`       // whose score a rule's threshold is for: context or rare
+	Actor      string        `config:"actor"`       // login (the login user, else the real one), or user (the real one)
 	Rules      []*conf.C     `config:"rules"`       // overrides of rules, by id
 	RulesPath  string        `config:"rules_path"`  // the folder of the user's own rules, relative to path.config
 	Timezone   string        `config:"timezone"`    // IANA name; empty: the host's
 	BucketSpan time.Duration `config:"bucket_span"` // of the rare model
 	MaxUsers   int           `config:"max_users"`   // that the rare model of one rule remembers
 	LearnFor   time.Duration `config:"learn_for"`   // how long the context model learns before it alerts
-	HalfLife   time.Duration `config:"half_life"`   // after how long what the context model has learned counts half as much
+	HalfLife   time.Duration `config:"half_life"`   // after how long what the context model learned counts half
 	Habit      Habit         `config:"habit"`
 	Episode    Episode       `config:"episode"`
 }
 
-// Habit is everything under `reconbeat.detector.habit:`, when a context that alerted is the actor's habit and their probation in it ends.
+// Habit is everything under `reconbeat.detector.habit:`: when a context that alerted is the actor's habit, and their
+// probation in it ends.
 type Habit struct {
-	Days int           `config:"days"` // it was seen on so many different days
-	Span time.Duration `config:"span"` // over so long
+	Days int           `config:"days"` // on how many different days it must have been seen
+	Span time.Duration `config:"span"` // and over how long
 }
 
 // Episode is everything under `reconbeat.detector.episode:`.
@@ -78,19 +81,19 @@ func Default() Config {
 	return Config{
 		ConfigModules: cfgfile.DynamicConfig{Reload: cfgfile.Reload{Period: 10 * time.Second}},
 		Detector: Detector{
-			Model:      "context",
-			Actor:      "login",
+			Model:      detector.DefaultModel,
+			Actor:      detector.DefaultActor,
 			RulesPath:  "rules.d",
 			BucketSpan: 15 * time.Minute,
 			MaxUsers:   10000,
 			LearnFor:   24 * time.Hour,
 			HalfLife:   30 * 24 * time.Hour,
-			Habit:      Habit{Days: 5, Span: 14 * 24 * time.Hour},
+			Habit:      Habit(detector.DefaultHabit),
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
 		},
 		Events:    EventsMatched,
-		Dataset:   "reconbeat",
-		Namespace: "default",
+		Dataset:   dataset.Prefix,
+		Namespace: dataset.Namespace,
 		Heartbeat: Heartbeat{Period: time.Minute},
 	}
 }
@@ -114,11 +117,12 @@ func (c Config) check() error {
 	if c.Events != EventsMatched && c.Events != EventsAll && c.Events != EventsNone {
 		wrong("events", quoted(c.Events), "matched, all or none")
 	}
+	const characters = `characters, lower case, without \ / * ? " < > | , # : - and blanks`
 	if !dataStreamPart(c.Dataset, 80) {
-		wrong("dataset", quoted(c.Dataset), `1 to 80 characters, lower case, without \ / * ? " < > | , # : - and blanks`)
+		wrong("dataset", quoted(c.Dataset), "1 to 80 "+characters)
 	}
 	if !dataStreamPart(c.Namespace, 100) {
-		wrong("namespace", quoted(c.Namespace), `1 to 100 characters, lower case, without \ / * ? " < > | , # : - and blanks`)
+		wrong("namespace", quoted(c.Namespace), "1 to 100 "+characters)
 	}
 	d := c.Detector
 	if d.Model != detector.ModelRare && d.Model != detector.ModelContext {
@@ -136,11 +140,12 @@ func (c Config) check() error {
 	if d.Habit.Span < 0 || d.Habit.Span > 365*24*time.Hour {
 		wrong("detector.habit.span", d.Habit.Span, "0 to 8760h")
 	}
-	if d.Actor != "login" && d.Actor != "user" {
+	if d.Actor != detector.ActorLogin && d.Actor != detector.ActorUser {
 		wrong("detector.actor", quoted(d.Actor), "login or user")
 	}
 	if _, err := d.Location(time.UTC); err != nil {
-		wrong("detector.timezone", quoted(d.Timezone), "an IANA time zone such as Europe/Berlin, or empty for the host's")
+		wrong("detector.timezone", quoted(d.Timezone),
+			"an IANA time zone such as Europe/Berlin, or empty for the host's")
 	}
 	if d.BucketSpan < time.Minute || d.BucketSpan > 24*time.Hour || 24*time.Hour%d.BucketSpan != 0 {
 		wrong("detector.bucket_span", d.BucketSpan, "1m to 24h and divide a day")
@@ -165,8 +170,9 @@ func (c Config) check() error {
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }
 
-// dataStreamPart holds a data set or a namespace against the rules of data stream names
-// (https://www.elastic.co/docs/reference/ecs/ecs-data_stream): at most 100 bytes, of a data set with the kind that is appended.
+// dataStreamPart reports whether a data set or a namespace keeps the rules of data stream names
+// (https://www.elastic.co/docs/reference/ecs/ecs-data_stream): at most 100 bytes, of a data set with the kind that is
+// appended.
 func dataStreamPart(s string, most int) bool {
 	if s == "" || len(s) > most {
 		return false
@@ -193,29 +199,35 @@ func (d Detector) Location(otherwise *time.Location) (*time.Location, error) {
 	return time.LoadLocation(d.Timezone)
 }
 
-// Module is what every module takes beside its own options.
+// Module is what every module has beside its own options.
 type Module struct {
-	Module               string                   `config:"module"`  // which module: auto, auditd, auditlog, ecs or procconn
-	ID                   string                   `config:"id"`      // tells two modules of one kind apart, keeps the place in a file; empty: the module's name
-	Enabled              *bool                    `config:"enabled"` // nil: yes
-	mapstr.EventMetadata `config:",inline"`       // tags, fields, fields_under_root
-	Processors           processors.PluginConfig  `config:"processors"` // run before the event is judged; what they drop is counted and not learned
-	Index                fmtstr.EventFormatString `config:"index"`      // where its documents go, instead of the data streams; a format string
-	Pipeline             string                   `config:"pipeline"`   // the ingest pipeline of its documents
-	KeepNull             bool                     `config:"keep_null"`  // fields that its processors made null stay
-	PublisherPipeline    struct {
-		DisableHost bool `config:"disable_host"` // its documents do not tell this host's name and description
+	// Module is auto, auditd, auditlog, ndjson or procconn.
+	Module string `config:"module"`
+	// ID distinguishes two modules of one kind, and keeps the place in a file; empty: the module's name.
+	ID      string `config:"id"`
+	Enabled *bool  `config:"enabled"` // nil: yes
+	// EventMetadata has tags, fields and fields_under_root.
+	mapstr.EventMetadata `config:",inline"`
+	// Processors run before an event is judged; what they drop is counted and teaches nothing.
+	Processors processors.PluginConfig `config:"processors"`
+	// Index is where its documents go instead of the data streams, a format string.
+	Index    fmtstr.EventFormatString `config:"index"`
+	Pipeline string                   `config:"pipeline"`  // the ingest pipeline of its documents
+	KeepNull bool                     `config:"keep_null"` // fields that its processors made null stay
+
+	PublisherPipeline struct {
+		DisableHost bool `config:"disable_host"` // its documents lack this host's name and description
 	} `config:"publisher_pipeline"`
 }
 
-// ParseModule reads what every module takes; the module's constructor reads the rest.
+// ParseModule reads what every module has; the module's constructor reads the rest.
 func ParseModule(c *conf.C) (Module, error) {
 	var m Module
 	if err := settings.Read("", c, &m); err != nil {
 		return m, err
 	}
 	if m.Module == "" {
-		return m, errors.New("module: is missing; it must be auto, auditd, auditlog, ecs or procconn")
+		return m, errors.New("module: is missing; it must be auto, auditd, auditlog, ndjson or procconn")
 	}
 	if m.ID == "" {
 		m.ID = m.Module
@@ -223,8 +235,8 @@ func ParseModule(c *conf.C) (Module, error) {
 	return m, nil
 }
 
-// ModuleKeys returns an error for each key of a module's configuration that neither every module nor one of these
-// options knows.
+// ModuleKeys returns an error for each unknown key of a module's configuration. Known are those of every module, and
+// those of the options.
 func ModuleKeys(c *conf.C, options ...any) error {
 	m, err := ParseModule(c)
 	if err != nil {

@@ -16,7 +16,8 @@ func TestAnEmptyFileIsTheDefault(t *testing.T) {
 	require.NoError(t, c.check())
 }
 
-func TestEveryWrongSettingIsToldAtOnceWithItsPathItsValueAndWhatIsAllowed(t *testing.T) {
+// Every wrong setting is reported at once, with its path, its value and what is allowed.
+func TestEveryWrongSettingIsReported(t *testing.T) {
 	_, err := Parse(conf.MustNewConfigFrom(`
 events: some
 namespace: My-Space

@@ -15,8 +15,8 @@ import (
 	"github.com/reconbeat/reconbeat/config/settings"
 )
 
-// The file beside `reconbeat:` is libbeat's, which passes over every name that it does not know. These are the names
-// that it knows, as far down as a mistake costs documents.
+// The file beside `reconbeat:` is libbeat's, which ignores unknown names. These are the names that it knows, as far
+// down as a mistake costs documents.
 type (
 	queueNames struct {
 		Mem struct {
@@ -99,20 +99,20 @@ var ofOutput = map[string][]string{
 	"terminal": {"format"}, // what `watch` shows its alerts with
 }
 
-// topLevel are the names that a file may have. Others may stand there for ${...} to refer to, so that only those are
-// mistakes that look like one of these.
+// topLevel are the names that a file may have. A user may add others for ${...} to refer to: one is a mistake only when
+// it resembles one of these.
 var topLevel = []string{
 	"cloud", "features", "fields", "fields_under_root", "gc_percent", "http", "instrumentation", "keystore", "logging",
 	"management", "max_procs", "migration", "monitoring", "name", "output", "path", "processors", "queue", "reconbeat",
 	"seccomp", "setup", "tags", "timestamp",
 }
 
-// later are the sections that a Beat which runs may never read, whose variables may be set for `setup` only; and ours,
-// which Parse reads.
-var later = []string{"cloud", "instrumentation", "monitoring", "reconbeat", "setup"}
+// readElsewhere are the sections that a running Beat may never read, whose variables may be set for `setup` only; and
+// ours, which Parse reads.
+var readElsewhere = []string{"cloud", "instrumentation", "monitoring", "reconbeat", "setup"}
 
-// CheckFile returns what is wrong with a whole configuration file but for the section `reconbeat`: names that nobody
-// knows, and variables that nobody set.
+// CheckFile returns what is wrong with a whole configuration file but for the section `reconbeat`: unknown names, and
+// variables that are not set.
 func CheckFile(root *conf.C) error {
 	var errs []error
 	for _, name := range slices.Sorted(slices.Values(root.GetFields())) {
@@ -127,7 +127,7 @@ func CheckFile(root *conf.C) error {
 		case name == "queue" && err == nil:
 			errs = append(errs, checkQueue("queue", section))
 		case err == nil:
-			if !slices.Contains(later, name) {
+			if !slices.Contains(readElsewhere, name) {
 				var all map[string]any
 				errs = append(errs, settings.Read(name, section, &all))
 			}
@@ -144,14 +144,15 @@ var sections = map[string]any{
 	"path": pathNames{}, "logging": loggingNames{}, "http": httpNames{}, "setup": setupNames{},
 }
 
-// checkOutputs looks at the outputs that are on.
+// checkOutputs checks the outputs that are on.
 func checkOutputs(all *conf.C) error {
 	var errs []error
 	for _, name := range slices.Sorted(slices.Values(all.GetFields())) {
 		path := "output." + name
 		known, ok := ofOutput[name]
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s: no such output; known are %s", path, strings.Join(outputNames(), ", ")))
+			errs = append(errs,
+				fmt.Errorf("%s: no such output; known outputs are %s", path, strings.Join(outputNames(), ", ")))
 			continue
 		}
 		output, err := all.Child(name, -1)
@@ -193,8 +194,7 @@ func outputNames() []string {
 	return names
 }
 
-// misspelt returns the name that is meant by one that is not known, and is one or two letters off; empty where it is
-// known, or its own.
+// misspelt returns the known name from which a name is one or two letters off; empty where it is known, or like none.
 func misspelt(name string, known []string) string {
 	if slices.Contains(known, name) {
 		return ""
@@ -207,7 +207,7 @@ func misspelt(name string, known []string) string {
 	return ""
 }
 
-// distance is how many letters must be put in, taken out or changed to make b of a.
+// distance is how many letters must be inserted, deleted or changed to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

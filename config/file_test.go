@@ -18,7 +18,8 @@ import (
 	"github.com/reconbeat/reconbeat/config/settings"
 )
 
-func TestAMisspeltNameOrAnUnsetVariableOutsideOurSectionIsToldAtOnce(t *testing.T) {
+// Misspelt names and unset variables outside our section are reported all at once.
+func TestMistakesOutsideOurSectionAreReported(t *testing.T) {
 	t.Setenv("RECONBEAT_TEST_SET", "x")
 	err := CheckFile(conf.MustNewConfigFrom(`
 recombeat.events: all
@@ -31,7 +32,12 @@ path.cnofig: /etc
 setup.tempate.enabled: false
 setup.kibana.password: ${RECONBEAT_TEST_LATER}
 queue: {mem.evnts: 5, mem.flush.timeout: soon, disk.read_ahead: 3}
-output.elasticsearch: {hostss: [a], hosts: ["${RECONBEAT_TEST_SET}", "${RECONBEAT_TEST_HOST}"], ssl.certificate_autorities: [a], ssl.restart_on_cert_change.enabled: true, queue.mem.event: 3}
+output.elasticsearch:
+  hostss: [a]
+  hosts: ["${RECONBEAT_TEST_SET}", "${RECONBEAT_TEST_HOST}"]
+  ssl.certificate_autorities: [a]
+  ssl.restart_on_cert_change.enabled: true
+  queue.mem.event: 3
 output.logstash: {enabled: false, hostss: [a], password: "${RECONBEAT_TEST_OFF}"}
 output.kafak: {hosts: [a]}
 `))
@@ -49,7 +55,7 @@ output.kafak: {hosts: [a]}
 		"output.elasticsearch.hosts.1: ${RECONBEAT_TEST_HOST}" + notSet + "RECONBEAT_TEST_HOST",
 		"output.elasticsearch.ssl.certificate_autorities: no such setting; known here are ",
 		"output.elasticsearch.queue.mem.event: no such setting; known here are events, flush",
-		"output.kafak: no such output; known are console, discard, elasticsearch, file, kafka, logstash, redis",
+		"output.kafak: no such output; known outputs are console, discard, elasticsearch, file, kafka, logstash, redis",
 	}
 	for _, one := range want {
 		require.ErrorContains(t, err, one)
@@ -70,15 +76,19 @@ func TestEverySettingOfAnOutputIsKnown(t *testing.T) {
 			output = ""
 		} else if m := name.FindStringSubmatch(line); m != nil && output != "" {
 			found[output] = true
-			require.Contains(t, slices.Concat(ofOutput[output], ofEveryOutput), m[1], "output.%s of the reference configuration", output)
+			require.Contains(t, slices.Concat(ofOutput[output], ofEveryOutput), m[1],
+				"output.%s of the reference configuration", output)
 		}
 	}
 	require.Len(t, found, 6, "the reference has all outputs but discard")
-	for name, options := range map[string]any{"elasticsearch": elasticsearch.ElasticsearchConfig{}, "logstash": logstash.Config{}, "console": console.Config{}} {
+	for name, options := range map[string]any{
+		"elasticsearch": elasticsearch.ElasticsearchConfig{}, "logstash": logstash.Config{},
+		"console": console.Config{},
+	} {
 		given := map[string]any{"unknown": 1}
 		require.ErrorContains(t, settings.Unknown("", conf.MustNewConfigFrom(given), options), "known here are")
-		told := settings.Unknown("", conf.MustNewConfigFrom(given), options).Error()
-		_, list, _ := strings.Cut(told, "known here are ")
+		message := settings.Unknown("", conf.MustNewConfigFrom(given), options).Error()
+		_, list, _ := strings.Cut(message, "known here are ")
 		for _, known := range strings.Split(list, ", ") {
 			require.Contains(t, slices.Concat(ofOutput[name], ofEveryOutput), known, "output.%s of libbeat", name)
 		}
@@ -86,5 +96,7 @@ func TestEverySettingOfAnOutputIsKnown(t *testing.T) {
 }
 
 func TestNamesThatVariablesReferToAreNoMistakes(t *testing.T) {
-	require.NoError(t, CheckFile(conf.MustNewConfigFrom("es: {host: a}\nmy_tags: [x]\noutput.elasticsearch.hosts: ['${es.host}']\nqueue.disk: {max_size: 10GB}\n")))
+	require.NoError(t,
+		CheckFile(conf.MustNewConfigFrom("es: {host: a}\nmy_tags: [x]\noutput.elasticsearch.hosts: "+
+			"['${es.host}']\nqueue.disk: {max_size: 10GB}\n")))
 }

@@ -23,8 +23,9 @@ import (
 	"github.com/reconbeat/reconbeat/detector/rules"
 )
 
-// Options returns what the detector is made of: the settings here, and the rules that are shipped, in the folder, and overridden. local is the time zone of the host that
-// the events are of; nil for a recording, which tells no zone: then UTC, unless one is configured.
+// Options returns what the detector is made of: the settings here, and the rules that are shipped, in the folder, and
+// overridden. local is the time zone of the host that the events are of. It is nil for a recording, which names none:
+// then the zone is UTC, unless one is configured.
 func (d Detector) Options(rulesDir string, local *time.Location) (detector.Options, error) {
 	list, err := LoadRules(rulesDir, d.Rules)
 	zone, errZone := d.Location(local)
@@ -32,12 +33,14 @@ func (d Detector) Options(rulesDir string, local *time.Location) (detector.Optio
 	return detector.Options{
 		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
 		Rare:  rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
-		Model: d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit{Days: d.Habit.Days, Span: d.Habit.Span}, Zone: zone, OtherZone: other,
+		Model: d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit(d.Habit),
+		Zone: zone, OtherZone: other,
 	}, errors.Join(err, errZone)
 }
 
-// LoadRules returns the shipped rules, then those of dir (*.yml and *.yaml, one rule each; an empty dir, or a folder that does not exist, has none), changed by overrides: mappings with the id
-// of a rule and the keys that are to be different. The error tells everything that is wrong, each with file or path, value and what is allowed.
+// LoadRules returns the shipped rules, then those of dir: *.yml and *.yaml, one rule each. dir may be empty, or a
+// folder that does not exist. overrides are mappings with the id of a rule and the keys to change. The error names
+// everything that is wrong, each with its file or path, its value and what is allowed.
 func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 	list, errs := shipped()
 	var files []string
@@ -62,8 +65,9 @@ func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 			errs = append(errs, settings.At(file+": ", err))
 			continue
 		}
-		if where, taken := from[r.ID]; taken {
-			errs = append(errs, fmt.Errorf("%s: id: %q is taken by %s; choose another, or change that rule under reconbeat.detector.rules", file, r.ID, where))
+		if where, exists := from[r.ID]; exists {
+			errs = append(errs, fmt.Errorf("%s: id: %q is already used by %s; choose another, "+
+				"or change that rule under reconbeat.detector.rules", file, r.ID, where))
 			continue
 		}
 		from[r.ID] = file
@@ -124,12 +128,12 @@ func readRule(dir fs.FS, file string) (detector.Rule, error) {
 func parseRule(text []byte) (r detector.Rule, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the YAML library panics on some malformed documents
-			err = fmt.Errorf("this is no YAML: %v", p)
+			err = fmt.Errorf("invalid YAML: %v", p)
 		}
 	}()
 	c, err := yaml.NewConfig(text, ucfg.PathSep("."))
 	if err != nil {
-		return detector.Rule{}, fmt.Errorf("this is no YAML: %w", err)
+		return detector.Rule{}, fmt.Errorf("invalid YAML: %w", err)
 	}
 	r = detector.Rule{Enabled: true, Version: 1, Threshold: 25, Severity: "low", RiskScore: 21}
 	tree := (*conf.C)(c)
@@ -143,7 +147,7 @@ func override(list []detector.Rule, o *conf.C) error {
 	}
 	i := slices.IndexFunc(list, func(r detector.Rule) bool { return r.ID == id })
 	if i < 0 {
-		return fmt.Errorf("id: %q is no rule; known are %s", id, strings.Join(ids(list), ", "))
+		return fmt.Errorf("id: %q is unknown; the rules are %s", id, strings.Join(ids(list), ", "))
 	}
 	changed := list[i]
 	v := reflect.ValueOf(&changed).Elem()
@@ -168,8 +172,8 @@ func ids(list []detector.Rule) []string {
 	return out
 }
 
-// LintRules returns what is legal in rules and yet probably not meant: a program that two enabled rules both look for, a threshold that everybody or nobody
-// reaches, a rule without ATT&CK ids or without a guide.
+// LintRules returns what is legal in rules and yet probably a mistake: a program of two enabled rules, a threshold that
+// everybody or nobody reaches, a rule without ATT&CK ids or without a guide.
 func LintRules(list []detector.Rule) []string {
 	var notes []string
 	note := func(r detector.Rule, format string, args ...any) {
@@ -180,7 +184,7 @@ func LintRules(list []detector.Rule) []string {
 		if r.Enabled {
 			for _, p := range r.Programs {
 				if other := owner[p]; other != "" {
-					note(r, "programs: %q is also looked for by rule %q; one exec will make two alerts", p, other)
+					note(r, "programs: %q is a program of rule %q, too; one exec will make two alerts", p, other)
 				}
 				owner[p] = r.ID
 			}
@@ -195,7 +199,7 @@ func LintRules(list []detector.Rule) []string {
 			note(r, "threat: is missing; alerts will not show in ATT&CK views")
 		}
 		if r.Note == "" {
-			note(r, "note: is missing; whoever gets the alert has no guide")
+			note(r, "note: is missing; the alert comes without a guide")
 		}
 	}
 	return notes

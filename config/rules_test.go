@@ -17,7 +17,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return file
 }
 
-func TestTheMissionIsTheFirstRuleAndTheOnlyOneThatIsOn(t *testing.T) {
+func TestTheMissionIsFirstAndAloneOn(t *testing.T) {
 	list, err := LoadRules(t.TempDir(), nil)
 	require.NoError(t, err)
 	first := list[0]
@@ -39,7 +39,8 @@ func TestTheMissionIsTheFirstRuleAndTheOnlyOneThatIsOn(t *testing.T) {
 
 func TestARuleOfTheUsersOwnIsShort(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "vpn.yml", "id: vpn\nname: Unusual use of the VPN client\nhabit: used the VPN client\nprograms: [wg, openvpn]\n")
+	write(t, dir, "vpn.yml",
+		"id: vpn\nname: Unusual use of the VPN client\nhabit: used the VPN client\nprograms: [wg, openvpn]\n")
 	list, err := LoadRules(dir, nil)
 	require.NoError(t, err)
 	r := list[len(list)-1]
@@ -50,10 +51,16 @@ func TestARuleOfTheUsersOwnIsShort(t *testing.T) {
 }
 
 func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
-	_, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
+	_, err := LoadRules("",
+		[]*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
 	require.Error(t, err, "the exception names route, which is no program of the rule any more")
-	require.ErrorContains(t, err, `reconbeat.detector.rules.0.except.0.programs: "route" is none of the rule's programs`)
-	list, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, tags: [mine], references: []}`), conf.MustNewConfigFrom(`{id: sudo-use, enabled: true}`)})
+	require.ErrorContains(t, err,
+		`reconbeat.detector.rules.0.except.0.programs: "route" is missing from the rule's programs`)
+	list, err := LoadRules("",
+		[]*conf.C{
+			conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, tags: [mine], references: []}`),
+			conf.MustNewConfigFrom(`{id: sudo-use, enabled: true}`),
+		})
 	require.NoError(t, err)
 	require.EqualValues(t, 50, list[0].Threshold)
 	require.Equal(t, "low", list[0].Severity)
@@ -65,17 +72,23 @@ func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
 	}
 }
 
-func TestEverythingThatIsWrongWithRulesIsToldAtOnce(t *testing.T) {
+func TestAllThatIsWrongWithRulesIsReportedAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a.yml", "id: Bad Id\nname: x\nhabit: y\nprograms: [/bin/ss, a, a]\nthreshold: 300\nseverity: dire\ntreshold: 5\nexcept: [{programs: [z]}]\n")
+	write(t, dir, "a.yml",
+		"id: Bad Id\nname: x\nhabit: y\nprograms: [/bin/ss, a, a]\nthreshold: 300\nseverity: dire\ntreshold: "+
+			"5\nexcept: [{programs: [z]}]\n")
 	write(t, dir, "b.yml", "id: sudo-use\nname: x\nhabit: y\nprograms: [a]\n")
 	write(t, dir, "c.yml", "{{{")
-	_, err := LoadRules(dir, []*conf.C{conf.MustNewConfigFrom(`{id: nowhere}`), conf.MustNewConfigFrom(`{threshold: 3}`)})
+	_, err := LoadRules(dir,
+		[]*conf.C{conf.MustNewConfigFrom(`{id: nowhere}`), conf.MustNewConfigFrom(`{threshold: 3}`)})
 	for _, want := range []string{
-		`a.yml: treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`, `programs.2: "a" stands there twice`,
-		`threshold: 300 is not allowed; it must be 0 to 100`, `severity: "dire" is not allowed`, `except.0: has no condition`, `except.0.programs: "z" is none`,
-		`b.yml: id: "sudo-use" is taken by the shipped rules`, `c.yml: this is no YAML`,
-		`reconbeat.detector.rules.0.id: "nowhere" is no rule; known are network-connection-discovery`, `reconbeat.detector.rules.1.id: is missing`,
+		`a.yml: treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`,
+		`programs.2: "a" is listed twice`,
+		`threshold: 300 is not allowed; it must be 0 to 100`, `severity: "dire" is not allowed`,
+		`except.0: has no condition`, `except.0.programs: "z" is missing from`,
+		`b.yml: id: "sudo-use" is already used by the shipped rules`, `c.yml: invalid YAML`,
+		`reconbeat.detector.rules.0.id: "nowhere" is unknown; the rules are network-connection-discovery`,
+		`reconbeat.detector.rules.1.id: is missing`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -14,21 +14,23 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 )
 
-// WholeBeat are the settings of the whole Beat that an Elastic Agent's policy may have. The policy has them once, in its input; every stream brings a copy.
+// WholeBeat are the settings of the whole Beat that an Elastic Agent's policy may have. The policy has them once, in
+// its input; every stream brings a copy.
 var WholeBeat = []string{"detector", "events", "dataset", "namespace", "heartbeat"}
 
-// Unknown is the key under which a stream brings the names of those settings of its input that are neither the Agent's nor ours.
+// Unknown is the key under which a stream brings the names of those settings of its input that are neither the Agent's
+// nor ours.
 const Unknown = "unknown"
 
 // Stream is a stream of an Elastic Agent's policy.
 type Stream struct {
-	Whole   Config   // what it says of the whole Beat, with the defaults
-	Module  *conf.C  // the module that it is; nil when the stream cannot be read
-	Unknown []string // what its input says and nobody knows
+	Whole   Config   // its settings of the whole Beat, with the defaults
+	Module  *conf.C  // its module; nil when the stream cannot be read
+	Unknown []string // the unknown settings of its input
 }
 
-// ParseStream takes a stream of an Elastic Agent's policy apart. The error names everything that is wrong with what it says of the whole Beat; ParseModule and the
-// module's constructor check the module.
+// ParseStream divides a stream of an Elastic Agent's policy into its module and its settings of the whole Beat. The
+// error names everything that is wrong with the latter; ParseModule and the module's constructor check the module.
 func ParseStream(stream *conf.C) (Stream, error) {
 	var all map[string]any
 	if err := stream.Unpack(&all); err != nil {
@@ -62,11 +64,12 @@ func ParseStream(stream *conf.C) (Stream, error) {
 // Difference is a setting about which two streams disagree.
 type Difference struct {
 	Key   string // such as detector.model
-	Value any    // what the one says; nil: nothing
-	Other any    // what the other says; nil: nothing
+	Value any    // of the first stream; nil: it is missing there
+	Other any    // of the second; nil: it is missing there
 }
 
-// Differences returns in what two configurations, each complete with its defaults, differ of what streams must agree about.
+// Differences returns the settings in which two streams differ though they must agree. Each configuration is complete
+// with its defaults.
 func Differences(a, b Config) ([]Difference, error) {
 	flat, err := a.flat()
 	if err != nil {
@@ -81,16 +84,19 @@ func Differences(a, b Config) ([]Difference, error) {
 	var d []Difference
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if !reflect.DeepEqual(flat[key], other[key]) {
-			d = append(d, Difference{key, flat[key], other[key]})
+			d = append(d, Difference{Key: key, Value: flat[key], Other: other[key]})
 		}
 	}
 	return d, nil
 }
 
-// flat is what a policy may say of the whole Beat, by dotted names; what it says of a rule, by the rule's id.
+// flat are the settings of the whole Beat by their dotted names; those of a rule stand under the rule's id.
 func (c Config) flat() (mapstr.M, error) {
 	var m mapstr.M
-	all, err := conf.NewConfigFrom(map[string]any{"detector": c.Detector, "events": c.Events, "dataset": c.Dataset, "namespace": c.Namespace, "heartbeat": c.Heartbeat})
+	all, err := conf.NewConfigFrom(map[string]any{
+		"detector": c.Detector, "events": c.Events, "dataset": c.Dataset, "namespace": c.Namespace,
+		"heartbeat": c.Heartbeat,
+	})
 	if err == nil {
 		err = all.Unpack(&m)
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheRoleInstallsConfiguresAndRemoves plays the role against a copy of this host: what it would do, what it does, and that the second time there is nothing left to do.
+// TestTheRoleInstallsConfiguresAndRemoves plays the role against a copy of this host: what it would do, what it does,
+// and that the second time there is nothing left to do.
 func TestTheRoleInstallsConfiguresAndRemoves(t *testing.T) {
 	need(t, "ansible-playbook", "dpkg")
 	t.Parallel()
@@ -29,7 +30,8 @@ func TestTheRoleInstallsConfiguresAndRemoves(t *testing.T) {
 	vars := `
 reconbeat_version: ` + number + `
 reconbeat_source: /srv
-reconbeat_output: {elasticsearch: {hosts: ["http://127.0.0.1:9"], api_key: "ID:` + secret + `", headers: {X-Team: "${TEAM_TOKEN}"}}}
+reconbeat_output:
+  elasticsearch: {hosts: ["http://127.0.0.1:9"], api_key: "ID:` + secret + `", headers: {X-Team: "${TEAM_TOKEN}"}}
 reconbeat_keystore: {TEAM_TOKEN: ` + other + `}
 reconbeat_modules: [{module: auditlog}]
 reconbeat_detector: {rules: [{id: network-connection-discovery, threshold: 60}]}
@@ -50,7 +52,11 @@ reconbeat_rules:
 	h.write("/srv/vars.yml", vars)
 	play := func(args ...string) string {
 		t.Helper()
-		out := h.run("ansible-playbook", append([]string{"-i", "localhost,", "-c", "local", "-e", "@/srv/vars.yml", "--diff", "/srv/ansible/site.yml"}, args...)...)
+		out := h.run(
+			"ansible-playbook",
+			append(
+				[]string{"-i", "localhost,", "-c", "local", "-e", "@/srv/vars.yml", "--diff", "/srv/ansible/site.yml"},
+				args...)...)
 		assert.Regexp(t, `failed=0`, out)
 		assert.NotContains(t, out, secret, "what is secret is not printed")
 		assert.NotContains(t, out, other, "what is secret is not printed")

@@ -32,13 +32,18 @@ import (
 	"github.com/reconbeat/reconbeat/module/procconn"
 )
 
-// manifest reads the objects of deploy/kubernetes as the API server does, and lets no field pass that Kubernetes does not know.
+// manifest reads the objects of deploy/kubernetes as the API server does, and lets no field pass that Kubernetes does
+// not know.
 func manifest(t *testing.T) (daemons apps.DaemonSet, config core.ConfigMap) {
 	text, err := os.ReadFile(filepath.Join("kubernetes", "reconbeat.yml"))
 	require.NoError(t, err)
 	kinds := map[string]any{
-		"v1 Namespace": &core.Namespace{}, "v1 ServiceAccount": &core.ServiceAccount{}, "v1 ConfigMap": &config,
-		"rbac.authorization.k8s.io/v1 ClusterRole": &rbac.ClusterRole{}, "rbac.authorization.k8s.io/v1 ClusterRoleBinding": &rbac.ClusterRoleBinding{}, "apps/v1 DaemonSet": &daemons,
+		"v1 Namespace":      &core.Namespace{},
+		"v1 ServiceAccount": &core.ServiceAccount{},
+		"v1 ConfigMap":      &config,
+		"rbac.authorization.k8s.io/v1 ClusterRole":        &rbac.ClusterRole{},
+		"rbac.authorization.k8s.io/v1 ClusterRoleBinding": &rbac.ClusterRoleBinding{},
+		"apps/v1 DaemonSet":                               &daemons,
 	}
 	seen := map[string]bool{}
 	for _, doc := range bytes.Split(text, []byte("\n---\n")) {
@@ -96,7 +101,8 @@ func TestTheDaemonSetsProbesAskWhatItsConfigurationAnswers(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(config.Data["reconbeat.yml"]), &answers))
 	require.True(t, answers.HTTP.Enabled)
 	c := daemons.Spec.Template.Spec.Containers[0]
-	for name, probe := range map[string]*core.Probe{"startup": c.StartupProbe, "readiness": c.ReadinessProbe, "liveness": c.LivenessProbe} {
+	for name, probe := range map[string]*core.Probe{"startup": c.StartupProbe, "readiness": c.ReadinessProbe,
+		"liveness": c.LivenessProbe} {
 		require.NotNil(t, probe, name)
 		require.NotNil(t, probe.HTTPGet, name)
 		assert.Equal(t, answers.HTTP.Port, probe.HTTPGet.Port.IntValue(), name)
@@ -136,7 +142,8 @@ var (
 	environment = regexp.MustCompile(`(?m)^ENV (.+)$`)
 )
 
-// image makes a root that holds what the image gets, the base image's os-release, what a runtime mounts, and nothing else: no shell, no library. run runs the Dockerfile's entry point in it.
+// image makes a root that holds what the image gets, the base image's os-release, what a runtime mounts, and nothing
+// else: no shell, no library. run runs the Dockerfile's entry point in it.
 func image(t *testing.T) (root string, run func(user uint32, more ...string) *exec.Cmd) {
 	need(t, "tar")
 	archive := distribution(t, "tar.gz")
@@ -151,7 +158,8 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 	root = t.TempDir()
 	require.NoError(t, os.Chmod(root, 0o755))
 	home := filepath.Join(root, "usr/share/reconbeat")
-	for dir, mode := range map[string]os.FileMode{home: 0o755, filepath.Join(root, "etc/reconbeat"): 0o755, filepath.Join(root, "var/lib/reconbeat"): 0o770, filepath.Join(root, "var/log/reconbeat"): 0o770} {
+	for dir, mode := range map[string]os.FileMode{home: 0o755, filepath.Join(root, "etc/reconbeat"): 0o755,
+		filepath.Join(root, "var/lib/reconbeat"): 0o770, filepath.Join(root, "var/log/reconbeat"): 0o770} {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 		require.NoError(t, os.Chmod(dir, mode))
 		if mode == 0o770 {
@@ -180,8 +188,10 @@ func image(t *testing.T) (root string, run func(user uint32, more ...string) *ex
 	}
 }
 
-// following are flags that have the image's configuration read documents from a file in the place of the host's program starts.
-var following = []string{"-E", "reconbeat.modules.0.module=ecs", "-E", "reconbeat.modules.0.paths.0=/var/log/reconbeat/process.ndjson", "-E", "reconbeat.modules.0.from=beginning"}
+// following are flags that have the image's configuration read documents from a file in the place of the host's program
+// starts.
+var following = []string{"-E", "reconbeat.modules.0.module=ndjson", "-E",
+	"reconbeat.modules.0.paths.0=/var/log/reconbeat/process.ndjson", "-E", "reconbeat.modules.0.from=beginning"}
 
 func TestTheImageNeedsNothingElse(t *testing.T) {
 	root, command := image(t)
@@ -245,8 +255,14 @@ func inContainer(t *testing.T, root string, c *exec.Cmd, wanted func(document) b
 	require.NoError(t, c.Start())
 	var doc document
 	found := assert.Eventually(t, func() bool {
-		_, err := fmt.Fprintf(input, `{"@timestamp":%q,"event":{"category":["process"],"type":["start"],"action":"exec"},"process":{"pid":4000000,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},`+
-			`"user":{"id":"33","name":"www-data"},"container":{"id":%q}}`+"\n", time.Now().UTC().Format(time.RFC3339Nano), containerID)
+		_, err := fmt.Fprintf(
+			input,
+			`{"@timestamp":%q,"event":{"category":["process"],"type":["start"],"action":"exec"},`+
+				`"process":{"pid":4000000,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},`+
+				`"user":{"id":"33","name":"www-data"},"container":{"id":%q}}`+"\n",
+			time.Now().UTC().Format(time.RFC3339Nano),
+			containerID,
+		)
 		if err != nil {
 			return false
 		}
@@ -272,15 +288,20 @@ func inContainer(t *testing.T, root string, c *exec.Cmd, wanted func(document) b
 }
 
 // toFile are flags that have documents go to a file.
-var toFile = []string{"-E", "output.elasticsearch.enabled=false", "-E", "output.file.path=/var/log/reconbeat", "-E", "output.file.filename=documents"}
+var toFile = []string{"-E", "output.elasticsearch.enabled=false", "-E", "output.file.path=/var/log/reconbeat", "-E",
+	"output.file.filename=documents"}
 
 // serve answers at a listener until the test ends. gone is closed then, for requests that wait for news.
-func serve(t *testing.T, listener net.Listener, answer func(w http.ResponseWriter, r *http.Request, gone <-chan struct{})) {
+func serve(t *testing.T, listener net.Listener,
+	answer func(w http.ResponseWriter, r *http.Request, gone <-chan struct{})) {
 	gone, served := make(chan struct{}), make(chan struct{})
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		answer(w, r, gone)
-	})}
+	server := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			answer(w, r, gone)
+		}),
+	}
 	go func() { defer close(served); _ = server.Serve(listener) }()
 	t.Cleanup(func() { close(gone); _ = server.Close(); <-served })
 }
@@ -298,29 +319,45 @@ func TestTheImageKnowsWhatDockerKnows(t *testing.T) {
 		case "info":
 			fmt.Fprint(w, "{}")
 		case "json":
-			fmt.Fprintf(w, `[{"Id": %q, "Names": ["/shop"], "Image": "nginx:1.29", "Labels": {"team": "blue"}}]`, containerID)
+			fmt.Fprintf(w, `[{"Id": %q, "Names": ["/shop"], "Image": "nginx:1.29", "Labels": {"team": "blue"}}]`,
+				containerID)
 		case "events":
 			<-gone
 		}
 	})
-	doc := inContainer(t, root, command(0, slices.Concat([]string{"run"}, toFile, following)...), func(d document) bool { return d.Container.Name != "" })
+	doc := inContainer(t, root, command(0, slices.Concat([]string{"run"}, toFile, following)...),
+		func(d document) bool { return d.Container.Name != "" })
 	assert.Equal(t, containerID, doc.Container.ID)
 	assert.Equal(t, "nginx:1.29", doc.Container.Image.Name)
 	assert.Equal(t, "shop", doc.Container.Name)
 	assert.Equal(t, map[string]string{"team": "blue"}, doc.Container.Labels)
 }
 
-// TestTheDaemonSetKnowsWhatKubernetesKnows runs the image with the DaemonSet's configuration, and an API server's answers.
+// TestTheDaemonSetKnowsWhatKubernetesKnows runs the image with the DaemonSet's configuration, and an API server's
+// answers.
 func TestTheDaemonSetKnowsWhatKubernetesKnows(t *testing.T) {
 	root, command := image(t)
 	_, config := manifest(t)
-	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), []byte(config.Data["reconbeat.yml"]), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(root, "etc/reconbeat/reconbeat.yml"), []byte(config.Data["reconbeat.yml"]), 0o600))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	lists := map[string]any{
-		"/version":           map[string]string{"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
-		"/api/v1/nodes":      core.NodeList{Items: []core.Node{{ObjectMeta: meta.ObjectMeta{Name: "node-1"}}}},
-		"/api/v1/pods":       core.PodList{Items: []core.Pod{{ObjectMeta: meta.ObjectMeta{Name: "shop-7d9f", Namespace: "shop"}, Spec: core.PodSpec{NodeName: "node-1"}, Status: core.PodStatus{ContainerStatuses: []core.ContainerStatus{{Name: "web", Image: "nginx:1.29", ContainerID: "containerd://" + containerID}}}}}},
+		"/version":      map[string]string{"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
+		"/api/v1/nodes": core.NodeList{Items: []core.Node{{ObjectMeta: meta.ObjectMeta{Name: "node-1"}}}},
+		"/api/v1/pods": core.PodList{
+			Items: []core.Pod{
+				{
+					ObjectMeta: meta.ObjectMeta{Name: "shop-7d9f", Namespace: "shop"},
+					Spec:       core.PodSpec{NodeName: "node-1"},
+					Status: core.PodStatus{
+						ContainerStatuses: []core.ContainerStatus{
+							{Name: "web", Image: "nginx:1.29", ContainerID: "containerd://" + containerID},
+						},
+					},
+				},
+			},
+		},
 		"/api/v1/namespaces": core.NamespaceList{Items: []core.Namespace{{ObjectMeta: meta.ObjectMeta{Name: "shop"}}}},
 	}
 	ofNode := make(chan string, 100)
@@ -338,8 +375,19 @@ func TestTheDaemonSetKnowsWhatKubernetesKnows(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(list)
 		}
 	})
-	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/kube.yml"), fmt.Appendf(nil, "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'http://%s'}}], contexts: [{name: c, context: {cluster: c}}]}", listener.Addr()), 0o600))
-	c := command(0, slices.Concat([]string{"run", "-E", "reconbeat.modules.0.processors.0.add_kubernetes_metadata.kube_config=/etc/kube.yml"}, toFile, following)...)
+	require.NoError(t, os.WriteFile(
+		filepath.Join(root, "etc/kube.yml"),
+		fmt.Appendf(nil,
+			"{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: "+
+				"'http://%s'}}], contexts: [{name: c, context: {cluster: c}}]}",
+			listener.Addr()),
+		0o600,
+	))
+	c := command(
+		0,
+		slices.Concat(
+			[]string{"run", "-E", "reconbeat.modules.0.processors.0.add_kubernetes_metadata.kube_config=/etc/kube.yml"},
+			toFile, following)...)
 	c.Env = append(c.Env, "NODE_NAME=node-1", "ELASTICSEARCH_HOSTS=http://127.0.0.1:1", "ELASTICSEARCH_API_KEY=a:b")
 	doc := inContainer(t, root, c, func(d document) bool { return d.Kubernetes.Pod.Name != "" })
 	assert.Equal(t, "spec.nodeName=node-1", <-ofNode, "it asks for the pods of its node alone")

@@ -26,8 +26,9 @@ var foreign, emulator = func() (string, string) {
 	return "arm64", "qemu-aarch64-static"
 }()
 
-// emulate puts a script in the place of the binary that a foreign package brought into the copy, which has it emulated; a kernel that was told of qemu would do so itself.
-// It configures a file to be read: the emulator does not know the sockets of the kernel's audit.
+// emulate puts a script in the place of the binary that a foreign package brought into the copy, which has it emulated;
+// a kernel that was told of qemu would do so itself. It configures a file to be read: the emulator does not know the
+// sockets of the kernel's audit.
 func (h host) emulate() {
 	h.t.Helper()
 	const binary = "/usr/share/reconbeat/bin/reconbeat"
@@ -37,11 +38,12 @@ func (h host) emulate() {
 	h.configure()
 }
 
-// TestTheOtherArchitecturesPackagesRunEmulated runs what cannot run here as it is: the foreign deb is installed, runs and is purged, the rpm the same, and what is in
-// the tar.gz judges recordings as the native binary does.
+// TestTheOtherArchitecturesPackagesRunEmulated runs what cannot run here as it is: the foreign deb is installed, runs
+// and is purged, the rpm the same, and what is in the tar.gz judges recordings as the native binary does.
 func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 	need(t, "dpkg", "dpkg-deb", "rpm", emulator)
-	deb, rpm, archive := distributionFor(t, foreign, "deb"), distributionFor(t, foreign, "rpm"), distributionFor(t, foreign, "tar.gz")
+	deb, rpm, archive := distributionFor(t, foreign, "deb"), distributionFor(t, foreign, "rpm"), distributionFor(t,
+		foreign, "tar.gz")
 	native := stage(t)
 
 	h := newHost(t)
@@ -51,7 +53,8 @@ func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 	said, err := exec.Command("dpkg", "--info", deb).CombinedOutput()
 	require.NoError(t, err, string(said))
 	assert.Contains(t, string(said), "\n Architecture: "+foreign+"\n")
-	assert.Equal(t, contents(t, distribution(t, "deb")), contents(t, deb), "both architectures' packages bring the same files")
+	assert.Equal(t, contents(t, distribution(t, "deb")), contents(t, deb),
+		"both architectures' packages bring the same files")
 	h.run("dpkg", "--force-architecture", "-i", h.bring(deb))
 	h.emulate()
 	h.hasEverything()
@@ -59,7 +62,8 @@ func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 	assert.Empty(t, h.files(), "a purge leaves nothing")
 
 	h = newHost(t)
-	out, err := exec.Command("rpm", "--root="+h.root, "--dbpath=/var/lib/rpm", "-i", "--nodeps", "--ignorearch", rpm).CombinedOutput()
+	out, err := exec.Command("rpm", "--root="+h.root, "--dbpath=/var/lib/rpm", "-i", "--nodeps", "--ignorearch", rpm).
+		CombinedOutput()
 	require.NoError(t, err, string(out))
 	h.emulate()
 	h.hasEverything()
@@ -76,7 +80,9 @@ func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 	alerts := 0
 	for _, args := range replays {
 		file := filepath.Join(repository, args[len(args)-1])
-		args = append([]string{"replay", "--format", "ndjson", "--path.home", dir}, append(args[:len(args)-1:len(args)-1], file)...)
+		args = append(
+			[]string{"replay", "--format", "ndjson", "--path.home", dir},
+			append(args[:len(args)-1:len(args)-1], file)...)
 		want := output(t, filepath.Join(native, "reconbeat"), args...)
 		got := output(t, emulator, append([]string{filepath.Join(dir, "reconbeat")}, args...)...)
 		require.NotEmpty(t, want)
@@ -87,10 +93,12 @@ func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 		alerts += bytes.Count(got, []byte(`"kind":"alert"`))
 	}
 	assert.NotZero(t, alerts)
-	t.Logf("EMULATED: deb and rpm of %s are installed and run; %d replays, with %d alerts, give what they give on %s", foreign, len(replays), alerts, runtime.GOARCH)
+	t.Logf("EMULATED: deb and rpm of %s are installed and run; %d replays, with %d alerts, give what they give on %s",
+		foreign, len(replays), alerts, runtime.GOARCH)
 }
 
-// fraction is a number that a processor may round in its own way, because it multiplies and adds at once. Alerts and events hold none: theirs are rounded.
+// fraction is a number that a processor may round in its own way, because it multiplies and adds at once. Alerts and
+// events hold none: theirs are rounded.
 var fraction = regexp.MustCompile(`\d+\.\d+`)
 
 func rounded(number []byte) []byte {

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // repository is the folder of the whole.
@@ -103,11 +103,14 @@ func newHost(t *testing.T) host {
 	for _, name := range []string{"root", "upper", "work"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o755))
 	}
-	mount(t, "overlay", h.root, "overlay", 0, "lowerdir=/,upperdir="+filepath.Join(dir, "upper")+",workdir="+filepath.Join(dir, "work"))
+	mount(t, "overlay", h.root, "overlay", 0,
+		"lowerdir=/,upperdir="+filepath.Join(dir, "upper")+",workdir="+filepath.Join(dir, "work"))
 	mount(t, "proc", filepath.Join(h.root, "proc"), "proc", 0, "")
 	mount(t, "tmpfs", filepath.Join(h.root, "run"), "tmpfs", 0, "")
 	mount(t, "/dev", filepath.Join(h.root, "dev"), "", unix.MS_BIND, "")
-	_ = os.Remove(filepath.Join(h.root, "var/lib/man-db/auto-update")) // or each installation indexes all the manual pages of the host, for minutes
+	_ = os.Remove(
+		filepath.Join(h.root, "var/lib/man-db/auto-update"),
+	) // or each installation indexes all the manual pages of the host, for minutes
 	return h
 }
 
@@ -115,7 +118,8 @@ func (h host) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command("/usr/bin/env", append([]string{"-C", "/", name}, args...)...)
 	c.SysProcAttr = &syscall.SysProcAttr{Chroot: h.root}
 	c.Dir = "/"
-	c.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root"}
+	c.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root"}
 	return c
 }
 
@@ -155,7 +159,8 @@ func (h host) bring(file string) string {
 // files are reconbeat's files in the copy, with mode and owner.
 func (h host) files() map[string]string {
 	found := map[string]string{}
-	for _, top := range []string{"etc", "usr/bin", "usr/lib/systemd/system", "usr/share", "var/lib", "var/log", "var/cache"} {
+	for _, top := range []string{"etc", "usr/bin", "usr/lib/systemd/system", "usr/share", "var/lib", "var/log",
+		"var/cache"} {
 		_ = filepath.WalkDir(filepath.Join(h.root, top), func(path string, d fs.DirEntry, err error) error {
 			name := strings.TrimPrefix(path, h.root)
 			if err != nil || !strings.Contains(name, "reconbeat") || strings.HasPrefix(name, "/var/lib/dpkg/") {
@@ -217,16 +222,18 @@ output.file: {path: /var/log/reconbeat, filename: alerts}
 func (h host) configure() {
 	h.t.Helper()
 	h.write("/etc/reconbeat/reconbeat.yml", configuration)
-	h.run("reconbeat", "modules", "enable", "ecs")
-	h.write("/etc/reconbeat/modules.d/ecs.yml", "- module: ecs\n  paths: [/srv/process.ndjson]\n")
+	h.run("reconbeat", "modules", "enable", "ndjson")
+	h.write("/etc/reconbeat/modules.d/ndjson.yml", "- module: ndjson\n  paths: [/srv/process.ndjson]\n")
 	h.write("/srv/process.ndjson", "")
 }
 
-// learn configures reconbeat, has it learn from a recording, and runs it as the unit does, until it has taken over what was learned.
+// learn configures reconbeat, has it learn from a recording, and runs it as the unit does, until it has taken over what
+// was learned.
 func (h host) learn() {
 	h.t.Helper()
 	h.configure()
-	h.run("reconbeat", "replay", "--learn", h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz")))
+	h.run("reconbeat", "replay", "--learn",
+		h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz")))
 	h.serve()
 }
 
@@ -276,8 +283,12 @@ func (h host) guests() {
 		"with the settings that are built in.")
 	said, err := h.command("setpriv", append(plain, "reconbeat", "test", "rules")...).CombinedOutput()
 	assert.Error(h.t, err)
-	assert.Equal(h.t, "Error: /etc/reconbeat/reconbeat.yml is not for this user to read: run `sudo reconbeat test rules`, "+
-		"or name another file with -c\n", string(said))
+	assert.Equal(
+		h.t,
+		"Error: /etc/reconbeat/reconbeat.yml is not for this user to read: run `sudo reconbeat test rules`, "+
+			"or name another file with -c\n",
+		string(said),
+	)
 	assert.Equal(h.t, kept, h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort"))
 }
 
@@ -295,14 +306,17 @@ func newer(t *testing.T, kind string) string {
 	require.NoError(t, err)
 	config, err := os.ReadFile(filepath.Join(repository, "reconbeat.yml"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), append(config, "# Said by the next version.\n"...), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(dir, "reconbeat.yml"), append(config, "# Said by the next version.\n"...), 0o600))
 	changed := strings.Replace(string(table), "src: reconbeat.yml,", "src: "+filepath.Join(dir, "reconbeat.yml")+",", 1)
 	require.NotEqual(t, string(table), changed)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nfpm.yml"), []byte(changed), 0o644))
 	target := filepath.Join(dir, "reconbeat-next."+kind)
-	c := exec.Command("go", "tool", "-modfile=tools/go.mod", "nfpm", "package", "-f", filepath.Join(dir, "nfpm.yml"), "-p", kind, "-t", target)
+	c := exec.Command("go", "tool", "-modfile=tools/go.mod", "nfpm", "package", "-f", filepath.Join(dir, "nfpm.yml"),
+		"-p", kind, "-t", target)
 	c.Dir = repository
-	c.Env = append(os.Environ(), "VERSION=999.0.0", "ARCH="+runtime.GOARCH, "STAGE="+stage(t), "SOURCE_DATE_EPOCH=1700000000")
+	c.Env = append(os.Environ(), "VERSION=999.0.0", "ARCH="+runtime.GOARCH, "STAGE="+stage(t),
+		"SOURCE_DATE_EPOCH=1700000000")
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, string(out))
 	return target
@@ -330,7 +344,8 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	assert.Equal(t, configuration, h.read("/etc/reconbeat/reconbeat.yml"), "what was configured stays")
 	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml.dpkg-dist"), "Said by the next version")
 	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Enabled:\necs\n")
-	assert.NotContains(t, h.files(), "/etc/reconbeat/modules.d/ecs.yml.disabled", "a module that was enabled is not there twice")
+	assert.NotContains(t, h.files(), "/etc/reconbeat/modules.d/ndjson.yml.disabled",
+		"a module that was enabled is not there twice")
 	assert.Equal(t, model, h.model(), "what was learned stays")
 	h.serve()
 
@@ -359,8 +374,9 @@ func manual(t *testing.T, name string) (page string, blocks []string) {
 	return string(text), blocks
 }
 
-// TestTheManualOfThePackagesIsTyped types the commands of docs/packages.md in their order, where the packages lie under the names that the page gives them; then what docs/fleet.md says of a
-// host with the package, with the output that it says.
+// TestTheManualOfThePackagesIsTyped types the commands of docs/packages.md in their order, where the packages lie under
+// the names that the page gives them; then what docs/fleet.md says of a host with the package, with the output that it
+// says.
 func TestTheManualOfThePackagesIsTyped(t *testing.T) {
 	need(t, "dpkg", "systemctl")
 	if runtime.GOARCH != "amd64" {
@@ -385,7 +401,8 @@ func TestTheManualOfThePackagesIsTyped(t *testing.T) {
 		if i == 2 { // "There is no output yet. Set it."
 			h.write("/etc/reconbeat/reconbeat.yml", "output.elasticsearch.hosts: ["+es.URL()+"]\n")
 		}
-		text := strings.Replace(block, "enable --now", "enable", 1) // no systemd runs in the copy; TestTheUnitLetsEveryModuleWork starts the unit
+		text := strings.Replace(block, "enable --now", "enable",
+			1) // no systemd runs in the copy; TestTheUnitLetsEveryModuleWork starts the unit
 		c := h.command("sh", "-euc", "cd /srv\n"+text)
 		c.Stdin = strings.NewReader("N\n") // keep the configuration: an upgrade asks
 		out, err := c.CombinedOutput()
@@ -429,7 +446,8 @@ func TestTheRPMIsInstalledUpgradedAndRemoved(t *testing.T) {
 		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
 	}
 	rpm := func(args ...string) string {
-		out, err := exec.Command("rpm", append([]string{"--root=" + h.root, "--dbpath=/var/lib/rpm"}, args...)...).CombinedOutput()
+		out, err := exec.Command("rpm", append([]string{"--root=" + h.root, "--dbpath=/var/lib/rpm"}, args...)...).
+			CombinedOutput()
 		require.NoError(t, err, string(out))
 		return string(out)
 	}
@@ -484,7 +502,8 @@ func TestEveryPackageHasAChecksumAndABillOfMaterials(t *testing.T) {
 	for _, c := range bom.Components {
 		listed[c.Name] = c.Version
 	}
-	assert.NotContains(t, listed, "github.com/elastic/elastic-agent-client/v7", "no package has what is under the Elastic License")
+	assert.NotContains(t, listed, "github.com/elastic/elastic-agent-client/v7",
+		"no package has what is under the Elastic License")
 	// What the binary says it is made of is what the bill says.
 	info, err := exec.Command("go", "version", "-m", filepath.Join(stage(t), "reconbeat")).Output()
 	require.NoError(t, err)
@@ -505,11 +524,15 @@ func TestEveryPackageHasAChecksumAndABillOfMaterials(t *testing.T) {
 
 func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {
 	dir := t.TempDir()
-	out, err := exec.Command("tar", "-xzf", distribution(t, "tar.gz"), "--strip-components=1", "-C", dir).CombinedOutput()
+	out, err := exec.Command("tar", "-xzf", distribution(t, "tar.gz"), "--strip-components=1", "-C", dir).
+		CombinedOutput()
 	require.NoError(t, err, string(out))
-	for name, mode := range map[string]os.FileMode{"reconbeat": 0o755, "reconbeat.yml": 0o600, "reconbeat.reference.yml": 0o644, "fields.yml": 0o644, "LICENSE": 0o644, "NOTICE.txt": 0o644,
-		"README.md": 0o644, "docs/how-it-works.md": 0o644, "modules.d/auditd.yml.disabled": 0o644, "rules.d/example.yml.disabled": 0o644, "deploy/systemd/reconbeat.service": 0o644,
-		"man/reconbeat.1.gz": 0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644, "completion/reconbeat.fish": 0o644} {
+	for name, mode := range map[string]os.FileMode{"reconbeat": 0o755, "reconbeat.yml": 0o600,
+		"reconbeat.reference.yml": 0o644, "fields.yml": 0o644, "LICENSE": 0o644, "NOTICE.txt": 0o644,
+		"README.md": 0o644, "docs/how-it-works.md": 0o644, "modules.d/auditd.yml.disabled": 0o644,
+		"rules.d/example.yml.disabled": 0o644, "deploy/systemd/reconbeat.service": 0o644,
+		"man/reconbeat.1.gz": 0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
+		"completion/reconbeat.fish": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if assert.NoError(t, err) {
 			assert.Equal(t, mode, info.Mode(), name)
@@ -547,7 +570,9 @@ func TestTheManualPagesAndCompletionsKnowTheCommands(t *testing.T) {
 		assert.NoError(t, err, "%s: %s", shell, out)
 	}
 	// The completions ask the binary, through the wrapper's flags.
-	out, err = exec.Command(filepath.Join(dir, "reconbeat"), "--path.home", dir, "--path.config", dir, "--path.data", t.TempDir(), "__complete", "mod").Output()
+	out, err = exec.Command(filepath.Join(dir, "reconbeat"), "--path.home", dir, "--path.config", dir, "--path.data",
+		t.TempDir(), "__complete", "mod").
+		Output()
 	require.NoError(t, err)
 	assert.Contains(t, string(out), "model\t")
 	assert.Contains(t, string(out), "modules\t")

@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 var boundingSet = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.+)$`)
@@ -35,9 +37,10 @@ func capabilities(t *testing.T) []string {
 	return strings.Fields(strings.ReplaceAll(string(found[1]), "CAP_", ""))
 }
 
-// userManager makes a copy of this host the root of a mount namespace and runs the unit there for every module, by a systemd of its own. It is systemd's manager for a
-// user, since the one for the system must be process 1; the user is root, and so the unit's sandbox is the same. What it cannot do is what logind would have done
-// (XDG_RUNTIME_DIR, /run/systemd/inaccessible) and directories in /var (StateDirectory=).
+// userManager makes a copy of this host the root of a mount namespace and runs the unit there for every module, by a
+// systemd of its own. It is systemd's manager for a user, since the one for the system must be process 1; the user is
+// root, and so the unit's sandbox is the same. What it cannot do is what logind would have done (XDG_RUNTIME_DIR,
+// /run/systemd/inaccessible) and directories in /var (StateDirectory=).
 const userManager = `
 cd "$1"
 shift
@@ -68,7 +71,8 @@ mkdir -p $group/reconbeat-test && echo $$ >$group/reconbeat-test/cgroup.procs ||
 export HOME=/root XDG_RUNTIME_DIR=/run/user/0 SYSTEMD_IGNORE_CHROOT=1
 /lib/systemd/systemd --user --log-target=null </dev/null >/dev/null 2>&1 &
 manager=$!
-trap 'kill $manager; wait $manager || true; echo $$ >$group/cgroup.procs; find $group/reconbeat-test -depth -type d -exec rmdir {} + || true' EXIT
+trap 'kill $manager; wait $manager || true; echo $$ >$group/cgroup.procs
+find $group/reconbeat-test -depth -type d -exec rmdir {} + || true' EXIT
 tries=0
 until systemctl --user list-units >/dev/null 2>&1; do
 	tries=$((tries + 1)); [ $tries -lt 60 ] || exit 77
@@ -82,23 +86,23 @@ for module in "$@"; do
 	until cat /var/log/reconbeat/$module*.ndjson 2>/dev/null | grep -q '"args":\["ss","-tan"\]'; do look; done
 	pid=$(systemctl --user show -p MainPID --value reconbeat.service)
 	cat /proc/$pid/status >/srv/$module.status
-	if [ $module = ecs ]; then
+	if [ $module = ndjson ]; then
 		kill -9 $pid
-		until now=$(systemctl --user show -p MainPID --value reconbeat.service); [ "$now" != 0 ] && [ "$now" != $pid ]; do sleep 0.5; done
+		until now=$(systemctl --user show -p MainPID --value reconbeat.service)
+			[ "$now" != 0 ] && [ "$now" != $pid ]
+		do sleep 0.5; done
 	fi
 	systemctl --user stop reconbeat.service
 done
 `
 
-// TestTheUnitLetsEveryModuleWork runs the unit under systemd, with its capabilities, its file system and its filter of system calls, and has another user look.
+// TestTheUnitLetsEveryModuleWork runs the unit under systemd, with its capabilities, its file system and its filter of
+// system calls, and has another user look.
 func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 	need(t, "dpkg", "unshare", "pivot_root", "setpriv", "ss", "systemctl")
 	t.Parallel()
 	deb := distribution(t, "deb")
-	lock, err := os.OpenFile("/tmp/reconbeat-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	defer lock.Close()
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	livetest.LockAudit(t)
 
 	h := newHost(t)
 	if present := h.files(); len(present) > 0 {
@@ -114,26 +118,44 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 		}
 		modules = append(modules, module)
 	}
-	modules = append(modules, "auditlog", "ecs")
+	modules = append(modules, "auditlog", "ndjson")
 	h.write("/srv/modules", everyModule)
-	options := map[string]string{"auditlog": ", from: beginning", "ecs": ", from: beginning, paths: [/var/log/audit/process.ndjson]"}
+	options := map[string]string{
+		"auditlog": ", from: beginning",
+		"ndjson":   ", from: beginning, paths: [/var/log/audit/process.ndjson]",
+	}
 	for _, module := range modules {
-		h.write("/srv/"+module+".yml", "reconbeat.modules: [{module: "+module+options[module]+"}]\nreconbeat.detector.model: rare\npath.data: /var/lib/reconbeat/"+module+
-			"\noutput.file: {path: /var/log/reconbeat, filename: "+module+"}\n")
+		h.write(
+			"/srv/"+module+".yml",
+			"reconbeat.modules: [{module: "+module+options[module]+"}]\nreconbeat.detector.model: rare\npath.data: "+
+				"/var/lib/reconbeat/"+module+
+				"\noutput.file: {path: /var/log/reconbeat, filename: "+module+"}\n",
+		)
 	}
 	// The logs belong to another, who alone may read them.
 	folder := filepath.Join(h.root, "var/log/audit")
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.Mkdir(folder, 0o700))
-	h.write("/var/log/audit/audit.log", unpacked(t, filepath.Join(repository, "module", "auditlog", "testdata", "audit.log.gz")))
-	h.write("/var/log/audit/process.ndjson", `{"@timestamp":"2026-01-05T10:00:00Z","event":{"category":["process"],"type":["start"],"action":"exec"},"process":{"pid":7,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},"user":{"id":"1000","name":"alice"}}`+"\n")
+	h.write("/var/log/audit/audit.log",
+		unpacked(t, filepath.Join(repository, "module", "auditlog", "testdata", "audit.log.gz")))
+	h.write(
+		"/var/log/audit/process.ndjson",
+		`{"@timestamp":"2026-01-05T10:00:00Z","event":{"category":["process"],"type":["start"],"action":"exec"},`+
+			`"process":{"pid":7,"name":"ss","executable":"/usr/bin/ss","args":["ss","-tan"]},"user":{"id":"1000",`+
+			`"name":"alice"}}`+"\n",
+	)
 	for _, name := range []string{"", "audit.log", "process.ndjson"} {
 		require.NoError(t, os.Chown(filepath.Join(folder, name), 1234, 1234))
 	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation", "private", "sh", "-eu", "-c", userManager, "sh", h.root}, modules...)...)
+	c := exec.CommandContext(
+		ctx,
+		"unshare",
+		append(
+			[]string{"--mount", "--propagation", "private", "sh", "-eu", "-c", userManager, "sh", h.root},
+			modules...)...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	out, err := c.CombinedOutput()
 	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 77 {
@@ -144,7 +166,13 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 
 	var mask uint64
 	for _, name := range capabilities(t) {
-		bits := map[string]uint64{"AUDIT_CONTROL": unix.CAP_AUDIT_CONTROL, "AUDIT_READ": unix.CAP_AUDIT_READ, "NET_ADMIN": unix.CAP_NET_ADMIN, "SYS_PTRACE": unix.CAP_SYS_PTRACE, "DAC_READ_SEARCH": unix.CAP_DAC_READ_SEARCH}
+		bits := map[string]uint64{
+			"AUDIT_CONTROL":   unix.CAP_AUDIT_CONTROL,
+			"AUDIT_READ":      unix.CAP_AUDIT_READ,
+			"NET_ADMIN":       unix.CAP_NET_ADMIN,
+			"SYS_PTRACE":      unix.CAP_SYS_PTRACE,
+			"DAC_READ_SEARCH": unix.CAP_DAC_READ_SEARCH,
+		}
 		bit, known := bits[name]
 		require.True(t, known, name)
 		mask |= 1 << bit
@@ -159,7 +187,8 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 	for _, module := range modules[:len(modules)-2] {
 		doc := h.look(module)
 		assert.True(t, filepath.IsAbs(doc.Process.Executable), "%s: %+v", module, doc)
-		assert.True(t, filepath.IsAbs(doc.Process.Parent.Executable), "%s does not see another user's parent: %+v", module, doc)
+		assert.True(t, filepath.IsAbs(doc.Process.Parent.Executable), "%s does not see another user's parent: %+v",
+			module, doc)
 	}
 }
 

@@ -18,14 +18,15 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// start is when the tests' history begins, now when it ends: ten days in which root looks every ten minutes and alice every morning.
+// start is when the tests' history begins, now when it ends: ten days in which root looks every ten minutes and alice
+// every morning.
 var (
 	start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	now   = start.AddDate(0, 0, 10)
@@ -35,9 +36,9 @@ func taught(t testing.TB, o Options) *Detector {
 	d := mustNew(t, o)
 	for at := start; at.Before(now); at = at.Add(10 * time.Minute) {
 		d.Advance(at, nil)
-		require.Empty(t, alerts(d.Judge(exec(at, "root", "ss -s"), 1, nil, nil)))
+		require.Empty(t, alerts(d.Judge(exec(at, "root", "ss -s"), 1, nil)))
 		if at.Hour() == 8 {
-			d.Judge(exec(at.Add(time.Minute), "alice", "ss -tan"), 1, nil, nil)
+			d.Judge(exec(at.Add(time.Minute), "alice", "ss -tan"), 1, nil)
 		}
 	}
 	d.Advance(now, nil)
@@ -57,7 +58,7 @@ func alerts(findings []Finding) (out []Finding) {
 func one(t *testing.T, d *Detector, e *process.Event) Finding {
 	t.Helper()
 	require.NotZero(t, d.Match(e))
-	out := d.Judge(e, 1, nil, nil)
+	out := d.Judge(e, 1, nil)
 	require.Len(t, out, 1)
 	return out[0]
 }
@@ -70,7 +71,7 @@ func kinds(findings []Finding) (out []Kind) {
 	return out
 }
 
-func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
+func TestAStrangerAlertsOnceInAnEpisode(t *testing.T) {
 	d := taught(t, options(mission()))
 	usual := one(t, d, exec(now, "root", "ss -s"))
 	require.Equal(t, Observation, usual.Kind)
@@ -99,10 +100,10 @@ func TestAUserWhoNeverLooksAlertsOnceInAnEpisode(t *testing.T) {
 	require.Equal(t, Summary, closed[0].Kind)
 	require.Equal(t, now.Add(18*time.Minute), closed[0].Time, "15 minutes after the last")
 	require.Equal(t, first.AlertID, closed[0].AlertID)
-	require.Equal(t, 4, closed[0].Episode.Execs)
-	require.Equal(t, []Command{{"ss -tunap", 1}, {"netstat -rn", 2}, {"ss -xl", 1}}, closed[0].Episode.Commands)
+	require.Equal(t, 4, closed[0].Summary.Execs)
+	require.Equal(t, []Command{{"ss -tunap", 1}, {"netstat -rn", 2}, {"ss -xl", 1}}, closed[0].Summary.Commands)
 	require.Equal(t, now.Add(time.Second), closed[0].Episode.Start)
-	require.Equal(t, now.Add(3*time.Minute), closed[0].Episode.Last)
+	require.Equal(t, now.Add(3*time.Minute), closed[0].Summary.Last)
 
 	back := one(t, d, exec(now.Add(time.Hour), "eve", "ss"))
 	require.Equal(t, Alert, back.Kind, "a new episode")
@@ -115,24 +116,29 @@ func TestAnEpisodeThatDoesNotPauseEndsAfterADay(t *testing.T) {
 	d := taught(t, o)
 	kinds := map[Kind]int{}
 	for i := range 13 {
-		for _, f := range d.Judge(exec(now.Add(time.Duration(i)*5*time.Minute), "mallory", "ss"), 1, nil, nil) {
+		for _, f := range d.Judge(exec(now.Add(time.Duration(i)*5*time.Minute), "mallory", "ss"), 1, nil) {
 			kinds[f.Kind]++
 		}
 	}
-	require.Equal(t, map[Kind]int{Alert: 2, Repeat: 11, Summary: 1}, kinds, "the thirteenth, an hour later, closes the episode and opens another")
+	require.Equal(t, map[Kind]int{Alert: 2, Repeat: 11, Summary: 1}, kinds,
+		"the thirteenth, an hour later, closes the episode and opens another")
 }
 
 func TestAHigherBandAlertsOnceMoreAndNamesTheFirst(t *testing.T) {
 	d := mustNew(t, options(mission()))
-	m := d.models[0].rare
 	var first string
 	for i, c := range []struct {
 		score float64
 		want  Kind
-	}{{30, Alert}, {49.9, Repeat}, {50, Alert}, {60, Repeat}, {40, Repeat}, {76, Alert}, {74, Repeat}, {99, Alert}, {100, Repeat}} {
-		e := exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss")
-		f := Finding{Rule: d.rules[0], Time: e.Time, User: "mallory", Actor: d.Actor(e), Score: c.score}
-		require.Empty(t, d.over(&f, m, e, true, nil))
+	}{
+		{score: 30, want: Alert}, {score: 49.9, want: Repeat}, {score: 50, want: Alert}, {score: 60, want: Repeat},
+		{score: 40, want: Repeat}, {score: 76, want: Alert}, {score: 74, want: Repeat}, {score: 99, want: Alert},
+		{score: 100, want: Repeat},
+	} {
+		m := d.matchOf(0, exec(now.Add(time.Duration(i)*time.Second), "mallory", "ss"))
+		f := &m.finding
+		f.Score = c.score
+		require.Empty(t, d.placeOver(&m, nil))
 		require.Equal(t, c.want, f.Kind, "score %v", c.score)
 		switch {
 		case i == 0:
@@ -190,20 +196,12 @@ func TestAnExecThatNamesNoUserIsNeitherScoredNorLearned(t *testing.T) {
 	require.Equal(t, "4711", f.User)
 }
 
-func TestNothingIsLearnedBeforeTheDecisionAndNothingAgainstIt(t *testing.T) {
+func TestAMatchIsScoredBeforeItIsLearned(t *testing.T) {
 	d := taught(t, options(mission()))
 	users := d.models[0].rare.Users()
-	asked := 0
-	out := d.Judge(exec(now, "mallory", "ss"), 1, func(f *Finding) Decision {
-		asked++
-		require.Equal(t, users, d.models[0].rare.Users(), "not yet")
-		return Decision{Alert: false, Learn: false, By: "a window"}
-	}, nil)
-	require.Equal(t, 1, asked)
-	require.Len(t, out, 1)
-	require.Equal(t, Suppressed, out[0].Kind)
-	require.Equal(t, users, d.models[0].rare.Users())
-	require.Equal(t, Alert, one(t, d, exec(now, "mallory", "ss")).Kind)
+	f := one(t, d, exec(now, "mallory", "ss"))
+	require.True(t, f.FirstOccurrence)
+	require.Equal(t, users, f.Users, "its user is none of them")
 	require.Equal(t, users+1, d.models[0].rare.Users())
 }
 
@@ -247,15 +245,16 @@ func TestEpisodesAreBounded(t *testing.T) {
 	for i := range maxEpisodes + 10 {
 		e := exec(now.Add(time.Duration(i)*time.Millisecond), "x", "ss")
 		e.User = process.User{ID: uint32(10000 + i)}
-		f := Finding{Rule: d.rules[0], Time: e.Time, Actor: d.Actor(e), Score: 80}
-		summaries += len(d.over(&f, d.models[0].rare, e, true, nil))
+		m := d.matchOf(0, e)
+		m.finding.Score = 80
+		summaries += len(d.placeOver(&m, nil))
 	}
 	require.Len(t, d.episodes, maxEpisodes)
 	require.Equal(t, 10, summaries)
 	require.EqualValues(t, 10, d.Evicted())
 }
 
-// traffic is a random stream of looks by a handful of users over some weeks.
+// traffic is a random stream of matches by a handful of users over some weeks.
 func traffic(seed uint64, n int) []*process.Event {
 	r := rand.New(rand.NewPCG(seed, 7))
 	at := start
@@ -280,7 +279,7 @@ func run(t testing.TB, d *Detector, events []*process.Event) string {
 	var out []Finding
 	for _, e := range events {
 		out = d.Advance(e.Time, out)
-		out = d.Judge(e, d.Match(e), nil, out)
+		out = d.Judge(e, d.Match(e), out)
 	}
 	for i := range out {
 		out[i].Rule = nil
@@ -364,7 +363,7 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 
 func FuzzRestore(f *testing.F) {
 	d := taught(f, options(mission()))
-	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
+	d.Judge(exec(now, "mallory", "ss"), 1, nil)
 	snapshot, err := d.Snapshot()
 	require.NoError(f, err)
 	f.Add(snapshot)
@@ -375,8 +374,9 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		for _, e := range traffic(3, 20) {
-			for _, finding := range d.Judge(e, d.Match(e), nil, d.Advance(e.Time, nil)) {
-				require.False(t, finding.Score < 0 || finding.Score > 100 || finding.Score != finding.Score, "a score of %v", finding.Score)
+			for _, finding := range d.Judge(e, d.Match(e), d.Advance(e.Time, nil)) {
+				require.False(t, finding.Score < 0 || finding.Score > 100 || finding.Score != finding.Score,
+					"a score of %v", finding.Score)
 			}
 		}
 	})
@@ -407,7 +407,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-func TestAFindingTellsTheTimeOnTheClockOfItsHost(t *testing.T) {
+func TestAFindingHasTheTimeOfItsHostsClock(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	require.NoError(t, err)
 	monday := time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
@@ -418,11 +418,20 @@ func TestAFindingTellsTheTimeOnTheClockOfItsHost(t *testing.T) {
 		host          process.Host
 		weekday, hour string
 	}{
-		{"this host is in the zone of the options", monday.Add(7 * time.Hour), "", process.Host{}, "1 Monday", "09"},
-		{"a day begins before UTC's does", monday.Add(-time.Hour), "", process.Host{}, "1 Monday", "01"},
-		{"the week ends on Sunday", monday.Add(-4 * time.Hour), "", process.Host{}, "7 Sunday", "22"},
-		{"another host is in the other zone", monday.Add(7 * time.Hour), "", process.Host{ID: "other"}, "1 Monday", "07"},
-		{"an event that tells its zone is in that", monday.Add(7 * time.Hour), "-08:00", process.Host{ID: "other"}, "7 Sunday", "23"},
+		{
+			name: "this host is in the zone of the options", at: monday.Add(7 * time.Hour), weekday: "1 Monday",
+			hour: "09",
+		},
+		{name: "a day begins before UTC's does", at: monday.Add(-time.Hour), weekday: "1 Monday", hour: "01"},
+		{name: "the week ends on Sunday", at: monday.Add(-4 * time.Hour), weekday: "7 Sunday", hour: "22"},
+		{
+			name: "another host is in the other zone", at: monday.Add(7 * time.Hour), host: process.Host{ID: "other"},
+			weekday: "1 Monday", hour: "07",
+		},
+		{
+			name: "an event that names its zone is in that", at: monday.Add(7 * time.Hour), zone: "-08:00",
+			host: process.Host{ID: "other"}, weekday: "7 Sunday", hour: "23",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options(mission())
@@ -459,42 +468,100 @@ func TestInContextAUsualUserIsUnusualToo(t *testing.T) {
 	at := start.AddDate(0, 0, 40).Add(9 * time.Hour)
 	require.Less(t, one(t, d, usual(at)).Score, 5.0)
 	stolen := usual(at.Add(18 * time.Hour))
-	stolen.Parent.Name, stolen.TTY, stolen.Interactive, stolen.Session.Source = "python3.11", "", false, netip.MustParseAddr("151.7.7.7")
+	stolen.Parent.Name, stolen.TTY, stolen.Interactive = "python3.11", "", false
+	stolen.Session.Source = netip.MustParseAddr("151.7.7.7")
 	f := one(t, d, stolen)
 	require.Equal(t, Alert, f.Kind)
-	require.Less(t, f.RecordScore, 5.0, "rare sees a user who always looks")
-	require.Equal(t, "alice has never looked at network connections without a terminal on this host in 40 days; parent python, between 03:00 and 04:00 local time, from 151.7.7.0/24", f.Reason())
+	require.Less(t, f.RecordScore, 5.0, "rare sees a user who comes every day")
+	require.Equal(t,
+		"alice has never looked at network connections without a terminal on this host in 40 days; parent python, "+
+			"between 03:00 and 04:00 local time, from 151.7.7.0/24",
+		f.Reason())
 	doc := mapstr.M{}
 	Encode(&f, doc)
-	for _, field := range []string{"reconbeat.anomaly.yearly", "reconbeat.anomaly.parts.hour", "reconbeat.anomaly.parts.parent", "reconbeat.anomaly.parts.network"} {
+	for _, field := range []string{
+		"reconbeat.anomaly.yearly", "reconbeat.anomaly.parts.hour", "reconbeat.anomaly.parts.parent",
+		"reconbeat.anomaly.parts.network",
+	} {
 		v, err := doc.GetValue(field)
 		require.NoError(t, err, field)
 		require.Positive(t, v, field)
 	}
 }
 
-func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
+func TestTheReasonNamesWhatIsUnusual(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		e      *process.Event
 		change func(*process.Event)
 		want   string
 	}{
-		{"whom they act as", admin(monday), func(e *process.Event) { e.User = process.User{ID: 0, Name: "root"} }, "alice (as root) has looked at network connections in an unusual way; usually zabbix and alice do"},
-		{"the parent", admin(monday), func(e *process.Event) { e.Parent.Name = "python3.11" }, "alice has looked at network connections in an unusual way: parent python; usually zabbix does"},
-		{"a person's terminal", admin(monday), func(e *process.Event) { e.TTY, e.Interactive = "", false }, "alice has never looked at network connections without a terminal on this host in 57 days; parent bash; usually zabbix does"},
-		{"a daemon's terminal", agent(monday), func(e *process.Event) { e.TTY, e.Interactive = "pts1", true }, "zabbix has looked at network connections in an unusual way: on a terminal; usually alice does"},
-		{"the way in", admin(monday), func(e *process.Event) { e.Session.Entry, e.Session.Source = process.EntryTerminal, netip.Addr{} }, "alice has looked at network connections in an unusual way: from no remote address, came in by terminal; usually zabbix does"},
-		{"the network", admin(monday), func(e *process.Event) { e.Session.Source = netip.MustParseAddr("151.7.7.7") }, "alice has looked at network connections in an unusual way: from 151.7.7.0/24; usually zabbix does"},
-		{"the command", admin(monday), func(e *process.Event) {
-			e.Name, e.Executable, e.Args = "netstat", "/usr/bin/netstat", []string{"netstat", "-rn"}
-		}, "alice has looked at network connections in an unusual way: command netstat -nr; usually zabbix does"},
-		{"the folder", admin(monday), func(e *process.Event) { e.CWD = "/dev/shm" }, "alice has looked at network connections in an unusual way: in /dev/shm; usually zabbix does"},
-		{"the day", admin(monday.AddDate(0, 0, 5)), func(*process.Event) {}, "alice has looked at network connections in an unusual way: on a weekend; usually zabbix does"},
-		{"the hour", admin(monday.Add(18 * time.Hour)), func(*process.Event) {}, "alice has looked at network connections in an unusual way: between 03:00 and 04:00 local time; usually zabbix does"},
-		{"the silence", admin(monday.AddDate(0, 0, 49)), func(*process.Event) {}, "alice had not looked at network connections on this host for 51 days; usually zabbix does"},
-		{"a new account", agent(monday), func(e *process.Event) { e.User, e.Parent.Name = process.User{ID: 112, Name: "tomcat"}, "sh" }, "tomcat has never looked at network connections on this host in 57 days; parent sh, no terminal; usually zabbix and alice do"},
-		{"a new way of one", agent(monday), func(e *process.Event) { e.Parent.Name = "sh" }, "zabbix has never looked at network connections through sh on this host in 57 days; no terminal; usually alice does"},
+		{
+			name: "whom they act as", e: admin(monday),
+			change: func(e *process.Event) { e.User = process.User{ID: 0, Name: "root"} },
+			want:   "alice (as root) has looked at network connections in an unusual way; usually zabbix and alice do",
+		},
+		{
+			name: "the parent", e: admin(monday), change: func(e *process.Event) { e.Parent.Name = "python3.11" },
+			want: "alice has looked at network connections in an unusual way: parent python; usually zabbix does",
+		},
+		{
+			name: "a person's terminal", e: admin(monday),
+			change: func(e *process.Event) { e.TTY, e.Interactive = "", false },
+			want: "alice has never looked at network connections without a terminal on this host in 57 days; " +
+				"parent bash; usually zabbix does",
+		},
+		{
+			name: "a daemon's terminal", e: agent(monday),
+			change: func(e *process.Event) { e.TTY, e.Interactive = "pts1", true },
+			want:   "zabbix has looked at network connections in an unusual way: on a terminal; usually alice does",
+		},
+		{
+			name: "the entry", e: admin(monday),
+			change: func(e *process.Event) { e.Session.Entry, e.Session.Source = process.EntryTerminal, netip.Addr{} },
+			want: "alice has looked at network connections in an unusual way: from no remote address, came in by " +
+				"terminal; usually zabbix does",
+		},
+		{
+			name: "the network", e: admin(monday),
+			change: func(e *process.Event) { e.Session.Source = netip.MustParseAddr("151.7.7.7") },
+			want:   "alice has looked at network connections in an unusual way: from 151.7.7.0/24; usually zabbix does",
+		},
+		{
+			name: "the command", e: admin(monday),
+			change: func(e *process.Event) {
+				e.Name, e.Executable, e.Args = "netstat", "/usr/bin/netstat", []string{"netstat", "-rn"}
+			},
+			want: "alice has looked at network connections in an unusual way: command netstat -nr; usually zabbix does",
+		},
+		{
+			name: "the folder", e: admin(monday), change: func(e *process.Event) { e.CWD = "/dev/shm" },
+			want: "alice has looked at network connections in an unusual way: in /dev/shm; usually zabbix does",
+		},
+		{
+			name: "the day", e: admin(monday.AddDate(0, 0, 5)), change: func(*process.Event) {},
+			want: "alice has looked at network connections in an unusual way: on a weekend; usually zabbix does",
+		},
+		{
+			name: "the hour", e: admin(monday.Add(18 * time.Hour)), change: func(*process.Event) {},
+			want: "alice has looked at network connections in an unusual way: between 03:00 and 04:00 local time; " +
+				"usually zabbix does",
+		},
+		{
+			name: "the silence", e: admin(monday.AddDate(0, 0, 49)), change: func(*process.Event) {},
+			want: "alice had not looked at network connections on this host for 51 days; usually zabbix does",
+		},
+		{
+			name: "a new account", e: agent(monday),
+			change: func(e *process.Event) { e.User, e.Parent.Name = process.User{ID: 112, Name: "tomcat"}, "sh" },
+			want: "tomcat has never looked at network connections on this host in 57 days; parent sh, no " +
+				"terminal; usually zabbix and alice do",
+		},
+		{
+			name: "a new parent of one", e: agent(monday), change: func(e *process.Event) { e.Parent.Name = "sh" },
+			want: "zabbix has never looked at network connections through sh on this host in 57 days; no terminal; " +
+				"usually alice does",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := settled(t, func(o *Options) {
@@ -510,18 +577,18 @@ func TestTheReasonTellsWhatIsUnusualOfEveryFeature(t *testing.T) {
 			require.Equal(t, Alert, f.Kind)
 			require.Equal(t, c.want, f.Reason())
 
-			// The parts that the alert tells add up to the surprise that it tells.
+			// The parts in the document add up to the surprise there.
 			doc := mapstr.M{}
 			Encode(&f, doc)
 			sum := 0.0
-			for _, name := range context.PartNames {
+			for _, name := range habit.PartNames {
 				if v, err := doc.GetValue("reconbeat.anomaly.parts." + name); err == nil {
 					sum += v.(float64)
 				}
 			}
 			surprise, err := doc.GetValue("reconbeat.anomaly.surprise")
 			require.NoError(t, err)
-			require.InDelta(t, surprise, sum, 0.005*float64(context.Parts+1), "to the rounding")
+			require.InDelta(t, surprise, sum, 0.005*float64(habit.Parts+1), "to the rounding")
 		})
 	}
 }
@@ -532,7 +599,7 @@ func TestRecordsGoToWhoWantsThem(t *testing.T) {
 	o.OnRecord = func(_ *Rule, r rare.Record) { users = append(users, r.User) }
 	d := taught(t, o)
 	users = nil
-	d.Judge(exec(now, "mallory", "ss"), 1, nil, nil)
+	d.Judge(exec(now, "mallory", "ss"), 1, nil)
 	d.Advance(now.Add(time.Hour), nil)
 	require.Equal(t, []string{"mallory"}, users)
 }
@@ -543,24 +610,23 @@ func BenchmarkJudgeAUsualUser(b *testing.B) {
 	var out []Finding
 	b.ReportAllocs()
 	for b.Loop() {
-		out = d.Judge(e, 1, nil, out[:0])
+		out = d.Judge(e, 1, out[:0])
 	}
 }
 
 func BenchmarkJudgeAStranger(b *testing.B) {
 	d := taught(b, options(mission()))
 	e := exec(now, "mallory", "ss -s")
-	nothing := func(*Finding) Decision { return Decision{} }
 	var out []Finding
 	b.ReportAllocs()
 	for b.Loop() {
-		out = d.Judge(e, 1, nothing, out[:0])
+		out = d.Judge(e, 1, out[:0])
 	}
 }
 
 func BenchmarkEncode(b *testing.B) {
 	d := taught(b, options(mission()))
-	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil, nil)[0]
+	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil)[0]
 	b.ReportAllocs()
 	for b.Loop() {
 		Encode(&f, mapstr.M{})

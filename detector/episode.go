@@ -6,36 +6,62 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/reconbeat/reconbeat/process"
 )
 
-const (
-	// maxEpisodes bounds how many episodes may be open; the one without an exec for the longest time closes early.
-	maxEpisodes = 1000
-	// episodeCommands is how many distinct command lines an episode remembers, commandBytes how much of each.
-	episodeCommands = 20
-	commandBytes    = 1024
-)
+// maxEpisodes bounds how many episodes may be open; the one without an exec for the longest time closes early.
+const maxEpisodes = 1000
 
+// episodeKey is whose episode it is: an actor's under a rule on a host.
 type episodeKey struct{ rule, host, actor string }
 
 func (k episodeKey) compare(other episodeKey) int {
 	return cmp.Or(cmp.Compare(k.rule, other.rule), cmp.Compare(k.host, other.host), cmp.Compare(k.actor, other.actor))
 }
 
-// episode is an Episode that is open.
+// episode is an Episode that is open, with what its summary has until now.
 type episode struct {
 	Episode
+	EpisodeSummary
 	rule    *Rule
 	actor   Actor
 	user    string
 	visit   string    // the id of the visit that opened it
 	alertID string    // that its findings belong to: its own, or the one that put the actor on probation
-	band    int       // that a further alert must exceed; -1: nothing in it came over the threshold, all of it is in a context that the actor is on probation in
+	band    int       // that a further alert must exceed; -1: nothing in it came over the threshold yet
 	over    time.Time // of the last exec over the threshold
+}
+
+// episode is the actor's open episode, or one with an id that begins with the match; what that closes goes to out.
+func (d *Detector) episode(m *match, id string, out []Finding) (*episode, []Finding) {
+	ep := d.episodes[m.key]
+	if ep != nil && !ep.closes(d.o).After(m.finding.Time) {
+		out = append(out, d.close(m.key, ep))
+		ep = nil
+	}
+	if ep == nil {
+		if len(d.episodes) >= maxEpisodes {
+			out = d.evict(out)
+		}
+		f := &m.finding
+		ep = &episode{
+			rule: f.Rule, actor: f.Actor, user: f.User, visit: f.Visit.ID, band: -1,
+			Episode: Episode{ID: id, Start: f.Time},
+		}
+		d.episodes[m.key] = ep
+	}
+	return ep, out
+}
+
+// alertID is the id of the alert that a match becomes.
+func (m *match) alertID() string {
+	e := m.event
+	return process.ID(
+		"alert", m.key.host, m.key.rule, m.key.actor, strconv.FormatInt(e.Time.UnixNano(), 10),
+		strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10), e.ID,
+	)
 }
 
 // band is which of the steps 50, 75 and 90 a score has reached.
@@ -51,7 +77,8 @@ func band(score float64) int {
 	return 0
 }
 
-// closes is when the episode ends if nothing more happens. What is below the threshold prolongs only an episode of such: one that alerted ends as if it were not there.
+// closes is when the episode ends if nothing more happens. Execs below the threshold prolong an episode only until one
+// comes over it: an episode that alerted ends as if they were not there.
 func (ep *episode) closes(o Options) time.Time {
 	last := ep.over
 	if ep.band < 0 {
@@ -64,37 +91,13 @@ func (ep *episode) closes(o Options) time.Time {
 	return idle
 }
 
-func (ep *episode) add(f *Finding, e *process.Event) {
-	ep.Execs++
-	ep.MaxScore = max(ep.MaxScore, f.Score)
-	if f.Kind == Alert {
-		ep.Alerts++
-	}
-	ep.Last = latest(ep.Last, e.Time)
-	line := e.CommandLine
-	if line == "" {
-		line = strings.Join(e.Args, " ")
-	}
-	if len(line) > commandBytes {
-		line = line[:commandBytes]
-	}
-	for i := range ep.Commands {
-		if ep.Commands[i].Line == line {
-			ep.Commands[i].Count++
-			return
-		}
-	}
-	if len(ep.Commands) < episodeCommands {
-		ep.Commands = append(ep.Commands, Command{strings.Clone(line), 1})
-	}
-}
-
 // close ends an episode.
 func (d *Detector) close(key episodeKey, ep *episode) Finding {
 	delete(d.episodes, key)
 	return Finding{
-		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user, Threshold: ep.rule.Threshold,
-		AlertID: ep.alertID, Episode: ep.Episode, Visit: Visit{ID: ep.visit},
+		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user,
+		Threshold: ep.rule.Threshold, Visit: Visit{ID: ep.visit},
+		AlertID: ep.alertID, Episode: ep.Episode, Summary: ep.EpisodeSummary,
 	}
 }
 
@@ -131,28 +134,29 @@ func (d *Detector) evict(out []Finding) []Finding {
 // visitOf is the visit that a match belongs to, as it stands with it.
 func visitOf(key episodeKey, c *Context) Visit {
 	v := c.Result.Visit
-	container := c.Look.Who.Container.Value()
+	container, opened := c.Match.Who.Container.Value(), strconv.FormatInt(v.Opened.UnixNano(), 10)
 	return Visit{
-		ID:    process.ID("visit", key.host, key.rule, key.actor, container, v.Way, strconv.FormatInt(v.Opened.UnixNano(), 10)),
+		ID:    process.ID("visit", key.host, key.rule, key.actor, container, v.Way, opened),
 		Start: v.Opened, Matches: v.Looks + 1,
 	}
 }
 
-// commandsOf are the commands of the visit that an exec belongs to, its own included; nil where the context model is not in charge.
+// commandsOf are the commands of the visit that an exec belongs to, its own included; nil where the context model is
+// not in charge.
 func commandsOf(c *Context) []Command {
 	if c == nil {
 		return nil
 	}
 	var out []Command
 	for _, l := range c.Result.Visit.Lines {
-		out = append(out, Command{l.Text, l.Count})
+		out = append(out, Command{Line: l.Text, Count: l.Count})
 	}
-	line := c.Look.Line()
+	line := c.Match.Line()
 	for i := range out {
 		if out[i].Line == line {
 			out[i].Count++
 			return out
 		}
 	}
-	return append(out, Command{line, 1})
+	return append(out, Command{Line: line, Count: 1})
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Meaning says in sentences what the rule means: what a match is, what is none, and what an alert of it is worth.
+// Meaning says in sentences what matches, what the exceptions leave out, and what an alert of the rule is worth.
 func (r *Rule) Meaning() []string {
 	lines := []string{fmt.Sprintf("%q: whoever starts %s has %s.", r.Name, listed(r.Programs), r.Habit)}
 	for _, e := range r.Except {
-		lines = append(lines, "It does not mean "+e.meaning(r.Programs)+".")
+		lines = append(lines, "It leaves out "+e.meaning(r.Programs)+".")
 	}
 	worth := fmt.Sprintf("From a score of %v on it raises an alert of severity %s (%d), risk %v", r.Threshold,
 		r.Severity, r.SeverityNumber(), r.RiskScore)
@@ -53,7 +53,7 @@ func (r *Rule) Explain(p *process.Process) (matches bool, why string) {
 	program, args := r.program(&process.Event{Process: *p})
 	if program == "" {
 		runs, args := Program(p)
-		why = fmt.Sprintf("what runs is %s, and the rule looks for %s", runs, listed(r.Programs))
+		why = fmt.Sprintf("what runs is %s, and the rule is about %s", runs, listed(r.Programs))
 		if i := slices.IndexFunc(args, func(a string) bool { return slices.Contains(r.Programs, base(a)) }); i >= 0 {
 			why += fmt.Sprintf("; if %s starts %s, that is a program start of its own", runs, base(args[i]))
 		}
@@ -61,11 +61,11 @@ func (r *Rule) Explain(p *process.Process) (matches bool, why string) {
 	}
 	for i := range r.Except {
 		if r.Except[i].holds(program, args) {
-			return false, fmt.Sprintf("what runs is %s, but the rule does not mean %s", program,
+			return false, fmt.Sprintf("what runs is %s, but the rule leaves out %s", program,
 				r.Except[i].meaning(r.Programs))
 		}
 	}
-	return true, "what runs is " + program + ", which the rule looks for"
+	return true, "what runs is " + program + ", which the rule is about"
 }
 
 // listed are alternatives in words.

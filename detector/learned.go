@@ -7,33 +7,36 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// learned is what one rule has learned: rare's counts over the whole stream, because Elastic's job has them so, and each host's contexts.
+// learned is what one rule has learned: rare's counts over the whole stream, because Elastic's job has them so, and
+// each host's contexts.
 type learned struct {
 	rare  *rare.Model
 	hosts map[string]*hostContexts
 }
 
 type hostContexts struct {
-	model    *context.Model
+	model    *habit.Model
 	used     time.Time
-	reported bool // what had been learned when the model became old enough to alert
+	reported bool // there was a Learned finding on what it knew when it became old enough to alert
 }
 
 const (
-	// maxHosts bounds how many hosts' contexts a rule remembers; the one that was watched longest ago is forgotten first.
+	// maxHosts bounds how many hosts' contexts a rule remembers; the one that was watched longest ago is forgotten
+	// first.
 	maxHosts = 256
 	// maxActors bounds how many actors of one host a rule's context model remembers.
 	maxActors = 1000
 )
 
-// contextOptions are those of every host's model: a visit is as long as an episode is by default, whatever the user made of that.
-func contextOptions(halfLife time.Duration) context.Options {
-	return context.Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: maxActors, HalfLife: halfLife}
+// contextOptions are those of every host's model. A visit has the length that an episode has by default; it stays so
+// when a user changes the episode's, because the model's constants were chosen for it.
+func contextOptions(halfLife time.Duration) habit.Options {
+	return habit.Options{Idle: 15 * time.Minute, Longest: 24 * time.Hour, MaxActors: maxActors, HalfLife: halfLife}
 }
 
 func newLearned(m *rare.Model) *learned { return &learned{rare: m, hosts: map[string]*hostContexts{}} }
@@ -45,7 +48,7 @@ func (l *learned) host(host string, now time.Time, halfLife time.Duration) *host
 		if len(l.hosts) >= maxHosts {
 			l.forgetHost()
 		}
-		h = &hostContexts{model: context.New(contextOptions(halfLife)), used: now}
+		h = &hostContexts{model: habit.New(contextOptions(halfLife)), used: now}
 		l.hosts[host] = h
 	}
 	return h
@@ -62,14 +65,14 @@ func (l *learned) forgetHost() {
 	delete(l.hosts, worst)
 }
 
-// watching are the contexts of the host that was watched last, by rule, so that the next event of that host finds them.
+// watching are the contexts of the host that was watched last, by rule: the next event is nearly always that host's.
 type watching struct {
 	host  string
 	hosts []*hostContexts
 }
 
-// Watch takes note that the host of an event is watched at the event's time, whether or not a rule is about it: a model's age is watched time. It allocates nothing
-// for a host that is known.
+// Watch notes that the host of an event is watched at the event's time, whether or not a rule is about it: a model's
+// age is watched time. It allocates nothing for a host that is known.
 func (d *Detector) Watch(e *process.Event) {
 	if d.o.Model == ModelContext {
 		d.watch(d.modelHost(e), e.Time)
@@ -89,7 +92,7 @@ func (d *Detector) watch(host string, t time.Time) {
 	}
 }
 
-// Stop says that nothing was watched from the last event on until the next: reconbeat was not running.
+// Stop notes that nothing is watched from the last event on until the next, while reconbeat does not run.
 func (d *Detector) Stop() {
 	for _, l := range d.kept {
 		for _, h := range l.hosts {
@@ -98,7 +101,8 @@ func (d *Detector) Stop() {
 	}
 }
 
-// reportLearned tells of each model that has become old enough to alert what it knows: who looked until then has become usual in silence.
+// reportLearned reports what each model that has become old enough to alert knows: whoever came until then has become
+// usual without an alert.
 func (d *Detector) reportLearned(t time.Time, out []Finding) []Finding {
 	for i, l := range d.models {
 		first := len(out)
@@ -108,8 +112,10 @@ func (d *Detector) reportLearned(t time.Time, out []Finding) []Finding {
 			}
 			h.reported = true
 			if actors := h.model.Profiles("", t); len(actors) > 0 {
-				report := Report{Host: host, Days: h.model.Age(t).Hours() / 24, Actors: actors}
-				out = append(out, Finding{Kind: Learned, Rule: d.rules[i], Time: t, Threshold: d.rules[i].Threshold, Report: report})
+				out = append(out, Finding{
+					Kind: Learned, Rule: d.rules[i], Time: t, Threshold: d.rules[i].Threshold,
+					Report: Report{Host: host, Days: h.model.Age(t).Hours() / 24, Actors: actors},
+				})
 			}
 		}
 		slices.SortFunc(out[first:], func(a, b Finding) int { return strings.Compare(a.Report.Host, b.Report.Host) })

@@ -41,7 +41,8 @@ func (d *Detector) Match(e *process.Event) RuleSet {
 	return set
 }
 
-// commLength is how many bytes of a program's name the kernel keeps as the name of a process (TASK_COMM_LEN in linux/sched.h, less the final 0).
+// commLength is how many bytes of a program's name the kernel keeps as the name of a process (TASK_COMM_LEN in
+// linux/sched.h, less the final 0).
 const commLength = 15
 
 // cutOff reports whether all that is known of the program is a name that the kernel may have cut off.
@@ -67,9 +68,9 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 	return "", nil
 }
 
-// Program returns the name of the program that really runs in a process, and the arguments after it: of a multi-call binary the applet, of the
-// dynamic loader the program that it loads, whatever the file of either is called, where its contents are known. A
-// wrapper such as sudo or timeout is itself: the tool that it starts is an exec of its own.
+// Program returns the name of the program that really runs in a process, and the arguments after it. Of a multi-call
+// binary that is the applet, of the dynamic loader the program that it loads. Where the contents of a file are known,
+// its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is an exec of its own.
 func Program(p *process.Process) (string, []string) {
 	switch tool := p.Binary.Tool; {
 	case process.IsMultiCall(tool):
@@ -109,8 +110,8 @@ func rest(args []string) []string {
 	return args[1:]
 }
 
-// applet is what a multi-call binary runs as: what it is called, or its first argument where it is called by its own
-// name (busybox-1.36 too) or by that of its file.
+// applet is what a multi-call binary runs as: the name that it is called by. Where that is its own (busybox-1.36, too)
+// or its file's, the applet is the first argument.
 func applet(binary, file string, args []string) (string, []string) {
 	for len(args) > 0 {
 		if called := base(args[0]); called != file && !strings.HasPrefix(called, binary) {
@@ -121,21 +122,25 @@ func applet(binary, file string, args []string) (string, []string) {
 	return binary, nil
 }
 
-// isLoader reports whether a base name is a dynamic loader's: ld.so, ld-linux-x86-64.so.2, ld-musl-aarch64.so.1, ld-2.31.so.
+// isLoader reports whether a base name is a dynamic loader's: ld.so, ld-linux-x86-64.so.2, ld-musl-aarch64.so.1,
+// ld-2.31.so.
 func isLoader(name string) bool {
-	return strings.HasPrefix(name, "ld") && strings.Contains(name, ".so") && (strings.HasPrefix(name, "ld-") || strings.HasPrefix(name, "ld.so") || strings.HasPrefix(name, "ld64.so"))
+	return strings.HasPrefix(name, "ld.so") || strings.HasPrefix(name, "ld64.so") ||
+		strings.HasPrefix(name, "ld-") && strings.Contains(name, ".so")
 }
 
-// loaderOptionTakesValue reports whether an option of glibc's or musl's loader has its value in the next argument (ld.so --help, musl ldso/dynlink.c).
+// loaderOptionTakesValue reports whether an option of glibc's or musl's loader has its value in the next argument
+// (ld.so --help, musl ldso/dynlink.c).
 func loaderOptionTakesValue(option string) bool {
 	switch option {
-	case "--library-path", "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask", "--inhibit-rpath", "--audit", "--preload", "--argv0":
+	case "--library-path", "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask", "--inhibit-rpath", "--audit", "--preload",
+		"--argv0":
 		return true
 	}
 	return false
 }
 
-// loaderOptionRunsNothing reports whether the loader only tells something and starts no program.
+// loaderOptionRunsNothing reports whether an option makes the loader print something and start no program.
 func loaderOptionRunsNothing(option string) bool {
 	switch option {
 	case "--list", "--verify", "--help", "--version", "--list-tunables", "--list-diagnostics":

@@ -19,10 +19,15 @@ import (
 // mission is the shipped rule, as far as matching and judging need it.
 func mission() Rule {
 	return Rule{
-		ID: "network-connection-discovery", Name: "Unusual network connection discovery", Version: 1, Enabled: true, Habit: "looked at network connections",
-		Programs: []string{"netstat", "ss", "route", "showmount"}, Except: []Except{{Programs: []string{"route"}, AnyArg: []string{"add", "del", "flush"}}},
+		ID: "network-connection-discovery", Name: "Unusual network connection discovery", Version: 1, Enabled: true,
+		Habit:     "looked at network connections",
+		Programs:  []string{"netstat", "ss", "route", "showmount"},
+		Except:    []Except{{Programs: []string{"route"}, AnyArg: []string{"add", "del", "flush"}}},
 		Threshold: 25, Severity: "low", RiskScore: 21,
-		Threat:     []Threat{{Tactic: Technique{"TA0007", "Discovery"}, Technique: []Technique{{"T1049", "System Network Connections Discovery"}}}},
+		Threat: []Threat{{
+			Tactic:    Technique{ID: "TA0007", Name: "Discovery"},
+			Technique: []Technique{{ID: "T1049", Name: "System Network Connections Discovery"}},
+		}},
 		References: []string{"https://attack.mitre.org/techniques/T1049/"},
 	}
 }
@@ -30,7 +35,7 @@ func mission() Rule {
 func options(rules ...Rule) Options {
 	return Options{
 		Rules: rules, HostID: "host-1", EpisodeIdle: 15 * time.Minute, EpisodeMax: 24 * time.Hour,
-		Rare: rare.Options{BucketSpan: 15 * time.Minute, MaxUsers: 1000},
+		Model: ModelRare, Rare: rare.Options{BucketSpan: 15 * time.Minute, MaxUsers: 1000},
 	}
 }
 
@@ -63,24 +68,60 @@ func TestTheProgramThatRunsIsKnownWhateverStartedIt(t *testing.T) {
 		want       string
 		rest       string
 	}{
-		{"a program is the base of its executable", "/usr/bin/ss", "ss -tan", "ss", "-tan"},
-		{"argv[0] does not count", "/usr/bin/ss", "innocent -tan", "ss", "-tan"},
-		{"a login shell's dash does not count", "/usr/bin/bash", "-bash", "bash", ""},
-		{"busybox is the applet that it is told", "/bin/busybox", "busybox netstat -tln", "netstat", "-tln"},
-		{"busybox is the applet that it is called", "/bin/busybox", "/usr/sbin/netstat -tln", "netstat", "-tln"},
-		{"busybox may call itself", "/bin/busybox", "busybox busybox netstat -a", "netstat", "-a"},
-		{"busybox alone is busybox", "/bin/busybox", "busybox", "busybox", ""},
-		{"toybox is as busybox", "/usr/bin/toybox", "toybox netstat", "netstat", ""},
-		{"the loader is what it loads", "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/lib64/ld-linux-x86-64.so.2 /usr/bin/ss -tn", "ss", "-tn"},
-		{"the loader's options are passed over", "/usr/lib/ld-linux-aarch64.so.1", "ld.so --library-path /lib --argv0 x /usr/bin/netstat -r", "netstat", "-r"},
-		{"an option of the loader in one word", "/usr/lib/ld-linux-aarch64.so.1", "ld.so --inhibit-cache /usr/bin/netstat", "netstat", ""},
-		{"musl's loader is a loader", "/lib/ld-musl-x86_64.so.1", "ld-musl-x86_64.so.1 --preload x.so -- /usr/bin/ss", "ss", ""},
-		{"the loader that lists runs nothing", "/usr/bin/ld.so", "ld.so --list /usr/bin/ss", "ld.so", "--list /usr/bin/ss"},
-		{"the loader that verifies runs nothing", "/usr/bin/ld.so", "ld.so --verify /usr/bin/ss", "ld.so", "--verify /usr/bin/ss"},
-		{"the loader that helps runs nothing", "/usr/bin/ld.so", "ld.so --help", "ld.so", "--help"},
-		{"ldd is no loader", "/usr/bin/ldd", "ldd /usr/bin/ss", "ldd", "/usr/bin/ss"},
-		{"sudo is itself", "/usr/bin/sudo", "sudo ss -tan", "sudo", "ss -tan"},
-		{"without arguments a program is its name", "/usr/bin/ss", "", "ss", ""},
+		{
+			name: "a program is the base of its executable", executable: "/usr/bin/ss", args: "ss -tan", want: "ss",
+			rest: "-tan",
+		},
+		{name: "argv[0] does not count", executable: "/usr/bin/ss", args: "innocent -tan", want: "ss", rest: "-tan"},
+		{name: "a login shell's dash does not count", executable: "/usr/bin/bash", args: "-bash", want: "bash"},
+		{
+			name: "busybox is the applet of its first argument", executable: "/bin/busybox",
+			args: "busybox netstat -tln", want: "netstat", rest: "-tln",
+		},
+		{
+			name: "busybox is the applet that it is called", executable: "/bin/busybox", args: "/usr/sbin/netstat -tln",
+			want: "netstat", rest: "-tln",
+		},
+		{
+			name: "busybox may call itself", executable: "/bin/busybox", args: "busybox busybox netstat -a",
+			want: "netstat", rest: "-a",
+		},
+		{name: "busybox alone is busybox", executable: "/bin/busybox", args: "busybox", want: "busybox"},
+		{name: "toybox is as busybox", executable: "/usr/bin/toybox", args: "toybox netstat", want: "netstat"},
+		{
+			name: "the loader is what it loads", executable: "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+			args: "/lib64/ld-linux-x86-64.so.2 /usr/bin/ss -tn", want: "ss", rest: "-tn",
+		},
+		{
+			name: "the loader's options are passed over", executable: "/usr/lib/ld-linux-aarch64.so.1",
+			args: "ld.so --library-path /lib --argv0 x /usr/bin/netstat -r", want: "netstat", rest: "-r",
+		},
+		{
+			name: "an option of the loader in one word", executable: "/usr/lib/ld-linux-aarch64.so.1",
+			args: "ld.so --inhibit-cache /usr/bin/netstat", want: "netstat",
+		},
+		{
+			name: "musl's loader is a loader", executable: "/lib/ld-musl-x86_64.so.1",
+			args: "ld-musl-x86_64.so.1 --preload x.so -- /usr/bin/ss", want: "ss",
+		},
+		{
+			name: "the loader that lists runs nothing", executable: "/usr/bin/ld.so", args: "ld.so --list /usr/bin/ss",
+			want: "ld.so", rest: "--list /usr/bin/ss",
+		},
+		{
+			name: "the loader that verifies runs nothing", executable: "/usr/bin/ld.so",
+			args: "ld.so --verify /usr/bin/ss", want: "ld.so", rest: "--verify /usr/bin/ss",
+		},
+		{
+			name: "the loader that helps runs nothing", executable: "/usr/bin/ld.so", args: "ld.so --help",
+			want: "ld.so", rest: "--help",
+		},
+		{
+			name: "ldd is no loader", executable: "/usr/bin/ldd", args: "ldd /usr/bin/ss", want: "ldd",
+			rest: "/usr/bin/ss",
+		},
+		{name: "sudo is itself", executable: "/usr/bin/sudo", args: "sudo ss -tan", want: "sudo", rest: "ss -tan"},
+		{name: "without arguments a program is its name", executable: "/usr/bin/ss", want: "ss"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &process.Process{Executable: c.executable, Name: base(c.executable), Args: strings.Fields(c.args)}
@@ -101,31 +142,47 @@ func TestMatch(t *testing.T) {
 		e    process.Event
 		want RuleSet
 	}{
-		{"a program of two rules", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/usr/bin/ss"}}, both},
-		{"a program of one", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/bin/netstat"}}, first},
-		{"a name without an executable", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Name: "route"}}, first},
-		{"a name that the kernel cut off", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Name: "systemd-resolve"}}, second},
-		{"a program that is really called so", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Name: "systemd-resolve", Executable: "/usr/bin/systemd-resolve"}}, 0},
-		{"a copy under another name", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/tmp/kworker", Binary: process.Binary{Tool: "ss"}}}, both},
-		{"busybox under another name", called("netstat", "/tmp/bb", "busybox"), first},
-		{"busybox under another name, by its first argument", called("bb netstat", "/tmp/bb", "busybox"), first},
-		{"a download of busybox", called("./busybox-x86_64 netstat -tn", "/tmp/busybox-x86_64", "busybox"), first},
-		{"an applet that is a file", called("route add default", "/bin/route", "busybox"), first},
-		{"another applet of it", called("bb ls netstat", "/tmp/bb", "busybox"), 0},
-		{"toybox under another name", called("tb netstat", "/tmp/tb", "toybox"), first},
-		{"the loader under another name", called("ld --library-path /x /usr/bin/ss -tan", "/tmp/ld", "ld-linux-x86-64.so.2"), both},
-		{"the loader loads another program", called("ld /usr/bin/ls ss", "/tmp/ld", "ld-linux-x86-64.so.2"), 0},
-		{"ss under the name of busybox", called("busybox ls", "/tmp/busybox", "ss"), both},
-		{"case matters", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/usr/bin/SS"}}, 0},
-		{"a longer name is another program", process.Event{Kind: process.Exec, Success: true, Process: process.Process{Executable: "/usr/bin/ssh"}}, 0},
-		{"an exec that failed ran nothing", process.Event{Kind: process.Exec, Process: process.Process{Executable: "/usr/bin/ss"}}, 0},
-		{"a fork is no exec", process.Event{Kind: process.Fork, Success: true, Process: process.Process{Executable: "/usr/bin/ss"}}, 0},
+		{name: "a program of two rules", e: ran(process.Process{Executable: "/usr/bin/ss"}), want: both},
+		{name: "a program of one", e: ran(process.Process{Executable: "/bin/netstat"}), want: first},
+		{name: "a name without an executable", e: ran(process.Process{Name: "route"}), want: first},
+		{name: "a name that the kernel cut off", e: ran(process.Process{Name: "systemd-resolve"}), want: second},
+		{
+			name: "a program that is really called so",
+			e:    ran(process.Process{Name: "systemd-resolve", Executable: "/usr/bin/systemd-resolve"}),
+		},
+		{name: "a copy under another name", e: called("kworker", "/tmp/kworker", "ss"), want: both},
+		{name: "busybox under another name", e: called("netstat", "/tmp/bb", "busybox"), want: first},
+		{name: "busybox by its first argument", e: called("bb netstat", "/tmp/bb", "busybox"), want: first},
+		{
+			name: "a download of busybox",
+			e:    called("./busybox-x86_64 netstat -tn", "/tmp/busybox-x86_64", "busybox"), want: first,
+		},
+		{name: "an applet that is a file", e: called("route add default", "/bin/route", "busybox"), want: first},
+		{name: "another applet of it", e: called("bb ls netstat", "/tmp/bb", "busybox")},
+		{name: "toybox under another name", e: called("tb netstat", "/tmp/tb", "toybox"), want: first},
+		{
+			name: "the loader under another name",
+			e:    called("ld --library-path /x /usr/bin/ss -tan", "/tmp/ld", "ld-linux-x86-64.so.2"), want: both,
+		},
+		{name: "the loader loads another program", e: called("ld /usr/bin/ls ss", "/tmp/ld", "ld-linux-x86-64.so.2")},
+		{name: "ss under the name of busybox", e: called("busybox ls", "/tmp/busybox", "ss"), want: both},
+		{name: "case matters", e: ran(process.Process{Executable: "/usr/bin/SS"})},
+		{name: "a longer name is another program", e: ran(process.Process{Executable: "/usr/bin/ssh"})},
+		{
+			name: "an exec that failed ran nothing",
+			e:    process.Event{Kind: process.Exec, Process: process.Process{Executable: "/usr/bin/ss"}},
+		},
+		{
+			name: "a fork is no exec",
+			e:    process.Event{Kind: process.Fork, Success: true, Process: process.Process{Executable: "/usr/bin/ss"}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, d.Match(&c.e)) })
 	}
 }
 
-// TestRealCommandLines runs the command lines of attack tools and of monitoring agents through the rule: it matches those of its programs, and no others.
+// TestRealCommandLines runs the command lines of attack tools and of monitoring agents through the rule: it matches
+// those of its programs, and no others.
 func TestRealCommandLines(t *testing.T) {
 	f, err := os.Open("testdata/commands.tsv")
 	require.NoError(t, err)
@@ -144,7 +201,7 @@ func TestRealCommandLines(t *testing.T) {
 		case "netstat", "ss", "route", "showmount":
 			matched++
 			require.EqualValues(t, 1, d.Match(e), command)
-			findings := d.Judge(e, 1, nil, nil)
+			findings := d.Judge(e, 1, nil)
 			if strings.HasPrefix(command, "route add") {
 				require.Empty(t, findings, "%s changes the table and shows nothing", command)
 			} else {
@@ -156,6 +213,11 @@ func TestRealCommandLines(t *testing.T) {
 	}
 	require.NoError(t, lines.Err())
 	require.Greater(t, matched, 30)
+}
+
+// ran is an exec that succeeded.
+func ran(p process.Process) process.Event {
+	return process.Event{Kind: process.Exec, Success: true, Process: p}
 }
 
 // called is the exec of an executable that is known to be a tool by its contents.
@@ -184,7 +246,9 @@ func TestTheArgumentsOfAnAppletAreItsOwn(t *testing.T) {
 
 func TestMatchingAllocatesNothing(t *testing.T) {
 	d := mustNew(t, options(mission()))
-	for _, command := range []string{"ls -la /tmp", "ss -tan", "busybox netstat", "/lib64/ld-linux-x86-64.so.2 --library-path /x /usr/bin/ss"} {
+	for _, command := range []string{
+		"ls -la /tmp", "ss -tan", "busybox netstat", "/lib64/ld-linux-x86-64.so.2 --library-path /x /usr/bin/ss",
+	} {
 		e := exec(time.Unix(1700000000, 0), "root", command)
 		require.Zero(t, testing.AllocsPerRun(100, func() { d.Match(e) }), command)
 	}
@@ -204,7 +268,7 @@ func FuzzMatch(f *testing.F) {
 		e := exec(at, "root", "x")
 		e.Executable, e.Name, e.Args, e.Binary.Tool = executable, base(executable), strings.Split(args, "\x00"), tool
 		set := d.Match(e)
-		for _, finding := range d.Judge(e, set, nil, nil) {
+		for _, finding := range d.Judge(e, set, nil) {
 			require.Contains(t, finding.Rule.Programs, finding.Program)
 		}
 	})

@@ -3,24 +3,26 @@
 package detector
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
-	"github.com/reconbeat/reconbeat/process"
+	"github.com/reconbeat/reconbeat/detector/habit"
 )
 
-// Habit says when what an actor was alerted for is theirs: seen on at least Days different days, over at least Span. Until then the actor is on probation in this context.
+// Habit is when a context that an actor was alerted for becomes theirs: it was seen on at least Days different days,
+// over at least Span. Until then the actor is on probation in this context.
 type Habit struct {
 	Days int           `json:"days"`
 	Span time.Duration `json:"span"`
 }
 
-// probation is what an alert leaves behind: the context that made it. Further looks in it raise no second alert, are told in summaries, and teach once a day only. It ends with the
-// habit, or when the context has not been seen for forgetAfter; then it alerts again, because an actor who was new then and has not come since is forgotten with it.
+// probation is what an alert leaves behind: the context that made it. Further matches in it raise no second alert: they
+// are in summaries, and teach once a day only. It ends when the context is a habit, or was away for forgetAfter. Then
+// it alerts again, because an actor who was new in it is forgotten with it.
 type probation struct {
 	AlertID string         `json:"alert_id"`
 	Band    int            `json:"band"`
@@ -37,7 +39,8 @@ type unusualValue struct {
 	Text string
 }
 
-// storedValue is an unusualValue as JSON has it: the part by its name. Older ones wrote the part's number, of the ten that there were.
+// storedValue is an unusualValue as JSON has it: the part by its name. Older versions, which had ten parts, wrote the
+// part's number.
 type storedValue struct {
 	Part any    `json:"part"`
 	Text string `json:"text"`
@@ -45,10 +48,10 @@ type storedValue struct {
 
 // MarshalJSON writes the part's name.
 func (v unusualValue) MarshalJSON() ([]byte, error) {
-	return json.Marshal(storedValue{context.PartNames[v.Part], v.Text})
+	return json.Marshal(storedValue{habit.PartNames[v.Part], v.Text})
 }
 
-// UnmarshalJSON refuses a part that there is not.
+// UnmarshalJSON refuses an unknown part.
 func (v *unusualValue) UnmarshalJSON(b []byte) error {
 	var s storedValue
 	if err := json.Unmarshal(b, &s); err != nil {
@@ -57,17 +60,17 @@ func (v *unusualValue) UnmarshalJSON(b []byte) error {
 	part := -1
 	switch p := s.Part.(type) {
 	case string:
-		part = slices.Index(context.PartNames[:context.Hour+1], p)
+		part = slices.Index(habit.PartNames[:habit.Hour+1], p)
 	case float64:
 		part = int(p)
 		if part == olderHour {
-			part = context.Hour
+			part = habit.Hour
 		} else if part > olderHour {
 			part = -1
 		}
 	}
 	if part < 0 {
-		return fmt.Errorf("an unusual value is of the part %v, which is none", s.Part)
+		return fmt.Errorf("unusual value: unknown part %v", s.Part)
 	}
 	*v = unusualValue{part, s.Text}
 	return nil
@@ -79,18 +82,20 @@ const olderHour = 9
 const (
 	// forgetAfter is how long a context may be away before it alerts again.
 	forgetAfter = 30 * 24 * time.Hour
-	// maxProbations bounds how many contexts one actor is on probation in, and how many actors are; the oldest goes first.
+	// maxProbations bounds how many contexts one actor is on probation in, and how many actors are; the oldest goes
+	// first.
 	maxProbations  = 16
 	maxOnProbation = 1000
 )
 
-// unusual are the values that an alert is about: the way in which the account looks, and those of the parts that add most.
+// unusual are the values that an alert is about: the one that tells the account's actors apart, and those of the parts
+// that add most.
 func (c *Context) unusual() []unusualValue {
-	way := c.Look.Class.ToldApart()
-	out := []unusualValue{{way, c.Unusual.Text(way)}}
-	for p := range context.Hour + 1 {
-		if c.Parts[p] >= told {
-			out = append(out, unusualValue{p, c.Unusual.Text(p)})
+	identity := c.Match.Class.ToldApart()
+	out := []unusualValue{{Part: identity, Text: c.Unusual.Text(identity)}}
+	for p := range habit.Hour + 1 {
+		if c.Parts[p] >= worthNaming {
+			out = append(out, unusualValue{Part: p, Text: c.Unusual.Text(p)})
 		}
 	}
 	return out
@@ -103,7 +108,7 @@ func (p *probation) covers(values []unusualValue, score float64) bool {
 	}
 	return !slices.ContainsFunc(values, func(v unusualValue) bool {
 		return !slices.ContainsFunc(p.Values, func(was unusualValue) bool {
-			return v.Part == was.Part && (v.Text == was.Text || v.Part == context.Hour && nearby(v.Text, was.Text))
+			return v.Part == was.Part && (v.Text == was.Text || v.Part == habit.Hour && nearby(v.Text, was.Text))
 		})
 	})
 }
@@ -116,29 +121,30 @@ func nearby(a, b string) bool {
 	return d <= 1 || d == 23
 }
 
-// seenIn reports whether a look is in the context of the probation.
-func (p *probation) seenIn(l *context.Look) bool {
+// contains reports whether a match is in the context of the probation.
+func (p *probation) contains(m *habit.Look) bool {
 	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
-		now := l.Text(v.Part)
-		return now != v.Text && (v.Part != context.Hour || !nearby(now, v.Text))
+		now := m.Text(v.Part)
+		return now != v.Text && (v.Part != habit.Hour || !nearby(now, v.Text))
 	})
 }
 
-// lapse ends the probations of an actor whose contexts have not been seen for forgetAfter. It reports whether the actor of the look was new in one.
-func (d *Detector) lapse(key episodeKey, l *context.Look) (wasNew bool) {
-	way := l.Class.ToldApart()
-	d.keep(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
-		if l.At.Sub(p.Last) <= forgetAfter {
+// lapse ends the probations of an actor whose contexts were away for forgetAfter. It reports whether the actor of the
+// match was new in one.
+func (d *Detector) lapse(key episodeKey, m *habit.Look) (wasNew bool) {
+	identity := m.Class.ToldApart()
+	d.setProbations(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
+		if m.At.Sub(p.Last) <= forgetAfter {
 			return false
 		}
-		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{way, l.Text(way)})
+		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{Part: identity, Text: m.Text(identity)})
 		return true
 	}))
 	return wasNew
 }
 
-// keep replaces the probations of an actor.
-func (d *Detector) keep(key episodeKey, list []*probation) {
+// setProbations replaces the probations of an actor.
+func (d *Detector) setProbations(key episodeKey, list []*probation) {
 	if len(list) == 0 {
 		delete(d.probations, key)
 	} else {
@@ -146,41 +152,42 @@ func (d *Detector) keep(key episodeKey, list []*probation) {
 	}
 }
 
-// attend counts a look in the contexts that its actor is on probation in, ends those that have become a habit, and returns the last of those that are left, or nil, and those that have ended.
-func (d *Detector) attend(key episodeKey, l *context.Look) (attended *probation, habits []*probation) {
+// attend counts a match in the contexts that its actor is on probation in, and ends those that have become a habit. It
+// returns the last probation that is left, nil where none is, and those that have ended.
+func (d *Detector) attend(key episodeKey, m *habit.Look) (attended *probation, accepted []*probation) {
 	list := d.probations[key]
 	if len(list) == 0 {
 		return nil, nil
 	}
 	list = slices.DeleteFunc(list, func(p *probation) bool {
-		if !p.seenIn(l) {
+		if !p.contains(m) {
 			return false
 		}
-		if l.At.Unix()/86400 > p.Last.Unix()/86400 {
+		if m.At.Unix()/86400 > p.Last.Unix()/86400 {
 			p.Days++
 		}
-		if l.At.After(p.Last) {
-			p.Last = l.At
-		}
+		p.Last = latest(m.At, p.Last)
 		if p.Days >= d.o.Habit.Days && p.Last.Sub(p.First) >= d.o.Habit.Span {
-			habits = append(habits, p)
+			accepted = append(accepted, p)
 			return true
 		}
 		attended = p
 		return false
 	})
-	d.keep(key, list)
-	return attended, habits
+	d.setProbations(key, list)
+	return attended, accepted
 }
 
-// becameHabit tells that a context which raised an alert is a habit from a match on, with the alert's id: nothing becomes usual without a trace.
+// becameHabit reports, with the alert's id, that the context of an alert is a habit from a match on: nothing becomes
+// usual without a trace.
 func becameHabit(f *Finding, p *probation, h Habit) Finding {
 	out := Finding{
-		Kind: Habitual, Rule: f.Rule, Time: f.Time, Local: f.Local, Actor: f.Actor, User: f.User, Threshold: f.Threshold, Habit: h, Visit: Visit{ID: f.Visit.ID},
-		AlertID: p.AlertID, Became: Became{Since: p.First, Days: p.Days},
+		Kind: Habitual, Rule: f.Rule, Time: f.Time, Local: f.Local, Actor: f.Actor, User: f.User,
+		Threshold: f.Threshold, Visit: Visit{ID: f.Visit.ID}, AlertID: p.AlertID,
+		Habit: h, Became: Became{Since: p.First, Days: p.Days},
 	}
 	for _, v := range p.Values {
-		out.Became.Context = append(out.Became.Context, context.Tell(v.Part, v.Text))
+		out.Became.Context = append(out.Became.Context, habit.Tell(v.Part, v.Text))
 	}
 	return out
 }
@@ -201,11 +208,14 @@ func (d *Detector) probationFor(key episodeKey, f *Finding) (covering, last *pro
 }
 
 // putOnProbation remembers what an alert was about.
-func (d *Detector) putOnProbation(key episodeKey, f *Finding, e *process.Event) {
+func (d *Detector) putOnProbation(key episodeKey, f *Finding) {
 	if f.Context == nil {
 		return
 	}
-	list := append(d.probations[key], &probation{AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: e.Time, Last: e.Time, Days: 1, New: f.Context.First})
+	list := append(d.probations[key], &probation{
+		AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: f.Time, Last: f.Time, Days: 1,
+		New: f.Context.First,
+	})
 	if len(list) > maxProbations {
 		list = slices.Delete(list, 0, 1)
 	}
@@ -220,8 +230,9 @@ func (d *Detector) forgetProbation() {
 	var worst episodeKey
 	var oldest time.Time
 	for key, list := range d.probations {
-		if last := list[len(list)-1]; oldest.IsZero() || last.Last.Before(oldest) || last.Last.Equal(oldest) && key.compare(worst) < 0 {
-			worst, oldest = key, last.Last
+		last := list[len(list)-1].Last
+		if oldest.IsZero() || cmp.Or(last.Compare(oldest), key.compare(worst)) < 0 {
+			worst, oldest = key, last
 		}
 	}
 	delete(d.probations, worst)

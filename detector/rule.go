@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// Rule says which programs are looked for, from which score on an alert is raised, and what an alert of it tells. A rule is data: shipped ones are the
-// files of detector/rules, a user's own are those of rules.d.
+// Rule says which programs match, from which score on a match raises an alert, and what the alert says. A rule is data:
+// shipped ones are the files of detector/rules, a user's own are those of rules.d.
 type Rule struct {
 	ID             string   `config:"id"`      // stable, lower case with dashes
 	Name           string   `config:"name"`    // a title
 	Version        int      `config:"version"` // counts up with every change
 	Enabled        bool     `config:"enabled"`
 	Description    string   `config:"description"`
-	Habit          string   `config:"habit"`     // what its programs do, to follow "never has": "looked at network connections"
-	Programs       []string `config:"programs"`  // base names, exact and case-sensitive, as the machine learning job has them
+	Habit          string   `config:"habit"`     // follows "has never": "looked at network connections"
+	Programs       []string `config:"programs"`  // base names, exact and case-sensitive, as of the machine learning job
 	Except         []Except `config:"except"`    // command lines that are no match, though the program is
 	Threshold      float64  `config:"threshold"` // the least score that alerts, 0 to 100
 	Severity       string   `config:"severity"`  // low, medium, high or critical
@@ -33,11 +33,11 @@ type Rule struct {
 	License        string   `config:"license"`
 }
 
-// Except is a kind of command line that a rule does not mean. All of its conditions hold together.
+// Except is a kind of command line that a rule leaves out: one for which all of the conditions hold.
 type Except struct {
 	Programs []string `config:"programs"` // of the rule's programs; empty: all
-	AnyArg   []string `config:"any_arg"`  // one of the arguments after the program is one of these, or matches one with * and ?
-	NoArg    []string `config:"no_arg"`   // none of the arguments after the program is, or matches, one of these
+	AnyArg   []string `config:"any_arg"`  // one of the arguments after the program matches one of these, with * and ?
+	NoArg    []string `config:"no_arg"`   // no argument after the program matches one of these
 	NoArgs   bool     `config:"no_args"`  // there are no arguments after the program
 }
 
@@ -65,10 +65,10 @@ func (t Technique) Reference() string {
 // severities maps the words to the numbers that Elastic's rule for external alerts expects in event.severity.
 var severities = map[string]int{"low": 21, "medium": 47, "high": 73, "critical": 99}
 
-// SeverityNumber is the rule's event.severity; 0 for a word that is none.
+// SeverityNumber is the rule's event.severity; 0 for an unknown word.
 func (r *Rule) SeverityNumber() int { return severities[r.Severity] }
 
-// Check returns everything that is wrong with the rule, each with the key that it is about.
+// Check returns everything that is wrong with the rule, each error with the key that it is about.
 func (r *Rule) Check() error {
 	var errs []error
 	wrong := func(key, format string, args ...any) {
@@ -81,7 +81,7 @@ func (r *Rule) Check() error {
 		wrong("name", "is missing")
 	}
 	if r.Habit == "" {
-		wrong("habit", "is missing; say what the programs do, to follow \"has never\": \"looked at network connections\"")
+		wrong("habit", `is missing; say what the programs do, to follow "has never": "looked at network connections"`)
 	}
 	if len(r.Programs) == 0 {
 		wrong("programs", "is missing; name at least one program")
@@ -89,10 +89,11 @@ func (r *Rule) Check() error {
 	seen := map[string]bool{}
 	for i, p := range r.Programs {
 		if p == "" || strings.Contains(p, "/") {
-			wrong(fmt.Sprintf("programs.%d", i), "%q is not allowed; it must be the base name of an executable, without folders", p)
+			wrong(fmt.Sprintf("programs.%d", i),
+				"%q is not allowed; it must be the base name of an executable, without folders", p)
 		}
 		if seen[p] {
-			wrong(fmt.Sprintf("programs.%d", i), "%q stands there twice", p)
+			wrong(fmt.Sprintf("programs.%d", i), "%q is listed twice", p)
 		}
 		seen[p] = true
 	}
@@ -103,12 +104,12 @@ func (r *Rule) Check() error {
 		}
 		for _, p := range e.Programs {
 			if !seen[p] {
-				wrong(key+".programs", "%q is none of the rule's programs", p)
+				wrong(key+".programs", "%q is missing from the rule's programs", p)
 			}
 		}
 		for _, pattern := range slices.Concat(e.AnyArg, e.NoArg) {
 			if _, err := path.Match(pattern, ""); err != nil {
-				wrong(key, "%q is no pattern: %v", pattern, err)
+				wrong(key, "invalid pattern %q: %v", pattern, err)
 			}
 		}
 	}
@@ -123,18 +124,21 @@ func (r *Rule) Check() error {
 	}
 	for i, t := range r.Threat {
 		if !strings.HasPrefix(t.Tactic.ID, "TA") {
-			wrong(fmt.Sprintf("threat.%d.tactic.id", i), "%q is not allowed; it must be a tactic of ATT&CK such as TA0007", t.Tactic.ID)
+			wrong(fmt.Sprintf("threat.%d.tactic.id", i),
+				"%q is not allowed; it must be a tactic of ATT&CK such as TA0007", t.Tactic.ID)
 		}
 		for j, q := range t.Technique {
 			if !strings.HasPrefix(q.ID, "T") || strings.HasPrefix(q.ID, "TA") {
-				wrong(fmt.Sprintf("threat.%d.technique.%d.id", i, j), "%q is not allowed; it must be a technique of ATT&CK such as T1049", q.ID)
+				wrong(fmt.Sprintf("threat.%d.technique.%d.id", i, j),
+					"%q is not allowed; it must be a technique of ATT&CK such as T1049", q.ID)
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// means reports whether the rule means this command line of one of its programs. args are those after the program.
+// means reports whether the rule is about this command line of one of its programs: no exception holds. args are those
+// after the program.
 func (r *Rule) means(program string, args []string) bool {
 	for i := range r.Except {
 		if r.Except[i].holds(program, args) {

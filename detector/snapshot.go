@@ -10,11 +10,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/reconbeat/reconbeat/detector/context"
+	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 )
 
-// snapshotVersion is the version of what Snapshot writes. Restore refuses what it does not know; the caller then begins anew and says so.
+// snapshotVersion is the version of what Snapshot writes. Restore refuses others than it knows; the caller then begins
+// anew and says so.
 const snapshotVersion = 2
 
 // oldestVersion is the oldest that Restore reads.
@@ -35,9 +36,9 @@ type snapshot struct {
 type hostSnapshots map[string]hostSnapshot
 
 type hostSnapshot struct {
-	Used     time.Time        `json:"used"`
-	Reported bool             `json:"reported,omitempty"` // what it had learned when it became old enough to alert
-	Model    context.Snapshot `json:"model"`
+	Used     time.Time      `json:"used"`
+	Reported bool           `json:"reported,omitempty"` // what it had learned when it became old enough to alert
+	Model    habit.Snapshot `json:"model"`
 }
 
 type probationSnapshot struct {
@@ -58,7 +59,7 @@ type episodeSnapshot struct {
 	ID       string    `json:"id"`
 	Start    time.Time `json:"start"`
 	Last     time.Time `json:"last"`
-	Over     time.Time `json:"over,omitzero"` // of the last exec over the threshold; zero, as older ones wrote it: Last
+	Over     time.Time `json:"over,omitzero"` // of the last exec over the threshold; zero, as of older versions: Last
 	Execs    int       `json:"execs"`
 	Alerts   int       `json:"alerts"`
 	MaxScore float64   `json:"max_score"`
@@ -68,10 +69,40 @@ type episodeSnapshot struct {
 	Commands []Command `json:"commands"`
 }
 
+func (s *episodeSnapshot) key() episodeKey {
+	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key}
+}
+
+func (s probationSnapshot) key() episodeKey {
+	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key}
+}
+
+func (ep *episode) snapshot(key episodeKey) episodeSnapshot {
+	return episodeSnapshot{
+		Rule: key.rule, Host: key.host, Key: key.actor,
+		ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
+		ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over,
+		Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, Commands: ep.Commands,
+		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band,
+	}
+}
+
+// restore is the open episode, of a rule that is configured.
+func (s *episodeSnapshot) restore(r *Rule) *episode {
+	return &episode{
+		Episode: Episode{ID: s.ID, Start: s.Start},
+		EpisodeSummary: EpisodeSummary{
+			Last: s.Last, Execs: s.Execs, Alerts: s.Alerts, MaxScore: s.MaxScore, Commands: s.Commands,
+		},
+		rule: r, actor: Actor{ID: s.ActorID, Name: s.Actor, Service: s.Service}, user: s.User, visit: s.Visit,
+		alertID: cmp.Or(s.AlertID, s.ID), band: s.Band, over: cmp.Or(s.Over, s.Last),
+	}
+}
+
 // Snapshot returns everything that Restore needs to go on identically: models and open episodes, as JSON.
 func (d *Detector) Snapshot() ([]byte, error) { return d.encode(true) }
 
-// Learned returns the models alone: what another reconbeat may take over, which has alerted of nothing yet.
+// Learned returns the models alone, for another reconbeat to go on with, which has raised no alert yet.
 func (d *Detector) Learned() ([]byte, error) { return d.encode(false) }
 
 func (d *Detector) encode(episodes bool) ([]byte, error) {
@@ -85,23 +116,19 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 			if s.Context[id] == nil {
 				s.Context[id] = hostSnapshots{}
 			}
-			s.Context[id][host] = hostSnapshot{h.used, h.reported, h.model.Snapshot()}
+			s.Context[id][host] = hostSnapshot{Used: h.used, Reported: h.reported, Model: h.model.Snapshot()}
 		}
 	}
 	if episodes {
 		for key, ep := range d.episodes {
-			s.Episodes = append(s.Episodes, episodeSnapshot{
-				Rule: key.rule, Host: key.host, Key: key.actor, ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
-				ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over, Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, AlertID: ep.alertID, Visit: ep.visit, Band: ep.band,
-				Commands: ep.Commands,
-			})
+			s.Episodes = append(s.Episodes, ep.snapshot(key))
 		}
 		for key, list := range d.probations {
-			s.Probations = append(s.Probations, probationSnapshot{key.rule, key.host, key.actor, list})
+			s.Probations = append(s.Probations, probationSnapshot{
+				Rule: key.rule, Host: key.host, Key: key.actor, Since: list,
+			})
 		}
-		slices.SortFunc(s.Probations, func(a, b probationSnapshot) int {
-			return episodeKey{a.Rule, a.Host, a.Key}.compare(episodeKey{b.Rule, b.Host, b.Key})
-		})
+		slices.SortFunc(s.Probations, func(a, b probationSnapshot) int { return a.key().compare(b.key()) })
 		slices.SortFunc(s.Episodes, func(a, b episodeSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	b, err := json.Marshal(s)
@@ -111,7 +138,8 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 	return b, nil
 }
 
-// Forget makes an account, by id or name, unknown again to every rule, on every host, and ends its episodes and probations. It returns in how many models it was known.
+// Forget makes an account, by id or name, unknown again to every rule, on every host, and ends its episodes and
+// probations. It returns in how many models it was known.
 func (d *Detector) Forget(idOrName string) (n int) {
 	keys := map[string]bool{"uid " + idOrName: true, "name " + idOrName: true}
 	for _, l := range d.kept {
@@ -145,11 +173,11 @@ func (d *Detector) Reset() {
 
 // Known is what one rule has learned of one host's actors.
 type Known struct {
-	Rule   string            `json:"rule"` // its id
-	Host   string            `json:"host,omitempty"`
-	Began  time.Time         `json:"began"`
-	Actors []context.Profile `json:"actors"`
-	Users  []string          `json:"users"` // of the rare model, which knows no hosts: the most frequent first
+	Rule   string          `json:"rule"` // its id
+	Host   string          `json:"host,omitempty"`
+	Began  time.Time       `json:"began"`
+	Actors []habit.Profile `json:"actors"`
+	Users  []string        `json:"users"` // of the rare model, which knows no hosts: the most frequent first
 	// Probations are the contexts that actors have alerted in and that are no habit yet.
 	Probations []Probation `json:"probations,omitempty"`
 }
@@ -177,7 +205,10 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 		for _, host := range slices.Sorted(maps.Keys(l.hosts)) {
 			m := l.hosts[host].model
 			actors := m.Profiles(idOrName, t)
-			out = append(out, Known{Rule: id, Host: host, Began: m.Began(), Actors: actors, Users: users, Probations: d.onProbation(id, host, actors)})
+			out = append(out, Known{
+				Rule: id, Host: host, Began: m.Began(), Actors: actors, Users: users,
+				Probations: d.onProbation(id, host, actors),
+			})
 			users = nil
 		}
 		if users != nil {
@@ -187,8 +218,9 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 	return slices.DeleteFunc(out, func(k Known) bool { return len(k.Actors)+len(k.Users) == 0 })
 }
 
-// onProbation are the probations of actors of a host, in the order of their alerts. A host without an id is this one, whose probations have its id all the same.
-func (d *Detector) onProbation(rule, host string, actors []context.Profile) []Probation {
+// onProbation are the probations of actors of a host, in the order of their alerts. A host without an id is this one,
+// whose probations have its id all the same.
+func (d *Detector) onProbation(rule, host string, actors []habit.Profile) []Probation {
 	names := map[string]string{}
 	for _, a := range actors {
 		for _, key := range []string{"uid " + a.ID, "name " + a.ID, "name " + a.Name} {
@@ -203,26 +235,31 @@ func (d *Detector) onProbation(rule, host string, actors []context.Profile) []Pr
 			continue
 		}
 		for _, p := range list {
-			told := Probation{Actor: name, AlertID: p.AlertID, First: p.First, Last: p.Last, Days: p.Days, Habit: d.o.Habit}
-			for _, v := range p.Values {
-				told.Context = append(told.Context, context.Tell(v.Part, v.Text))
+			public := Probation{
+				Actor: name, AlertID: p.AlertID, First: p.First, Last: p.Last, Days: p.Days, Habit: d.o.Habit,
 			}
-			out = append(out, told)
+			for _, v := range p.Values {
+				public.Context = append(public.Context, habit.Tell(v.Part, v.Text))
+			}
+			out = append(out, public)
 		}
 	}
-	slices.SortFunc(out, func(a, b Probation) int { return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.AlertID, b.AlertID)) })
+	slices.SortFunc(out, func(a, b Probation) int {
+		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.AlertID, b.AlertID))
+	})
 	return out
 }
 
-// Restore takes over what Snapshot or Learned returned. On an error nothing changes. Models of rules that are not configured are kept for the day
-// they are; episodes of rules that are gone are dropped.
+// Restore replaces what was learned by what Snapshot or Learned returned. On an error nothing changes. Models of rules
+// that are absent from the configuration are kept for their return; their episodes are dropped.
 func (d *Detector) Restore(b []byte) error {
 	var s snapshot
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("reading the detector's snapshot: %w", err)
 	}
 	if s.Version < oldestVersion || s.Version > snapshotVersion {
-		return fmt.Errorf("the detector's snapshot is of version %d; this reconbeat knows versions %d to %d", s.Version, oldestVersion, snapshotVersion)
+		return fmt.Errorf("the detector's snapshot has version %d; this reconbeat reads versions %d to %d",
+			s.Version, oldestVersion, snapshotVersion)
 	}
 	kept := map[string]*learned{}
 	for id, m := range s.Rare {
@@ -238,23 +275,27 @@ func (d *Detector) Restore(b []byte) error {
 			return fmt.Errorf("rule %q has learned contexts and no users", id)
 		}
 		for host, h := range hosts {
-			model, err := context.Restore(contextOptions(d.o.HalfLife), h.Model)
+			model, err := habit.Restore(contextOptions(d.o.HalfLife), h.Model)
 			if err != nil {
 				return fmt.Errorf("reading the contexts of rule %q on host %q: %w", id, host, err)
 			}
-			// An older one knew no reports: what it had learned long ago is no news.
+			// Version 1 had no reports: what was learned long ago is no news.
 			reported := h.Reported || s.Version < 2 && model.Age(h.Used) >= d.o.LearnFor
 			l.hosts[host] = &hostContexts{model: model, used: h.Used, reported: reported}
 		}
 	}
 	probations := map[episodeKey][]*probation{}
 	for _, p := range s.Probations {
-		if len(p.Since) == 0 || len(p.Since) > maxProbations || slices.Contains(p.Since, nil) || len(probations) >= maxOnProbation {
-			return fmt.Errorf("the probation of %q makes no sense", p.Key)
+		if len(p.Since) == 0 || len(p.Since) > maxProbations || slices.Contains(p.Since, nil) {
+			return fmt.Errorf("probations of %q: %d contexts (want 1 to %d)", p.Key, len(p.Since), maxProbations)
 		}
-		probations[episodeKey{p.Rule, p.Host, p.Key}] = p.Since
+		if len(probations) >= maxOnProbation {
+			return fmt.Errorf("more than %d actors on probation", maxOnProbation)
+		}
+		probations[p.key()] = p.Since
 	}
-	d.kept, d.episodes, d.probations, d.clock, d.evicted = kept, map[episodeKey]*episode{}, probations, s.Clock, s.Evicted
+	d.kept, d.episodes, d.probations = kept, map[episodeKey]*episode{}, probations
+	d.clock, d.evicted = s.Clock, s.Evicted
 	d.models, d.watching = d.models[:0], watching{}
 	rules := map[string]*Rule{}
 	for _, r := range d.rules {
@@ -269,10 +310,7 @@ func (d *Detector) Restore(b []byte) error {
 		if r == nil || len(d.episodes) >= maxEpisodes {
 			continue
 		}
-		d.episodes[episodeKey{e.Rule, e.Host, e.Key}] = &episode{
-			rule: r, actor: Actor{e.ActorID, e.Actor, e.Service}, user: e.User, visit: e.Visit, alertID: cmp.Or(e.AlertID, e.ID), band: e.Band, over: cmp.Or(e.Over, e.Last),
-			Episode: Episode{ID: e.ID, Start: e.Start, Last: e.Last, Execs: e.Execs, Alerts: e.Alerts, MaxScore: e.MaxScore, Commands: e.Commands},
-		}
+		d.episodes[e.key()] = e.restore(r)
 	}
 	return nil
 }

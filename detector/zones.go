@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// zones remembers the time zones that events told. The zero zones is ready.
+// zones remembers the time zones that events named. The zero zones is ready.
 type zones map[string]*time.Location
 
-// maxZones bounds them: there are some six hundred in the world, and whoever ships more does not tell the time.
+// maxZones bounds them: there are some six hundred in the world, and whoever ships more names is hostile.
 const maxZones = 1024
 
-// of returns the zone of an IANA name, or of an offset such as "+02:00" or "-0530". nil: there is no such zone.
+// of returns the zone of an IANA name, or of an offset such as "+02:00" or "-0530"; nil where there is no such zone.
 func (z *zones) of(name string) *time.Location {
 	zone, known := (*z)[name]
 	if known {

@@ -13,7 +13,9 @@ import (
 func TestAZoneIsANameOrAnOffset(t *testing.T) {
 	var z zones
 	winter := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
-	for name, hour := range map[string]int{"Europe/Berlin": 13, "+02:00": 14, "-0530": 6, "UTC": 12, "Asia/Kolkata": 17} {
+	for name, hour := range map[string]int{
+		"Europe/Berlin": 13, "+02:00": 14, "-0530": 6, "UTC": 12, "Asia/Kolkata": 17,
+	} {
 		require.NotNil(t, z.of(name), name)
 		require.Equal(t, hour, winter.In(z.of(name)).Hour(), name)
 	}

@@ -19,17 +19,20 @@ var (
 	ErrNoTimestamp = errors.New("no @timestamp, or none that can be read")
 )
 
-// Decoder reads documents into events. It is used again and again, by one goroutine. Its zero value is ready. It must not be copied.
+// Decoder reads documents into events. It is used again and again, by one goroutine. Its zero value is ready. It must
+// not be copied.
 type Decoder struct {
 	json  jsontext.Decoder
 	input bytes.Buffer
 	draft draft
 }
 
-// Decode makes e what one JSON document says. Its keys may be nested, dotted, or both in any mix; where it says one thing twice the last counts. What is no field of the
-// table is skipped, a value that makes no sense in its field (a pid of "x") is taken as not said.
+// Decode makes e what one JSON document says. Its keys may be nested, dotted, or both in any mix; where it says one
+// thing twice the last counts. What is no field of the table is skipped, a value that makes no sense in its field (a
+// pid of "x") is taken as not said.
 //
-// e.Kind is Exec, Fork or Exit, or 0 for a document that is well-formed and of something else: a connection, a file, an alert, a process that ran already, another operating system.
+// e.Kind is Exec, Fork or Exit, or 0 for a document that is well-formed and of something else: a connection, a file, an
+// alert, a process that ran already, another operating system.
 //
 // The error says why it is no document: JSON that is malformed, ErrNoObject, or ErrNoTimestamp. e is then of no use.
 func (d *Decoder) Decode(doc []byte, e *process.Event) error {

@@ -66,31 +66,50 @@ func TestWhatAnActionATypeAndAKindMakeOfADocument(t *testing.T) {
 		fields string
 		want   process.Kind
 	}{
-		"neither action nor type: an exec":                  {``, process.Exec},
-		"Elastic Defend's exec":                             {`,"event":{"action":"exec","type":["start"]}`, process.Exec},
-		"Elastic Defend's fork, exec and end in one":        {`,"event":{"action":["fork","exec","end"],"type":["start","end"]}`, process.Exec},
-		"auditd's executed":                                 {`,"event":{"action":"executed"}`, process.Exec},
-		"auditbeat's changed image":                         {`,"event":{"action":"process_changed_image","type":["change"]}`, process.Exec},
-		"a start without an action":                         {`,"event":{"type":["start"],"category":["process"]}`, process.Exec},
-		"a fork":                                            {`,"event":{"action":"fork","type":["start"]}`, process.Fork},
-		"an end":                                            {`,"event":{"action":"end","type":["end"]}`, process.Exit},
+		"neither action nor type: an exec": {``, process.Exec},
+		"Elastic Defend's exec":            {`,"event":{"action":"exec","type":["start"]}`, process.Exec},
+		"Elastic Defend's fork, exec and end in one": {
+			`,"event":{"action":["fork","exec","end"],"type":["start","end"]}`,
+			process.Exec,
+		},
+		"auditd's executed":         {`,"event":{"action":"executed"}`, process.Exec},
+		"auditbeat's changed image": {`,"event":{"action":"process_changed_image","type":["change"]}`, process.Exec},
+		"a start without an action": {`,"event":{"type":["start"],"category":["process"]}`, process.Exec},
+		"a fork":                    {`,"event":{"action":"fork","type":["start"]}`, process.Fork},
+		"an end":                    {`,"event":{"action":"end","type":["end"]}`, process.Exit},
 		"an end without an action is nothing that is known": {`,"event":{"type":["end"]}`, 0},
 		"a process that ran already":                        {`,"event":{"action":"already_running","type":["info"]}`, 0},
 		"a network start without an action":                 {`,"event":{"type":["start"],"category":["network"]}`, 0},
-		"an alert on an exec":                               {`,"event":{"kind":"alert","action":"exec","type":["start"]}`, 0},
-		"a state":                                           {`,"event":{"kind":"state"}`, 0},
-		"an exec on another operating system":               {`,"host":{"os":{"type":"windows"}},"event":{"action":"exec"}`, 0},
-		"an exec on Linux":                                  {`,"host":{"os":{"type":"linux"}},"event":{"action":"exec"}`, process.Exec},
-		"a null action is no action":                        {`,"event":{"action":null,"type":null}`, process.Exec},
-		"an empty list of actions is no action":             {`,"event":{"action":[]}`, process.Exec},
+		"an alert on an exec": {
+			`,"event":{"kind":"alert","action":"exec","type":["start"]}`,
+			0,
+		},
+		"a state":                               {`,"event":{"kind":"state"}`, 0},
+		"an exec on another operating system":   {`,"host":{"os":{"type":"windows"}},"event":{"action":"exec"}`, 0},
+		"an exec on Linux":                      {`,"host":{"os":{"type":"linux"}},"event":{"action":"exec"}`, process.Exec},
+		"a null action is no action":            {`,"event":{"action":null,"type":null}`, process.Exec},
+		"an empty list of actions is no action": {`,"event":{"action":[]}`, process.Exec},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, row.want, decode(t, `{`+alive+row.fields+`}`).Kind)
 		})
 	}
-	assert.Zero(t, decode(t, `{"@timestamp":1700000000000,"event":{"action":"exec"}}`).Kind, "an exec of nobody knows what")
-	assert.Equal(t, process.Exec, decode(t, `{"@timestamp":1700000000000,"process":{"executable":"/usr/bin/ss"}}`).Kind, "the executable names the process")
-	assert.Zero(t, decode(t, `{"@timestamp":1700000000000,"event":{"action":"end"},"process":{"name":"ss"}}`).Kind, "the end of nobody knows which process")
+	assert.Zero(
+		t,
+		decode(t, `{"@timestamp":1700000000000,"event":{"action":"exec"}}`).Kind,
+		"an exec of nobody knows what",
+	)
+	assert.Equal(
+		t,
+		process.Exec,
+		decode(t, `{"@timestamp":1700000000000,"process":{"executable":"/usr/bin/ss"}}`).Kind,
+		"the executable names the process",
+	)
+	assert.Zero(
+		t,
+		decode(t, `{"@timestamp":1700000000000,"event":{"action":"end"},"process":{"name":"ss"}}`).Kind,
+		"the end of nobody knows which process",
+	)
 }
 
 func TestWhoIsWhoInTheDocumentsOfEachAgent(t *testing.T) {
@@ -100,20 +119,36 @@ func TestWhoIsWhoInTheDocumentsOfEachAgent(t *testing.T) {
 		real, effective process.User
 	}{
 		"auditd: user is real, effective left out where it is the same": {
-			`"event":{"module":"auditd"},"user":{"id":"1000","name":"alice"}`, alice, alice},
+			fields: `"event":{"module":"auditd"},"user":{"id":"1000","name":"alice"}`, real: alice, effective: alice},
 		"auditd: effective where it differs": {
-			`"event":{"module":"auditd"},"user":{"id":"1000","name":"alice","effective":{"id":"0","name":"root"}}`, alice, root},
+			fields:    `"event":{"module":"auditd"},"user":{"id":"1000","name":"alice","effective":{"id":"0","name":"root"}}`,
+			real:      alice,
+			effective: root},
 		"Elastic Defend: user is effective, Ext.real is real": {
-			`"event":{"module":"endpoint"},"user":{"id":0,"name":"root","Ext":{"real":{"id":1000,"name":"alice"}}}`, alice, root},
+			fields:    `"event":{"module":"endpoint"},"user":{"id":0,"name":"root","Ext":{"real":{"id":1000,"name":"alice"}}}`,
+			real:      alice,
+			effective: root},
 		"Elastic Defend: process.user is effective, process.real_user is real": {
-			`"event":{"module":"endpoint"},"user":{"id":0,"name":"root"},"process":{"user":{"id":0,"name":"root"},"real_user":{"id":1000,"name":"alice"}}`, alice, root},
+			fields:    `"event":{"module":"endpoint"},"user":{"id":0,"name":"root"},"process":{"user":{"id":0,"name":"root"},"real_user":{"id":1000,"name":"alice"}}`,
+			real:      alice,
+			effective: root},
 		"the order of fields does not matter": {
-			`"process":{"real_user":{"id":1000,"name":"alice"},"user":{"id":0,"name":"root"}},"user":{"Ext":{"real":{"id":1000,"name":"alice"}},"id":0,"name":"root"}`, alice, root},
+			fields:    `"process":{"real_user":{"id":1000,"name":"alice"},"user":{"id":0,"name":"root"}},"user":{"Ext":{"real":{"id":1000,"name":"alice"}},"id":0,"name":"root"}`,
+			real:      alice,
+			effective: root},
 		"a name comes from another field of the same id": {
-			`"process":{"real_user":{"id":1000}},"user":{"id":"1000","name":"alice"}`, alice, nobody},
-		"a name alone": {`"user.name":"alice"`, process.User{ID: process.Unset, Name: "alice"}, nobody},
-		"nobody":       {`"user":{"id":"4294967295"}`, nobody, nobody},
-		"an id that is no number (a Windows SID) is none": {`"user":{"id":"S-1-5-18","name":"alice"}`, process.User{ID: process.Unset, Name: "alice"}, nobody},
+			fields: `"process":{"real_user":{"id":1000}},"user":{"id":"1000","name":"alice"}`, real: alice, effective: nobody},
+		"a name alone": {
+			fields:    `"user.name":"alice"`,
+			real:      process.User{ID: process.Unset, Name: "alice"},
+			effective: nobody,
+		},
+		"nobody": {fields: `"user":{"id":"4294967295"}`, real: nobody, effective: nobody},
+		"an id that is no number (a Windows SID) is none": {
+			fields:    `"user":{"id":"S-1-5-18","name":"alice"}`,
+			real:      process.User{ID: process.Unset, Name: "alice"},
+			effective: nobody,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := decode(t, `{"@timestamp":1700000000000,`+row.fields+`}`)
@@ -128,11 +163,20 @@ func TestTheLoginUserOfAuditdDocuments(t *testing.T) {
 		fields string
 		want   process.User
 	}{
-		"auditbeat":               {`"user":{"audit":{"id":"1000","name":"alice"}}`, process.User{ID: 1000, Name: "alice"}},
-		"auditd_manager":          {`"auditd":{"user":{"audit":{"id":"1000","name":"alice"}}}`, process.User{ID: 1000, Name: "alice"}},
-		"the summary's actor":     {`"event.module":"auditd","auditd.summary.actor.primary":"alice"`, process.User{ID: process.Unset, Name: "alice"}},
+		"auditbeat": {`"user":{"audit":{"id":"1000","name":"alice"}}`, process.User{ID: 1000, Name: "alice"}},
+		"auditd_manager": {
+			`"auditd":{"user":{"audit":{"id":"1000","name":"alice"}}}`,
+			process.User{ID: 1000, Name: "alice"},
+		},
+		"the summary's actor": {
+			`"event.module":"auditd","auditd.summary.actor.primary":"alice"`,
+			process.User{ID: process.Unset, Name: "alice"},
+		},
 		"an actor without a name": {`"event.module":"auditd","auditd.summary.actor.primary":"1000"`, process.User{ID: 1000}},
-		"unset":                   {`"event.module":"auditd","auditd.summary.actor.primary":"unset","user.audit":{"id":"4294967295","name":"unset"}`, nobody},
+		"unset": {
+			`"event.module":"auditd","auditd.summary.actor.primary":"unset","user.audit":{"id":"4294967295","name":"unset"}`,
+			nobody,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, row.want, decode(t, `{"@timestamp":1700000000000,`+row.fields+`}`).Session.User)
@@ -164,7 +208,20 @@ func TestTimesAreReadAsElasticsearchReadsThem(t *testing.T) {
 		e := decode(t, `{"@timestamp":`+in+`}`)
 		assert.Equal(t, want, e.Time, in)
 	}
-	for _, in := range []string{`""`, `"now"`, `"2026-13-02T10:00:05Z"`, `"0001-01-01T00:00:00Z"`, `"9999-01-01T00:00:00Z"`, `"2026-03-02T10:00:05+0x:00"`, `true`, `null`, `{}`, `-5`, `1e30`, `"` + strings.Repeat("2", 500) + `"`} {
+	for _, in := range []string{
+		`""`,
+		`"now"`,
+		`"2026-13-02T10:00:05Z"`,
+		`"0001-01-01T00:00:00Z"`,
+		`"9999-01-01T00:00:00Z"`,
+		`"2026-03-02T10:00:05+0x:00"`,
+		`true`,
+		`null`,
+		`{}`,
+		`-5`,
+		`1e30`,
+		`"` + strings.Repeat("2", 500) + `"`,
+	} {
 		var d Decoder
 		var e process.Event
 		assert.ErrorIs(t, d.Decode([]byte(`{"@timestamp":`+in+`}`), &e), ErrNoTimestamp, in)
@@ -198,17 +255,50 @@ func TestHostileInputIsAnErrorOrIsSkipped(t *testing.T) {
 		doc   string
 		check func(*testing.T)
 	}{
-		"a leaf where an object belongs":    {`"process":"ss","user":[{"name":"x"}]`, func(t *testing.T) { assert.Equal(t, "", e.Name) }},
-		"an object where a leaf belongs":    {`"process":{"name":{"a":1},"pid":[[1]]}`, func(t *testing.T) { assert.Equal(t, "", e.Name); assert.Zero(t, e.PID) }},
-		"a pid that is none":                {`"process":{"pid":-1,"name":"ss","parent":{"pid":99999999999}}`, func(t *testing.T) { assert.Zero(t, e.PID); assert.Zero(t, e.PPID) }},
-		"a pid as a float":                  {`"process.pid":17.0,"process.parent.pid":1.2e1`, func(t *testing.T) { assert.EqualValues(t, 17, e.PID); assert.EqualValues(t, 12, e.PPID) }},
-		"the last of duplicates counts":     {`"process":{"name":"a","args":["a","b"]},"process.name":"ss","process.args":["ss"]`, func(t *testing.T) { assert.Equal(t, "ss", e.Name); assert.Equal(t, []string{"ss"}, e.Args) }},
-		"escaped keys":                      {`"pro\u0063ess":{"n\u0061me":"s\u0073"}`, func(t *testing.T) { assert.Equal(t, "ss", e.Name) }},
-		"lone surrogates":                   {`"process.name":"s\ud800s"`, func(t *testing.T) { assert.Equal(t, "s\uFFFDs", e.Name) }},
-		"bytes that are no UTF-8 stay":      {"\"process.name\":\"s\xffs\"", func(t *testing.T) { assert.Equal(t, "s\xffs", e.Name) }},
-		"keys of dots":                      {`".":1,"..":{"":2},"process.":{"name":"x"},".process.name":"x","process..name":"x"`, func(t *testing.T) { assert.Equal(t, "", e.Name) }},
-		"numbers and nulls as arguments":    {`"process.args":[null,"ss",5,{"a":1},["x"],true]`, func(t *testing.T) { assert.Equal(t, []string{"ss", "5", "true"}, e.Args) }},
-		"an address that is none":           {`"source.ip":"10.0.0.256"`, func(t *testing.T) { assert.False(t, e.Session.Source.IsValid()) }},
+		"a leaf where an object belongs": {
+			`"process":"ss","user":[{"name":"x"}]`,
+			func(t *testing.T) { assert.Equal(t, "", e.Name) },
+		},
+		"an object where a leaf belongs": {
+			`"process":{"name":{"a":1},"pid":[[1]]}`,
+			func(t *testing.T) { assert.Equal(t, "", e.Name); assert.Zero(t, e.PID) },
+		},
+		"a pid that is none": {
+			`"process":{"pid":-1,"name":"ss","parent":{"pid":99999999999}}`,
+			func(t *testing.T) { assert.Zero(t, e.PID); assert.Zero(t, e.PPID) },
+		},
+		"a pid as a float": {
+			`"process.pid":17.0,"process.parent.pid":1.2e1`,
+			func(t *testing.T) { assert.EqualValues(t, 17, e.PID); assert.EqualValues(t, 12, e.PPID) },
+		},
+		"the last of duplicates counts": {
+			`"process":{"name":"a","args":["a","b"]},"process.name":"ss","process.args":["ss"]`,
+			func(t *testing.T) { assert.Equal(t, "ss", e.Name); assert.Equal(t, []string{"ss"}, e.Args) },
+		},
+		"escaped keys": {
+			`"pro\u0063ess":{"n\u0061me":"s\u0073"}`,
+			func(t *testing.T) { assert.Equal(t, "ss", e.Name) },
+		},
+		"lone surrogates": {
+			`"process.name":"s\ud800s"`,
+			func(t *testing.T) { assert.Equal(t, "s\uFFFDs", e.Name) },
+		},
+		"bytes that are no UTF-8 stay": {
+			"\"process.name\":\"s\xffs\"",
+			func(t *testing.T) { assert.Equal(t, "s\xffs", e.Name) },
+		},
+		"keys of dots": {
+			`".":1,"..":{"":2},"process.":{"name":"x"},".process.name":"x","process..name":"x"`,
+			func(t *testing.T) { assert.Equal(t, "", e.Name) },
+		},
+		"numbers and nulls as arguments": {
+			`"process.args":[null,"ss",5,{"a":1},["x"],true]`,
+			func(t *testing.T) { assert.Equal(t, []string{"ss", "5", "true"}, e.Args) },
+		},
+		"an address that is none": {
+			`"source.ip":"10.0.0.256"`,
+			func(t *testing.T) { assert.False(t, e.Session.Source.IsValid()) },
+		},
 		"a field that only differs in case": {`"Process":{"Name":"ss"}`, func(t *testing.T) { assert.Equal(t, "", e.Name) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,7 +318,10 @@ func TestNothingOfADocumentStaysForTheNext(t *testing.T) {
 	require.Error(t, d.Decode(full[:len(full)/2], &used))
 	require.NoError(t, d.Decode(bare, &used))
 	fresh := decode(t, string(bare))
-	assert.Empty(t, cmp.Diff(normal(fresh), normal(&used), cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })))
+	assert.Empty(
+		t,
+		cmp.Diff(normal(fresh), normal(&used), cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })),
+	)
 }
 
 func TestTheDocumentMayBeOverwrittenAfterDecoding(t *testing.T) {
@@ -286,7 +379,12 @@ func FuzzDecode(f *testing.F) {
 		again, err := json.Marshal(ours)
 		require.NoError(t, err)
 		var second process.Event
-		require.NoError(t, d.Decode(again, &second), "what was understood can be said, and is understood again: %s", again)
+		require.NoError(
+			t,
+			d.Decode(again, &second),
+			"what was understood can be said, and is understood again: %s",
+			again,
+		)
 		require.Equal(t, e.Kind, second.Kind)
 		require.Equal(t, len(e.Args), len(second.Args))
 		require.True(t, e.Time.Equal(second.Time))

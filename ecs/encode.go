@@ -11,10 +11,12 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Encode returns what the event says as a nested ECS document. It shares no memory with e. What is unknown is left out, and so is @timestamp, which libbeat keeps
-// beside the document. Bytes that are no UTF-8 become U+FFFD, as JSON has no way to say them.
+// Encode returns what the event says as a nested ECS document. It shares no memory with e. What is unknown is left out,
+// and so is @timestamp, which libbeat keeps beside the document. Bytes that are no UTF-8 become U+FFFD, as JSON has no
+// way to say them.
 //
-// Who ships the document adds what is said of it rather than by it: event.module, event.dataset, data_stream.*, and host.* where the event is this host's.
+// Who ships the document adds what is said of it rather than by it: event.module, event.dataset, data_stream.*, and
+// host.* where the event is this host's.
 func Encode(e *process.Event) mapstr.M {
 	doc := mapstr.M{}
 	for i := range table {

@@ -54,7 +54,8 @@ type Field struct {
 	each bool                     // a list's elements are all set, one after the other; otherwise its first is the value
 }
 
-// Value returns what e says in the field, as the Type tells, or nil when it says nothing. Strings are views into e's memory.
+// Value returns what e says in the field, of the Type's kind, or nil when it says nothing. Strings are views into e's
+// memory.
 func (f Field) Value(e *process.Event) any { return f.get(e) }
 
 // Lookup returns the field of a dotted name. Names are case-sensitive, as they are in Elasticsearch.
@@ -77,7 +78,8 @@ func Fields() iter.Seq[Field] {
 	}
 }
 
-// The kinds of field. Each says how a fact is read from the event and how a document's value becomes one; at finds its place.
+// The kinds of field. Each says how a fact is read from the event and how a document's value becomes one; at finds its
+// place.
 
 func text(name, description string, at func(*process.Event) *string) Field {
 	return Field{
@@ -156,10 +158,16 @@ func address(name, description string, to func(*draft) *netip.Addr) Field {
 	}
 }
 
-// account is the id and the name of a user or a group: what is the event's (from), and where a document's values wait until resolve (to).
+// account is the id and the name of a user or a group: what is the event's (from), and where a document's values wait
+// until resolve (to).
 func account(prefix, of string, from func(*process.Event) *process.User, to func(*draft) *process.User) []Field {
 	return []Field{
-		identifier(prefix+".id", "Id of "+of+".", func(e *process.Event) uint32 { return from(e).ID }, func(d *draft) *uint32 { return &to(d).ID }),
+		identifier(
+			prefix+".id",
+			"Id of "+of+".",
+			func(e *process.Event) uint32 { return from(e).ID },
+			func(d *draft) *uint32 { return &to(d).ID },
+		),
 		{
 			Name: prefix + ".name", Type: Keyword, Description: "Name of " + of + ".",
 			get: func(e *process.Event) any { return known(from(e).Name) },

@@ -12,9 +12,21 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// FuzzKeys writes the same document three ways, dotted, nested and cut anywhere between, and wants the same event of each. field is one of the table, value any JSON.
+// FuzzKeys writes the same document three ways, dotted, nested and cut anywhere between, and wants the same event of
+// each. field is one of the table, value any JSON.
 func FuzzKeys(f *testing.F) {
-	values := []string{`"ss"`, `42`, `["a","b"]`, `"2026-03-02T00:00:00Z"`, `true`, `null`, `{"x":1}`, `"10.0.0.9"`, `1e400`, `[[],{},null,7]`}
+	values := []string{
+		`"ss"`,
+		`42`,
+		`["a","b"]`,
+		`"2026-03-02T00:00:00Z"`,
+		`true`,
+		`null`,
+		`{"x":1}`,
+		`"10.0.0.9"`,
+		`1e400`,
+		`[[],{},null,7]`,
+	}
 	for i := range table {
 		f.Add(uint16(i), uint8(i), values[i%len(values)], "process.name")
 	}
@@ -27,7 +39,11 @@ func FuzzKeys(f *testing.F) {
 		names.find([]byte(key))
 		parts := table[int(field)%len(table)].path
 		at := int(cut) % len(parts)
-		ways := [][]string{{strings.Join(parts, ".")}, parts, {strings.Join(parts[:at+1], "."), strings.Join(parts[at+1:], ".")}}
+		ways := [][]string{
+			{strings.Join(parts, ".")},
+			parts,
+			{strings.Join(parts[:at+1], "."), strings.Join(parts[at+1:], ".")},
+		}
 		var first *process.Event
 		for _, way := range ways {
 			member, close := "", ""
@@ -48,23 +64,6 @@ func FuzzKeys(f *testing.F) {
 			for i := range table {
 				require.Equal(t, table[i].Value(first), table[i].Value(e), "%s of %s", table[i].Name, doc)
 			}
-		}
-	})
-}
-
-func FuzzTerminal(f *testing.F) {
-	for _, name := range []string{"pts0", "pts/3", "tty1", "ttyS0", "console", "136:7", "ttyUSB255", "hvc0", "ssh", ":0", ""} {
-		f.Add(name)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		device, ok := deviceOf(name)
-		if !ok {
-			return
-		}
-		if shown := device.appendName(nil); len(shown) > 0 {
-			again, ok := deviceOf(string(shown))
-			require.True(t, ok, "%s", shown)
-			require.Equal(t, string(shown), string(again.appendName(nil)))
 		}
 	})
 }

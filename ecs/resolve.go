@@ -10,7 +10,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// draft is an event in the making: what a document says so far, and what can be understood only when all of it was read.
+// draft is an event in the making: what a document says so far, and what can be understood only when all of it was
+// read.
 type draft struct {
 	*process.Event
 
@@ -23,7 +24,7 @@ type draft struct {
 	provider, module      string
 	hostname              string
 	tty                   string // auditd.data.tty
-	terminals             [roles]charDevice
+	terminals             [roles]process.Terminal
 	said                  [roles]bool // process.interactive, of each process
 
 	unquoted []byte // the text of a string with escapes
@@ -92,8 +93,8 @@ func (d *draft) addOutcome(v value) {
 	}
 }
 
-// kind is what the document tells of. Where neither an action nor a type is said, a document with a process is an exec. A document of a whole life
-// (exec and end in one) is an exec.
+// kind is what the document is about. Where neither an action nor a type is said, a document with a process is an exec.
+// A document of a whole life (exec and end in one) is an exec.
 func (d *draft) kind() process.Kind {
 	k := d.kinds
 	switch {
@@ -117,9 +118,18 @@ func (d *draft) kind() process.Kind {
 // begin starts with an event of which nothing is known.
 func (d *draft) begin(e *process.Event) {
 	e.Reset()
-	*d = draft{Event: e, user: nobody, effective: nobody, real: nobody, group: nobody, effectiveGroup: nobody, unquoted: d.unquoted, utc: d.utc}
+	*d = draft{
+		Event:          e,
+		user:           nobody,
+		effective:      nobody,
+		real:           nobody,
+		group:          nobody,
+		effectiveGroup: nobody,
+		unquoted:       d.unquoted,
+		utc:            d.utc,
+	}
 	for r := range d.terminals {
-		d.terminals[r] = unknownDevice
+		d.terminals[r] = process.Terminal{Major: process.Unset, Minor: process.Unset}
 	}
 }
 
@@ -140,7 +150,8 @@ func (d *draft) resolve() {
 	d.Kind = d.kind()
 }
 
-// complete works out one process. Its executable rules its name: auditd's documents have the kernel's comm there, which is cut to 15 bytes and may be anything.
+// complete works out one process. Its executable rules its name: auditd's documents have the kernel's comm there, which
+// is cut to 15 bytes and may be anything.
 func (d *draft) complete(r role) {
 	p := r.of(d.Event)
 	p.Executable, p.Deleted = process.TrimDeleted(p.Executable)
@@ -153,7 +164,7 @@ func (d *draft) complete(r role) {
 		p.TTY = d.tty
 	}
 	if p.TTY == "" {
-		d.unquoted = d.terminals[r].appendName(d.unquoted[:0])
+		d.unquoted = d.terminals[r].AppendName(d.unquoted[:0])
 		p.TTY = d.Text(d.unquoted)
 	}
 	if !d.said[r] {

@@ -36,35 +36,109 @@ func fields() []Field {
 	}}
 	f = append(f, eventFields()...)
 	f = append(f,
-		text("host.id", "Id of the host, where it is not the one that reconbeat runs on.", func(e *process.Event) *string { return &e.Host.ID }),
-		text("host.name", "Name of the host, where it is not the one that reconbeat runs on.", func(e *process.Event) *string { return &e.Host.Name }),
-		text("host.os.type", "Type of the host's operating system, where it is not the one that reconbeat runs on.", func(e *process.Event) *string { return &e.Host.OSType }),
+		text(
+			"host.id",
+			"Id of the host, where it is not the one that reconbeat runs on.",
+			func(e *process.Event) *string { return &e.Host.ID },
+		),
+		text(
+			"host.name",
+			"Name of the host, where it is not the one that reconbeat runs on.",
+			func(e *process.Event) *string { return &e.Host.Name },
+		),
+		text(
+			"host.os.type",
+			"Type of the host's operating system, where it is not the one that reconbeat runs on.",
+			func(e *process.Event) *string { return &e.Host.OSType },
+		),
 	)
-	f = append(f, account("user", "the real user", func(e *process.Event) *process.User { return &e.User }, func(d *draft) *process.User { return &d.user })...)
-	f = append(f, account("user.group", "the real group", func(e *process.Event) *process.User { return &e.Group }, func(d *draft) *process.User { return &d.group })...)
-	f = append(f, account("user.effective", "the effective user, where it is not the real one", differingUser, func(d *draft) *process.User { return &d.effective })...)
-	f = append(f, account("user.effective.group", "the effective group, where it is not the real one", differingGroup, func(d *draft) *process.User { return &d.effectiveGroup })...)
-	f = append(f, account("user.audit", "the login user (auid), which sudo and su do not change", func(e *process.Event) *process.User { return &e.Session.User }, func(d *draft) *process.User { return &d.Session.User })...)
-	f = append(f, address("source.ip", "Remote address of the login session.", func(d *draft) *netip.Addr { return &d.source }))
+	f = append(f, account("user", "the real user",
+		func(e *process.Event) *process.User { return &e.User },
+		func(d *draft) *process.User { return &d.user })...)
+	f = append(f, account("user.group", "the real group",
+		func(e *process.Event) *process.User { return &e.Group },
+		func(d *draft) *process.User { return &d.group })...)
+	f = append(f, account("user.effective", "the effective user, where it is not the real one",
+		differingUser,
+		func(d *draft) *process.User { return &d.effective })...)
+	f = append(f, account("user.effective.group", "the effective group, where it is not the real one",
+		differingGroup,
+		func(d *draft) *process.User { return &d.effectiveGroup })...)
+	f = append(f, account("user.audit", "the login user (auid), which sudo and su do not change",
+		func(e *process.Event) *process.User { return &e.Session.User },
+		func(d *draft) *process.User { return &d.Session.User })...)
+	f = append(f,
+		address("source.ip", "Remote address of the login session.", func(d *draft) *netip.Addr { return &d.source }),
+	)
 	f = append(f, processFields("process", "the process", subject)...)
 	f = append(f, processFields("process.parent", "the parent", parent)...)
 	f = append(f, processFields("process.session_leader", "the session leader", leader)...)
 	f = append(f, processFields("process.entry_leader", "the entry leader, the first process of the way in", entry)...)
 	return append(f,
-		text("process.entry_leader.entry_meta.type", "How the login session came in: sshd, terminal, init, cron, container ...", func(e *process.Event) *string { return &e.Session.Entry }),
-		address("process.entry_leader.entry_meta.source.ip", "Remote address of the login session.", func(d *draft) *netip.Addr { return &d.Session.Source }),
+		text(
+			"process.entry_leader.entry_meta.type",
+			"How the login session came in: sshd, terminal, init, cron, container ...",
+			func(e *process.Event) *string { return &e.Session.Entry },
+		),
+		address(
+			"process.entry_leader.entry_meta.source.ip",
+			"Remote address of the login session.",
+			func(d *draft) *netip.Addr { return &d.Session.Source },
+		),
 		text("container.id", "Id of the container.", func(e *process.Event) *string { return &e.Container.ID }),
 		text("container.name", "Name of the container.", func(e *process.Event) *string { return &e.Container.Name }),
-		text("container.image.name", "Name of the container's image.", func(e *process.Event) *string { return &e.Container.Image }),
-		text("reconbeat.process.build_id", "GNU build-id of the executable, lower-case hex.", func(e *process.Event) *string { return &e.Binary.BuildID }),
-		text("reconbeat.process.tool", "The program that the executable is by its contents, whatever it is called.", func(e *process.Event) *string { return &e.Binary.Tool }),
-		text("reconbeat.process.starter", "The program that had the process started: the nearest ancestor that is no wrapper such as sudo; missing where that is the parent.", func(e *process.Event) *string { return &e.Starter }),
-		text("reconbeat.process.tty", "Name of the controlling terminal: pts0, tty1, ttyS0.", func(e *process.Event) *string { return &e.TTY }),
-		identifier("reconbeat.session.id", "Id of the login session (the kernel's audit session).", func(e *process.Event) uint32 { return e.Session.ID }, func(d *draft) *uint32 { return &d.Session.ID }),
-		text("reconbeat.session.tty", "Name of the login's terminal.", func(e *process.Event) *string { return &e.Session.TTY }),
-		date("reconbeat.session.start", "When the login session began.", func(e *process.Event) *time.Time { return &e.Session.Start }),
-		number("reconbeat.session.leader.pid", "Process id of the process that opened the login session.", func(e *process.Event) *uint32 { return &e.Session.Leader }),
-		boolean("reconbeat.lossy", "The source may have missed facts of this event.", func(e *process.Event) *bool { return &e.Lossy }),
+		text(
+			"container.image.name",
+			"Name of the container's image.",
+			func(e *process.Event) *string { return &e.Container.Image },
+		),
+		text(
+			"reconbeat.process.build_id",
+			"GNU build-id of the executable, lower-case hex.",
+			func(e *process.Event) *string { return &e.Binary.BuildID },
+		),
+		text(
+			"reconbeat.process.tool",
+			"The program that the executable is by its contents, whatever it is called.",
+			func(e *process.Event) *string { return &e.Binary.Tool },
+		),
+		text(
+			"reconbeat.process.starter",
+			"The program that had the process started: the nearest ancestor that is no wrapper such as sudo; missing where "+
+				"that is the parent.",
+			func(e *process.Event) *string { return &e.Starter },
+		),
+		text(
+			"reconbeat.process.tty",
+			"Name of the controlling terminal: pts0, tty1, ttyS0.",
+			func(e *process.Event) *string { return &e.TTY },
+		),
+		identifier(
+			"reconbeat.session.id",
+			"Id of the login session (the kernel's audit session).",
+			func(e *process.Event) uint32 { return e.Session.ID },
+			func(d *draft) *uint32 { return &d.Session.ID },
+		),
+		text(
+			"reconbeat.session.tty",
+			"Name of the login's terminal.",
+			func(e *process.Event) *string { return &e.Session.TTY },
+		),
+		date(
+			"reconbeat.session.start",
+			"When the login session began.",
+			func(e *process.Event) *time.Time { return &e.Session.Start },
+		),
+		number(
+			"reconbeat.session.leader.pid",
+			"Process id of the process that opened the login session.",
+			func(e *process.Event) *uint32 { return &e.Session.Leader },
+		),
+		boolean(
+			"reconbeat.lossy",
+			"The source may have missed facts of this event.",
+			func(e *process.Event) *bool { return &e.Lossy },
+		),
 	)
 }
 
@@ -82,10 +156,34 @@ func eventFields() []Field {
 			},
 			set: setSequence,
 		},
-		constant("event.kind", "Always event.", Keyword, func(e *process.Event) any { return of(e.Kind, "event", "event", "event") }, (*draft).addKind),
-		constant("event.category", "Always process.", Keywords, func(e *process.Event) any { return listOf(e.Kind, "process", "process", "process") }, (*draft).addCategory),
-		constant("event.type", "start, of execs and forks; end, of exits.", Keywords, func(e *process.Event) any { return listOf(e.Kind, "start", "start", "end") }, (*draft).addType),
-		constant("event.action", "exec, fork or end.", Keyword, func(e *process.Event) any { return of(e.Kind, "exec", "fork", "end") }, (*draft).addAction),
+		constant(
+			"event.kind",
+			"Always event.",
+			Keyword,
+			func(e *process.Event) any { return of(e.Kind, "event", "event", "event") },
+			(*draft).addKind,
+		),
+		constant(
+			"event.category",
+			"Always process.",
+			Keywords,
+			func(e *process.Event) any { return listOf(e.Kind, "process", "process", "process") },
+			(*draft).addCategory,
+		),
+		constant(
+			"event.type",
+			"start, of execs and forks; end, of exits.",
+			Keywords,
+			func(e *process.Event) any { return listOf(e.Kind, "start", "start", "end") },
+			(*draft).addType,
+		),
+		constant(
+			"event.action",
+			"exec, fork or end.",
+			Keyword,
+			func(e *process.Event) any { return of(e.Kind, "exec", "fork", "end") },
+			(*draft).addAction,
+		),
 		constant("event.outcome", "success, or failure of an exec.", Keyword, func(e *process.Event) any {
 			if !e.Success {
 				return of(e.Kind, "failure", "failure", "failure")
@@ -93,9 +191,11 @@ func eventFields() []Field {
 			return of(e.Kind, "success", "success", "success")
 		}, (*draft).addOutcome),
 		{
-			Name: "event.provider", Type: Keyword, Description: "Where the event came from: the module, or the agent whose document it was.",
-			get: func(e *process.Event) any { return known(e.Source) },
-			set: func(d *draft, v value) { d.text(&d.provider, v) },
+			Name:        "event.provider",
+			Type:        Keyword,
+			Description: "Where the event came from: the module, or the agent whose document it was.",
+			get:         func(e *process.Event) any { return known(e.Source) },
+			set:         func(d *draft, v value) { d.text(&d.provider, v) },
 		},
 	}
 }
@@ -152,7 +252,7 @@ func same(a, b process.User) bool {
 	return a.Name == b.Name
 }
 
-// role is one of the processes that an event tells of.
+// role is one of the processes that an event names.
 type role int
 
 const (
@@ -184,12 +284,18 @@ func processFields(prefix, whose string, r role) []Field {
 	}
 	f := []Field{
 		pid(p+"pid", "Process id of "+whose+".", r),
-		str("entity_id", "Id that is unique over hosts and time,", func(p *process.Process) *string { return &p.EntityID }),
+		str(
+			"entity_id",
+			"Id that is unique over hosts and time,",
+			func(p *process.Process) *string { return &p.EntityID },
+		),
 		str("name", "Base name of the executable", func(p *process.Process) *string { return &p.Name }),
 		str("executable", "Path of the executable", func(p *process.Process) *string { return &p.Executable }),
 		arguments(p+"args", "Arguments of "+whose+", the program's name first.", r),
 		{
-			Name: p + "args_count", Type: Long, Description: "How many arguments there were; more than in args where those were cut.",
+			Name:        p + "args_count",
+			Type:        Long,
+			Description: "How many arguments there were; more than in args where those were cut.",
 			get: func(e *process.Event) any {
 				if n := max(r.of(e).ArgsCount, len(r.of(e).Args)); n > 0 {
 					return int64(n)
@@ -203,12 +309,18 @@ func processFields(prefix, whose string, r role) []Field {
 			},
 		},
 		{
-			Name: p + "command_line", Type: Keyword, Description: "Command line of " + whose + "; the arguments joined by blanks where the source gives none.",
-			get: func(e *process.Event) any { return known(commandLine(r.of(e))) },
-			set: func(d *draft, v value) { d.text(&r.of(d.Event).CommandLine, v) },
+			Name:        p + "command_line",
+			Type:        Keyword,
+			Description: "Command line of " + whose + "; the arguments joined by blanks where the source gives none.",
+			get:         func(e *process.Event) any { return known(commandLine(r.of(e))) },
+			set:         func(d *draft, v value) { d.text(&r.of(d.Event).CommandLine, v) },
 		},
 		str("working_directory", "Working directory", func(p *process.Process) *string { return &p.CWD }),
-		date(p+"start", "When "+whose+" started its program.", func(e *process.Event) *time.Time { return &r.of(e).Start }),
+		date(
+			p+"start",
+			"When "+whose+" started its program.",
+			func(e *process.Event) *time.Time { return &r.of(e).Start },
+		),
 		{
 			Name: p + "interactive", Type: Boolean, Description: "Whether somebody sits before " + whose + ".",
 			get: func(e *process.Event) any {
@@ -223,19 +335,31 @@ func processFields(prefix, whose string, r role) []Field {
 				}
 			},
 		},
-		device(p+"tty.char_device.major", "Major number of the controlling terminal's device.", r, func(d *charDevice) *uint32 { return &d.major }),
-		device(p+"tty.char_device.minor", "Minor number of the controlling terminal's device.", r, func(d *charDevice) *uint32 { return &d.minor }),
+		terminal(p+"tty.char_device.major", "Major number of the controlling terminal's device.", r,
+			func(t *process.Terminal) *uint32 { return &t.Major }),
+		terminal(p+"tty.char_device.minor", "Minor number of the controlling terminal's device.", r,
+			func(t *process.Terminal) *uint32 { return &t.Minor }),
 	}
 	whom := func(name, of string, at func(*process.Process) *process.User) {
-		f = append(f, account(p+name, of+" of "+whose,
-			func(e *process.Event) *process.User { return at(r.of(e)) }, func(d *draft) *process.User { return at(r.of(d.Event)) })...)
+		f = append(f, account(
+			p+name,
+			of+" of "+whose,
+			func(e *process.Event) *process.User { return at(r.of(e)) },
+			func(d *draft) *process.User { return at(r.of(d.Event)) },
+		)...)
 	}
 	whom("user", "the effective user", func(p *process.Process) *process.User { return &p.Effective })
 	whom("real_user", "the real user", func(p *process.Process) *process.User { return &p.User })
 	whom("group", "the effective group", func(p *process.Process) *process.User { return &p.EffGroup })
 	whom("real_group", "the real group", func(p *process.Process) *process.User { return &p.Group })
 	if r == subject || r == parent { // ECS has no hashes of the leaders
-		f = append(f, str("hash.sha256", "SHA-256 of the executable", func(p *process.Process) *string { return &p.Binary.SHA256 }))
+		f = append(f,
+			str(
+				"hash.sha256",
+				"SHA-256 of the executable",
+				func(p *process.Process) *string { return &p.Binary.SHA256 },
+			),
+		)
 	}
 	if r == subject {
 		f = append(f, Field{
@@ -313,16 +437,16 @@ func arguments(name, description string, r role) Field {
 	}
 }
 
-// device is a number of a terminal's device.
-func device(name, description string, r role, number func(*charDevice) *uint32) Field {
+// terminal is a number of a terminal's device.
+func terminal(name, description string, r role, number func(*process.Terminal) *uint32) Field {
 	return Field{
 		Name: name, Type: Long, Description: description,
 		get: func(e *process.Event) any {
-			dev, ok := deviceOf(r.of(e).TTY)
+			t, ok := process.ParseTerminal(r.of(e).TTY)
 			if !ok {
 				return nil
 			}
-			return int64(*number(&dev))
+			return int64(*number(&t))
 		},
 		set: func(d *draft, v value) {
 			if n, ok := v.uint(32); ok {

@@ -36,7 +36,8 @@ func (d *draft) bytes(v value) []byte {
 	if ok {
 		return b
 	}
-	d.unquoted, _ = jsontext.AppendUnquote(d.unquoted[:0], v.raw) // the error is of lone surrogates, which have become U+FFFD
+	// The error is of lone surrogates, which have become U+FFFD.
+	d.unquoted, _ = jsontext.AppendUnquote(d.unquoted[:0], v.raw)
 	return d.unquoted
 }
 
@@ -91,14 +92,15 @@ func (v value) bool() (is, ok bool) {
 	return false, false
 }
 
-// The times that make sense: what fits into nanoseconds since 1970 (time.Time.UnixNano), less a century of margin for what adds to them.
+// The times that make sense: what fits into nanoseconds since 1970 (time.Time.UnixNano), less a century of margin for
+// what adds to them.
 var (
 	earliest = time.Unix(0, 0)
 	latest   = time.Date(2162, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// time reads what Elasticsearch reads as strict_date_optional_time||epoch_millis: RFC 3339 with any fraction and offset, also without a zone (UTC), without
-// seconds, without a time; or milliseconds since 1970.
+// time reads what Elasticsearch reads as strict_date_optional_time||epoch_millis: RFC 3339 with any fraction and
+// offset, also without a zone (UTC), without seconds, without a time; or milliseconds since 1970.
 func (d *draft) time(v value) (time.Time, bool) {
 	b := d.bytes(v)
 	t, ok := epochMillis(b)
@@ -124,7 +126,8 @@ func epochMillis(b []byte) (time.Time, bool) {
 	return time.UnixMilli(ms).Add(time.Duration(ns)).UTC(), true
 }
 
-// calendar reads a date and time. time.Parse makes a location of every offset, on the heap; so it sees the time as UTC and the offset is taken off here.
+// calendar reads a date and time. time.Parse makes a location of every offset, on the heap; so it sees the time as UTC
+// and the offset is taken off here.
 func (d *draft) calendar(b []byte) (time.Time, bool) {
 	const longest = len("2006-01-02T15:04:05.000000000-07:00") + 16
 	if len(b) > longest {
@@ -177,7 +180,8 @@ func cutOffset(b []byte) (local []byte, offset time.Duration, ok bool) {
 	if !decimal(hours) || !decimal(minutes) {
 		return nil, 0, false
 	}
-	offset = time.Duration(int(hours[0]-'0')*10+int(hours[1]-'0'))*time.Hour + time.Duration(int(minutes[0]-'0')*10+int(minutes[1]-'0'))*time.Minute
+	two := func(b []byte) time.Duration { return time.Duration(b[0]-'0')*10 + time.Duration(b[1]-'0') }
+	offset = two(hours)*time.Hour + two(minutes)*time.Minute
 	if b[i] == '-' {
 		offset = -offset
 	}

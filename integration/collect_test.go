@@ -35,11 +35,14 @@ func read[T any](t *testing.T, file string) T {
 	return v
 }
 
-// render makes of a data stream's template what Fleet makes of it for a policy with these variables, the others at their defaults.
+// render makes of a data stream's template what Fleet makes of it for a policy with these variables, the others at
+// their defaults.
 func render(t *testing.T, stream string, vars map[string]any) map[string]any {
 	t.Helper()
 	m := read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml"))
-	all := append(read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).PolicyTemplates[0].Inputs[0].Vars, m.Streams[0].Vars...)
+	all := append(
+		read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).PolicyTemplates[0].Inputs[0].Vars,
+		m.Streams[0].Vars...)
 	text, err := os.ReadFile(filepath.Join(dir, "data_stream", stream, "agent", "stream", m.Streams[0].TemplatePath))
 	require.NoError(t, err)
 	input, err := fleet.Render(string(text), all, vars)
@@ -55,8 +58,8 @@ func addFields(target string, fields map[string]any) any {
 // agentID is the id of the tests' Elastic Agent.
 const agentID = "6a4bd2a3-6a3b-4f8a-a0b1-2f61d2f0a9d5"
 
-// underAgent makes of a rendered stream what an Elastic Agent hands to Filebeat: an id, the index, and before the stream's own processors those that say
-// whose the document is (x-pack/libbeat/management/generate.go).
+// underAgent makes of a rendered stream what an Elastic Agent hands to Filebeat: an id, the index, and before the
+// stream's own processors those that say whose the document is (x-pack/libbeat/management/generate.go).
 func underAgent(stream, namespace string, input map[string]any) map[string]any {
 	dataset := "reconbeat." + stream
 	input = maps.Clone(input)
@@ -91,7 +94,8 @@ func start(t *testing.T, beat, home string, config map[string]any) *process {
 	file := filepath.Join(home, beat+".yml")
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	p := &process{t: t, ended: make(chan error, 1)}
-	p.cmd = exec.Command(os.Args[0], "run", "-e", "-c", file, "--path.home", home, "--path.data", filepath.Join(home, "data-"+beat), "--path.config", home)
+	p.cmd = exec.Command(os.Args[0], "run", "-e", "-c", file, "--path.home", home, "--path.data",
+		filepath.Join(home, "data-"+beat), "--path.config", home)
 	p.cmd.Env = append(os.Environ(), as+"="+beat)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	require.NoError(t, p.cmd.Start())
@@ -116,7 +120,8 @@ func (p *process) end() {
 	require.NoError(p.t, err)
 }
 
-// documents are those in the files that output.file wrote in a folder, in their order. The last line may still be being written.
+// documents are those in the files that output.file wrote in a folder, in their order. The last line may still be being
+// written.
 func documents(t *testing.T, folder string) []mapstr.M {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.ndjson"))
@@ -166,14 +171,21 @@ func text(doc mapstr.M, field string) string {
 
 // fileOutput is an output.file in a folder.
 func fileOutput(folder string) map[string]any {
-	return map[string]any{"path": folder, "filename": "out", "permissions": 0o600, "rotate_every_kb": 200, "number_of_files": 1000}
+	return map[string]any{
+		"path":            folder,
+		"filename":        "out",
+		"permissions":     0o600,
+		"rotate_every_kb": 200,
+		"number_of_files": 1000,
+	}
 }
 
 // recording is the folder of recorded's files, once they are there.
 var recording string
 
-// recorded runs reconbeat over the bundled recording, ten days of a web server whose account looks at the connections in the end, with output.file, and
-// returns the folder of that output: alert and summary, every raw event, heartbeats. The files are so small that there are several. Tests share them.
+// recorded runs reconbeat over the bundled recording, ten days of a web server whose account looks at the connections
+// in the end, with output.file, and returns the folder of that output: alert and summary, every raw event, heartbeats.
+// The files are so small that there are several. Tests share them.
 func recorded(t *testing.T) string {
 	t.Helper()
 	if recording != "" {
@@ -187,7 +199,14 @@ func recorded(t *testing.T) string {
 	out := filepath.Join(scratch, "recorded")
 	p := start(t, "reconbeat", home, map[string]any{
 		"reconbeat": map[string]any{
-			"modules":   []any{map[string]any{"module": "ecs", "from": "beginning", "paths": []any{input}, "pipeline": "not-the-package's"}},
+			"modules": []any{
+				map[string]any{
+					"module":   "ecs",
+					"from":     "beginning",
+					"paths":    []any{input},
+					"pipeline": "not-the-package's",
+				},
+			},
 			"namespace": "onhost",
 		},
 		"output.file": fileOutput(out),
@@ -198,7 +217,9 @@ func recorded(t *testing.T) string {
 		})
 	}
 	eventually(t, "reconbeat writes the alert, its summary and every exec", func() bool {
-		return has("reconbeat.health", "") && has("reconbeat.alert", "alert") && has("reconbeat.alert", "alert-summary") && len(documents(t, out)) >= 1567
+		return has("reconbeat.health", "") && has("reconbeat.alert", "alert") &&
+			has("reconbeat.alert", "alert-summary") &&
+			len(documents(t, out)) >= 1567
 	})
 	p.end()
 	recording = out
@@ -216,19 +237,24 @@ func inputs(t *testing.T, from string, vars map[string]any) (list []any) {
 	return list
 }
 
-// collect runs the filestream inputs of the package over a folder until as many documents have come as are expected, and returns them.
+// collect runs the filestream inputs of the package over a folder until as many documents have come as are expected,
+// and returns them.
 func collect(t *testing.T, from string, vars map[string]any, expected int) []mapstr.M {
 	t.Helper()
 	home := t.TempDir()
 	out := filepath.Join(home, "output")
-	p := start(t, "filebeat", home, map[string]any{"filebeat.inputs": inputs(t, from, vars), "output.file": fileOutput(out), "queue.mem.flush.timeout": 0})
+	p := start(t, "filebeat", home, map[string]any{
+		"filebeat.inputs":         inputs(t, from, vars),
+		"output.file":             fileOutput(out),
+		"queue.mem.flush.timeout": 0,
+	})
 	eventually(t, "Filebeat ships every document", func() bool { return len(documents(t, out)) >= expected })
 	p.end()
 	return documents(t, out)
 }
 
-// writePipelineTests writes of what an Agent shipped the documents of the pipeline tests: of each data stream one of every event.action, and as it is in a cluster, without
-// what names this machine.
+// writePipelineTests writes of what an Agent shipped the documents of the pipeline tests: of each data stream one of
+// every event.action, and as it is in a cluster, without what names this machine.
 func writePipelineTests(t *testing.T, shipped []mapstr.M) {
 	t.Helper()
 	var web mapstr.M // the recorded host, which heartbeats do not know
@@ -259,15 +285,18 @@ func writePipelineTests(t *testing.T, shipped []mapstr.M) {
 			}
 			list = append(list, doc)
 		}
-		slices.SortStableFunc(list, func(a, b mapstr.M) int { return strings.Compare(text(a, "event.action"), text(b, "event.action")) })
+		slices.SortStableFunc(list,
+			func(a, b mapstr.M) int { return strings.Compare(text(a, "event.action"), text(b, "event.action")) })
 		cut := list[0].Clone()
 		for name := range cut {
-			if !slices.Contains([]string{"@timestamp", "agent", "data_stream", "ecs", "elastic_agent", "input", "log", "tags"}, name) {
+			if !slices.Contains(
+				[]string{"@timestamp", "agent", "data_stream", "ecs", "elastic_agent", "input", "log", "tags"}, name) {
 				delete(cut, name)
 			}
 		}
 		cut["event"] = map[string]any{"dataset": "reconbeat." + stream}
-		cut["message"] = `{"@timestamp":"2026-03-11T16:43:00.000Z","data_stream":{"type":"logs","dataset":"reconbeat.` + stream + `","namespace":"default"},"process":{"na`
+		cut["message"] = `{"@timestamp":"2026-03-11T16:43:00.000Z","data_stream":{"type":"logs","dataset":"reconbeat.` +
+			stream + `","namespace":"default"},"process":{"na`
 		cut["error"] = map[string]any{"message": "Error decoding JSON: unexpected EOF", "type": "json"}
 		folder := filepath.Join(dir, "data_stream", stream, "_dev/test/pipeline")
 		writeJSON(t, filepath.Join(folder, "test-recording.json"), map[string]any{"events": list})
@@ -275,7 +304,8 @@ func writePipelineTests(t *testing.T, shipped []mapstr.M) {
 	}
 }
 
-// TestTheAgentShipsWhatReconbeatWrote runs reconbeat with output.file, and the package's inputs over that file as an Elastic Agent runs them.
+// TestTheAgentShipsWhatReconbeatWrote runs reconbeat with output.file, and the package's inputs over that file as an
+// Elastic Agent runs them.
 func TestTheAgentShipsWhatReconbeatWrote(t *testing.T) {
 	from := recorded(t)
 	wrote := documents(t, from)
@@ -313,7 +343,8 @@ func TestTheAgentShipsWhatReconbeatWrote(t *testing.T) {
 		}
 
 		// What the way through the Agent adds, and where the policy has the last word.
-		for _, name := range []string{"@metadata", "input", "log", "tags", "elastic_agent", "agent.id", "data_stream.namespace"} {
+		for _, name := range []string{"@metadata", "input", "log", "tags", "elastic_agent", "agent.id",
+			"data_stream.namespace"} {
 			_ = doc.Delete(name)
 			_ = direct.Delete(name)
 		}
@@ -325,14 +356,20 @@ func TestTheAgentShipsWhatReconbeatWrote(t *testing.T) {
 // TestACutOffLineIsToldOf lets the Agent read what a full disk leaves: lines that end in the middle.
 func TestACutOffLineIsToldOf(t *testing.T) {
 	from := t.TempDir()
-	whole := `{"@timestamp":"2026-03-11T16:43:00.000Z","@metadata":{"_id":"whole"},"data_stream":{"type":"logs","dataset":"reconbeat.process","namespace":"default"},"message":"` + strings.Repeat("x", 256) + `"}`
+	whole := `{"@timestamp":"2026-03-11T16:43:00.000Z","@metadata":{"_id":"whole"},"data_stream":{"type":"logs",` +
+		`"dataset":"reconbeat.process","namespace":"default"},"message":"` + strings.Repeat(
+		"x", 256) + `"}`
 	named, unnamed := whole[:strings.Index(whole, "message")], whole[:strings.Index(whole, "data_stream")]
-	quoted := `{"@timestamp":"2026-03-11T16:43:01.000Z","@metadata":{"_id":"quoted"},"data_stream":{"type":"logs","dataset":"reconbeat.process","namespace":"default"},"process":{"args":["echo","\"dataset\":\"reconbeat.alert\""]}}`
-	require.NoError(t, os.WriteFile(filepath.Join(from, "out.ndjson"), []byte(strings.Join([]string{whole, unnamed, named, quoted, ""}, "\n")), 0o600))
+	quoted := `{"@timestamp":"2026-03-11T16:43:01.000Z","@metadata":{"_id":"quoted"},"data_stream":{"type":"logs",` +
+		`"dataset":"reconbeat.process","namespace":"default"},"process":{"args":["echo",` +
+		`"\"dataset\":\"reconbeat.alert\""]}}`
+	require.NoError(t, os.WriteFile(filepath.Join(from, "out.ndjson"),
+		[]byte(strings.Join([]string{whole, unnamed, named, quoted, ""}, "\n")), 0o600))
 	shipped := collect(t, from, nil, 3)
 	require.Len(t, shipped, 3, "what does not tell its data stream is dropped")
 	for _, doc := range shipped {
-		require.Equal(t, "logs-reconbeat.process-policy", text(doc, "@metadata.raw_index"), "whatever a user types goes nowhere else")
+		require.Equal(t, "logs-reconbeat.process-policy", text(doc, "@metadata.raw_index"),
+			"whatever a user types goes nowhere else")
 		if id := text(doc, "@metadata._id"); id != "whole" && id != "quoted" {
 			require.Equal(t, "json", text(doc, "error.type"))
 			require.Equal(t, named, text(doc, "message"))
@@ -348,7 +385,8 @@ func TestATestAlertGoesAllTheWay(t *testing.T) {
 	require.NoError(t, err)
 	file := filepath.Join(home, "reconbeat.yml")
 	require.NoError(t, os.WriteFile(file, config, 0o600))
-	c := exec.Command(os.Args[0], "test", "alert", "-c", file, "--path.home", home, "--path.data", filepath.Join(home, "data"), "--path.config", home)
+	c := exec.Command(os.Args[0], "test", "alert", "-c", file, "--path.home", home, "--path.data",
+		filepath.Join(home, "data"), "--path.config", home)
 	c.Env = append(os.Environ(), as+"=reconbeat")
 	said, err := c.CombinedOutput()
 	require.NoError(t, err, string(said))

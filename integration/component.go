@@ -13,8 +13,9 @@ import (
 // shared is what data streams have in common, whichever package brings them.
 var shared = []string{"elasticsearch", "fields/base-fields.yml", "lifecycle.yml"}
 
-// Component makes in the folder to the Fleet package for reconbeat as a component of the Elastic Agent. Its own part, manifests and templates, is the folder own; data streams, what
-// Kibana is given and the icon are those of the package in shipped. The rest is made as [Generate] makes it.
+// Component makes in the folder to the Fleet package for reconbeat as a component of the Elastic Agent. Its own part,
+// manifests and templates, is the folder own; data streams, what Kibana is given and the icon are those of the package
+// in shipped. The rest is made as [Generate] makes it.
 func Component(to, own, shipped, root string) error {
 	if err := os.RemoveAll(to); err != nil {
 		return fmt.Errorf("making the component's Fleet package: %w", err)
@@ -32,7 +33,8 @@ func Component(to, own, shipped, root string) error {
 	}
 	for _, stream := range Streams {
 		for _, name := range shared {
-			if err := copyTree(filepath.Join(to, "data_stream", stream, name), filepath.Join(shipped, "data_stream", stream, name)); err != nil {
+			if err := copyTree(filepath.Join(to, "data_stream", stream, name),
+				filepath.Join(shipped, "data_stream", stream, name)); err != nil {
 				return fmt.Errorf("making the data stream %s of the component's Fleet package: %w", stream, err)
 			}
 		}
@@ -46,7 +48,8 @@ func Component(to, own, shipped, root string) error {
 	return nil
 }
 
-// renameObjects gives dashboards and tags ids of the component's package: package-spec wants its name in front, and so none is taken for the other package's. The rules lead to it.
+// renameObjects gives dashboards and tags ids of the component's package: package-spec wants its name in front, and so
+// none is taken for the other package's. The rules lead to it.
 func renameObjects(dir string) error {
 	ids := []string{`"package": "reconbeat"`, `"package": "` + renamed("reconbeat") + `"`}
 	for _, kind := range []string{"dashboard", "tag"} {

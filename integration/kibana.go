@@ -11,9 +11,9 @@ import (
 	"strconv"
 )
 
-// writeKibana makes the package's folder kibana of what the Beat loads into Kibana (_meta/kibana): dashboards, data views and the tag as they are, each detection
-// rule as a rule that Fleet offers for installation. Of a dashboard's
-// two files the second, with the links, comes last and stays. Saved queries have no place in a package and stay out.
+// writeKibana makes the package's folder kibana of what the Beat loads into Kibana (_meta/kibana): dashboards, data
+// views and the tag as they are, each detection rule as a rule that Fleet offers for installation. Of a dashboard's two
+// files the second, with the links, comes last and stays. Saved queries have no place in a package and stay out.
 func writeKibana(dir, from string) error {
 	to := filepath.Join(dir, "kibana")
 	if err := os.RemoveAll(to); err != nil {
@@ -35,7 +35,8 @@ func writeKibana(dir, from string) error {
 		if err := json.Unmarshal(text, &object); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		folder, has := map[string]string{"dashboard": "dashboard", "index-pattern": "index_pattern", "tag": "tag"}[object.Type]
+		folder, has := map[string]string{"dashboard": "dashboard", "index-pattern": "index_pattern",
+			"tag": "tag"}[object.Type]
 		if !has {
 			continue
 		}
@@ -55,9 +56,11 @@ func writeKibana(dir, from string) error {
 		if err := json.Unmarshal(line, &rule); err != nil {
 			return fmt.Errorf("a detection rule: %w", err)
 		}
-		// The version in the id lets the old asset live beside the new one, so that Kibana can show what an update changes.
+		// The version in the id lets the old asset live beside the new one, so that Kibana can show what an update
+		// changes.
 		id := rule.ID + "_" + strconv.Itoa(rule.Version)
-		text, err := json.Marshal(map[string]any{"id": id, "type": "security-rule", "attributes": json.RawMessage(line)})
+		text, err := json.Marshal(
+			map[string]any{"id": id, "type": "security-rule", "attributes": json.RawMessage(line)})
 		if err != nil {
 			return err
 		}

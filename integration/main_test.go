@@ -23,7 +23,8 @@ import (
 	"github.com/reconbeat/reconbeat/cmd"
 )
 
-// as in the environment makes the test binary be reconbeat, or Filebeat, so that the tests run both for real without a build of their own.
+// as in the environment makes the test binary be reconbeat, or Filebeat, so that the tests run both for real without a
+// build of their own.
 const as = "RECONBEAT_TEST_AS"
 
 // scratch is a folder of this run of the tests.
@@ -53,9 +54,11 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// newFilebeat is the Filebeat that an Elastic Agent runs, with the one input that the package uses and the processor of its own that changes our documents.
+// newFilebeat is the Filebeat that an Elastic Agent runs, with the one input that the package uses and the processor of
+// its own that changes our documents.
 func newFilebeat() *libcmd.BeatsRootCmd {
-	own, err := processors.NewPluginConfigFromList([]mapstr.M{{"add_host_metadata": mapstr.M{"when.not.contains.tags": "forwarded"}}})
+	own, err := processors.NewPluginConfigFromList(
+		[]mapstr.M{{"add_host_metadata": mapstr.M{"when.not.contains.tags": "forwarded"}}})
 	if err != nil {
 		panic(err)
 	}
@@ -63,7 +66,8 @@ func newFilebeat() *libcmd.BeatsRootCmd {
 		return []v2.Plugin{filestream.Plugin(logger, store)}
 	}
 	return libcmd.GenRootCmdWithSettings(filebeat.New(inputs), instance.Settings{
-		Name:       "filebeat",
-		Processing: processing.MakeDefaultSupport(true, own, processing.WithECS, processing.WithHost, processing.WithAgentMeta()),
+		Name: "filebeat",
+		Processing: processing.MakeDefaultSupport(true, own, processing.WithECS, processing.WithHost,
+			processing.WithAgentMeta()),
 	})
 }

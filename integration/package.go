@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package integration is the Fleet package: what Kibana's "Integrations" installs so that Elastic Agents collect the documents of a reconbeat that runs as
-// a service of its own.
+// Package integration is the Fleet package: what Kibana's "Integrations" installs so that Elastic Agents collect the
+// documents of a reconbeat that runs as a service of its own.
 //
-// The package lies in the folder reconbeat, as package-spec wants it. Manifests, the Agent's input and the ingest pipelines are written by hand. What the rest of
-// the repository knows better is made of it by [Generate]: the fields with their types, what Kibana is given, the manual, the screenshot, the licence. The sample events are documents of a real
-// reconbeat, read by a real filestream input; the tests write them with -update.
+// The package lies in the folder reconbeat, as package-spec wants it. Manifests, the Agent's input and the ingest
+// pipelines are written by hand. What the rest of the repository knows better is made of it by [Generate]: the fields
+// with their types, what Kibana is given, the manual, the screenshot, the licence. The sample events are documents of a
+// real reconbeat, read by a real filestream input; the tests write them with -update.
 package integration
 
 import (
@@ -21,13 +22,21 @@ import (
 	"github.com/elastic/beats/v7/libbeat/mapping"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
 // Streams are the package's data streams, each a folder of data_stream and the last part of a data set's name.
-var Streams = []string{"alert", "process", "health"}
+var Streams = kinds()
+
+func kinds() (names []string) {
+	for _, k := range dataset.Shipped() {
+		names = append(names, string(k))
+	}
+	return names
+}
 
 // field is an entry of a fields file.
 type field struct {
@@ -45,15 +54,22 @@ type field struct {
 	MultiFields   []field `yaml:"multi_fields,omitempty"`
 }
 
-// around are the prefixes of the fields that others put beside ours: libbeat and its processors on the host, the Agent on the way.
-var around = []string{"agent.", "cloud.", "container.", "data_stream.", "ecs.", "error.", "host.", "orchestrator.", "tags"}
+// around are the prefixes of the fields that others put beside ours: libbeat and its processors on the host, the Agent
+// on the way.
+var around = []string{"agent.", "cloud.", "container.", "data_stream.", "ecs.", "error.", "host.", "orchestrator.",
+	"tags"}
 
-// onTheWay are the fields that the Agent, its input and Fleet's final pipeline add and that no fields.yml of a Beat declares.
+// onTheWay are the fields that the Agent, its input and Fleet's final pipeline add and that no fields.yml of a Beat
+// declares.
 var onTheWay = []field{
 	{Name: "elastic_agent.id", Type: "keyword", Description: "Id of the Elastic Agent that shipped the document."},
 	{Name: "elastic_agent.snapshot", Type: "boolean", Description: "Whether that Elastic Agent is a snapshot."},
 	{Name: "elastic_agent.version", Type: "keyword", Description: "Version of that Elastic Agent."},
-	{Name: "event.agent_id_status", Type: "keyword", Description: "Whether the document comes from the agent that it says it comes from."},
+	{
+		Name:        "event.agent_id_status",
+		Type:        "keyword",
+		Description: "Whether the document comes from the agent that it says it comes from.",
+	},
 	{Name: "event.ingested", Type: "date", Description: "When the document arrived in Elasticsearch."},
 	{Name: "input.type", Type: "keyword", Description: "The Agent's input that read the document: filestream."},
 	{Name: "log.file.device_id", Type: "keyword", Description: "Device of the file that the document was read from."},
@@ -66,7 +82,8 @@ var onTheWay = []field{
 // beats are the fields of every document that the Beat itself fills, without a table of them in the code.
 var beats = []string{"event.id", "message", "related.hash", "related.hosts", "related.ip", "related.user"}
 
-// Generate makes in the package's folder what is made of the rest of the repository: its fields.yml, _meta/kibana, LICENSE and the picture of `watch`, and the tables of fields in the code.
+// Generate makes in the package's folder what is made of the rest of the repository: its fields.yml, _meta/kibana,
+// LICENSE and the picture of `watch`, and the tables of fields in the code.
 func Generate(dir, root string) error {
 	yml, err := os.ReadFile(filepath.Join(root, "fields.yml"))
 	if err != nil {
@@ -120,8 +137,16 @@ func flatten(prefix string, fields mapping.Fields, into map[string]field) {
 
 func leaf(name string, f mapping.Field) field {
 	l := field{
-		Name: name, Type: f.Type, Description: strings.Join(strings.Fields(f.Description), " "), Unit: f.Unit, MetricType: f.MetricType,
-		IgnoreAbove: f.IgnoreAbove, ScalingFactor: f.ScalingFactor, ObjectType: f.ObjectType, Index: f.Index, DocValues: f.DocValues,
+		Name:          name,
+		Type:          f.Type,
+		Description:   strings.Join(strings.Fields(f.Description), " "),
+		Unit:          f.Unit,
+		MetricType:    f.MetricType,
+		IgnoreAbove:   f.IgnoreAbove,
+		ScalingFactor: f.ScalingFactor,
+		ObjectType:    f.ObjectType,
+		Index:         f.Index,
+		DocValues:     f.DocValues,
 	}
 	if l.Type == "" {
 		l.Type = "keyword"
@@ -137,7 +162,8 @@ func leaf(name string, f mapping.Field) field {
 	return l
 }
 
-// writeFields writes what beside the hand-written base-fields.yml a data stream's documents may have: ecs.yml and fields.yml, which has our own.
+// writeFields writes what beside the hand-written base-fields.yml a data stream's documents may have: ecs.yml and
+// fields.yml, which has our own.
 func writeFields(dir, stream string, declared map[string]field) error {
 	taken, err := readFields(filepath.Join(dir, "base-fields.yml"))
 	if err != nil {
@@ -147,7 +173,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 	for _, name := range beats {
 		names[name] = true
 	}
-	if stream == "health" {
+	if stream == string(dataset.Health) {
 		for _, name := range []string{"event.action", "event.category", "event.duration", "event.kind", "event.type"} {
 			names[name] = true
 		}
@@ -158,7 +184,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		for _, f := range detector.Fields {
 			names[f.Name] = true
 		}
-		for name := range beater.TamperingFields {
+		for name := range engine.TamperingFields {
 			names[name] = true
 		}
 	}
@@ -172,12 +198,15 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		switch {
 		case taken[name].Name != "" || added[name].Name != "" || f.Type == "alias":
 		case strings.HasPrefix(name, "reconbeat."):
-			if health == (stream == "health") {
+			if health == (stream == string(dataset.Health)) {
 				own = append(own, f)
 			}
 		case names[name] && strings.HasPrefix(name, "user.audit."):
 			own = append(own, f)
-		case names[name] || slices.ContainsFunc(around, func(prefix string) bool { return strings.HasPrefix(name, prefix) }):
+		case names[name] || slices.ContainsFunc(around, func(prefix string) bool {
+			return strings.HasPrefix(name,
+				prefix)
+		}):
 			schema = append(schema, f)
 		}
 	}
@@ -234,7 +263,8 @@ func Fields(dir, stream string) (map[string]string, error) {
 	return types, nil
 }
 
-// writeManual makes docs/README.md of its template, which may call for the table of a data stream's fields and for its sample event.
+// writeManual makes docs/README.md of its template, which may call for the table of a data stream's fields and for its
+// sample event.
 func writeManual(dir string) error {
 	source := filepath.Join(dir, "_dev", "build", "docs", "README.md")
 	manual, err := template.New(filepath.Base(source)).Funcs(template.FuncMap{

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/integration/fleet"
-	"github.com/reconbeat/reconbeat/stack"
+	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
 // events are the documents of a pipeline test, expected those that it is to make of them.
@@ -38,14 +38,16 @@ func readJSON(t *testing.T, file string, v any) {
 // installPipeline gives the node a data stream's pipeline under the name that Fleet would give it.
 func installPipeline(t *testing.T, node *stack.Node, stream string) string {
 	t.Helper()
-	pipeline := read[map[string]any](t, filepath.Join(dir, "data_stream", stream, "elasticsearch/ingest_pipeline/default.yml"))
+	pipeline := read[map[string]any](t,
+		filepath.Join(dir, "data_stream", stream, "elasticsearch/ingest_pipeline/default.yml"))
 	name := "logs-reconbeat." + stream + "-" + read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).Version
 	node.Request(t, http.MethodPut, "/_ingest/pipeline/"+name, pipeline)
 	return name
 }
 
-// TestPipelines runs the ingest pipelines on a real node over the documents in _dev/test/pipeline, and compares as elastic-package does: fields that are
-// dynamic must match their pattern, everything else must be equal. With -update it also writes the sample events, of what the pipelines made.
+// TestPipelines runs the ingest pipelines on a real node over the documents in _dev/test/pipeline, and compares as
+// elastic-package does: fields that are dynamic must match their pattern, everything else must be equal. With -update
+// it also writes the sample events, of what the pipelines made.
 func TestPipelines(t *testing.T) {
 	node := stack.Start(t)
 	for _, stream := range Streams {
@@ -67,9 +69,11 @@ func TestPipelines(t *testing.T) {
 				readJSON(t, file, &given)
 				var docs []any
 				for _, event := range given.Events {
-					docs = append(docs, map[string]any{"_index": "logs-reconbeat." + stream + "-default", "_source": event})
+					docs = append(docs,
+						map[string]any{"_index": "logs-reconbeat." + stream + "-default", "_source": event})
 				}
-				answer := node.Request(t, http.MethodPost, "/_ingest/pipeline/"+pipeline+"/_simulate", map[string]any{"docs": docs})
+				answer := node.Request(t, http.MethodPost, "/_ingest/pipeline/"+pipeline+"/_simulate",
+					map[string]any{"docs": docs})
 				var made []map[string]any
 				for _, d := range answer["docs"].([]any) {
 					doc, ok := d.(map[string]any)["doc"].(map[string]any)
@@ -111,7 +115,8 @@ func mappings(t *testing.T, stream string) map[string]any {
 			}
 			switch f.Type {
 			case "constant_keyword":
-				p["value"] = map[string]string{"data_stream.type": "logs", "data_stream.dataset": "reconbeat." + stream, "data_stream.namespace": "policy"}[name] + f.Value
+				p["value"] = map[string]string{"data_stream.type": "logs", "data_stream.dataset": "reconbeat." + stream,
+					"data_stream.namespace": "policy"}[name] + f.Value
 			case "object":
 				p["dynamic"] = true
 			}
@@ -124,14 +129,22 @@ func mappings(t *testing.T, stream string) map[string]any {
 	return map[string]any{"dynamic": "strict", "date_detection": false, "properties": properties}
 }
 
-// TestTheAgentsDocumentsAreIndexedOnce has an Agent's Filebeat ship what reconbeat wrote to a real node with the package's mappings, strict, and its pipelines: twice,
-// the second time by an Agent that has forgotten what it read.
+// TestTheAgentsDocumentsAreIndexedOnce has an Agent's Filebeat ship what reconbeat wrote to a real node with the
+// package's mappings, strict, and its pipelines: twice, the second time by an Agent that has forgotten what it read.
 func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 	node := stack.Start(t)
 	for _, stream := range Streams {
 		node.Request(t, http.MethodPut, "/_index_template/logs-reconbeat."+stream, map[string]any{
-			"index_patterns": []any{"logs-reconbeat." + stream + "-policy"}, "data_stream": map[string]any{}, "priority": 200,
-			"template": map[string]any{"settings": map[string]any{"index.default_pipeline": installPipeline(t, node, stream), "number_of_replicas": 0}, "mappings": mappings(t, stream)},
+			"index_patterns": []any{"logs-reconbeat." + stream + "-policy"},
+			"data_stream":    map[string]any{},
+			"priority":       200,
+			"template": map[string]any{
+				"settings": map[string]any{
+					"index.default_pipeline": installPipeline(t, node, stream),
+					"number_of_replicas":     0,
+				},
+				"mappings": mappings(t, stream),
+			},
 		})
 	}
 	from := recorded(t)
@@ -141,8 +154,13 @@ func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 		home := t.TempDir()
 		socket := filepath.Join(home, "http.sock")
 		p := start(t, "filebeat", home, map[string]any{
-			"filebeat.inputs": inputs(t, from, nil), "output.elasticsearch": map[string]any{"hosts": []any{es.URL()}},
-			"setup": map[string]any{"template.enabled": false, "ilm.enabled": false}, "http": map[string]any{"enabled": true, "host": "unix://" + socket},
+			"filebeat.inputs":      inputs(t, from, nil),
+			"output.elasticsearch": map[string]any{"hosts": []any{es.URL()}},
+			"setup": map[string]any{
+				"template.enabled": false,
+				"ilm.enabled":      false,
+			},
+			"http": map[string]any{"enabled": true, "host": "unix://" + socket},
 		})
 		counter := "acked"
 		if forgot {
@@ -166,7 +184,8 @@ func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 		ingested, err := time.Parse(time.RFC3339Nano, text(doc, "event.ingested"))
 		require.NoError(t, err)
 		assert.False(t, ingested.IsZero())
-		for _, name := range []string{"@timestamp", "event.id", "event.kind", "event.action", "message", "process.command_line", "host.id", "agent.version"} {
+		for _, name := range []string{"@timestamp", "event.id", "event.kind", "event.action", "message",
+			"process.command_line", "host.id", "agent.version"} {
 			assert.Equal(t, text(direct, name), text(doc, name), name)
 		}
 	}
@@ -174,9 +193,12 @@ func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 
 // unixTransport speaks HTTP over a socket.
 func unixTransport(socket string) *http.Transport {
-	return &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
+	return &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}
 }
 
 // settled is one of the counters of a Filebeat's output; -1 while nothing answers.

@@ -17,8 +17,8 @@ import (
 	"github.com/reconbeat/reconbeat/integration/fleet"
 )
 
-// TestPolicies makes of the variables in _dev/test/policy what an Agent's policy says, and compares it with what is expected, in the form that
-// elastic-package's policy tests have: those need a Kibana, these do not.
+// TestPolicies makes of the variables in _dev/test/policy what an Agent's policy says, and compares it with what is
+// expected, in the form that elastic-package's policy tests have: those need a Kibana, these do not.
 func TestPolicies(t *testing.T) {
 	for _, stream := range Streams {
 		tests, err := filepath.Glob(filepath.Join(dir, "data_stream", stream, "_dev/test/policy/test-*.yml"))
@@ -42,15 +42,30 @@ func TestPolicies(t *testing.T) {
 				input := render(t, stream, vars)
 				input["data_stream"] = map[string]any{"dataset": "reconbeat." + stream, "type": "logs"}
 				permissions := map[string]any{
-					"_elastic_agent_checks":                   map[string]any{"cluster": []any{"monitor"}},
-					"_elastic_agent_monitoring":               map[string]any{"indices": []any{}},
-					"uuid-for-permissions-on-related-indices": map[string]any{"indices": []any{map[string]any{"names": []any{"logs-reconbeat." + stream + "-ep"}, "privileges": []any{"auto_configure", "create_doc"}}}},
+					"_elastic_agent_checks":     map[string]any{"cluster": []any{"monitor"}},
+					"_elastic_agent_monitoring": map[string]any{"indices": []any{}},
+					"uuid-for-permissions-on-related-indices": map[string]any{
+						"indices": []any{
+							map[string]any{
+								"names":      []any{"logs-reconbeat." + stream + "-ep"},
+								"privileges": []any{"auto_configure", "create_doc"},
+							},
+						},
+					},
 				}
 				policy := map[string]any{
-					"inputs": []any{map[string]any{
-						"data_stream": map[string]any{"namespace": "ep"}, "meta": map[string]any{"package": map[string]any{"name": "reconbeat"}},
-						"name": name + "-reconbeat", "streams": []any{input}, "type": "filestream", "use_output": "default",
-					}},
+					"inputs": []any{
+						map[string]any{
+							"data_stream": map[string]any{
+								"namespace": "ep",
+							},
+							"meta":       map[string]any{"package": map[string]any{"name": "reconbeat"}},
+							"name":       name + "-reconbeat",
+							"streams":    []any{input},
+							"type":       "filestream",
+							"use_output": "default",
+						},
+					},
 					"output_permissions": map[string]any{"default": permissions},
 					"secret_references":  []any{},
 				}

@@ -17,11 +17,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// packed is the time of every file in the zip: the same package gives the same bytes. A zip file knows no time before 1980.
+// packed is the time of every file in the zip: the same package gives the same bytes. A zip file knows no time before
+// 1980.
 var packed = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Zip writes the package in dir into a folder as NAME-VERSION.zip, in the layout that Kibana takes by upload, and returns the file's name. What is for
-// development only, _dev, stays out, and dashboards are as Kibana stores them.
+// Zip writes the package in dir into a folder as NAME-VERSION.zip, in the layout that Kibana takes by upload, and
+// returns the file's name. What is for development only, _dev, stays out, and dashboards are as Kibana stores them.
 func Zip(dir, folder string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "manifest.yml"))
 	if err != nil {
@@ -80,8 +81,9 @@ func Zip(dir, folder string) (string, error) {
 	return file, nil
 }
 
-// asStored makes of a dashboard in lines that a person can read what Kibana stores: panels, options and searches are strings of JSON. Who loads a dashboard with
-// `reconbeat setup` has it done by libbeat; Kibana's upload of a package does not do it.
+// asStored makes of a dashboard in lines that a person can read what Kibana stores: panels, options and searches are
+// strings of JSON. Who loads a dashboard with `reconbeat setup` has it done by libbeat; Kibana's upload of a package
+// does not do it.
 func asStored(dashboard []byte) ([]byte, error) {
 	stored := dashboards.EncodeJSONObjects(dashboard, logp.NewNopLogger())
 	var object struct {

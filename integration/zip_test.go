@@ -61,7 +61,8 @@ func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 			stored(t, name, dashboard)
 		}
 	}
-	for _, name := range []string{"manifest.yml", "changelog.yml", "LICENSE.txt", "docs/README.md", "data_stream/alert/manifest.yml", "data_stream/health/agent/stream/filestream.yml.hbs"} {
+	for _, name := range []string{"manifest.yml", "changelog.yml", "LICENSE.txt", "docs/README.md",
+		"data_stream/alert/manifest.yml", "data_stream/health/agent/stream/filestream.yml.hbs"} {
 		assert.Contains(t, names, name)
 	}
 	second, err := Zip(dir, t.TempDir())
@@ -76,7 +77,8 @@ func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 func TestTheComponentsPackageHasTheSameDataStreamsAndDashboards(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "package")
 	require.NoError(t, Component(to, "../x-pack/reconbeat/package", dir, ".."))
-	one, other := read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")), read[fleet.Manifest](t, filepath.Join(to, "manifest.yml"))
+	one, other := read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")), read[fleet.Manifest](t, filepath.Join(to,
+		"manifest.yml"))
 	assert.NotEqual(t, one.Name, other.Name)
 	assert.Equal(t, one.Version, other.Version)
 	assert.Equal(t, one.Version, read[[]fleet.Manifest](t, filepath.Join(to, "changelog.yml"))[0].Version)
@@ -86,7 +88,8 @@ func TestTheComponentsPackageHasTheSameDataStreamsAndDashboards(t *testing.T) {
 		others, err := Fields(to, stream)
 		require.NoError(t, err)
 		assert.Equal(t, fields, others)
-		assert.Equal(t, read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml")).Dataset, read[fleet.Manifest](t, filepath.Join(to, "data_stream", stream, "manifest.yml")).Dataset)
+		assert.Equal(t, read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml")).Dataset,
+			read[fleet.Manifest](t, filepath.Join(to, "data_stream", stream, "manifest.yml")).Dataset)
 	}
 	dashboards, err := filepath.Glob(filepath.Join(to, "kibana", "dashboard", "*.json"))
 	require.NoError(t, err)

@@ -2,12 +2,14 @@
 
 // Package module says what a source of process events is; each folder below holds one.
 //
-//	auditd    the kernel's audit netlink socket: complete, needs root (CAP_AUDIT_CONTROL; beside another audit daemon CAP_AUDIT_READ, too)
+//	auditd    the kernel's audit netlink socket: complete; needs root, or CAP_AUDIT_CONTROL, and beside another audit
+//	          daemon CAP_AUDIT_READ, too
 //	auditlog  the log that auditd writes, followed, or read as a recording
-//	ecs       documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a recording
+//	ndjson    documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a
+//	          recording
 //	procconn  the kernel's process connector and /proc: works for a plain user, misses short programs
 //
-// beater holds the literal table of constructors; there is no registry.
+// Package catalog holds the literal table of constructors; there is no registry.
 package module
 
 import (
@@ -17,15 +19,16 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/logp"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 // Module is one configured source of process events. Its constructor validates options and opens nothing.
 type Module interface {
-	// Run reads from where the cursor says (the zero Cursor: from now on, or from the start in a replay) until ctx ends, the input ends, or the source
-	// is lost for good. It is called once. emit is called from one goroutine, in the source's order; the Event is valid only during the call.
-	// When emit returns an error, Run ends with it. nil means ctx or the input ended.
+	// Run reads from where the cursor says (the zero Cursor: from now on, or from the start in a replay) until ctx
+	// ends, the input ends, or the source is lost for good. It is called once. emit is called from one goroutine, in
+	// the source's order; the Event is valid only during the call. When emit returns an error, Run ends with it. nil
+	// means ctx or the input ended.
 	Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error
 }
 
@@ -35,28 +38,31 @@ type Env struct {
 	Logger *logp.Logger
 	Stats  *Stats        // never nil
 	Health *health.Board // never nil
-	// Started is told of an exec on this host as soon as a source knows its pid, and before it knows the rest; may be
+	// Started is called at an exec on this host as soon as a source knows its pid, and before it knows the rest; may be
 	// nil.
 	Started func(pid uint32, at time.Time)
 	// Progress, in a replay, is kept at the number of bytes that were read of the recordings; may be nil.
 	Progress *atomic.Int64
-	Replay   bool // a recording is read: from the start to the end, then Run returns; nothing on this host is looked at
+	Replay   bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
 }
 
-// Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any time.
+// Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any
+// time.
 type Stats struct {
-	Records      atomic.Uint64 // records, lines or documents read
-	Execs        atomic.Uint64 // exec events handed on
-	Malformed    atomic.Uint64 // records, lines or documents that could not be understood
-	Truncated    atomic.Uint64 // events whose arguments were cut to the bound
-	Incomplete   atomic.Uint64 // events handed on without some of their records
-	LostKernel   atomic.Uint64 // records that the kernel says it dropped
-	LostSocket   atomic.Uint64 // times that the socket's buffer overflowed (ENOBUFS); how many records each cost is unknown
+	Records    atomic.Uint64 // records, lines or documents read
+	Execs      atomic.Uint64 // exec events handed on
+	Malformed  atomic.Uint64 // records, lines or documents that could not be understood
+	Truncated  atomic.Uint64 // events whose arguments were cut to the bound
+	Incomplete atomic.Uint64 // events handed on without some of their records
+	LostKernel atomic.Uint64 // records that the kernel says it dropped
+	// times that the socket's buffer overflowed (ENOBUFS); how many records each cost is unknown
+	LostSocket   atomic.Uint64
 	LostSequence atomic.Uint64 // sequence numbers never seen
 	LostRace     atomic.Uint64 // processes that were gone before /proc could be read
 	LostFile     atomic.Uint64 // bytes of a followed file that vanished before they were read (rotation, truncation)
-	RulesLost    atomic.Uint64 // times that the kernel's audit rules were found deleted, or audit switched off, by somebody else
-	LastEvent    atomic.Int64  // Unix time in nanoseconds of the newest event; 0: none yet
+	// times that the kernel's audit rules were found deleted, or audit switched off, by somebody else
+	RulesLost atomic.Uint64
+	LastEvent atomic.Int64 // Unix time in nanoseconds of the newest event; 0: none yet
 }
 
 // Support is what a module says of itself on this host, for `test modules`, `auto` and the log line at start.

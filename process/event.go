@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// Kind tells what happened.
+// Kind is what happened.
 type Kind uint8
 
 // The kinds of event. The zero Kind is no event.
@@ -20,7 +20,8 @@ const (
 	Exit                   // the process ended
 	Login                  // a login session began, or more of it became known; Session says what
 	Logout                 // a login session ended; Session.ID says which
-	Tamper                 // somebody changed what the source reports, or it is as before again; Change says what, Process and Session who
+	// somebody changed what the source reports, or it is as before again; Change says what, Process and Session who
+	Tamper
 )
 
 // String returns the kind in lower case, "unknown" for one that is none of the constants.
@@ -42,7 +43,8 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Unset is the id that the kernel itself uses for "none": the login user and the session of a daemon, or an id that a source does not give.
+// Unset is the id that the kernel itself uses for "none": the login user and the session of a daemon, or an id that a
+// source does not give.
 const Unset uint32 = 1<<32 - 1
 
 // User is an account. Sources of the kernel give the id only, recordings of other agents often the name only.
@@ -64,7 +66,7 @@ type Binary struct {
 	Tool string
 }
 
-// FileID is a file as the kernel knows it, whatever path leads to it. The zero value: not told.
+// FileID is a file as the kernel knows it, whatever path leads to it. The zero value: unknown.
 type FileID struct {
 	// Device is st_dev of stat(2), or of a record of audit that of the whole file system: on btrfs and overlayfs they
 	// can differ.
@@ -79,38 +81,47 @@ const removed = " (deleted)"
 // there.
 func TrimDeleted(path string) (string, bool) { return strings.CutSuffix(path, removed) }
 
-// Process is one program that runs in one process. Its zero value is not "nothing known", because id 0 is root: start from NoProcess.
+// Process is one program that runs in one process. Its zero value is not "nothing known", because id 0 is root: start
+// from NoProcess.
 type Process struct {
-	PID         uint32    // in the host's pid namespace; 0 when unknown
-	EntityID    string    // process.entity_id: the same process has the same id in every event and after a restart of reconbeat
-	Start       time.Time // when the program started; zero when unknown
-	StartTicks  uint64    // when the process was forked, in clock ticks since boot (/proc/PID/stat field 22); 0 when unknown
-	Name        string    // base name of the executable; what the source calls it where no path is known
-	Executable  string    // path of the executable as the kernel resolved it; empty when unknown
-	File        FileID    // the executable as the kernel opened it; zero: not told
-	Deleted     bool      // the executable's file had been removed when the program started, or so the source says
-	Args        []string  // the arguments, args[0] included
-	ArgsCount   int       // how many arguments there were; more than len(Args) when they were cut
-	CommandLine string    // as the source gave it; empty: Args joined by spaces
-	CWD         string    // working directory
-	TTY         string    // controlling terminal: "pts0", "tty1", "ttyS0"; empty: none
-	Interactive bool      // it has a controlling terminal, or its source says that somebody sits before it
-	User        User      // the real user
-	Effective   User      // the effective user
-	Group       User      // the real group
-	EffGroup    User      // the effective group
+	PID uint32 // in the host's pid namespace; 0 when unknown
+	// process.entity_id: the same process has the same id in every event and after a restart of reconbeat
+	EntityID string
+	Start    time.Time // when the program started; zero when unknown
+	// when the process was forked, in clock ticks since boot (/proc/PID/stat field 22); 0 when unknown
+	StartTicks  uint64
+	Name        string   // base name of the executable; what the source calls it where no path is known
+	Executable  string   // path of the executable as the kernel resolved it; empty when unknown
+	File        FileID   // the executable as the kernel opened it; zero: unknown
+	Deleted     bool     // the executable's file had been removed when the program started, or so the source says
+	Args        []string // the arguments, args[0] included
+	ArgsCount   int      // how many arguments there were; more than len(Args) when they were cut
+	CommandLine string   // as the source gave it; empty: Args joined by spaces
+	CWD         string   // working directory
+	TTY         string   // controlling terminal: "pts0", "tty1", "ttyS0"; empty: none
+	Interactive bool     // it has a controlling terminal, or its source says that somebody sits before it
+	User        User     // the real user
+	Effective   User     // the effective user
+	Group       User     // the real group
+	EffGroup    User     // the effective group
 	Binary      Binary
 }
 
 // NoProcess is a Process of which nothing is known.
-var NoProcess = Process{User: User{ID: Unset}, Effective: User{ID: Unset}, Group: User{ID: Unset}, EffGroup: User{ID: Unset}}
+var NoProcess = Process{
+	User:      User{ID: Unset},
+	Effective: User{ID: Unset},
+	Group:     User{ID: Unset},
+	EffGroup:  User{ID: Unset},
+}
 
 // Known reports whether anything at all is known of the process.
 func (p *Process) Known() bool {
 	return p.PID != 0 || p.Name != "" || p.Executable != "" || p.EntityID != ""
 }
 
-// The ways into a host, in the words of ECS (process.entry_leader.entry_meta.type), and two of ours: cron and container.
+// The ways into a host, in the words of ECS (process.entry_leader.entry_meta.type), and two of ours: cron and
+// container.
 const (
 	EntrySSHD      = "sshd"
 	EntryInit      = "init" // a daemon, started by the init system
@@ -141,7 +152,8 @@ type Host struct {
 	OSType string // host.os.type, "linux"
 }
 
-// Key tells hosts apart: by the id, by the name where no id is told. It is empty for the host that reconbeat runs on.
+// Key is different for different hosts: the id, or the name where no id is known. It is empty for the host that
+// reconbeat runs on.
 func (h Host) Key() string { return cmp.Or(h.ID, h.Name) }
 
 // Container is the container that a process runs in. The zero Container: none, or unknown.
@@ -154,13 +166,14 @@ type Container struct {
 // Cursor says where reading goes on after an event. The zero Cursor: the source cannot be read again.
 // It is opaque to all but its source; it is kept across restarts as JSON.
 type Cursor struct {
-	Device      uint64 `json:"device,omitempty"`
-	Inode       uint64 `json:"inode,omitempty"`
-	Fingerprint uint64 `json:"fingerprint,omitempty"` // of the file's first bytes: tells a file from a later one with its inode
-	Offset      int64  `json:"offset,omitempty"`      // of the first byte not yet read, in bytes
+	Device uint64 `json:"device,omitempty"`
+	Inode  uint64 `json:"inode,omitempty"`
+	// of the file's first bytes: a later file with the same inode has another one
+	Fingerprint uint64 `json:"fingerprint,omitempty"`
+	Offset      int64  `json:"offset,omitempty"` // of the first byte not yet read, in bytes
 }
 
-// What a Tamper event tells, in the words of Elastic's integrations for the same records; the last one is ours.
+// What a Tamper event reports, in the words of Elastic's integrations for the same records; the last one is ours.
 const (
 	ChangedAudit  = "changed-audit-configuration"  // rules, settings or features of the kernel's audit
 	ChangedLogin  = "changed-login-id"             // a process became another login user's without a login
@@ -172,28 +185,31 @@ const (
 type Change struct {
 	Action string    // one of the constants above
 	Text   string    // what was done, in words that follow the name of who did it: "switched the kernel's audit off"
-	Record string    // what the source's own record says of it; empty: no record tells
+	Record string    // what the source's own record says of it; empty: there is none
 	Since  time.Time // of RestoredAudit: since when, at the earliest, program starts were not all reported
 }
 
-// Event is something that happened to a process. A source fills one Event again and again; see the package comment on who owns its strings.
+// Event is something that happened to a process. A source fills one Event again and again; see the package comment on
+// who owns its strings.
 type Event struct {
 	Kind     Kind
 	Time     time.Time // when it happened; event time, never the time of reading
 	ID       string    // the source's own event id (event.id); empty: the publisher makes one
 	Sequence uint64    // the source's sequence number (event.sequence); 0: none
 	Source   string    // event.module of the document that it was read from, else the module's name
-	Timezone string    // of the host's clock (event.timezone), an IANA name or "+02:00"; empty: not told
+	Timezone string    // of the host's clock (event.timezone), an IANA name or "+02:00"; empty: unknown
 	Success  bool      // false: the exec failed (sources that report failures too)
 	ExitCode int32     // of Exit events
 
-	Host      Host
-	Process          // the process, after the event
-	PPID      uint32 // its parent; 0 when unknown
-	Parent    Process
-	Leader    Process // the session leader (process.session_leader)
-	Entry     Process // the entry leader: the first process of the way in (process.entry_leader)
-	Starter   string  // base name of the program that had the process started: the parent, or, where that is a wrapper such as sudo, the nearest ancestor that is none; empty: the parent it is
+	Host    Host
+	Process        // the process, after the event
+	PPID    uint32 // its parent; 0 when unknown
+	Parent  Process
+	Leader  Process // the session leader (process.session_leader)
+	Entry   Process // the entry leader: the first process of the way in (process.entry_leader)
+	// base name of the program that had the process started: the parent, or, where that is a wrapper such as sudo, the
+	// nearest ancestor that is none; empty: the parent it is
+	Starter   string
 	Session   Session
 	Container Container
 	Change    Change // of Tamper events
@@ -209,7 +225,16 @@ type Event struct {
 // Reset makes e an event of which nothing is known, and keeps its memory.
 func (e *Event) Reset() {
 	arena, args := e.arena[:0], e.args[:0]
-	*e = Event{Process: NoProcess, Parent: NoProcess, Leader: NoProcess, Entry: NoProcess, Session: NoSession, Success: true, arena: arena, args: args}
+	*e = Event{
+		Process: NoProcess,
+		Parent:  NoProcess,
+		Leader:  NoProcess,
+		Entry:   NoProcess,
+		Session: NoSession,
+		Success: true,
+		arena:   arena,
+		args:    args,
+	}
 }
 
 // Text copies b into e's memory and returns it as a string that is valid until e's next Reset or Copy.
@@ -256,8 +281,13 @@ func (e *Event) Copy(src *Event) {
 	e.copyProcess(&e.Entry, &src.Entry)
 	e.Session.User.Name = e.textOf(src.Session.User.Name)
 	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
-	e.Change.Action, e.Change.Text, e.Change.Record = e.textOf(src.Change.Action), e.textOf(src.Change.Text), e.textOf(src.Change.Record)
-	e.Container = Container{ID: e.textOf(src.Container.ID), Name: e.textOf(src.Container.Name), Image: e.textOf(src.Container.Image)}
+	e.Change.Action, e.Change.Text = e.textOf(src.Change.Action), e.textOf(src.Change.Text)
+	e.Change.Record = e.textOf(src.Change.Record)
+	e.Container = Container{
+		ID:    e.textOf(src.Container.ID),
+		Name:  e.textOf(src.Container.Name),
+		Image: e.textOf(src.Container.Image),
+	}
 }
 
 func (e *Event) copyProcess(dst, src *Process) {
@@ -265,7 +295,11 @@ func (e *Event) copyProcess(dst, src *Process) {
 	dst.CommandLine, dst.CWD, dst.TTY = e.textOf(src.CommandLine), e.textOf(src.CWD), e.textOf(src.TTY)
 	dst.User.Name, dst.Effective.Name = e.textOf(src.User.Name), e.textOf(src.Effective.Name)
 	dst.Group.Name, dst.EffGroup.Name = e.textOf(src.Group.Name), e.textOf(src.EffGroup.Name)
-	dst.Binary = Binary{BuildID: e.textOf(src.Binary.BuildID), SHA256: e.textOf(src.Binary.SHA256), Tool: e.textOf(src.Binary.Tool)}
+	dst.Binary = Binary{
+		BuildID: e.textOf(src.Binary.BuildID),
+		SHA256:  e.textOf(src.Binary.SHA256),
+		Tool:    e.textOf(src.Binary.Tool),
+	}
 	dst.Args = nil
 	start := len(e.args)
 	for _, a := range src.Args {

@@ -15,17 +15,23 @@ func sample() *Event {
 	e.Reset()
 	e.Kind, e.Time, e.Source = Exec, time.Unix(1700000000, 5), "auditd"
 	e.PID, e.PPID = 42, 41
-	e.Name, e.Executable, e.CWD, e.TTY = e.Text([]byte("ss")), e.Text([]byte("/usr/bin/ss")), e.Text([]byte("/tmp")), e.Text([]byte("pts0"))
+	e.Name, e.Executable = e.Text([]byte("ss")), e.Text([]byte("/usr/bin/ss"))
+	e.CWD, e.TTY = e.Text([]byte("/tmp")), e.Text([]byte("pts0"))
 	e.File, e.Deleted = FileID{Device: 0xfe00, Inode: 247777}, true
 	e.AddArg(&e.Process, []byte("ss"))
 	e.AddArg(&e.Parent, []byte("bash"))
 	e.AddArg(&e.Process, []byte("-tlnp"))
 	e.AddArg(&e.Parent, []byte("-l"))
-	e.Session = Session{ID: 3, User: User{ID: 1000, Name: "alice"}, Entry: EntrySSHD, Source: netip.MustParseAddr("10.0.0.9")}
+	e.Session = Session{
+		ID:     3,
+		User:   User{ID: 1000, Name: "alice"},
+		Entry:  EntrySSHD,
+		Source: netip.MustParseAddr("10.0.0.9"),
+	}
 	return e
 }
 
-func TestArgumentsOfTwoProcessesStayApartWhenTheyArriveInterleaved(t *testing.T) {
+func TestInterleavedArgumentsOfTwoProcessesStayApart(t *testing.T) {
 	e := sample()
 	require.Equal(t, []string{"ss", "-tlnp"}, e.Args)
 	require.Equal(t, []string{"bash", "-l"}, e.Parent.Args)

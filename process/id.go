@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// ID makes an id of parts, the same for the same parts: 120 bits of SHA-256 in 20 characters that are safe in URLs, as long as Elasticsearch's own ids.
+// ID makes an id of parts, the same for the same parts: 120 bits of SHA-256 in 20 characters that are safe in URLs, as
+// long as Elasticsearch's own ids.
 func ID(parts ...string) string {
 	h := sha256.New()
 	var size [8]byte
@@ -22,8 +23,8 @@ func ID(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:15])
 }
 
-// EntityID is process.entity_id: the same process has the same one in every event. startTicks, the time of the fork in clock ticks since boot, counts where
-// it is known; else start, the time of the program's start, to the millisecond.
+// EntityID is process.entity_id: the same process has the same one in every event. startTicks, the time of the fork in
+// clock ticks since boot, counts where it is known; else start, the time of the program's start, to the millisecond.
 func EntityID(hostID, bootID string, pid uint32, startTicks uint64, start time.Time) string {
 	if startTicks != 0 {
 		return ID("process", hostID, bootID, strconv.FormatUint(uint64(pid), 10), strconv.FormatUint(startTicks, 10))

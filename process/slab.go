@@ -35,7 +35,8 @@ func (s *slab[V]) get(key uint64) *V {
 	return &s.places[i].value
 }
 
-// put returns the place of a key, as it was or as another key left it, and makes it the newest. Growing may move values: a pointer from get is stale after it.
+// put returns the place of a key, as it was or as another key left it, and makes it the newest. Growing may move
+// values: a pointer from get is stale after it.
 func (s *slab[V]) put(key uint64) *V {
 	if i, ok := s.index[key]; ok {
 		s.renew(i)

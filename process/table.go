@@ -26,7 +26,8 @@ const (
 	keptText = 1 << 10
 	// ancestors bounds the walk from a process to the way in.
 	ancestors = 64
-	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after it.
+	// exitedFor is how long a process stays known after its exit, because its children's execs may be reported after
+	// it.
 	exitedFor = 2 * time.Minute
 	// disorder is by how much the times of two execs may be the wrong way round. What a pid runs later than that is
 	// nobody's parent.
@@ -45,12 +46,13 @@ type TableStats struct {
 // Table remembers the processes that are alive: what runs in each, its parent, its login session. Its places are
 // fixed, the least recently used process makes room for a new one, and Observe allocates nothing once they are warm.
 //
-// Documents of other agents tell of many hosts. Theirs have places of their own, so that no number of them makes the
+// Documents of other agents are of many hosts. Theirs have places of their own, so that no number of them makes the
 // Table forget what runs here, and each host has its own pids, sessions and entity ids (process.entity_id).
 //
-// The kernel's audit tells of execs, not of forks: a process that its parent forked without an exec (a subshell) is unknown here. PutProcess adds what was
-// read from /proc, at start and where a parent turned out to be unknown. Pids are reused; a process whose login session is not that of its supposed child is
-// taken for an earlier holder of the pid, unless a session began in between (login programs are parents across sessions).
+// The kernel's audit reports execs, not forks: a process that its parent forked without an exec (a subshell) is
+// unknown here. PutProcess adds what was read from /proc, at start and where a parent turned out to be unknown. Pids
+// are reused; a process whose login session is not that of its supposed child is taken for an earlier holder of the
+// pid, unless a session began in between (login programs are parents across sessions).
 //
 // A Table is pure and belongs to one goroutine.
 type Table struct {
@@ -72,14 +74,16 @@ type memory struct {
 
 func newMemory(processes, sessions int) memory {
 	return memory{
-		procs: newSlab[procEntry](processes), sessions: newSlab[Session](sessions), entities: newSlab[uint64](processes),
+		procs:    newSlab[procEntry](processes),
+		sessions: newSlab[Session](sessions),
+		entities: newSlab[uint64](processes),
 	}
 }
 
 // scope is what is known of one host.
 type scope struct {
 	*memory
-	host uint64 // tells the hosts apart; 0: the Table's own
+	host uint64 // one for each host; 0: the Table's own
 }
 
 // scope is that of the event's host. A host is known by a hash of 64 bits with a seed that nobody outside knows.
@@ -90,7 +94,7 @@ func (t *Table) scope(e *Event) scope {
 	return scope{&t.own, 0}
 }
 
-// key tells the processes, or sessions, of all hosts apart.
+// key is one for each process, or session, of all hosts.
 func (s scope) key(id uint32) uint64 {
 	const spread = 0x9e3779b97f4a7c15 // odd, so that no two ids of one host meet
 	return s.host + uint64(id)*spread
@@ -142,7 +146,7 @@ type procEntry struct {
 	cwd, tty  string // interned
 	text      []byte // the arguments, each followed by a zero byte
 	argc      int
-	entity    []byte // the entity id that a document told; empty: none did
+	entity    []byte // the entity id in a document; empty: none had one
 }
 
 // NewTable makes an empty Table.
@@ -204,7 +208,7 @@ func (t *Table) exec(s scope, e *Event) {
 	}
 }
 
-// ppid is the parent's pid, also where a document tells the parent by its entity id alone; 0: unknown.
+// ppid is the parent's pid, also where a document has the parent's entity id alone; 0: unknown.
 func (t *Table) ppid(s scope, e *Event) uint32 {
 	if e.PPID == 0 {
 		if p := t.entity(s, e.Parent.EntityID); p != nil {
@@ -214,7 +218,7 @@ func (t *Table) ppid(s scope, e *Event) uint32 {
 	return e.PPID
 }
 
-// fork makes the child a copy of its parent. Of a parent that is unknown, the event may tell itself what runs in the
+// fork makes the child a copy of its parent. Of a parent that is unknown, the event itself may say what runs in the
 // child.
 func (t *Table) fork(s scope, e *Event) {
 	ppid := t.ppid(s, e)
@@ -237,7 +241,8 @@ func (t *Table) fork(s scope, e *Event) {
 	t.name(s, p, e.EntityID)
 }
 
-// login joins what an event tells of a session with what is known: the kernel gives the ids, the login program the terminal and the address.
+// login joins what an event says of a session with what is known: the kernel gives the ids, the login program the
+// terminal and the address.
 func (t *Table) login(m scope, e *Event) {
 	id := e.Session.ID
 	if id == Unset {
@@ -269,7 +274,7 @@ func (t *Table) login(m scope, e *Event) {
 	}
 }
 
-// entryOfLogin tells the way in by the program that set the login user.
+// entryOfLogin finds the way in by the program that set the login user.
 func entryOfLogin(s scope, e *Event) string {
 	name := e.Name
 	if name == "" {
@@ -282,7 +287,8 @@ func entryOfLogin(s scope, e *Event) string {
 	return entryOf(name)
 }
 
-// OpensSession reports whether a program, by its base name, opens login sessions: sshd, login, cron and their like. sudo and su act within one.
+// OpensSession reports whether a program, by its base name, opens login sessions: sshd, login, cron and their like.
+// sudo and su act within one.
 func OpensSession(program string) bool { return entryOf(program) != "" }
 
 // entryOf is the way in that a program stands for; empty: none.
@@ -321,15 +327,28 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		name = base(from.Executable)
 	}
 	*p = procEntry{
-		pid: from.PID, ppid: ppid, session: session, login: login, uid: from.User.ID, euid: from.Effective.ID, ticks: from.StartTicks,
-		exe: t.programs.of(from.Executable), name: t.programs.of(name), cwd: t.programs.of(from.CWD), tty: t.programs.of(from.TTY),
-		file: from.File, deleted: from.Deleted, text: text, argc: len(from.Args), entity: p.entity[:0],
+		pid:     from.PID,
+		ppid:    ppid,
+		session: session,
+		login:   login,
+		uid:     from.User.ID,
+		euid:    from.Effective.ID,
+		ticks:   from.StartTicks,
+		exe:     t.programs.of(from.Executable),
+		name:    t.programs.of(name),
+		cwd:     t.programs.of(from.CWD),
+		tty:     t.programs.of(from.TTY),
+		file:    from.File,
+		deleted: from.Deleted,
+		text:    text,
+		argc:    len(from.Args),
+		entity:  p.entity[:0],
 	}
 }
 
 // Complete fills what a matched exec lacks and the table knows: parent, session, session leader, entry leader, and the
-// entity ids of them all. A fact that the event brings is never written over; a process that it tells by pid or entity
-// id alone is told whole. It reports whether the parent is known.
+// entity ids of them all. A fact that the event brings is never written over; a process that it names by pid or entity
+// id alone is completed. It reports whether the parent is known.
 func (t *Table) Complete(e *Event) bool {
 	s := t.scope(e)
 	t.completeSession(s, e)
@@ -347,7 +366,7 @@ func (t *Table) Complete(e *Event) bool {
 		e.orphan = true
 	}
 	for _, p := range []*Process{&e.Leader, &e.Entry} {
-		if entry := t.told(s, p, e.Time); entry != nil {
+		if entry := t.named(s, p, e.Time); entry != nil {
 			t.describe(p, entry)
 		}
 	}
@@ -393,10 +412,29 @@ func (p *procEntry) program() string {
 	return cmp.Or(base(p.exe), p.name)
 }
 
-// wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind it.
+// wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind
+// it.
 var wrappers = map[string]bool{
-	"chroot": true, "chrt": true, "doas": true, "env": true, "ionice": true, "nice": true, "nohup": true, "nsenter": true, "runuser": true, "script": true, "setpriv": true,
-	"setsid": true, "stdbuf": true, "sudo": true, "taskset": true, "time": true, "timeout": true, "unshare": true, "watch": true, "xargs": true,
+	"chroot":  true,
+	"chrt":    true,
+	"doas":    true,
+	"env":     true,
+	"ionice":  true,
+	"nice":    true,
+	"nohup":   true,
+	"nsenter": true,
+	"runuser": true,
+	"script":  true,
+	"setpriv": true,
+	"setsid":  true,
+	"stdbuf":  true,
+	"sudo":    true,
+	"taskset": true,
+	"time":    true,
+	"timeout": true,
+	"unshare": true,
+	"watch":   true,
+	"xargs":   true,
 }
 
 // MultiCalls are the programs, by their base names, that are many in one file: what they do depends on what they are
@@ -414,7 +452,7 @@ func IsWrapper(program string) bool { return wrappers[program] }
 // parentOf finds the event's parent, unless what is known of its pid is an earlier process's.
 func (t *Table) parentOf(s scope, e *Event) *procEntry {
 	e.Parent.PID = cmp.Or(e.Parent.PID, e.PPID)
-	p := t.told(s, &e.Parent, e.Time)
+	p := t.named(s, &e.Parent, e.Time)
 	if p == nil || p.pid == e.PID {
 		return nil
 	}
@@ -429,31 +467,31 @@ func (t *Table) parentOf(s scope, e *Event) *procEntry {
 	return p
 }
 
-// told finds the process that an event tells of, by its pid or else its entity id.
-func (t *Table) told(s scope, told *Process, at time.Time) *procEntry {
+// named finds the process that an event names, by its pid or else its entity id.
+func (t *Table) named(s scope, named *Process, at time.Time) *procEntry {
 	var p *procEntry
-	if told.PID != 0 {
-		p = s.process(told.PID)
+	if named.PID != 0 {
+		p = s.process(named.PID)
 	} else {
-		p = t.entity(s, told.EntityID)
+		p = t.entity(s, named.EntityID)
 	}
-	if p == nil || p.gone(at) || !p.is(told) {
+	if p == nil || p.gone(at) || !p.is(named) {
 		return nil
 	}
 	return p
 }
 
-// is reports whether a process that an event tells of can be this one: what was known of the pid may be an earlier
+// is reports whether a process that an event names can be this one: what was known of the pid may be an earlier
 // holder's.
-func (p *procEntry) is(told *Process) bool {
+func (p *procEntry) is(named *Process) bool {
 	switch {
-	case told.EntityID != "" && len(p.entity) > 0:
-		return told.EntityID == string(p.entity)
-	case told.Executable != "" && p.exe != "":
-		return base(told.Executable) == base(p.exe) // /bin is /usr/bin
-	case told.Name != "" && p.name != "" && told.Name != p.name:
+	case named.EntityID != "" && len(p.entity) > 0:
+		return named.EntityID == string(p.entity)
+	case named.Executable != "" && p.exe != "":
+		return base(named.Executable) == base(p.exe) // /bin is /usr/bin
+	case named.Name != "" && p.name != "" && named.Name != p.name:
 		arg0, _, _ := strings.Cut(string(p.text), "\x00") // dash may be called as sh
-		return told.Name == base(arg0)
+		return named.Name == base(arg0)
 	}
 	return true
 }
@@ -464,17 +502,20 @@ func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:]
 func (p *procEntry) gone(at time.Time) bool {
 	late := disorder
 	if p.ticks != 0 {
-		late = time.Second // /proc tells the second
+		late = time.Second // /proc has seconds only
 	}
 	return !p.exited.IsZero() && at.Sub(p.exited) > exitedFor || p.started.After(at.Add(late))
 }
 
-// completeLeaders walks up from the parent: the session leader is the oldest ancestor of the same audit session, the entry leader the one that came in from outside:
-// the first process below a login program, below init, or below the container's runtime.
+// completeLeaders walks up from the parent: the session leader is the oldest ancestor of the same audit session, the
+// entry leader the one that came in from outside: the first process below a login program, below init, or below the
+// container's runtime.
 func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	line := t.ancestry[:0]
 	for p := parent; p != nil && len(line) < ancestors; p = s.process(p.ppid) {
-		if len(line) > 0 && (p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) && line[len(line)-1].ticks == 0) {
+		if len(line) > 0 &&
+			(p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) &&
+				line[len(line)-1].ticks == 0) {
 			break // a pid that was reused by a later process is nobody's ancestor
 		}
 		line = append(line, p)
@@ -508,7 +549,7 @@ func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	}
 }
 
-// entryFrom tells the way in by the ancestors where no login program said it.
+// entryFrom finds the way in by the ancestors where no login program said it.
 func entryFrom(e *Event, line []*procEntry) string {
 	if e.Container.ID != "" {
 		return EntryContainer
@@ -532,7 +573,8 @@ func entryFrom(e *Event, line []*procEntry) string {
 // entryLeader is the first process inside: of the ancestors, the one whose parent is the login program, or init.
 func entryLeader(e *Event, line []*procEntry) *procEntry {
 	for i, p := range line {
-		outside := p.ppid == 1 || p.ppid == 2 || p.ppid == 0 || i+1 < len(line) && entryOf(line[i+1].name) != "" && entryOf(p.name) == ""
+		outside := p.ppid == 1 || p.ppid == 2 || p.ppid == 0 ||
+			i+1 < len(line) && entryOf(line[i+1].name) != "" && entryOf(p.name) == ""
 		if outside && p.pid != 1 {
 			return p
 		}
@@ -543,7 +585,7 @@ func entryLeader(e *Event, line []*procEntry) *procEntry {
 	return nil
 }
 
-// describe adds what is known of a process to what an event tells of it. The strings are cloned: the entry may change
+// describe adds what is known of a process to what an event says of it. The strings are cloned: the entry may change
 // while the event is kept.
 func (t *Table) describe(to *Process, p *procEntry) {
 	if to.EntityID == "" {
@@ -598,7 +640,8 @@ func (t *Table) entityID(s scope, e *Event, p *Process) string {
 	return EntityID(host, boot, p.PID, p.StartTicks, start)
 }
 
-// interned keeps one copy of each text that many processes share: paths of programs and folders, terminals. It begins anew when it has become large.
+// interned keeps one copy of each text that many processes share: paths of programs and folders, terminals. It begins
+// anew when it has become large.
 type interned map[string]string
 
 const internedMax = 1 << 14

@@ -48,7 +48,11 @@ func observed(t *Table, events ...*Event) *Event {
 
 func TestAnSSHSessionIsFollowedFromTheDaemonToTheTool(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
-	table.PutProcess(&Process{PID: 1, Name: "systemd", StartTicks: 1, User: User{ID: 0}, Effective: User{ID: 0}}, 0, NoSession)
+	table.PutProcess(
+		&Process{PID: 1, Name: "systemd", StartTicks: 1, User: User{ID: 0}, Effective: User{ID: 0}},
+		0,
+		NoSession,
+	)
 	from := login(at(2), 200, 7, 1000)
 	from.Session.Source, from.Session.TTY, from.Session.Entry = netip.MustParseAddr("203.0.113.9"), "pts3", EntrySSHD
 	e := observed(table,
@@ -66,7 +70,18 @@ func TestAnSSHSessionIsFollowedFromTheDaemonToTheTool(t *testing.T) {
 	require.Equal(t, at(4), e.Parent.Start)
 	require.Equal(t, "bash", e.Leader.Name, "the oldest of the session")
 	require.Equal(t, "bash", e.Entry.Name, "the first process inside")
-	require.Equal(t, Session{ID: 7, User: User{ID: 1000}, Entry: EntrySSHD, Source: netip.MustParseAddr("203.0.113.9"), TTY: "pts3", Start: at(1.5)}, e.Session)
+	require.Equal(
+		t,
+		Session{
+			ID:     7,
+			User:   User{ID: 1000},
+			Entry:  EntrySSHD,
+			Source: netip.MustParseAddr("203.0.113.9"),
+			TTY:    "pts3",
+			Start:  at(1.5),
+		},
+		e.Session,
+	)
 	ids := map[string]bool{}
 	for _, p := range []*Process{&e.Process, &e.Parent, &e.Leader} {
 		require.Len(t, p.EntityID, 20)
@@ -76,7 +91,7 @@ func TestAnSSHSessionIsFollowedFromTheDaemonToTheTool(t *testing.T) {
 	require.Equal(t, e.Leader.EntityID, e.Entry.EntityID, "the same process has the same id")
 }
 
-func TestWrappersAreLookedThrough(t *testing.T) {
+func TestWrappersArePassedOver(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		line []string
@@ -101,7 +116,7 @@ func TestWrappersAreLookedThrough(t *testing.T) {
 	}
 }
 
-func TestTheWayInIsToldByTheAncestors(t *testing.T) {
+func TestTheWayInFollowsFromTheAncestors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		line    []string // from below init down to the parent
@@ -137,10 +152,10 @@ func TestAFactOfTheEventIsNeverWrittenOver(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	e := program(at(2), 20, 10, 7, "/usr/bin/ss")
 	e.Parent = NoProcess
-	e.Parent.Name, e.Parent.PID, e.Parent.EntityID = "told", 10, "an id"
+	e.Parent.Name, e.Parent.PID, e.Parent.EntityID = "named", 10, "an id"
 	e.Session.Entry, e.EntityID = "theirs", "mine"
 	got := observed(table, program(at(0), 10, 1, 7, "/bin/bash"), login(at(1), 10, 7, 1000), e)
-	require.Equal(t, "told", got.Parent.Name)
+	require.Equal(t, "named", got.Parent.Name)
 	require.Equal(t, "an id", got.Parent.EntityID)
 	require.Equal(t, "theirs", got.Session.Entry)
 	require.Equal(t, "mine", got.EntityID)
@@ -153,14 +168,54 @@ func TestAPidThatWasReusedIsNobodysParent(t *testing.T) {
 		match *Event
 		want  string
 	}{
-		{"of another login session", []*Event{program(at(0), 10, 1, 3, "/bin/old")}, program(at(9), 20, 10, 4, "/usr/bin/ss"), ""},
-		{"that began after the match", []*Event{program(at(30), 10, 1, 3, "/bin/late")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), ""},
-		{"that began a moment after the match: two processors told of it", []*Event{program(at(9.01), 10, 1, 3, "/bin/sh")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), "sh"},
-		{"that began right after the match", []*Event{program(at(9.02), 10, 1, 3, "/bin/late")}, program(at(9), 20, 10, 3, "/usr/bin/ss"), ""},
-		{"that ended long ago", []*Event{program(at(0), 10, 1, 3, "/bin/old"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}}, program(at(500), 20, 10, 3, "/usr/bin/ss"), ""},
-		{"that ended a moment ago is the parent still", []*Event{program(at(0), 10, 1, 3, "/bin/sh"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}}, program(at(2), 20, 10, 3, "/usr/bin/ss"), "sh"},
-		{"a login program is a parent across sessions", []*Event{program(at(0), 10, 1, 3, "/usr/sbin/sshd"), login(at(1), 10, 4, 1000)}, program(at(2), 20, 10, 4, "/usr/bin/ss"), "sshd"},
-		{"a process is not its own parent", []*Event{program(at(0), 20, 1, 3, "/bin/sh")}, program(at(2), 20, 20, 3, "/usr/bin/ss"), ""},
+		{
+			name:  "of another login session",
+			seen:  []*Event{program(at(0), 10, 1, 3, "/bin/old")},
+			match: program(at(9), 20, 10, 4, "/usr/bin/ss"),
+			want:  "",
+		},
+		{
+			name:  "that began after the match",
+			seen:  []*Event{program(at(30), 10, 1, 3, "/bin/late")},
+			match: program(at(9), 20, 10, 3, "/usr/bin/ss"),
+			want:  "",
+		},
+		{
+			name:  "that began a moment after the match: two processors reported it",
+			seen:  []*Event{program(at(9.01), 10, 1, 3, "/bin/sh")},
+			match: program(at(9), 20, 10, 3, "/usr/bin/ss"),
+			want:  "sh",
+		},
+		{
+			name:  "that began right after the match",
+			seen:  []*Event{program(at(9.02), 10, 1, 3, "/bin/late")},
+			match: program(at(9), 20, 10, 3, "/usr/bin/ss"),
+			want:  "",
+		},
+		{
+			name:  "that ended long ago",
+			seen:  []*Event{program(at(0), 10, 1, 3, "/bin/old"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}},
+			match: program(at(500), 20, 10, 3, "/usr/bin/ss"),
+			want:  "",
+		},
+		{
+			name:  "that ended a moment ago is the parent still",
+			seen:  []*Event{program(at(0), 10, 1, 3, "/bin/sh"), {Kind: Exit, Time: at(1), Process: Process{PID: 10}}},
+			match: program(at(2), 20, 10, 3, "/usr/bin/ss"),
+			want:  "sh",
+		},
+		{
+			name:  "a login program is a parent across sessions",
+			seen:  []*Event{program(at(0), 10, 1, 3, "/usr/sbin/sshd"), login(at(1), 10, 4, 1000)},
+			match: program(at(2), 20, 10, 4, "/usr/bin/ss"),
+			want:  "sshd",
+		},
+		{
+			name:  "a process is not its own parent",
+			seen:  []*Event{program(at(0), 20, 1, 3, "/bin/sh")},
+			match: program(at(2), 20, 20, 3, "/usr/bin/ss"),
+			want:  "",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table := NewTable(TableOptions{HostID: "host"})
@@ -174,7 +229,12 @@ func TestAPidThatWasReusedIsNobodysParent(t *testing.T) {
 func TestASubshellThatWasForkedIsLikeItsParent(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	fork := &Event{Kind: Fork, Time: at(1), Process: Process{PID: 11}, PPID: 10}
-	e := observed(table, program(at(0), 10, 1, 3, "/bin/bash script.sh"), fork, program(at(2), 20, 11, 3, "/usr/bin/ss"))
+	e := observed(
+		table,
+		program(at(0), 10, 1, 3, "/bin/bash script.sh"),
+		fork,
+		program(at(2), 20, 11, 3, "/usr/bin/ss"),
+	)
 	require.Equal(t, "bash", e.Parent.Name)
 	require.EqualValues(t, 11, e.Parent.PID)
 	require.Equal(t, []string{"/bin/bash", "script.sh"}, e.Parent.Args)
@@ -185,7 +245,11 @@ func TestEntityIDsAreTheSameAfterARestart(t *testing.T) {
 	for i := range ids {
 		table := NewTable(TableOptions{HostID: "host", BootID: "boot"})
 		// After a restart the parent is read from /proc, and the time that its program started is not known as exactly.
-		table.PutProcess(&Process{PID: 10, Name: "bash", StartTicks: 4711, Start: at(float64(i) / 100)}, 1, Session{ID: 3})
+		table.PutProcess(
+			&Process{PID: 10, Name: "bash", StartTicks: 4711, Start: at(float64(i) / 100)},
+			1,
+			Session{ID: 3},
+		)
 		e := program(at(5), 20, 10, 3, "/usr/bin/ss")
 		e.StartTicks = 5000
 		observed(table, e)
@@ -210,24 +274,57 @@ func TestEveryHostHasItsOwnProcessesAndSessions(t *testing.T) {
 		match *Event
 		want  string
 	}{
-		{"another host's", []*Event{on(east, program(at(0), 10, 1, 3, "/bin/sh"))}, on(east, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
-		{"a host that has no id", []*Event{on(west, program(at(0), 10, 1, 3, "/bin/sh"))}, on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
-		{"not of another", []*Event{on(east, program(at(0), 10, 1, 3, "/bin/sh"))}, on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")), ""},
-		{"nor of the table's own", []*Event{program(at(0), 10, 1, 3, "/bin/sh")}, on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")), ""},
-		{"nor the other way round", []*Event{on(west, program(at(0), 10, 1, 3, "/bin/sh"))}, program(at(1), 20, 10, 3, "/usr/bin/ss"), ""},
-		{"the table's own by its id", []*Event{program(at(0), 10, 1, 3, "/bin/sh")}, on(Host{ID: "host"}, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
-		{"one pid on three hosts", []*Event{
-			on(east, program(at(0), 10, 1, 3, "/bin/sh")), on(west, program(at(0), 10, 1, 3, "/bin/zsh")), program(at(0), 10, 1, 3, "/bin/ksh"),
-		}, on(east, program(at(1), 20, 10, 3, "/usr/bin/ss")), "sh"},
-		{"a fork of another host's", []*Event{
-			on(east, program(at(0), 10, 1, 3, "/bin/sh")), on(east, &Event{Kind: Fork, Time: at(1), Process: Process{PID: 11}, PPID: 10}),
-		}, on(east, program(at(2), 20, 11, 3, "/usr/bin/ss")), "sh"},
-		{"an end on another host", []*Event{
+		{
+			name:  "another host's",
+			seen:  []*Event{on(east, program(at(0), 10, 1, 3, "/bin/sh"))},
+			match: on(east, program(at(1), 20, 10, 3, "/usr/bin/ss")),
+			want:  "sh",
+		},
+		{
+			name:  "a host that has no id",
+			seen:  []*Event{on(west, program(at(0), 10, 1, 3, "/bin/sh"))},
+			match: on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")),
+			want:  "sh",
+		},
+		{
+			name:  "not of another",
+			seen:  []*Event{on(east, program(at(0), 10, 1, 3, "/bin/sh"))},
+			match: on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")),
+			want:  "",
+		},
+		{
+			name:  "nor of the table's own",
+			seen:  []*Event{program(at(0), 10, 1, 3, "/bin/sh")},
+			match: on(west, program(at(1), 20, 10, 3, "/usr/bin/ss")),
+			want:  "",
+		},
+		{
+			name:  "nor the other way round",
+			seen:  []*Event{on(west, program(at(0), 10, 1, 3, "/bin/sh"))},
+			match: program(at(1), 20, 10, 3, "/usr/bin/ss"),
+			want:  "",
+		},
+		{
+			name:  "the table's own by its id",
+			seen:  []*Event{program(at(0), 10, 1, 3, "/bin/sh")},
+			match: on(Host{ID: "host"}, program(at(1), 20, 10, 3, "/usr/bin/ss")),
+			want:  "sh",
+		},
+		{name: "one pid on three hosts", seen: []*Event{
+			on(east, program(at(0), 10, 1, 3, "/bin/sh")),
+			on(west, program(at(0), 10, 1, 3, "/bin/zsh")),
+			program(at(0), 10, 1, 3, "/bin/ksh"),
+		}, match: on(east, program(at(1), 20, 10, 3, "/usr/bin/ss")), want: "sh"},
+		{name: "a fork of another host's", seen: []*Event{
+			on(east, program(at(0), 10, 1, 3, "/bin/sh")),
+			on(east, &Event{Kind: Fork, Time: at(1), Process: Process{PID: 11}, PPID: 10}),
+		}, match: on(east, program(at(2), 20, 11, 3, "/usr/bin/ss")), want: "sh"},
+		{name: "an end on another host", seen: []*Event{
 			on(east, program(at(0), 10, 1, 3, "/bin/sh")), on(west, &Event{Kind: Exit, Time: at(1), Process: Process{PID: 10}}),
-		}, on(east, program(at(900), 20, 10, 3, "/usr/bin/ss")), "sh"},
-		{"a session that another host's login began", []*Event{
+		}, match: on(east, program(at(900), 20, 10, 3, "/usr/bin/ss")), want: "sh"},
+		{name: "a session that another host's login began", seen: []*Event{
 			on(east, program(at(0), 10, 1, 3, "/usr/sbin/sshd")), on(west, login(at(1), 10, 4, 1000)),
-		}, on(east, program(at(2), 20, 10, 4, "/usr/bin/ss")), ""},
+		}, match: on(east, program(at(2), 20, 10, 4, "/usr/bin/ss")), want: ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table := NewTable(TableOptions{HostID: "host", BootID: "boot"})
@@ -250,14 +347,22 @@ func TestEveryHostHasItsOwnProcessesAndSessions(t *testing.T) {
 func TestEntityIDsAreOfTheHostOfTheEvent(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host", BootID: "boot"})
 	for _, h := range []Host{{}, {ID: "e", Name: "east"}, {Name: "west"}} {
-		e := observed(table, on(h, program(at(0), 10, 1, 3, "/bin/sh")), on(h, program(at(1), 20, 10, 3, "/usr/bin/ss")))
+		e := observed(
+			table,
+			on(h, program(at(0), 10, 1, 3, "/bin/sh")),
+			on(h, program(at(1), 20, 10, 3, "/usr/bin/ss")),
+		)
 		host := h.Key()
 		if host == "" {
 			host = "host"
 		}
 		require.Equal(t, EntityID(host, "", 10, 0, at(0)), e.Parent.EntityID, "it was not said")
 		require.Equal(t, EntityID(host, "", 20, 0, at(1)), e.EntityID)
-		require.Empty(t, observed(table, on(h, program(at(1), 30, 29, 3, "/usr/bin/ss"))).Parent.EntityID, "nobody knows when it began")
+		require.Empty(
+			t,
+			observed(table, on(h, program(at(1), 30, 29, 3, "/usr/bin/ss"))).Parent.EntityID,
+			"nobody knows when it began",
+		)
 	}
 	shell, child := program(at(0), 10, 1, 3, "/bin/sh"), program(at(1), 20, 10, 3, "/usr/bin/ss")
 	shell.EntityID, child.EntityID = "theirs", "its"
@@ -271,34 +376,64 @@ func TestEntityIDsAreOfTheHostOfTheEvent(t *testing.T) {
 	require.Equal(t, EntityID("e", "", 10, 0, at(2)), e.Parent.EntityID, "theirs was an earlier process's")
 }
 
-func TestAParentThatIsToldInPartIsToldWhole(t *testing.T) {
+func TestAParentThatIsNamedInPartIsCompleted(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		seen string // what is known of pid 10
-		told Process
-		want Process // name, executable, arguments
+		name  string
+		seen  string // what is known of pid 10
+		named Process
+		want  Process // name, executable, arguments
 	}{
-		{"the pid", "/bin/sh -c x", Process{PID: 10}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}}},
-		{"the pid and arguments", "/bin/sh -c x", Process{PID: 10, Args: []string{"sh"}}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"sh"}}},
-		{"the name", "/bin/sh -c x", Process{PID: 10, Name: "sh"}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}}},
-		{"the entity id", "/bin/sh -c x", Process{EntityID: "ten"}, Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}}},
-		{"its executable by another way", "/bin/sh", Process{PID: 10, Executable: "/usr/bin/sh", Name: "sh"}, Process{Name: "sh", Executable: "/usr/bin/sh", Args: []string{"/bin/sh"}}},
-		{"another entity id", "/bin/sh", Process{PID: 10, EntityID: "eleven"}, Process{}},
-		{"an entity id of nobody", "/bin/sh", Process{EntityID: "eleven"}, Process{}},
-		{"another executable", "/bin/sh", Process{PID: 10, Executable: "/bin/zsh", Name: "zsh"}, Process{Name: "zsh", Executable: "/bin/zsh"}},
-		{"another name", "/bin/sh", Process{PID: 10, Name: "zsh"}, Process{Name: "zsh"}},
-		{"nothing", "/bin/sh", Process{}, Process{}},
+		{
+			name:  "the pid",
+			seen:  "/bin/sh -c x",
+			named: Process{PID: 10},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
+		},
+		{
+			name:  "the pid and arguments",
+			seen:  "/bin/sh -c x",
+			named: Process{PID: 10, Args: []string{"sh"}},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"sh"}},
+		},
+		{
+			name:  "the name",
+			seen:  "/bin/sh -c x",
+			named: Process{PID: 10, Name: "sh"},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
+		},
+		{
+			name:  "the entity id",
+			seen:  "/bin/sh -c x",
+			named: Process{EntityID: "ten"},
+			want:  Process{Name: "sh", Executable: "/bin/sh", Args: []string{"/bin/sh", "-c", "x"}},
+		},
+		{
+			name:  "its executable by another way",
+			seen:  "/bin/sh",
+			named: Process{PID: 10, Executable: "/usr/bin/sh", Name: "sh"},
+			want:  Process{Name: "sh", Executable: "/usr/bin/sh", Args: []string{"/bin/sh"}},
+		},
+		{name: "another entity id", seen: "/bin/sh", named: Process{PID: 10, EntityID: "eleven"}, want: Process{}},
+		{name: "an entity id of nobody", seen: "/bin/sh", named: Process{EntityID: "eleven"}, want: Process{}},
+		{
+			name:  "another executable",
+			seen:  "/bin/sh",
+			named: Process{PID: 10, Executable: "/bin/zsh", Name: "zsh"},
+			want:  Process{Name: "zsh", Executable: "/bin/zsh"},
+		},
+		{name: "another name", seen: "/bin/sh", named: Process{PID: 10, Name: "zsh"}, want: Process{Name: "zsh"}},
+		{name: "nothing", seen: "/bin/sh", named: Process{}, want: Process{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table := NewTable(TableOptions{HostID: "host"})
-			parent, e := program(at(0), 10, 1, 3, c.seen), program(at(1), 20, c.told.PID, 3, "/usr/bin/ss")
+			parent, e := program(at(0), 10, 1, 3, c.seen), program(at(1), 20, c.named.PID, 3, "/usr/bin/ss")
 			parent.EntityID = "ten"
-			c.told.User, c.told.Effective = NoProcess.User, NoProcess.Effective
-			e.Parent = c.told
+			c.named.User, c.named.Effective = NoProcess.User, NoProcess.Effective
+			e.Parent = c.named
 			observed(table, on(Host{ID: "e"}, parent), on(Host{ID: "e"}, e))
 			require.Equal(t, c.want, Process{Name: e.Parent.Name, Executable: e.Parent.Executable, Args: e.Parent.Args})
-			if c.told.EntityID != "" {
-				require.Equal(t, c.told.EntityID, e.Parent.EntityID)
+			if c.named.EntityID != "" {
+				require.Equal(t, c.named.EntityID, e.Parent.EntityID)
 			}
 			if len(c.want.Args) > 0 {
 				require.EqualValues(t, 10, e.Parent.PID)
@@ -309,7 +444,7 @@ func TestAParentThatIsToldInPartIsToldWhole(t *testing.T) {
 	}
 }
 
-func TestLeadersThatAreToldByPidAloneAreToldWhole(t *testing.T) {
+func TestLeadersThatAreNamedByPidAreCompleted(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	e := program(at(2), 20, 10, 3, "/usr/bin/ss")
 	e.Leader, e.Entry = NoProcess, NoProcess
@@ -321,7 +456,7 @@ func TestLeadersThatAreToldByPidAloneAreToldWhole(t *testing.T) {
 	require.Equal(t, "sh", e.Entry.Name)
 }
 
-func TestALineOfAncestorsThatIsToldByEntityIDs(t *testing.T) {
+func TestALineOfAncestorsByEntityIDs(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	var last *Event
 	for i, command := range []string{"/usr/sbin/sshd", "/bin/bash", "/usr/bin/sudo", "/usr/bin/ss"} {
@@ -346,7 +481,7 @@ func TestAParentThatWasAskedForIsKnown(t *testing.T) {
 	require.EqualValues(t, 1, table.Stats().UnknownParent, "an exec is counted once")
 }
 
-func TestAForkWhoseParentIsUnknownIsWhatItsDocumentTells(t *testing.T) {
+func TestAForkOfAnUnknownParentIsWhatItsDocumentSays(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	fork := program(at(0), 10, 9, 3, "/bin/bash -i")
 	fork.Kind = Fork
@@ -380,7 +515,7 @@ func TestOtherHostsDoNotMakeTheTableForgetItsOwn(t *testing.T) {
 	require.EqualValues(t, 1000, e.Session.User.ID)
 }
 
-func TestTheTableIsBoundedAndForgetsTheLeastRecentlyUsed(t *testing.T) {
+func TestTheBoundedTableForgetsTheLeastRecentlyUsed(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host", Processes: 100, Sessions: 10})
 	for i := range uint32(1000) {
 		table.Observe(program(at(float64(i)), 1000+i, 1, Unset, "/bin/true"))
@@ -498,24 +633,6 @@ func TestASlabKeepsItsOrderAndItsBound(t *testing.T) {
 			require.EqualValues(t, k, *s.get(k))
 		}
 	}
-}
-
-func TestTerminalsHaveNamesAndNumbers(t *testing.T) {
-	for name, device := range map[string][2]uint32{"pts0": {136, 0}, "pts255": {136, 255}, "pts256": {137, 0}, "pts2047": {143, 255}, "tty1": {4, 1}, "ttyS0": {4, 64}, "ttyS191": {4, 255}, "console": {5, 1}} {
-		major, minor, ok := TTYDevice(name)
-		require.True(t, ok, name)
-		require.Equal(t, device, [2]uint32{major, minor}, name)
-		require.Equal(t, name, TTYName(major, minor))
-	}
-	major, minor, ok := TTYDevice("pts/3")
-	require.True(t, ok)
-	require.Equal(t, "pts3", TTYName(major, minor))
-	for _, none := range []string{"", "?", "(none)", "pts", "pts-1", "pts99999999", "pts2048", "tty64", "ttyS192", "ttyX", "hvc0"} {
-		_, _, ok := TTYDevice(none)
-		require.False(t, ok, none)
-	}
-	require.Empty(t, TTYName(8, 0))
-	require.Empty(t, TTYName(5, 0))
 }
 
 func BenchmarkTableObserve(b *testing.B) {

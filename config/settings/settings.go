@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package settings reads what a user wrote into structs in such a way that every mistake is told, and all of them at
-// once: each with its path, its value and what is allowed. go-ucfg, which does the reading, ends at the first value of
-// a wrong type and says of a variable that nobody set not which it is.
+// Package settings reads what a user wrote into structs, and reports all mistakes at once: each with its path, its
+// value and what is allowed. go-ucfg, which does the reading, ends at the first value of a wrong type, and does not
+// name the variable that is not set.
 package settings
 
 import (
@@ -22,8 +22,8 @@ import (
 )
 
 // Read reads c into a struct, or a map, and goes on behind a value that it cannot read; the default stays in its place.
-// path is what messages call c; it may be empty. What cannot be read is taken out of c: nobody goes on with a
-// configuration of which Read has returned an error, except to look for more mistakes.
+// path is what messages call c; it may be empty. Read removes from c what it cannot read: after an error c is good only
+// for finding more mistakes.
 func Read(path string, c *conf.C, into any) error {
 	var errs []error
 	for len(errs) < most {
@@ -43,7 +43,7 @@ func Read(path string, c *conf.C, into any) error {
 	return inOrder(errs)
 }
 
-// most is how many mistakes are told of one configuration: beyond, somebody has given the wrong file.
+// most is how many mistakes of one configuration are reported: beyond, it is the wrong file.
 const most = 1000
 
 // inOrder joins errors by their paths, since a map is read in any order.
@@ -68,23 +68,24 @@ func At(where string, err error) error {
 	return errors.Join(errs...)
 }
 
-// Behind returns what Read has told, and of what a check has found behind it that which is about other settings.
-func Behind(told, found error) error {
-	if told == nil || found == nil {
-		return errors.Join(told, found)
+// Behind joins the errors of Read and those that a check has found after it, without the check's about settings that
+// Read could not read.
+func Behind(reading, check error) error {
+	if reading == nil || check == nil {
+		return errors.Join(reading, check)
 	}
-	var about []string
-	for one := range strings.Lines(told.Error()) {
+	var unread []string
+	for one := range strings.Lines(reading.Error()) {
 		setting, _, _ := strings.Cut(one, ": ")
-		about = append(about, setting)
+		unread = append(unread, setting)
 	}
-	errs := []error{told}
-	all, ok := found.(interface{ Unwrap() []error })
+	errs := []error{reading}
+	all, ok := check.(interface{ Unwrap() []error })
 	if !ok {
-		return errors.Join(told, found)
+		return errors.Join(reading, check)
 	}
 	for _, one := range all.Unwrap() {
-		if setting, _, _ := strings.Cut(one.Error(), ": "); !slices.Contains(about, setting) {
+		if setting, _, _ := strings.Cut(one.Error(), ": "); !slices.Contains(unread, setting) {
 			errs = append(errs, one)
 		}
 	}
@@ -102,16 +103,16 @@ func Join(path, name string) string {
 	return path + "." + name
 }
 
-// inField finds the place in those errors of go-ucfg that tell it in their text only.
+// inField finds the place in those errors of go-ucfg that have it in their text only.
 var inField = regexp.MustCompile(`but found '[^']*' in field '([^']+)'`)
 
 // placeOfError is the dotted name, under c, of the value that an error is about.
 func placeOfError(c *conf.C, err error) (string, bool) {
-	var told ucfg.Error
-	if !errors.As(err, &told) {
+	var located ucfg.Error
+	if !errors.As(err, &located) {
 		return "", false
 	}
-	at := told.Path()
+	at := located.Path()
 	if m := inField.FindStringSubmatch(err.Error()); at == "" && m != nil {
 		at = m[1]
 	}
@@ -127,7 +128,7 @@ func under(c *conf.C, at string) string {
 	return at
 }
 
-// mistakes is what to tell of the value at a place.
+// mistakes are the errors about the value at a place.
 func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error {
 	where := Join(path, at)
 	if reason(err) == ucfg.ErrRequired {
@@ -145,14 +146,14 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 
 // reason is an error of go-ucfg without the place, which the message has already.
 func reason(err error) error {
-	var told ucfg.Error
-	if errors.As(err, &told) && told.Reason() != nil {
-		return told.Reason()
+	var located ucfg.Error
+	if errors.As(err, &located) && located.Reason() != nil {
+		return located.Reason()
 	}
 	return err
 }
 
-// unset returns an error for each value at or under a place that cannot be read for want of a variable.
+// unset returns an error for each value at or under a place that refers to a variable which is not set.
 func unset(path, at string, c *conf.C) []error {
 	var errs []error
 	for _, key := range c.FlattenedKeys() {
@@ -160,20 +161,19 @@ func unset(path, at string, c *conf.C) []error {
 		if key != at && !strings.HasPrefix(key, at+".") {
 			continue
 		}
-		if name := wanting(c, key); name != "" {
-			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable, or put it into the keystore: "+
-				"reconbeat keystore add %s", Join(path, key), name, name))
+		if name := missing(c, key); name != "" {
+			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable, "+
+				"or put it into the keystore: reconbeat keystore add %s", Join(path, key), name, name))
 		}
 	}
 	return errs
 }
 
-// wanting returns the variable for want of which the value at a place cannot be read; empty where that is not what ails
-// it.
-func wanting(c *conf.C, at string) string {
+// missing returns the variable that is not set and that the value at a place refers to; empty where there is none.
+func missing(c *conf.C, at string) string {
 	var last string
 	ask := func(name string) (string, parse.Config, error) {
-		// What libbeat has set up to be asked, the keystore has.
+		// libbeat resolves variables from its keystore, too.
 		if v, err := conf.MustNewConfigFrom(map[string]any{"v": "${" + name + "}"}).String("v", -1); err == nil {
 			return v, parse.NoopConfig, nil
 		}
@@ -187,7 +187,7 @@ func wanting(c *conf.C, at string) string {
 	return last
 }
 
-// value is the value at a place as a person would name it.
+// value is the value at a place as messages have it.
 func value(c *conf.C, at string) string {
 	if sub, err := c.Child(at, -1); err == nil {
 		if sub.IsArray() {
@@ -208,8 +208,8 @@ func value(c *conf.C, at string) string {
 	return strconv.Quote(text)
 }
 
-// remove takes the value at a place out of c. An element of a list gives way to one that is switched off, so that the
-// numbers of those behind it stay; where the list has no mappings, all of it goes.
+// remove deletes the value at a place from c. An element of a list is replaced by one that is switched off, so that
+// those behind it keep their numbers; a list that is not of mappings is deleted whole.
 func remove(c *conf.C, at string, into reflect.Type) bool {
 	list, last := "", at
 	if i := strings.LastIndexByte(at, '.'); i >= 0 {
@@ -226,7 +226,7 @@ func remove(c *conf.C, at string, into reflect.Type) bool {
 	return err == nil && removed
 }
 
-// typeAt follows the names of settings into a type; nil where they lead out of what is known.
+// typeAt follows the names of settings into a type; nil where a name is unknown.
 func typeAt(t reflect.Type, names []string) reflect.Type {
 	for t.Kind() == reflect.Pointer && t != reflect.TypeFor[*conf.C]() {
 		t = t.Elem()
@@ -258,7 +258,7 @@ func typeAt(t reflect.Type, names []string) reflect.Type {
 	return nil
 }
 
-// readsItself is true of types that say themselves what they take.
+// readsItself reports whether a type has a method of its own that reads it.
 func readsItself(t reflect.Type) bool {
 	if t == reflect.TypeFor[conf.C]() || t == reflect.TypeFor[*conf.C]() {
 		return false
@@ -282,7 +282,7 @@ func kindOf(t reflect.Type) string {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return "a whole number"
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return "a whole number that is not negative"
+		return "a whole number, 0 or more"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.String:

@@ -36,7 +36,8 @@ type beside struct {
 	Near int `config:"near"`
 }
 
-func TestEveryValueThatCannotBeReadIsToldWithItsPathAndWhatIsAllowed(t *testing.T) {
+// Every value that cannot be read is reported with its path and what is allowed.
+func TestEveryUnreadableValueIsReported(t *testing.T) {
 	t.Setenv("RECONBEAT_TEST_SET", "7")
 	root := conf.MustNewConfigFrom(`
 top:
@@ -63,7 +64,7 @@ top:
 	const notSet = " is not set; set the environment variable, or put it into the keystore: reconbeat keystore add "
 	want := []string{
 		`top.most: "many" is not allowed; it must be a whole number`,
-		`top.small: -1 is not allowed; it must be a whole number that is not negative`,
+		`top.small: -1 is not allowed; it must be a whole number, 0 or more`,
 		`top.share: a list is not allowed; it must be a number`,
 		`top.used: "maybe" is not allowed; it must be true or false`,
 		`top.after: "soon" is not allowed; it must be a duration such as 90s, 15m or 24h`,
@@ -90,11 +91,14 @@ top:
 
 func TestNoErrorLosesItsPlace(t *testing.T) {
 	require.NoError(t, At("x: ", nil))
-	err := At("file: ", errors.Join(errors.New("a: 1"), At("b.", errors.Join(errors.New("c: 2"), fmt.Errorf("d: %w", errors.New("3"))))))
+	err := At("file: ",
+		errors.Join(errors.New("a: 1"),
+			At("b.", errors.Join(errors.New("c: 2"), fmt.Errorf("d: %w", errors.New("3"))))))
 	require.EqualError(t, err, "file: a: 1\nfile: b.c: 2\nfile: b.d: 3")
 }
 
-func TestAnUnknownNameAndAMappingInPlaceOfAListAreMistakes(t *testing.T) {
+// An unknown name is a mistake, and so is a mapping in the place of a list.
+func TestUnknownNamesAreMistakes(t *testing.T) {
 	c := conf.MustNewConfigFrom(`
 naem: x
 inner: {deep: 1, dep: 2}
@@ -107,15 +111,18 @@ wanted: ${RECONBEAT_TEST_UNSET}
 `)
 	err := Unknown("top", c, sample{})
 	for _, want := range []string{
-		"top.naem: no such setting; known here are a, after, index, inner, list, most, name, near, parts, pointer, share, small, tree, used, wanted",
-		"top.inner.dep: no such setting; known here are deep", "top.list: a mapping is not allowed; it must be a list", "top.pointer.far: no such setting; known here are near",
+		"top.naem: no such setting; known here are a, after, index, inner, list, most, name, near, parts, pointer, " +
+			"share, small, tree, used, wanted",
+		"top.inner.dep: no such setting; known here are deep", "top.list: a mapping is not allowed; it must be a " +
+			"list", "top.pointer.far: no such setting; known here are near",
 	} {
 		require.ErrorContains(t, err, want)
 	}
 	require.Len(t, strings.Split(err.Error(), "\n"), 4, "%v", err)
 }
 
-func TestWhatCannotBeReadIsNotToldASecondTimeAsMissing(t *testing.T) {
+// What cannot be read is not reported a second time as missing.
+func TestAMistakeIsReportedOnce(t *testing.T) {
 	err := Behind(errors.New("a: no number"), errors.Join(errors.New("a: is missing"), errors.New("b: is missing")))
 	require.EqualError(t, err, "a: no number\nb: is missing")
 	require.NoError(t, Behind(nil, nil))

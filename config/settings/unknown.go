@@ -14,9 +14,9 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 )
 
-// Unknown returns an error for each key of c that none of the structs into has a place for: a key misspelt is a setting
-// that silently does not hold. So is a mapping where a list belongs, which go-ucfg passes over. path is what messages
-// call c. Values are not looked at.
+// Unknown returns an error for each key of c that is in none of the structs into: go-ucfg ignores a misspelt key, and
+// with it the setting. It also ignores a mapping where a list belongs, which is an error here, too. path is what
+// messages call c. Values are not checked.
 func Unknown(path string, c *conf.C, into ...any) error {
 	all := placeOf(reflect.TypeOf(into[0]))
 	for _, more := range into[1:] {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manual writes what a package ships beside the binary and what can only be told by the command line itself: a manual page for each command, and the
-// completions of bash, zsh and fish. They are made when a package is made and so never lag behind the commands.
+// Command manual writes what a package ships beside the binary and what can only be told by the command line itself: a
+// manual page for each command, and the completions of bash, zsh and fish. They are made when a package is made and so
+// never lag behind the commands.
 //
 //	go run ./deploy/manual FOLDER
 //
-// writes FOLDER/man/*.1.gz and FOLDER/completion/. The pages carry the time in SOURCE_DATE_EPOCH, so that the same commit gives the same bytes.
+// writes FOLDER/man/*.1.gz and FOLDER/completion/. The pages carry the time in SOURCE_DATE_EPOCH, so that the same
+// commit gives the same bytes.
 package main
 
 import (
@@ -57,7 +59,8 @@ func page(c *cobra.Command, dir string) error {
 	}
 	c.DisableAutoGenTag = true
 	var text, packed bytes.Buffer
-	if err := doc.GenMan(c, &doc.GenManHeader{Section: "1", Source: "reconbeat " + cmd.Version, Manual: "reconbeat"}, &text); err != nil {
+	if err := doc.GenMan(c, &doc.GenManHeader{Section: "1", Source: "reconbeat " + cmd.Version, Manual: "reconbeat"},
+		&text); err != nil {
 		return fmt.Errorf("the manual page of %s: %w", c.CommandPath(), err)
 	}
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)

@@ -77,7 +77,7 @@ func (d *digest) add(value uint32, times uint64) {
 	switch {
 	case grown || d.n/digestSize != was:
 		d.compress()
-	case !known: // nothing else can have become joinable
+	case !known: // only the new node can have become joinable
 		for i >= 0 {
 			i = d.join(i)
 		}
@@ -101,7 +101,7 @@ func (d *digest) grow(value uint32) bool {
 	return true
 }
 
-// join moves the counts of a node and its sibling to their parent, if the three together have too few to tell apart,
+// join moves the counts of a node and its sibling to their parent, if the three together are too few to distinguish,
 // and returns where the parent is; otherwise -1.
 func (d *digest) join(i int) int {
 	n := d.nodes[i]
@@ -190,9 +190,9 @@ func (d *digest) atMost(x uint32) (low, high float64) {
 	return float64(l) / float64(d.n), float64(h) / float64(d.n)
 }
 
-// density returns the least and the greatest share that each number about x can have: between the next greater that a
-// node ends with and the next smaller one, the share evenly spread. It is no share of x itself: beside a gap it is
-// small, and beyond the last node nearly nothing.
+// density returns the least and the greatest share that each number about x can have: the share between the next
+// smaller end of a node and the next greater one, evenly spread. Beside a gap it is small, and beyond the last node
+// nearly nothing, whatever the share of x itself is.
 func (d *digest) density(x uint32) (low, high float64) {
 	left, right := d.neighbours(x)
 	leftLow, leftHigh := d.atMost(left)
@@ -202,7 +202,7 @@ func (d *digest) density(x uint32) (low, high float64) {
 }
 
 // neighbours returns the greatest end of a node below x, 0 if there is none, and the least end above it. Of the ends
-// above only those of the root, if it counts something, and of the nodes directly under it are looked at; without one
+// above only two kinds count: the root's, if it counts something, and those of the nodes directly under it. Without one
 // the right neighbour is the greatest number.
 func (d *digest) neighbours(x uint32) (left, right uint32) {
 	right = math.MaxUint32
@@ -240,7 +240,7 @@ type step struct {
 	count uint64
 }
 
-// steps appends the ends of the nodes in order, with the sum of the counts up to them.
+// steps appends the ends of the nodes in order, each with the sum of the counts up to it.
 func (d *digest) steps(to []step) []step {
 	sum := uint64(0)
 	for _, n := range d.nodes {

@@ -37,7 +37,8 @@ func TestADigestsRanksAreBetweenItsBounds(t *testing.T) {
 			sorted := slices.Sorted(slices.Values(all[:i+1]))
 			n := float64(len(sorted))
 			require.EqualValues(t, n, d.n)
-			for _, x := range []uint32{0, 1, v, v + 1, sorted[len(sorted)/2], sorted[len(sorted)*9/10], 3 * greatestScore} {
+			median, high := sorted[len(sorted)/2], sorted[len(sorted)*9/10]
+			for _, x := range []uint32{0, 1, v, v + 1, median, high, 3 * greatestScore} {
 				rank, _ := slices.BinarySearch(sorted, x+1)
 				low, high := d.atMost(x)
 				require.LessOrEqual(t, low, float64(rank)/n)
@@ -67,7 +68,8 @@ func TestASmallDigestIsExact(t *testing.T) {
 	}
 }
 
-func TestExactCountsBecomeTheDigestsThatTheyWouldHaveMade(t *testing.T) {
+// Snapshots of version 0 have exact counts; they become the digests that the same scores would have made.
+func TestExactCountsBecomeDigests(t *testing.T) {
 	for _, n := range []int{1, digestSize - 2, digestSize - 1, digestSize} {
 		want, got := New(options), Snapshot{BucketSpan: options.BucketSpan, Bucket: -1, Unit: 1}
 		counts := map[uint32]float64{}

@@ -98,8 +98,8 @@ func (h *history) begin(steps []step) {
 	}
 }
 
-// move puts the cut where the highest tenth begins now. Upwards the second digest keeps what it has; downwards it
-// takes what it lacks from the first.
+// move puts the cut where the highest tenth begins now. When it moves up, the second digest keeps what it has; when it
+// moves down, the first gives it what it lacks.
 func (h *history) move() {
 	target := uint64(highShare*float64(h.all.n) + 0.5)
 	if h.below <= target {
@@ -131,7 +131,8 @@ func (h *history) move() {
 	h.cut, h.below = steps[first].value, steps[first].count
 }
 
-// score is the least of the normaliser's ceilings: by noise, by rank among all scores, by the user's own greatest score, and by the probability itself.
+// score is the least of the normaliser's ceilings: by noise, by rank among all scores, by the user's own greatest
+// score, and by the probability itself.
 func (h *history) score(p, max float64) float64 {
 	s := raw(p)
 	if s == 0 || h.all.n == 0 {

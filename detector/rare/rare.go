@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rare computes what Elastic's anomaly detection computes for `rare by user.name`: how unusual it is, from 0 to 100, that a user appears at all.
+// Package rare computes what Elastic's anomaly detection computes for `rare by user.name`: how unusual it is, from 0 to
+// 100, that a user appears at all.
 //
-// Time is cut into buckets. In each, a user counts once, however often they appear. The model keeps for every user a weight, the number of buckets they were seen in,
-// faded by a constant factor per bucket that had anybody in it. When a bucket closes, the probability of each user in it is the share of all weight that
-// belongs to users no more frequent than this one, averaged over the uncertainty of this user's own share. A small probability makes a record; its score
-// is the least of four ceilings, of which the absolute one, 5 + 95 ln(0.05/p)/ln(500), nearly always decides about a newcomer.
+// Time is cut into buckets. In each, a user counts once, however often they appear. The model keeps for every user a
+// weight, the number of buckets they were seen in, faded by a constant factor per bucket that had anybody in it. When a
+// bucket closes, the probability of each user in it is the share of all weight that belongs to users no more frequent
+// than this one, averaged over the uncertainty of this user's own share. A small probability makes a record; its score
+// is the least of four ceilings, of which the absolute one, 5 + 95 ln(0.05/p)/ln(500), nearly always decides about a
+// newcomer.
 //
 // The formulas follow a description of ml-cpp 9.5.2 (classes CMultinomialConjugate, CModelTools, CAnomalyScore,
 // CQDigest); they are our own code. As there, past raw scores are kept in quantile digests, so that the memory does
 // not grow with the years. Users of one bucket have no order there, which moves scores a little; here it is the order
 // in which they became known.
 //
-// A Model is pure and belongs to one goroutine: time comes in as an argument, the same observations give the same records.
+// A Model is pure and belongs to one goroutine: time comes in as an argument, the same observations give the same
+// records.
 package rare
 
 import (
@@ -28,7 +32,7 @@ import (
 // Options shape a Model.
 type Options struct {
 	BucketSpan time.Duration // the length of a bucket; more than 0
-	MaxUsers   int           // how many users are remembered, the least recently seen are forgotten first; more than 0
+	MaxUsers   int           // how many users are remembered, at least 1; the least recently seen goes first
 }
 
 // Result is how unusual a user's appearance is.
@@ -51,9 +55,9 @@ const (
 	// decayRate is ml-cpp's: the weight of everything fades by exp(-decayRate) each half hour that had anybody in it.
 	decayRate   = 0.0005
 	decayBucket = 30 * time.Minute
-	// recordBelow is the probability below which a record is written, and from which on a raw score is above 0 for the normaliser.
+	// recordBelow is the probability below which there is a record, and a raw score above 0 for the normaliser.
 	recordBelow = 0.035
-	// oversample stretches the user's own share a little before the others are looked up, so that ties count as no more frequent.
+	// oversample stretches the user's own share a little before it is compared, so that ties count as no more frequent.
 	oversample = 1.05
 	// maxForgotten is after how many buckets without an appearance the normaliser forgets a user's own maximum.
 	maxForgotten = 50
@@ -62,7 +66,7 @@ const (
 // user is what the model keeps of one.
 type user struct {
 	name    string
-	nth     uint64  // how manieth of all users that became known
+	nth     uint64  // users are numbered in the order in which they become known
 	weight  float64 // in units of Model.unit
 	last    int64   // the last closed bucket they were in; -1: none
 	present bool    // in the open bucket
@@ -80,8 +84,8 @@ type Model struct {
 	unit    float64 // what a stored weight of 1 is worth now: fading all users is one multiplication
 	total   float64 // the sum of all weights, in units worth 1
 	bucket  int64   // number of the open bucket since the epoch; -1: nothing seen yet
-	first   int64   // the first whole bucket; what comes before is ignored, as the job does
-	known   uint64  // how many users became known, forgotten ones too
+	first   int64   // the first whole bucket; what comes before is ignored, as by the job
+	known   uint64  // how many users have become known, forgotten ones too
 	open    []*user // who is in the open bucket, in the order they became known
 	ahead   []ahead // who is in buckets after the open one, in the order they came
 	buckets int     // closed buckets that had anybody in them
@@ -133,7 +137,11 @@ func (m *Model) Users() int { return len(m.users) }
 
 // BucketStart returns the start of the bucket that t is in.
 func (m *Model) BucketStart(t time.Time) time.Time {
-	return time.Unix(0, m.number(t)*int64(m.o.BucketSpan)).UTC()
+	return m.start(m.number(t))
+}
+
+func (m *Model) start(bucket int64) time.Time {
+	return time.Unix(0, bucket*int64(m.o.BucketSpan)).UTC()
 }
 
 func (m *Model) number(t time.Time) int64 {
@@ -151,7 +159,7 @@ func (m *Model) Advance(t time.Time, out []Record) []Record {
 	for m.bucket >= 0 && m.bucket < b {
 		out = m.close(out)
 		m.bucket = m.nextBucket(b) // those in between had nobody in them, and change nothing
-		m.takeAhead()
+		m.openAhead()
 	}
 	return out
 }
@@ -164,7 +172,8 @@ func (m *Model) nextBucket(b int64) int64 {
 	return b
 }
 
-func (m *Model) takeAhead() {
+// openAhead lets the users appear who are ahead in the bucket that is open now.
+func (m *Model) openAhead() {
 	m.ahead = slices.DeleteFunc(m.ahead, func(a ahead) bool {
 		if a.bucket == m.bucket {
 			m.appear(a.name)
@@ -173,8 +182,9 @@ func (m *Model) takeAhead() {
 	})
 }
 
-// Add notes that a user appears at t, and reports whether it was learned: not in the cut bucket that a stream begins with, and not in one that has closed. An
-// appearance after the open bucket is kept until Advance opens its own.
+// Add notes that a user appears at t, and reports whether it is learned. The bucket in whose middle a stream begins
+// teaches nothing, nor does one that has closed. An appearance after the open bucket is kept until Advance opens its
+// own.
 func (m *Model) Add(t time.Time, name string) bool {
 	b := m.number(t)
 	if m.bucket < 0 {
@@ -198,7 +208,8 @@ func (m *Model) Add(t time.Time, name string) bool {
 	return true
 }
 
-// maxAhead bounds how many appearances may wait for their bucket to open. The sources of one host are at most seconds apart, so that there is one bucket ahead.
+// maxAhead bounds how many appearances may wait for their bucket to open. The sources of one host are seconds apart at
+// most: they wait for the next bucket alone.
 const maxAhead = 1000
 
 // appear puts a user into the open bucket.
@@ -216,7 +227,7 @@ func (m *Model) appear(name string) {
 	u.present = true
 	m.open = slices.Insert(m.open, m.place(u), u)
 	if m.ranked.who == name {
-		m.ranked.who = "" // the ranking that answered the question has them in it already
+		m.ranked.who = "" // the ranking that was made for the question has them in it already
 	} else {
 		m.ranked.valid = false
 	}
@@ -236,14 +247,15 @@ func (m *Model) place(u *user) int {
 	return i
 }
 
-// evict forgets the user seen least recently, of several the lightest, of those the first by name. It reports whether there was one to forget.
+// evict forgets the user seen least recently, of several the lightest, of those the first by name. It reports whether
+// there was one to forget.
 func (m *Model) evict() bool {
 	var worst *user
 	for _, u := range m.users {
 		if u.present {
 			continue
 		}
-		if worst == nil || u.last < worst.last || u.last == worst.last && (u.weight < worst.weight || u.weight == worst.weight && u.name < worst.name) {
+		if worst == nil || compare(u, worst) < 0 {
 			worst = u
 		}
 	}
@@ -255,13 +267,19 @@ func (m *Model) evict() bool {
 	return true
 }
 
+// compare orders users by when they were seen last, by weight, and by name.
+func compare(a, b *user) int {
+	return cmp.Or(cmp.Compare(a.last, b.last), cmp.Compare(a.weight, b.weight), cmp.Compare(a.name, b.name))
+}
+
 func (m *Model) remove(u *user) {
 	m.total = max(0, m.total-u.weight*m.unit) // rounding must not leave less than nothing
 	delete(m.users, u.name)
 	m.ranked.valid = false
 }
 
-// Forget makes a user unknown again, as if they had been in no bucket but the open one, and reports whether there was anything to forget.
+// Forget makes a user unknown again, as if they had been in no bucket but the open one, and reports whether they were
+// known.
 func (m *Model) Forget(name string) bool {
 	u := m.users[name]
 	if u == nil {
@@ -300,8 +318,8 @@ func (m *Model) close(out []Record) []Record {
 	for i, u := range m.open {
 		if p := results[i]; p < recordBelow {
 			out = append(out, Record{
-				BucketStart: time.Unix(0, m.bucket*int64(m.o.BucketSpan)).UTC(), BucketSpan: m.o.BucketSpan, User: u.name,
-				Result: Result{p, m.history.score(p, u.max), u.last < 0},
+				BucketStart: m.start(m.bucket), BucketSpan: m.o.BucketSpan, User: u.name,
+				Result: Result{Probability: p, Score: m.history.score(p, u.max), FirstOccurrence: u.last < 0},
 			})
 		}
 		u.last = m.bucket
@@ -323,7 +341,8 @@ func (m *Model) rescale() {
 	m.unit = 1
 }
 
-// raise brings a user's own maximum up to date: faded to this bucket, forgotten after a long absence, and at least this raw score.
+// raise brings a user's own maximum up to date: faded to this bucket, forgotten after a long absence, and at least this
+// raw score.
 func (u *user) raise(score float64, bucket int64, decay float64) {
 	u.max, u.maxAt = math.Max(u.maxNow(bucket, decay), score), bucket
 }
@@ -335,8 +354,8 @@ func (u *user) maxNow(bucket int64, decay float64) float64 {
 	return u.max * math.Pow(decay, 2*float64(bucket-u.maxAt))
 }
 
-// AtOnce returns the result as if the bucket closed with this appearance: the users of the open bucket so far, this one included. It learns nothing.
-// For a time in a bucket that has closed, or is still to open, it judges by the open one.
+// AtOnce returns the result as if the bucket closed with this appearance: the users of the open bucket so far, this one
+// included. It learns nothing. For a time in a bucket that has closed, or is still to open, it judges by the open one.
 func (m *Model) AtOnce(t time.Time, name string) Result {
 	b := m.number(t)
 	u := m.users[name]
@@ -353,7 +372,7 @@ func (m *Model) AtOnce(t time.Time, name string) Result {
 		return u.result
 	}
 	p := m.ranked.probability((u.weight+1/m.unit)*m.unit*m.decay, m.ranked.total*m.decay) // faded, as at the close
-	u.asked, u.result = m.ranked.generation, Result{p, 0, first}
+	u.asked, u.result = m.ranked.generation, Result{Probability: p, FirstOccurrence: first}
 	if raw(p) > 0 {
 		greatest := math.Max(u.maxNow(max(b, m.bucket), m.decay), raw(p))
 		u.result.Score = m.historyWith(u, raw(p)).score(p, greatest)
@@ -385,24 +404,17 @@ func (m *Model) historyWith(u *user, score float64) *history {
 	return h
 }
 
-// Typical returns the users with the greatest weight, the heaviest first, at most n; who is not counted.
-func (m *Model) Typical(n int, not string) []string {
+// Typical returns the names of at most n users, the heaviest first. It leaves out those who were in no closed bucket,
+// and the one called except.
+func (m *Model) Typical(n int, except string) []string {
 	var all []*user
 	for _, u := range m.users {
-		if u.name != not && u.weight > 0 {
+		if u.name != except && u.weight > 0 {
 			all = append(all, u)
 		}
 	}
 	slices.SortFunc(all, func(a, b *user) int {
-		switch {
-		case a.weight > b.weight:
-			return -1
-		case a.weight < b.weight:
-			return 1
-		case a.name < b.name:
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.name, b.name))
 	})
 	var names []string
 	for _, u := range all[:min(n, len(all))] {
@@ -411,8 +423,8 @@ func (m *Model) Typical(n int, not string) []string {
 	return names
 }
 
-// ranked is the users' weights in order with the cumulated shares: what probabilities are looked up in. Building it costs a sort of all users, so it
-// is kept until a weight or the open bucket changes.
+// ranked is the users' weights in order with the cumulated shares, from which probabilities are read. Building it costs
+// a sort of all users, so it is kept until a weight or the open bucket changes.
 type ranked struct {
 	valid      bool
 	generation uint64    // counts the rankings, from 1
@@ -423,7 +435,8 @@ type ranked struct {
 	total      float64   // in units worth 1
 }
 
-// rank brings the ranking up to date for a question about extra, who counts as present in the open bucket; nil: as things are.
+// rank brings the ranking up to date for a question about extra, who counts as present in the open bucket; nil: nobody
+// does who is absent.
 func (m *Model) rank(extra *user) {
 	who := ""
 	if extra != nil && !extra.present {
@@ -466,8 +479,8 @@ func (m *Model) rank(extra *user) {
 	}
 }
 
-// probability is the share of the users that are no more frequent than one of this weight, averaged over slices of equal probability of the Beta
-// distribution of that user's true share.
+// probability is the share of the users that are no more frequent than one of this weight, averaged over slices of
+// equal probability of the Beta distribution of that user's true share.
 func (r *ranked) probability(weight, total float64) float64 {
 	n, share := samples(total), weight/total
 	a, b := weight, total-weight
@@ -487,8 +500,8 @@ func (r *ranked) probability(weight, total float64) float64 {
 	return sum / float64(n)
 }
 
-// smallProbability is probability where that is small enough for a record, and 1 where it is sure not to be: the
-// highest slice alone, whose mean is at least the user's own share, already makes it too great.
+// smallProbability is probability where that may be small enough for a record, and 1 where it is certainly too great:
+// the highest slice alone, whose mean is at least the user's own share, makes it so.
 func (r *ranked) smallProbability(weight, total float64) float64 {
 	if r.noMoreFrequent(oversample*weight/total) > recordBelow*float64(samples(total)) {
 		return 1
@@ -522,8 +535,8 @@ func (r *ranked) noMoreFrequent(x float64) float64 {
 	return below + math.Min(1, (x-left)/(r.share[k]-left))*(r.cum[k]-below)
 }
 
-// raw turns a probability into the score that the normaliser ranks: linear in 1/p from 0 to 1 down to 1e-4, then linear in -ln p to 50 at 1e-50 and to
-// 100 at the smallest number.
+// raw turns a probability into the score that the normaliser ranks. It is linear in 1/p from 0 to 1 down to 1e-4, then
+// linear in -ln p to 50 at 1e-50 and to 100 at the smallest number.
 func raw(p float64) float64 {
 	switch {
 	case p > recordBelow:

@@ -60,7 +60,7 @@ type expected struct {
 	User        string  `json:"user.name"`
 	Probability float64 `json:"probability"`
 	Score       float64 `json:"record_score"`
-	First       *bool   `json:"first_occurrence"` // nil: not told
+	First       *bool   `json:"first_occurrence"` // nil: unknown
 }
 
 // expectations reads a golden output, without the records of score 0, which only the filter by the smallest
@@ -152,7 +152,8 @@ func TestAskingAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestAtOnceIsWhatTheBucketEndsWithWhenNobodyComesAfter(t *testing.T) {
+// What AtOnce says of the last who comes into a bucket is what the bucket ends with.
+func TestAtOnceIsWhatTheBucketEndsWith(t *testing.T) {
 	compared := 0
 	for _, name := range []string{"A", "B", "C", "D", "F"} {
 		m := New(options)
@@ -270,7 +271,7 @@ func TestNoMoreUsersAreRememberedThanTheBound(t *testing.T) {
 	require.InDelta(t, sum, m.total, 1e-9)
 }
 
-func TestAnAppearanceAheadOfTheOpenBucketWaitsForItsOwn(t *testing.T) {
+func TestAnAppearanceAheadWaitsForItsBucket(t *testing.T) {
 	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	inOrder, mixed := New(options), New(options)
 	inOrder.Add(at, "root")

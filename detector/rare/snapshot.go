@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -34,7 +33,7 @@ type Snapshot struct {
 	Cut        uint32         `json:"cut,omitempty"`
 	Below      uint64         `json:"below,omitempty"`  // how many are at most Cut
 	Faded      int64          `json:"faded,omitempty"`  // the bucket up to which the digests have faded
-	Scores     [][2]float64   `json:"scores,omitempty"` // of version 0: a raw score in thousandths, and how often it was
+	Scores     [][2]float64   `json:"scores,omitempty"` // of version 0: raw scores in thousandths, how often each was
 	Evicted    uint64         `json:"evicted,omitempty"`
 	Late       uint64         `json:"late,omitempty"`
 }
@@ -65,35 +64,45 @@ func (m *Model) Snapshot() Snapshot {
 	}
 	known := slices.SortedFunc(maps.Values(m.users), func(a, b *user) int { return cmp.Compare(a.nth, b.nth) })
 	for _, u := range known {
-		s.Users = append(s.Users, UserSnapshot{u.name, u.weight, u.last, u.present, u.max, u.maxAt})
+		s.Users = append(s.Users, UserSnapshot{
+			Name: u.name, Weight: u.weight, Last: u.last, Present: u.present, Max: u.max, MaxAt: u.maxAt,
+		})
 	}
 	for _, a := range m.ahead {
-		s.Ahead = append(s.Ahead, Ahead{a.bucket, a.name})
+		s.Ahead = append(s.Ahead, Ahead{Bucket: a.bucket, Name: a.name})
 	}
 	return s
 }
 
-// maxWeight is more than any user's weight can become: seen in every bucket for ever it tends to 1/decay, 4000 at 15 minutes and 120,000 at 30 seconds.
+// maxWeight is more than any user's weight can become. Of one who is in every bucket it tends to the bucket's part of a
+// fade: 4000 at 15 minutes, 120,000 at 30 seconds.
 const maxWeight = 1e6
 
 // Restore makes a Model of a Snapshot. One with another bucket span, or with values that no Model can have, is refused.
 func Restore(o Options, s Snapshot) (*Model, error) {
 	if s.Version < 0 || s.Version > snapshotVersion {
-		return nil, fmt.Errorf("the model is of version %d; this reconbeat knows up to %d", s.Version, snapshotVersion)
+		return nil, fmt.Errorf("model of version %d; this reconbeat reads versions 0 to %d", s.Version, snapshotVersion)
 	}
 	if s.BucketSpan != o.BucketSpan {
 		return nil, fmt.Errorf("the model was learned with a bucket span of %s, not %s", s.BucketSpan, o.BucketSpan)
 	}
-	if !(s.Unit > 1e-110 && s.Unit <= 1) || !(s.Total >= 0) || math.IsInf(s.Total, 0) || s.InRun < 0 || !(s.Run >= 0 && s.Run <= 100) {
-		return nil, fmt.Errorf("the model's totals make no sense: total %g, unit %g", s.Total, s.Unit)
+	if !(s.Unit > 1e-110 && s.Unit <= 1) || !(s.Total >= 0) || math.IsInf(s.Total, 0) {
+		return nil, fmt.Errorf("invalid totals of the model: total %g, unit %g", s.Total, s.Unit)
+	}
+	if s.InRun < 0 || !(s.Run >= 0 && s.Run <= 100) {
+		return nil, fmt.Errorf("invalid row of scores: the greatest of %d is %g", s.InRun, s.Run)
 	}
 	m := New(o)
-	m.bucket, m.first, m.buckets, m.total, m.unit, m.evicted, m.late = s.Bucket, s.First, s.Buckets, s.Total, s.Unit, s.Evicted, s.Late
+	m.bucket, m.first, m.buckets, m.total, m.unit = s.Bucket, s.First, s.Buckets, s.Total, s.Unit
+	m.evicted, m.late = s.Evicted, s.Late
 	sum := 0.0
 	for _, u := range s.Users {
 		sum += u.Weight * s.Unit
-		if !(u.Weight*s.Unit >= 0 && u.Weight*s.Unit <= maxWeight) || !(u.Max >= 0 && u.Max <= 100) || m.users[u.Name] != nil {
-			return nil, fmt.Errorf("the model's user %s makes no sense: weight %g, greatest score %g", strconv.Quote(u.Name), u.Weight, u.Max)
+		if !(u.Weight*s.Unit >= 0 && u.Weight*s.Unit <= maxWeight) || !(u.Max >= 0 && u.Max <= 100) {
+			return nil, fmt.Errorf("invalid user %q: weight %g, greatest score %g", u.Name, u.Weight, u.Max)
+		}
+		if m.users[u.Name] != nil {
+			return nil, fmt.Errorf("the model has the user %q twice", u.Name)
 		}
 		n := m.meet(&user{name: u.Name, weight: u.Weight, last: u.Last, present: u.Present, max: u.Max, maxAt: u.MaxAt})
 		if n.present {
@@ -138,7 +147,7 @@ func (h *history) restore(s Snapshot) error {
 		return err
 	}
 	if s.Below > h.all.n || s.Faded > s.Bucket {
-		return fmt.Errorf("the model's scores make no sense: %d of %d are at most %d, faded at %d",
+		return fmt.Errorf("invalid scores of the model: %d of %d are at most %d, faded at %d",
 			s.Below, h.all.n, s.Cut, s.Faded)
 	}
 	h.cut, h.below, h.faded = s.Cut, s.Below, s.Faded
@@ -154,7 +163,7 @@ func (h *history) restoreCounts(s Snapshot) error {
 	sum := uint64(0)
 	for _, c := range counts {
 		if !(c[0] >= 0 && c[0] <= greatestScore) || !(c[1] >= 0 && c[1] <= maxCount) {
-			return fmt.Errorf("the model's scores make no sense: %g, %g times", c[0], c[1])
+			return fmt.Errorf("invalid score of the model: %g, %g times", c[0], c[1])
 		}
 		if uint64(c[1]) == 0 {
 			continue
@@ -185,13 +194,13 @@ func (d *digest) restore(nodes [][3]uint64) error {
 		case i >= maxNodes, v[0] >= 4*greatestScore, v[1] == 0 || v[1]&(v[1]-1) != 0 || (v[0]+1)%v[1] != 0,
 			v[2] > maxCount || v[2] == 0 && !isRoot, i > 0 && before(d.nodes[i-1], n) >= 0,
 			isRoot && (n.span < 2 || n.min() != 0):
-			return fmt.Errorf("the model's scores make no sense: up to %d, %d values, %d times", v[0], v[1], v[2])
+			return fmt.Errorf("invalid scores of the model: up to %d, %d values, %d times", v[0], v[1], v[2])
 		}
 		d.nodes = append(d.nodes, n)
 		d.n += n.count
 	}
 	if len(nodes) > 0 {
-		d.compress() // a digest is already
+		d.compress() // changes nothing in a digest that was written whole
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fleet is, for the tests, what Kibana's Fleet does with the templates of a package: it makes of the options that somebody chose the YAML of a policy, as
-// compileTemplate in Kibana's x-pack/platform/plugins/shared/fleet/server/services/epm/agent/agent.ts does.
+// Package fleet is, for the tests, what Kibana's Fleet does with the templates of a package: it makes of the options
+// that somebody chose the YAML of a policy, as compileTemplate in Kibana's
+// x-pack/platform/plugins/shared/fleet/server/services/epm/agent/agent.ts does.
 package fleet
 
 import (
@@ -61,8 +62,9 @@ type Variable struct {
 
 var quoted = regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"`)
 
-// Render makes of a template what Fleet makes of it where these options are chosen, the others at their defaults. An option of type yaml is text; where it stands at
-// the beginning of a line its YAML takes its place, elsewhere its value does.
+// Render makes of a template what Fleet makes of it where these options are chosen, the others at their defaults. An
+// option of type yaml is text; where it stands at the beginning of a line its YAML takes its place, elsewhere its value
+// does.
 func Render(template string, vars []Variable, chosen map[string]any) (map[string]any, error) {
 	values, documents := map[string]any{}, map[string]any{}
 	for _, v := range vars {
@@ -98,7 +100,8 @@ func Render(template string, vars []Variable, chosen map[string]any) (map[string
 	}
 	// A lone quote in a comment reaches to the next one, lines below.
 	text = quoted.ReplaceAllStringFunc(text, func(s string) string {
-		return regexp.MustCompile(`\n+`).ReplaceAllStringFunc(s, func(lines string) string { return strings.Repeat(`\n`, len(lines)-1) })
+		return regexp.MustCompile(`\n+`).
+			ReplaceAllStringFunc(s, func(lines string) string { return strings.Repeat(`\n`, len(lines)-1) })
 	})
 	for placeholder, document := range documents {
 		block, err := yaml.Marshal(document)

@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -38,11 +37,11 @@ func recorded(tb testing.TB) (messages []message, execs int) {
 	return messages, execs
 }
 
-// offline is a run without a kernel.
-func offline(emit func(*process.Event) error) *run {
-	m := &auditd{Options: defaults(), env: module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}}}
-	return &run{auditd: m, nudge: make(chan struct{}, 1),
-		assembler: record.NewAssembler(record.Options{Stats: m.env.Stats, Logger: m.env.Logger}, emit)}
+// offline is a reader without a kernel.
+func offline(emit func(*process.Event) error) *reader {
+	env := module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}}
+	r := &run{auditd: &auditd{Options: defaults(), env: env}, emit: emit, exchange: newExchange(), losses: &losses{}}
+	return r.newReader(&setup{auditd: r.auditd})
 }
 
 func TestRecordedMessagesGiveEveryExec(t *testing.T) {
@@ -55,19 +54,19 @@ func TestRecordedMessagesGiveEveryExec(t *testing.T) {
 		return nil
 	})
 	for _, m := range messages {
-		require.NoError(t, r.take(m.typ, m.body, true))
+		require.NoError(t, r.message(m.typ, m.body, true))
 	}
 	require.NotZero(t, execs)
 	require.Equal(t, execs, got)
-	require.Zero(t, r.env.Stats.Malformed.Load())
+	require.Zero(t, r.stats.Malformed.Load())
 }
 
-func TestTakingRecordsDoesNotAllocate(t *testing.T) {
+func TestReadingRecordsDoesNotAllocate(t *testing.T) {
 	messages, _ := recorded(t)
 	r := offline(func(*process.Event) error { return nil })
 	all := func() {
 		for _, m := range messages {
-			if err := r.take(m.typ, m.body, true); err != nil {
+			if err := r.message(m.typ, m.body, true); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -76,7 +75,8 @@ func TestTakingRecordsDoesNotAllocate(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(5, all))
 }
 
-// BenchmarkExec is what one exec costs from the socket to the event, without the kernel: its records taken, numbered, parsed, and put together.
+// BenchmarkExec is what one exec costs from the socket to the event, without the kernel: its records read, numbered,
+// parsed, and put together.
 func BenchmarkExec(b *testing.B) {
 	messages, execs := recorded(b)
 	var copied process.Event
@@ -89,7 +89,7 @@ func BenchmarkExec(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, m := range messages {
-					if err := r.take(m.typ, m.body, true); err != nil {
+					if err := r.message(m.typ, m.body, true); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -14,7 +14,8 @@ import (
 	"github.com/reconbeat/reconbeat/module/netlink"
 )
 
-// maxMessage holds the largest audit message: the kernel's limit of a record (MAX_AUDIT_MESSAGE_LENGTH, 8970) and its header.
+// maxMessage holds the largest audit message: the kernel's limit of a record (MAX_AUDIT_MESSAGE_LENGTH, 8970) and its
+// header.
 const maxMessage = 9216
 
 // openSocket opens a socket for records; group is 0 for unicast or AUDIT_NLGRP_READLOG.
@@ -42,7 +43,8 @@ func openControl() (*control, error) {
 // Close leaves the kernel's settings as they are.
 func (c *control) Close() error { return c.client.Close() }
 
-// reopen takes a fresh socket: after a reply that came too late, the old one's answers no longer belong to its questions.
+// reopen takes a fresh socket: after a reply that came too late, the old one's answers no longer belong to its
+// questions.
 func (c *control) reopen() error {
 	fresh, err := libaudit.NewAuditClient(nil)
 	if err != nil {
@@ -53,11 +55,12 @@ func (c *control) reopen() error {
 	return err
 }
 
-// register makes a socket the one that the kernel sends its records to (pid is this process's), or with 0 gives that up. Whether it was granted, the
-// status tells.
+// register makes a socket the one that the kernel sends its records to (pid is this process's), or with 0 gives that
+// up. The status says whether it was granted.
 func register(s *netlink.Socket, pid uint32) error {
 	var status []byte
-	for _, v := range []uint32{uint32(libaudit.AuditStatusPID), 0, 0, pid, 0, 0, 0, 0, 0, 0, 0} { // struct audit_status of linux/audit.h
+	// struct audit_status of linux/audit.h
+	for _, v := range []uint32{uint32(libaudit.AuditStatusPID), 0, 0, pid, 0, 0, 0, 0, 0, 0, 0} {
 		status = binary.NativeEndian.AppendUint32(status, v)
 	}
 	if err := s.Send(unix.AUDIT_SET, unix.NLM_F_REQUEST, status); err != nil {
@@ -75,7 +78,7 @@ func (c *control) status() (libaudit.AuditStatus, error) {
 	return *s, nil
 }
 
-// rules returns the rules that are loaded, and an error that joins what is wrong with those that could not be understood.
+// rules returns the rules that are loaded; an error, and none, where one cannot be understood.
 func (c *control) rules() ([]loadedRule, error) {
 	wires, err := c.client.GetRules()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// TestLiveTheFileThatWasStarted holds what the records of each kind of start tell against the files themselves.
+// TestLiveTheFileThatWasStarted holds what the records of each kind of start say against the files themselves.
 func TestLiveTheFileThatWasStarted(t *testing.T) {
 	takeAudit(t)
 	m := start(t, nil)
@@ -81,8 +81,8 @@ func TestLiveTheFileThatWasStarted(t *testing.T) {
 			cmd.Args[0] = c.argv0
 		}
 		require.NoError(t, cmd.Run(), c.name)
-		m.until("it is seen: "+c.name, func() bool { return len(m.find(mark)) > 0 })
-		e := m.find(mark)[0]
+		m.Until("it is seen: "+c.name, func() bool { return len(m.Execs(mark)) > 0 })
+		e := m.Execs(mark)[0]
 		assert.Equal(t, c.file, e.File, c.name)
 		assert.Equal(t, c.executable, e.Executable, c.name)
 		assert.Equal(t, filepath.Base(c.executable), e.Name, c.name)

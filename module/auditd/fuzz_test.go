@@ -35,7 +35,7 @@ func FuzzTake(f *testing.F) {
 			typ, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
 			b = b[4:]
 			n = min(n, len(b))
-			require.NoError(t, r.take(typ, b[:n], n%7 != 3))
+			require.NoError(t, r.message(typ, b[:n], n%7 != 3))
 			b = b[n:]
 		}
 		r.numbers.settle()

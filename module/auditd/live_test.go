@@ -15,31 +15,24 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	conf "github.com/elastic/elastic-agent-libs/config"
-	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/livetest"
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// The tests in this file run against the kernel of this host. Audit has one owner and one list of rules per host, so they take a lock that all such tests
-// share, and are skipped, loudly, where they cannot run.
+// The tests in this file run against the kernel of this host. Audit has one owner and one list of rules per host, so
+// they take a lock that all such tests share, and are skipped, loudly, where they cannot run.
 
-const (
-	auditLock = "/tmp/reconbeat-audit.lock"
-	ownerEnv  = "RECONBEAT_TEST_AUDIT_OWNER"
-	patience  = 20 * time.Second
-)
+const ownerEnv = "RECONBEAT_TEST_AUDIT_OWNER"
 
 var update = flag.Bool("update", false, "capture testdata anew from this host's kernel")
 
@@ -98,22 +91,17 @@ func startOwner(t *testing.T) (stop func()) {
 	return stop
 }
 
-// takeAudit makes this test the only one that touches the host's audit, and checks at its end that everything is as it was.
+// takeAudit makes this test the only one that touches the host's audit, and checks at its end that everything is as it
+// was.
 func takeAudit(t *testing.T) *control {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED, NOTHING WAS TESTED: reading the kernel's audit needs root")
-	}
-	lock, err := os.OpenFile(auditLock, os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-	t.Cleanup(func() { lock.Close() })
+	livetest.LockAudit(t)
 	c, err := openControl()
 	if err != nil {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: %v", err)
 	}
 	t.Cleanup(func() { c.Close() })
-	before := look(c, nil)
+	before := situationOf(c, nil)
 	switch {
 	case before.denied != nil:
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: the kernel's audit cannot be managed here: %v", before.denied)
@@ -129,7 +117,7 @@ func takeAudit(t *testing.T) *control {
 		require.NoError(t, s.Close())
 	}
 	t.Cleanup(func() {
-		after := look(c, nil)
+		after := situationOf(c, nil)
 		require.NoError(t, after.denied)
 		assert.Zero(t, after.status.PID, "the audit pid is free again")
 		for _, s := range []setting{failure, rateLimit, backlogLimit, backlogWaitTime, enabled} {
@@ -147,137 +135,10 @@ func wires(rules []loadedRule) (out [][]byte) {
 	return out
 }
 
-// seen is what the tests keep of an exec.
-type seen struct {
-	process.Process
-	ppid    uint32
-	session process.Session
-	time    time.Time
-}
-
-// running is the module at work.
-type running struct {
-	t     *testing.T
-	stats *module.Stats
-	board *health.Board
-	stop  func() error
-	done  chan struct{}
-	pause atomic.Pointer[chan struct{}] // emit waits for it to be closed
-
-	mu     sync.Mutex
-	execs  []seen
-	tells  []*process.Event // of tampering
-	events []string         // conditions that began (+code) and ended (-code)
-}
-
 // start runs the module with options, and returns when it sees execs.
-func start(t *testing.T, options map[string]any) *running {
+func start(t *testing.T, options map[string]any) *livetest.Module {
 	t.Helper()
-	m := launch(t, options)
-	m.canary()
-	return m
-}
-
-// launch runs the module with options.
-func launch(t *testing.T, options map[string]any) *running {
-	t.Helper()
-	m := &running{t: t, stats: &module.Stats{}, board: &health.Board{}, done: make(chan struct{})}
-	m.board.Listen(func(s health.State, change health.Change) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		sign := "-"
-		if change == health.Begins {
-			sign = "+"
-		}
-		m.events = append(m.events, sign+s.Condition.Code)
-	})
-	cfg, err := conf.NewConfigFrom(options)
-	require.NoError(t, err)
-	mod, err := New(cfg, module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: m.stats, Health: m.board})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var result error
-	go func() {
-		defer close(m.done)
-		result = mod.Run(ctx, process.Cursor{}, func(e *process.Event) error {
-			if wait := m.pause.Load(); wait != nil {
-				<-*wait
-			}
-			if e.Kind != process.Exec && e.Kind != process.Tamper {
-				return nil
-			}
-			var copied process.Event
-			copied.Copy(e)
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if e.Kind == process.Tamper {
-				m.tells = append(m.tells, &copied)
-				return nil
-			}
-			m.execs = append(m.execs, seen{copied.Process, copied.PPID, copied.Session, copied.Time})
-			return nil
-		})
-	}()
-	m.stop = sync.OnceValue(func() error {
-		cancel()
-		<-m.done
-		return result
-	})
-	t.Cleanup(func() { assert.NoError(t, m.stop()) })
-	return m
-}
-
-// find returns the execs with an argument.
-func (m *running) find(arg string) (out []seen) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, e := range m.execs {
-		if slices.Contains(e.Args, arg) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// until waits until something holds.
-func (m *running) until(what string, holds func() bool) {
-	m.t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
-		select {
-		case <-m.done:
-			m.t.Fatalf("waiting until %s: the module ended: %v", what, m.stop())
-		default:
-		}
-		if time.Now().After(end) {
-			m.t.Fatalf("waited for %s until %s, in vain; health: %v", patience, what, m.conditions())
-		}
-	}
-}
-
-func (m *running) conditions() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.events)
-}
-
-var canaries atomic.Int64
-
-// canary starts programs until one is seen: the module then sees everything that starts after it.
-func (m *running) canary() {
-	m.t.Helper()
-	m.until("an exec is seen", func() bool {
-		name := fmt.Sprintf("canary-%d-%d", os.Getpid(), canaries.Add(1))
-		if err := exec.Command("/bin/true", name).Run(); err != nil {
-			m.t.Fatal(err)
-		}
-		for range 20 {
-			if len(m.find(name)) > 0 {
-				return true
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		return false
-	})
+	return livetest.Start(t, New, options)
 }
 
 // user makes an account for the test.
@@ -306,19 +167,31 @@ func TestLiveEveryExecOfEveryUserIsSeenOnce(t *testing.T) {
 	for i := range rounds {
 		mark := fmt.Sprintf("once-%d", i)
 		for _, uid := range []string{alice, bob} {
-			out, err := as(uid, "/usr/bin/env", "-i", "X=1", "/bin/echo", mark, "two words", `quo"te`, "", "näh", uid).CombinedOutput()
+			out, err := as(
+				uid,
+				"/usr/bin/env",
+				"-i",
+				"X=1",
+				"/bin/echo",
+				mark,
+				"two words",
+				`quo"te`,
+				"",
+				"näh",
+				uid,
+			).CombinedOutput()
 			require.NoError(t, err, "%s", out)
 		}
 	}
 	// A terminal: script(1) opens a pty.
 	out, err := exec.Command("script", "-qec", "/bin/echo on-a-terminal", "/dev/null").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	m.canary()
+	m.Canary()
 	for i := range rounds {
 		mark := fmt.Sprintf("once-%d", i)
 		for _, uid := range []string{alice, bob} {
-			var echoes []seen
-			for _, e := range m.find(mark) {
+			var echoes []*process.Event
+			for _, e := range m.Execs(mark) {
 				if e.Name == "echo" && e.Args[len(e.Args)-1] == uid {
 					echoes = append(echoes, e)
 				}
@@ -328,21 +201,21 @@ func TestLiveEveryExecOfEveryUserIsSeenOnce(t *testing.T) {
 			assert.Equal(t, []string{"/bin/echo", mark, "two words", `quo"te`, "", "näh", uid}, e.Args)
 			assert.Equal(t, uid, fmt.Sprint(e.User.ID))
 			assert.Equal(t, uid, fmt.Sprint(e.Effective.ID))
-			assert.Equal(t, uid, fmt.Sprint(e.session.User.ID))
-			assert.NotEqual(t, process.Unset, e.session.ID)
+			assert.Equal(t, uid, fmt.Sprint(e.Session.User.ID))
+			assert.NotEqual(t, process.Unset, e.Session.ID)
 			assert.Empty(t, e.TTY)
 			assert.Contains(t, e.Executable, "/bin/echo")
-			assert.WithinDuration(t, time.Now(), e.time, patience)
+			assert.WithinDuration(t, time.Now(), e.Time, livetest.Patience)
 		}
 	}
-	tty := m.find("on-a-terminal")
+	tty := m.Execs("on-a-terminal")
 	require.NotEmpty(t, tty)
 	assert.True(t, strings.HasPrefix(tty[len(tty)-1].TTY, "pts"), "tty is %q", tty[len(tty)-1].TTY)
-	require.NoError(t, m.stop())
-	assert.Zero(t, m.stats.LostKernel.Load())
-	assert.Zero(t, m.stats.LostSocket.Load())
-	assert.Zero(t, m.stats.LostSequence.Load())
-	assert.Zero(t, m.stats.Malformed.Load())
+	require.NoError(t, m.Stop())
+	assert.Zero(t, m.Stats.LostKernel.Load())
+	assert.Zero(t, m.Stats.LostSocket.Load())
+	assert.Zero(t, m.Stats.LostSequence.Load())
+	assert.Zero(t, m.Stats.Malformed.Load())
 }
 
 func TestLiveAStormOfPrograms(t *testing.T) {
@@ -354,14 +227,18 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 			var wait sync.WaitGroup
 			for w := range workers {
 				wait.Go(func() {
-					script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do /bin/true storm %d-$i; i=$((i+1)); done`, each, w)
+					script := fmt.Sprintf(
+						`i=0; while [ $i -lt %d ]; do /bin/true storm %d-$i; i=$((i+1)); done`,
+						each,
+						w,
+					)
 					assert.NoError(t, exec.Command("/bin/sh", "-c", script).Run())
 				})
 			}
 			wait.Wait()
-			m.canary()
+			m.Canary()
 			count := map[string]int{}
-			for _, e := range m.find("storm") {
+			for _, e := range m.Execs("storm") {
 				count[e.Args[2]]++
 			}
 			assert.Equal(t, workers*each, len(count))
@@ -369,19 +246,19 @@ func TestLiveAStormOfPrograms(t *testing.T) {
 				assert.Equal(t, 1, n, id)
 			}
 			time.Sleep(3 * idle) // numbers that are missing are only given up after a while
-			require.NoError(t, m.stop())
-			assert.Zero(t, m.stats.LostKernel.Load())
-			assert.Zero(t, m.stats.LostSocket.Load())
-			assert.Zero(t, m.stats.LostSequence.Load(), "no number is missing that was not lost")
-			assert.Zero(t, m.stats.Incomplete.Load())
-			assert.Zero(t, m.stats.Malformed.Load())
+			require.NoError(t, m.Stop())
+			assert.Zero(t, m.Stats.LostKernel.Load())
+			assert.Zero(t, m.Stats.LostSocket.Load())
+			assert.Zero(t, m.Stats.LostSequence.Load(), "no number is missing that was not lost")
+			assert.Zero(t, m.Stats.Incomplete.Load())
+			assert.Zero(t, m.Stats.Malformed.Load())
 		})
 	}
 }
 
 func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	c := takeAudit(t)
-	stale, err := ownRule(abis(goarch)[0], 1<<22-1) // of a reconbeat that was killed: no such process
+	stale, err := ownRule(record.ABIs(goarch)[0], 1<<22-1) // of a reconbeat that was killed: no such process
 	require.NoError(t, err)
 	other := loaded(t, "-a always,exit -F arch=b64 -S mknod -k somebody-else")
 	require.NoError(t, c.add(other.wire))
@@ -389,7 +266,7 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	changed := rateLimit
 	changed.want = 5000
 	require.NoError(t, c.apply(changed))
-	before := look(c, nil)
+	before := situationOf(c, nil)
 	t.Cleanup(func() {
 		changed.want = 0
 		assert.NoError(t, c.apply(changed))
@@ -397,8 +274,8 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	})
 
 	m := start(t, nil)
-	during := look(c, nil)
-	require.Len(t, during.rules, 1+len(abis(goarch)), "the stale rule is gone, the other stays, ours are there")
+	during := situationOf(c, nil)
+	require.Len(t, during.rules, 1+len(record.ABIs(goarch)), "the stale rule is gone, the other stays, ours are there")
 	assert.Equal(t, other.wire, during.rules[0].wire)
 	assert.EqualValues(t, os.Getpid(), during.status.PID)
 	assert.EqualValues(t, 1, during.status.Enabled)
@@ -407,8 +284,8 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	assert.Zero(t, during.status.RateLimit)
 	assert.Zero(t, during.status.Failure)
 
-	require.NoError(t, m.stop())
-	after := look(c, nil)
+	require.NoError(t, m.Stop())
+	after := situationOf(c, nil)
 	require.Len(t, after.rules, 1)
 	assert.Equal(t, other.wire, after.rules[0].wire)
 	for _, s := range []setting{failure, rateLimit, backlogLimit, backlogWaitTime, enabled} {
@@ -416,15 +293,15 @@ func TestLiveRulesAndSettingsOfOthersStay(t *testing.T) {
 	}
 }
 
-func TestLiveASettingThatSomebodyChangesMeanwhileStaysTheirs(t *testing.T) {
+func TestLiveASettingChangedMeanwhileStaysTheirs(t *testing.T) {
 	c := takeAudit(t)
-	before := look(c, nil).status
+	before := situationOf(c, nil).status
 	m := start(t, nil)
 	theirs := backlogLimit
 	theirs.want = 4321
 	require.NoError(t, c.apply(theirs))
-	require.NoError(t, m.stop())
-	assert.EqualValues(t, 4321, look(c, nil).status.BacklogLimit)
+	require.NoError(t, m.Stop())
+	assert.EqualValues(t, 4321, situationOf(c, nil).status.BacklogLimit)
 	theirs.want = before.BacklogLimit
 	require.NoError(t, c.apply(theirs))
 }
@@ -433,7 +310,7 @@ func TestLiveRulesComeBackWhenSomebodyFlushesThem(t *testing.T) {
 	c := takeAudit(t)
 	m := start(t, nil)
 	flush := func() {
-		for _, r := range look(c, nil).rules {
+		for _, r := range situationOf(c, nil).rules {
 			require.NoError(t, c.delete(r))
 		}
 	}
@@ -445,43 +322,40 @@ func TestLiveRulesComeBackWhenSomebodyFlushesThem(t *testing.T) {
 		"both":          func() { flush(); require.NoError(t, c.apply(off)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			was := m.stats.RulesLost.Load()
+			was := m.Stats.RulesLost.Load()
 			began := time.Now()
 			disturb()
-			m.until("the loss of the rules is noticed", func() bool { return m.stats.RulesLost.Load() > was })
+			m.Until("the loss of the rules is noticed", func() bool { return m.Stats.RulesLost.Load() > was })
 			t.Logf("noticed after %s", time.Since(began).Round(time.Millisecond))
-			m.canary()
-			m.until("the condition ends", func() bool { return len(m.board.Active()) == 0 })
+			m.Canary()
+			m.Until("the condition ends", func() bool { return len(m.Board.Active()) == 0 })
 		})
 	}
-	assert.Contains(t, m.conditions(), "+rules_missing")
-	assert.Contains(t, m.conditions(), "-rules_missing")
+	assert.Contains(t, m.Conditions(), "+rules_missing")
+	assert.Contains(t, m.Conditions(), "-rules_missing")
 }
 
 func TestLiveMulticastWhileAnotherOwnsThePID(t *testing.T) {
 	c := takeAudit(t)
-	limit := look(c, nil).status.BacklogLimit
+	limit := situationOf(c, nil).status.BacklogLimit
 	startOwner(t)
 	m := start(t, nil)
-	s := look(c, nil)
+	s := situationOf(c, nil)
 	assert.NotEqualValues(t, os.Getpid(), s.status.PID)
 	assert.Equal(t, limit, s.status.BacklogLimit, "the owner's settings are the owner's")
 	support := Probe()
 	assert.True(t, support.Works)
 	assert.Contains(t, support.Why, "multicast")
 	assert.Contains(t, support.Why, s.owner)
-	require.NoError(t, m.stop())
-	assert.Equal(t, s.status.PID, look(c, nil).status.PID, "the owner keeps the pid")
+	require.NoError(t, m.Stop())
+	assert.Equal(t, s.status.PID, situationOf(c, nil).status.PID, "the owner keeps the pid")
 }
 
 func TestLiveUnicastIsRefusedWhileAnotherOwnsThePID(t *testing.T) {
 	takeAudit(t)
 	startOwner(t)
-	cfg, err := conf.NewConfigFrom(map[string]any{"socket_type": unicast})
-	require.NoError(t, err)
-	mod, err := New(cfg, module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
-	require.NoError(t, err)
-	err = mod.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+	mod := livetest.New(t, New, map[string]any{"socket_type": unicast}, module.Env{})
+	err := mod.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 	assert.ErrorContains(t, err, "socket_type is unicast and the audit pid belongs to")
 }
 
@@ -494,9 +368,9 @@ func TestLiveAnotherDaemonTakesThePID(t *testing.T) {
 	defer s.Close()
 	require.NoError(t, register(s, 0))
 	startOwner(t)
-	m.until("the module listens by multicast", func() bool { return strings.Contains(Probe().Why, "multicast") })
-	m.canary()
-	require.NoError(t, m.stop())
+	m.Until("the module listens by multicast", func() bool { return strings.Contains(Probe().Why, "multicast") })
+	m.Canary()
+	require.NoError(t, m.Stop())
 }
 
 func TestLiveThePIDIsTakenBackWhenTheKernelLetsGo(t *testing.T) {
@@ -506,14 +380,14 @@ func TestLiveThePIDIsTakenBackWhenTheKernelLetsGo(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	require.NoError(t, register(s, 0))
-	m.until("the pid is ours again", func() bool { return look(c, nil).status.PID == uint32(os.Getpid()) })
-	m.canary()
+	m.Until("the pid is ours again", func() bool { return situationOf(c, nil).status.PID == uint32(os.Getpid()) })
+	m.Canary()
 }
 
 func TestLiveOverloadIsCounted(t *testing.T) {
 	c := takeAudit(t)
 	small := backlogLimit
-	small.old, small.want = look(c, nil).status.BacklogLimit, 64 // a larger one that is set already would stay
+	small.old, small.want = situationOf(c, nil).status.BacklogLimit, 64 // a larger one that is set already would stay
 	require.NoError(t, c.apply(small))
 	t.Cleanup(func() {
 		small.want = small.old
@@ -525,19 +399,30 @@ func TestLiveOverloadIsCounted(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			m := start(t, map[string]any{"socket_type": kind, "socket_buffer": 65536, "backlog_limit": 64})
-			wait := make(chan struct{})
-			m.pause.Store(&wait)
+			resume := m.Pause()
 			began := time.Now()
-			require.NoError(t, exec.Command("/bin/sh", "-c", `i=0; while [ $i -lt 1000 ]; do /bin/true overload; i=$((i+1)); done`).Run())
+			require.NoError(
+				t,
+				exec.Command(
+					"/bin/sh",
+					"-c",
+					`i=0; while [ $i -lt 1000 ]; do /bin/true overload; i=$((i+1)); done`,
+				).Run(),
+			)
 			t.Logf("1000 programs took %s while nobody read", time.Since(began).Round(time.Millisecond))
-			m.pause.Store(nil)
-			close(wait)
-			m.canary()
-			m.until("the loss is counted", func() bool { return lost(m.stats) > 0 })
-			m.until("and told", func() bool { return len(m.board.Active()) > 0 })
-			t.Logf("of 1000 execs %d were seen; lost: kernel %d records, socket %d episodes, %d numbers; %d incomplete", len(m.find("overload")),
-				m.stats.LostKernel.Load(), m.stats.LostSocket.Load(), m.stats.LostSequence.Load(), m.stats.Incomplete.Load())
-			require.NoError(t, m.stop())
+			resume()
+			m.Canary()
+			m.Until("the loss is counted", func() bool { return lost(m.Stats) > 0 })
+			m.Until("and reported", func() bool { return len(m.Board.Active()) > 0 })
+			t.Logf(
+				"of 1000 execs %d were seen; lost: kernel %d records, socket %d episodes, %d numbers; %d incomplete",
+				len(m.Execs("overload")),
+				m.Stats.LostKernel.Load(),
+				m.Stats.LostSocket.Load(),
+				m.Stats.LostSequence.Load(),
+				m.Stats.Incomplete.Load(),
+			)
+			require.NoError(t, m.Stop())
 		})
 	}
 }
@@ -554,24 +439,34 @@ func TestLiveLongCommandLines(t *testing.T) {
 	require.NoError(t, exec.Command("/bin/true", "one-long", long).Run())
 	require.NoError(t, exec.Command("/bin/true", many...).Run())
 	require.NoError(t, exec.Command("/bin/true", "one-odd", odd).Run())
-	m.canary()
-	for mark, want := range map[string][]string{"one-long": {"/bin/true", "one-long", long}, "many-arguments": append([]string{"/bin/true"}, many...), "one-odd": {"/bin/true", "one-odd", odd}} {
-		got := m.find(mark)
+	m.Canary()
+	for mark, want := range map[string][]string{
+		"one-long":       {"/bin/true", "one-long", long},
+		"many-arguments": append([]string{"/bin/true"}, many...),
+		"one-odd":        {"/bin/true", "one-odd", odd},
+	} {
+		got := m.Execs(mark)
 		require.Len(t, got, 1, mark)
 		assert.Equal(t, len(want), got[0].ArgsCount, mark)
 		if !slices.Equal(want, got[0].Args) {
 			total := 0
 			for i, a := range got[0].Args {
-				require.True(t, strings.HasPrefix(want[i], a), "%s: argument %d is not a prefix of what was given", mark, i)
+				require.True(
+					t,
+					strings.HasPrefix(want[i], a),
+					"%s: argument %d is not a prefix of what was given",
+					mark,
+					i,
+				)
 				total += len(a)
 			}
 			t.Logf("%s: %d of %d arguments, %d bytes kept", mark, len(got[0].Args), len(want), total)
-			assert.Positive(t, m.stats.Truncated.Load(), "%s was cut and counted", mark)
+			assert.Positive(t, m.Stats.Truncated.Load(), "%s was cut and counted", mark)
 		} else {
 			t.Logf("%s: whole", mark)
 		}
 	}
-	assert.Zero(t, m.stats.Malformed.Load())
+	assert.Zero(t, m.Stats.Malformed.Load())
 }
 
 func TestLiveA64BitProgramThatEntersBy32BitGate(t *testing.T) {
@@ -597,26 +492,28 @@ arg:	.asciz "through-the-gate"
 	.align 4
 argv:	.long path, arg, 0
 `), 0o600))
-	if out, err := exec.Command("gcc", "-nostdlib", "-static", "-no-pie", "-o", program, source).CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc", "-nostdlib", "-static", "-no-pie", "-o", program,
+		source).CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: no C compiler: %v: %s", err, out)
 	}
 	m := start(t, nil)
 	if err := exec.Command(program).Run(); err != nil {
 		t.Skipf("SKIPPED, NOTHING WAS TESTED: this kernel takes no 32-bit system calls: %v", err)
 	}
-	m.canary()
-	got := m.find("through-the-gate")
+	m.Canary()
+	got := m.Execs("through-the-gate")
 	require.Len(t, got, 1)
 	assert.Equal(t, []string{"/bin/true", "through-the-gate"}, got[0].Args)
 }
 
-// The kernel decides at fork whether a process is audited: so it is with processes that are older than the first enabling of audit since boot, which
-// cannot be tested without a boot, and with those that were forked while a rule kept tasks out, which is the same mechanism (audit_alloc).
-func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *testing.T) {
+// The kernel decides at fork whether a process is audited: so it is with processes that are older than the first
+// enabling of audit since boot, which cannot be tested without a boot, and with those that were forked while a rule
+// kept tasks out, which is the same mechanism (audit_alloc).
+func TestLiveAProcessForkedOutOfAuditIsABlindSpot(t *testing.T) {
 	c := takeAudit(t)
 	rule := loaded(t, "-a never,task")
 	on, back := enabled, enabled
-	on.want, back.want = 1, look(c, nil).status.Enabled
+	on.want, back.want = 1, situationOf(c, nil).status.Enabled
 	require.NoError(t, c.apply(on)) // the rule counts only while audit is on
 	require.NoError(t, c.add(rule.wire))
 	shell := exec.Command("/bin/sh", "-c", "read line; /bin/true forked-by-it; exec /bin/true in-its-place")
@@ -625,19 +522,19 @@ func TestLiveAProcessThatWasForkedOutOfAuditIsABlindSpotAndWhatItForksIsNot(t *t
 	require.NoError(t, shell.Start())
 
 	assert.False(t, Probe().Works)
-	m := launch(t, nil)
-	m.until("the rule is told", func() bool { return slices.Contains(m.conditions(), "+rules_missing") })
-	assert.Contains(t, m.board.Active()[0].Detail, "task,never")
+	m := livetest.Launch(t, New, nil)
+	m.Until("the rule is reported", func() bool { return slices.Contains(m.Conditions(), "+rules_missing") })
+	assert.Contains(t, m.Board.Active()[0].Detail, "task,never")
 	require.NoError(t, c.delete(rule))
-	m.until("its end is noticed", func() bool { return slices.Contains(m.conditions(), "-rules_missing") })
-	m.canary()
+	m.Until("its end is noticed", func() bool { return slices.Contains(m.Conditions(), "-rules_missing") })
+	m.Canary()
 	_, err = in.Write([]byte("\n"))
 	require.NoError(t, err)
 	require.NoError(t, shell.Wait())
-	m.canary()
-	assert.Len(t, m.find("forked-by-it"), 1)
-	assert.Empty(t, m.find("in-its-place"))
-	require.NoError(t, m.stop())
+	m.Canary()
+	assert.Len(t, m.Execs("forked-by-it"), 1)
+	assert.Empty(t, m.Execs("in-its-place"))
+	require.NoError(t, m.Stop())
 	require.NoError(t, c.apply(back))
 }
 
@@ -645,20 +542,17 @@ func TestLiveItEndsAtOnceAndLeaksNothing(t *testing.T) {
 	takeAudit(t)
 	before := goleak.IgnoreCurrent()
 	m := start(t, nil)
-	require.NoError(t, m.stop())
+	require.NoError(t, m.Stop())
 	// Ended before it began.
-	m = launch(t, nil)
-	require.NoError(t, m.stop())
+	m = livetest.Launch(t, New, nil)
+	require.NoError(t, m.Stop())
 	goleak.VerifyNone(t, before)
 }
 
 func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 	c := takeAudit(t)
-	cfg, err := conf.NewConfigFrom(map[string]any{})
-	require.NoError(t, err)
-	mod, err := New(cfg, module.Env{ID: "auditd", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	mod := livetest.New(t, New, map[string]any{}, module.Env{})
+	ctx, cancel := context.WithTimeout(t.Context(), livetest.Patience)
 	defer cancel()
 	go func() {
 		for ctx.Err() == nil {
@@ -666,9 +560,13 @@ func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}()
-	assert.PanicsWithValue(t, "boom", func() { _ = mod.Run(ctx, process.Cursor{}, func(*process.Event) error { panic("boom") }) })
+	assert.PanicsWithValue(
+		t,
+		"boom",
+		func() { _ = mod.Run(ctx, process.Cursor{}, func(*process.Event) error { panic("boom") }) },
+	)
 	cancel()
-	assert.Empty(t, others(look(c, nil).rules))
+	assert.Empty(t, others(situationOf(c, nil).rules))
 }
 
 func TestLiveInNamespacesOfItsOwn(t *testing.T) {
@@ -685,12 +583,17 @@ func TestLiveInNamespacesOfItsOwn(t *testing.T) {
 		unshare []string
 		says    string
 	}{
-		"a pid namespace": {[]string{"--pid", "--fork", "--mount-proc"}, "works=false: it runs in a pid namespace of its own"},
+		"a pid namespace": {
+			[]string{"--pid", "--fork", "--mount-proc"},
+			"works=false: it runs in a pid namespace of its own",
+		},
 		"a net namespace": {[]string{"--net"}, "works=true: the kernel's audit can be read by unicast"},
 		"a plain user":    {[]string{"--setuid", "65534"}, "works=false: it needs root"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			probe := exec.Command("unshare", append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...)
+			probe := exec.Command(
+				"unshare",
+				append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...)
 			probe.Dir = dir
 			out, err := probe.CombinedOutput()
 			require.NoError(t, err, "%s", out)
@@ -711,7 +614,8 @@ func TestProbeSaysWhatItFinds(t *testing.T) {
 	}
 }
 
-// captured holds messages as they came, each with its type and the length of its body before it, little-endian words of 16 bits.
+// captured holds messages as they came, each with its type and the length of its body before it, little-endian words of
+// 16 bits.
 const captured = "testdata/execs.records"
 
 func TestLiveCaptureForTheBenchmark(t *testing.T) {
@@ -729,8 +633,8 @@ func TestLiveCaptureForTheBenchmark(t *testing.T) {
 		c.Dir = "/"
 		require.NoError(t, c.Run())
 	}
-	m.canary()
-	require.NoError(t, m.stop())
+	m.Canary()
+	require.NoError(t, m.Stop())
 	var records []message
 	ours := map[uint32]bool{} // events of the test's user, and of nobody who works on this host
 	for {
@@ -744,7 +648,8 @@ func TestLiveCaptureForTheBenchmark(t *testing.T) {
 				continue
 			}
 			records = append(records, message{typ, bytes.Clone(body)})
-			if number, ok := sequence(body); ok && typ == unix.AUDIT_SYSCALL && bytes.Contains(body, []byte(" auid="+uid+" ")) {
+			if number, ok := sequence(body); ok && typ == unix.AUDIT_SYSCALL &&
+				bytes.Contains(body, []byte(" auid="+uid+" ")) {
 				ours[number] = true
 			}
 		}

@@ -16,10 +16,11 @@ const (
 
 // Options is what a user may set for the module.
 type Options struct {
-	SocketType   string `config:"socket_type"`   // auto, unicast or multicast
-	SocketBuffer int    `config:"socket_buffer"` // of the receive buffer, in bytes; the kernel doubles it for its own bookkeeping
-	BacklogLimit int    `config:"backlog_limit"` // records that the kernel queues for us; unicast only
-	LoadRules    bool   `config:"load_rules"`    // load own rules; false: somebody else's rules must report execs
+	SocketType string `config:"socket_type"` // auto, unicast or multicast
+	// SocketBuffer is of the receive buffer, in bytes; the kernel doubles it for its own bookkeeping.
+	SocketBuffer int  `config:"socket_buffer"`
+	BacklogLimit int  `config:"backlog_limit"` // records that the kernel queues for us; unicast only
+	LoadRules    bool `config:"load_rules"`    // load own rules; false: somebody else's rules must report execs
 }
 
 func defaults() Options {
@@ -30,13 +31,19 @@ func defaults() Options {
 func (o Options) check() error {
 	var errs []error
 	if o.SocketType != auto && o.SocketType != unicast && o.SocketType != multicast {
-		errs = append(errs, fmt.Errorf("socket_type: %q is not allowed; it must be auto, unicast or multicast", o.SocketType))
+		errs = append(errs,
+			fmt.Errorf("socket_type: %q is not allowed; it must be auto, unicast or multicast", o.SocketType),
+		)
 	}
 	if o.SocketBuffer < 64<<10 || o.SocketBuffer > 1<<30 {
-		errs = append(errs, fmt.Errorf("socket_buffer: %d is not allowed; it must be 65536 to 1073741824 (bytes)", o.SocketBuffer))
+		errs = append(errs,
+			fmt.Errorf("socket_buffer: %d is not allowed; it must be 65536 to 1073741824 (bytes)", o.SocketBuffer),
+		)
 	}
 	if o.BacklogLimit < 64 || o.BacklogLimit > 1<<20 {
-		errs = append(errs, fmt.Errorf("backlog_limit: %d is not allowed; it must be 64 to 1048576 (records)", o.BacklogLimit))
+		errs = append(errs,
+			fmt.Errorf("backlog_limit: %d is not allowed; it must be 64 to 1048576 (records)", o.BacklogLimit),
+		)
 	}
 	return errors.Join(errs...)
 }

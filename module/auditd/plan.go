@@ -11,6 +11,8 @@ import (
 
 	libaudit "github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
 // locked is the value of enabled at which the kernel changes neither rules nor settings until a reboot.
@@ -20,7 +22,7 @@ const locked = 2
 type situation struct {
 	status  libaudit.AuditStatus
 	rules   []loadedRule
-	denied  error  // why the kernel would not tell status or rules; nil: it did
+	denied  error  // why the kernel refused status or rules; nil: it did not
 	self    uint32 // our pid
 	owner   string // the name of the process that has the audit pid; empty: none, or it is gone
 	pidNS   bool   // we are in the host's pid namespace
@@ -35,18 +37,22 @@ type plan struct {
 	help       string // what would make it possible, or better
 	socket     string // unicast or multicast
 	why        string // why this socket
-	blind      bool   // status and rules cannot be looked at or changed
+	blind      bool   // status and rules can be neither read nor changed
 	settings   []setting
 	addRules   bool
 	incomplete string   // which execs no rule will report, and why; empty: all are reported
 	notes      []string // what a person should know, and is not ours to change
 }
 
-// decide makes a plan from a situation and options. It looks at nothing else.
+// decide makes a plan from a situation and options. It reads nothing else.
 func decide(s situation, o Options) plan {
 	if !s.pidNS {
-		return plan{refused: "it runs in a pid namespace of its own (a container), where the kernel lets nobody manage audit and the pids of audit mean nothing",
-			help: "Run it on the host, or the container with the host's pid namespace (--pid=host) and CAP_AUDIT_CONTROL, CAP_AUDIT_READ."}
+		return plan{
+			refused: "it runs in a pid namespace of its own (a container), where the kernel lets nobody manage audit and " +
+				"the pids of audit mean nothing",
+			help: "Run it on the host, or the container with the host's pid namespace (--pid=host) and CAP_AUDIT_CONTROL, " +
+				"CAP_AUDIT_READ.",
+		}
 	}
 	if s.denied != nil {
 		return decideBlind(s, o)
@@ -56,7 +62,10 @@ func decide(s situation, o Options) plan {
 	p := plan{socket: o.SocketType}
 	switch {
 	case o.SocketType == unicast && !free:
-		return plan{refused: "socket_type is unicast and " + owner, help: "Stop that daemon, or set socket_type to auto or multicast."}
+		return plan{
+			refused: "socket_type is unicast and " + owner,
+			help:    "Stop that daemon, or set socket_type to auto or multicast.",
+		}
 	case o.SocketType == unicast:
 		p.why = "socket_type says so"
 	case o.SocketType == multicast:
@@ -64,30 +73,46 @@ func decide(s situation, o Options) plan {
 	case !free:
 		p.socket, p.why = multicast, owner
 	case s.status.Enabled == locked:
-		p.socket, p.why = multicast, "audit is immutable (enabled 2), so the kernel could not be told to drop records rather than to hold programs up"
+		p.socket, p.why = multicast, "audit is immutable (enabled 2), so the kernel could not be made to drop records "+
+			"rather than to hold programs up"
 	default:
 		p.socket, p.why = unicast, "the audit pid is free"
 	}
 	if p.socket == multicast && !s.netNS {
-		return plan{refused: "it runs in a network namespace of its own, which the kernel sends no audit records to by multicast (" + p.why + ")",
-			help: "Run it in the host's network namespace (--network=host)."}
+		return plan{
+			refused: "it runs in a network namespace of its own, which the kernel sends no audit records to by multicast (" +
+				p.why + ")",
+			help: "Run it in the host's network namespace (--network=host).",
+		}
 	}
 	if p.socket == multicast && !s.read {
-		return plan{refused: "it lacks CAP_AUDIT_READ, which listening in needs (" + p.why + ")", help: "Give it CAP_AUDIT_READ."}
+		return plan{
+			refused: "it lacks CAP_AUDIT_READ, which listening in needs (" + p.why + ")",
+			help:    "Give it CAP_AUDIT_READ.",
+		}
 	}
-	missing := coverage(s.rules)
-	all := len(missing) == len(abis(goarch))
+	missing := uncovered(s.rules)
+	all := len(missing) == len(record.ABIs(goarch))
 	switch {
 	case s.status.Enabled == locked && all:
-		return plan{refused: "audit is immutable (enabled 2) until a reboot and no rule reports execs", help: "Add `" + exampleRule + "` to the rules that are loaded at boot, or load them without -e 2, and reboot."}
+		return plan{
+			refused: "audit is immutable (enabled 2) until a reboot and no rule reports execs",
+			help:    "Add `" + exampleRule + "` to the rules that are loaded at boot, or load them without -e 2, and reboot.",
+		}
 	case s.status.Enabled == locked && len(missing) > 0:
-		p.incomplete = fmt.Sprintf("audit is immutable (enabled 2) and no rule reports execs through %s", abiNames(missing))
+		p.incomplete = fmt.Sprintf(
+			"audit is immutable (enabled 2) and no rule reports execs through %s",
+			abiNames(missing),
+		)
 	case !o.LoadRules && len(missing) > 0:
 		p.incomplete = fmt.Sprintf("load_rules is false and no rule reports execs through %s", abiNames(missing))
 	}
 	p.addRules = o.LoadRules && s.status.Enabled != locked
-	if p.addRules && len(abis(goarch)) == 0 {
-		return plan{refused: "it does not know the system calls of " + goarch, help: "Load exec rules by hand and set load_rules to false."}
+	if p.addRules && len(record.ABIs(goarch)) == 0 {
+		return plan{
+			refused: "it does not know the system calls of " + goarch,
+			help:    "Load exec rules by hand and set load_rules to false.",
+		}
 	}
 	if s.status.Enabled != locked {
 		p.settings = changes(s.status, p.socket, o)
@@ -106,25 +131,41 @@ func decideBlind(s situation, o Options) plan {
 		return plan{refused: "the kernel was built without audit, or booted with audit=0",
 			help: "Use a kernel with CONFIG_AUDITSYSCALL; remove audit=0 from its command line."}
 	case errors.Is(s.denied, syscall.ECONNREFUSED):
-		return plan{refused: "the kernel refuses audit here: it runs in a user namespace of its own (a rootless container)",
-			help: "Run it on the host as root."}
-	case errors.Is(s.denied, syscall.EINVAL): // of podman's and CRI-O's profile; Docker's and containerd's lets everybody try
-		return plan{refused: "a seccomp profile hides the kernel's audit: the container's runtime opens its socket only to who has CAP_AUDIT_WRITE",
-			help: "Give the container CAP_AUDIT_WRITE as well, or no seccomp profile (seccomp=unconfined): libbeat has one of its own."}
+		return plan{
+			refused: "the kernel refuses audit here: it runs in a user namespace of its own (a rootless container)",
+			help:    "Run it on the host as root.",
+		}
+	case errors.Is(s.denied, syscall.EINVAL):
+		// It is podman's and CRI-O's profile; Docker's and containerd's lets everybody try.
+		return plan{
+			refused: "a seccomp profile hides the kernel's audit: the container's runtime opens its socket only to who has " +
+				"CAP_AUDIT_WRITE",
+			help: "Give the container CAP_AUDIT_WRITE as well, or no seccomp profile (seccomp=unconfined): libbeat has one " +
+				"of its own.",
+		}
 	case s.control:
 		return plan{refused: "the kernel did not answer: " + s.denied.Error()}
 	case s.read && s.netNS && o.SocketType == multicast:
 		return plan{socket: multicast, why: "socket_type says so", blind: true,
-			notes: []string{"without CAP_AUDIT_CONTROL it cannot see whether audit is on and exec rules are loaded; it depends on somebody else for both"}}
+			notes: []string{
+				"without CAP_AUDIT_CONTROL it cannot see whether audit is on and exec rules are loaded; it depends on " +
+					"somebody else for both",
+			}}
 	case s.read:
-		return plan{refused: "it may listen (CAP_AUDIT_READ) but not see or load rules (CAP_AUDIT_CONTROL)",
-			help: "Run it as root or with CAP_AUDIT_CONTROL; or, where another daemon has loaded exec rules, set socket_type to multicast."}
+		return plan{
+			refused: "it may listen (CAP_AUDIT_READ) but not see or load rules (CAP_AUDIT_CONTROL)",
+			help: "Run it as root or with CAP_AUDIT_CONTROL; or, where another daemon has loaded exec rules, set " +
+				"socket_type to multicast.",
+		}
 	}
-	return plan{refused: "it needs root, or CAP_AUDIT_CONTROL (beside another audit daemon CAP_AUDIT_READ, too)", help: "Run it as root."}
+	return plan{
+		refused: "it needs root, or CAP_AUDIT_CONTROL (beside another audit daemon CAP_AUDIT_READ, too)",
+		help:    "Run it as root.",
+	}
 }
 
-// changes returns the settings that are not yet as a socket needs them. Where another daemon owns the audit pid its settings are its own, but for
-// enabled: without that nothing comes at all.
+// changes returns the settings that are not yet as a socket needs them. Where another daemon owns the audit pid its
+// settings are its own, but for enabled: without that nothing comes at all.
 func changes(now libaudit.AuditStatus, socket string, o Options) []setting {
 	var out []setting
 	change := func(s setting, want uint32) {
@@ -153,31 +194,37 @@ func (p *plan) note(s situation) {
 		case r.hidesTasks():
 			p.incomplete = "a rule `-a task,never` keeps all processes that start while it is loaded out of audit"
 			p.help = "Remove that rule from /etc/audit/rules.d. Of processes that run already only what they fork is seen then."
-		case r.hidesExecs(abis(goarch)[0]):
+		case r.hidesExecs(record.ABIs(goarch)[0]):
 			never++
 		case r.excludesRecords():
 			excluded++
 		}
 	}
 	if never > 0 {
-		p.notes = append(p.notes, fmt.Sprintf("%d rules with the action never stand before ours; execs that match them are not seen", never))
+		p.notes = append(p.notes, fmt.Sprintf(
+			"%d rules with the action never stand before ours; execs that match them are not seen", never))
 	}
 	if excluded > 0 {
-		p.notes = append(p.notes, fmt.Sprintf("%d exclude rules drop records that execs are made of; those execs are not seen, or not whole", excluded))
+		p.notes = append(p.notes, fmt.Sprintf(
+			"%d exclude rules drop records that execs are made of; those execs are not seen, or not whole", excluded))
 	}
 	if p.socket == multicast {
-		missing := coverage(others(s.rules))
+		missing := uncovered(others(s.rules))
 		switch {
 		case len(missing) == 0:
 			p.notes = append(p.notes, "exec rules of others are loaded")
 		case p.addRules:
-			p.notes = append(p.notes, "no exec rules of others are loaded for "+abiNames(missing)+": ours are, and their records reach the owner of the audit pid too")
+			p.notes = append(p.notes,
+				"no exec rules of others are loaded for "+abiNames(missing)+
+					": ours are, and their records reach the owner of the audit pid too")
 		}
 		if s.status.Failure == unix.AUDIT_FAIL_PANIC {
-			p.notes = append(p.notes, "failure is 2: the kernel panics when the audit queue overflows, which more rules make likelier")
+			p.notes = append(p.notes,
+				"failure is 2: the kernel panics when the audit queue overflows, which more rules make likelier")
 		}
 		if s.status.BacklogWaitTime > 0 && s.status.PID != 0 {
-			p.notes = append(p.notes, fmt.Sprintf("backlog_wait_time is %d: programs are held up while %s is slow", s.status.BacklogWaitTime, s.owner))
+			p.notes = append(p.notes, fmt.Sprintf(
+				"backlog_wait_time is %d: programs are held up while %s is slow", s.status.BacklogWaitTime, s.owner))
 		}
 	}
 }
@@ -192,16 +239,17 @@ func others(rules []loadedRule) (out []loadedRule) {
 	return out
 }
 
-func abiNames(list []abi) string {
+func abiNames(list []record.ABI) string {
 	var names []string
 	for _, a := range list {
-		names = append(names, a.name)
+		names = append(names, a.Name)
 	}
 	return strings.Join(names, " and ")
 }
 
-// look gathers the situation of this process on this host. c is nil where err says why there is no control socket.
-func look(c *control, err error) situation {
+// situationOf gathers the situation of this process on this host. c is nil where err says why there is no control
+// socket.
+func situationOf(c *control, err error) situation {
 	s := situation{self: uint32(os.Getpid()), pidNS: inHostPIDNamespace(), netNS: inHostNetNamespace(), denied: err}
 	s.control, s.read = capable(unix.CAP_AUDIT_CONTROL), capable(unix.CAP_AUDIT_READ)
 	if err != nil || !s.pidNS {
@@ -227,14 +275,15 @@ func processName(pid uint32) string {
 	return strings.TrimSpace(string(name))
 }
 
-// inHostPIDNamespace compares with the number that the kernel gives the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+// inHostPIDNamespace compares with the number that the kernel gives the first pid namespace (PROC_PID_INIT_INO,
+// include/linux/proc_ns.h).
 func inHostPIDNamespace() bool {
 	ns, err := os.Readlink("/proc/self/ns/pid")
 	return err != nil || ns == "pid:[4026531836]"
 }
 
-// inHostNetNamespace compares with process 1, since the first network namespace has no number of its own on most kernels. Where that cannot be read,
-// it is taken to be the same.
+// inHostNetNamespace compares with process 1, since the first network namespace has no number of its own on most
+// kernels. Where that cannot be read, it is taken to be the same.
 func inHostNetNamespace() bool {
 	own, err1 := os.Readlink("/proc/self/ns/net")
 	host, err2 := os.Readlink("/proc/1/ns/net")

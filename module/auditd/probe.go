@@ -9,10 +9,11 @@ import (
 	"github.com/reconbeat/reconbeat/module"
 )
 
-// Probe says whether the module works on this host with its default options. It changes nothing and takes at most a second or two.
+// Probe says whether the module works on this host with its default options. It changes nothing and takes at most a
+// second or two.
 func Probe() module.Support {
 	c, err := openControl()
-	s := look(c, err)
+	s := situationOf(c, err)
 	if err == nil {
 		defer c.Close()
 	}
@@ -33,7 +34,8 @@ func support(s situation, p plan) module.Support {
 			"logins, with terminal and remote address, from programs that report them to audit (sshd, login, cron through PAM)",
 		},
 		Blind: []string{
-			"programs started without a fork by processes that are older than the first enabling of audit since boot (their children are seen)",
+			"programs started without a fork by processes that are older than the first enabling of audit since boot " +
+				"(their children are seen)",
 			"the container that a program runs in",
 			"what the kernel drops under overload (counted)",
 		},
@@ -44,7 +46,9 @@ func support(s situation, p plan) module.Support {
 		return module.Support{Why: p.incomplete, Help: p.help}
 	}
 	if p.socket == multicast {
-		out.Blind = append(out.Blind, "what overflows its socket: the kernel does not send it again (overflows and missing numbers are counted)")
+		out.Blind = append(out.Blind,
+			"what overflows its socket: the kernel does not send it again (overflows and missing numbers are counted)",
+		)
 	}
 	if len(p.notes) > 0 {
 		out.Why += "; " + strings.Join(p.notes, "; ")

@@ -11,6 +11,8 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/rule"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
 // Key marks our rules, and nobody else's.
@@ -19,48 +21,25 @@ const Key = "reconbeat"
 // goarch is the machine that the rules are for.
 const goarch = runtime.GOARCH
 
-// abi is a way to enter the kernel that has syscall numbers of its own, and so needs a rule of its own.
-type abi struct {
-	name     string // as auditctl calls it
-	arch     uint32 // AUDIT_ARCH_*
-	execve   uint32
-	execveat uint32
-}
-
-// abis returns the ABIs of this machine, the native one first. A 64-bit program may enter by the 32-bit gate (int 0x80 on x86), so both are needed.
-func abis(goarch string) []abi {
-	switch goarch {
-	case "amd64":
-		return []abi{{"b64", unix.AUDIT_ARCH_X86_64, 59, 322}, {"b32", unix.AUDIT_ARCH_I386, 11, 358}}
-	case "arm64":
-		return []abi{{"b64", unix.AUDIT_ARCH_AARCH64, 221, 281}, {"b32", unix.AUDIT_ARCH_ARM, 11, 387}}
-	case "386":
-		return []abi{{"b32", unix.AUDIT_ARCH_I386, 11, 358}}
-	case "arm":
-		return []abi{{"b32", unix.AUDIT_ARCH_ARM, 11, 387}}
-	}
-	return nil
-}
-
 // ownRule returns our rule for one ABI in the kernel's format:
 //
 //	-a always,exit -F arch=b64 -F success=1 -F pid!=PID -S execve -S execveat -k reconbeat
 //
 // success=1 because a shell or execvp that walks PATH fails several times for each program that starts.
-func ownRule(a abi, pid uint32) ([]byte, error) {
+func ownRule(a record.ABI, pid uint32) ([]byte, error) {
 	r := &rule.SyscallRule{
 		Type: rule.AppendSyscallRuleType, List: "exit", Action: "always",
 		Filters: []rule.FilterSpec{
-			{Type: rule.ValueFilterType, LHS: "arch", Comparator: "=", RHS: a.name},
+			{Type: rule.ValueFilterType, LHS: "arch", Comparator: "=", RHS: a.Name},
 			{Type: rule.ValueFilterType, LHS: "success", Comparator: "=", RHS: "1"},
 			{Type: rule.ValueFilterType, LHS: "pid", Comparator: "!=", RHS: strconv.FormatUint(uint64(pid), 10)},
 		},
-		Syscalls: []string{strconv.FormatUint(uint64(a.execve), 10), strconv.FormatUint(uint64(a.execveat), 10)},
+		Syscalls: []string{strconv.FormatUint(uint64(a.Execve), 10), strconv.FormatUint(uint64(a.Execveat), 10)},
 		Keys:     []string{Key},
 	}
 	wire, err := rule.Build(r)
 	if err != nil {
-		return nil, fmt.Errorf("building the %s rule: %w", a.name, err)
+		return nil, fmt.Errorf("building the %s rule: %w", a.Name, err)
 	}
 	return wire, nil
 }
@@ -99,7 +78,8 @@ func parseRule(wire []byte) (loadedRule, error) {
 	for i := range r.mask {
 		r.mask[i] = word(3 + i)
 	}
-	const ids, values, ops = 3 + unix.AUDIT_BITMASK_SIZE, 3 + unix.AUDIT_BITMASK_SIZE + maxRuleFields, 3 + unix.AUDIT_BITMASK_SIZE + 2*maxRuleFields
+	const ids, values, ops = 3 + unix.AUDIT_BITMASK_SIZE, 3 + unix.AUDIT_BITMASK_SIZE +
+		maxRuleFields, 3 + unix.AUDIT_BITMASK_SIZE + 2*maxRuleFields
 	text := wire[ruleHeader:]
 	for i := range count {
 		f := ruleField{id: word(ids + i), value: word(values + i), op: word(ops + i)}
@@ -127,10 +107,13 @@ func hasText(id uint32) bool {
 
 // own says whether the rule is one of ours, of this process or of one that was killed.
 func (r loadedRule) own() bool {
-	return slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id == unix.AUDIT_FILTERKEY && f.text == Key })
+	return slices.ContainsFunc(r.fields, func(f ruleField) bool {
+		return f.id == unix.AUDIT_FILTERKEY && f.text == Key
+	})
 }
 
-// excludedPID returns the pid that the rule leaves out (-F pid!=), 0 when none: in our rules, the process that added them.
+// excludedPID returns the pid that the rule leaves out (-F pid!=), 0 when none: in our rules, the process that added
+// them.
 func (r loadedRule) excludedPID() uint32 {
 	for _, f := range r.fields {
 		if f.id == unix.AUDIT_PID && f.op == unix.AUDIT_NOT_EQUAL {
@@ -141,9 +124,9 @@ func (r loadedRule) excludedPID() uint32 {
 }
 
 // names says whether the rule speaks of a syscall of an ABI.
-func (r loadedRule) names(a abi, syscall uint32) bool {
+func (r loadedRule) names(a record.ABI, syscall uint32) bool {
 	for _, f := range r.fields {
-		if f.id == unix.AUDIT_ARCH && (f.value == a.arch) != (f.op == unix.AUDIT_EQUAL) {
+		if f.id == unix.AUDIT_ARCH && (f.value == a.Arch) != (f.op == unix.AUDIT_EQUAL) {
 			return false
 		}
 	}
@@ -151,8 +134,9 @@ func (r loadedRule) names(a abi, syscall uint32) bool {
 }
 
 // reportsExecs says whether the rule alone reports every exec that succeeds through an ABI.
-func (r loadedRule) reportsExecs(a abi) bool {
-	if r.list != unix.AUDIT_FILTER_EXIT || r.action != unix.AUDIT_ALWAYS || !r.names(a, a.execve) || !r.names(a, a.execveat) {
+func (r loadedRule) reportsExecs(a record.ABI) bool {
+	if r.list != unix.AUDIT_FILTER_EXIT || r.action != unix.AUDIT_ALWAYS || !r.names(a, a.Execve) ||
+		!r.names(a, a.Execveat) {
 		return false
 	}
 	for _, f := range r.fields {
@@ -168,11 +152,13 @@ func (r loadedRule) reportsExecs(a abi) bool {
 }
 
 // hidesExecs says whether the rule keeps some execs from the rules behind it.
-func (r loadedRule) hidesExecs(a abi) bool {
-	return r.list == unix.AUDIT_FILTER_EXIT && r.action == unix.AUDIT_NEVER && (r.names(a, a.execve) || r.names(a, a.execveat))
+func (r loadedRule) hidesExecs(a record.ABI) bool {
+	return r.list == unix.AUDIT_FILTER_EXIT && r.action == unix.AUDIT_NEVER &&
+		(r.names(a, a.Execve) || r.names(a, a.Execveat))
 }
 
-// hidesTasks says whether the rule keeps every process that starts from then on out of audit: `-a task,never`, which some distributions ship.
+// hidesTasks says whether the rule keeps every process that starts from then on out of audit: `-a task,never`, which
+// some distributions ship.
 func (r loadedRule) hidesTasks() bool {
 	return r.list == unix.AUDIT_FILTER_TASK && r.action == unix.AUDIT_NEVER &&
 		!slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id != unix.AUDIT_FILTERKEY })
@@ -218,15 +204,18 @@ func (r loadedRule) String() string {
 	return line
 }
 
-// hiding returns the rules that keep execs, or who changes audit, from being reported: `never` in the list of system calls before the rule that reports an
-// ABI's execs, since the first rule that matches decides; and those that keep tasks or records out.
+// hiding returns the rules that keep execs, or who changes audit, from being reported: `never` in the list of system
+// calls before the rule that reports an ABI's execs, since the first rule that matches decides; and those that keep
+// tasks or records out.
 func hiding(rules []loadedRule) (out []loadedRule) {
 	for i, r := range rules {
-		before := func(a abi) bool {
-			return r.hidesExecs(a) && !slices.ContainsFunc(rules[:i], func(o loadedRule) bool { return o.reportsExecs(a) })
+		before := func(a record.ABI) bool {
+			return r.hidesExecs(a) &&
+				!slices.ContainsFunc(rules[:i], func(o loadedRule) bool { return o.reportsExecs(a) })
 		}
 		never := r.list == unix.AUDIT_FILTER_TASK && r.action == unix.AUDIT_NEVER
-		if never || r.drops(unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CONFIG_CHANGE) || slices.ContainsFunc(abis(goarch), before) {
+		if never || r.drops(unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CONFIG_CHANGE) ||
+			slices.ContainsFunc(record.ABIs(goarch), before) {
 			out = append(out, r)
 		}
 	}
@@ -252,9 +241,9 @@ func compare(left, op, right uint32) bool {
 	return false
 }
 
-// coverage says of each ABI of this machine whether some rule among rules reports its execs.
-func coverage(rules []loadedRule) (missing []abi) {
-	for _, a := range abis(goarch) {
+// uncovered returns the ABIs of this machine whose execs no rule reports.
+func uncovered(rules []loadedRule) (missing []record.ABI) {
+	for _, a := range record.ABIs(goarch) {
 		if !slices.ContainsFunc(rules, func(r loadedRule) bool { return r.reportsExecs(a) }) {
 			missing = append(missing, a)
 		}

@@ -8,13 +8,15 @@ import (
 	"github.com/elastic/go-libaudit/v2/rule"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
 func TestOwnRuleIsWhatAuditctlWouldLoad(t *testing.T) {
-	for _, a := range abis(goarch) {
+	for _, a := range record.ABIs(goarch) {
 		wire, err := ownRule(a, 4711)
 		require.NoError(t, err)
-		r := loaded(t, "-a always,exit -F arch="+a.name+" -F success=1 -F pid!=4711 -S execve,execveat -k reconbeat")
+		r := loaded(t, "-a always,exit -F arch="+a.Name+" -F success=1 -F pid!=4711 -S execve,execveat -k reconbeat")
 		assert.Equal(t, r.wire, []byte(wire))
 		r, err = parseRule(wire)
 		require.NoError(t, err)
@@ -25,7 +27,7 @@ func TestOwnRuleIsWhatAuditctlWouldLoad(t *testing.T) {
 }
 
 func TestWhatARuleMeansForExecs(t *testing.T) {
-	native := abis("amd64")[0]
+	native := record.ABIs("amd64")[0]
 	if goarch != "amd64" {
 		t.Skip("the rules below are resolved for amd64")
 	}
@@ -62,7 +64,7 @@ func TestWhatARuleMeansForExecs(t *testing.T) {
 }
 
 func FuzzParseRule(f *testing.F) {
-	for _, a := range abis("amd64") {
+	for _, a := range record.ABIs("amd64") {
 		wire, err := ownRule(a, 1)
 		if err != nil {
 			f.Fatal(err)
@@ -70,7 +72,14 @@ func FuzzParseRule(f *testing.F) {
 		f.Add([]byte(wire))
 		f.Add([]byte(wire[:len(wire)-4]))
 	}
-	wire, err := rule.Build(&rule.FileWatchRule{Type: rule.FileWatchRuleType, Path: "/etc", Permissions: []rule.AccessType{rule.ReadAccessType}, Keys: []string{"k"}})
+	wire, err := rule.Build(
+		&rule.FileWatchRule{
+			Type:        rule.FileWatchRuleType,
+			Path:        "/etc",
+			Permissions: []rule.AccessType{rule.ReadAccessType},
+			Keys:        []string{"k"},
+		},
+	)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -81,7 +90,7 @@ func FuzzParseRule(f *testing.F) {
 			return
 		}
 		_ = r.own() && r.hidesTasks() && r.excludesRecords()
-		for _, a := range abis("amd64") {
+		for _, a := range record.ABIs("amd64") {
 			_ = r.reportsExecs(a) || r.hidesExecs(a)
 		}
 	})

@@ -7,12 +7,14 @@ import (
 	"math/bits"
 )
 
-// sequenceWindow is how many sequence numbers are remembered as seen or not seen. At 10,000 events a second it holds a second and a half.
+// sequenceWindow is how many sequence numbers are remembered as seen or not seen. At 10,000 events a second it holds a
+// second and a half.
 const sequenceWindow = 1 << 14
 
-// sequences counts the audit sequence numbers that never arrived. The kernel takes a number when an event begins and queues the record when it is
-// complete, so on several CPUs numbers arrive out of order, and a number is lost only when it is still missing a while after a later one: settle says
-// when. Numbers are 32 bits wide and wrap. The zero value has seen nothing.
+// sequences counts the audit sequence numbers that never arrived. The kernel takes a number when an event begins and
+// queues the record when it is complete, so on several CPUs numbers arrive out of order, and a number is lost only when
+// it is still missing a while after a later one: settle says when. Numbers are 32 bits wide and wrap. The zero value
+// has seen nothing.
 type sequences struct {
 	seen    [sequenceWindow / 64]uint64 // a bit a number, of base and those that follow it
 	base    uint32                      // the first number that is not settled
@@ -24,7 +26,8 @@ type sequences struct {
 // reset forgets everything, as after a change of the socket.
 func (s *sequences) reset() { *s = sequences{} }
 
-// add says that a record of an event has arrived; it returns how many numbers had to be given up as lost because the window is full.
+// add says that a record of an event has arrived; it returns how many numbers had to be given up as lost because the
+// window is full.
 func (s *sequences) add(n uint32) (lost uint64) {
 	if !s.started {
 		s.started, s.base, s.newest, s.older = true, n, n, n-1
@@ -43,7 +46,8 @@ func (s *sequences) add(n uint32) (lost uint64) {
 	return lost
 }
 
-// settle is called at least a second after the previous call. It returns how many of the numbers before the newest of that time are missing still.
+// settle is called at least a second after the previous call. It returns how many of the numbers before the newest of
+// that time are missing still.
 func (s *sequences) settle() (lost uint64) {
 	if !s.started {
 		return 0

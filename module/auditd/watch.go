@@ -5,216 +5,210 @@ package auditd
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/reconbeat/reconbeat/health"
-	"github.com/reconbeat/reconbeat/module/auditd/record"
+	"github.com/reconbeat/reconbeat/internal/health"
 )
 
 const (
-	// watchPeriod is how often the kernel's status and rules are looked at: what ends the stream silently is noticed within it.
+	// watchPeriod is how often the kernel's status and rules are read: what ends the stream silently is noticed within
+	// it.
 	watchPeriod = 2 * time.Second
-	// freeFor is how long the audit pid that another daemon had must be free before we take it: a daemon that restarts gets it back.
+	// freeFor is how long the audit pid that another daemon had must be free before we take it: a daemon that restarts
+	// gets it back.
 	freeFor = time.Minute
 	// calm is how long nothing must be lost before a loss is no longer a condition of the present.
 	calm = 5 * time.Minute
 )
 
-// quiet remembers when something was lost last, as Unix time in nanoseconds; 0: never, or long ago.
-type quiet struct {
+// losses remembers when something was lost last, as Unix time in nanoseconds; 0: never, or long ago.
+type losses struct {
 	overflow atomic.Int64 // set by the reader
 	kernel   int64        // the watch's own
 }
 
-// watch looks at the kernel's status and rules until ctx ends, at once where a record says that they changed, but not twice within a period where
-// they had to be put right.
-func (r *run) watch(ctx context.Context) {
+// watch inspects status and rules beside the reader of one socket, and puts right what it can.
+type watch struct {
+	*setup
+	exchange *exchange
+	losses   *losses
+	judge    *judge    // nil where it may only listen
+	lost     uint32    // what the kernel had lost at the last inspection
+	freed    time.Time // since when the audit pid that another daemon had is free
+	failed   int       // inspections that failed, one after the other
+}
+
+// newWatch makes the watch of a set-up. What keeps execs from us at the first one is nobody's news: the plan says it.
+func (r *run) newWatch(s *setup) (*watch, error) {
+	if s.plan.blind {
+		return &watch{setup: s, exchange: r.exchange, losses: r.losses}, nil
+	}
+	now := situationOf(r.control, nil)
+	if now.denied != nil {
+		return nil, now.denied
+	}
+	if r.judge == nil {
+		r.judge = newJudge(r.env, r.exchange.send, s.findings(now), time.Now())
+	}
+	return &watch{setup: s, exchange: r.exchange, losses: r.losses, judge: r.judge, lost: now.status.Lost}, nil
+}
+
+// run inspects until ctx ends, or until another socket is needed; then it interrupts the reader. It inspects at once
+// where a record says that something changed, but not twice within a period where it had to be put right.
+func (w *watch) run(ctx context.Context) step {
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
-	nudge := r.nudge
+	nudge := w.exchange.nudge
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return end
 		case <-tick.C:
-			nudge = r.nudge
+			nudge = w.exchange.nudge
 		case <-nudge:
 		}
 		now := time.Now()
-		r.losses(now)
-		if r.plan.blind {
+		w.report(now)
+		if w.plan.blind {
 			continue
 		}
-		repaired, err := r.inspect(now)
+		moved, repaired, err := w.inspect(now)
 		if repaired {
 			nudge = nil
 		}
-		if r.failing(err); r.moved {
-			r.socket.Interrupt()
-			return
+		if w.failing(err); moved {
+			w.socket.Interrupt()
+			return anew
 		}
 	}
 }
 
-// failing tells of looks that fail, once in a row, and takes a new socket for the next one.
-func (r *run) failing(err error) {
+// failing logs inspections that fail, once in a row, and takes a new socket for the next one.
+func (w *watch) failing(err error) {
 	if err == nil {
-		r.failed = 0
+		w.failed = 0
 		return
 	}
-	if r.failed++; r.failed == 2 { // one late reply is nothing to tell
-		r.env.Logger.Warnf("The kernel's audit cannot be looked after: %v", err)
+	if w.failed++; w.failed == 2 { // one late reply is no news
+		w.env.Logger.Warnf("The kernel's audit cannot be watched: %v", err)
 	}
-	if err := r.control.reopen(); err != nil {
-		r.env.Logger.Debugf("%v", err)
+	if err := w.control.reopen(); err != nil {
+		w.env.Logger.Debugf("%v", err)
 	}
 }
 
-// losses raises and ends the conditions of lost records.
-func (r *run) losses(now time.Time) {
-	r.lossy(health.SocketOverflow, r.quiet.overflow.Load(), fmt.Sprintf("%d overflows so far", r.env.Stats.LostSocket.Load()), now)
-	r.lossy(health.KernelLost, r.quiet.kernel, fmt.Sprintf("%d records so far", r.env.Stats.LostKernel.Load()), now)
+// report raises and ends the conditions of lost records.
+func (w *watch) report(now time.Time) {
+	overflows := fmt.Sprintf("%d overflows so far", w.env.Stats.LostSocket.Load())
+	w.lossy(health.SocketOverflow, w.losses.overflow.Load(), overflows, now)
+	w.lossy(health.KernelLost, w.losses.kernel, fmt.Sprintf("%d records so far", w.env.Stats.LostKernel.Load()), now)
 }
 
-func (r *run) lossy(c *health.Condition, last int64, detail string, now time.Time) {
+func (w *watch) lossy(c *health.Condition, last int64, detail string, now time.Time) {
 	switch {
 	case last == 0:
 	case now.Sub(time.Unix(0, last)) < calm:
-		r.env.Health.Set(c, r.env.ID, detail, now)
+		w.env.Health.Set(c, w.env.ID, detail, now)
 	default:
-		r.env.Health.Clear(c, r.env.ID)
+		w.env.Health.Clear(c, w.env.ID)
 	}
 }
 
-// inspect looks once, and puts right what it can. repaired says that it had to.
-func (r *run) inspect(now time.Time) (repaired bool, err error) {
-	acts := r.tampering.take()
-	s := look(r.control, nil)
+// inspect asks the kernel once, and puts right what it can. moved says that another socket is needed,
+// repaired that something had to be put right.
+func (w *watch) inspect(now time.Time) (moved, repaired bool, err error) {
+	acts := w.exchange.noted()
+	s := situationOf(w.control, nil)
 	if s.denied != nil {
-		r.tampering.putBack(acts)
-		return false, s.denied
+		w.exchange.putBack(acts)
+		return false, false, s.denied
 	}
-	r.count(s.status.Lost, now)
-	r.judge(s, acts, time.Now(), false)
-	if err := r.holdSocket(s, now); err != nil || r.moved {
-		return false, err
+	w.count(s.status.Lost, now)
+	w.judge.weigh(w.findings(s), s.rules, acts, time.Now(), false)
+	if moved, err := w.holdSocket(s, now); err != nil || moved {
+		return moved, false, err
 	}
-	gone := r.gone(s)
+	gone := w.gone(s)
 	if gone == "" {
-		if p := decide(s, r.Options); p.incomplete == "" {
-			r.env.Health.Clear(health.RulesMissing, r.env.ID)
+		if p := decide(s, w.Options); p.incomplete == "" {
+			w.env.Health.Clear(health.RulesMissing, w.env.ID)
 		} else {
-			r.env.Health.Set(health.RulesMissing, r.env.ID, p.incomplete, now)
+			w.env.Health.Set(health.RulesMissing, w.env.ID, p.incomplete, now)
 		}
-		return false, nil
+		return false, false, nil
 	}
-	r.env.Stats.RulesLost.Add(1)
-	r.env.Health.Set(health.RulesMissing, r.env.ID, gone, now)
+	w.env.Stats.RulesLost.Add(1)
+	w.env.Health.Set(health.RulesMissing, w.env.ID, gone, now)
 	if s.status.Enabled == locked {
-		return true, nil // until a reboot
+		return false, true, nil // until a reboot
 	}
-	r.env.Logger.Infof("%s; putting it right.", gone)
-	if err := r.repair(s); err != nil {
-		return true, err
+	w.env.Logger.Infof("%s; putting it right.", gone)
+	if err := w.repair(s); err != nil {
+		return false, true, err
 	}
-	if s := look(r.control, nil); s.denied == nil {
-		r.judge(s, nil, time.Now(), false) // what was hidden was until now, not until the next look
+	if s := situationOf(w.control, nil); s.denied == nil {
+		// What was hidden was until now, not until the next inspection.
+		w.judge.weigh(w.findings(s), s.rules, nil, time.Now(), false)
 	}
-	return true, nil
+	return false, true, nil
 }
 
-// repair takes back what keeps execs from us, but for the rules of others.
-func (r *run) repair(s situation) error {
-	var back []setting
-	put := func(o setting, want uint32) {
-		o.want = want
-		back = append(back, o)
+// conclude judges what is left when the module ends.
+func (w *watch) conclude() {
+	if w.plan.blind {
+		return
 	}
-	if r.plan.socket == unicast && record.Starves(s.status.RateLimit) {
-		put(rateLimit, 0)
+	acts := w.exchange.noted()
+	if s := situationOf(w.control, nil); s.denied == nil {
+		w.judge.weigh(w.findings(s), s.rules, acts, time.Now(), true)
 	}
-	if r.plan.socket == unicast && record.Starves(s.status.BacklogLimit) {
-		put(backlogLimit, uint32(r.BacklogLimit)) //nolint:gosec // its check has bounds
-	}
-	if s.status.Enabled == 0 {
-		put(enabled, 1)
-	}
-	for _, o := range back {
-		if err := r.control.apply(o); err != nil {
-			return err
-		}
-	}
-	if r.plan.addRules {
-		return r.loadRules()
-	}
-	return nil
 }
 
-// gone says what of audit's set-up somebody else has taken away; empty: nothing.
-func (r *run) gone(s situation) string {
-	if s.status.Enabled == 0 {
-		return "audit was switched off (enabled 0)"
-	}
-	if r.plan.addRules && r.deleted(s) {
-		return "our audit rules were deleted"
-	}
-	if r.plan.socket == unicast && (record.Starves(s.status.RateLimit) || record.Starves(s.status.BacklogLimit)) {
-		return fmt.Sprintf("audit was limited to %d records a second and a backlog of %d", s.status.RateLimit, s.status.BacklogLimit)
-	}
-	return ""
-}
-
-// deleted says whether the rule is gone that reports execs through the native ABI: ours, or, where we load none, all.
-func (r *run) deleted(s situation) bool {
-	native := abis(goarch)[0]
-	return !slices.ContainsFunc(s.rules, func(l loadedRule) bool {
-		return (!r.plan.addRules || l.own() && l.excludedPID() == s.self) && l.reportsExecs(native)
-	})
-}
-
-// count adds what the kernel lost since the last look. The kernel's counter is 32 bits wide, and anybody may reset it.
-func (r *run) count(lost uint32, now time.Time) {
-	delta := lost - r.lost
+// count adds what the kernel lost since the last inspection. Its counter is 32 bits wide, and anybody may reset it.
+func (w *watch) count(lost uint32, now time.Time) {
+	delta := lost - w.lost
 	if int32(delta) < 0 { // reset, not wrapped
 		delta = lost
 	}
-	r.lost = lost
+	w.lost = lost
 	if delta > 0 {
-		r.env.Stats.LostKernel.Add(uint64(delta))
-		r.quiet.kernel = now.UnixNano()
-		r.losses(now)
+		w.env.Stats.LostKernel.Add(uint64(delta))
+		w.losses.kernel = now.UnixNano()
+		w.report(now)
 	}
 }
 
-// holdSocket keeps the audit pid, or ends the reader (moved) where the other kind of socket is needed.
-func (r *run) holdSocket(s situation, now time.Time) error {
-	if r.plan.socket == unicast {
+// holdSocket keeps the audit pid. moved says that the other kind of socket is needed.
+func (w *watch) holdSocket(s situation, now time.Time) (moved bool, err error) {
+	if w.plan.socket == unicast {
 		switch {
 		case s.status.PID == s.self:
-			return nil
+			return false, nil
 		case s.owner == "":
-			r.env.Logger.Info("The kernel has let go of us as its audit daemon; registering again.")
-			return r.takePID()
-		case r.SocketType == unicast:
-			return fmt.Errorf("the audit pid was taken by %s (pid %d), and socket_type is unicast", s.owner, s.status.PID)
+			w.env.Logger.Info("The kernel has let go of us as its audit daemon; registering again.")
+			return false, w.takePID()
+		case w.SocketType == unicast:
+			return false, fmt.Errorf(
+				"the audit pid was taken by %s (pid %d), and socket_type is unicast",
+				s.owner,
+				s.status.PID,
+			)
 		}
-		r.env.Logger.Infof("The audit pid was taken by %s (pid %d); listening in beside it.", s.owner, s.status.PID)
-		r.tampering.send(takeover(s, now))
-		r.moved = true
-		return nil
+		w.env.Logger.Infof("The audit pid was taken by %s (pid %d); listening in beside it.", s.owner, s.status.PID)
+		w.exchange.send(takeover(s, now))
+		return true, nil
 	}
-	if r.SocketType != auto || s.owner != "" || s.status.Enabled == locked {
-		r.freed = time.Time{}
-		return nil
+	if w.SocketType != auto || s.owner != "" || s.status.Enabled == locked {
+		w.freed = time.Time{}
+		return false, nil
 	}
-	if r.freed.IsZero() {
-		r.freed = now
+	if w.freed.IsZero() {
+		w.freed = now
 	}
-	if now.Sub(r.freed) >= freeFor {
-		r.env.Logger.Infof("The audit pid has been free for %s.", freeFor)
-		r.moved = true
+	if now.Sub(w.freed) < freeFor {
+		return false, nil
 	}
-	return nil
+	w.env.Logger.Infof("The audit pid has been free for %s.", freeFor)
+	return true, nil
 }

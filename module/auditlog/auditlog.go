@@ -2,7 +2,8 @@
 
 // Package auditlog reads the log that auditd writes: followed as it grows, or a recording from beginning to end.
 //
-// It sees what auditd's rules make the kernel report. Who wants execs loads a rule for them; Probe looks into the log whether somebody did.
+// It sees what auditd's rules make the kernel report. Who wants execs loads a rule for them; Probe reads the log
+// whether somebody did.
 package auditlog
 
 import (
@@ -46,7 +47,9 @@ func New(c *conf.C, env module.Env) (module.Module, error) {
 	errRead := settings.Read("", c, &o)
 	var errs []error
 	if len(o.Paths) == 0 || len(o.Paths) > 1 && !env.Replay {
-		errs = append(errs, fmt.Errorf("paths: %q is not allowed; it must be one file: give each log a module of its own", o.Paths))
+		errs = append(errs,
+			fmt.Errorf("paths: %q is not allowed; it must be one file: give each log a module of its own", o.Paths),
+		)
 	}
 	if o.From != "end" && o.From != "beginning" {
 		errs = append(errs, fmt.Errorf("from: %q is not allowed; it must be end or beginning", o.From))
@@ -57,21 +60,29 @@ func New(c *conf.C, env module.Env) (module.Module, error) {
 	return &Log{o: o, env: env}, nil
 }
 
-// flushAfter is how long the log must have been at its end for an event without an end mark to count as complete: auditd writes an event's records at once.
+// flushAfter is how long the log must have been at its end for an event without an end mark to count as complete:
+// auditd writes an event's records at once.
 const flushAfter = 100 * time.Millisecond
 
 // Run follows the log, or reads recordings.
 func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error {
 	tampering := record.NewTampering(l.env, emit)
 	defer tampering.Close()
-	o := record.Options{Stats: l.env.Stats, Logger: l.env.Logger, Source: "auditlog", Names: true, Changed: tampering.Changed}
+	o := record.Options{
+		Stats:   l.env.Stats,
+		Logger:  l.env.Logger,
+		Source:  "auditlog",
+		Names:   true,
+		Changed: tampering.Changed,
+	}
 	a := record.NewAssembler(o, tampering.Watch(func(e *process.Event) error {
 		l.last.Store(e.Time.UnixNano())
 		return emit(e)
 	}))
 	if l.env.Replay {
 		for _, path := range l.o.Paths {
-			if err := follow.Read(ctx, path, l.env.Stats, l.env.Logger, l.env.Progress, func(line []byte) error { return a.Line(line, process.Cursor{}) }); err != nil {
+			if err := follow.Read(ctx, path, l.env.Stats, l.env.Logger, l.env.Progress,
+				func(line []byte) error { return a.Line(line, process.Cursor{}) }); err != nil {
 				return err
 			}
 			if err := a.Flush(); err != nil {
@@ -81,7 +92,12 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		return nil
 	}
 	return follow.Follow(ctx, follow.Options{
-		Path: l.o.Paths[0], From: from, FromStart: l.o.From == "beginning", Stats: l.env.Stats, Logger: l.env.Logger, Tail: &l.tail,
+		Path:      l.o.Paths[0],
+		From:      from,
+		FromStart: l.o.From == "beginning",
+		Stats:     l.env.Stats,
+		Logger:    l.env.Logger,
+		Tail:      &l.tail,
 		Idle: func() error {
 			if a.Pending() > 0 && l.tail.AtEnd(time.Now()) >= flushAfter {
 				if err := a.Flush(); err != nil {
@@ -96,7 +112,8 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 	}, a.Line)
 }
 
-// Watermark implements module.Watermarker: the time of the last event, and now less two seconds once the end was reached a minute ago.
+// Watermark implements module.Watermarker: the time of the last event, and now less two seconds once the end was
+// reached a minute ago.
 func (l *Log) Watermark(now time.Time) time.Time {
 	if l.tail.AtEnd(now) > time.Minute {
 		return now.Add(-2 * time.Second)
@@ -104,17 +121,22 @@ func (l *Log) Watermark(now time.Time) time.Time {
 	return time.Unix(0, l.last.Load())
 }
 
-// sampleBytes is how much of the end of the log Probe looks at.
+// sampleBytes is how much of the end of the log Probe reads.
 const sampleBytes = 256 << 10
 
 // Probe says whether this host's log can be read and holds execs.
 func Probe() module.Support {
 	s := module.Support{
-		Sees: []string{"the execs that auditd's rules report, with arguments, users, login sessions and their addresses"},
-		Blind: []string{
-			"execs that no rule of auditd's reports", "what auditd or the kernel lost", "containers, but by their control group while the process lives",
+		Sees: []string{
+			"the execs that auditd's rules report, with arguments, users, login sessions and their addresses",
 		},
-		Help: "To have auditd report execs: -a always,exit -F arch=b64 -S execve,execveat -F success=1 -k exec, and the same with arch=b32, in /etc/audit/rules.d.",
+		Blind: []string{
+			"execs that no rule of auditd's reports",
+			"what auditd or the kernel lost",
+			"containers, but by their control group while the process lives",
+		},
+		Help: "To have auditd report execs: -a always,exit -F arch=b64 -S execve,execveat -F success=1 -k exec, and the " +
+			"same with arch=b32, in /etc/audit/rules.d.",
 	}
 	f, err := os.Open(DefaultPath)
 	if err != nil {
@@ -130,16 +152,20 @@ func Probe() module.Support {
 	sample := make([]byte, min(sampleBytes, info.Size()))
 	n, _ := f.ReadAt(sample, info.Size()-int64(len(sample)))
 	if !bytes.Contains(sample[:n], []byte("type=EXECVE ")) {
-		s.Why = fmt.Sprintf("%s can be read, but auditd's rules report no execs: there is none in its last %d bytes", DefaultPath, n)
+		s.Why = fmt.Sprintf(
+			"%s can be read, but auditd's rules report no execs: there is none in its last %d bytes",
+			DefaultPath,
+			n,
+		)
 		return s
 	}
 	s.Works, s.Why = true, fmt.Sprintf("auditd writes execs to %s", DefaultPath)
 	return s
 }
 
-// Looks reports whether the first bytes of a recording look like a log of auditd's.
+// Looks reports whether the first bytes of a recording are those of a log of auditd's.
 func Looks(sample []byte) bool {
-	looked := 0
+	read := 0
 	for line := range bytes.Lines(sample) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
@@ -147,7 +173,7 @@ func Looks(sample []byte) bool {
 		if _, _, _, err := record.ParseLine(line); err == nil {
 			return true
 		}
-		if looked++; looked == 10 {
+		if read++; read == 10 {
 			return false
 		}
 	}

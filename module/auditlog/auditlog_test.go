@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -64,9 +64,15 @@ func (o truth) key() string {
 
 func replay(t testing.TB, options string, each func(*process.Event)) *module.Stats {
 	stats := &module.Stats{}
-	m, err := New(conf.MustNewConfigFrom(options), module.Env{ID: "auditlog", Logger: logp.NewNopLogger(), Stats: stats, Health: &health.Board{}, Replay: true})
+	m, err := New(
+		conf.MustNewConfigFrom(options),
+		module.Env{ID: "auditlog", Logger: logp.NewNopLogger(), Stats: stats, Health: &health.Board{}, Replay: true},
+	)
 	require.NoError(t, err)
-	require.NoError(t, m.Run(context.Background(), process.Cursor{}, func(e *process.Event) error { each(e); return nil }))
+	require.NoError(
+		t,
+		m.Run(context.Background(), process.Cursor{}, func(e *process.Event) error { each(e); return nil }),
+	)
 	return stats
 }
 
@@ -78,7 +84,16 @@ func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
 		if e.Kind != process.Exec {
 			return
 		}
-		whole[truth{PID: e.PID, PPID: e.PPID, UID: e.User.ID, AUID: e.Session.User.ID, Ses: e.Session.ID, TTY: e.TTY != "", CWD: e.CWD, Argv: e.Args}.key()]++
+		whole[truth{
+			PID:  e.PID,
+			PPID: e.PPID,
+			UID:  e.User.ID,
+			AUID: e.Session.User.ID,
+			Ses:  e.Session.ID,
+			TTY:  e.TTY != "",
+			CWD:  e.CWD,
+			Argv: e.Args,
+		}.key()]++
 		if isTool(e.Name) {
 			inScope[fmt.Sprintf("%q in %s", e.Args, e.CWD)]++
 		}
@@ -104,13 +119,18 @@ func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
 	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load()+stats.Truncated.Load())
 }
 
-// nestedLooks are execs that the truth does not list, because it has what the recording's generator started itself, by the name that it gave it: shells of its
-// started these, or they ran under a name that is no tool's.
+// nestedLooks are execs that the truth does not list, because it has what the recording's generator started itself, by
+// the name that it gave it: shells of its started these, or they ran under a name that is no tool's.
 var nestedLooks = []string{
 	`["ss" "-tan"] in /home/evcarol`, `["netstat" "-rn"] in /home/evcarol`, // sh -c "ss -tan; netstat -rn; ip a"
-	`["kworker/0:1" "-tunap"] in /home/evcarol`,                                                                                                                      // bash -c "exec -a kworker/0:1 ss -tunap"
-	`["renamed-ss" "-tn"] in /home/evcarol`,                                                                                                                          // os.execv("/usr/bin/ss", ["renamed-ss", "-tn"])
-	`["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, `["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, `["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, // three scripts of daemons
+	// bash -c "exec -a kworker/0:1 ss -tunap"
+	`["kworker/0:1" "-tunap"] in /home/evcarol`,
+	// os.execv("/usr/bin/ss", ["renamed-ss", "-tn"])
+	`["renamed-ss" "-tn"] in /home/evcarol`,
+	// three scripts of daemons
+	`["ss" "-tan"] in /tmp`,
+	`["netstat" "-an"] in /tmp`,
+	`["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`, `["ss" "-tan"] in /tmp`, `["netstat" "-an"] in /tmp`,
 }
 
 func isTool(name string) bool {
@@ -123,14 +143,17 @@ func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
 	require.ErrorContains(t, err, `from: "middle" is not allowed; it must be end or beginning`)
 }
 
-func TestAFollowedLogIsReadAcrossARestartWithoutAGapOrARepeat(t *testing.T) {
+func TestAFollowedLogIsReadOnceAcrossARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "audit.log")
 	var cursor process.Cursor
 	var seen []string
 	run := func(want int) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		m, err := New(conf.MustNewConfigFrom(map[string]any{"paths": []string{file}, "from": "beginning"}), module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}})
+		m, err := New(
+			conf.MustNewConfigFrom(map[string]any{"paths": []string{file}, "from": "beginning"}),
+			module.Env{Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}},
+		)
 		require.NoError(t, err)
 		var n atomic.Int64
 		n.Store(int64(len(seen)))
@@ -151,8 +174,17 @@ func TestAFollowedLogIsReadAcrossARestartWithoutAGapOrARepeat(t *testing.T) {
 		}))
 	}
 	exec := func(seq int, arg string) string {
-		return fmt.Sprintf("type=SYSCALL msg=audit(1700000000.%03d:%d): arch=c000003e syscall=59 success=yes exit=0 ppid=1 pid=%d auid=1 uid=1 gid=1 euid=1 egid=1 tty=(none) ses=1 comm=\"ss\" exe=\"/usr/bin/ss\"\n"+
-			"type=EXECVE msg=audit(1700000000.%03d:%d): argc=2 a0=\"ss\" a1=\"%s\"\n", seq, seq, seq, seq, seq, arg)
+		return fmt.Sprintf(
+			"type=SYSCALL msg=audit(1700000000.%03d:%d): arch=c000003e syscall=59 success=yes exit=0 ppid=1 pid=%d auid=1 "+
+				"uid=1 gid=1 euid=1 egid=1 tty=(none) ses=1 comm=\"ss\" exe=\"/usr/bin/ss\"\n"+
+				"type=EXECVE msg=audit(1700000000.%03d:%d): argc=2 a0=\"ss\" a1=\"%s\"\n",
+			seq,
+			seq,
+			seq,
+			seq,
+			seq,
+			arg,
+		)
 	}
 	write := func(text string) {
 		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -168,7 +200,7 @@ func TestAFollowedLogIsReadAcrossARestartWithoutAGapOrARepeat(t *testing.T) {
 	require.Equal(t, []string{"ss one", "ss two", "ss three"}, seen)
 }
 
-func TestARecordingIsToldByItsFirstLines(t *testing.T) {
+func TestARecordingIsKnownByItsFirstLines(t *testing.T) {
 	for sample, want := range map[string]bool{
 		"type=DAEMON_START msg=audit(1795441638.758:457): op=start\n": true,
 		"\nnode=a type=SYSCALL msg=audit(1.1:1): a=b":                 true,
@@ -190,12 +222,13 @@ func BenchmarkRecording(b *testing.B) {
 }
 
 // off is that somebody switches audit off, as the log has it.
-const off = "type=CONFIG_CHANGE msg=audit(1700000001.500:2): op=set audit_enabled=0 old=1 auid=1000 ses=7 res=1\x1dAUID=\"alice\"\n" +
+const off = "type=CONFIG_CHANGE msg=audit(1700000001.500:2): op=set audit_enabled=0 old=1 auid=1000 ses=7 " +
+	"res=1\x1dAUID=\"alice\"\n" +
 	`type=SYSCALL msg=audit(1700000001.500:2): arch=c000003e syscall=44 success=yes exit=60 items=0 ppid=70 pid=71 auid=1000 uid=0 gid=0 euid=0 egid=0 tty=pts1 ses=7 comm="auditctl" exe="/usr/sbin/auditctl" key=(null)
 type=PROCTITLE msg=audit(1700000001.500:2): proctitle=617564697463746C002D650030
 `
 
-func TestTamperingInAFollowedLogIsToldAndEndsWithTheNextExec(t *testing.T) {
+func TestTamperingInAFollowedLogEndsWithTheNextExec(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "audit.log")
 	require.NoError(t, os.WriteFile(file, []byte(off), 0o600))
 	board := &health.Board{}
@@ -220,7 +253,14 @@ func TestTamperingInAFollowedLogIsToldAndEndsWithTheNextExec(t *testing.T) {
 		require.Equal(t, "alice", e.Session.User.Name)
 		require.Equal(t, []string{"auditctl", "-e", "0"}, e.Args)
 		require.Equal(t, health.AuditTampered, board.Active()[0].Condition)
-		exec := strings.NewReplacer("1.500:2", "3.500:3", "syscall=44", "syscall=59").Replace(off[strings.IndexByte(off, '\n')+1:])
+		exec := strings.NewReplacer(
+			"1.500:2",
+			"3.500:3",
+			"syscall=44",
+			"syscall=59",
+		).Replace(
+			off[strings.IndexByte(off, '\n')+1:],
+		)
 		log, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
 		require.NoError(t, err)
 		_, err = log.WriteString(exec)

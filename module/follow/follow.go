@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package follow reads the lines of a file that somebody else writes: on across rotation and truncation, from where it was left at a restart, or once from
-// beginning to end in a replay.
+// Package follow reads the lines of a file that somebody else writes: on across rotation and truncation, from where it
+// was left at a restart, or once from beginning to end in a replay.
 //
-// A place in a file is a process.Cursor: device, inode, a fingerprint of the first bytes (an inode is soon another file's) and the offset. After a restart the file
-// is looked for under its name and under its rotated names (PATH.1 and so on), so that what was written before and after a rotation in between is read.
+// A place in a file is a process.Cursor: device, inode, a fingerprint of the first bytes (an inode is soon another
+// file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1 and
+// so on), so that what was written before and after a rotation in between is read.
 //
-// libbeat's filestream input would do this and much more, but as an input of Filebeat with its own registry; the tail libraries at hand resume by offset alone. So this is our
-// own, and it polls: a stat twenty times a second costs nothing that can be measured, and works on every file system.
+// libbeat's filestream input would do this and much more, but as an input of Filebeat with its own registry; the tail
+// libraries at hand resume by offset alone. So this is our own, and it polls: a stat twenty times a second costs
+// nothing that can be measured, and works on every file system.
 package follow
 
 import (
@@ -32,7 +34,7 @@ import (
 )
 
 const (
-	// pollEvery is how often it is looked whether a file has grown: the latency that following adds.
+	// pollEvery is how often a file's size is read: the latency that following adds.
 	pollEvery = 50 * time.Millisecond
 	// maxLine bounds a line in bytes; a longer one is passed over and counted.
 	maxLine = 1 << 20
@@ -47,12 +49,12 @@ type Options struct {
 	FromStart bool           // without a cursor, begin at the start instead of the end
 	Stats     *module.Stats  // never nil
 	Logger    *logp.Logger   // never nil
-	Tail      *Tail          // told how far reading is; may be nil
+	Tail      *Tail          // kept at how far reading is; may be nil
 	// Idle is called each time that the end is reached, before waiting; may be nil.
 	Idle func() error
 }
 
-// Tail tells whether a follower is at the end of its file. It is safe for use by many goroutines.
+// Tail says whether a follower is at the end of its file. It is safe for use by many goroutines.
 type Tail struct{ since atomic.Int64 }
 
 // AtEnd returns for how long the follower has been at the end; 0 when it is not.
@@ -74,8 +76,8 @@ func (t *Tail) reached(end bool) {
 	}
 }
 
-// Follow calls line with each complete line, without its newline, and the place after it, until ctx ends or line returns an error. A file that is not there
-// (yet, or any more) is waited for. The line is valid during the call only.
+// Follow calls line with each complete line, without its newline, and the place after it, until ctx ends or line
+// returns an error. A file that is not there (yet, or any more) is waited for. The line is valid during the call only.
 func Follow(ctx context.Context, o Options, line func(line []byte, next process.Cursor) error) error {
 	f := &follower{Options: o, line: line}
 	defer f.close()
@@ -116,10 +118,10 @@ type follower struct {
 	reader  *lines
 	id      process.Cursor // device and inode of file
 	head    []byte         // its first bytes
-	size    int64          // when last looked
+	size    int64          // when read last
 	rotated []string       // older files still to read before Path, the oldest first
 	started bool           // the first file was opened
-	told    time.Time      // when a missing file was last told
+	logged  time.Time      // when a missing file was last logged
 }
 
 // resume finds the file that the cursor is in, and those that came after it.
@@ -140,7 +142,11 @@ func (f *follower) resume() error {
 		f.rotated = candidates[i+1 : max(i+1, len(candidates)-1)]
 		return f.use(file, f.From.Offset)
 	}
-	f.Logger.Warnf("%s: the file that was read last is gone, and what was not read of it; reading goes on at the start of the one that is there", f.Path)
+	f.Logger.Warnf(
+		"%s: the file that was read last is gone, and what was not read of it; reading goes on at the start of the one "+
+			"that is there",
+		f.Path,
+	)
 	f.Stats.LostFile.Add(1)
 	f.FromStart = true
 	return nil
@@ -202,7 +208,7 @@ func fingerprint(head []byte) uint64 {
 func identity(file *os.File) (dev, ino uint64, size int64, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		return 0, 0, 0, fmt.Errorf("looking at %s: %w", file.Name(), err)
+		return 0, 0, 0, fmt.Errorf("reading what %s is: %w", file.Name(), err)
 	}
 	return uint64(st.Dev), st.Ino, st.Size, nil //nolint:unconvert // the types differ by architecture
 }
@@ -250,7 +256,12 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 		if errors.Is(err, errTooLong) {
 			f.Stats.Records.Add(1)
 			f.Stats.Malformed.Add(1)
-			f.Logger.Warnf("%s: a line of more than %d bytes ends at byte %d and is passed over", f.file.Name(), maxLine, f.reader.offset)
+			f.Logger.Warnf(
+				"%s: a line of more than %d bytes ends at byte %d and is passed over",
+				f.file.Name(),
+				maxLine,
+				f.reader.offset,
+			)
 			continue
 		}
 		if err != nil {
@@ -288,8 +299,8 @@ func (f *follower) open() (more bool, err error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		if now := time.Now(); now.Sub(f.told) > 10*time.Minute {
-			f.told = now
+		if now := time.Now(); now.Sub(f.logged) > 10*time.Minute {
+			f.logged = now
 			f.Logger.Warnf("%s cannot be read and is waited for: %v", path, err)
 		}
 		f.started = true // what is written there later is new
@@ -298,7 +309,7 @@ func (f *follower) open() (more bool, err error) {
 	return true, f.use(file, offset)
 }
 
-// atEnd looks what became of the file whose end was reached: grown, cut, or rotated away.
+// atEnd finds what became of the file whose end was reached: grown, cut, or rotated away.
 func (f *follower) atEnd() (more bool, err error) {
 	_, _, size, err := identity(f.file)
 	if err != nil {
@@ -323,10 +334,12 @@ func (f *follower) atEnd() (more bool, err error) {
 		return true, nil
 	}
 	var st unix.Stat_t
-	if unix.Stat(f.Path, &st) != nil || uint64(st.Dev) == f.id.Device && st.Ino == f.id.Inode { //nolint:unconvert // the types differ by architecture
+	if unix.Stat(f.Path, &st) != nil ||
+		uint64(st.Dev) == f.id.Device && st.Ino == f.id.Inode { //nolint:unconvert // the types differ by architecture
 		return false, nil
 	}
-	// Another file stands under the path. The writer may have written to the old one a moment ago: it is read once more to its end, and then left.
+	// Another file stands under the path. The writer may have written to the old one a moment ago: it is read once more
+	// to its end, and then left.
 	if size > f.reader.end() {
 		return true, nil
 	}
@@ -334,9 +347,17 @@ func (f *follower) atEnd() (more bool, err error) {
 	return true, nil
 }
 
-// Read calls line with each line of a recording: a plain or gzip-compressed file, or standard input for "-". progress, which may be nil, is kept at the number of bytes
-// of the file that were read. The last line counts even without a newline.
-func Read(ctx context.Context, path string, stats *module.Stats, logger *logp.Logger, progress *atomic.Int64, line func(line []byte) error) error {
+// Read calls line with each line of a recording: a plain or gzip-compressed file, or standard input for "-". progress,
+// which may be nil, is kept at the number of bytes of the file that were read. The last line counts even without a
+// newline.
+func Read(
+	ctx context.Context,
+	path string,
+	stats *module.Stats,
+	logger *logp.Logger,
+	progress *atomic.Int64,
+	line func(line []byte) error,
+) error {
 	var in io.Reader = os.Stdin
 	if path != "-" {
 		file, err := os.Open(path)
@@ -385,7 +406,7 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// unpacked looks at the first bytes, and unpacks what is gzip-compressed.
+// unpacked reads the first bytes, and unpacks what is gzip-compressed.
 func unpacked(in io.Reader) (io.Reader, error) {
 	magic := make([]byte, 2)
 	n, err := io.ReadFull(in, magic)

@@ -43,7 +43,14 @@ func follow(t *testing.T, path string, from process.Cursor, fromStart bool) *fol
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Follow(ctx, Options{Path: path, From: from, FromStart: fromStart, Stats: &f.stats, Logger: logp.NewNopLogger(), Tail: &f.tail}, func(line []byte, next process.Cursor) error {
+		done <- Follow(ctx, Options{
+			Path:      path,
+			From:      from,
+			FromStart: fromStart,
+			Stats:     &f.stats,
+			Logger:    logp.NewNopLogger(),
+			Tail:      &f.tail,
+		}, func(line []byte, next process.Cursor) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.lines = append(f.lines, string(line))
@@ -126,7 +133,7 @@ func TestARotatedFileIsReadToItsEndBeforeTheNewOne(t *testing.T) {
 	f.wait("a", "b", "c")
 }
 
-func TestATruncatedFileIsReadFromItsStartAndWhatWasNotReadIsCounted(t *testing.T) {
+func TestATruncatedFileIsReadFromItsStartAndCounted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	appendTo(t, path, "a\nb\n")
 	f := follow(t, path, process.Cursor{}, true)
@@ -168,7 +175,7 @@ func TestRotationsWhileNobodyReadLoseNothing(t *testing.T) {
 	require.Zero(t, g.stats.LostFile.Load())
 }
 
-func TestAFileThatIsGoneIsCountedAndTheOneThereReadFromItsStart(t *testing.T) {
+func TestAFileThatIsGoneIsCountedAndTheNextOneRead(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "log")
 	appendTo(t, path, "a\nb\n")
@@ -194,7 +201,11 @@ func TestTheReceiversErrorEndsFollowing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	appendTo(t, path, "a\n")
 	stop := errors.New("stop")
-	err := Follow(context.Background(), Options{Path: path, FromStart: true, Stats: &module.Stats{}, Logger: logp.NewNopLogger()}, func([]byte, process.Cursor) error { return stop })
+	err := Follow(
+		context.Background(),
+		Options{Path: path, FromStart: true, Stats: &module.Stats{}, Logger: logp.NewNopLogger()},
+		func([]byte, process.Cursor) error { return stop },
+	)
 	require.ErrorIs(t, err, stop)
 }
 
@@ -208,7 +219,7 @@ func replay(t *testing.T, path string) ([]string, int64, error) {
 	return got, progress.Load(), err
 }
 
-func TestARecordingIsReadOnceToTheLastLineEvenWithoutANewline(t *testing.T) {
+func TestARecordingIsReadToALastLineWithoutANewline(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(path, []byte("a\n\nb\nlast"), 0o600))
 	got, n, err := replay(t, path)

@@ -11,7 +11,8 @@ import (
 // errTooLong says that a line was longer than maxLine; it has been passed over.
 var errTooLong = errors.New("the line is too long")
 
-// lines cuts a stream into lines within one buffer. Unlike bufio.Scanner it goes on after the end, when a file has grown, and after a line that is too long.
+// lines cuts a stream into lines within one buffer. Unlike bufio.Scanner it goes on after the end, when a file has
+// grown, and after a line that is too long.
 type lines struct {
 	in         io.Reader
 	buf        []byte

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FuzzMessage lays into a socket's memory what recvmmsg might have laid there, whatever lengths the message claims of itself.
+// FuzzMessage lays into a socket's memory what recvmmsg might have laid there, whatever lengths the message claims of
+// itself.
 func FuzzMessage(f *testing.F) {
 	const largest = 256
 	record := binary.NativeEndian.AppendUint32(nil, 16+20)
@@ -25,13 +26,15 @@ func FuzzMessage(f *testing.F) {
 		copy(s.memory[place*largest:], content)
 		s.headers[place].received, s.headers[place].Flags, s.senders[place].Pid = received, flags, sender
 		typ, body, ok := s.Message(place)
-		if whole := received >= unix.NLMSG_HDRLEN && received <= largest && flags&unix.MSG_TRUNC == 0; ok != (whole && sender == 0) {
+		if whole := received >= unix.NLMSG_HDRLEN && received <= largest &&
+			flags&unix.MSG_TRUNC == 0; ok != (whole && sender == 0) {
 			t.Fatalf("%d bytes of %d with the flags %x: %v", received, sender, flags, ok)
 		}
 		if !ok {
 			return
 		}
-		if len(body) != int(received)-unix.NLMSG_HDRLEN || typ != binary.NativeEndian.Uint16(s.memory[place*largest+4:]) {
+		if len(body) != int(received)-unix.NLMSG_HDRLEN ||
+			typ != binary.NativeEndian.Uint16(s.memory[place*largest+4:]) {
 			t.Fatalf("type %d, %d bytes", typ, len(body))
 		}
 	})

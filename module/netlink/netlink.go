@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package netlink receives what the kernel sends to a netlink socket: in batches, into memory that is used again, without a thread that waits.
+// Package netlink receives what the kernel sends to a netlink socket: in batches, into memory that is used again,
+// without a thread that waits.
 //
 // It serves the modules that live on such a socket (auditd, procconn). What a message means is theirs.
 package netlink
@@ -39,18 +40,19 @@ type Socket struct {
 	largest int    // message that has room
 	memory  []byte // batch times largest
 
-	try    func(fd uintptr)      // fetches; made once, so that it does not allocate
-	poll   func(fd uintptr) bool // fetches, and says whether there is no need to wait
-	count  int                   // what they received
-	err    error                 // and how it failed
-	Buffer int                   // the size of the receive buffer that the kernel granted, in bytes, its bookkeeping included
+	try   func(fd uintptr)      // fetches; made once, so that it does not allocate
+	poll  func(fd uintptr) bool // fetches, and says whether there is no need to wait
+	count int                   // what they received
+	err   error                 // and how it failed
+	// the size of the receive buffer that the kernel granted, in bytes, its bookkeeping included
+	Buffer int
 }
 
 // ErrInterrupted is returned by Receive after Interrupt.
 var ErrInterrupted = errors.New("interrupted")
 
-// Open opens a socket of a netlink protocol and joins a multicast group (0: none). buffer is the size of its receive buffer in bytes, largest that of the
-// largest message, its header included.
+// Open opens a socket of a netlink protocol and joins a multicast group (0: none). buffer is the size of its receive
+// buffer in bytes, largest that of the largest message, its header included.
 func Open(protocol int, group uint32, buffer, largest int) (*Socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
@@ -102,7 +104,15 @@ func (s *Socket) fetch(fd uintptr) (int, error) {
 		s.headers[i].Namelen = unix.SizeofSockaddrNetlink
 	}
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.Syscall6(
+			unix.SYS_RECVMMSG,
+			fd,
+			uintptr(unsafe.Pointer(&s.headers[0])),
+			batch,
+			unix.MSG_DONTWAIT,
+			0,
+			0,
+		)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -113,8 +123,9 @@ func (s *Socket) fetch(fd uintptr) (int, error) {
 	}
 }
 
-// Receive returns how many messages came. Where there are none it waits, at most for the given time (0: not at all), and then returns
-// os.ErrDeadlineExceeded. unix.ENOBUFS says that messages were dropped since the last call; reading goes on after it.
+// Receive returns how many messages came. Where there are none it waits, at most for the given time (0: not at all),
+// and then returns os.ErrDeadlineExceeded. unix.ENOBUFS says that messages were dropped since the last call; reading
+// goes on after it.
 func (s *Socket) Receive(wait time.Duration) (int, error) {
 	if s.stopped.Load() {
 		return 0, ErrInterrupted
@@ -145,8 +156,8 @@ func (s *Socket) Receive(wait time.Duration) (int, error) {
 	return s.count, s.err
 }
 
-// Message returns one of the messages that Receive fetched, valid until the next Receive. It is not ok when it did not come from the kernel, is torn, or
-// is larger than the largest.
+// Message returns one of the messages that Receive fetched, valid until the next Receive. It is not ok when it did not
+// come from the kernel, is torn, or is larger than the largest.
 func (s *Socket) Message(i int) (typ uint16, body []byte, ok bool) {
 	h := &s.headers[i]
 	n := int(h.received)

@@ -26,7 +26,14 @@ func route(t *testing.T) *Socket {
 // ask requests what is not there, so that the kernel answers with one error message.
 func ask(t *testing.T, s *Socket) {
 	t.Helper()
-	require.NoError(t, s.Send(unix.RTM_GETLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK, []byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0}))
+	require.NoError(
+		t,
+		s.Send(
+			unix.RTM_GETLINK,
+			unix.NLM_F_REQUEST|unix.NLM_F_ACK,
+			[]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0},
+		),
+	)
 }
 
 func TestSocketReceivesWhatTheKernelAnswers(t *testing.T) {
@@ -45,7 +52,7 @@ func TestSocketReceivesWhatTheKernelAnswers(t *testing.T) {
 	}
 }
 
-func TestSocketWaitsNoLongerThanItIsTold(t *testing.T) {
+func TestSocketWaitsNoLongerThanItsTimeout(t *testing.T) {
 	s := route(t)
 	for _, wait := range []time.Duration{0, time.Millisecond} {
 		_, err := s.Receive(wait)

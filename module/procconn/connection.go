@@ -49,7 +49,8 @@ func parse(b []byte) (n notice, ok bool) {
 	}
 	n.sequence, n.ack = binary.NativeEndian.Uint32(b[8:]), binary.NativeEndian.Uint32(b[12:])
 	b = b[connectorBytes:]
-	n.what, n.cpu, n.time = binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:]), binary.NativeEndian.Uint64(b[8:])
+	n.what, n.cpu = binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
+	n.time = binary.NativeEndian.Uint64(b[8:])
 	b = b[headerBytes:]
 	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
 	switch n.what {
@@ -92,7 +93,8 @@ func parse(b []byte) (n notice, ok bool) {
 	return n, true
 }
 
-// numbers counts the sequence numbers that never arrived, of events of all kinds. The kernel counts per CPU and sends in order.
+// numbers counts the sequence numbers that never arrived, of events of all kinds. The kernel counts per CPU and sends
+// in order.
 type numbers struct {
 	next map[uint32]uint32
 }
@@ -117,7 +119,8 @@ type connection struct {
 	socket *netlink.Socket
 }
 
-// connect begins to listen. The kernel's answer is waited for: it may be no, and in a namespace it does not answer at all.
+// connect begins to listen. The kernel's answer is waited for: it may be no, and in a namespace it does not answer at
+// all.
 func connect(buffer int) (*connection, error) {
 	s, err := netlink.Open(unix.NETLINK_CONNECTOR, cnProc, buffer, maxMessage)
 	if err != nil {

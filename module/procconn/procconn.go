@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package procconn reads process events from the kernel's process connector (netlink, linux/cn_proc.h), and what the kernel does not say from /proc.
+// Package procconn reads process events from the kernel's process connector (netlink, linux/cn_proc.h), and what the
+// kernel does not say from /proc.
 //
-// It is for a plain user: since Linux 6.6 everybody may listen, before that CAP_NET_ADMIN was needed. The kernel says that a process has started a program,
-// and no more than its pid; the program, its arguments and users are read from /proc a moment later. By then the process may be gone, or
-// may run another program: such an exec is lost, and counted. So the module is lossy, says so of every event, and is never chosen over a better one.
+// It is for a plain user: since Linux 6.6 everybody may listen, before that CAP_NET_ADMIN was needed. The kernel says
+// that a process has started a program, and no more than its pid; the program, its arguments and users are read from
+// /proc a moment later. By then the process may be gone, or may run another program: such an exec is lost, and counted.
+// So the module is lossy, says so of every event, and is never chosen over a better one.
 package procconn
 
 import (
@@ -18,16 +20,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/config/settings"
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host/procfs"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/netlink"
 	"github.com/reconbeat/reconbeat/process"
-	"github.com/reconbeat/reconbeat/process/procfs"
 )
 
 // Options is what a user may set for the module.
 type Options struct {
-	SocketBuffer int `config:"socket_buffer"` // of the receive buffer, in bytes; a plain user gets net.core.rmem_max at most
+	// of the receive buffer, in bytes; a plain user gets net.core.rmem_max at most
+	SocketBuffer int `config:"socket_buffer"`
 }
 
 func defaults() Options { return Options{SocketBuffer: 4 << 20} }
@@ -53,9 +56,10 @@ type procconn struct {
 }
 
 const (
-	// idle is how long the reader waits for messages before it looks at the clock.
+	// idle is how long the reader waits for messages before it reads the clock.
 	idle = time.Second
-	// most is how many events wait in our own memory for their turn. What comes then waits in the socket, which overflows one day and says so.
+	// most is how many events wait in our own memory for their turn. What comes then waits in the socket, which
+	// overflows one day and says so.
 	most = 1 << 16
 	// calm is how long nothing must overflow before an overflow is no longer a condition of the present.
 	calm = 5 * time.Minute
@@ -72,7 +76,11 @@ func (m *procconn) Run(ctx context.Context, _ process.Cursor, emit func(*process
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	m.env.Logger.Infof("Reading the kernel's process connector; socket buffer %d bytes. Programs that end at once may be missed; they are counted.", c.socket.Buffer)
+	m.env.Logger.Infof(
+		"Reading the kernel's process connector; socket buffer %d bytes. Programs that end at once may be missed; they "+
+			"are counted.",
+		c.socket.Buffer,
+	)
 	defer context.AfterFunc(ctx, c.socket.Interrupt)()
 	defer m.env.Health.Clear(health.SocketOverflow, m.env.ID)
 	r := &reader{procconn: m, connection: c, proc: proc, waiting: map[uint32]int{}, emit: emit}
@@ -127,7 +135,12 @@ func (r *reader) receive(wait time.Duration) error {
 	case errors.Is(err, unix.ENOBUFS):
 		r.env.Stats.LostSocket.Add(1)
 		r.overrun = time.Now()
-		r.env.Health.Set(health.SocketOverflow, r.env.ID, fmt.Sprintf("%d overflows so far", r.env.Stats.LostSocket.Load()), r.overrun)
+		r.env.Health.Set(
+			health.SocketOverflow,
+			r.env.ID,
+			fmt.Sprintf("%d overflows so far", r.env.Stats.LostSocket.Load()),
+			r.overrun,
+		)
 		return nil
 	case errors.Is(err, netlink.ErrInterrupted):
 		return err
@@ -169,20 +182,20 @@ func (r *reader) handle(n notice) error {
 			delete(r.waiting, n.pid)
 		}
 		e.Kind = process.Exec
-		if seen, err := r.look(n.pid); err != nil || !seen {
+		if seen, err := r.fill(n.pid); err != nil || !seen {
 			return err
 		}
 	}
 	return r.emit(e)
 }
 
-// look fills the event with what /proc says of a process that has started a program. It is not seen when the process is gone, or runs another program by now:
-// then /proc speaks of that, whose own exec is on the way.
-func (r *reader) look(pid uint32) (seen bool, err error) {
+// fill fills the event with what /proc says of a process that has started a program. It is not seen when the process is
+// gone, or runs another program by now: then /proc speaks of that, whose own exec is on the way.
+func (r *reader) fill(pid uint32) (seen bool, err error) {
 	e := &r.event
 	e.PPID, e.Session, err = r.proc.Read(pid, &e.Process)
 	lost := err != nil
-	// A later exec of the process that the kernel had done before we looked has been announced by now.
+	// A later exec of the process that the kernel had done before we read has been announced by now.
 	if !lost && len(r.queue) < most {
 		if err := r.receive(0); err != nil {
 			return false, err
@@ -198,8 +211,8 @@ func (r *reader) look(pid uint32) (seen bool, err error) {
 	return true, nil
 }
 
-// clock turns the kernel's time of an event, nanoseconds of CLOCK_MONOTONIC (ktime_get_ns; the header's "since boot" is wrong where the host was
-// suspended), into the time of day.
+// clock turns the kernel's time of an event, nanoseconds of CLOCK_MONOTONIC (ktime_get_ns; the header's "since boot" is
+// wrong where the host was suspended), into the time of day.
 type clock struct {
 	offset int64 // from CLOCK_MONOTONIC to Unix time, in nanoseconds
 	read   time.Time

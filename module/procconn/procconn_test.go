@@ -38,22 +38,62 @@ func TestParse(t *testing.T) {
 		want    notice
 		ok      bool
 	}{
-		"an exec":                              {message(eventExec, 1, 7, 100, 100), notice{what: eventExec, pid: 100}, true},
-		"an exec by a thread, now the process": {message(eventExec, 1, 7, 101, 100), notice{what: eventExec, pid: 100}, true},
-		"a fork":                               {message(eventFork, 1, 7, 51, 50, 100, 100), notice{what: eventFork, pid: 100, parent: 50}, true},
-		"a new thread":                         {message(eventFork, 1, 7, 51, 50, 101, 100), notice{what: thread}, true},
-		"an exit":                              {message(eventExit, 1, 7, 100, 100, 3<<8, 17, 50, 50), notice{what: eventExit, pid: 100, parent: 50, exit: 3}, true},
-		"an exit by a signal":                  {message(eventExit, 1, 7, 100, 100, 9, 17, 50, 50), notice{what: eventExit, pid: 100, parent: 50, exit: 137}, true},
-		"an exit on an old kernel":             {message(eventExit, 1, 7, 100, 100, 0, 17), notice{what: eventExit, pid: 100}, true},
-		"the end of a thread":                  {message(eventExit, 1, 7, 101, 100, 0, 17, 50, 50), notice{what: thread}, true},
-		"a change of the user":                 {message(4, 1, 7, 100, 100, 0, 0), notice{what: 4}, true},
-		"a refusal":                            {message(eventNone, 1, 7, 1), notice{what: eventNone, errno: 1}, true},
-		"a torn exec":                          {message(eventExec, 1, 7, 100), notice{}, false},
-		"a torn fork":                          {message(eventFork, 1, 7, 51, 50, 100), notice{}, false},
-		"a torn acknowledgement":               {message(eventNone, 1, 7), notice{}, false},
-		"a torn header":                        {message(eventExec, 1, 7)[:30], notice{}, false},
-		"nothing":                              {nil, notice{}, false},
-		"somebody else's connector":            {append([]byte{2, 0, 0, 0}, message(eventExec, 1, 7, 1, 1)[4:]...), notice{}, false},
+		"an exec": {
+			message: message(eventExec, 1, 7, 100, 100),
+			want:    notice{what: eventExec, pid: 100},
+			ok:      true,
+		},
+		"an exec by a thread, now the process": {
+			message: message(eventExec, 1, 7, 101, 100),
+			want:    notice{what: eventExec, pid: 100},
+			ok:      true,
+		},
+		"a fork": {
+			message: message(eventFork, 1, 7, 51, 50, 100, 100),
+			want:    notice{what: eventFork, pid: 100, parent: 50},
+			ok:      true,
+		},
+		"a new thread": {
+			message: message(eventFork, 1, 7, 51, 50, 101, 100),
+			want:    notice{what: thread},
+			ok:      true,
+		},
+		"an exit": {
+			message: message(eventExit, 1, 7, 100, 100, 3<<8, 17, 50, 50),
+			want:    notice{what: eventExit, pid: 100, parent: 50, exit: 3},
+			ok:      true,
+		},
+		"an exit by a signal": {
+			message: message(eventExit, 1, 7, 100, 100, 9, 17, 50, 50),
+			want:    notice{what: eventExit, pid: 100, parent: 50, exit: 137},
+			ok:      true,
+		},
+		"an exit on an old kernel": {
+			message: message(eventExit, 1, 7, 100, 100, 0, 17),
+			want:    notice{what: eventExit, pid: 100},
+			ok:      true,
+		},
+		"the end of a thread": {
+			message: message(eventExit, 1, 7, 101, 100, 0, 17, 50, 50),
+			want:    notice{what: thread},
+			ok:      true,
+		},
+		"a change of the user": {message: message(4, 1, 7, 100, 100, 0, 0), want: notice{what: 4}, ok: true},
+		"a refusal": {
+			message: message(eventNone, 1, 7, 1),
+			want:    notice{what: eventNone, errno: 1},
+			ok:      true,
+		},
+		"a torn exec":            {message: message(eventExec, 1, 7, 100), want: notice{}, ok: false},
+		"a torn fork":            {message: message(eventFork, 1, 7, 51, 50, 100), want: notice{}, ok: false},
+		"a torn acknowledgement": {message: message(eventNone, 1, 7), want: notice{}, ok: false},
+		"a torn header":          {message: message(eventExec, 1, 7)[:30], want: notice{}, ok: false},
+		"nothing":                {message: nil, want: notice{}, ok: false},
+		"somebody else's connector": {
+			message: append([]byte{2, 0, 0, 0}, message(eventExec, 1, 7, 1, 1)[4:]...),
+			want:    notice{},
+			ok:      false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := parse(c.message)
@@ -87,7 +127,11 @@ func TestNumbersAreCountedPerCPUAndWrap(t *testing.T) {
 	assert.Zero(t, lost(1, 0))
 	assert.EqualValues(t, 3, lost(0, 105))
 	assert.EqualValues(t, 1, lost(1, 2))
-	assert.Zero(t, s.add(notice{what: eventNone, cpu: ^uint32(0), sequence: 5000}), "an older kernel's acknowledgement has the request's number")
+	assert.Zero(
+		t,
+		s.add(notice{what: eventNone, cpu: ^uint32(0), sequence: 5000}),
+		"an older kernel's acknowledgement has the request's number",
+	)
 	assert.Zero(t, lost(0, 106))
 }
 
@@ -100,7 +144,10 @@ func TestClockTurnsTheKernelsTimeIntoTheTimeOfDay(t *testing.T) {
 }
 
 func TestNewChecksItsOptions(t *testing.T) {
-	for value, wrong := range map[int]string{1 << 20: "", 1: "socket_buffer: 1 is not allowed; it must be 65536 to 1073741824 (bytes)"} {
+	for value, wrong := range map[int]string{
+		1 << 20: "",
+		1:       "socket_buffer: 1 is not allowed; it must be 65536 to 1073741824 (bytes)",
+	} {
 		cfg, err := conf.NewConfigFrom(map[string]any{"socket_buffer": value})
 		require.NoError(t, err)
 		_, err = New(cfg, module.Env{})

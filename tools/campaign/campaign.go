@@ -23,11 +23,13 @@ import (
 // A step is something that takes long.
 type step struct {
 	name    string
-	command string                  // for sh, at the top of the repository
-	of      []string                // what it depends on: a file; a folder with its testdata; all below, "folder/..."; "." is the Go files at the top
-	length  time.Duration           // how long the command was told to fuzz, if it was
-	figure  func(log string) string // what the page says of it, out of what it printed; a step that has no figure did nothing
-	reason  func(log string) string // why it failed, where that is more than its exit status; may be nil
+	command string // for sh, at the top of the repository
+	// what it depends on: a file; a folder with its testdata; all below, "folder/..."; "." is the Go files at the top
+	of     []string
+	length time.Duration // how long the command was told to fuzz, if it was
+	// what the page says of it, out of what it printed; a step that has no figure did nothing
+	figure func(log string) string
+	reason func(log string) string // why it failed, where that is more than its exit status; may be nil
 }
 
 // logs is where the steps' output goes, from the top of the repository.
@@ -52,7 +54,8 @@ func (c *campaign) run(ctx context.Context, all []step, only []string) error {
 		last[r.step] = r
 	}
 	wanted := slices.DeleteFunc(slices.Clone(all), func(s step) bool {
-		return len(only) > 0 && !slices.ContainsFunc(only, func(part string) bool { return strings.Contains(s.name, part) })
+		return len(only) > 0 &&
+			!slices.ContainsFunc(only, func(part string) bool { return strings.Contains(s.name, part) })
 	})
 	if len(wanted) == 0 {
 		return fmt.Errorf("no step's name contains any of %q", only)
@@ -148,7 +151,13 @@ func (c *campaign) do(ctx context.Context, s step) (result, error) {
 		}
 		return result{}, fmt.Errorf("%s was interrupted; what ended before is kept: %w", s.name, context.Cause(ctx))
 	}
-	r := result{step: s.name, length: s.length, took: time.Since(began).Round(time.Second), ended: time.Now(), commit: strings.TrimSpace(commit)}
+	r := result{
+		step:   s.name,
+		length: s.length,
+		took:   time.Since(began).Round(time.Second),
+		ended:  time.Now(),
+		commit: strings.TrimSpace(commit),
+	}
 	said, err := os.ReadFile(name)
 	if err != nil {
 		return result{}, err
@@ -179,7 +188,8 @@ func tail(text []byte, n int) []byte {
 	return bytes.Join(lines[max(0, len(lines)-n):], []byte("\n"))
 }
 
-// code is the digest of what a step depends on, as it is now in the folder; with a + when that is not what the last commit has.
+// code is the digest of what a step depends on, as it is now in the folder; with a + when that is not what the last
+// commit has.
 func (c *campaign) code(s step) (string, error) {
 	if len(s.of) == 0 {
 		return "", fmt.Errorf("step %s is said to depend on nothing", s.name)

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command campaign runs what is too long for `.ci/run`, a step after the other, and writes what came of each into a page when it ends: docs/campaign.md, or the one given.
+// Command campaign runs what is too long for `.ci/run`, a step after the other, and writes what came of each into a
+// page when it ends: build/campaign.md, or the one given.
 //
-// A step whose line on that page says that it went well, with the code that it depends on as it is now, is not run again. So a campaign that was killed goes on where it
-// was, a commit that changes only texts or the page itself costs nothing, and a line that is removed is a step that runs. A step that fails does not stop the others;
-// the command fails in the end. A step that could not run here, because a test of it was skipped, is left out, which is neither.
+// A step whose line on that page says that it went well, with the code that it depends on as it is now, is not run
+// again. So a campaign that was killed goes on where it was, a commit that changes only texts costs nothing, and a line
+// that is removed is a step that runs. A step that fails does not stop the others; the command fails in the end. A step
+// that could not run here, because a test of it was skipped, is left out, which is neither.
 //
 //	go run ./campaign [-page FILE] [-fuzztime 10m] [NAME...]
 //
-// NAME is a part of the names of the steps that are to run; without one, all do. What a step printed is in build/campaign. It runs anywhere in the repository.
+// NAME is a part of the names of the steps that are to run; without one, all do. What a step printed is in
+// build/campaign. It runs anywhere in the repository.
 //
 // campaign.go is what runs steps, page.go what remembers them, steps.go the list.
 package main
@@ -27,7 +30,7 @@ import (
 )
 
 func main() {
-	page := flag.String("page", "docs/campaign.md", "where the results are kept, from the top of the repository")
+	page := flag.String("page", "build/campaign.md", "where the results are kept, from the top of the repository")
 	fuzztime := flag.Duration("fuzztime", 10*time.Minute, "how long each fuzz target runs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,7 +59,8 @@ func run(ctx context.Context, page string, fuzztime time.Duration, only []string
 	return c.run(ctx, all, only)
 }
 
-// lock keeps a second campaign away, which would write its lines over the first one's. It is gone with the process, however that ends.
+// lock keeps a second campaign away, which would write its lines over the first one's. It is gone with the process,
+// however that ends.
 func lock(file string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return nil, err

@@ -35,11 +35,14 @@ type result struct {
 
 const preface = `# Campaign
 
-What is too long for ` + "`.ci/run`" + `, and how it ended last: written by ` + "`go tool mage campaign`" + `, a line when a step ends ([how to run it](../CONTRIBUTING.md#campaign)).
+How each step ended last: written by ` + "`go tool mage campaign`" + `, a line when a step ends.
+CONTRIBUTING.md says how to run it. The notes of a release have this table.
 
-* **outcome**: *good*, *failed*, or *left out* where the step, or a part of it, cannot run on that host; only what is good is not run again.
+* **outcome**: *good*, *failed*, or *left out* where the step, or a part of it, cannot run on that host; only what is
+  good is not run again.
 * **length**: how long a fuzz target was told to run. What ran for less than the present campaign wants runs again.
-* **code**: a digest of the files that the step depends on: its packages, those that they import, their test data. As long as that is the code's digest, the result holds; a ` + "`+`" + ` says that they were not all committed.
+* **code**: a digest of the files that the step depends on: its packages, those that they import, their test data. As
+  long as that is the code's digest, the result holds; a ` + "`+`" + ` says that they were not all committed.
 
 `
 
@@ -58,7 +61,8 @@ func render(results []result) string {
 			length = r.length.String()
 		}
 		figure := strings.NewReplacer("|", "/", "\n", " ").Replace(r.figure)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", r.step, r.outcome, figure, length, r.took, r.ended.UTC().Format(minute), r.commit, r.code)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", r.step, r.outcome, figure, length, r.took,
+			r.ended.UTC().Format(minute), r.commit, r.code)
 	}
 	return b.String()
 }

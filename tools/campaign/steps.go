@@ -21,31 +21,65 @@ import (
 
 // list is the campaign.
 func list(root string, fuzztime time.Duration) ([]step, error) {
-	beat, err := listModule(root, ".")
-	if err != nil {
-		return nil, err
+	var modules []*goModule
+	for _, folder := range []string{".", "integration", "internal/evaluation", "tools"} {
+		m, err := listModule(root, folder)
+		if err != nil {
+			return nil, err
+		}
+		modules = append(modules, m)
 	}
-	tools, err := listModule(root, "tools")
-	if err != nil {
-		return nil, err
+	beat, evaluation := modules[0], modules[2]
+	var fuzz []step
+	for _, m := range modules {
+		fuzz = append(fuzz, m.fuzz(fuzztime)...)
 	}
-	packed := slices.Concat(beat.of("."), []string{"_meta/...", "deploy/...", "fields.yml", "integration/...", "modules.d", "reconbeat.reference.yml", "reconbeat.yml", "rules.d", "tools/go.mod", "tools/go.sum"})
+	packed := slices.Concat(
+		beat.of("."),
+		[]string{"_meta/...", "deploy/...", "fields.yml", "integration/...", "modules.d", "reconbeat.reference.yml",
+			"reconbeat.yml", "rules.d", "tools/go.mod", "tools/go.sum"},
+	)
 	foreign := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
-	return slices.Concat(beat.fuzz(fuzztime), tools.fuzz(fuzztime), []step{
-		{name: "evaluate", command: "go tool mage evaluate", of: beat.of("evaluation"), figure: func(string) string {
-			report, _ := os.ReadFile(filepath.Join(root, "docs", "evaluation.md")) // one that is not there has no figure
-			return line(`(?m)^\| \*\*settled\*\* \|  \| (.*) \| .* \| (.*) \| .* \| .* \| (.*) \| (.*) \|$`, "context: found %s, %s false alarms a host-month; rare: found %s, %s")(string(report))
-		}},
+	return slices.Concat(fuzz, []step{
+		{
+			name:    "evaluate",
+			command: "go tool mage evaluate",
+			of:      evaluation.of("internal/evaluation"),
+			figure: func(string) string {
+				report, _ := os.ReadFile(
+					filepath.Join(root, "docs", "evaluation.md")) // one that is not there has no figure
+				return line(`(?m)^\| \*\*settled\*\* \|  \| (.*) \| .* \| (.*) \| .* \| .* \| (.*) \| (.*) \|$`,
+					"context: found %s, %s false alarms a host-month; rare: found %s, %s")(string(report))
+			},
+		},
 		{name: "reproduce amd64", command: "ARCH=amd64 go tool mage reproduce", of: packed, figure: twice},
 		{name: "reproduce arm64", command: "ARCH=arm64 go tool mage reproduce", of: packed, figure: twice},
 		{
-			name: "emulate " + foreign, of: packed,
-			command: "rm -rf build/package build/distributions && go tool mage package && go test -count 1 -timeout 30m -v -run Emulated ./deploy",
-			figure:  line(`(?m)^.* EMULATED: (.*)$`, "%s"),
+			name: "emulate " + foreign,
+			of:   packed,
+			command: "rm -rf build/package build/distributions && go tool mage package && go test -count 1 -timeout " +
+				"30m -v -run Emulated ./deploy",
+			figure: line(`(?m)^.* EMULATED: (.*)$`, "%s"),
 		},
-		{name: "bench", command: "go test -timeout 1h -run '^$' -bench . -skip '^(BenchmarkLiveAlert|BenchmarkReplay)$' -benchmem -v ./...", of: beat.everything(), figure: benchmarks},
-		{name: "bench, from the exec to the alert", command: "go test -timeout 1h -run '^$' -bench LiveAlert -benchtime 200x -v ./cmd", of: beat.of("cmd"), figure: benchmarks},
-		{name: "bench, replay", command: "go test -timeout 1h -run '^$' -bench Replay -benchtime 1x -v ./cmd", of: beat.of("cmd"), figure: benchmarks},
+		{
+			name: "bench",
+			command: "go test -timeout 1h -run '^$' -bench . -skip '^(BenchmarkLiveAlert|BenchmarkReplay)$' " +
+				"-benchmem -v ./...",
+			of:     beat.everything(),
+			figure: benchmarks,
+		},
+		{
+			name:    "bench, from the exec to the alert",
+			command: "go test -timeout 1h -run '^$' -bench LiveAlert -benchtime 200x -v ./cmd",
+			of:      beat.of("cmd"),
+			figure:  benchmarks,
+		},
+		{
+			name:    "bench, replay",
+			command: "go test -timeout 1h -run '^$' -bench Replay -benchtime 1x -v ./cmd",
+			of:      beat.of("cmd"),
+			figure:  benchmarks,
+		},
 	}), nil
 }
 
@@ -92,7 +126,8 @@ func benchmarks(log string) string {
 	}
 	said := []string{fmt.Sprintf("%d benchmarks", len(all))}
 	for _, b := range all {
-		if strings.HasPrefix(b[1], "Way/") || strings.HasPrefix(b[1], "LiveAlert") || strings.HasPrefix(b[1], "Replay") {
+		if strings.HasPrefix(b[1], "Way/") || strings.HasPrefix(b[1], "LiveAlert") ||
+			strings.HasPrefix(b[1], "Replay") {
 			said = append(said, b[1]+": "+strings.Join(strings.Fields(b[2]), " "))
 		}
 	}
@@ -102,6 +137,8 @@ func benchmarks(log string) string {
 // A pkg is what `go list` says of a package.
 type pkg struct {
 	Dir, ImportPath           string
+	DepOnly                   bool // another package of the list depends on it, and the list is not about it
+	Module                    *struct{ Dir string }
 	Deps                      []string
 	TestGoFiles, XTestGoFiles []string
 }
@@ -109,7 +146,7 @@ type pkg struct {
 // A goModule knows what its packages are made of.
 type goModule struct {
 	folder  string              // from the top of the repository
-	imports map[string][]string // the folders of this module that a package's tests and it are made of, by the package's folder
+	imports map[string][]string // the folders of the repository that a package and its tests are made of, by its folder
 	fuzzers map[string][]string // the fuzz targets, by the package's folder
 }
 
@@ -124,14 +161,17 @@ func listModule(root, folder string) (*goModule, error) {
 	if root, err = filepath.EvalSymlinks(root); err != nil { // as go list names folders
 		return nil, err
 	}
-	command := exec.Command("go", "-C", filepath.Join(root, folder), "list", "-test", "-json=Dir,ImportPath,Deps,TestGoFiles,XTestGoFiles", "./...")
+	command := exec.Command("go", "-C", filepath.Join(root, folder), "list", "-test", "-deps",
+		"-json=Dir,ImportPath,DepOnly,Module,Deps,TestGoFiles,XTestGoFiles", "./...")
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing the packages of %s: %w", folder, err)
 	}
 	m := &goModule{folder: folder, imports: map[string][]string{}, fuzzers: map[string][]string{}}
-	dirs := map[string]string{} // by import path
+	// By import path, those of the repository: of this module, and of the modules that it replaces by folders.
+	folders := map[string][]string{}
+	own := map[string]string{}
 	deps := map[string][]string{}
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
@@ -140,16 +180,32 @@ func listModule(root, folder string) (*goModule, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("listing the packages of %s: %w", folder, err)
 		}
-		of := strings.TrimSuffix(plain(p.ImportPath), ".test")
-		deps[of] = append(deps[of], p.Deps...)
-		if strings.ContainsAny(p.ImportPath, " ") || strings.HasSuffix(p.ImportPath, ".test") {
-			continue // made of the package for its tests
+		if p.Module == nil || p.Dir == "" {
+			continue // the standard library
 		}
 		dir, err := filepath.Rel(root, p.Dir)
 		if err != nil {
 			return nil, err
 		}
-		dirs[of] = dir
+		if !filepath.IsLocal(dir) {
+			continue // the module cache
+		}
+		of := strings.TrimSuffix(plain(p.ImportPath), ".test")
+		if !p.DepOnly {
+			deps[of] = append(deps[of], p.Deps...)
+		}
+		if strings.ContainsAny(p.ImportPath, " ") || strings.HasSuffix(p.ImportPath, ".test") {
+			continue // made of the package for its tests
+		}
+		module, err := filepath.Rel(root, p.Module.Dir)
+		if err != nil {
+			return nil, err
+		}
+		folders[of] = []string{dir, path.Join(module, "go.mod"), path.Join(module, "go.sum")}
+		if p.DepOnly {
+			continue
+		}
+		own[of] = dir
 		for _, name := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
 			text, err := os.ReadFile(filepath.Join(p.Dir, name))
 			if err != nil {
@@ -160,15 +216,13 @@ func listModule(root, folder string) (*goModule, error) {
 			}
 		}
 	}
-	for of, dir := range dirs {
-		folders := []string{dir, path.Join(folder, "go.mod"), path.Join(folder, "go.sum")}
+	for of, dir := range own {
+		made := slices.Clone(folders[of])
 		for _, dep := range deps[of] {
-			if d, ok := dirs[plain(dep)]; ok {
-				folders = append(folders, d)
-			}
+			made = append(made, folders[plain(dep)]...)
 		}
-		slices.Sort(folders)
-		m.imports[dir] = slices.Compact(folders)
+		slices.Sort(made)
+		m.imports[dir] = slices.Compact(made)
 	}
 	return m, nil
 }
@@ -197,10 +251,15 @@ func (m *goModule) fuzz(length time.Duration) (steps []step) {
 		within, _ := filepath.Rel(m.folder, folder)
 		for _, target := range targets {
 			steps = append(steps, step{
-				name: "fuzz " + folder + " " + target, of: m.of(folder), length: length, figure: fuzzed,
+				name:   "fuzz " + folder + " " + target,
+				of:     m.of(folder),
+				length: length,
+				figure: fuzzed,
 				// Minimising an input can outlast the time that is left, which go test takes for a failure.
-				command: fmt.Sprintf("go -C %s test -run '^$' -fuzz '^%s$' -fuzztime %v -fuzzminimizetime 1x -timeout 0 ./%s", m.folder, target, length, within),
-				reason:  func(log string) string { return input(folder, log) },
+				command: fmt.Sprintf(
+					"go -C %s test -run '^$' -fuzz '^%s$' -fuzztime %v -fuzzminimizetime 1x -timeout 0 ./%s", m.folder,
+					target, length, within),
+				reason: func(log string) string { return input(folder, log) },
 			})
 		}
 	}
@@ -239,5 +298,6 @@ func input(folder, log string) string {
 	return ""
 }
 
-// raced is why a target fails on no input: most often a race in go test itself when the time is over (golang/go#75804), so that it gets a second chance.
+// raced is why a target fails on no input: most often a race in go test itself when the time is over (golang/go#75804),
+// so that it gets a second chance.
 const raced = "out of time without a failing input: it hangs, or go test does"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command integration asks Elastic's package-spec whether a Fleet package, a folder or a zip file, is valid. It is a tool of the repository: package-spec is
-// under the Elastic License and is linked with nothing that ships.
+// Command integration asks Elastic's package-spec whether a Fleet package, a folder or a zip file, is valid. It is a
+// tool of the repository: package-spec is under the Elastic License and is linked with nothing that ships.
 package main
 
 import (

@@ -65,14 +65,14 @@ func TestQueries(t *testing.T) {
 	require.Len(t, byName, panels, "every one asks")
 
 	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}}]}}`
-	const datasets = `{"bool":{"minimum_should_match":1,"should":[{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},{"match_phrase":{"data_stream.dataset":"reconbeat.health"}}]}}`
+	const datasets = `{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}}`
 	for name, want := range map[string]string{
 		"reconbeat-alerts": `{"index":"logs-reconbeat.*","search":{"size":1,"query":{"bool":{"filter":[` + alerts + `]}}}}`,
 		"reconbeat-overview/top-actors": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `,` + alerts + `]}},"aggs":{"actor":{
 			"terms":{"field":"reconbeat.actor.name","size":50,"order":{"score":"desc"}},"aggs":{"score":{"max":{"field":"reconbeat.anomaly.score"}},"seen":{"max":{"field":"@timestamp"}}}}}}}`,
 		"reconbeat-overview/control:host": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `]}},"aggs":{"values":{"terms":{"field":"host.name","size":10}}}}}`,
-		"reconbeat-overview/held-back": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match":{"event.dataset":"reconbeat.health"}}]}},
-			"aggs":{"count":{"sum":{"field":"reconbeat.health.suppressed"}}}}}`,
+		"reconbeat-sensor-health/lost": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},
+			{"match":{"event.dataset":"reconbeat.health"}}]}},"aggs":{"count":{"sum":{"field":"reconbeat.health.lost"}}}}}`,
 		"reconbeat-sensor-health/unwell": `{"index":"logs-reconbeat.health-*","search":{"size":0,"query":{"bool":{"filter":[{"match_phrase":{"data_stream.dataset":"reconbeat.health"}},
 			{"match":{"event.dataset":"reconbeat.health"}}]}},"aggs":{"count":{"aggs":{"count":{"cardinality":{"field":"host.name"}}},
 			"filter":{"bool":{"minimum_should_match":1,"should":[{"match":{"reconbeat.health.status":"degraded"}},{"match":{"reconbeat.health.status":"failed"}}]}}}}}}`,
@@ -112,7 +112,8 @@ func TestEveryPartIsDrawn(t *testing.T) {
 	require.Len(t, partsOf, parts)
 }
 
-// TestTheColoursOfAScoreBeginWhereItsBandsDo looks at every heat map of scores: without borders of ours the highest is red, be it 6.
+// TestTheColoursOfAScoreBeginWhereItsBandsDo looks at every heat map of scores: without borders of ours the highest is
+// red, be it 6.
 func TestTheColoursOfAScoreBeginWhereItsBandsDo(t *testing.T) {
 	drawn := 0
 	for _, d := range dashboards {

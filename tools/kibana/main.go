@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Kibana makes what reconbeat ships for Kibana, out of a source that a person can read: data views, a tag, saved queries, dashboards and detection rules.
+// Kibana makes what reconbeat ships for Kibana, out of a source that a person can read: data views, a tag, saved
+// queries, dashboards and detection rules.
 //
 //	go run ./kibana write     write _meta/kibana and rules.sum anew; `go tool mage update` does it
-//	go run ./kibana check     look for everything that can be found wrong in _meta/kibana without a Kibana; `go tool mage check` does it
+//	go run ./kibana check     find what is wrong in _meta/kibana without a Kibana; `go tool mage check` does it
 //	go run ./kibana queries   print what every panel, control, saved query and rule asks of Elasticsearch
 //	go run ./kibana answers   ask it of a node and print the answers; -help has the flags
 //
 // All run in the folder tools. The files under _meta/kibana/7 are in the layout that libbeat's `setup --dashboards`
-// reads, one object in each; rules/reconbeat.ndjson is what Kibana's import of detection rules takes, one rule in a line.
+// reads, one object in each; rules/reconbeat.ndjson is what Kibana's import of detection rules takes, one rule in a
+// line.
 //
 // # Queries
 //
 // queries reads the committed files, not the source, and prints a line of JSON for each question:
 //
-//	{"name":"reconbeat-overview/top-actors","index":"logs-reconbeat.alert-*","search":{"size":0,"query":{...},"aggs":{...}}}
+//	{"name":"reconbeat-overview/top-actors","index":"logs-reconbeat.alert-*",
+//	 "search":{"size":0,"query":{...},"aggs":{...}}}
 //
-// name is the dashboard and the panel (or control:ID), or the id of a saved query or rule. search is the body of POST INDEX/_search, without the range of time, so that
-// a test can run it over the documents that it has, and see whether something comes back: `hits.total` is not 0, and no bucket of `aggregations` is missing.
-// A panel in ES|QL has "esql" beside the search of the same groups, a rule in ES|QL has it in place of index and search.
-// A last value is asked for by top_hits, which is in every Elasticsearch and OpenSearch.
-// OpenSearch counts the values of a wildcard field, process.command_line, only where its mapping says doc_values: true; Elasticsearch always does.
+// name is the dashboard and the panel (or control:ID), or the id of a saved query or rule. search is the body of POST
+// INDEX/_search, without the range of time, so that a test can run it over the documents that it has, and see whether
+// something comes back: `hits.total` is not 0, and no bucket of `aggregations` is missing. A panel in ES|QL has "esql"
+// beside the search of the same groups, a rule in ES|QL has it in place of index and search. A last value is asked for
+// by top_hits, which is in every Elasticsearch and OpenSearch. OpenSearch counts the values of a wildcard field,
+// process.command_line, only where its mapping says doc_values: true; Elasticsearch always does.
 package main
 
 import (

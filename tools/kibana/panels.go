@@ -52,8 +52,6 @@ type chart struct {
 	view    dataView
 	query   string // in KQL
 	columns []column
-	// everything: the panel shows all hosts and actors, whatever is chosen above.
-	everything bool
 }
 
 func (chart) kind() string { return "lens" }
@@ -103,7 +101,8 @@ func palette(scale []shade, highest float64) *saved.Palette {
 	if len(scale) == 0 {
 		return nil
 	}
-	b := &saved.Borders{Name: "custom", RangeType: "number", RangeMin: scale[0].from, Continuity: "above", Progression: "fixed", Steps: len(scale)}
+	b := &saved.Borders{Name: "custom", RangeType: "number", RangeMin: scale[0].from, Continuity: "above",
+		Progression: "fixed", Steps: len(scale)}
 	for i, s := range scale {
 		end := highest
 		if i+1 < len(scale) {
@@ -156,8 +155,18 @@ type column struct {
 func ptr[T any](v T) *T { return &v }
 
 func value(id, label, operation, field string) column {
-	return column{id, saved.Column{Label: label, CustomLabel: true, DataType: "number", OperationType: operation, Scale: "ratio", SourceField: field,
-		Params: saved.ColumnParams{EmptyAsNull: ptr(false)}}} // none is shown as 0
+	return column{
+		id,
+		saved.Column{
+			Label:         label,
+			CustomLabel:   true,
+			DataType:      "number",
+			OperationType: operation,
+			Scale:         "ratio",
+			SourceField:   field,
+			Params:        saved.ColumnParams{EmptyAsNull: ptr(false)},
+		},
+	} // none is shown as 0
 }
 
 // count counts documents.
@@ -211,9 +220,25 @@ func (c column) decimals(n int, suffix string) column {
 
 // by parts the documents by the values of a field: the size values that have most of what the column orderBy counts.
 func by(id, label, field string, size int, orderBy string) column {
-	return column{id, saved.Column{Label: label, CustomLabel: true, IsBucketed: true, OperationType: "terms", Scale: "ordinal", SourceField: field,
-		Params: saved.ColumnParams{Size: size, OrderBy: &saved.OrderBy{Type: "column", ColumnID: orderBy}, OrderDirection: "desc",
-			OtherBucket: ptr(false), MissingBucket: ptr(false), ParentFormat: &saved.Format{ID: "terms"}}}}
+	return column{
+		id,
+		saved.Column{
+			Label:         label,
+			CustomLabel:   true,
+			IsBucketed:    true,
+			OperationType: "terms",
+			Scale:         "ordinal",
+			SourceField:   field,
+			Params: saved.ColumnParams{
+				Size:           size,
+				OrderBy:        &saved.OrderBy{Type: "column", ColumnID: orderBy},
+				OrderDirection: "desc",
+				OtherBucket:    ptr(false),
+				MissingBucket:  ptr(false),
+				ParentFormat:   &saved.Format{ID: "terms"},
+			},
+		},
+	}
 }
 
 // orNone takes in the documents that have not the field.
@@ -239,8 +264,19 @@ func inOrder(id, label, field string, size int) column {
 
 // overTime parts the documents by time.
 func overTime() column {
-	return column{"time", saved.Column{Label: "Time", CustomLabel: true, DataType: "date", IsBucketed: true, OperationType: "date_histogram", Scale: "interval",
-		SourceField: "@timestamp", Params: saved.ColumnParams{Interval: "auto", IncludeEmptyRows: ptr(true), DropPartials: ptr(false)}}}
+	return column{
+		"time",
+		saved.Column{
+			Label:         "Time",
+			CustomLabel:   true,
+			DataType:      "date",
+			IsBucketed:    true,
+			OperationType: "date_histogram",
+			Scale:         "interval",
+			SourceField:   "@timestamp",
+			Params:        saved.ColumnParams{Interval: "auto", IncludeEmptyRows: ptr(true), DropPartials: ptr(false)},
+		},
+	}
 }
 
 // part is a label and the query of the documents that it stands for.
@@ -248,7 +284,17 @@ type part struct{ label, query string }
 
 // parts parts the documents by queries.
 func parts(id, label string, of ...part) column {
-	c := column{id, saved.Column{Label: label, CustomLabel: true, DataType: "string", IsBucketed: true, OperationType: "filters", Scale: "ordinal"}}
+	c := column{
+		id,
+		saved.Column{
+			Label:         label,
+			CustomLabel:   true,
+			DataType:      "string",
+			IsBucketed:    true,
+			OperationType: "filters",
+			Scale:         "ordinal",
+		},
+	}
 	for _, p := range of {
 		c.Params.Filters = append(c.Params.Filters, saved.LabelledFilter{Label: p.label, Input: saved.Kuery(p.query)})
 	}
@@ -260,7 +306,7 @@ func (c chart) layer() string { return c.id }
 
 // lens makes the chart's state.
 func (c chart) lens(types fields.Types, visualization string, drawn any) (any, []saved.Reference) {
-	l := saved.Layer{Columns: map[string]saved.Column{}, Sampling: 1, IgnoreGlobalFilters: c.everything}
+	l := saved.Layer{Columns: map[string]saved.Column{}, Sampling: 1}
 	for _, col := range c.columns {
 		stored := col.Column
 		switch stored.OperationType {
@@ -276,20 +322,30 @@ func (c chart) lens(types fields.Types, visualization string, drawn any) (any, [
 		l.ColumnOrder = append(l.ColumnOrder, col.id)
 		l.Columns[col.id] = stored
 	}
-	references := []saved.Reference{{Type: "index-pattern", ID: c.view.id, Name: "indexpattern-datasource-layer-" + c.layer()}}
-	return saved.Lens{Title: c.title, Description: c.description, Type: "lens", VisualizationType: visualization, References: references, State: saved.LensState{
-		Query:   saved.LensQuery{KQL: ptr(saved.Kuery(c.query))},
-		Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
-		Datasources: saved.Datasources{
-			FormBased: saved.FormBased{Layers: map[string]saved.Layer{c.layer(): l}},
-			TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{}},
+	references := []saved.Reference{
+		{Type: "index-pattern", ID: c.view.id, Name: "indexpattern-datasource-layer-" + c.layer()},
+	}
+	return saved.Lens{
+		Title:             c.title,
+		Description:       c.description,
+		Type:              "lens",
+		VisualizationType: visualization,
+		References:        references,
+		State: saved.LensState{
+			Query:   saved.LensQuery{KQL: ptr(saved.Kuery(c.query))},
+			Filters: []saved.Filter{}, InternalReferences: []saved.Reference{},
+			Datasources: saved.Datasources{
+				FormBased: saved.FormBased{Layers: map[string]saved.Layer{c.layer(): l}},
+				TextBased: saved.TextBased{Layers: map[string]saved.TextLayer{}},
+			},
+			Visualization: saved.Raw(drawn),
 		},
-		Visualization: saved.Raw(drawn),
-	}}, references
+	}, references
 }
 
 func (m metric) content(types fields.Types) (any, []saved.Reference) {
-	return m.lens(types, "lnsMetric", saved.Metric{LayerID: m.layer(), LayerType: "data", MetricAccessor: m.columns[0].id, Subtitle: m.subtitle})
+	return m.lens(types, "lnsMetric",
+		saved.Metric{LayerID: m.layer(), LayerType: "data", MetricAccessor: m.columns[0].id, Subtitle: m.subtitle})
 }
 
 func (t table) content(types fields.Types) (any, []saved.Reference) {
@@ -299,13 +355,20 @@ func (t table) content(types fields.Types) (any, []saved.Reference) {
 		v.Sorting.Direction = "asc"
 	}
 	for _, c := range t.columns {
-		v.Columns = append(v.Columns, saved.TableColumn{ColumnID: c.id, IsMetric: !c.IsBucketed, OneClickFilter: c.OperationType == "terms"})
+		v.Columns = append(v.Columns,
+			saved.TableColumn{ColumnID: c.id, IsMetric: !c.IsBucketed, OneClickFilter: c.OperationType == "terms"})
 	}
 	return t.lens(types, "lnsDatatable", v)
 }
 
 func (b bars) content(types fields.Types) (any, []saved.Reference) {
-	l := saved.XYLayer{LayerID: b.layer(), LayerType: "data", SeriesType: b.series, Position: "top", XAccessor: b.columns[0].id}
+	l := saved.XYLayer{
+		LayerID:    b.layer(),
+		LayerType:  "data",
+		SeriesType: b.series,
+		Position:   "top",
+		XAccessor:  b.columns[0].id,
+	}
 	for _, c := range b.columns[1:] {
 		if c.IsBucketed {
 			l.SplitAccessor = c.id
@@ -382,9 +445,10 @@ func (c computed) content(fields.Types) (any, []saved.Reference) {
 
 func (h heatmap) content(types fields.Types) (any, []saved.Reference) {
 	return h.lens(types, "lnsHeatmap", saved.Heatmap{Shape: "heatmap", LayerID: h.layer(), LayerType: "data",
-		XAccessor: h.columns[0].id, YAccessor: h.columns[1].id, ValueAccessor: h.columns[2].id, Palette: palette(h.scale, 100),
+		XAccessor: h.columns[0].id, YAccessor: h.columns[1].id, ValueAccessor: h.columns[2].id,
+		Palette:    palette(h.scale, 100),
 		GridConfig: saved.GridConfig{Type: "heatmap_grid", IsXAxisLabelVisible: true, IsYAxisLabelVisible: true},
-		Legend:     saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
+		Legend: saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
 }
 
 func (list) kind() string { return "search" }
@@ -392,9 +456,18 @@ func (list) kind() string { return "search" }
 func (l list) content(fields.Types) (any, []saved.Reference) {
 	const name = "kibanaSavedObjectMeta.searchSourceJSON.index"
 	references := []saved.Reference{{Type: "index-pattern", ID: l.view.id, Name: name}}
-	return saved.Search{Title: l.title, Description: l.description, Columns: l.fields, Sort: [][]string{{l.by, "desc"}}, HideChart: true, RowsPerPage: 25,
-		Meta:       saved.Meta{SearchSource: saved.SearchSource{Query: saved.Kuery(l.query), Filter: []saved.Filter{}, IndexRefName: name}},
-		References: references}, references
+	return saved.Search{
+		Title:       l.title,
+		Description: l.description,
+		Columns:     l.fields,
+		Sort:        [][]string{{l.by, "desc"}},
+		HideChart:   true,
+		RowsPerPage: 25,
+		Meta: saved.Meta{
+			SearchSource: saved.SearchSource{Query: saved.Kuery(l.query), Filter: []saved.Filter{}, IndexRefName: name},
+		},
+		References: references,
+	}, references
 }
 
 func (links) kind() string { return "links" }
@@ -404,8 +477,11 @@ func (l links) content(fields.Types) (any, []saved.Reference) {
 	var references []saved.Reference
 	for i, to := range l.to {
 		name := "link_" + to.dashboard + "_dashboard"
-		v.Links = append(v.Links, saved.Link{Type: "dashboardLink", ID: to.dashboard, Order: i, Label: to.label, DestinationRefName: name,
-			Options: saved.LinkOptions{UseCurrentDateRange: true, UseCurrentFilters: true}})
+		v.Links = append(
+			v.Links,
+			saved.Link{Type: "dashboardLink", ID: to.dashboard, Order: i, Label: to.label, DestinationRefName: name,
+				Options: saved.LinkOptions{UseCurrentDateRange: true, UseCurrentFilters: true}},
+		)
 		references = append(references, saved.Reference{Type: "dashboard", ID: to.dashboard, Name: name})
 	}
 	return v, references
@@ -417,9 +493,25 @@ func (d dashboard) object(types fields.Types, linked bool) saved.Object {
 	references := []saved.Reference{{Type: "index-pattern", ID: d.controls[0].view.id, Name: filter}}
 	controls := map[string]saved.Control{}
 	for i, c := range d.controls {
-		controls[c.id] = saved.Control{Type: "optionsListControl", Order: i, Width: "medium", Grow: true, ExplicitInput: saved.ControlInput{
-			ID: c.id, FieldName: c.field, Title: c.title, SelectedOptions: []string{}, SearchTechnique: "prefix", Sort: saved.Sort{By: "_count", Direction: "desc"}}}
-		references = append(references, saved.Reference{Type: "index-pattern", ID: c.view.id, Name: "controlGroup_" + c.id + ":optionsListDataView"})
+		controls[c.id] = saved.Control{
+			Type:  "optionsListControl",
+			Order: i,
+			Width: "medium",
+			Grow:  true,
+			ExplicitInput: saved.ControlInput{
+				ID:              c.id,
+				FieldName:       c.field,
+				Title:           c.title,
+				SelectedOptions: []string{},
+				SearchTechnique: "prefix",
+				Sort:            saved.Sort{By: "_count", Direction: "desc"},
+			},
+		}
+		references = append(references, saved.Reference{
+			Type: "index-pattern",
+			ID:   c.view.id,
+			Name: "controlGroup_" + c.id + ":optionsListDataView",
+		})
 	}
 	var panels []saved.Panel
 	y := 0
@@ -432,8 +524,13 @@ func (d dashboard) object(types fields.Types, linked bool) saved.Object {
 		for _, p := range r.panels {
 			f := p.about()
 			attributes, refers := p.content(types)
-			panels = append(panels, saved.Panel{Type: p.kind(), PanelIndex: f.id, Grid: saved.Grid{X: x, Y: y, W: f.width, H: r.height, I: f.id}, Title: f.title,
-				Embeddable: saved.Embeddable{HidePanelTitles: f.title == "", Attributes: saved.Raw(attributes)}})
+			panels = append(panels, saved.Panel{
+				Type:       p.kind(),
+				PanelIndex: f.id,
+				Grid:       saved.Grid{X: x, Y: y, W: f.width, H: r.height, I: f.id},
+				Title:      f.title,
+				Embeddable: saved.Embeddable{HidePanelTitles: f.title == "", Attributes: saved.Raw(attributes)},
+			})
 			for _, ref := range refers {
 				ref.Name = f.id + ":" + ref.Name
 				references = append(references, ref)
@@ -443,19 +540,38 @@ func (d dashboard) object(types fields.Types, linked bool) saved.Object {
 		y += r.height
 	}
 	references = append(references, saved.Reference{Type: "tag", ID: tag.ID, Name: "tag-ref-" + tag.ID})
-	return object("dashboard", d.id, saved.Dashboard{Title: d.title, Description: d.description, Version: 1,
-		TimeRestore: d.from != "", TimeFrom: d.from, TimeTo: map[bool]string{true: "now"}[d.from != ""],
-		Options: saved.Options{UseMargins: true, SyncColors: true, SyncCursor: true, SyncTooltips: true},
-		Meta:    saved.Meta{SearchSource: saved.SearchSource{Query: saved.Kuery(""), Filter: []saved.Filter{ofDatasets(d.datasets, filter)}}},
-		ControlGroup: saved.ControlGroup{ControlStyle: "oneLine", ChainingSystem: "HIERARCHICAL", Panels: saved.Text(controls),
-			IgnoreParentSettings: `{"ignoreFilters":false,"ignoreQuery":false,"ignoreTimerange":false,"ignoreValidations":false}`},
-		Panels: panels}, references...)
+	return object("dashboard", d.id, saved.Dashboard{
+		Title:       d.title,
+		Description: d.description,
+		Version:     1,
+		TimeRestore: d.from != "",
+		TimeFrom:    d.from,
+		TimeTo:      map[bool]string{true: "now"}[d.from != ""],
+		Options:     saved.Options{UseMargins: true, SyncColors: true, SyncCursor: true, SyncTooltips: true},
+		Meta: saved.Meta{
+			SearchSource: saved.SearchSource{
+				Query:  saved.Kuery(""),
+				Filter: []saved.Filter{ofDatasets(d.datasets, filter)},
+			},
+		},
+		ControlGroup: saved.ControlGroup{
+			ControlStyle:   "oneLine",
+			ChainingSystem: "HIERARCHICAL",
+			Panels:         saved.Text(controls),
+			IgnoreParentSettings: `{"ignoreFilters":false,"ignoreQuery":false,"ignoreTimerange":false,` +
+				`"ignoreValidations":false}`,
+		},
+		Panels: panels,
+	}, references...)
 }
 
 // ofDatasets is the filter that lets the documents of some data sets through.
 func ofDatasets(datasets []string, reference string) saved.Filter {
 	const field = "data_stream.dataset"
-	f := saved.Filter{State: saved.FilterState{Store: "appState"}, Meta: saved.FilterMeta{Type: "phrase", Key: field, Field: field, IndexRefName: reference}}
+	f := saved.Filter{
+		State: saved.FilterState{Store: "appState"},
+		Meta:  saved.FilterMeta{Type: "phrase", Key: field, Field: field, IndexRefName: reference},
+	}
 	if len(datasets) == 1 {
 		f.Meta.Params = saved.Raw(map[string]string{"query": datasets[0]})
 		f.Query = map[string]any{"match_phrase": map[string]string{field: datasets[0]}}
@@ -478,5 +594,12 @@ func object(kind, id string, attributes any, references ...saved.Reference) save
 	if references == nil {
 		references = []saved.Reference{}
 	}
-	return saved.Object{ID: id, Type: kind, CoreVersion: saved.CoreVersion, TypeVersion: version, Attributes: saved.Raw(attributes), References: references}
+	return saved.Object{
+		ID:          id,
+		Type:        kind,
+		CoreVersion: saved.CoreVersion,
+		TypeVersion: version,
+		Attributes:  saved.Raw(attributes),
+		References:  references,
+	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/reconbeat/reconbeat/tools/kibana/query"
 )
 
-// TestElasticsearchsGrammarReadsEveryQuery has a parser of Elasticsearch's own grammar read what rules and panels say in
-// ES|QL, and refuse what is none.
+// TestElasticsearchsGrammarReadsEveryQuery has a parser of Elasticsearch's own grammar read what rules and panels say
+// in ES|QL, and refuse what is none.
 func TestElasticsearchsGrammarReadsEveryQuery(t *testing.T) {
 	python := parser(t)
 	t.Chdir("..")

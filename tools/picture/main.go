@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture draws the manual's pictures of a terminal. It runs a reconbeat in a terminal of its own and draws the screen that is left, as a text that
-// can be selected: nothing in a picture is written by hand.
+// Command picture draws the manual's pictures of a terminal. It runs a reconbeat in a terminal of its own and draws the
+// screen that is left, as a text that can be selected: nothing in a picture is written by hand.
 //
-// The picture of `watch` is the same on every host and at every time. The others, with -all, show the host that they are made on and the day of it.
+// The picture of `watch` is the same on every host and at every time. The others, with -all, show the host that they
+// are made on and the day of it.
 package main
 
 import (
@@ -24,12 +25,14 @@ import (
 
 // picture is one of the manual's: what a command leaves on a terminal.
 type picture struct {
-	file          string   // in the manual's folder
-	args          []string // of reconbeat
-	columns, rows int      // what does not fit scrolls away at the top; lines that stay empty at the bottom are not drawn
+	file string   // in the manual's folder
+	args []string // of reconbeat
+	// what does not fit scrolls away at the top; lines that stay empty at the bottom are not drawn
+	columns, rows int
 }
 
-// watch is reconbeat where the kernel shows it nothing: it plays the recording in the binary. Why the kernel shows nothing is the host's, and has scrolled away.
+// watch is reconbeat where the kernel shows it nothing: it plays the recording in the binary. Why the kernel shows
+// nothing is the host's, and has scrolled away.
 var watch = picture{file: "terminal-watch.svg", args: []string{"watch"}, columns: 125, rows: 25}
 
 // local are the pictures that show this host, or what it was taught a moment ago.
@@ -95,7 +98,8 @@ func (p picture) draw(folder, home string, start []string) error {
 	return nil
 }
 
-// nowhere starts a command as a plain user in a network of its own, which has neither the kernel's audit nor its process connector.
+// nowhere starts a command as a plain user in a network of its own, which has neither the kernel's audit nor its
+// process connector.
 func nowhere() []string {
 	if os.Getuid() == 0 {
 		return []string{"unshare", "--net", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
@@ -103,7 +107,8 @@ func nowhere() []string {
 	return []string{"unshare", "--user", "--net"}
 }
 
-// newHome makes a folder with reconbeat and a configuration, in which a plain user may start it: its own folder is where it looks for its state.
+// newHome makes a folder with reconbeat and a configuration, in which a plain user may start it: its own folder is
+// where it looks for its state.
 func newHome(binary string) (home string, err error) {
 	if home, err = os.MkdirTemp("", "reconbeat-picture-"); err != nil {
 		return "", err
@@ -123,11 +128,13 @@ func newHome(binary string) (home string, err error) {
 	if err := os.WriteFile(filepath.Join(home, "reconbeat"), data, 0o755); err != nil {
 		return "", err
 	}
-	config := "reconbeat.modules: [{module: ecs, paths: [" + filepath.Join(home, "none.ndjson") + "]}]\noutput.file: {path: " + home + ", filename: out}\n"
+	config := "reconbeat.modules: [{module: ndjson, paths: [" + filepath.Join(home,
+		"none.ndjson") + "]}]\noutput.file: {path: " + home + ", filename: out}\n"
 	return home, os.WriteFile(filepath.Join(home, "reconbeat.yml"), []byte(config), 0o600)
 }
 
-// teach has reconbeat learn the recording, as if it had ended within the last week: what it shows has faded since the last look.
+// teach has reconbeat learn the recording, as if it had ended within the last week: what it shows has faded since the
+// last look.
 func teach(home, recording string) error {
 	history := filepath.Join(home, "history.ndjson")
 	if err := movedToNow(recording, history); err != nil {
@@ -162,7 +169,8 @@ func teach(home, recording string) error {
 	return nil
 }
 
-// movedToNow copies a recording, moved by whole weeks so that it ends in the last one: weekdays and hours stay what they are.
+// movedToNow copies a recording, moved by whole weeks so that it ends in the last one: weekdays and hours stay what
+// they are.
 func movedToNow(recording, to string) error {
 	f, err := os.Open(recording)
 	if err != nil {

@@ -29,13 +29,15 @@ const (
 const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]g %[2]d" width="%[1]g" height="%[2]d" role="img">
 <title>%[3]s</title>
 <style>
-text { font: 14px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace; fill: #d5dae1; }
+text { font: 14px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;` +
+	` fill: #d5dae1; }
 .dim { fill: #8b949e; }
 .bold { font-weight: bold; }
 .red { fill: #ff7b72; }
 </style>
 <rect x="0.5" y="0.5" width="%[4]g" height="%[5]d" rx="8" fill="#161b22" stroke="#444c56"/>
-<circle cx="20" cy="18" r="6" fill="#ff5f57"/><circle cx="40" cy="18" r="6" fill="#febc2e"/><circle cx="60" cy="18" r="6" fill="#28c840"/>
+<circle cx="20" cy="18" r="6" fill="#ff5f57"/><circle cx="40" cy="18" r="6" fill="#febc2e"/>` +
+	`<circle cx="60" cy="18" r="6" fill="#28c840"/>
 <text class="dim" x="%[6]g" y="23" text-anchor="middle">%[3]s</text>
 `
 
@@ -54,7 +56,8 @@ func (s *screen) write(file, title string) error {
 			if err != nil {
 				return fmt.Errorf("line %d: %q: %w", y+1, r.text, err)
 			}
-			fmt.Fprintf(&b, "<text%s x=\"%g\" y=\"%d\" textLength=\"%g\">%s</text>\n", class, margin+float64(r.x)*cell, bar+y*line+line/2+4, float64(r.width)*cell, html.EscapeString(r.text))
+			fmt.Fprintf(&b, "<text%s x=\"%g\" y=\"%d\" textLength=\"%g\">%s</text>\n", class, margin+float64(r.x)*cell,
+				bar+y*line+line/2+4, float64(r.width)*cell, html.EscapeString(r.text))
 		}
 	}
 	b.WriteString("</svg>\n")

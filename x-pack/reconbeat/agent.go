@@ -18,14 +18,18 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 )
 
-// connect makes libbeat's manager from what the Agent wrote to standard input. It is xpack.NewV2AgentManager with a client that survives the end of its output.
+// connect makes libbeat's manager from what the Agent wrote to standard input. It is xpack.NewV2AgentManager with a
+// client that survives the end of its output.
 func connect(c *conf.C, registry *reload.Registry, logger *logp.Logger) (management.Manager, error) {
 	settings := xpack.DefaultConfig()
 	if err := c.Unpack(settings); err != nil {
 		return nil, fmt.Errorf("reading the settings of management: %w", err)
 	}
 	if settings.InsecureGRPCURLForTesting != "" {
-		return nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent as the Agent says on standard input")
+		return nil, errors.New(
+			"management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent as the Agent says " +
+				"on standard input",
+		)
 	}
 	agent, services, err := client.NewV2FromReader(os.Stdin, client.VersionInfo{
 		Name: "reconbeat", BuildHash: version.Commit(),
@@ -36,7 +40,12 @@ func connect(c *conf.C, registry *reload.Registry, logger *logp.Logger) (managem
 	}
 	logger.Named("management").Debugf("the Elastic Agent offers the services %v", services)
 	management.SetUnderAgent(true)
-	watched := &watchedClient{V2: agent, logger: logger.Named("management"), changes: make(chan client.UnitChanged), stopping: make(chan struct{})}
+	watched := &watchedClient{
+		V2:       agent,
+		logger:   logger.Named("management"),
+		changes:  make(chan client.UnitChanged),
+		stopping: make(chan struct{}),
+	}
 	manager, err := xpack.NewV2AgentManagerWithClient(settings, registry, watched, logger)
 	if err != nil {
 		return nil, fmt.Errorf("making libbeat's manager: %w", err)
@@ -44,9 +53,9 @@ func connect(c *conf.C, registry *reload.Registry, logger *logp.Logger) (managem
 	return manager, nil
 }
 
-// watchedClient is the Agent's client, except that the end of the output ends reconbeat in order, as the Agent's SIGTERM does: libbeat's manager panics when its
-// output unit is to be stopped (managerV2.reload sets the state of a unit that it has not found). Without an output nothing could ship; what is pending is
-// in the journal.
+// watchedClient is the Agent's client, except that the end of the output ends reconbeat in order, as the Agent's
+// SIGTERM does: libbeat's manager panics when its output unit is to be stopped (managerV2.reload sets the state of a
+// unit that it has not found). Without an output nothing could ship; what is pending is in the journal.
 type watchedClient struct {
 	client.V2
 	logger   *logp.Logger
@@ -61,7 +70,8 @@ func (w *watchedClient) Start(ctx context.Context) error {
 	}
 	go func() {
 		for change := range w.V2.UnitChanges() {
-			if change.Type != client.UnitChangedRemoved && change.Unit.Type() == client.UnitTypeOutput && change.Unit.Expected().State == client.UnitStateStopped {
+			if change.Type != client.UnitChangedRemoved && change.Unit.Type() == client.UnitTypeOutput &&
+				change.Unit.Expected().State == client.UnitStateStopped {
 				w.logger.Info("the policy has no output any more; reconbeat ends, and keeps what it has not shipped")
 				_ = change.Unit.UpdateState(client.UnitStateStopping, "Stopping", nil)
 				if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {

@@ -19,17 +19,25 @@ import (
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // output is the policy's output: a file.
 func (h *host) output(a *agent, name string) *proto.UnitExpected {
-	return a.unit(proto.UnitType_OUTPUT, fmt.Sprintf("{id: out, type: file, path: %q, filename: %s, permissions: 0600}", h.dir, name))
+	return a.unit(proto.UnitType_OUTPUT,
+		fmt.Sprintf("{id: out, type: file, path: %q, filename: %s, permissions: 0600}", h.dir, name))
 }
 
 // following is an input of one stream, which follows the host's file, with more settings of the input's.
 func (h *host) following(a *agent, settings string) *proto.UnitExpected {
-	return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, data_stream: {namespace: lab}, %s streams: [{id: documents, module: ecs, from: beginning, paths: [%q]}]}", settings, h.input()))
+	return a.unit(proto.UnitType_INPUT, fmt.Sprintf(
+		"{id: in, type: reconbeat, data_stream: {namespace: lab}, %s streams: [{id: documents, module: ndjson, from: "+
+			"beginning, paths: [%q]}]}",
+		settings,
+		h.input(),
+	))
 }
 
 // threshold is a setting of the whole Beat that a test can see the effect of.
@@ -54,7 +62,8 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	h.look("mallory", "ss -tunap")
 	alert := r.shipped("out", "alert", "mallory", 1)[0]
 	for name, want := range map[string]string{
-		"elastic_agent.id": "3f5e0b1c-agent", "elastic_agent.version": "9.4.0", "agent.id": "3f5e0b1c-agent", "agent.type": "reconbeat", "agent.version": "9.4.0",
+		"elastic_agent.id": "3f5e0b1c-agent", "elastic_agent.version": "9.4.0", "agent.id": "3f5e0b1c-agent",
+		"agent.type": "reconbeat", "agent.version": "9.4.0",
 		"data_stream.dataset": "reconbeat.alert", "data_stream.namespace": "lab", "event.dataset": "reconbeat.alert",
 	} {
 		require.Equal(t, want, field(alert, name), name)
@@ -71,18 +80,22 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 	h.look("trudy", "ss -tunap")
-	require.Contains(t, field(r.shipped("out", "alert", "trudy", 1)[0], "reconbeat.anomaly.typical_users"), "root", "what was learned is still known")
+	require.Contains(t, field(r.shipped("out", "alert", "trudy", 1)[0], "reconbeat.anomaly.typical_users"), "root",
+		"what was learned is still known")
 	require.Empty(t, h.find("out", "alert", "eve"))
 
 	t.Log("a policy with settings that nobody knows: it is applied, and its unit degraded")
 	a.expect(h.output(a, "out"), h.following(a, threshold(0)+" detectr: {model: rare}, tags: [x],"))
-	a.wait(r, "in", "DEGRADED", "leaves aside: detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors")
+	a.wait(r, "in", "DEGRADED",
+		"leaves aside: detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors")
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 
 	t.Log("a bad policy: everything that is wrong is told, and the last good one runs on")
 	bad := h.following(a, "detector: {model: nonsense, learn_for: 24h},")
-	bad.Config.Streams = append(bad.Config.Streams, a.unit(proto.UnitType_INPUT, "{id: x, streams: [{id: y, module: nosuch}]}").Config.Streams...)
+	bad.Config.Streams = append(
+		bad.Config.Streams,
+		a.unit(proto.UnitType_INPUT, "{id: x, streams: [{id: y, module: nosuch}]}").Config.Streams...)
 	a.expect(h.output(a, "out"), bad)
 	message := a.wait(r, "in", "FAILED", "the policy is not applied, the last good one runs on")
 	require.Contains(t, message, `reconbeat.detector.model: "nonsense" is not allowed; it must be context or rare`)
@@ -95,11 +108,13 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	t.Log("recovery: back to the very policy that was good before")
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
-	r.eventually(func() bool { return strings.Contains(a.diagnose("in")["reconbeat-health.json"], `"conditions": []`) }, func() string { return "the rejected policy stays on the board" })
+	r.eventually(func() bool { return strings.Contains(a.diagnose("in")["reconbeat-health.json"], `"conditions": []`) },
+		func() string { return "the rejected policy stays on the board" })
 	files := a.diagnose("in")
 	require.Contains(t, files["reconbeat-detector.json"], `"id": "network-connection-discovery"`)
-	require.Contains(t, files["beat-rendered-config.yml"], "module: ecs")
-	require.EqualValues(t, 4, metric(t, files, "reconbeat.modules.documents.execs"), "the module ran on; all these policies left its own settings alone")
+	require.Contains(t, files["beat-rendered-config.yml"], "module: ndjson")
+	require.EqualValues(t, 4, metric(t, files, "reconbeat.modules.documents.execs"),
+		"the module ran on; all these policies left its own settings alone")
 
 	t.Log("stop: first the input, then everything")
 	stopped := h.following(a, threshold(0))
@@ -112,7 +127,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	a.expect(gone, stopped)
 	require.NoError(t, r.end())
 	require.Empty(t, h.find("out", "exec", "late"))
-	require.NotContains(t, r.log.String(), "panic")
+	require.NotContains(t, r.log.All(), "panic")
 
 	t.Log("the next life goes on where the module was stopped")
 	r = h.start(a)
@@ -126,19 +141,26 @@ func TestStreamsThatDisagreeFail(t *testing.T) {
 	h, a := newHost(t), newAgent(t)
 	r := h.start(a)
 	input := func(id, settings, stream string) *proto.UnitExpected {
-		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: %s, type: reconbeat, %s streams: [{id: %s-stream, %s}]}", id, settings, id, stream))
+		return a.unit(proto.UnitType_INPUT,
+			fmt.Sprintf("{id: %s, type: reconbeat, %s streams: [{id: %s-stream, %s}]}", id, settings, id, stream))
 	}
-	ecs := fmt.Sprintf("module: ecs, paths: [%q]", h.input())
+	ecs := fmt.Sprintf("module: ndjson, paths: [%q]", h.input())
 	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ecs), input("two", "", ecs))
 	for _, unit := range []string{"one", "two"} {
 		message := a.wait(r, unit, "FAILED", "the policy is not applied, and nothing is watched")
-		require.Regexp(t, `detector\.model: stream "(one|two)-stream" says "(rare|context)" and stream "(one|two)-stream" says "(rare|context)"`, message)
+		require.Regexp(t,
+			`detector\.model: stream "(one|two)-stream" says "(rare|context)" and stream "(one|two)-stream" says `+
+				`"(rare|context)"`,
+			message)
 	}
-	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ecs), input("two", "detector: {model: rare},", ecs))
+	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ecs),
+		input("two", "detector: {model: rare},", ecs))
 	a.wait(r, "one", "HEALTHY", "Healthy")
 	a.wait(r, "two", "HEALTHY", "Healthy")
 
-	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", "module: auditd, socket_type: carrier pigeon"), input("two", "detector: {model: rare},", ecs))
+	a.expect(h.output(a, "out"),
+		input("one", "detector: {model: rare},", "module: auditd, socket_type: carrier pigeon"),
+		input("two", "detector: {model: rare},", ecs))
 	for _, unit := range []string{"one", "two"} { // all or nothing: the other unit is not applied either
 		a.wait(r, unit, "FAILED", `socket_type: "carrier pigeon" is not allowed; it must be auto, unicast or multicast`)
 	}
@@ -153,7 +175,11 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 	other := filepath.Join(h.dir, "other.ndjson")
 	require.NoError(t, os.WriteFile(other, nil, 0o600))
 	r := h.start(a)
-	a.expect(h.output(a, "out"), h.following(a, ""), a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: well, type: reconbeat, data_stream: {namespace: lab}, streams: [{id: other, module: ecs, paths: [%q]}]}", other)))
+	a.expect(h.output(a, "out"), h.following(a, ""), a.unit(proto.UnitType_INPUT, fmt.Sprintf(
+		"{id: well, type: reconbeat, data_stream: {namespace: lab}, streams: [{id: other, module: ndjson, paths: "+
+			"[%q]}]}",
+		other,
+	)))
 	a.wait(r, "in", "FAILED", "source_failed: a module could not start or ended with an error: ")
 	a.wait(r, "well", "HEALTHY", "Healthy")
 	require.NoError(t, os.Remove(h.input()))
@@ -174,7 +200,14 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	address := listener.Addr().String()
 	listener.Close()
 	r := h.start(a)
-	a.expect(a.unit(proto.UnitType_OUTPUT, fmt.Sprintf("{id: out, type: elasticsearch, hosts: ['http://%s'], preset: throughput, backoff: {init: 50ms, max: 100ms}}", address)), h.following(a, ""))
+	a.expect(
+		a.unit(proto.UnitType_OUTPUT, fmt.Sprintf(
+			"{id: out, type: elasticsearch, hosts: ['http://%s'], preset: throughput, backoff: {init: 50ms, max: "+
+				"100ms}}",
+			address,
+		)),
+		h.following(a, ""),
+	)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 	rendered := a.diagnose("in")["beat-rendered-config.yml"]
 	require.Regexp(t, `(?s)flush:\s+min_events: 1\s+timeout: 0`, rendered, "no preset keeps an alert back")
@@ -182,7 +215,8 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	require.NotContains(t, rendered, "preset")
 	require.Contains(t, rendered, "index: logs-reconbeat.rejected-default")
 	h.look("root", "ss -s")
-	message := a.wait(r, "in", "DEGRADED", "output_stalled: the output acknowledges nothing: 1 documents handed on, none acknowledged for ")
+	message := a.wait(r, "in", "DEGRADED",
+		"output_stalled: the output acknowledges nothing: 1 documents handed on, none acknowledged for ")
 	require.NotContains(t, message, "\n")
 
 	es := &bulkServer{}
@@ -257,19 +291,27 @@ func TestAnotherOutputIsAnotherLife(t *testing.T) {
 	require.Len(t, h.find("second", "exec", "root"), 1)
 }
 
-// TestNoExecIsLostWhilePoliciesChange runs the tool itself under the kernel's audit, while one policy after the other comes: the settings of the whole Beat change,
-// the file module changes and is started anew, a policy is wrong. Every exec that the kernel reported, and every document of the file, ships once.
+// TestNoExecIsLostWhilePoliciesChange runs the tool itself under the kernel's audit, while one policy after the other
+// comes: the settings of the whole Beat change, the file module changes and is started anew, a policy is wrong. Every
+// exec that the kernel reported, and every document of the file, ships once.
 func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	ownAudit(t)
 	h, a := newHost(t), newAgent(t)
 	r := h.start(a)
 	policy := func(settings, tag string) *proto.UnitExpected {
-		return a.unit(proto.UnitType_INPUT, fmt.Sprintf("{id: in, type: reconbeat, %s streams: [{id: kernel, module: auditd}, {id: documents, module: ecs, from: beginning, tags: [%s], paths: [%q]}]}", settings, tag, h.input()))
+		return a.unit(proto.UnitType_INPUT, fmt.Sprintf(
+			"{id: in, type: reconbeat, %s streams: [{id: kernel, module: auditd}, {id: documents, module: ndjson, "+
+				"from: beginning, tags: [%s], paths: [%q]}]}",
+			settings,
+			tag,
+			h.input(),
+		))
 	}
 	a.expect(h.output(a, "out"), policy(threshold(25), "first"))
 	a.wait(r, "in", "HEALTHY", "Healthy")
 
-	// A kernel source is HEALTHY as soon as it is started; it sees execs from the moment on in which its rules are loaded.
+	// A kernel source is HEALTHY as soon as it is started; it sees execs from the moment on in which its rules are
+	// loaded.
 	r.eventually(func() bool {
 		_ = exec.Command("ss", "-s").Run()
 		return len(h.find("out", "exec", "root")) > 0
@@ -297,7 +339,8 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 		}
 	})
 	for i, p := range []*proto.UnitExpected{
-		policy(threshold(50), "first"), policy(threshold(50), "second"), policy("detector: {model: nonsense},", "third"), policy(threshold(75)+"events: matched,", "fourth"),
+		policy(threshold(50), "first"), policy(threshold(50), "second"), policy("detector: {model: nonsense},",
+			"third"), policy(threshold(75)+"events: matched,", "fourth"),
 	} {
 		a.expect(h.output(a, "out"), p)
 		if i == 2 {
@@ -314,7 +357,8 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	r.eventually(func() bool {
 		clear(shipped)
 		for _, doc := range h.documents("out") {
-			if command := field(doc, "process.command_line"); field(doc, "event.action") == "exec" && (real[command] || written[command]) {
+			if command := field(doc, "process.command_line"); field(doc, "event.action") == "exec" &&
+				(real[command] || written[command]) {
 				shipped[command]++
 			}
 		}
@@ -325,7 +369,8 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	for command, n := range shipped {
 		require.Equal(t, 1, n, command)
 	}
-	require.GreaterOrEqual(t, metric(t, a.diagnose("in"), "reconbeat.modules.kernel.execs"), float64(len(real)), "the kernel's module ran on")
+	require.GreaterOrEqual(t, metric(t, a.diagnose("in"), "reconbeat.modules.kernel.execs"), float64(len(real)),
+		"the kernel's module ran on")
 	require.NoError(t, r.signal(syscall.SIGTERM))
 	t.Logf("%d execs under the kernel's audit and %d documents went through four policies", len(real), len(written))
 }
@@ -340,10 +385,7 @@ func ownAudit(t *testing.T) {
 			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: iproute2 auditd)", tool)
 		}
 	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "reconbeat-audit.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(t, err)
-	t.Cleanup(func() { lock.Close() })
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	livetest.LockAudit(t)
 	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
 		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
 	}
@@ -370,10 +412,14 @@ func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Elastic-Product", "Elasticsearch")
 	w.Header().Set("Content-Type", "application/json")
 	if !strings.HasSuffix(r.URL.Path, "/_bulk") {
-		fmt.Fprint(w, `{"cluster_name":"test","cluster_uuid":"test","version":{"number":"9.4.0","build_flavor":"default"},"tagline":"You Know, for Search"}`)
+		fmt.Fprint(
+			w,
+			`{"cluster_name":"test","cluster_uuid":"test","version":{"number":"9.4.0","build_flavor":"default"},`+
+				`"tagline":"You Know, for Search"}`,
+		)
 		return
 	}
-	body, err := bodyOf(r)
+	body, err := beattest.Body(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -381,7 +427,7 @@ func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var items []string
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for line := range strings.Lines(body) {
+	for line := range strings.Lines(string(body)) {
 		var action struct {
 			Create *struct {
 				Index string `json:"_index"`

@@ -21,6 +21,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/integration/fleet"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // choices are what somebody has chosen in Kibana when they added the package to a policy.
@@ -38,8 +39,8 @@ func readManifest(t *testing.T, path ...string) fleet.Manifest {
 	return m
 }
 
-// fleetInput makes of choices the input that Fleet puts into the Agent's policy: x-pack/platform/plugins/shared/fleet/server/services/agent_policies/package_policies_to_agent_inputs.ts
-// of Kibana.
+// fleetInput makes of choices the input that Fleet puts into the Agent's policy:
+// x-pack/platform/plugins/shared/fleet/server/services/agent_policies/package_policies_to_agent_inputs.ts of Kibana.
 func fleetInput(t *testing.T, c choices) map[string]any {
 	id := cmp.Or(c.policy, "2f0c6a52-policy")
 	m := readManifest(t)
@@ -58,7 +59,8 @@ func fleetInput(t *testing.T, c choices) map[string]any {
 			continue
 		}
 		m := readManifest(t, "data_stream", name)
-		rendered := render(slices.Concat(in.Vars, m.Streams[0].Vars), "data_stream", name, "agent", "stream", m.Streams[0].TemplatePath)
+		rendered := render(slices.Concat(in.Vars, m.Streams[0].Vars), "data_stream", name, "agent", "stream",
+			m.Streams[0].TemplatePath)
 		stream := map[string]any{"id": "reconbeat-" + m.Dataset + "-" + id}
 		maps.Copy(stream, rendered)
 		target := map[string]any{"type": m.Type, "dataset": m.Dataset}
@@ -68,10 +70,22 @@ func fleetInput(t *testing.T, c choices) map[string]any {
 		streams = append(streams, stream)
 	}
 	input := map[string]any{
-		"id": "reconbeat-" + template.Name + "-" + id, "name": "reconbeat-1", "revision": 1, "type": in.Type, "use_output": "default", "package_policy_id": id,
-		"data_stream": map[string]any{"namespace": "lab"}, "meta": map[string]any{"package": map[string]any{"name": m.Name, "version": m.Version, "policy_template": template.Name}},
+		"id":                "reconbeat-" + template.Name + "-" + id,
+		"name":              "reconbeat-1",
+		"revision":          1,
+		"type":              in.Type,
+		"use_output":        "default",
+		"package_policy_id": id,
+		"data_stream": map[string]any{
+			"namespace": "lab",
+		},
+		"meta": map[string]any{
+			"package": map[string]any{"name": m.Name, "version": m.Version, "policy_template": template.Name},
+		},
 		// Fleet puts the global tags of an Agent's policy here.
-		"processors": []any{map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}}},
+		"processors": []any{
+			map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}},
+		},
 	}
 	maps.Copy(input, render(in.Vars, "agent", "input", in.TemplatePath))
 	input["streams"] = streams
@@ -118,8 +132,14 @@ func TestTheTemplatesDefaultsAreReconbeats(t *testing.T) {
 	want.Namespace, want.Detector.Rules = "lab", whole.Detector.Rules
 	require.Equal(t, want, whole)
 	require.Equal(t, mapstr.M{
-		"id": "reconbeat-reconbeat.alert-2f0c6a52-policy", "module": "auto", "fields_under_root": false, "keep_null": false, "publisher_pipeline": map[string]any{"disable_host": false},
-		"processors": []any{map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}}},
+		"id":                 "reconbeat-reconbeat.alert-2f0c6a52-policy",
+		"module":             "auto",
+		"fields_under_root":  false,
+		"keep_null":          false,
+		"publisher_pipeline": map[string]any{"disable_host": false},
+		"processors": []any{
+			map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}},
+		},
 	}, module)
 }
 
@@ -149,8 +169,14 @@ var optionsOfTheTemplate = []option{
 	{name: "events", value: "all", setting: "events"},
 	{name: "heartbeat_period", value: "5m", setting: "heartbeat.period"},
 	{name: "id", value: "the host's", setting: "id"},
-	{name: "path", value: "/srv/it's #1: documents.ndjson", setting: "paths", want: []any{"/srv/it's #1: documents.ndjson"}, only: "auditlog ecs"},
-	{name: "from", value: "beginning", setting: "from", only: "auditlog ecs"},
+	{
+		name:    "path",
+		value:   "/srv/it's #1: documents.ndjson",
+		setting: "paths",
+		want:    []any{"/srv/it's #1: documents.ndjson"},
+		only:    "auditlog ndjson",
+	},
+	{name: "from", value: "beginning", setting: "from", only: "auditlog ndjson"},
 	{name: "socket_type", value: "multicast", setting: "socket_type", only: "auditd"},
 	{name: "socket_buffer", value: "1048576", setting: "socket_buffer", want: 1048576.0, only: "auditd procconn"},
 	{name: "backlog_limit", value: "4096", setting: "backlog_limit", want: 4096.0, only: "auditd"},
@@ -160,7 +186,11 @@ var optionsOfTheTemplate = []option{
 	{name: "fields_under_root", value: true, setting: "fields_under_root"},
 	{name: "processors", value: "- drop_event.when.equals.user.name: backup\n", setting: "processors", want: []any{
 		map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}},
-		map[string]any{"drop_event": map[string]any{"when": map[string]any{"equals": map[string]any{"user": map[string]any{"name": "backup"}}}}},
+		map[string]any{
+			"drop_event": map[string]any{
+				"when": map[string]any{"equals": map[string]any{"user": map[string]any{"name": "backup"}}},
+			},
+		},
 	}},
 	{name: "index", value: "private-%{+yyyy.MM}", setting: "index"},
 	{name: "pipeline", value: "enrich", setting: "pipeline"},
@@ -170,7 +200,10 @@ var optionsOfTheTemplate = []option{
 
 // everyOption sets everything that a module takes.
 func everyOption(module string) map[string]any {
-	all := map[string]any{"module": module, "rules": "- id: network-connection-discovery\n  severity: high\n- id: sudo-use\n  threshold: 62.5\n"}
+	all := map[string]any{
+		"module": module,
+		"rules":  "- id: network-connection-discovery\n  severity: high\n- id: sudo-use\n  threshold: 62.5\n",
+	}
 	for _, o := range optionsOfTheTemplate {
 		if o.only == "" || slices.Contains(strings.Fields(o.only), module) {
 			all[o.name] = o.value
@@ -195,7 +228,7 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}
-	for _, module := range []string{"auto", "auditd", "auditlog", "procconn", "ecs"} {
+	for _, module := range []string{"auto", "auditd", "auditlog", "procconn", "ndjson"} {
 		all := everyOption(module)
 		for name := range all {
 			chosen[name] = true
@@ -236,7 +269,8 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		require.True(t, chosen[v.Name], "%s is an option that this test does not choose", v.Name)
 		require.NotEmpty(t, v.Title, v.Name)
 		require.NotEmpty(t, v.Description, v.Name)
-		require.Equal(t, v.Required, v.Default != nil, "%s: what has a default must not be emptied, what has none may be", v.Name)
+		require.Equal(t, v.Required, v.Default != nil,
+			"%s: what has a default must not be emptied, what has none may be", v.Name)
 		if value, text := v.Default.(string); v.Type == "select" {
 			require.True(t, text && slices.ContainsFunc(v.Options, func(o struct {
 				Value string `yaml:"value"`
@@ -248,12 +282,14 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 
 	input := mapstr.M(reference(t))
 	streams, _ := input["streams"].([]any)
-	for _, key := range []string{"id", "type", "use_output", "data_stream.namespace", "streams"} { // the Agent's and Fleet's
+	// the Agent's and Fleet's
+	for _, key := range []string{"id", "type", "use_output", "data_stream.namespace", "streams"} {
 		require.NoError(t, input.Delete(key))
 	}
 	for _, settings := range append(streams, map[string]any(input)) {
 		for setting := range mapstr.M(settings.(map[string]any)).Flatten() {
-			ours := slices.ContainsFunc(slices.Collect(maps.Keys(reached)), func(o string) bool { return setting == o || strings.HasPrefix(setting, o+".") })
+			ours := slices.ContainsFunc(slices.Collect(maps.Keys(reached)),
+				func(o string) bool { return setting == o || strings.HasPrefix(setting, o+".") })
 			require.True(t, ours, "%s of the reference is no option", setting)
 		}
 	}
@@ -298,7 +334,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	h, a := newHost(t), newAgent(t)
 	h.learn()
 	r := h.start(a)
-	every := everyOption("ecs")
+	every := everyOption("ndjson")
 	every["path"], every["model"] = h.input(), "context"
 	every["network_connection_discovery_enabled"], every["network_connection_discovery_threshold"] = true, "5"
 	for _, name := range []string{"index", "pipeline", "rules_path"} {
@@ -321,7 +357,8 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	}
 	require.Contains(t, named, "lookbeat.rejected")
 	for _, doc := range h.documents("out") {
-		require.True(t, named[field(doc, "data_stream.dataset")], "the policy permits no %s", field(doc, "data_stream.dataset"))
+		require.True(t, named[field(doc, "data_stream.dataset")], "the policy permits no %s",
+			field(doc, "data_stream.dataset"))
 		require.Equal(t, "lab", field(doc, "data_stream.namespace"))
 	}
 
@@ -340,7 +377,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 
 	t.Log("an option of another module is told, and so is that there are no alerts")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: with("socket_buffer", "4096")}))
-	a.wait(r, unit, "FAILED", "ecs.socket_buffer: no such setting")
+	a.wait(r, unit, "FAILED", "ndjson.socket_buffer: no such setting")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"alert"}}))
 	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
 
@@ -363,15 +400,24 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	require.Empty(t, h.find("out", "exec", "eve"))
 }
 
-// TestAddedTwiceThereAreTwoSources has an Agent's policy with the package twice: each is a source, and what holds of the whole Beat must be the same in both.
+// TestAddedTwiceThereAreTwoSources has an Agent's policy with the package twice: each is a source, and what holds of
+// the whole Beat must be the same in both.
 func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 	t.Parallel()
 	h, a := newHost(t), newAgent(t)
 	other := filepath.Join(h.dir, "other.ndjson")
-	require.NoError(t, os.WriteFile(other, []byte(execLine(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(other, []byte(beattest.Line(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
 	r := h.start(a)
 	source := func(policy, path, threshold string) *proto.UnitExpected {
-		return a.fleetUnit(choices{policy: policy, options: map[string]any{"module": "ecs", "path": path, "from": "beginning", "network_connection_discovery_threshold": threshold}})
+		return a.fleetUnit(choices{
+			policy: policy,
+			options: map[string]any{
+				"module":                                 "ndjson",
+				"path":                                   path,
+				"from":                                   "beginning",
+				"network_connection_discovery_threshold": threshold,
+			},
+		})
 	}
 	one, two := source("one", h.input(), "40"), source("two", other, "40")
 	a.expect(h.output(a, "out"), one, two)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/elastic-agent-client/v7/pkg/client"
@@ -15,11 +14,28 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
-// agents are the settings of an input that are the Agent's or Fleet's: what Fleet makes an input of, what the Agent adds, and what it takes out before it hands the input on.
+// agents are the settings of an input that are the Agent's or Fleet's: what Fleet makes an input of, what the Agent
+// adds, and what it takes out before it hands the input on.
 var agents = []string{
-	"_runtime_experimental", "condition", "data_stream", "enabled", "id", "log_level", "meta", "name", "original_id", "package", "package_policy_id", "policy", "revision", "streams", "type", "use_output",
+	"_runtime_experimental",
+	"condition",
+	"data_stream",
+	"enabled",
+	"id",
+	"log_level",
+	"meta",
+	"name",
+	"original_id",
+	"package",
+	"package_policy_id",
+	"policy",
+	"revision",
+	"streams",
+	"type",
+	"use_output",
 }
 
 // unknown are the settings of an input that are neither the Agent's nor ours.
@@ -32,13 +48,16 @@ func unknown(input map[string]any) (names []any) {
 	return names
 }
 
-// modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the whole Beat is copied.
+// modules makes of an input of the Agent's policy its modules: one a stream, into which what the input says of the
+// whole Beat is copied.
 //
-// Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one event.dataset, and reconbeat's documents go to
-// several data streams, whichever module they come from; so what is taken of data_stream is the namespace, and which there are.
+// Other Beats use CreateInputsFromStreams of libbeat's management for this. It gives every stream one index and one
+// event.dataset, and reconbeat's documents go to several data streams, whichever module they come from; so what is
+// taken of data_stream is the namespace, and which there are.
 //
-// Fleet permits the Agent to write where a stream of the policy does. So its policies have, beside the module, streams that only name a data stream, with what the
-// whole Beat does there. They become modules that are not enabled, because libbeat's management finds a stream by its place.
+// Fleet permits the Agent to write where a stream of the policy does. So its policies have, beside the module, streams
+// that only name a data stream, with what the whole Beat does there. They become modules that are not enabled, because
+// libbeat's management finds a stream by its place.
 func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.ConfigWithMeta, error) {
 	if len(input.GetStreams()) == 0 {
 		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
@@ -94,13 +113,13 @@ func namesOnly(stream *proto.Stream) bool {
 	return stream.GetDataStream().GetDataset() != ""
 }
 
-// restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy with such streams, or one that names the data
-// stream of alerts, names all that the Agent may write to: of the other kinds, no documents are made.
+// restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy
+// with such streams, or one that names the data stream of alerts, names all that the Agent may write to: of the other
+// kinds, no documents are made.
 func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
-	modules, kinds := 0, map[string]bool{}
+	modules, kinds := 0, map[dataset.Kind]bool{}
 	for _, stream := range input.GetStreams() {
-		dataset := stream.GetDataStream().GetDataset()
-		kinds[dataset[strings.LastIndex(dataset, ".")+1:]] = true
+		kinds[dataset.Of(stream.GetDataStream().GetDataset())] = true
 		if !namesOnly(stream) {
 			modules++
 			continue
@@ -110,21 +129,24 @@ func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 		}
 	}
 	if modules == 0 {
-		return fmt.Errorf("input %q has no stream with a module; in Fleet, the data stream of alerts must be switched on", input.GetId())
+		return fmt.Errorf(
+			"input %q has no stream with a module; in Fleet, the data stream of alerts must be switched on",
+			input.GetId())
 	}
-	if !kinds["alert"] {
+	if !kinds[dataset.Alert] {
 		return nil
 	}
-	if !kinds["process"] {
+	if !kinds[dataset.Process] {
 		whole["events"] = config.EventsNone
 	}
-	if !kinds["health"] {
+	if !kinds[dataset.Health] {
 		whole["heartbeat"] = map[string]any{"period": 0}
 	}
 	return nil
 }
 
-// merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told that it disagrees.
+// merge copies what the input says under a key into a stream; what the stream says itself stays, so that it can be told
+// that it disagrees.
 func merge(stream mapstr.M, key string, input any) {
 	own, isMap := stream[key].(map[string]any)
 	from, fromMap := input.(map[string]any)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
-	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
 // setting is a line of the reference that is a setting in a comment; prose has one blank after the #.
@@ -40,7 +40,8 @@ func reference(t *testing.T) map[string]any {
 	return policy.Inputs[0]
 }
 
-// TestTheReferenceOfPoliciesIsTrue has every setting of it read by whoever reads it, and an Agent run one of its streams with everything that its input says.
+// TestTheReferenceOfPoliciesIsTrue has every setting of it read by whoever reads it, and an Agent run one of its
+// streams with everything that its input says.
 func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	input := reference(t)
 	text, err := yaml.Marshal(input)
@@ -48,7 +49,7 @@ func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	a := newAgent(t)
 	configs, err := modules(a.unit(proto.UnitType_INPUT, string(text)).Config, nil)
 	require.NoError(t, err)
-	require.Len(t, configs, 1+len(beater.Modules()), "auto and every module")
+	require.Len(t, configs, 1+len(catalog.All()), "auto and every module")
 	for _, c := range configs {
 		s, err := config.ParseStream(c.Config)
 		require.NoError(t, err)
@@ -59,11 +60,13 @@ func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
 	}
 	given := configs[0].Config.FlattenedKeys()
 	for _, key := range config.WholeBeat {
-		require.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasPrefix(k, key) }), "%s is missing", key)
+		require.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasPrefix(k, key) }),
+			"%s is missing", key)
 	}
 
 	h := newHost(t)
-	input["streams"] = slices.DeleteFunc(input["streams"].([]any), func(s any) bool { return s.(map[string]any)["module"] != "ecs" })
+	input["streams"] = slices.DeleteFunc(input["streams"].([]any),
+		func(s any) bool { return s.(map[string]any)["module"] != "ndjson" })
 	input["streams"].([]any)[0].(map[string]any)["paths"] = []any{h.input()}
 	input["id"] = "in"
 	text, err = yaml.Marshal(input)
@@ -80,40 +83,51 @@ func TestEachStreamIsAModuleWithTheSettingsOfTheWholeBeat(t *testing.T) {
 		want        []mapstr.M
 	}{
 		{
-			"what the input says is copied into every stream",
-			"{id: in, type: reconbeat, detector: {model: rare}, events: none, data_stream: {namespace: dmz}, streams: [{id: a, module: auditd}, {id: b, module: ecs, paths: [/x]}]}",
-			[]mapstr.M{
-				{"id": "a", "module": "auditd", "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
-				{"id": "b", "module": "ecs", "paths": []any{"/x"}, "events": "none", "namespace": "dmz", "detector": map[string]any{"model": "rare"}},
+			name: "what the input says is copied into every stream",
+			input: "{id: in, type: reconbeat, detector: {model: rare}, events: none, data_stream: {namespace: dmz}, " +
+				"streams: [{id: a, module: auditd}, {id: b, module: ndjson, paths: [/x]}]}",
+			want: []mapstr.M{
+				{"id": "a", "module": "auditd", "events": "none", "namespace": "dmz",
+					"detector": map[string]any{"model": "rare"}},
+				{"id": "b", "module": "ndjson", "paths": []any{"/x"}, "events": "none", "namespace": "dmz",
+					"detector": map[string]any{"model": "rare"}},
 			},
 		},
 		{
-			"what a stream says itself stays",
-			"{id: in, type: reconbeat, detector: {model: rare, actor: user}, events: none, streams: [{id: a, module: auditd, events: all, detector: {model: context}, data_stream: {dataset: x, namespace: lab}}]}",
-			[]mapstr.M{{"id": "a", "module": "auditd", "events": "all", "namespace": "lab", "detector": map[string]any{"model": "context", "actor": "user"}}},
+			name: "what a stream says itself stays",
+			input: "{id: in, type: reconbeat, detector: {model: rare, actor: user}, events: none, streams: [{id: a, " +
+				"module: auditd, events: all, detector: {model: context}, data_stream: {dataset: x, namespace: lab}}]}",
+			want: []mapstr.M{{"id": "a", "module": "auditd", "events": "all", "namespace": "lab",
+				"detector": map[string]any{"model": "context", "actor": "user"}}},
 		},
 		{
-			"a stream without an id gets its place",
-			"{id: in, type: reconbeat, streams: [{module: auditd}, {module: ecs}]}",
-			[]mapstr.M{{"id": "in.0", "module": "auditd"}, {"id": "in.1", "module": "ecs"}},
+			name:  "a stream without an id gets its place",
+			input: "{id: in, type: reconbeat, streams: [{module: auditd}, {module: ndjson}]}",
+			want:  []mapstr.M{{"id": "in.0", "module": "auditd"}, {"id": "in.1", "module": "ndjson"}},
 		},
 		{
-			"the input's processors run before the stream's",
-			"{id: in, type: reconbeat, processors: [{a: 1}], streams: [{id: a, module: ecs, processors: [{b: 2}]}, {id: c, module: ecs}]}",
-			[]mapstr.M{
-				{"id": "a", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}, map[string]any{"b": 2.0}}},
-				{"id": "c", "module": "ecs", "processors": []any{map[string]any{"a": 1.0}}},
+			name: "the input's processors run before the stream's",
+			input: "{id: in, type: reconbeat, processors: [{a: 1}], streams: [{id: a, module: ndjson, processors: " +
+				"[{b: 2}]}, {id: c, module: ndjson}]}",
+			want: []mapstr.M{
+				{"id": "a", "module": "ndjson", "processors": []any{map[string]any{"a": 1.0},
+					map[string]any{"b": 2.0}}},
+				{"id": "c", "module": "ndjson", "processors": []any{map[string]any{"a": 1.0}}},
 			},
 		},
 		{
-			"what the Agent and Fleet put into an input is theirs",
-			"{id: in, original_id: i, type: reconbeat, name: n, revision: 3, policy: {revision: 7}, package_policy_id: p, meta: {package: {name: reconbeat}}, data_stream: {namespace: dmz}, streams: [{id: a, module: auditd}]}",
-			[]mapstr.M{{"id": "a", "module": "auditd", "namespace": "dmz"}},
+			name: "what the Agent and Fleet put into an input is theirs",
+			input: "{id: in, original_id: i, type: reconbeat, name: n, revision: 3, policy: {revision: 7}, " +
+				"package_policy_id: p, meta: {package: {name: reconbeat}}, data_stream: {namespace: dmz}, streams: " +
+				"[{id: a, module: auditd}]}",
+			want: []mapstr.M{{"id": "a", "module": "auditd", "namespace": "dmz"}},
 		},
 		{
-			"what nobody knows is named in every stream",
-			"{id: in, type: reconbeat, tags: [x], detectr: {model: rare}, streams: [{id: a, module: auditd}, {id: b, module: auditd}]}",
-			[]mapstr.M{{"id": "a", "module": "auditd", "unknown": []any{"detectr", "tags"}}, {"id": "b", "module": "auditd", "unknown": []any{"detectr", "tags"}}},
+			name: "what nobody knows is named in every stream",
+			input: "{id: in, type: reconbeat, tags: [x], detectr: {model: rare}, streams: [{id: a, module: auditd}, " +
+				"{id: b, module: auditd}]}",
+			want: []mapstr.M{{"id": "a", "module": "auditd", "unknown": []any{"detectr", "tags"}}, {"id": "b",
+				"module": "auditd", "unknown": []any{"detectr", "tags"}}},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {

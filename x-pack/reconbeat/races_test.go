@@ -12,11 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// librariesRaces are the data races within what manages us, each by a function of either access. They are not ours to mend, and an exit code that is theirs would hide one of ours.
+// librariesRaces are the data races within what manages us, each by a function of either access. They are not ours to
+// mend, and an exit code that is theirs would hide one of ours.
 var librariesRaces = [][2]string{
-	// BeatV2Manager.isRunning is written by Start after it has started the listener, which writes it when it is told to stop.
+	// BeatV2Manager.isRunning is written by Start after it has started the listener, which writes it when it is told to
+	// stop.
 	{"management.(*BeatV2Manager).unitListen()", "management.(*BeatV2Manager).Start()"},
-	// A unit's payload is compared by reflection while the check-in that sends it has protobuf note types and sizes in it.
+	// A unit's payload is compared by reflection while the check-in that sends it has protobuf note types and sizes in
+	// it.
 	{"client.(*clientV2).sendObserved()", "client.(*Unit).UpdateState()"},
 }
 
@@ -51,7 +54,8 @@ func ours(log string) []string {
 		}
 		return slices.ContainsFunc(librariesRaces, func(known [2]string) bool {
 			a, b := stacks[0], stacks[1]
-			return strings.Contains(a, known[0]) && strings.Contains(b, known[1]) || strings.Contains(a, known[1]) && strings.Contains(b, known[0])
+			return strings.Contains(a, known[0]) && strings.Contains(b, known[1]) ||
+				strings.Contains(a, known[1]) && strings.Contains(b, known[0])
 		})
 	})
 }

@@ -30,7 +30,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// agent is the side of the Elastic Agent: the server to which its components connect by mutual TLS, with what their units shall be and what they say they are.
+// agent is the side of the Elastic Agent: the server to which its components connect by mutual TLS, with what their
+// units shall be and what they say they are.
 type agent struct {
 	proto.UnimplementedElasticAgentServer
 	t       *testing.T
@@ -58,13 +59,26 @@ func newAgent(t *testing.T) *agent {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	a := &agent{
-		t: t, expected: &proto.CheckinExpected{}, changed: make(chan struct{}), units: map[string]*proto.UnitObserved{}, history: map[string][]string{},
-		actions: make(chan *proto.ActionRequest), answers: make(chan *proto.ActionResponse, 16),
+		t:        t,
+		expected: &proto.CheckinExpected{},
+		changed:  make(chan struct{}),
+		units:    map[string]*proto.UnitObserved{},
+		history:  map[string][]string{},
+		actions:  make(chan *proto.ActionRequest),
+		answers:  make(chan *proto.ActionResponse, 16),
 	}
 	info := &proto.AgentInfo{Id: "3f5e0b1c-agent", Version: "9.4.0", Mode: proto.AgentManagedMode_MANAGED}
 	a.startUp, err = protobuf.Marshal(&proto.StartUpInfo{
-		Addr: listener.Addr().String(), ServerName: "agent", Token: agentToken, CaCert: pemOf(t, authority, nil), PeerCert: pemOf(t, peer, nil), PeerKey: pemOf(t, nil, peerKey),
-		Services: []proto.ConnInfoServices{proto.ConnInfoServices_CheckinV2}, Supports: []proto.ConnectionSupports{proto.ConnectionSupports_CheckinChunking}, AgentInfo: info,
+		Addr: listener.Addr().
+			String(),
+		ServerName: "agent",
+		Token:      agentToken,
+		CaCert:     pemOf(t, authority, nil),
+		PeerCert:   pemOf(t, peer, nil),
+		PeerKey:    pemOf(t, nil, peerKey),
+		Services:   []proto.ConnInfoServices{proto.ConnInfoServices_CheckinV2},
+		Supports:   []proto.ConnectionSupports{proto.ConnectionSupports_CheckinChunking},
+		AgentInfo:  info,
 	})
 	require.NoError(t, err)
 	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
@@ -78,14 +92,20 @@ func newAgent(t *testing.T) *agent {
 }
 
 // certificate makes one for a name, signed by the authority; without one it is an authority itself.
-func certificate(t *testing.T, name string, authority *x509.Certificate, authorityKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+func certificate(t *testing.T, name string, authority *x509.Certificate,
+	authorityKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: name},
+		DNSNames:     []string{name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if authority == nil {
 		template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
@@ -180,7 +200,8 @@ func (a *agent) Actions(stream proto.ElasticAgent_ActionsServer) error {
 	}
 }
 
-// unit makes of a policy's YAML what the Agent sends to a component: the whole under Source, and some of it once more in fields of its own.
+// unit makes of a policy's YAML what the Agent sends to a component: the whole under Source, and some of it once more
+// in fields of its own.
 func (a *agent) unit(kind proto.UnitType, text string) *proto.UnitExpected {
 	c, err := conf.NewConfigWithYAML([]byte(text), "policy")
 	require.NoError(a.t, err, text)
@@ -195,10 +216,17 @@ func (a *agent) unit(kind proto.UnitType, text string) *proto.UnitExpected {
 		stream, ok := s.(map[string]any)
 		require.True(a.t, ok, text)
 		id, _ := stream["id"].(string)
-		config.Streams = append(config.Streams, &proto.Stream{Source: a.source(stream), Id: id, DataStream: dataStream(stream)})
+		config.Streams = append(config.Streams,
+			&proto.Stream{Source: a.source(stream), Id: id, DataStream: dataStream(stream)})
 	}
 	require.NotEmpty(a.t, config.Id, text)
-	return &proto.UnitExpected{Id: config.Id, Type: kind, State: proto.State_HEALTHY, LogLevel: proto.UnitLogLevel_INFO, Config: config}
+	return &proto.UnitExpected{
+		Id:       config.Id,
+		Type:     kind,
+		State:    proto.State_HEALTHY,
+		LogLevel: proto.UnitLogLevel_INFO,
+		Config:   config,
+	}
 }
 
 func (a *agent) source(m map[string]any) *structpb.Struct {
@@ -260,7 +288,8 @@ func (a *agent) wait(r *run, unit, state, message string) string {
 		return s == state && strings.Contains(m, message) && index == newest
 	}, func() string {
 		s, m, _ := a.stateOf(unit)
-		return fmt.Sprintf("unit %s does not become %s with %q; it is %s with %q, after %s", unit, state, message, s, m, a.states(unit))
+		return fmt.Sprintf("unit %s does not become %s with %q; it is %s with %q, after %s", unit, state, message, s, m,
+			a.states(unit))
 	})
 	return said
 }
@@ -268,7 +297,13 @@ func (a *agent) wait(r *run, unit, state, message string) string {
 // diagnose asks a unit for its diagnostics, by file name.
 func (a *agent) diagnose(unit string) map[string]string {
 	a.t.Helper()
-	request := &proto.ActionRequest{Id: "diagnose " + unit, Type: proto.ActionRequest_DIAGNOSTICS, UnitId: unit, UnitType: proto.UnitType_INPUT, Params: []byte("{}")}
+	request := &proto.ActionRequest{
+		Id:       "diagnose " + unit,
+		Type:     proto.ActionRequest_DIAGNOSTICS,
+		UnitId:   unit,
+		UnitType: proto.UnitType_INPUT,
+		Params:   []byte("{}"),
+	}
 	select {
 	case a.actions <- request:
 	case <-time.After(30 * time.Second):

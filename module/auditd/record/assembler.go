@@ -10,18 +10,22 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/logp"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 const (
-	// inFlight is how many events may be incomplete at the same time; the oldest is handed on as it is when there are more.
+	// inFlight is how many events may be incomplete at the same time; the oldest is handed on as it is when there are
+	// more.
 	inFlight = 64
-	// patience is by how much the records' time must have gone on since an event began to come, for it to count as complete though its end never came. It does not count from the event's
-	// own time, which is that of the system call's entry: an exec from a slow disk is old when its first record comes.
+	// patience is by how much the records' time must have gone on since an event began to come, for it to count as
+	// complete though its end never came. It does not count from the event's own time, which is that of the system
+	// call's entry: an exec from a slow disk is old when its first record comes.
 	patience = 2 * time.Second
-	// setBack is how much older than the newest a record must be to say that the clock was set back, or that the newest was no time at all.
+	// setBack is how much older than the newest a record must be to say that the clock was set back, or that the newest
+	// was no time at all.
 	setBack = time.Hour
 	// maxText bounds how much of a command line is kept, in bytes; maxArgs, how many arguments.
 	maxText = 64 << 10
@@ -31,14 +35,14 @@ const (
 // Options shape an Assembler.
 type Options struct {
 	Stats  *module.Stats // never nil
-	Logger *logp.Logger  // where malformed records are told, one in a while
+	Logger *logp.Logger  // where malformed records are logged, one in a while
 	Source string        // event.Source of what is emitted: the module's name
 	Names  bool          // take over the names of enriched records; not where they are another host's
 	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them:
-	// process, users and login session, as far as records tell. Both are valid during the call only. nil: they are
+	// process, users and login session, as far as records say. Both are valid during the call only. nil: they are
 	// passed over.
 	Changed func(who *process.Event, changes []Change) error
-	// Started is told of each exec at its first record, with its pid and time; the rest, the end of all of it too, may
+	// Started is called at the first record of each exec, with its pid and time; the rest, the end of all of it too, may
 	// come late or never. nil: nobody asks.
 	Started func(pid uint32, at time.Time)
 }
@@ -55,14 +59,15 @@ type Assembler struct {
 	last   process.Cursor
 	login  process.Event // reused
 	newest int64         // the newest time of a record, in milliseconds since 1970
-	told   time.Time     // when a malformed record was last told; wall clock, of the log only
+	logged time.Time     // when a malformed record was last logged; wall clock
 }
 
 // pending is an event that is not complete yet.
 type pending struct {
-	seq     uint64
-	node    uint64         // of the host that it is from, hashed: the log of several hosts has the same numbers
-	due     int64          // the time, in milliseconds since 1970, of a record that comes so late that no more of this event is expected
+	seq  uint64
+	node uint64 // of the host that it is from, hashed: the log of several hosts has the same numbers
+	// the time, in milliseconds since 1970, of a record that comes so late that no more of this event is expected
+	due     int64
 	start   process.Cursor // before its first record
 	event   process.Event
 	ignored bool // no exec, or one that failed
@@ -83,7 +88,7 @@ type pending struct {
 // then come the program and its loader.
 const mostFiles = 8
 
-// opened is a file that the kernel opened for an exec, as its PATH record tells.
+// opened is a file that the kernel opened for an exec, as its PATH record says.
 type opened struct {
 	name string // as it was asked for
 	file process.FileID
@@ -111,8 +116,9 @@ func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
 	return a.record(typ, body, node, cursor)
 }
 
-// Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an emitted event is the place after it, or
-// before the first record of the oldest event that is still incomplete: to resume there loses nothing and may read some again.
+// Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an
+// emitted event is the place after it, or before the first record of the oldest event that is still incomplete: to
+// resume there loses nothing and may read some again.
 func (a *Assembler) Record(typ uint16, body []byte, cursor process.Cursor) error {
 	return a.record(typ, body, nil, cursor)
 }
@@ -122,17 +128,22 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	before := a.last
 	a.last = cursor
 	switch typ {
-	case typeSyscall, typeExecve, typeCwd, typePath, typeEOE, typeProctitle:
-	case typeLogin, typeUserLogin, typeUserLogout, typeUserStart, typeUserEnd:
+	case unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CWD, unix.AUDIT_PATH, unix.AUDIT_EOE, unix.AUDIT_PROCTITLE:
+	case unix.AUDIT_LOGIN, userLogin, userLogout, userStart, userEnd:
 		millis, seq, rest, ok := header(body)
 		if !ok {
 			a.malformed(body)
 			return nil
 		}
-		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != typeLogin || !relabels(rest) {
+		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN ||
+			!relabels(rest) {
 			return err
 		}
-	case typeConfigChange, typeFeatureChange, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_CONFIG_CHANGE,
+		unix.AUDIT_FEATURE_CHANGE,
+		unix.AUDIT_DAEMON_START,
+		unix.AUDIT_DAEMON_END,
+		unix.AUDIT_DAEMON_ABORT:
 		if a.o.Changed == nil {
 			return nil
 		}
@@ -153,7 +164,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	host := hashed(node)
 	p := a.find(seq, host)
 	switch typ {
-	case typeSyscall:
+	case unix.AUDIT_SYSCALL:
 		if p == nil {
 			var err error
 			if p, err = a.begin(seq, host, millis, before); err != nil {
@@ -161,7 +172,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 			}
 		}
 		a.syscall(p, rest)
-	case typeExecve:
+	case unix.AUDIT_EXECVE:
 		if p == nil { // its SYSCALL record was lost: who did it is not known, and a guess is worse than a count
 			a.o.Stats.Incomplete.Add(1)
 			return nil
@@ -169,7 +180,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 		if !p.ignored {
 			a.execve(p, rest)
 		}
-	case typeCwd:
+	case unix.AUDIT_CWD:
 		if p != nil && !p.ignored {
 			for key, v, more, ok := next(rest); ok; key, v, more, ok = next(more) {
 				if string(key) == "cwd" {
@@ -178,18 +189,23 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 				}
 			}
 		}
-	case typePath:
+	case unix.AUDIT_PATH:
 		if p != nil && !p.ignored {
 			a.path(p, rest)
 		}
-	case typeProctitle, typeEOE:
+	case unix.AUDIT_PROCTITLE, unix.AUDIT_EOE:
 		if p != nil {
 			if len(p.changes) > 0 {
 				a.title(p, rest)
 			}
 			return a.complete(p)
 		}
-	case typeConfigChange, typeFeatureChange, typeLogin, typeDaemonStart, typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_CONFIG_CHANGE,
+		unix.AUDIT_FEATURE_CHANGE,
+		unix.AUDIT_LOGIN,
+		unix.AUDIT_DAEMON_START,
+		unix.AUDIT_DAEMON_END,
+		unix.AUDIT_DAEMON_ABORT:
 		if p == nil {
 			var err error
 			if p, err = a.begin(seq, host, millis, before); err != nil {
@@ -288,7 +304,8 @@ func (a *Assembler) complete(p *pending) error {
 	return err
 }
 
-// resume is where reading goes on after what is complete: before the oldest event that is not, or after the last record.
+// resume is where reading goes on after what is complete: before the oldest event that is not, or after the last
+// record.
 func (a *Assembler) resume() process.Cursor {
 	for _, p := range a.order {
 		if !p.ignored {
@@ -403,7 +420,8 @@ func id(v []byte) uint32 {
 	return process.Unset
 }
 
-// execve takes the arguments of one EXECVE record: a0=..., and for a long one a0_len=N a0[0]=... a0[1]=..., over as many records as it needs.
+// execve takes the arguments of one EXECVE record: a0=..., and for a long one a0_len=N a0[0]=... a0[1]=..., over as
+// many records as it needs.
 func (a *Assembler) execve(p *pending, b []byte) {
 	p.execve = true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
@@ -463,14 +481,14 @@ func (a *Assembler) path(p *pending, b []byte) {
 		}
 	}
 	if o.file.Device == 0 || o.file.Inode == 0 {
-		o.file = process.FileID{} // half of it tells nothing
+		o.file = process.FileID{} // half of it says nothing
 	}
 	if item < mostFiles {
 		p.opened[item] = o
 	}
 }
 
-// executable tells which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader
+// executable says which of the files that the kernel opened runs now. Of an ELF file that is the first, and its loader
 // the second. Of a script they are the script, its interpreter, and the loader of that; the interpreter's name is the
 // first argument, which the kernel makes so. The zero FileID where it is not certain: records were lost, or somebody
 // called an ELF file by the name of its loader.
@@ -526,11 +544,12 @@ func argument(key []byte) (index, piece int, ok bool) {
 	return int(n), int(m), ok
 }
 
-// session hands on what a record tells of a login session.
+// session hands on what a record says of a login session.
 func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) error {
 	e := &a.login
 	e.Reset()
-	e.Kind, e.Time, e.Sequence, e.Source, e.Cursor = process.Login, time.UnixMilli(millis).UTC(), seq, a.o.Source, a.resume()
+	e.Kind, e.Time, e.Sequence = process.Login, time.UnixMilli(millis).UTC(), seq
+	e.Source, e.Cursor = a.o.Source, a.resume()
 	res := true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		switch string(key) {
@@ -554,8 +573,9 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 			}
 		case "tty", "terminal":
 			a.buf = text(v, a.buf[:0])
-			if t := bytes.TrimPrefix(a.buf, []byte("/dev/")); len(t) > 0 && isTTY(t) {
-				e.Session.TTY = e.Text(t)
+			tty := e.Text(bytes.TrimPrefix(a.buf, []byte("/dev/")))
+			if isTTY(tty) {
+				e.Session.TTY = tty
 			}
 		case "res":
 			res = string(v) == "1" || string(v) == "success" || string(v) == "yes"
@@ -565,26 +585,29 @@ func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) erro
 		return nil
 	}
 	switch typ {
-	case typeLogin:
+	case unix.AUDIT_LOGIN:
 		e.Session.Leader = e.PID
-	case typeUserEnd, typeUserLogout:
+	case userEnd, userLogout:
 		e.Kind = process.Logout
 	}
-	if typ != typeLogin && !process.OpensSession(e.Name) {
+	if typ != unix.AUDIT_LOGIN && !process.OpensSession(e.Name) {
 		return nil // sudo, su and their like begin no login session
 	}
 	return a.emit(e)
 }
 
-func isTTY(name []byte) bool {
-	return bytes.HasPrefix(name, []byte("pts")) || bytes.HasPrefix(name, []byte("tty")) || string(name) == "console"
+// isTTY says whether a record names a terminal: there stand "ssh", "cron" and ":0", too. Drivers that the kernel's own
+// list has no room for name their devices tty and something, as all do by custom.
+func isTTY(name string) bool {
+	_, listed := process.ParseTerminal(name)
+	return listed || strings.HasPrefix(name, "tty")
 }
 
-// malformed counts what is no record, and tells one in a while.
+// malformed counts what is no record, and logs one in a while.
 func (a *Assembler) malformed(b []byte) {
 	a.o.Stats.Malformed.Add(1)
-	if now := time.Now(); a.o.Logger != nil && now.Sub(a.told) > time.Minute {
-		a.told = now
+	if now := time.Now(); a.o.Logger != nil && now.Sub(a.logged) > time.Minute {
+		a.logged = now
 		a.o.Logger.Warnf("%s: this is no audit record: %q", a.o.Source, b[:min(len(b), 200)])
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Operation tells what a Change did.
+// Operation is what a Change did.
 type Operation uint8
 
 // The operations. The zero Operation is one that nothing is known of.
@@ -31,14 +33,15 @@ const (
 	DaemonPID    = "audit_pid"           // the daemon that the kernel sends its records to; 0: none
 )
 
-// The lists of rules, by their numbers in records (AUDIT_FILTER_* of include/uapi/linux/audit.h).
-const (
-	ListTask    = 1
-	ListExit    = 4
-	ListExclude = 5
-)
-
-var listNames = map[uint32]string{0: "user", ListTask: "task", ListExit: "exit", ListExclude: "exclude", 6: "filesystem", 7: "io_uring"}
+// listNames are the lists of rules as auditctl calls them.
+var listNames = map[uint32]string{
+	unix.AUDIT_FILTER_USER:       "user",
+	unix.AUDIT_FILTER_TASK:       "task",
+	unix.AUDIT_FILTER_EXIT:       "exit",
+	unix.AUDIT_FILTER_EXCLUDE:    "exclude",
+	unix.AUDIT_FILTER_FS:         "filesystem",
+	unix.AUDIT_FILTER_URING_EXIT: "io_uring",
+}
 
 // Change is what one record says of a change of audit itself. It owns its strings.
 type Change struct {
@@ -59,13 +62,15 @@ func protectsLogins(feature string) bool {
 	return feature == "loginuid_immutable" || feature == "only_unset_loginuid"
 }
 
-// starving is the least rate, and the least backlog, that can carry the execs of a host: an exec is about seven records.
+// starving is the least rate, and the least backlog, that can carry the execs of a host: an exec is about seven
+// records.
 const starving = 64
 
 // Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is no limit.
 func Starves(limit uint32) bool { return limit > 0 && limit < starving }
 
-// Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it cannot be told: their record has no fields.
+// Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it never says
+// so: their record has no fields.
 func (c *Change) Blinds() bool {
 	if c.Failed {
 		return false
@@ -186,14 +191,15 @@ func relabels(b []byte) bool {
 // maxChanges bounds how many changes one event may bring.
 const maxChanges = 64
 
-// change notes what a record says of audit itself, and who the record says did it. A SYSCALL record that follows says more.
+// change notes what a record says of audit itself, and who the record says did it. A SYSCALL record that follows says
+// more.
 func (a *Assembler) change(p *pending, typ uint16, b []byte) error {
 	e := &p.event
 	e.Kind, p.ignored = process.Tamper, false
 	if len(p.changes) < maxChanges {
 		p.changes = append(p.changes, a.parseChange(typ, b, e))
 	}
-	if typ == typeDaemonStart || typ == typeDaemonEnd || typ == typeDaemonAbort {
+	if typ == unix.AUDIT_DAEMON_START || typ == unix.AUDIT_DAEMON_END || typ == unix.AUDIT_DAEMON_ABORT {
 		return a.complete(p) // auditd's own: one record
 	}
 	return nil
@@ -203,13 +209,13 @@ func (a *Assembler) parseChange(typ uint16, b []byte, e *process.Event) Change {
 	plain, _, _ := bytes.Cut(b, []byte{0x1d})
 	c := Change{session: process.Unset, Record: strings.ToValidUTF8(string(plain[:min(len(plain), 1024)]), "\uFFFD")}
 	switch typ {
-	case typeFeatureChange:
+	case unix.AUDIT_FEATURE_CHANGE:
 		c.Operation = SetSetting
-	case typeLogin:
+	case unix.AUDIT_LOGIN:
 		c.Operation = SetLogin
-	case typeDaemonStart:
+	case unix.AUDIT_DAEMON_START:
 		c.Operation = StartDaemon
-	case typeDaemonEnd, typeDaemonAbort:
+	case unix.AUDIT_DAEMON_END, unix.AUDIT_DAEMON_ABORT:
 		c.Operation = StopDaemon
 	}
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
@@ -240,17 +246,17 @@ func (a *Assembler) parseChange(typ uint16, b []byte, e *process.Event) Change {
 		case "res":
 			c.Failed = string(v) == "0" || string(v) == "no" || string(v) == "failed"
 		case "auid":
-			if typ == typeLogin {
+			if typ == unix.AUDIT_LOGIN {
 				c.New = id(v)
 				continue
 			}
 			a.who(e, key, v)
 		case "ses":
-			if typ != typeLogin {
+			if typ != unix.AUDIT_LOGIN {
 				a.who(e, key, v)
 			}
 		default:
-			if typ == typeConfigChange && bytes.HasPrefix(key, []byte("audit_")) {
+			if typ == unix.AUDIT_CONFIG_CHANGE && bytes.HasPrefix(key, []byte("audit_")) {
 				c.Operation, c.Setting = SetSetting, string(key)
 				c.New, _ = number(v)
 				continue
@@ -261,7 +267,8 @@ func (a *Assembler) parseChange(typ uint16, b []byte, e *process.Event) Change {
 	return c
 }
 
-// title takes the command line of who made changes from PROCTITLE, which has its first 128 bytes, as the process itself may have written them.
+// title takes the command line of who made changes from PROCTITLE, which has its first 128 bytes, as the process itself
+// may have written them.
 func (a *Assembler) title(p *pending, b []byte) {
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		if string(key) != "proctitle" {
@@ -280,7 +287,7 @@ func (a *Assembler) changed(p *pending) error {
 	e := &p.event
 	e.Cursor = a.resume()
 	for i := range p.changes {
-		// SYSCALL tells who they are by then; who they were is what counts.
+		// SYSCALL says who they are by then; who they were is what counts.
 		if c := &p.changes[i]; c.Operation == SetLogin && e.Session.User.ID != c.Old {
 			e.Session.User = process.User{ID: c.Old}
 			e.Session.ID = c.session

@@ -12,8 +12,9 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/health"
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -67,7 +68,13 @@ func FuzzParseLine(f *testing.F) {
 		again := fmt.Appendf(nil, "audit(%d.%03d:%d): %s", millis/1000, millis%1000, seq, rest)
 		millis2, seq2, rest2, ok := header(again)
 		require.True(t, ok)
-		require.Equal(t, []any{millis, seq, string(bytes.TrimPrefix(rest, []byte(" ")))}, []any{millis2, seq2, string(bytes.TrimPrefix(rest2, []byte(" ")))}, "type %d", typ)
+		require.Equal(
+			t,
+			[]any{millis, seq, string(bytes.TrimPrefix(rest, []byte(" ")))},
+			[]any{millis2, seq2, string(bytes.TrimPrefix(rest2, []byte(" ")))},
+			"type %d",
+			typ,
+		)
 		for pairs, key, v := rest, []byte(nil), []byte(nil); ok; {
 			before := len(pairs)
 			if key, v, pairs, ok = next(pairs); ok && len(pairs) >= before {
@@ -77,7 +84,8 @@ func FuzzParseLine(f *testing.F) {
 	})
 }
 
-// FuzzArguments writes a command line as the kernel does, over as many EXECVE records as its pieces need, and wants it back.
+// FuzzArguments writes a command line as the kernel does, over as many EXECVE records as its pieces need, and wants it
+// back.
 func FuzzArguments(f *testing.F) {
 	f.Add([]byte("ss\x00-tlnp\x00/tmp/a b\x00"), uint16(7500), uint8(3))
 	f.Add([]byte("sh\x00-c\x00for i in 1 2 3; do ss; done\x00\"quoted\"\x00\xff\xfe"), uint16(5), uint8(1))
@@ -122,7 +130,14 @@ func FuzzEnriched(f *testing.F) {
 	f.Add("DOMAIN\\user", "ü", "\x1d")
 	f.Fuzz(func(t *testing.T, login, name, comm string) {
 		line := strings.Replace(sys(1, 2), `comm="ss"`, "comm="+asKernel([]byte(comm)), 1)
-		line = strings.TrimSuffix(line, "\n") + "\x1dARCH=x86_64 SYSCALL=execve AUID=" + asKernel([]byte(login)) + " UID=" + asKernel([]byte(name)) + "\n"
+		line = strings.TrimSuffix(
+			line,
+			"\n",
+		) + "\x1dARCH=x86_64 SYSCALL=execve AUID=" + asKernel(
+			[]byte(login),
+		) + " UID=" + asKernel(
+			[]byte(name),
+		) + "\n"
 		events, stats := assemble(t, line+`type=EXECVE msg=audit(1700000000.123:1): argc=1 a0="ss"`+"\n")
 		require.Len(t, events, 1)
 		want := func(name string) string {
@@ -141,13 +156,48 @@ func FuzzEnriched(f *testing.F) {
 
 // FuzzRecord is what the kernel's socket may bring: a type and a text.
 func FuzzRecord(f *testing.F) {
-	f.Add(uint16(typeSyscall), []byte("audit(1700000000.123:1): arch=c000003e syscall=59 success=yes ppid=1 pid=2 auid=0 uid=0 tty=(none) ses=1 comm=\"ss\" exe=\"/usr/bin/ss\""), uint16(typeExecve), []byte("audit(1700000000.123:1): argc=2 a0=\"ss\" a1=2D74"))
-	f.Add(uint16(typeLogin), []byte("audit(1.001:1): pid=1 old-auid=4294967295 auid=1 tty=(none) old-ses=4294967295 ses=1 res=1"), uint16(typeUserStart), []byte("audit(1.001:2): pid=1 ses=1 msg='exe=\"/usr/sbin/sshd\" addr=::1 terminal=ssh res=success'"))
-	f.Add(uint16(typeEOE), []byte("audit(1.001:1): "), uint16(0), []byte{})
-	f.Add(uint16(typeConfigChange), []byte("audit(1.001:1): op=set audit_enabled=0 old=1 auid=1000 ses=7 res=1"), uint16(typeSyscall), []byte("audit(1.001:1): arch=c000003e syscall=44 success=yes ppid=1 pid=2 auid=1000 uid=0 exe=\"/usr/sbin/auditctl\""))
-	f.Add(uint16(typeConfigChange), []byte("audit(1.001:1): auid=1000 ses=7 op=add_rule key=(null) list=5 res=1"), uint16(typeProctitle), []byte("audit(1.001:1): proctitle=617564697463746C002D65"))
-	f.Add(uint16(typeFeatureChange), []byte("audit(1.001:1): pid=2 feature=loginuid_immutable old=1 new=0 old_lock=0 new_lock=0 res=1"), uint16(typeDaemonEnd), []byte("audit(1.001:2): op=terminate auid=0 pid=1 res=success"))
-	f.Add(uint16(typeLogin), []byte("audit(1.001:1): pid=1 old-auid=1000 auid=1 tty=(none) old-ses=7 ses=1 res=1"), uint16(typeDaemonStart), []byte("audit(9.001:2): op=start"))
+	f.Add(
+		uint16(unix.AUDIT_SYSCALL),
+		[]byte(
+			"audit(1700000000.123:1): arch=c000003e syscall=59 success=yes ppid=1 pid=2 auid=0 uid=0 tty=(none) ses=1 "+
+				"comm=\"ss\" exe=\"/usr/bin/ss\"",
+		),
+		uint16(unix.AUDIT_EXECVE),
+		[]byte("audit(1700000000.123:1): argc=2 a0=\"ss\" a1=2D74"),
+	)
+	f.Add(
+		uint16(unix.AUDIT_LOGIN),
+		[]byte("audit(1.001:1): pid=1 old-auid=4294967295 auid=1 tty=(none) old-ses=4294967295 ses=1 res=1"),
+		uint16(userStart),
+		[]byte("audit(1.001:2): pid=1 ses=1 msg='exe=\"/usr/sbin/sshd\" addr=::1 terminal=ssh res=success'"),
+	)
+	f.Add(uint16(unix.AUDIT_EOE), []byte("audit(1.001:1): "), uint16(0), []byte{})
+	f.Add(
+		uint16(unix.AUDIT_CONFIG_CHANGE),
+		[]byte("audit(1.001:1): op=set audit_enabled=0 old=1 auid=1000 ses=7 res=1"),
+		uint16(unix.AUDIT_SYSCALL),
+		[]byte(
+			"audit(1.001:1): arch=c000003e syscall=44 success=yes ppid=1 pid=2 auid=1000 uid=0 exe=\"/usr/sbin/auditctl\"",
+		),
+	)
+	f.Add(
+		uint16(unix.AUDIT_CONFIG_CHANGE),
+		[]byte("audit(1.001:1): auid=1000 ses=7 op=add_rule key=(null) list=5 res=1"),
+		uint16(unix.AUDIT_PROCTITLE),
+		[]byte("audit(1.001:1): proctitle=617564697463746C002D65"),
+	)
+	f.Add(
+		uint16(unix.AUDIT_FEATURE_CHANGE),
+		[]byte("audit(1.001:1): pid=2 feature=loginuid_immutable old=1 new=0 old_lock=0 new_lock=0 res=1"),
+		uint16(unix.AUDIT_DAEMON_END),
+		[]byte("audit(1.001:2): op=terminate auid=0 pid=1 res=success"),
+	)
+	f.Add(
+		uint16(unix.AUDIT_LOGIN),
+		[]byte("audit(1.001:1): pid=1 old-auid=1000 auid=1 tty=(none) old-ses=7 ses=1 res=1"),
+		uint16(unix.AUDIT_DAEMON_START),
+		[]byte("audit(9.001:2): op=start"),
+	)
 	f.Fuzz(func(t *testing.T, typ1 uint16, body1 []byte, typ2 uint16, body2 []byte) {
 		stats := &module.Stats{}
 		emit := func(e *process.Event) error {

@@ -1,80 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record is the language of the Linux audit system: records as the kernel's socket sends them and as auditd writes them to its log.
+// Package record is the language of the Linux audit system: records as the kernel's socket sends them and as auditd
+// writes them to its log.
 //
-// One event, say an exec, is several records with the same sequence number: SYSCALL, EXECVE (more than one when the arguments are long), CWD, PATH, PROCTITLE.
-// Records of different events interleave. An Assembler puts them together again and hands on what reconbeat is interested in: execs that
-// succeeded, the beginnings and ends of login sessions, and changes of audit itself.
+// One event, say an exec, is several records with the same sequence number: SYSCALL, EXECVE (more than one when the
+// arguments are long), CWD, PATH, PROCTITLE. Records of different events interleave. An Assembler puts them together
+// again and hands on what reconbeat is interested in: execs that succeeded, the beginnings and ends of login sessions,
+// and changes of audit itself.
 //
-// A record is text, `key=value` after `audit(SECONDS.MILLIS:SEQUENCE):`. A value that a user had a hand in stands in double quotes, or in hexadecimal
-// when it holds a quote, a blank or anything unprintable. auditd's enriched format adds, behind a group separator (0x1d), the ids resolved to names.
+// A record is text, `key=value` after `audit(SECONDS.MILLIS:SEQUENCE):`. A value that a user had a hand in stands in
+// double quotes, or in hexadecimal when it holds a quote, a blank or anything unprintable. auditd's enriched format
+// adds, behind a group separator (0x1d), the ids resolved to names.
 //
-// Nothing here allocates once its memory is warm: a busy host writes thousands of records a second, of which nearly none matter.
+// Nothing here allocates once its memory is warm: a busy host writes thousands of records a second, of which nearly
+// none matter.
 package record
 
 import (
 	"bytes"
 	"errors"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+	"golang.org/x/sys/unix"
 )
 
-// The types of record that are looked at (include/uapi/linux/audit.h).
+// The types of record that package unix has no name for: programs write them.
 const (
-	typeLogin         = 1006
-	typeUserStart     = 1105
-	typeUserEnd       = 1106
-	typeUserLogin     = 1112
-	typeUserLogout    = 1113
-	typeDaemonStart   = 1200
-	typeDaemonEnd     = 1201
-	typeDaemonAbort   = 1202
-	typeSyscall       = 1300
-	typePath          = 1302
-	typeConfigChange  = 1305
-	typeCwd           = 1307
-	typeExecve        = 1309
-	typeEOE           = 1320
-	typeProctitle     = 1327
-	typeFeatureChange = 1328
+	userStart  = uint16(auparse.AUDIT_USER_START)
+	userEnd    = uint16(auparse.AUDIT_USER_END)
+	userLogin  = uint16(auparse.AUDIT_USER_LOGIN)
+	userLogout = uint16(auparse.AUDIT_USER_LOGOUT)
 )
 
-// TypeExecve is the type of the records that hold a command line: whoever looks whether exec rules are loaded looks for it.
-const TypeExecve = typeExecve
-
-// typeOf returns the number of a type's name; 0 for those that are not looked at.
+// typeOf returns the number of a type's name; 0 for those that nothing is read from.
 func typeOf(name []byte) uint16 {
 	switch string(name) {
 	case "SYSCALL":
-		return typeSyscall
+		return unix.AUDIT_SYSCALL
 	case "EXECVE":
-		return typeExecve
+		return unix.AUDIT_EXECVE
 	case "CWD":
-		return typeCwd
+		return unix.AUDIT_CWD
 	case "PATH":
-		return typePath
+		return unix.AUDIT_PATH
 	case "PROCTITLE":
-		return typeProctitle
+		return unix.AUDIT_PROCTITLE
 	case "EOE":
-		return typeEOE
+		return unix.AUDIT_EOE
 	case "LOGIN":
-		return typeLogin
+		return unix.AUDIT_LOGIN
 	case "USER_LOGIN":
-		return typeUserLogin
+		return userLogin
 	case "USER_LOGOUT":
-		return typeUserLogout
+		return userLogout
 	case "USER_START":
-		return typeUserStart
+		return userStart
 	case "USER_END":
-		return typeUserEnd
+		return userEnd
 	case "CONFIG_CHANGE":
-		return typeConfigChange
+		return unix.AUDIT_CONFIG_CHANGE
 	case "FEATURE_CHANGE":
-		return typeFeatureChange
+		return unix.AUDIT_FEATURE_CHANGE
 	case "DAEMON_START":
-		return typeDaemonStart
+		return unix.AUDIT_DAEMON_START
 	case "DAEMON_END":
-		return typeDaemonEnd
+		return unix.AUDIT_DAEMON_END
 	case "DAEMON_ABORT":
-		return typeDaemonAbort
+		return unix.AUDIT_DAEMON_ABORT
 	}
 	return 0
 }
@@ -82,8 +74,8 @@ func typeOf(name []byte) uint16 {
 // ErrNoRecord says that a line is not a record of the audit system.
 var ErrNoRecord = errors.New("this is no audit record")
 
-// ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that nothing is known of. The results
-// share the line's memory.
+// ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that
+// nothing is known of. The results share the line's memory.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	line = bytes.TrimRight(line, "\r\n")
 	if rest, ok := bytes.CutPrefix(line, []byte("node=")); ok {
@@ -143,8 +135,8 @@ func digits(b []byte, end byte) (n uint64, rest []byte, ok bool) {
 	return 0, nil, false
 }
 
-// next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its quotes.
-// ok is false at the end.
+// next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its
+// quotes. ok is false at the end.
 func next(b []byte) (key, value, rest []byte, ok bool) {
 	for {
 		b = bytes.TrimLeft(b, " \x1d,'")
@@ -176,7 +168,8 @@ func next(b []byte) (key, value, rest []byte, ok bool) {
 	}
 }
 
-// number is a value as an unsigned 32-bit number; false for what is none. Ids that are negative are unset ones, as old kernels wrote them.
+// number is a value as an unsigned 32-bit number; false for what is none. Ids that are negative are unset ones, as old
+// kernels wrote them.
 func number(v []byte) (uint32, bool) {
 	if len(v) > 0 && v[0] == '-' {
 		return 1<<32 - 1, true
@@ -236,7 +229,8 @@ func hexadecimal(v []byte) (n uint32, ok bool) {
 	return n, true
 }
 
-// text decodes a value that a user had a hand in, appending it to into: quoted, hexadecimal, or the kernel's (null) and (none), which are empty.
+// text decodes a value that a user had a hand in, appending it to into: quoted, hexadecimal, or the kernel's (null) and
+// (none), which are empty.
 func text(v, into []byte) []byte {
 	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
 		return append(into, v[1:len(v)-1]...)
@@ -271,20 +265,4 @@ func nibble(c byte) byte {
 		return c - 'a' + 10
 	}
 	return 255
-}
-
-// The system calls that start a program, by architecture (AUDIT_ARCH_* of include/uapi/linux/audit.h, numbers of the kernel's tables).
-func startsProgram(arch []byte, call uint32) (known, starts bool) {
-	const x32 = 0x40000000
-	switch string(arch) {
-	case "c000003e": // x86_64, and x32 on it
-		return true, call == 59 || call == 322 || call == x32|520 || call == x32|545
-	case "40000003": // i386
-		return true, call == 11 || call == 358
-	case "c00000b7": // aarch64
-		return true, call == 221 || call == 281
-	case "40000028": // arm
-		return true, call == 11 || call == 387
-	}
-	return false, false
 }

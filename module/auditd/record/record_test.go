@@ -71,11 +71,17 @@ type=PROCTITLE msg=audit(1700000000.123:9): proctitle=7373
 	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load())
 }
 
-// TestTheFileThatRunsIsToldByTheFilesThatWereOpened has the records that Linux 6.18 wrote of each kind of start.
-func TestTheFileThatRunsIsToldByTheFilesThatWereOpened(t *testing.T) {
+// TestTheFileThatRunsIsOneOfThoseThatWereOpened has the records that Linux 6.18 wrote of each kind of start.
+func TestTheFileThatRunsIsOneOfThoseThatWereOpened(t *testing.T) {
 	file := func(inode uint64) process.FileID { return process.FileID{Device: 0xfe00, Inode: inode} }
 	path := func(item int, name string, inode int) string {
-		return fmt.Sprintf("type=PATH msg=audit(1700000000.123:1): item=%d name=%s inode=%d dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL\n", item, name, inode)
+		return fmt.Sprintf(
+			"type=PATH msg=audit(1700000000.123:1): item=%d name=%s inode=%d dev=fe:00 mode=0100755 ouid=0 ogid=0 "+
+				"rdev=00:00 nametype=NORMAL\n",
+			item,
+			name,
+			inode,
+		)
 	}
 	const ld = `"/lib64/ld-linux-x86-64.so.2"`
 	for name, c := range map[string]struct {
@@ -84,32 +90,121 @@ func TestTheFileThatRunsIsToldByTheFilesThatWereOpened(t *testing.T) {
 		paths string
 		want  process.FileID
 	}{
-		"an ELF file and its loader":       {2, `a0="/usr/bin/ss" a1="-V"`, path(0, `"/usr/bin/ss"`, 7) + path(1, ld, 8), file(7)},
-		"a static one":                     {1, `a0="/bin/busybox"`, path(0, `"/bin/busybox"`, 7), file(7)},
-		"from memory":                      {2, `a0="x"`, strings.Replace(path(0, `""`, 1025), "fe:00", "00:01", 1) + path(1, ld, 8), process.FileID{Device: 1, Inode: 1025}},
-		"a script":                         {3, `a0="/bin/sh" a1="/tmp/s"`, path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8), file(7)},
-		"a script by its descriptor":       {3, `a0="/bin/sh" a1="/dev/fd/9"`, path(0, `""`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8), file(7)},
-		"a script of a script":             {4, `a0="/bin/sh" a1="/tmp/t" a2="/tmp/s"`, path(0, `"/tmp/s"`, 5) + path(1, `"/tmp/t"`, 6) + path(2, `"/bin/sh"`, 7) + path(3, ld, 8), file(7)},
-		"a name in hexadecimal":            {3, `a0=2F746D702F6120 a1="/tmp/s"`, path(0, `"/tmp/s"`, 6) + path(1, `2F746D702F6120`, 7) + path(2, ld, 8), file(7)},
-		"a static interpreter, or a lie":   {2, `a0="/bin/sh" a1="/tmp/s"`, path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7), process.FileID{}},
-		"its loader's name as its own":     {2, `a0="/lib64/ld-linux-x86-64.so.2"`, path(0, `"/tmp/x"`, 7) + path(1, ld, 8), process.FileID{}},
-		"records in another order":         {2, `a0="ss"`, path(1, ld, 8) + path(0, `"/usr/bin/ss"`, 7), file(7)},
-		"the program's record lost":        {2, `a0="ss"`, path(1, ld, 8), process.FileID{}},
-		"the loader's record lost":         {2, `a0="ss"`, path(0, `"/usr/bin/ss"`, 7), process.FileID{}},
-		"three files and no interpreter":   {3, `a0="ss"`, path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8), process.FileID{}},
-		"more files than the kernel opens": {200, `a0="ss"`, path(0, `"/tmp/s"`, 6) + path(199, ld, 8), process.FileID{}},
-		"an inode of 64 bits":              {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "inode=7", "inode=18446744073709551615", 1), file(1<<64 - 1)},
-		"an inode that is none":            {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "inode=7", "inode=18446744073709551616", 1), process.FileID{}},
-		"a device of many bits":            {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "fe:00", "103:abcde", 1), process.FileID{Device: unix.Mkdev(0x103, 0xabcde), Inode: 7}},
-		"a device that is none":            {1, `a0="ss"`, strings.Replace(path(0, `"/m/ss"`, 7), "fe:00", "fe", 1), process.FileID{}},
+		"an ELF file and its loader": {
+			items: 2,
+			args:  `a0="/usr/bin/ss" a1="-V"`,
+			paths: path(0, `"/usr/bin/ss"`, 7) + path(1, ld, 8),
+			want:  file(7),
+		},
+		"a static one": {
+			items: 1,
+			args:  `a0="/bin/busybox"`,
+			paths: path(0, `"/bin/busybox"`, 7),
+			want:  file(7),
+		},
+		"from memory": {
+			items: 2,
+			args:  `a0="x"`,
+			paths: strings.Replace(path(0, `""`, 1025), "fe:00", "00:01", 1) + path(1, ld, 8),
+			want:  process.FileID{Device: 1, Inode: 1025},
+		},
+		"a script": {
+			items: 3,
+			args:  `a0="/bin/sh" a1="/tmp/s"`,
+			paths: path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8),
+			want:  file(7),
+		},
+		"a script by its descriptor": {
+			items: 3,
+			args:  `a0="/bin/sh" a1="/dev/fd/9"`,
+			paths: path(0, `""`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8),
+			want:  file(7),
+		},
+		"a script of a script": {
+			items: 4,
+			args:  `a0="/bin/sh" a1="/tmp/t" a2="/tmp/s"`,
+			paths: path(0, `"/tmp/s"`, 5) + path(1, `"/tmp/t"`, 6) + path(2, `"/bin/sh"`, 7) + path(3, ld, 8),
+			want:  file(7),
+		},
+		"a name in hexadecimal": {
+			items: 3,
+			args:  `a0=2F746D702F6120 a1="/tmp/s"`,
+			paths: path(0, `"/tmp/s"`, 6) + path(1, `2F746D702F6120`, 7) + path(2, ld, 8),
+			want:  file(7),
+		},
+		"a static interpreter, or a lie": {
+			items: 2,
+			args:  `a0="/bin/sh" a1="/tmp/s"`,
+			paths: path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7),
+			want:  process.FileID{},
+		},
+		"its loader's name as its own": {
+			items: 2,
+			args:  `a0="/lib64/ld-linux-x86-64.so.2"`,
+			paths: path(0, `"/tmp/x"`, 7) + path(1, ld, 8),
+			want:  process.FileID{},
+		},
+		"records in another order": {
+			items: 2,
+			args:  `a0="ss"`,
+			paths: path(1, ld, 8) + path(0, `"/usr/bin/ss"`, 7),
+			want:  file(7),
+		},
+		"the program's record lost": {items: 2, args: `a0="ss"`, paths: path(1, ld, 8), want: process.FileID{}},
+		"the loader's record lost": {
+			items: 2,
+			args:  `a0="ss"`,
+			paths: path(0, `"/usr/bin/ss"`, 7),
+			want:  process.FileID{},
+		},
+		"three files and no interpreter": {
+			items: 3,
+			args:  `a0="ss"`,
+			paths: path(0, `"/tmp/s"`, 6) + path(1, `"/bin/sh"`, 7) + path(2, ld, 8),
+			want:  process.FileID{},
+		},
+		"more files than the kernel opens": {
+			items: 200,
+			args:  `a0="ss"`,
+			paths: path(0, `"/tmp/s"`, 6) + path(199, ld, 8),
+			want:  process.FileID{},
+		},
+		"an inode of 64 bits": {
+			items: 1,
+			args:  `a0="ss"`,
+			paths: strings.Replace(path(0, `"/m/ss"`, 7), "inode=7", "inode=18446744073709551615", 1),
+			want:  file(1<<64 - 1),
+		},
+		"an inode that is none": {
+			items: 1,
+			args:  `a0="ss"`,
+			paths: strings.Replace(path(0, `"/m/ss"`, 7), "inode=7", "inode=18446744073709551616", 1),
+			want:  process.FileID{},
+		},
+		"a device of many bits": {
+			items: 1,
+			args:  `a0="ss"`,
+			paths: strings.Replace(path(0, `"/m/ss"`, 7), "fe:00", "103:abcde", 1),
+			want:  process.FileID{Device: unix.Mkdev(0x103, 0xabcde), Inode: 7},
+		},
+		"a device that is none": {
+			items: 1,
+			args:  `a0="ss"`,
+			paths: strings.Replace(path(0, `"/m/ss"`, 7), "fe:00", "fe", 1),
+			want:  process.FileID{},
+		},
 	} {
 		exec := strings.Replace(sys(1, 2), "items=2", fmt.Sprintf("items=%d", c.items), 1)
-		events, _ := assemble(t, exec+"type=EXECVE msg=audit(1700000000.123:1): argc=3 "+c.args+"\n"+c.paths+"type=PROCTITLE msg=audit(1700000000.123:1): proctitle=7373\n")
+		events, _ := assemble(
+			t,
+			exec+"type=EXECVE msg=audit(1700000000.123:1): argc=3 "+c.args+"\n"+c.paths+
+				"type=PROCTITLE msg=audit(1700000000.123:1): proctitle=7373\n",
+		)
 		require.Len(t, events, 1, name)
 		require.Equal(t, c.want, events[0].File, name)
 	}
 	events, _ := assemble(t, sys(1, 2)+path(0, `"/usr/bin/ss"`, 7)+path(1, ld, 8))
-	require.Zero(t, events[0].File, "without a command line a script looks like a program")
+	require.Zero(t, events[0].File, "without a command line a script is like a program")
 }
 
 // TestWhatWasRemovedIsStillCalledWhatItWas is after elastic/beats#29678.
@@ -129,22 +224,35 @@ func TestWhatWasRemovedIsStillCalledWhatItWas(t *testing.T) {
 	require.Equal(t, "sshd", events[2].Name)
 }
 
-func TestAnExecIsToldAtItsFirstRecord(t *testing.T) {
-	var told []uint32
+func TestAnExecIsReportedAtItsFirstRecord(t *testing.T) {
+	var pids []uint32
 	started := func(pid uint32, at time.Time) {
 		require.Equal(t, time.UnixMilli(1700000000123).UTC(), at)
-		told = append(told, pid)
+		pids = append(pids, pid)
 	}
 	a := NewAssembler(Options{Stats: &module.Stats{}, Started: started}, func(*process.Event) error { return nil })
-	for _, line := range []string{sys(1, 10), strings.Replace(sys(2, 20), "success=yes", "success=no", 1), strings.Replace(sys(3, 30), "syscall=59", "syscall=42", 1)} {
+	for _, line := range []string{
+		sys(1, 10),
+		strings.Replace(sys(2, 20), "success=yes", "success=no", 1),
+		strings.Replace(sys(3, 30), "syscall=59", "syscall=42", 1),
+	} {
 		require.NoError(t, a.Line([]byte(line), process.Cursor{}))
 	}
-	require.Equal(t, []uint32{10}, told)
+	require.Equal(t, []uint32{10}, pids)
 }
 
 func TestWhatCountsAsAnExec(t *testing.T) {
 	line := func(arch, call, success string) string {
-		return strings.NewReplacer("arch=c000003e", "arch="+arch, "syscall=59", "syscall="+call, "success=yes", "success="+success).Replace(sys(1, 2))
+		return strings.NewReplacer(
+			"arch=c000003e",
+			"arch="+arch,
+			"syscall=59",
+			"syscall="+call,
+			"success=yes",
+			"success="+success,
+		).Replace(
+			sys(1, 2),
+		)
 	}
 	const execve = `type=EXECVE msg=audit(1700000000.123:1): argc=1 a0="ss"` + "\n"
 	for name, c := range map[string]struct {
@@ -171,12 +279,14 @@ func TestWhatCountsAsAnExec(t *testing.T) {
 func TestLinesComeInManyForms(t *testing.T) {
 	plain := sys(1, 2) + `type=EXECVE msg=audit(1700000000.123:1): argc=1 a0="ss"` + "\n"
 	for name, lines := range map[string]string{
-		"as auditd writes them":       plain,
-		"without msg=":                strings.ReplaceAll(plain, "msg=", ""),
-		"with the node before them":   "node=web-1 " + strings.Replace(plain, "\ntype", "\nnode=web-1 type", 1),
-		"with carriage returns":       strings.ReplaceAll(plain, "\n", "\r\n"),
-		"enriched":                    strings.ReplaceAll(plain, "key=\"reconbeat\"\n", "key=\"reconbeat\"\x1dARCH=x86_64 SYSCALL=execve AUID=\"alice\" UID=\"root\" GID=\"root\"\n"),
-		"with strange records around": "type=UNKNOWN[1334] msg=audit(1700000000.100:0): prog-id=1 op=LOAD\n" + plain + "type=BPF msg=audit(1700000000.200:2): prog-id=1\n",
+		"as auditd writes them":     plain,
+		"without msg=":              strings.ReplaceAll(plain, "msg=", ""),
+		"with the node before them": "node=web-1 " + strings.Replace(plain, "\ntype", "\nnode=web-1 type", 1),
+		"with carriage returns":     strings.ReplaceAll(plain, "\n", "\r\n"),
+		"enriched": strings.ReplaceAll(plain, "key=\"reconbeat\"\n",
+			"key=\"reconbeat\"\x1dARCH=x86_64 SYSCALL=execve AUID=\"alice\" UID=\"root\" GID=\"root\"\n"),
+		"with strange records around": "type=UNKNOWN[1334] msg=audit(1700000000.100:0): prog-id=1 op=LOAD\n" + plain +
+			"type=BPF msg=audit(1700000000.200:2): prog-id=1\n",
 	} {
 		events, stats := assemble(t, lines)
 		require.Len(t, events, 1, name)
@@ -189,7 +299,7 @@ func TestLinesComeInManyForms(t *testing.T) {
 	}
 }
 
-func TestInterleavedEventsAreToldApart(t *testing.T) {
+func TestInterleavedEventsStayApart(t *testing.T) {
 	var b strings.Builder
 	for i := range 5 {
 		b.WriteString(sys(i+1, 100+i))
@@ -210,7 +320,8 @@ func TestInterleavedEventsAreToldApart(t *testing.T) {
 
 func TestTheSameNumberOfTwoHostsIsTwoEvents(t *testing.T) {
 	events, _ := assemble(t, "node=a "+sys(1, 10)+"node=b "+sys(1, 20)+
-		"node=a type=EXECVE msg=audit(1700000000.123:1): argc=1 a0=\"a\"\nnode=b type=EXECVE msg=audit(1700000000.123:1): argc=1 a0=\"b\"\n")
+		"node=a type=EXECVE msg=audit(1700000000.123:1): argc=1 a0=\"a\"\nnode=b type=EXECVE "+
+		"msg=audit(1700000000.123:1): argc=1 a0=\"b\"\n")
 	require.Len(t, events, 2)
 	require.Equal(t, []string{"a"}, events[0].Args)
 	require.Equal(t, []string{"b"}, events[1].Args)
@@ -260,10 +371,21 @@ func TestALostRecordIsCountedAndSaid(t *testing.T) {
 	require.EqualValues(t, 2, stats.Incomplete.Load())
 }
 
-func TestAnEventWithoutAnEndIsCompleteWhenTimeHasMovedOn(t *testing.T) {
+func TestAnEventWithoutAnEndIsCompleteLater(t *testing.T) {
 	var out int
 	a := NewAssembler(Options{Stats: &module.Stats{}}, func(*process.Event) error { out++; return nil })
-	lines := strings.SplitAfter(sys(1, 2)+"type=EXECVE msg=audit(1700000000.123:1): argc=1 a0=\"ss\"\n"+strings.Replace(sys(2, 3), "1700000000.123", "1700000003.123", 1), "\n")
+	lines := strings.SplitAfter(
+		sys(
+			1,
+			2,
+		)+"type=EXECVE msg=audit(1700000000.123:1): argc=1 a0=\"ss\"\n"+strings.Replace(
+			sys(2, 3),
+			"1700000000.123",
+			"1700000003.123",
+			1,
+		),
+		"\n",
+	)
 	for _, l := range lines[:2] {
 		require.NoError(t, a.Line([]byte(l), process.Cursor{}))
 	}
@@ -272,7 +394,7 @@ func TestAnEventWithoutAnEndIsCompleteWhenTimeHasMovedOn(t *testing.T) {
 	require.Equal(t, 1, out)
 }
 
-func TestAnExecThatTookLongToStartIsWholeAmongTheRecordsOfOthers(t *testing.T) {
+func TestAnExecThatTookLongToStartIsWhole(t *testing.T) {
 	now := strings.NewReplacer("1700000000.123", "1700000009.123")
 	events, stats := assemble(t, now.Replace(sys(1, 10))+sys(2, 20)+now.Replace(sys(3, 30))+
 		"type=EXECVE msg=audit(1700000000.123:2): argc=1 a0=\"ss\"\ntype=EOE msg=audit(1700000000.123:2): \n")
@@ -284,14 +406,17 @@ func TestAnExecThatTookLongToStartIsWholeAmongTheRecordsOfOthers(t *testing.T) {
 
 func TestAClockThatWasSetBackLeavesNoEventWaiting(t *testing.T) {
 	var out []uint32
-	a := NewAssembler(Options{Stats: &module.Stats{}}, func(e *process.Event) error { out = append(out, e.PID); return nil })
+	a := NewAssembler(
+		Options{Stats: &module.Stats{}},
+		func(e *process.Event) error { out = append(out, e.PID); return nil },
+	)
 	for i, at := range []string{"1900000000.123", "1700000000.123", "1700000001.123", "1700000003.000"} {
 		require.NoError(t, a.Line([]byte(strings.Replace(sys(i+1, i+1), "1700000000.123", at, 1)), process.Cursor{}))
 	}
 	require.Equal(t, []uint32{2}, out)
 }
 
-func TestResumingAtAnEventsCursorLosesNoneThatIsIncomplete(t *testing.T) {
+func TestResumingAtACursorLosesNoIncompleteEvent(t *testing.T) {
 	lines := []string{
 		sys(1, 10), sys(2, 20),
 		"type=EXECVE msg=audit(1700000000.123:2): argc=1 a0=\"b\"\n", "type=EOE msg=audit(1700000000.123:2): \n",
@@ -316,14 +441,17 @@ func TestMoreIncompleteEventsThanPlacesHandTheOldestOn(t *testing.T) {
 }
 
 func TestLoginSessionsBeginAndEnd(t *testing.T) {
-	events, _ := assemble(t, `type=LOGIN msg=audit(1700000000.000:1): pid=50 uid=0 old-auid=4294967295 auid=1000 tty=(none) old-ses=4294967295 ses=7 res=1
+	events, _ := assemble(
+		t,
+		`type=LOGIN msg=audit(1700000000.000:1): pid=50 uid=0 old-auid=4294967295 auid=1000 tty=(none) old-ses=4294967295 ses=7 res=1
 type=LOGIN msg=audit(1700000000.000:2): login pid=51 uid=0 old auid=4294967295 new auid=1001 old ses=4294967295 new ses=8
 type=USER_START msg=audit(1700000000.001:3): pid=50 uid=0 auid=1000 ses=7 msg='op=PAM:session_open grantors=pam_selinux,pam_unix acct="alice" exe="/usr/sbin/sshd" hostname=10.0.0.9 addr=10.0.0.9 terminal=ssh res=success'
 type=USER_LOGIN msg=audit(1700000000.002:4): pid=50 uid=0 auid=1000 ses=7 msg='op=login id=1000 exe="/usr/sbin/sshd" hostname=? addr=::ffff:10.0.0.9 terminal=/dev/pts/0 res=success'
 type=USER_START msg=audit(1700000000.003:5): pid=60 uid=1000 auid=1000 ses=7 msg='op=PAM:session_open acct="root" exe="/usr/bin/sudo" hostname=? addr=? terminal=/dev/pts/0 res=success'
 type=USER_LOGIN msg=audit(1700000000.003:6): pid=61 uid=0 auid=4294967295 ses=4294967295 msg='op=login acct="mallory" exe="/usr/sbin/sshd" hostname=? addr=10.6.6.6 terminal=ssh res=failed'
 type=USER_END msg=audit(1700000000.004:7): pid=50 uid=0 auid=1000 ses=7 msg='op=PAM:session_close acct="alice" exe="/usr/sbin/sshd" hostname=10.0.0.9 addr=10.0.0.9 terminal=ssh res=success'
-`)
+`,
+	)
 	require.Len(t, events, 5)
 	require.EqualValues(t, 7, events[0].Session.ID)
 	require.EqualValues(t, 1000, events[0].Session.User.ID)
@@ -338,7 +466,19 @@ type=USER_END msg=audit(1700000000.004:7): pid=50 uid=0 auid=1000 ses=7 msg='op=
 }
 
 func TestWhatIsNoRecordIsCounted(t *testing.T) {
-	for _, line := range []string{"", "hello", "type=", "type=SYSCALL", "type=SYSCALL msg=", "type=SYSCALL msg=audit(", "type=SYSCALL msg=audit(1:2", "type=SYSCALL msg=audit(1.x:2): a=b", "node=", "node=x", "type=SYSCALL msg=audit(99999999999999999999.1:1): a=1"} {
+	for _, line := range []string{
+		"",
+		"hello",
+		"type=",
+		"type=SYSCALL",
+		"type=SYSCALL msg=",
+		"type=SYSCALL msg=audit(",
+		"type=SYSCALL msg=audit(1:2",
+		"type=SYSCALL msg=audit(1.x:2): a=b",
+		"node=",
+		"node=x",
+		"type=SYSCALL msg=audit(99999999999999999999.1:1): a=1",
+	} {
 		_, stats := assemble(t, line+"\n")
 		require.EqualValues(t, 1, stats.Malformed.Load(), "%q", line)
 	}
@@ -360,7 +500,8 @@ func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 
 func execLines() [][]byte {
 	var lines [][]byte
-	for line := range strings.Lines(sys(9, 42) + `type=EXECVE msg=audit(1700000000.123:9): argc=3 a0="ss" a1="-tlnp" a2=2F746D702F6120622263
+	for line := range strings.Lines(sys(9,
+		42) + `type=EXECVE msg=audit(1700000000.123:9): argc=3 a0="ss" a1="-tlnp" a2=2F746D702F6120622263
 type=CWD msg=audit(1700000000.123:9): cwd="/root"
 type=PATH msg=audit(1700000000.123:9): item=0 name="/usr/bin/ss" inode=247777 dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0
 type=PATH msg=audit(1700000000.123:9): item=1 name="/lib64/ld-linux-x86-64.so.2" inode=325835 dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0
@@ -383,8 +524,20 @@ func BenchmarkExec(b *testing.B) {
 }
 
 func FuzzAssembler(f *testing.F) {
-	f.Add([]byte(sys(1, 2) + "type=EXECVE msg=audit(1700000000.123:1): argc=3 a0=\"ss\" a1_len=4 a1[0]=4142 a1[1]=43 a2=\"x\"\n"))
-	f.Add([]byte("type=LOGIN msg=audit(1.1:1): pid=1 auid=1 ses=1 res=1\nnode=a type=USER_START msg=audit(1.1:2): ses=1 msg='exe=\"/usr/sbin/sshd\" addr=::1 terminal=/dev/pts/0 res=success'\n"))
+	f.Add(
+		[]byte(
+			sys(
+				1,
+				2,
+			) + "type=EXECVE msg=audit(1700000000.123:1): argc=3 a0=\"ss\" a1_len=4 a1[0]=4142 a1[1]=43 a2=\"x\"\n",
+		),
+	)
+	f.Add(
+		[]byte(
+			"type=LOGIN msg=audit(1.1:1): pid=1 auid=1 ses=1 res=1\nnode=a type=USER_START msg=audit(1.1:2): ses=1 " +
+				"msg='exe=\"/usr/sbin/sshd\" addr=::1 terminal=/dev/pts/0 res=success'\n",
+		),
+	)
 	f.Add([]byte("type=CWD msg=audit(1.1:1): cwd=\"\x1d\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var scratch process.Event

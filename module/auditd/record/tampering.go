@@ -11,13 +11,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reconbeat/reconbeat/health"
+	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be looked at. It emits what is tampering, and when
-// program starts are reported again; the rest it logs. It belongs to one goroutine.
+// Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be
+// read. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
+// one goroutine.
 type Tampering struct {
 	env     module.Env
 	emit    func(*process.Event) error
@@ -29,9 +32,9 @@ type Tampering struct {
 
 // blindness is one thing that keeps execs from being reported.
 type blindness struct {
-	since time.Time
-	told  bool // as tampering
-	text  string
+	since    time.Time
+	reported bool // as tampering
+	text     string
 }
 
 // deletion is that a rule was deleted, and by whom.
@@ -73,7 +76,7 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 		t.log(who, c)
 		return t.end(c.Setting, who.Time)
 	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay), c.Operation == SetSetting && c.Blinds():
-		return t.send(Told(who, c, c.Text()))
+		return t.send(Tampered(who, c, c.Text()))
 	case c.Operation == StopDaemon:
 		// The service manager ends auditd, too, at every restart and shutdown: nobody's login.
 		return t.begin("daemon", who, c, who.Session.User.ID != process.Unset)
@@ -89,8 +92,8 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 			return t.begin(rule, who, c, true)
 		}
 	case c.Operation == DeleteRule:
-		if c.ForExecs && c.List == ListExit {
-			t.deleted[c.Key] = deletion{Told(who, c, c.Text()), *c}
+		if c.ForExecs && c.List == unix.AUDIT_FILTER_EXIT {
+			t.deleted[c.Key] = deletion{Tampered(who, c, c.Text()), *c}
 		}
 		if _, hid := t.blind[rule]; hid {
 			t.log(who, c)
@@ -101,13 +104,14 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 	return nil
 }
 
-// hides says whether a rule hides execs, as far as can be told without its fields. Lists that only hide are whole services' rules at boot, so it is who adds
-// that counts; in the list of system calls the command line of auditctl says never.
+// hides says whether a rule hides execs, as far as that shows without its fields. Lists that only hide are whole
+// services' rules at boot, so it is who adds that counts; in the list of system calls the command line of auditctl says
+// never.
 func (t *Tampering) hides(who *process.Event, c *Change) bool {
 	switch c.List {
-	case ListTask, ListExclude:
+	case unix.AUDIT_FILTER_TASK, unix.AUDIT_FILTER_EXCLUDE:
 		return !IsReload(who)
-	case ListExit:
+	case unix.AUDIT_FILTER_EXIT:
 		return slices.ContainsFunc(who.Args, func(arg string) bool {
 			return slices.Contains(strings.Split(strings.ToLower(arg), ","), "never")
 		})
@@ -121,7 +125,8 @@ func (t *Tampering) send(e *process.Event) error {
 	return t.emit(e)
 }
 
-// Watch returns an emit that takes note of the events which go through it: time goes on, and whatever hid all execs is over when one is reported.
+// Watch returns an emit that takes note of the events which go through it: time goes on, and whatever hid all execs is
+// over when one is reported.
 func (t *Tampering) Watch(emit func(*process.Event) error) func(*process.Event) error {
 	return func(e *process.Event) error {
 		if len(t.blind)+len(t.deleted) > 0 {
@@ -138,7 +143,7 @@ func (t *Tampering) watch(e *process.Event) error {
 	if err := t.Advance(e.Time); err != nil || e.Kind != process.Exec {
 		return err
 	}
-	for key, d := range t.deleted { // in any order: nothing is told
+	for key, d := range t.deleted { // in any order: nothing is reported
 		if e.Time.After(d.who.Time.Add(time.Second)) { // another rule reports them
 			delete(t.deleted, key)
 		}
@@ -154,7 +159,7 @@ func (t *Tampering) watch(e *process.Event) error {
 	return nil
 }
 
-// Advance tells that nothing before a time will come any more: rules that did not come back by then are deleted.
+// Advance says that nothing before a time will come any more: rules that did not come back by then are deleted.
 func (t *Tampering) Advance(now time.Time) error {
 	if len(t.deleted) == 0 {
 		return nil
@@ -172,19 +177,19 @@ func (t *Tampering) Advance(now time.Time) error {
 	return nil
 }
 
-// Close ends the condition of what holds still: nobody looks any more.
+// Close ends the condition of what holds still: nobody watches any more.
 func (t *Tampering) Close() { t.env.Health.Clear(health.AuditTampered, t.env.ID) }
 
-func (t *Tampering) begin(what string, who *process.Event, c *Change, told bool) error {
+func (t *Tampering) begin(what string, who *process.Event, c *Change, report bool) error {
 	if _, holds := t.blind[what]; !holds {
-		t.blind[what] = blindness{since: who.Time, told: told, text: c.Text()}
+		t.blind[what] = blindness{since: who.Time, reported: report, text: c.Text()}
 	}
 	t.env.Health.Set(health.AuditTampered, t.env.ID, By(who)+" "+c.Text(), who.Time)
-	if !told {
+	if !report {
 		t.log(who, c)
 		return nil
 	}
-	return t.send(Told(who, c, c.Text()))
+	return t.send(Tampered(who, c, c.Text()))
 }
 
 func (t *Tampering) end(what string, at time.Time) error {
@@ -196,7 +201,7 @@ func (t *Tampering) end(what string, at time.Time) error {
 	if len(t.blind) == 0 {
 		t.env.Health.Clear(health.AuditTampered, t.env.ID)
 	}
-	if !b.told {
+	if !b.reported {
 		return nil
 	}
 	return t.send(Restored(t.source, b.since, at))
@@ -206,25 +211,28 @@ func (t *Tampering) log(who *process.Event, c *Change) {
 	t.env.Logger.Infof("%s %s: %s", By(who), c.Text(), c.Record)
 }
 
-// Told is the event that tells of a change as tampering. It owns its memory.
-func Told(who *process.Event, c *Change, text string) *process.Event {
+// Tampered is the event that reports a change as tampering. It owns its memory.
+func Tampered(who *process.Event, c *Change, text string) *process.Event {
 	e := &process.Event{}
 	e.Copy(who)
 	e.Kind, e.Change = process.Tamper, process.Change{Action: c.Action(), Text: text, Record: c.Record}
 	return e
 }
 
-// Restored is the event that tells that execs are reported again, and since when they were not.
+// Restored is the event which says that execs are reported again, and since when they were not.
 func Restored(source string, since, at time.Time) *process.Event {
 	e := &process.Event{}
 	e.Reset()
 	e.Kind, e.Time, e.Source = process.Tamper, at, source
 	e.Change = process.Change{Action: process.RestoredAudit, Since: since, Text: fmt.Sprintf(
-		"program starts are reported again; those of %s from %s on may be missing", at.Sub(since).Round(time.Millisecond), since.UTC().Format("2006-01-02T15:04:05.000Z"))}
+		"program starts are reported again; those of %s from %s on may be missing",
+		at.Sub(since).Round(time.Millisecond),
+		since.UTC().Format("2006-01-02T15:04:05.000Z"),
+	)}
 	return e
 }
 
-// By names who made a change by the ids that records tell.
+// By names who made a change by the ids in records.
 func By(who *process.Event) string {
 	name := "a service"
 	if id := who.Session.User.ID; id != process.Unset {
@@ -236,13 +244,16 @@ func By(who *process.Event) string {
 	return fmt.Sprintf("%s (process %d, %s)", name, who.PID, who.Executable)
 }
 
-// IsReload says whether a change is of the kind that auditd's own service makes when it loads its rules: by auditctl, of nobody's login, on no terminal.
+// IsReload says whether a change is of the kind that auditd's own service makes when it loads its rules: by auditctl,
+// of nobody's login, on no terminal.
 func IsReload(who *process.Event) bool {
-	return who.Session.User.ID == process.Unset && who.TTY == "" && (who.Executable == "" || installed(who.Executable) && who.Name == "auditctl")
+	return who.Session.User.ID == process.Unset && who.TTY == "" &&
+		(who.Executable == "" || installed(who.Executable) && who.Name == "auditctl")
 }
 
-// IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an administrator restarted has theirs, and
-// its jobs get their own. ask: the process may be looked at where no record tells what it runs.
+// IsLogin says whether a process that gets another login user is a program that opens sessions: a cron that an
+// administrator restarted has theirs, and its jobs get their own. ask: the process may be read where no record
+// says what it runs.
 func IsLogin(who *process.Event, ask bool) bool {
 	program := who.Executable
 	if program == "" && ask {

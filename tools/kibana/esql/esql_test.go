@@ -34,11 +34,20 @@ func TestTable(t *testing.T) {
 		columns    []string
 		want       []Row
 	}{
-		{"the longest silent first", "\n| SORT seen ASC\n| LIMIT 2", each, []Row{b, c}},
-		{"those that lose", "\n| WHERE lost > 0\n| SORT lost DESC", each, []Row{c, a}},
-		{"how many are silent", "\n| WHERE seen < NOW() - 5 minutes\n| STATS hosts = COUNT(*)", counted, []Row{{"hosts": 2.0}}},
-		{"none is", "\n| WHERE seen < NOW() - 1 day\n| STATS hosts = COUNT(*)", counted, []Row{{"hosts": 0.0}}},
-		{"by name", "\n| WHERE seen >= NOW() - 10 seconds AND lost <= 2\n| SORT host.name DESC", each, []Row{a}},
+		{name: "the longest silent first", rest: "\n| SORT seen ASC\n| LIMIT 2", columns: each, want: []Row{b, c}},
+		{name: "those that lose", rest: "\n| WHERE lost > 0\n| SORT lost DESC", columns: each, want: []Row{c, a}},
+		{
+			name: "how many are silent", rest: "\n| WHERE seen < NOW() - 5 minutes\n| STATS hosts = COUNT(*)",
+			columns: counted, want: []Row{{"hosts": 2.0}},
+		},
+		{
+			name: "none is", rest: "\n| WHERE seen < NOW() - 1 day\n| STATS hosts = COUNT(*)", columns: counted,
+			want: []Row{{"hosts": 0.0}},
+		},
+		{
+			name: "by name", rest: "\n| WHERE seen >= NOW() - 10 seconds AND lost <= 2\n| SORT host.name DESC",
+			columns: each, want: []Row{a},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q, err := Parse(silent + c.rest)
@@ -59,10 +68,15 @@ func TestSearch(t *testing.T) {
 	filter := []any{map[string]any{"term": map[string]any{"a": 1}}}
 	text, err := json.Marshal(q.Search(filter, map[string]any{"host.name": "c"}))
 	require.NoError(t, err)
-	require.JSONEq(t, `{"size":0,"query":{"bool":{"filter":[{"term":{"a":1}},{"term":{"event.dataset":"reconbeat.health"}}]}},
-		"aggs":{"groups":{"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}],"after":{"host.name":"c"}},
+	require.JSONEq(
+		t,
+		`{"size":0,"query":{"bool":{"filter":[{"term":{"a":1}},{"term":{"event.dataset":"reconbeat.health"}}]}},
+		"aggs":{"groups":{"composite":{"size":1000,"sources":[{"host.name":{"terms":{"field":"host.name"}}}],
+			"after":{"host.name":"c"}},
 		"aggs":{"seen":{"max":{"field":"@timestamp"}},
-			"lost":{"sum":{"field":"reconbeat.health.lost"}}}}}}`, string(text))
+			"lost":{"sum":{"field":"reconbeat.health.lost"}}}}}}`,
+		string(text),
+	)
 	recent, err := Parse("FROM a | WHERE @timestamp >= NOW() - 2 hours | STATS n = COUNT(*) BY host.name")
 	require.NoError(t, err)
 	text, err = json.Marshal(recent.Search(nil, nil)["query"])

@@ -13,14 +13,29 @@ import (
 // Types are the types of all fields by their full names, as Elasticsearch calls them.
 type Types map[string]string
 
-// dataTypes are what Lens calls the types of values that can be counted and sorted. Text is none of them: it is taken apart into words.
+// dataTypes are what Lens calls the types of values that can be counted and sorted. Text is none of them: it is taken
+// apart into words.
 var dataTypes = map[string]string{
-	"keyword": "string", "constant_keyword": "string", "wildcard": "string", "version": "string", "date": "date", "ip": "ip", "boolean": "boolean",
-	"long": "number", "integer": "number", "short": "number", "byte": "number", "unsigned_long": "number", "double": "number", "float": "number",
-	"half_float": "number", "scaled_float": "number",
+	"keyword":          "string",
+	"constant_keyword": "string",
+	"wildcard":         "string",
+	"version":          "string",
+	"date":             "date",
+	"ip":               "ip",
+	"boolean":          "boolean",
+	"long":             "number",
+	"integer":          "number",
+	"short":            "number",
+	"byte":             "number",
+	"unsigned_long":    "number",
+	"double":           "number",
+	"float":            "number",
+	"half_float":       "number",
+	"scaled_float":     "number",
 }
 
-// DataType is the field's type as Lens calls it: string, number, date, ip or boolean. It is empty where there is no such field, or none that can be counted.
+// DataType is the field's type as Lens calls it: string, number, date, ip or boolean. It is empty where there is no
+// such field, or none that can be counted.
 func (t Types) DataType(field string) string { return dataTypes[t[field]] }
 
 // field is an entry of fields.yml.

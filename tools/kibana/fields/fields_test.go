@@ -22,8 +22,18 @@ func TestRead(t *testing.T) {
     - {name: message, type: match_only_text}
 `))
 	require.NoError(t, err)
-	require.Equal(t, Types{"@timestamp": "date", "process.name": "keyword", "process.pid": "long", "process.command_line": "wildcard",
-		"process.command_line.text": "match_only_text", "message": "match_only_text"}, types)
+	require.Equal(
+		t,
+		Types{
+			"@timestamp":                "date",
+			"process.name":              "keyword",
+			"process.pid":               "long",
+			"process.command_line":      "wildcard",
+			"process.command_line.text": "match_only_text",
+			"message":                   "match_only_text",
+		},
+		types,
+	)
 	require.Equal(t, "string", types.DataType("process.command_line"))
 	require.Empty(t, types.DataType("message"), "it is taken apart into words")
 	require.Empty(t, types.DataType("process.parent"))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kql reads the Kibana Query Language, as far as reconbeat's dashboards and rules use it: field:value, lists of values, ranges, wildcards, quotes,
-// and, or, not, brackets. No parser of it is published for Go.
+// Package kql reads the Kibana Query Language, as far as reconbeat's dashboards and rules use it: field:value, lists of
+// values, ranges, wildcards, quotes, and, or, not, brackets. No parser of it is published for Go.
 //
-// It is stricter than Kibana's, because what Kibana lets pass is a query that silently finds nothing: an operator without a second operand, words in
-// upper case, two words without quotes, a value without a field, are errors here.
+// It is stricter than Kibana's, because what Kibana lets pass is a query that silently finds nothing: an operator
+// without a second operand, words in upper case, two words without quotes, a value without a field, are errors here.
 package kql
 
 import (
@@ -315,7 +315,8 @@ func (p *parser) term() (Query, error) {
 // list are the values in brackets behind field: of which all (and) or one (or) must be.
 func (p *parser) list(field string) (Query, error) {
 	return joined(p, "or", func() (Query, error) {
-		return joined(p, "and", func() (Query, error) { return p.match(field) }, func(list []Query) Query { return and(list) })
+		return joined(p, "and", func() (Query, error) { return p.match(field) },
+			func(list []Query) Query { return and(list) })
 	}, func(list []Query) Query { return or(list) })
 }
 
@@ -324,7 +325,13 @@ func (p *parser) match(field string) (Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	return match{field: field, value: v.text, quoted: v.quoted, exists: v.wildcard && v.text == "*", wildcard: v.wildcard}, nil
+	return match{
+		field:    field,
+		value:    v.text,
+		quoted:   v.quoted,
+		exists:   v.wildcard && v.text == "*",
+		wildcard: v.wildcard,
+	}, nil
 }
 
 func (p *parser) closed(err error) error {

@@ -11,23 +11,47 @@ import (
 
 func TestParse(t *testing.T) {
 	for _, c := range []struct{ name, query, want string }{
-		{"nothing finds everything", ` `, `{"match_all":{}}`},
-		{"a field has a value", `event.kind:alert`, `{"match":{"event.kind":"alert"}}`},
-		{"blanks do not matter", ` event.kind : alert `, `{"match":{"event.kind":"alert"}}`},
-		{"a phrase is in quotes", `process.command_line:"ss -tan \"x\""`, `{"match_phrase":{"process.command_line":"ss -tan \"x\""}}`},
-		{"a quoted keyword is a value", `user.name:"and"`, `{"match_phrase":{"user.name":"and"}}`},
-		{"a lone star asks for any value", `source.ip:*`, `{"exists":{"field":"source.ip"}}`},
-		{"a star in a word stands for any text", `process.name:net*`, `{"wildcard":{"process.name":{"value":"net*"}}}`},
-		{"a star behind a backslash is a star", `process.name:net\*`, `{"match":{"process.name":"net*"}}`},
-		{"a number is compared", `reconbeat.anomaly.score >= 25`, `{"range":{"reconbeat.anomaly.score":{"gte":"25"}}}`},
-		{"a time is compared", `@timestamp < "now-1h"`, `{"range":{"@timestamp":{"lt":"now-1h"}}}`},
-		{"not binds strongest, and before or", `a:1 or not b:2 and c:3`,
-			`{"bool":{"minimum_should_match":1,"should":[{"match":{"a":"1"}},{"bool":{"filter":[{"bool":{"must_not":[{"match":{"b":"2"}}]}},{"match":{"c":"3"}}]}}]}}`},
-		{"brackets bind before that", `(a:1 or b:2) and c:3`,
-			`{"bool":{"filter":[{"bool":{"minimum_should_match":1,"should":[{"match":{"a":"1"}},{"match":{"b":"2"}}]}},{"match":{"c":"3"}}]}}`},
-		{"a field has one of several values", `status:(degraded or failed)`,
-			`{"bool":{"minimum_should_match":1,"should":[{"match":{"status":"degraded"}},{"match":{"status":"failed"}}]}}`},
-		{"a field has all of several values", `rules:(a and "b c")`, `{"bool":{"filter":[{"match":{"rules":"a"}},{"match_phrase":{"rules":"b c"}}]}}`},
+		{name: "nothing finds everything", query: ` `, want: `{"match_all":{}}`},
+		{name: "a field has a value", query: `event.kind:alert`, want: `{"match":{"event.kind":"alert"}}`},
+		{name: "blanks do not matter", query: ` event.kind : alert `, want: `{"match":{"event.kind":"alert"}}`},
+		{
+			name: "a phrase is in quotes", query: `process.command_line:"ss -tan \"x\""`,
+			want: `{"match_phrase":{"process.command_line":"ss -tan \"x\""}}`,
+		},
+		{name: "a quoted keyword is a value", query: `user.name:"and"`, want: `{"match_phrase":{"user.name":"and"}}`},
+		{name: "a lone star asks for any value", query: `source.ip:*`, want: `{"exists":{"field":"source.ip"}}`},
+		{
+			name: "a star in a word stands for any text", query: `process.name:net*`,
+			want: `{"wildcard":{"process.name":{"value":"net*"}}}`,
+		},
+		{
+			name: "a star behind a backslash is a star", query: `process.name:net\*`,
+			want: `{"match":{"process.name":"net*"}}`,
+		},
+		{
+			name: "a number is compared", query: `reconbeat.anomaly.score >= 25`,
+			want: `{"range":{"reconbeat.anomaly.score":{"gte":"25"}}}`,
+		},
+		{name: "a time is compared", query: `@timestamp < "now-1h"`, want: `{"range":{"@timestamp":{"lt":"now-1h"}}}`},
+		{
+			name: "not binds strongest, and before or", query: `a:1 or not b:2 and c:3`,
+			want: `{"bool":{"minimum_should_match":1,"should":[{"match":{"a":"1"}},` +
+				`{"bool":{"filter":[{"bool":{"must_not":[{"match":{"b":"2"}}]}},{"match":{"c":"3"}}]}}]}}`,
+		},
+		{
+			name: "brackets bind before that", query: `(a:1 or b:2) and c:3`,
+			want: `{"bool":{"filter":[{"bool":{"minimum_should_match":1,"should":[{"match":{"a":"1"}},` +
+				`{"match":{"b":"2"}}]}},{"match":{"c":"3"}}]}}`,
+		},
+		{
+			name: "a field has one of several values", query: `status:(degraded or failed)`,
+			want: `{"bool":{"minimum_should_match":1,"should":[{"match":{"status":"degraded"}},` +
+				`{"match":{"status":"failed"}}]}}`,
+		},
+		{
+			name: "a field has all of several values", query: `rules:(a and "b c")`,
+			want: `{"bool":{"filter":[{"match":{"rules":"a"}},{"match_phrase":{"rules":"b c"}}]}}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q, err := Parse(c.query)
@@ -75,7 +99,8 @@ func TestFields(t *testing.T) {
 
 // FuzzParse looks for queries that crash the parser, or of which it makes what is no query.
 func FuzzParse(f *testing.F) {
-	for _, q := range []string{``, `event.kind:alert and not user.name:("x y" or z*)`, `a >= 3 or (b:*)`, `not not a:"\""`, `((((`, `a:{b:1}`, "a:\xff"} {
+	for _, q := range []string{``, `event.kind:alert and not user.name:("x y" or z*)`, `a >= 3 or (b:*)`,
+		`not not a:"\""`, `((((`, `a:{b:1}`, "a:\xff"} {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

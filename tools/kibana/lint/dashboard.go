@@ -79,7 +79,8 @@ func (l *linter) links(o saved.Object) {
 	}
 }
 
-// filters wants the one filter on data_stream.dataset, without which controls offer what other integrations' documents have.
+// filters wants the one filter on data_stream.dataset, without which controls offer what other integrations' documents
+// have.
 func (l *linter) filters(o saved.Object, d saved.Dashboard, used map[string]bool) {
 	l.query("the dashboard's query", d.Meta.SearchSource.Query)
 	dataset := false
@@ -118,7 +119,8 @@ func (l *linter) controls(o saved.Object, d saved.Dashboard, used map[string]boo
 	for _, id := range slices.Sorted(maps.Keys(controls)) {
 		c := controls[id]
 		if c.Type != "optionsListControl" || c.ExplicitInput.ID != id || c.ExplicitInput.Title == "" {
-			l.fault("the control %s is of the type %q, has the id %q and the title %q", id, c.Type, c.ExplicitInput.ID, c.ExplicitInput.Title)
+			l.fault("the control %s is of the type %q, has the id %q and the title %q", id, c.Type, c.ExplicitInput.ID,
+				c.ExplicitInput.Title)
 		}
 		l.countable("the control "+id, c.ExplicitInput.FieldName)
 		name := "controlGroup_" + id + ":optionsListDataView"
@@ -372,7 +374,8 @@ func (l *linter) column(id string, c saved.Column, layer saved.Layer) {
 		scale = map[bool]string{true: "ordinal", false: "ratio"}[of == "string"]
 	}
 	if c.IsBucketed != op.bucketed || c.Scale != scale || of != "" && c.DataType != result {
-		l.fault("%s is of the type %q and the scale %q, parts the documents: %t; a %s of %s does not", what, c.DataType, c.Scale, c.IsBucketed, c.OperationType, c.SourceField)
+		l.fault("%s is of the type %q and the scale %q, parts the documents: %t; a %s of %s does not", what, c.DataType,
+			c.Scale, c.IsBucketed, c.OperationType, c.SourceField)
 	}
 	l.params(id, what, c, layer)
 }
@@ -396,8 +399,8 @@ func (l *linter) params(id, what string, c saved.Column, layer saved.Layer) {
 		} else if p.OrderBy.Type != "column" {
 			exists = false
 		}
-		// Each shard names its own first values. What is highest somewhere is among the highest there; what is lowest on
-		// one shard may be high on another.
+		// Each shard names its own first values. What is highest somewhere is among the highest there; what is lowest
+		// on one shard may be high on another.
 		right := map[bool]string{true: "asc", false: "desc"}[by.OperationType == "min"]
 		if exists && p.OrderDirection != right {
 			l.fault("%s is ordered by a %s, %s: over several shards that is wrong; ask in ES|QL",

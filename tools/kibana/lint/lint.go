@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lint finds in saved objects and detection rules what Kibana would find, or would silently not show, without a Kibana: references that lead nowhere, fields
-// that do not exist or cannot be counted, charts whose columns do not fit, panels over one another, queries that find nothing, links that libbeat's import does not
-// survive, rules that changed under the same version.
+// Package lint finds in saved objects and detection rules what Kibana would find, or would silently not show, without a
+// Kibana: references that lead nowhere, fields that do not exist or cannot be counted, charts whose columns do not fit,
+// panels over one another, queries that find nothing, links that libbeat's import does not survive, rules that changed
+// under the same version.
 package lint
 
 import (
@@ -71,8 +72,14 @@ func Check(folder fs.FS, types fields.Types, sumsIn fs.FS, sums string) error {
 	return errors.Join(l.faults...)
 }
 
-// folders are where libbeat looks for the types of objects. It loads every file of dashboard, so that saved queries ride along there.
-var folders = map[string]string{"index-pattern": "index-pattern", "tag": "tag", "dashboard": "dashboard", "query": "dashboard"}
+// folders are where libbeat looks for the types of objects. It loads every file of dashboard, so that saved queries
+// ride along there.
+var folders = map[string]string{
+	"index-pattern": "index-pattern",
+	"tag":           "tag",
+	"dashboard":     "dashboard",
+	"query":         "dashboard",
+}
 
 func (l *linter) object(name string, o saved.Object) {
 	l.at = name
@@ -158,7 +165,8 @@ func (l *linter) dataView(o saved.Object) {
 	if l.types.DataType(v.TimeFieldName) != "date" {
 		l.fault("the time field %q is no date", v.TimeFieldName)
 	}
-	for field, text := range map[string]string{"fieldAttrs": v.FieldAttrs, "fieldFormatMap": v.FieldFormatMap, "runtimeFieldMap": v.RuntimeFieldMap} {
+	for field, text := range map[string]string{"fieldAttrs": v.FieldAttrs, "fieldFormatMap": v.FieldFormatMap,
+		"runtimeFieldMap": v.RuntimeFieldMap} {
 		var any map[string]any
 		if saved.Read([]byte(text), &any) != nil {
 			l.fault("%s is no object in a string", field)

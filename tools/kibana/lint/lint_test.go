@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 		{"an object with another id than its file's", overview, `"id":"reconbeat-overview"`, `"id":"reconbeat-other"`, "its id is"},
 		{"a key that Kibana does not have", overview, `"timeRestore"`, `"timeRestored"`, "unknown field"},
 		{"text behind an object", savedQuery, `]}`, `]}{}`, "something follows it"},
-		{"a data view that we do not ship", overview, `"id":"reconbeat-health","name":"held-back`, `"id":"logs-*","name":"held-back`, "data view logs-*, which we do not ship"},
+		{"a data view that we do not ship", sensorHealth, `"id":"reconbeat-health","name":"lost`, `"id":"logs-*","name":"lost`, "data view logs-*, which we do not ship"},
 		{"a tag that we do not ship", overview, `"id":"reconbeat-tag"`, `"id":"reconbeat-label"`, "the tag reconbeat-label, which we do not ship"},
 		{"a link to a dashboard that does not exist", linked, `"type":"dashboard","id":"reconbeat-investigation"`, `"type":"dashboard","id":"reconbeat-nowhere"`, "the dashboard reconbeat-nowhere, which we do not ship"},
 		{"a link whose reference is missing", linked, `"destinationRefName":"link_reconbeat-investigation_dashboard"`, `"destinationRefName":"link_x"`, "leads nowhere"},
@@ -104,7 +104,7 @@ func TestFaults(t *testing.T) {
 		{"two panels of one title", overview, `"title":"Hosts with alerts"`, `"title":"Alerts"`, "another panel has the title"},
 		{"a dashboard that opens with half a range of time", sensorHealth, `"timeTo":"now"`, `"timeTo":""`, "do not fit together"},
 		{"no filter on the data sets", overview, `"key":"data_stream.dataset","field":"data_stream.dataset"`, `"key":"event.dataset","field":"event.dataset"`, "no filter on data_stream.dataset"},
-		{"a filter whose query is of another field", overview, `"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},{"match_phrase":{"data_stream.dataset"`, `"match_phrase":{"x":"reconbeat.alert"}},{"match_phrase":{"y"`, "do not fit together"},
+		{"a filter whose query is of another field", investigation, `"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},{"match_phrase":{"data_stream.dataset"`, `"match_phrase":{"x":"reconbeat.alert"}},{"match_phrase":{"y"`, "do not fit together"},
 		{"a filter without a data view", overview, `"indexRefName":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"`, `"indexRefName":"x"`, "the filter on data_stream.dataset has no data view"},
 		{"controls that are no JSON", overview, `"panelsJSON":"{`, `"panelsJSON":"`, "controlGroupInput.panelsJSON"},
 		{"controls that are an object, which libbeat does not put into a string", overview, `"panelsJSON":"{`, `"panelsJSON":{}, "x":"{`, "Dashboard"},
@@ -113,9 +113,9 @@ func TestFaults(t *testing.T) {
 		{"a control of a text", overview, `\"fieldName\":\"host.name\"`, `\"fieldName\":\"message\"`, "counts the values of message, which is match_only_text"},
 		{"a control without a data view", overview, `"name":"controlGroup_host:optionsListDataView"`, `"name":"controlGroup_x:optionsListDataView"`, "the control host has no data view"},
 		{"a control under another id", overview, `\"id\":\"host\"`, `\"id\":\"x\"`, "the control host is of the type"},
-		{"a panel beyond the grid", overview, `"w":12`, `"w":49`, "does not stand on the grid"},
+		{"a panel beyond the grid", overview, `"w":16`, `"w":49`, "does not stand on the grid"},
 		{"a panel without height", overview, `"h":6`, `"h":0`, "does not stand on the grid"},
-		{"panels over one another", overview, `"x":12`, `"x":11`, "it lies over the panel alerts"},
+		{"panels over one another", overview, `"x":16`, `"x":11`, "it lies over the panel alerts"},
 		{"a panel whose place has another name", overview, `"i":"alerts"`, `"i":"x"`, `gridData.i is "x"`},
 		{"a panel of a kind that is not known", overview, `"type":"lens","panelIndex":"alerts"`, `"type":"map","panelIndex":"alerts"`, `a panel of the type "map"`},
 		{"a chart of a kind that is not known", overview, `"lnsMetric"`, `"lnsLegacyMetric"`, `"lnsLegacyMetric" is no kind of chart`},
@@ -138,7 +138,7 @@ func TestFaults(t *testing.T) {
 		{"a count of a field", overview, `"sourceField":"___records___"`, `"sourceField":"host.name"`, "not ___records___"},
 		{"the values of a field that does not exist", overview, `"sourceField":"host.name"`, `"sourceField":"host.nam"`, "host.nam, which is in no document"},
 		{"the values of a text", overview, `"sourceField":"host.name"`, `"sourceField":"message"`, "counts the values of message"},
-		{"a sum of words", overview, `"sourceField":"reconbeat.health.suppressed"`, `"sourceField":"reconbeat.health.status"`, "sum of reconbeat.health.status, which is keyword"},
+		{"a sum of words", sensorHealth, `"sourceField":"reconbeat.health.lost"`, `"sourceField":"reconbeat.health.status"`, "sum of reconbeat.health.status, which is keyword"},
 		{"a column of another type than its field's", overview, `"dataType":"date"`, `"dataType":"number"`, `is of the type "number"`},
 		{"a column that parts and should not", overview, `"isBucketed":false,"operationType":"count"`, `"isBucketed":true,"operationType":"count"`, "parts the documents: true"},
 		{"a time without an interval", overview, `"interval":"auto",`, ``, "has no interval"},
@@ -160,46 +160,159 @@ func TestFaults(t *testing.T) {
 		{"a data view without a time", view, `"timeFieldName":"@timestamp"`, `"timeFieldName":"host.name"`, `the time field "host.name" is no date`},
 		{"a data view whose string holds no object", view, `"fieldAttrs":"{}"`, `"fieldAttrs":""`, "fieldAttrs is no object in a string"},
 
-		{"a rule whose id is no UUID", saved.RulesFile, `"rule_id":"b0a2c1de-`, `"rule_id":"reconbeat-`, "is no UUID"},
-		{"a rule of a key that Kibana does not have", saved.RulesFile, `"max_signals"`, `"max_alerts"`, "unknown field"},
-		{"a rule that is no JSON", saved.RulesFile, `{`, `[`, "rules/reconbeat.ndjson, line 1"},
-		{"a rule on a field that does not exist", saved.RulesFile, `event.module:reconbeat`, `event.modul:reconbeat`, "event.modul, which is in no document"},
-		{"a rule of an index that has no data view", saved.RulesFile, `"index":["logs-reconbeat.alert-*"]`, `"index":["logs-*"]`, "it reads logs-*"},
-		{"a rule without an index", saved.RulesFile, `"index":["logs-reconbeat.alert-*"]`, `"index":[]`, "no index"},
-		{"a rule of a type that is not known", saved.RulesFile, `"type":"query"`, `"type":"eql"`, `the type is "eql"`},
-		{"a threshold of nothing", saved.RulesFile, `"value":5}`, `"value":0}`, "the threshold is 0"},
-		{"a threshold of a text", saved.RulesFile, `"field":["host.name"]`, `"field":["message"]`, "the threshold counts the values of message"},
-		{"a rule in ES|QL that reads other data", saved.RulesFile, `FROM logs-reconbeat.health-*`, `FROM logs-*`, "it reads logs-*"},
-		{"a rule in ES|QL on a field that does not exist", saved.RulesFile, `BY host.name`, `BY host.nam`, "the query names the field host.nam, which is in no document"},
-		{"a rule in ES|QL that reads nothing", saved.RulesFile, `FROM logs-reconbeat.health-*`, `ROW a = 1`, "begins with FROM"},
-		{"a rule whose looks leave gaps", saved.RulesFile, `"from":"now-5m"`, `"from":"now-1m"`, "a look that comes late leaves a gap"},
-		{"a rule that looks at no time", saved.RulesFile, `"from":"now-5m"`, `"from":"5m"`, "it looks from"},
-		{"a rule without an interval", saved.RulesFile, `"interval":"1m"`, `"interval":"often"`, `the interval is "often"`},
-		{"a risk that does not fit the severity", saved.RulesFile, `"risk_score":21`, `"risk_score":22`, "they go together"},
-		{"a mapping to a severity that does not fit", saved.RulesFile, `"value":"47"`, `"value":"50"`, `severity_mapping takes "50" for "medium"`},
-		{"a risk that is no number", saved.RulesFile, `{"field":"event.risk_score"`, `{"field":"event.kind"`, "risk_score_mapping does not take the number"},
-		{"a time that is none", saved.RulesFile, `"timestamp_override":"event.ingested"`, `"timestamp_override":"event.kind"`, "which is no date"},
-		{"a name from a field that does not exist", saved.RulesFile, `"rule_name_override":"message"`, `"rule_name_override":"massage"`, "rule_name_override names the field massage"},
-		{"suppression by a text", saved.RulesFile, `"group_by":["rule.id"`, `"group_by":["message"`, "alert_suppression counts the values of message"},
-		{"suppression by too many fields", saved.RulesFile, `"group_by":["rule.id"`, `"group_by":["rule.id","host.name"`, "alert_suppression groups by"},
-		{"suppression without a strategy", saved.RulesFile, `"missing_fields_strategy":"doNotSuppress"`, `"missing_fields_strategy":"no"`, "alert_suppression groups by"},
-		{"suppression without a duration", saved.RulesFile, `"duration":{"value":1,"unit":"h"}`, `"duration":{"value":1,"unit":"d"}`, "alert_suppression has no duration"},
-		{"an investigation field that does not exist", saved.RulesFile, `"field_names":["event.reason"`, `"field_names":["event.raison"`, "investigation_fields names the field event.raison"},
-		{"a required field of another type", saved.RulesFile, `{"name":"event.kind","type":"keyword"}`, `{"name":"event.kind","type":"text"}`, "required_fields has event.kind as text"},
-		{"a technique under another name", saved.RulesFile, `"name":"System Network Connections Discovery"`, `"name":"Network Discovery"`, "ATT&CK's T1049 is not"},
-		{"a technique at another address", saved.RulesFile, `techniques/T1049/"}]`, `techniques/T1049"}]`, "ATT&CK's T1049 is not"},
-		{"a timeline without a title", saved.RulesFile, `"timeline_title":"Comprehensive Process Timeline"`, `"timeline_title":""`, "the timeline has the id"},
-		{"a rule without a guide", saved.RulesFile, `"note":"`, `"note":"","x":"`, "unknown field"},
-		{"a guide whose search is of a field that does not exist", saved.RulesFile, `\"field\":\"process.parent.entity_id\"`, `\"field\":\"process.parent.entityid\"`, "a search of the guide names the field process.parent.entityid"},
-		{"a rule without a setup", saved.RulesFile, `"setup":"`, `"setup":"","references":[],"license":"`, "no investigation guide or no setup"},
-		{"two rules of one id", saved.RulesFile, `4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21`, `b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10`, "is another rule's, too"},
-		{"a rule that changed under the same version", saved.RulesFile, `"max_signals":1000`, `"max_signals":100`, "it changed and is still of version 2; give it version 3"},
-		{"a rule of a higher version that the sums do not have", saved.RulesFile, `"version":2`, `"version":3`, "rules.sum: not up to date"},
+		{
+			name: "a rule whose id is no UUID", file: saved.RulesFile, old: `"rule_id":"b0a2c1de-`,
+			new: `"rule_id":"reconbeat-`, want: "is no UUID",
+		},
+		{
+			name: "a rule of a key that Kibana does not have", file: saved.RulesFile, old: `"max_signals"`,
+			new: `"max_alerts"`, want: "unknown field",
+		},
+		{
+			name: "a rule that is no JSON", file: saved.RulesFile, old: `{`, new: `[`,
+			want: "rules/reconbeat.ndjson, line 1",
+		},
+		{
+			name: "a rule on a field that does not exist", file: saved.RulesFile, old: `event.module:reconbeat`,
+			new: `event.modul:reconbeat`, want: "event.modul, which is in no document",
+		},
+		{
+			name: "a rule of an index that has no data view", file: saved.RulesFile,
+			old: `"index":["logs-reconbeat.alert-*"]`, new: `"index":["logs-*"]`, want: "it reads logs-*",
+		},
+		{
+			name: "a rule without an index", file: saved.RulesFile, old: `"index":["logs-reconbeat.alert-*"]`,
+			new: `"index":[]`, want: "no index",
+		},
+		{
+			name: "a rule of a type that is not known", file: saved.RulesFile, old: `"type":"query"`,
+			new: `"type":"eql"`, want: `the type is "eql"`,
+		},
+		{
+			name: "a threshold of nothing", file: saved.RulesFile, old: `"value":5}`, new: `"value":0}`,
+			want: "the threshold is 0",
+		},
+		{
+			name: "a threshold of a text", file: saved.RulesFile, old: `"field":["host.name"]`,
+			new: `"field":["message"]`, want: "the threshold counts the values of message",
+		},
+		{
+			name: "a rule in ES|QL that reads other data", file: saved.RulesFile, old: `FROM logs-reconbeat.health-*`,
+			new: `FROM logs-*`, want: "it reads logs-*",
+		},
+		{
+			name: "a rule in ES|QL on a field that does not exist", file: saved.RulesFile, old: `BY host.name`,
+			new: `BY host.nam`, want: "the query names the field host.nam, which is in no document",
+		},
+		{
+			name: "a rule in ES|QL that reads nothing", file: saved.RulesFile, old: `FROM logs-reconbeat.health-*`,
+			new: `ROW a = 1`, want: "begins with FROM",
+		},
+		{
+			name: "a rule whose looks leave gaps", file: saved.RulesFile, old: `"from":"now-5m"`,
+			new: `"from":"now-1m"`, want: "a look that comes late leaves a gap",
+		},
+		{
+			name: "a rule that looks at no time", file: saved.RulesFile, old: `"from":"now-5m"`, new: `"from":"5m"`,
+			want: "it looks from",
+		},
+		{
+			name: "a rule without an interval", file: saved.RulesFile, old: `"interval":"1m"`,
+			new: `"interval":"often"`, want: `the interval is "often"`,
+		},
+		{
+			name: "a risk that does not fit the severity", file: saved.RulesFile, old: `"risk_score":21`,
+			new: `"risk_score":22`, want: "they go together",
+		},
+		{
+			name: "a mapping to a severity that does not fit", file: saved.RulesFile, old: `"value":"47"`,
+			new: `"value":"50"`, want: `severity_mapping takes "50" for "medium"`,
+		},
+		{
+			name: "a risk that is no number", file: saved.RulesFile, old: `{"field":"event.risk_score"`,
+			new: `{"field":"event.kind"`, want: "risk_score_mapping does not take the number",
+		},
+		{
+			name: "a time that is none", file: saved.RulesFile, old: `"timestamp_override":"event.ingested"`,
+			new: `"timestamp_override":"event.kind"`, want: "which is no date",
+		},
+		{
+			name: "a name from a field that does not exist", file: saved.RulesFile,
+			old: `"rule_name_override":"message"`, new: `"rule_name_override":"massage"`,
+			want: "rule_name_override names the field massage",
+		},
+		{
+			name: "suppression by a text", file: saved.RulesFile, old: `"group_by":["rule.id"`,
+			new: `"group_by":["message"`, want: "alert_suppression counts the values of message",
+		},
+		{
+			name: "suppression by too many fields", file: saved.RulesFile, old: `"group_by":["rule.id"`,
+			new: `"group_by":["rule.id","host.name"`, want: "alert_suppression groups by",
+		},
+		{
+			name: "suppression without a strategy", file: saved.RulesFile,
+			old: `"missing_fields_strategy":"doNotSuppress"`, new: `"missing_fields_strategy":"no"`,
+			want: "alert_suppression groups by",
+		},
+		{
+			name: "suppression without a duration", file: saved.RulesFile, old: `"duration":{"value":1,"unit":"h"}`,
+			new: `"duration":{"value":1,"unit":"d"}`, want: "alert_suppression has no duration",
+		},
+		{
+			name: "an investigation field that does not exist", file: saved.RulesFile,
+			old: `"field_names":["event.reason"`, new: `"field_names":["event.raison"`,
+			want: "investigation_fields names the field event.raison",
+		},
+		{
+			name: "a required field of another type", file: saved.RulesFile,
+			old: `{"name":"event.kind","type":"keyword"}`, new: `{"name":"event.kind","type":"text"}`,
+			want: "required_fields has event.kind as text",
+		},
+		{
+			name: "a technique under another name", file: saved.RulesFile,
+			old: `"name":"System Network Connections Discovery"`, new: `"name":"Network Discovery"`,
+			want: "ATT&CK's T1049 is not",
+		},
+		{
+			name: "a technique at another address", file: saved.RulesFile, old: `techniques/T1049/"}]`,
+			new: `techniques/T1049"}]`, want: "ATT&CK's T1049 is not",
+		},
+		{
+			name: "a timeline without a title", file: saved.RulesFile,
+			old: `"timeline_title":"Comprehensive Process Timeline"`, new: `"timeline_title":""`,
+			want: "the timeline has the id",
+		},
+		{
+			name: "a rule without a guide", file: saved.RulesFile, old: `"note":"`, new: `"note":"","x":"`,
+			want: "unknown field",
+		},
+		{
+			name: "a guide whose search is of a field that does not exist", file: saved.RulesFile,
+			old: `\"field\":\"process.parent.entity_id\"`, new: `\"field\":\"process.parent.entityid\"`,
+			want: "a search of the guide names the field process.parent.entityid",
+		},
+		{
+			name: "a rule without a setup", file: saved.RulesFile, old: `"setup":"`,
+			new: `"setup":"","references":[],"license":"`, want: "no investigation guide or no setup",
+		},
+		{
+			name: "two rules of one id", file: saved.RulesFile, old: `4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21`,
+			new: `b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10`, want: "is another rule's, too",
+		},
+		{
+			name: "a rule that changed under the same version", file: saved.RulesFile, old: `"max_signals":1000`,
+			new: `"max_signals":100`, want: "it changed and is still of version 2; give it version 3",
+		},
+		{
+			name: "a rule of a higher version that the sums do not have", file: saved.RulesFile, old: `"version":2`,
+			new: `"version":3`, want: "rules.sum: not up to date",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := committed(t)
 			text := compact(t, c.file, files[c.file].Data)
-			require.True(t, strings.Contains(text, c.old), "the test puts its fault nowhere: %s is not in %s", c.old, c.file)
+			require.True(t, strings.Contains(text, c.old), "the test puts its fault nowhere: %s is not in %s", c.old,
+				c.file)
 			files[c.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, c.old, c.new, 1))}
 			require.ErrorContains(t, Check(files, types, os.DirFS(".."), sums), c.want)
 		})
@@ -241,7 +354,8 @@ func TestSum(t *testing.T) {
 
 // TestRawIsWhatKibanaReads holds the encoding: no HTML escapes, which would make queries unreadable.
 func TestRawIsWhatKibanaReads(t *testing.T) {
-	require.Equal(t, `{"language":"kuery","query":"a < 3 and b > 4"}`, string(saved.Raw(saved.Kuery("a < 3 and b > 4"))))
+	require.Equal(t, `{"language":"kuery","query":"a < 3 and b > 4"}`,
+		string(saved.Raw(saved.Kuery("a < 3 and b > 4"))))
 	var back saved.KQL
 	require.NoError(t, json.Unmarshal(saved.Raw(saved.Kuery("x")), &back))
 }

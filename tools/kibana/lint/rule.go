@@ -166,7 +166,9 @@ func (l *linter) ruleFields(r saved.Rule) {
 			l.countable("alert_suppression", f)
 		}
 		byFields := r.Type != "threshold" // which groups by its threshold's
-		if byFields && (len(s.GroupBy) < 1 || len(s.GroupBy) > 3 || s.Missing != "suppress" && s.Missing != "doNotSuppress") || !byFields && (len(s.GroupBy) > 0 || s.Missing != "") {
+		if byFields &&
+			(len(s.GroupBy) < 1 || len(s.GroupBy) > 3 || s.Missing != "suppress" && s.Missing != "doNotSuppress") ||
+			!byFields && (len(s.GroupBy) > 0 || s.Missing != "") {
 			l.fault("alert_suppression groups by %q, and where one is missing: %q", s.GroupBy, s.Missing)
 		}
 		if s.Duration == nil || s.Duration.Value < 1 || !slices.Contains([]string{"s", "m", "h"}, s.Duration.Unit) {
@@ -197,8 +199,9 @@ func (l *linter) attack(kind string, a saved.Attack) {
 	}
 }
 
-// Sum makes the file that remembers of each rule the version and a sum of everything else. A rule whose sum is another than the recorded one and whose version is not
-// higher is an error: Kibana and reconbeat's setup would take it for the one that they have.
+// Sum makes the file that remembers of each rule the version and a sum of everything else. A rule whose sum is another
+// than the recorded one and whose version is not higher is an error: Kibana and reconbeat's setup would take it for the
+// one that they have.
 func Sum(rules []saved.Rule, recorded []byte) ([]byte, error) {
 	type line struct {
 		version int
@@ -220,7 +223,8 @@ func Sum(rules []saved.Rule, recorded []byte) ([]byte, error) {
 		sum := fmt.Sprintf("%x", sha256.Sum256(saved.Raw(r)))
 		old, known := before[r.RuleID]
 		if known && old.sum != sum && version <= old.version {
-			return nil, fmt.Errorf("rule %s: it changed and is still of version %d; give it version %d", r.Name, version, old.version+1)
+			return nil, fmt.Errorf("rule %s: it changed and is still of version %d; give it version %d", r.Name,
+				version, old.version+1)
 		}
 		if known && version < old.version {
 			return nil, fmt.Errorf("rule %s: version %d, where %d was before", r.Name, version, old.version)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package query makes of saved objects and rules what Kibana would ask of Elasticsearch for them, so that a test can ask it of a node without a Kibana.
+// Package query makes of saved objects and rules what Kibana would ask of Elasticsearch for them, so that a test can
+// ask it of a node without a Kibana.
 //
-// The translation is as near as a test of "does it find something, and are its fields what they should be" needs: the query, the filters of the dashboard, buckets
-// within buckets and the values in the innermost. The range of time is left to who asks.
+// The translation is as near as a test of "does it find something, and are its fields what they should be" needs: the
+// query, the filters of the dashboard, buckets within buckets and the values in the innermost. The range of time is
+// left to who asks.
 package query
 
 import (
@@ -99,7 +101,9 @@ func ofRule(r saved.Rule) (Question, error) {
 	if r.Threshold != nil {
 		var within map[string]any
 		for _, field := range slices.Backward(r.Threshold.Field) {
-			terms := map[string]any{"terms": map[string]any{"field": field, "size": r.MaxSignals, "min_doc_count": r.Threshold.Value}}
+			terms := map[string]any{
+				"terms": map[string]any{"field": field, "size": r.MaxSignals, "min_doc_count": r.Threshold.Value},
+			}
 			if within != nil {
 				terms["aggs"] = within
 			}
@@ -131,7 +135,12 @@ func ofDashboard(o saved.Object, views map[string]string) ([]Question, error) {
 			return nil, err
 		}
 		terms := map[string]any{"terms": map[string]any{"field": controls[id].ExplicitInput.FieldName, "size": 10}}
-		all = append(all, Question{o.ID + "/control:" + id, views[ref.ID], map[string]any{"size": 0, "query": q, "aggs": map[string]any{"values": terms}}, ""})
+		all = append(all, Question{
+			o.ID + "/control:" + id,
+			views[ref.ID],
+			map[string]any{"size": 0, "query": q, "aggs": map[string]any{"values": terms}},
+			"",
+		})
 	}
 	for _, p := range d.Panels {
 		content, err := p.Content()
@@ -289,7 +298,13 @@ func metric(c saved.Column) map[string]any {
 		field["percents"] = []int{c.Params.Percentile}
 		return map[string]any{"percentiles": field}
 	case "last_value":
-		return map[string]any{"top_hits": map[string]any{"size": 1, "sort": []any{map[string]any{c.Params.SortField: "desc"}}, "_source": []string{c.SourceField}}}
+		return map[string]any{
+			"top_hits": map[string]any{
+				"size":    1,
+				"sort":    []any{map[string]any{c.Params.SortField: "desc"}},
+				"_source": []string{c.SourceField},
+			},
+		}
 	}
 	return nil
 }
@@ -317,7 +332,11 @@ func bucket(c saved.Column, metrics map[string]any) (map[string]any, error) {
 		} else if by != nil && metrics[by.ColumnID] != nil {
 			order = by.ColumnID
 		}
-		terms := map[string]any{"field": c.SourceField, "size": c.Params.Size, "order": map[string]any{order: c.Params.OrderDirection}}
+		terms := map[string]any{
+			"field": c.SourceField,
+			"size":  c.Params.Size,
+			"order": map[string]any{order: c.Params.OrderDirection},
+		}
 		return map[string]any{"terms": terms}, nil
 	}
 	return nil, fmt.Errorf("%q is no operation that parts documents", c.OperationType)

@@ -154,7 +154,8 @@ var Visualizations = map[string]func() Visualization{
 
 // Visualization is how a chart is drawn.
 type Visualization interface {
-	// Roles returns the layer that is drawn, and its columns: those that must part the documents, and those that must be values.
+	// Roles returns the layer that is drawn, and its columns: those that must part the documents, and those that must
+	// be values.
 	Roles() (layer string, buckets, metrics []string)
 }
 

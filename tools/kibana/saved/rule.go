@@ -63,7 +63,8 @@ type SeverityMapping struct {
 	Value    string `json:"value"`
 }
 
-// Suppression makes one alert of those that have the same values of the fields (of threshold rules: of its fields) within a time.
+// Suppression makes one alert of those that have the same values of the fields (of threshold rules: of its fields)
+// within a time.
 type Suppression struct {
 	GroupBy  []string  `json:"group_by,omitempty"`
 	Duration *Duration `json:"duration"`

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package saved has the shapes in which Kibana stores what reconbeat ships: data views, a tag, saved queries, dashboards with their panels, detection
-// rules. The generator fills them, and the linter reads the committed files back into them, without tolerance for what they do not know.
+// Package saved has the shapes in which Kibana stores what reconbeat ships: data views, a tag, saved queries,
+// dashboards with their panels, detection rules. The generator fills them, and the linter reads the committed files
+// back into them, without tolerance for what they do not know.
 //
-// The shapes are those of Kibana 8.9 to 9.x. Versions that are older than the reader's are migrated by Kibana; newer ones it refuses.
+// The shapes are those of Kibana 8.9 to 9.x. Versions that are older than the reader's are migrated by Kibana; newer
+// ones it refuses.
 package saved
 
 import (
@@ -17,7 +19,8 @@ import (
 // CoreVersion is the version of the envelope of every object.
 const CoreVersion = "8.8.0"
 
-// Versions are the versions of the types' attributes, the oldest that suffice. Without one Kibana runs every migration since 7.x and breaks the panels.
+// Versions are the versions of the types' attributes, the oldest that suffice. Without one Kibana runs every migration
+// since 7.x and breaks the panels.
 var Versions = map[string]string{"index-pattern": "8.0.0", "tag": "8.0.0", "query": "10.1.0", "dashboard": "10.2.0"}
 
 // Object is a saved object.
@@ -131,7 +134,8 @@ type FilterMeta struct {
 	IndexRefName string          `json:"indexRefName"`
 }
 
-// ControlGroup are the controls above a dashboard. libbeat puts no object into a string here, so that the strings are made before.
+// ControlGroup are the controls above a dashboard. libbeat puts no object into a string here, so that the strings are
+// made before.
 type ControlGroup struct {
 	ControlStyle         string `json:"controlStyle"`
 	ChainingSystem       string `json:"chainingSystem"`

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/state"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// loop is the one goroutine that owns the engine: it feeds it from the ring, and lets time pass.
+type loop struct {
+	engine  *engine.Engine
+	ring    *engine.Ring
+	cursors *cursors
+	host    *host.Host
+	store   *state.Store
+	journal *journal
+	running *moduleSet
+	heart   *heartbeat
+	health  *health.Board
+	latency *latencies
+	lag     worst // since the last heartbeat: from a program's start until it was judged
+	logger  *logp.Logger
+
+	applied func() bool // the modules that open episodes belong to are known
+	calls   chan func()
+	ended   chan struct{} // closed when the loop has ended
+
+	rejected rejections
+	saved    time.Time // when model and cursors were last saved
+	drops    uint64    // events dropped by the ring when last looked
+	dropAt   time.Time // and when that number last grew
+}
+
+// The kinds of messages by which other processes change the model of the Beat on this host.
+const (
+	InboxModel  = "model"  // what was learned, or exported, takes the place of what is known
+	InboxForget = "forget" // an account, by id or name, is unknown again
+	InboxReset  = "reset"  // everything is
+)
+
+const (
+	tickEvery = time.Second      // how often buckets and episodes may close
+	saveEvery = 30 * time.Second // how often model and cursors are saved
+)
+
+// run feeds the engine until ctx ends.
+func (l *loop) run(ctx context.Context) {
+	defer close(l.ended)
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.tick(time.Now())
+		case call := <-l.calls:
+			call()
+		default:
+		}
+		if s := l.ring.Next(); s != nil {
+			l.take(s)
+			l.cursors.set(s.Source.ID, s.Event.Cursor)
+			l.ring.Release()
+			continue
+		}
+		select {
+		case <-l.ring.Filled:
+		case <-tick.C:
+			l.tick(time.Now())
+		case call := <-l.calls:
+			call()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take has the engine judge an event, and notes how long that took and how late it was.
+func (l *loop) take(s *engine.Slot) {
+	began := time.Now()
+	matched := l.engine.Take(&s.Event, s.Source)
+	if s.Event.Kind != process.Exec {
+		return
+	}
+	now := time.Now()
+	late := now.Sub(s.Event.Time)
+	l.lag.note(late)
+	if matched {
+		l.latency.judge.Update(now.Sub(began).Microseconds())
+		l.latency.judged.Update(late.Microseconds())
+	}
+}
+
+// call calls f between two events, where it may touch the engine, and returns when it has.
+func (l *loop) call(f func()) error {
+	done := make(chan struct{})
+	select {
+	case l.calls <- func() { defer close(done); f() }:
+		<-done
+		return nil
+	case <-l.ended:
+		return errors.New("reconbeat is stopping")
+	}
+}
+
+// configure changes the settings of the whole Beat while modules run. What was learned stays.
+func (l *loop) configure(cfg config.Config, o detector.Options) error {
+	var err error
+	errCall := l.call(func() {
+		err = l.engine.Configure(cfg, o)
+		l.engine.Tally(time.Now())
+	})
+	if err := errors.Join(errCall, err); err != nil {
+		return err
+	}
+	l.heart.every(cfg.Heartbeat.Period)
+	return nil
+}
+
+// tick closes what time closes: buckets, episodes, and the interval between two savings.
+func (l *loop) tick(now time.Time) {
+	if err := l.store.Inbox(l.accept); err != nil {
+		l.logger.Errorf("reading the inbox: %v", err)
+	}
+	l.engine.Settle()
+	mark := l.running.watermark(now)
+	if oldest, ok := l.ring.Oldest(); ok && oldest.Before(mark) {
+		mark = oldest
+	}
+	if l.applied() {
+		l.engine.Advance(mark)
+	}
+	l.engine.Tally(now)
+	l.noteDrops(now)
+	l.rejected.note(l.health, now)
+	l.health.Settle(now)
+	l.heart.beat(now)
+	if now.Sub(l.saved) >= saveEvery {
+		l.save()
+		l.saved = now
+	}
+}
+
+// noteDrops keeps the condition of a full ring as long as events were dropped within the last minute.
+func (l *loop) noteDrops(now time.Time) {
+	n := l.ring.Dropped.Load()
+	switch {
+	case n > l.drops:
+		l.drops, l.dropAt = n, now
+		l.health.Set(health.RingFull, "", fmt.Sprintf("%d events in all", n), now)
+	case now.Sub(l.dropAt) > time.Minute:
+		l.health.Clear(health.RingFull, "")
+	}
+}
+
+// restore takes over what an earlier run had learned.
+func (l *loop) restore(snap state.Snapshot) {
+	if snap.Model == nil {
+		return
+	}
+	if err := l.engine.Restore(snap.Model); err != nil {
+		l.health.Set(health.ModelNotRestored, "", err.Error(), time.Now())
+		return
+	}
+	l.cursors.restore(snap.Cursors)
+}
+
+// save hands model and cursors of this moment to the state. It runs where nothing is being judged.
+func (l *loop) save() {
+	model, err := l.engine.Snapshot()
+	if err == nil {
+		err = l.store.SaveSnapshot(state.Snapshot{Model: model, Cursors: l.cursors.all(), Taken: time.Now()})
+	}
+	if err != nil {
+		l.logger.Errorf("saving what was learned: %v", err)
+	}
+}
+
+// accept takes a message of another process from the state's inbox.
+func (l *loop) accept(kind string, payload []byte) error {
+	switch kind {
+	case InboxModel:
+		if err := l.engine.Restore(payload); err != nil {
+			l.logger.Errorf("the model that was handed over is not taken: %v", err)
+			return nil // it would not be better the next time
+		}
+		l.health.End(health.ModelNotRestored, "")
+		l.logger.Infof("the model that was handed over has been taken over")
+	case InboxForget:
+		l.logger.Infof("forgot %q, who was known to %d models", payload, l.engine.Forget(string(payload)))
+	case InboxReset:
+		l.engine.Reset()
+		l.health.End(health.ModelNotRestored, "")
+		l.logger.Infof("everything that was learned has been forgotten, as was asked for")
+	default:
+		l.logger.Warnf("a message of the unknown kind %q is passed over", kind)
+		return nil
+	}
+	l.saved = time.Time{} // soon
+	return nil
+}

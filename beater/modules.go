@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/config/settings"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/catalog"
+)
+
+// moduleConfig is which modules are configured: the static ones of reconbeat.yml and the files of modules.d together.
+type moduleConfig struct {
+	static  []*conf.C
+	dynamic cfgfile.DynamicConfig
+	glob    string   // the absolute pattern of modules.d; empty: none
+	agent   mapstr.M // what an index may name of the Beat
+	logger  *logp.Logger
+}
+
+// load reads and checks the whole set. The error tells everything that is wrong with it.
+func (c *moduleConfig) load() ([]*conf.C, error) {
+	var all []*conf.C
+	var errs []error
+	add := func(m *conf.C, where string) {
+		m, err := resolved(m)
+		if err == nil && m.Enabled() {
+			all = append(all, m)
+			err = errors.Join(c.check(m), misspelt(m))
+		}
+		if err != nil {
+			errs = append(errs, settings.At(where+": ", err))
+		}
+	}
+	for i, m := range c.static {
+		add(m, fmt.Sprintf("reconbeat.modules.%d", i))
+	}
+	if c.glob != "" {
+		files, err := filepath.Glob(c.glob)
+		if err != nil {
+			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is no pattern: %w", c.glob, err)
+		}
+		for _, file := range files {
+			list, err := cfgfile.LoadList(file, c.logger)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			for _, m := range list {
+				add(m, file)
+			}
+		}
+	}
+	if len(all) == 0 && len(errs) == 0 {
+		add(conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto}), "no module is configured, so that auto was tried")
+	}
+	return all, errors.Join(append(errs, together(all)...)...)
+}
+
+// blueprint is a module that can be opened, as one configuration describes it.
+type blueprint struct {
+	kind   catalog.Kind
+	why    string // why `auto` chose this kind; empty where the user did
+	source *engine.Source
+	config *conf.C
+	logger *logp.Logger
+}
+
+// blueprint reads the configuration of one module. It opens nothing; the error names everything that is wrong.
+func (c *moduleConfig) blueprint(from *conf.C) (*blueprint, error) {
+	cfg, errCommon := config.ParseModule(from)
+	if cfg.Module == "" {
+		return nil, errCommon
+	}
+	kind, why, err := kindOf(cfg.Module)
+	if err != nil {
+		return nil, errors.Join(errCommon, settings.At("module "+cfg.ID+": ", err))
+	}
+	logger := c.logger.Named("module").With("module", kind.Name, "id", cfg.ID)
+	source, errSource := engine.NewSource(cfg, kind.Local, kind.Rereadable, c.agent, logger)
+	b := &blueprint{kind: kind, why: why, source: source, config: from, logger: logger}
+	_, err = b.open(module.Env{ID: cfg.ID, Logger: logger, Stats: &module.Stats{}, Health: &health.Board{}})
+	if err := errors.Join(errCommon, errSource, settings.At("module "+cfg.ID+": ", err)); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// open makes the module.
+func (b *blueprint) open(env module.Env) (module.Module, error) { return b.kind.New(b.config, env) }
+
+// check reports what is wrong with the configuration of one module.
+func (c *moduleConfig) check(from *conf.C) error {
+	_, err := c.blueprint(from)
+	return err
+}
+
+// kindOf finds the kind of module that a configuration names, and why `auto` chose it.
+func kindOf(name string) (kind catalog.Kind, why string, err error) {
+	if name != catalog.Auto {
+		kind, err = catalog.Find(name)
+		return kind, "", err
+	}
+	kind, support, err := catalog.Choose()
+	return kind, support.Why, err
+}
+
+// misspelt returns what is wrong with the names of a module's settings; nothing where it is no module at all, which is
+// told already.
+func misspelt(c *conf.C) error {
+	m, err := config.ParseModule(c)
+	if err != nil {
+		return nil
+	}
+	if options := catalog.Options(m.Module); options != nil {
+		return config.ModuleKeys(c, options...)
+	}
+	return nil
+}
+
+// resolved is a configuration with its variables filled in. A runner gets a copy without the rest of the file, in which
+// ${path.home} and the like would mean nothing any more.
+func resolved(c *conf.C) (*conf.C, error) {
+	var m map[string]any
+	if err := settings.Read("", c, &m); err != nil {
+		return nil, err
+	}
+	return conf.NewConfigFrom(m)
+}
+
+// together returns what is wrong with modules side by side: two of one id, or two that would report the same execs.
+func together(modules []*conf.C) []error {
+	var errs []error
+	ids := map[string]bool{}
+	var local []string
+	for _, c := range modules {
+		m, err := config.ParseModule(c)
+		if err != nil {
+			continue // told already
+		}
+		if ids[m.ID] {
+			errs = append(errs, fmt.Errorf("id: two modules are called %q; give one an `id` of its own", m.ID))
+		}
+		ids[m.ID] = true
+		kind, err := catalog.Find(m.Module)
+		if m.Module == catalog.Auto || err == nil && kind.Local {
+			local = append(local, m.ID)
+		}
+	}
+	if len(local) > 1 {
+		errs = append(errs, fmt.Errorf("modules: %s would each report this host's execs, and every one would count double; only one of them is allowed", strings.Join(local, " and ")))
+	}
+	return errs
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Actor is who a finding is about: the login user when a person is behind it, else the service account.
+type Actor struct {
+	ID      uint32 // process.Unset where only the name is known
+	Name    string // empty where only the id is known
+	Service bool   // a daemon or a cron job: no person is present
+}
+
+// Actor is who is behind the event. cron logs in on behalf of an account whose owner is absent: its jobs are the
+// service account's.
+func (d *Detector) Actor(e *process.Event) Actor {
+	login := e.Session.User
+	if d.o.Actor == ActorUser || !login.Known() || e.Session.Entry == process.EntryCron {
+		service := !login.Known() || e.Session.Entry == process.EntryCron
+		return Actor{ID: e.User.ID, Name: strings.Clone(e.User.Name), Service: service}
+	}
+	return Actor{ID: login.ID, Name: strings.Clone(login.Name)}
+}
+
+// String is the actor's name, or "uid 1000" where there is none.
+func (a Actor) String() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	if a.ID != process.Unset {
+		return fmt.Sprintf("uid %d", a.ID)
+	}
+	return "an unknown user"
+}
+
+// key identifies the actor: by id where it is known, because names are reused and change.
+func (a Actor) key() string {
+	if a.ID != process.Unset {
+		return "uid " + strconv.FormatUint(uint64(a.ID), 10)
+	}
+	return "name " + a.Name
+}
+
+// The fields of the actor.
+const (
+	actorName = "reconbeat.actor.name"
+	actorID   = "reconbeat.actor.id"
+	actorKind = "reconbeat.actor.kind"
+)
+
+func (a Actor) name() any { return orNil(a.Name) }
+
+func (a Actor) id() any {
+	if a.ID == process.Unset {
+		return nil
+	}
+	return fmt.Sprint(a.ID)
+}
+
+func (a Actor) kind() any {
+	if a.Service {
+		return "service"
+	}
+	return "login"
+}
+
+// Encode puts the actor's fields into the document of an event that has no finding. An unknown actor has no fields.
+func (a Actor) Encode(into mapstr.M) {
+	if a.Name == "" && a.ID == process.Unset {
+		return
+	}
+	for field, v := range map[string]any{actorName: a.name(), actorID: a.id(), actorKind: a.kind()} {
+		if v != nil {
+			_, _ = into.Put(field, v) // the document is ours: every part of the path is an object
+		}
+	}
+}
+
+// rareUser is the value that `rare by user.name` sees: the real user's name, or the id where no name is known.
+func rareUser(e *process.Event) string {
+	u := e.User
+	if u.Name != "" {
+		return strings.Clone(u.Name)
+	}
+	if u.ID != process.Unset {
+		return strconv.FormatUint(uint64(u.ID), 10)
+	}
+	return ""
+}

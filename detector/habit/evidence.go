@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package habit
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// The constants of the model. Those marked (fitted) were chosen on simulated hosts, seeds 1 to 10 of `go tool mage evaluate`, the others by what they mean.
+const (
+	halfLife = 30 * day
+	// warmUp is how a young model's visits count: by 1-exp(-age/warmUp), in days, because at first everything is new.
+	warmUp = 7
+	// settled is after how many days an actor who was never seen is a newcomer, by the same law, and not one who had not looked yet.
+	settled = 14
+	// discoveredIn is after how many days half of the actors of a host have looked.
+	discoveredIn = 2
+	// alertedWeight is what a visit that alerted counts for among the visits of the past: it may have been an intruder's.
+	alertedWeight = 0.1 // (fitted)
+
+	// tentative is what a visit counts for among its actor's own when all that speaks for it is that it was there: it alerted, or the model was too young to alert.
+	tentative = 0.5
+
+	// strength and discount are the parameters of the Pitman-Yor processes.
+	strength = 0.5  // (fitted)
+	discount = 0.35 // (fitted)
+	// firstWeight is how many days an actor's likeness to newcomers is worth.
+	firstWeight = 2
+	// alike is how far a person's two ways to look are alike.
+	alike = 0.5 // (fitted)
+	// hourStrength is how many visits the class's hours are worth against the actor's own.
+	hourStrength = 4 // (fitted)
+
+	// most and least bound what one part adds: what is usual in one part may outweigh only so much that is not.
+	most  = 8    // (fitted)
+	least = -1.5 // (fitted)
+
+	// kernelScale is how far a visit of the past speaks for somewhat more surprising ones, in nats.
+	kernelScale = 0.5 // (fitted)
+	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the past: if all is well, the odds of an intruder have
+	// the mean 1, so that by Markov's inequality they reach e^s in e^-s of all cases (Shafer 2021, "Testing by betting").
+	bound = 4 // (fitted)
+
+	// binsPerNat and surpriseBins are the resolution and the range in which surprises of the past are kept, from lowest on.
+	binsPerNat   = 4
+	surpriseBins = 200
+	lowest       = -15
+
+	// forgotten is the weight of what is as good as never seen.
+	forgotten = 0.05
+	// mostGrown bounds the powers of two by which weights grow and fade; renewAt is where they begin anew.
+	mostGrown = 900
+	renewAt   = 400
+	// maxValues bounds the values of one feature of one actor or class; the lightest is forgotten first.
+	maxValues = 64
+
+	// The hazard of a known actor: goneAfter is how many days of a habit the first look is worth, mostDays how many days of looking make a habit as firm as it gets.
+	goneAfter = 10 // (fitted)
+	mostDays  = 12 // (fitted)
+	mostSeen  = 90 // days
+	// lookedBefore and stayedBefore are the prior counts: how many days of looking an actor begins with, and how often others like them have stayed.
+	lookedBefore = 0.5
+	stayedBefore = 2
+
+	// neighbour is which part of a visit counts for the hour before, and for the one after.
+	neighbour = 0.25
+)
+
+// The ways to appear: an account that was never seen, or a way that is new to one that was.
+const (
+	newAccount = iota
+	newWay
+	arrivals
+)
+
+// The kinds of what starts tools. A service that starts one by a shell, an interpreter or a server is how an intrusion looks; cron starts every job by
+// a shell, which is scheduled; people always use one.
+const (
+	shell = iota
+	interpreter
+	other
+	scheduled
+	kinds
+)
+
+var (
+	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from or more, by a factor of e fewer with every scale nats more.
+	// It is worth so many days of the host's own past, and a class may raise its share of the alerts of a year. (fitted)
+	hostsLike = [classes]struct{ yearly, from, scale, days, share float64 }{
+		Person:  {yearly: 34, from: 0, scale: 1.47, days: 21, share: 0.5},
+		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.25},
+		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.25},
+	}
+	// came is how many actors a day appear on a host like others, which is worth cameDays of its own past.
+	came = [classes][arrivals][kinds]float64{
+		Person:  {{0, 0, 1. / 42}, {0, 0, 1. / 42}},
+		Service: {{1. / 1500, 1. / 1500, 1. / 600, 0.001}, {1. / 1500, 1. / 1500, 1. / 300, 0.001}},
+		Root:    {{1. / 400, 1. / 400, 1. / 80, 1. / 300}, {1. / 400, 1. / 400, 1. / 80, 1. / 300}},
+	}
+	// undiscovered is how many actors of a new host have not looked yet.
+	undiscovered = [classes][arrivals][kinds]float64{
+		Person:  {{0, 0, 3}, {0, 0, 1}},
+		Service: {{0.05, 0.05, 0.15, 0.15}, {0.02, 0.02, 0.1, 0.1}},
+		Root:    {{0.05, 0.05, 0.3, 0.3}, {0.05, 0.05, 0.3, 0.3}},
+	}
+	// returns is how many a day of those who have gone come back.
+	returns = [classes]float64{Person: 1. / 255, Service: 1. / 365, Root: 1. / 60}
+
+	// intruders is what one intruder does: to come as somebody new, by the kind of parent, or as somebody known.
+	intruders = [classes]struct {
+		came  [arrivals][kinds]float64
+		known float64
+	}{
+		Person:  {[arrivals][kinds]float64{{0, 0, 0.2}, {0, 0, 0.1}}, 0.3},
+		Service: {[arrivals][kinds]float64{{0.1, 0.1, 0.1, 0.07}, {0.1, 0.1, 0.02, 0.07}}, 0.05},
+		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01, 0.1}, {0.14, 0.1, 0.01, 0.1}}, 0.05},
+	}
+	// novelty is how often an intruder shows what nobody of the class did, by feature.
+	novelty = [features]float64{As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3}
+)
+
+const (
+	cameDays = 30
+	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
+	variety = 0.25
+	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
+	strangers = 40
+	// alone is how many actors of a class must be known for what a newcomer's first visit shows one after the other to be held against them: fewer tell too little of how much
+	// people vary.
+	alone = 3
+	// told is how much a part must add to be worth telling.
+	told = 0.7
+)
+
+// weights say how much a part counts: less than one where features depend on each other. (fitted)
+var weights = [classes][Parts]float64{
+	Person:  {As: 0.5, Parent: 1, TTY: 0, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
+	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
+	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
+}
+
+// common are the values of the features that have few: how common each is among actors of whom nothing is known, and among intruders.
+var common = map[text]struct{ usual, intruder float64 }{
+	terminal: {0.5, 0.5}, noTerminal: {0.5, 0.5},
+	workday: {5. / 7, 5. / 7}, weekend: {2. / 7, 2. / 7},
+	local: {0.2, 0.2}, inside: {0.7, 0.35}, outside: {0.1, 0.45},
+	plain: {0.97, 0.97}, renamedTool: {0.002, 0.06}, deleted: {0.002, 0.04}, inMemory: {0.001, 0.04}, byLoader: {0.005, 0.04},
+	inTemporary: {0.005, 0.06}, inHome: {0.014, 0.04}, inHidden: {0.001, 0.02},
+}
+
+// usualHours is how a person's looks spread over the hours of the host's day where nothing is known of the class.
+var usualHours = [24]float64{
+	0.014, 0.012, 0.01, 0.01, 0.01, 0.012, 0.02, 0.045, 0.065, 0.072, 0.072, 0.07, 0.062, 0.066, 0.07, 0.07, 0.066, 0.06, 0.05, 0.04, 0.034, 0.028, 0.024, 0.018,
+}
+
+// unknown stands for all kinds: where the parent is not told, and of people, whose parents tell nothing.
+const unknown = -1
+
+// kindOf is what kind of program started the tool.
+func kindOf(l *Look) int {
+	if l.Class == Person || l.Value(Parent) == "" {
+		return unknown
+	}
+	name, _, _ := strings.Cut(l.Value(Parent), " in a ")
+	kind := programKind(name)
+	if kind != other && l.Value(Entry) == process.EntryCron {
+		return scheduled
+	}
+	return kind
+}
+
+// of is what stands under a kind, of the unknown the sum.
+func of(kind int, by [kinds]float64) (sum float64) {
+	for k, v := range by {
+		if kind == k || kind == unknown {
+			sum += v
+		}
+	}
+	return sum
+}
+
+func programKind(name string) int {
+	switch name {
+	case "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "busybox", "tcsh", "csh":
+		return shell
+	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk",
+		// Servers, which a hole makes run what a stranger sends.
+		"apache2", "httpd", "nginx", "lighttpd", "caddy", "traefik", "haproxy", "envoy", "squid", "varnishd", "uwsgi", "gunicorn", "unicorn", "dotnet", "beam.smp",
+		"postgres", "mysqld", "mariadbd", "mongod", "redis-server", "valkey-server", "memcached", "clickhouse-server", "slapd", "named", "unbound",
+		"exim4", "exim", "master", "smtpd", "dovecot", "vsftpd", "proftpd", "smbd", "cupsd", "asterisk":
+		return interpreter
+	}
+	return other
+}
+
+// arrives says in which way an actor appears who was never seen.
+func (m *Model) arrives(l *Look) int {
+	if m.ways(l) > 0 {
+		return newWay
+	}
+	return newAccount
+}
+
+// ways is in how many ways the account is known.
+func (m *Model) ways(l *Look) int {
+	p := m.accounts[member{l.Who, l.Class}]
+	if renamed(p.name, l.Name) {
+		return 0
+	}
+	return p.ways
+}
+
+// arrivesWith is arrives, said of a look whose own actor is known by now.
+func (m *Model) arrivesWith(l *Look) int {
+	if m.ways(l) > 1 {
+		return newWay
+	}
+	return newAccount
+}
+
+// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as they than they are to come themselves.
+func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
+	g, with := &m.groups[l.Class], &intruders[l.Class]
+	kind := kindOf(l)
+	if a != nil {
+		r.Parts[Frequency] = math.Log(with.known / float64(max(1, g.Actors)) / m.hazard(a, now))
+		return
+	}
+	how, age := m.arrives(l), days(m.age(now))
+	prior := of(kind, came[l.Class][how])
+	rate := (of(kind, g.Came[how])*m.faded(now) + prior*cameDays) / (m.memory(m.watched.Began, now) + cameDays)
+	rate += m.hidden(l.Class, how, kind, age) * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
+	if l.Class == Person && how == newAccount {
+		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of species").
+		rate = max(rate, float64(g.Once-1)/max(1, age))
+	}
+	choice := of(kind, with.came[how])
+	if g.Actors == 0 { // an intruder cannot come as somebody who is known
+		choice += with.known * choice / of(unknown, with.came[how])
+	}
+	r.Parts[Newness] = math.Log(choice / rate)
+}
+
+// hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma distribution whose shape is variety has it, and what was found
+// until now in the share of them that has looked by this age tells where this host stands.
+func (m *Model) hidden(c Class, how, kind int, age float64) float64 {
+	prior, found := of(kind, undiscovered[c][how]), of(kind, m.groups[c].Found[how])
+	return (variety + found) / (variety/prior + age/(age+discoveredIn))
+}
+
+// activity is how many people a host has for one that a host like others has, at most 1: where hardly anybody comes, hardly anybody surprises.
+func (m *Model) activity(c Class, now time.Time) float64 {
+	if c != Person {
+		return 1
+	}
+	age := days(m.age(now))
+	prior := of(unknown, undiscovered[c][newAccount])
+	return min(1, (variety+float64(m.groups[c].Actors))/(variety/prior+age/(age+discoveredIn))/prior)
+}
+
+// hazard is the probability that an actor who was seen looks on the day of now: the more days they looked on the greater, unless they have gone, which is the likelier the longer they
+// have not looked for somebody who looked as often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
+func (m *Model) hazard(a *actor, now time.Time) float64 {
+	rate := (a.Weight*m.faded(now) + lookedBefore) / (m.memory(a.Since, now) + goneAfter)
+	seen, silent := min(mostSeen, days(a.Until.Sub(a.Since))), max(0, days(now.Sub(a.Until)))
+	n := float64(min(mostDays, a.Days))
+	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+lookedBefore) / (n + stayedBefore)
+	alive := 1 / (1 + gone)
+	return alive*rate + (1-alive)*returns[a.Class]
+}
+
+// evidence is the logarithm of how much likelier a value is to be an intruder's than the actor's.
+func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float64 {
+	g := &m.groups[l.Class]
+	v := l.values[f]
+	first, after := g.First[f].tally(v, fade), g.Later[f].tally(v, fade)
+
+	var known float64 // days on which the actor looked
+	own := tally{novel: 1}
+	if a != nil {
+		known, own = a.Weight*fade, a.Features[f].tally(v, fade)
+	}
+	if sibling != nil {
+		known += sibling.Weight * fade
+	}
+
+	if a != nil && !a.Taught {
+		first = first.with(own.n > 0) // of what is usual here, they have shown their own part, if nobody else's
+	}
+	seen, all := first.n+after.n, first.all+after.all+strength
+	nobody := 0.0 // 1: nobody of the class has shown it
+	intruder := (1 - novelty[f]) * seen / all
+	if seen < forgotten {
+		nobody, first.share, after.share = 1, 0, 0
+		intruder = novelty[f] + (1-novelty[f])*strength/all
+	}
+	newcomer := first.share + first.novel*(after.share+after.novel*nobody)
+	regular := after.share + after.novel*(first.share+first.novel*nobody)
+	if c, is := common[v]; is {
+		intruder, newcomer = c.intruder, first.share+first.novel*c.usual
+		regular = newcomer
+	}
+	class := (firstWeight*newcomer + known*regular) / (firstWeight + known)
+	if sibling != nil {
+		other := sibling.Features[f].tally(v, fade)
+		class = (1-alike)*class + alike*(other.share+other.novel*class)
+	}
+	return math.Log(intruder / (own.share + own.novel*class))
+}
+
+// hour is the same of the hour of the day, of which an intruder has no favourite, and daemons have none either before something is known of them.
+func (m *Model) hour(l *Look, a, sibling *actor, fade float64) float64 {
+	p := 1. / 24
+	if l.Class == Person {
+		p = usualHours[l.Hour]
+	}
+	p = m.groups[l.Class].Hours.expect(l.Hour, fade, p)
+	if sibling != nil {
+		p = sibling.Hours.expect(l.Hour, fade, p)
+	}
+	if a != nil {
+		p = a.Hours.expect(l.Hour, fade, p)
+	}
+	return math.Log(1. / 24 / p)
+}
+
+// expect is the probability of an hour together with a share of its neighbours, because nobody keeps to the minute. p is what to expect where nothing is known.
+func (h *hours) expect(hour int, fade, p float64) float64 {
+	all := 0.0
+	for _, w := range h {
+		all += w
+	}
+	near := (1-2*neighbour)*h[hour] + neighbour*h[(hour+1)%24] + neighbour*h[(hour+23)%24]
+	return (near*fade + hourStrength*p) / (all*fade + hourStrength)
+}

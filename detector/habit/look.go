@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package habit
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unique"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Class is the kind of an actor: what is unusual for one kind is usual for another.
+type Class uint8
+
+// The classes.
+const (
+	Person  Class = iota // somebody who logged in
+	Service              // an account without a login
+	Root                 // root without a login: daemons and jobs of the system
+	classes
+)
+
+// The parts of a surprise. Those before Hour are the features of a Look, values without an order.
+const (
+	As          = iota // whom the actor acts as
+	Parent             // the program that started the tool, without its version
+	TTY                // a terminal, or none
+	Entry              // the way in
+	Network            // the remote network: /24, or /64 of IPv6
+	NetworkWide        // a wider one: /16, or /48
+	Command            // the command line, normalised
+	Folder             // the working folder
+	Week               // a working day, or a weekend
+	Origin             // the kind of network: none, a private one, the Internet
+	Disguise           // how the tool hides what it is: another name, a folder that its user can write ...
+	Hour               // the hour of the day
+	Frequency          // how seldom the actor looks, and for how long they have not
+	Newness            // the actor was never seen
+	Parts              // how many there are
+
+	features = Hour
+)
+
+// PartNames are the names of the parts, as fields and explanations have them.
+var PartNames = [Parts]string{"as", "parent", "tty", "entry", "network", "network_wide", "command", "folder", "week", "origin", "disguise", "hour", "frequency", "actor"}
+
+// Look is an exec as the Model sees it.
+type Look struct {
+	At    time.Time
+	Class Class
+	Who   Account
+	Name  string // of the account; a view into the event. Empty: only the id is known
+	Hour  int    // 0 to 23, of the host's day
+
+	values [features]text
+	line   string   // the command line, a view into the event; empty: args joined by blanks
+	args   []string // a view, too
+}
+
+// says reports whether text is the look's command line, as Line gives it.
+func (l *Look) says(text string) bool {
+	if l.line != "" {
+		return text == l.line[:min(len(l.line), maxLine)]
+	}
+	for i, a := range l.args {
+		if i > 0 {
+			if text == "" {
+				return true // cut off
+			}
+			if text[0] != ' ' {
+				return false
+			}
+			text = text[1:]
+		}
+		rest, same := strings.CutPrefix(text, a)
+		if !same {
+			return strings.HasPrefix(a, text) && len(text) > 0
+		}
+		text = rest
+	}
+	return text == ""
+}
+
+// Line is the look's command line, of its first 256 bytes.
+func (l *Look) Line() string {
+	line := l.line
+	if line == "" {
+		line = strings.Join(l.args, " ")
+	}
+	return strings.Clone(line[:min(len(line), maxLine)])
+}
+
+// maxLine bounds a command line that a visit remembers, in bytes.
+const maxLine = 256
+
+// Account tells accounts of one host apart.
+type Account struct {
+	Container text // the image of the container; "" outside of one
+	ID        text // the user id, or the name where no id is known
+}
+
+// Value returns the value of a feature, a part before Hour.
+func (l *Look) Value(feature int) string { return l.values[feature].Value() }
+
+// OnTerminal reports whether there was one.
+func (l *Look) OnTerminal() bool { return l.values[TTY] == terminal }
+
+// AsSelf reports whether the actor acts as themselves, and not as another account.
+func (l *Look) AsSelf() bool { return l.values[As] == self }
+
+// Reader makes Looks of events. It remembers what it made of texts that come again and again, and belongs to one goroutine. The zero Reader is ready.
+type Reader struct {
+	commands map[string]text
+	networks map[netip.Addr][2]text
+	ids      map[uint32]text
+	placed   map[string]text // parents by their files, of those that lie in a place of a user's choice
+	buffer   []byte
+}
+
+// maxRemembered bounds what a Reader remembers of one kind; at the bound it forgets all.
+const maxRemembered = 4096
+
+// Look describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
+func (r *Reader) Look(e *process.Event, program string, args []string, zone *time.Location) Look {
+	l := Look{At: e.Time, line: e.CommandLine, args: e.Args}
+	who := e.User
+	switch login := e.Session.User; {
+	case login.Known() && e.Session.Entry != process.EntryCron:
+		who, l.Class = login, Person
+	case e.User.ID == 0 || e.User.Name == "root":
+		l.Class = Root
+	default:
+		l.Class = Service
+	}
+	l.Who, l.Name = Account{hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
+	l.values[As] = self
+	if as := r.account(e.User); as != l.Who.ID {
+		l.values[As] = as
+	}
+	l.values[Parent] = r.parent(e)
+	l.values[Disguise] = disguise(e, program)
+	l.values[TTY] = noTerminal
+	if e.Interactive || e.TTY != "" {
+		l.values[TTY] = terminal
+	}
+	l.values[Entry] = hold(e.Session.Entry)
+	l.values[Network], l.values[NetworkWide] = r.network(e.Session.Source)
+	l.values[Origin] = origin(e.Session.Source)
+	l.values[Command] = r.command(program, args)
+	l.values[Folder] = hold(folder(e.CWD, e.Session.User.Name, e.User.Name))
+	local := e.Time.In(zone)
+	l.Hour = local.Hour()
+	l.values[Week] = workday
+	if d := local.Weekday(); d == time.Saturday || d == time.Sunday {
+		l.values[Week] = weekend
+	}
+	return l
+}
+
+var (
+	untold     = unique.Make("") // no evidence, and nothing to learn
+	self       = unique.Make("self")
+	terminal   = unique.Make("terminal")
+	noTerminal = unique.Make("none")
+	workday    = unique.Make("workday")
+	weekend    = unique.Make("weekend")
+	noNetwork  = unique.Make("none")
+
+	local   = unique.Make("local")
+	inside  = unique.Make("a private network")
+	outside = unique.Make("the Internet")
+
+	plain       = unique.Make("in the open")
+	nothing     = unique.Make("")
+	renamedTool = unique.Make("under another name")
+	deleted     = unique.Make("a deleted file")
+	inMemory    = unique.Make("a file in memory")
+	byLoader    = unique.Make("through the dynamic loader")
+	inTemporary = unique.Make("in a temporary folder")
+	inHome      = unique.Make("in a home")
+	inHidden    = unique.Make("in a hidden folder")
+)
+
+// maxValue bounds a value in bytes.
+const maxValue = 256
+
+// hold holds a value that a hostile process may have chosen.
+func hold(s string) text {
+	if s == "" {
+		return nothing
+	}
+	if len(s) > maxValue {
+		s = s[:maxValue]
+	}
+	return unique.Make(strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// account is a user by id, by name where no id is known.
+func (r *Reader) account(u process.User) text {
+	if u.ID == process.Unset {
+		return hold(u.Name)
+	}
+	id, known := r.ids[u.ID]
+	if !known {
+		id = unique.Make(strconv.FormatUint(uint64(u.ID), 10))
+		r.ids = remember(r.ids, u.ID, id)
+	}
+	return id
+}
+
+func remember[K comparable, V any](m map[K]V, k K, v V) map[K]V {
+	if m == nil || len(m) >= maxRemembered {
+		m = map[K]V{}
+	}
+	m[k] = v
+	return m
+}
+
+// unversioned is a program's name without its version: python3.11 and python3.12 are one.
+func unversioned(name string) string {
+	if s := strings.TrimRight(name, "0123456789.-"); s != "" {
+		return s
+	}
+	return name
+}
+
+// origin is the kind of network that an address is of.
+func origin(a netip.Addr) text {
+	a = a.Unmap()
+	switch {
+	case !a.IsValid() || a.IsLoopback():
+		return local
+	case a.IsPrivate() || a.IsLinkLocalUnicast() || sharedSpace.Contains(a):
+		return inside
+	}
+	return outside
+}
+
+// sharedSpace are the addresses of carriers and overlay networks (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// disguise is how a tool hides what it is (ATT&CK T1036, T1564); plain where it does not.
+func disguise(e *process.Event, program string) text {
+	file := path.Base(e.Executable)
+	switch {
+	case e.Executable == "":
+		return untold
+	case strings.HasPrefix(e.Executable, "/memfd:") || strings.HasPrefix(e.Executable, "memfd:"):
+		return inMemory
+	case e.Deleted:
+		return deleted
+	case file == "busybox" || file == "toybox":
+	case strings.HasPrefix(file, "ld") && strings.Contains(file, ".so") && file != program:
+		return byLoader
+	case file != program:
+		return renamedTool
+	}
+	return cmp.Or(place(e.Executable), plain)
+}
+
+// Disguised is how the tool hides what it is, in words; empty where it does not.
+func (l *Look) Disguised() string {
+	if v := l.values[Disguise]; v != untold && v != plain {
+		return v.Value()
+	}
+	return ""
+}
+
+// place is what tells of an executable that it lies where its user may have put it; the zero text where it does not.
+func place(executable string) text {
+	for _, p := range places {
+		if strings.HasPrefix(executable, p.folder) {
+			return p.text
+		}
+	}
+	if strings.Contains(executable, "/.") {
+		return inHidden
+	}
+	return text{}
+}
+
+// places are the folders that users can write (FHS 3.0; file-hierarchy(7)).
+var places = []struct {
+	folder string
+	text   text
+}{
+	{"/tmp/", inTemporary}, {"/var/tmp/", inTemporary}, {"/dev/", inTemporary}, {"/run/user/", inTemporary}, {"/run/lock/", inTemporary}, {"/var/lock/", inTemporary},
+	{"/run/shm/", inTemporary}, {"/var/run/user/", inTemporary}, {"/home/", inHome}, {"/root/", inHome}, {"/var/www/", inHome},
+}
+
+// parent is the name of the program that started the tool, with where it lies when that is a place of its user's choice: a copy of a shell in /tmp is not
+// the agent that it is called after. Where a package puts it is no part of it, so that upgrades and moves change nothing.
+func (r *Reader) parent(e *process.Event) text {
+	file := e.Parent.Executable
+	switch {
+	case e.Starter != "":
+		return hold(unversioned(e.Starter))
+	case file == "":
+		return hold(unversioned(e.Parent.Name))
+	case place(file) == (text{}):
+		return hold(unversioned(path.Base(file)))
+	}
+	p, known := r.placed[file]
+	if !known {
+		p = hold(unversioned(path.Base(file)) + " " + place(file).Value())
+		r.placed = remember(r.placed, strings.Clone(file), p)
+	}
+	return p
+}
+
+// network is the narrow and the wide network of an address.
+func (r *Reader) network(a netip.Addr) (narrow, wide text) {
+	if !a.IsValid() {
+		return noNetwork, noNetwork
+	}
+	if n, known := r.networks[a]; known {
+		return n[0], n[1]
+	}
+	bits := [2]int{24, 16}
+	if a.Unmap().Is6() {
+		bits = [2]int{64, 48}
+	}
+	var n [2]text
+	for i := range n {
+		p, _ := a.Unmap().Prefix(bits[i]) // it fits
+		n[i] = unique.Make(p.String())
+	}
+	r.networks = remember(r.networks, a, n)
+	return n[0], n[1]
+}
+
+// command is normal of what may have come before.
+func (r *Reader) command(program string, args []string) text {
+	r.buffer = append(r.buffer[:0], program...)
+	for _, a := range args {
+		r.buffer = append(append(r.buffer, 0), a...)
+		if len(r.buffer) > maxCommand {
+			return hold(normal(program, args))
+		}
+	}
+	if c, known := r.commands[string(r.buffer)]; known {
+		return c
+	}
+	c := hold(normal(program, args))
+	r.commands = remember(r.commands, string(r.buffer), c)
+	return c
+}
+
+// maxCommand is how long a command line may be to be remembered, in bytes.
+const maxCommand = 512
+
+// normal is a command line without what changes from call to call: its options as a set, what is no option by its kind.
+func normal(program string, args []string) string {
+	line := []string{program}
+	var letters, words []string
+	for _, a := range args {
+		switch {
+		case strings.HasPrefix(a, "--"):
+			name, _, _ := strings.Cut(a, "=")
+			words = append(words, name)
+		case strings.HasPrefix(a, "-") && len(a) > 1:
+			letters = append(letters, strings.Split(a[1:], "")...)
+		case a != "" && strings.Trim(a, "0123456789") == "":
+			words = append(words, "<number>")
+		default:
+			kind := "<word>"
+			if _, err := netip.ParseAddr(a); err == nil {
+				kind = "<address>"
+			}
+			words = append(words, kind)
+		}
+		if len(letters)+len(words) > maxWords {
+			break
+		}
+	}
+	if len(letters) > 0 {
+		slices.Sort(letters)
+		line = append(line, "-"+strings.Join(slices.Compact(letters), ""))
+	}
+	slices.Sort(words)
+	return strings.Join(append(line, slices.Compact(words)...), " ")
+}
+
+// maxWords bounds what is kept of a hostile command line.
+const maxWords = 32
+
+func folder(cwd, login, user string) string {
+	for _, who := range []string{login, user} {
+		if rest, home := strings.CutPrefix(cwd, "/home/"); home && who != "" {
+			if rest, own := strings.CutPrefix(rest, who); own && (rest == "" || rest[0] == '/') {
+				return "~"
+			}
+		}
+	}
+	return cwd
+}
+
+// Text is a part's value of the look, a part up to Hour.
+func (l *Look) Text(part int) string {
+	if part == Hour {
+		return strconv.Itoa(l.Hour)
+	}
+	return l.Value(part)
+}
+
+// Tell says a part's value in words, as one of a list of circumstances. text is what Look.Text says of it.
+func Tell(part int, text string) string {
+	switch part {
+	case As:
+		switch text {
+		case self.Value():
+			return "as themselves"
+		case "0":
+			return "as root"
+		}
+		return "as user " + text
+	case Parent:
+		if text == "" {
+			return "unknown parent"
+		}
+		return "parent " + text
+	case TTY:
+		if text == terminal.Value() {
+			return "on a terminal"
+		}
+		return "no terminal"
+	case Entry:
+		return "came in by " + cmp.Or(text, "an unknown way")
+	case Network, NetworkWide:
+		if text == noNetwork.Value() {
+			return "from no remote address"
+		}
+		return "from " + text
+	case Command:
+		return "command " + text
+	case Folder:
+		return "in " + cmp.Or(text, "an unknown folder")
+	case Week:
+		return "on a " + text
+	case Origin:
+		if text == local.Value() {
+			return "from this host"
+		}
+		return "from " + text
+	case Disguise:
+		return "the tool " + text
+	case Hour:
+		hour, _ := strconv.Atoi(text)
+		return fmt.Sprintf("between %02d:00 and %02d:00 local time", hour, (hour+1)%24)
+	}
+	return PartNames[part]
+}

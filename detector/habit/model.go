@@ -1,0 +1,815 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package habit
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options shape a Model.
+type Options struct {
+	Idle      time.Duration // a visit ends after this long without a look
+	Longest   time.Duration // and after this long at the latest
+	MaxActors int           // how many actors are remembered; the one who looked least recently is forgotten first
+	HalfLife  time.Duration // after how long something counts half as much. 0: 30 days
+}
+
+const day = 24 * time.Hour
+
+// Model is what is known of the looks of one rule on one host. It belongs to one goroutine.
+type Model struct {
+	o        Options
+	watched  watched
+	unit     time.Time // what happens at it weighs 1; of watched time, as all times of which none is said to be the clock's
+	actors   map[key]*actor
+	accounts map[member]presence
+	groups   [classes]group
+	visits   map[key]*visit
+	due      time.Time // no visit is over before
+	evicted  uint64
+}
+
+// key tells whose looks belong together. A person is two actors, one on a terminal and one without, because a playbook that runs under somebody's login is not like them;
+// an account without a login is one for each parent, so that nothing hides among the looks of an agent.
+type key struct {
+	Who Account
+	Way text
+}
+
+// presence is what is known of an account, whatever its ways: its name, how many actors it is, on how many days they looked, each way counted,
+// and how many of the actors have taught their class.
+type presence struct {
+	name               string
+	ways, days, taught int
+}
+
+// once reports whether an account of the class was seen on one day only.
+func (p presence) once() bool { return p.taught > 0 && p.days == 1 }
+
+// member is an account in a class.
+type member struct {
+	Account
+	Class
+}
+
+func (l *Look) key() key {
+	return key{l.Who, l.values[l.Class.ToldApart()]}
+}
+
+// actor is how an account looks in one way.
+type actor struct {
+	Class    Class             `json:"class"`
+	Name     string            `json:"name,omitempty"`
+	First    time.Time         `json:"first"`  // the clock's
+	Last     time.Time         `json:"last"`   // the clock's
+	Since    time.Time         `json:"since"`  // First, in watched time
+	Until    time.Time         `json:"until"`  // Last, in watched time
+	Days     int               `json:"days"`   // on how many days they looked
+	Weight   float64           `json:"weight"` // the same, faded
+	Visits   int               `json:"visits"`
+	Features [features]counter `json:"features"`
+	Hours    hours             `json:"hours"`
+	// Taught: the class has learned from the actor. It does so when a visit is over that raised no alert, or when what did has become a habit.
+	Taught bool `json:"taught,omitempty"`
+}
+
+// group is a class of actors.
+type group struct {
+	// First counts what actors showed on their first visit, Later what was new to them on a later one: a newcomer is not like somebody known who tries something.
+	First  [features]counter        `json:"first"`
+	Later  [features]counter        `json:"later"`
+	Hours  hours                    `json:"hours"`
+	Actors int                      `json:"actors"`
+	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came when the others were known, by the kind of their parent
+	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
+	Once   int                      `json:"-"`     // accounts seen on one day only
+	Past   past                     `json:"past"`
+}
+
+// hours is the weight of the visits in each hour of the day.
+type hours [24]float64
+
+// past is the weight of the visits of the past by their surprise.
+type past [surpriseBins]float64
+
+// visit is what an actor does without a pause.
+type visit struct {
+	Class   Class          `json:"class"`
+	Opened  time.Time      `json:"opened"` // the clock's
+	Start   time.Time      `json:"start"`
+	Last    time.Time      `json:"last"`
+	First   bool           `json:"first,omitempty"`  // the actor's first
+	Capped  bool           `json:"capped,omitempty"` // it teaches nothing
+	Parts   [Parts]float64 `json:"-"`
+	Sum     float64        `json:"sum"` // of the parts
+	Alerted bool           `json:"alerted,omitempty"`
+	Silent  time.Duration  `json:"silent,omitempty"` // how long the actor had not looked before
+	// Of the actor's first visit: how and by which kind of parent they came.
+	How  int `json:"how,omitempty"`
+	Kind int `json:"kind,omitempty"`
+	// What was known of the actor before: on how many days they had looked, and, by the clock, when last.
+	DaysBefore int       `json:"days_before,omitempty"`
+	Before     time.Time `json:"before,omitzero"`
+	Looks      int       `json:"looks"`           // how many there were
+	Lines      []Line    `json:"lines,omitempty"` // the first distinct command lines, at most maxLines
+	unusual    Look      // what the parts are about
+	seen       sights    // what was counted
+}
+
+// Line is a command line of a visit and how often it was.
+type Line struct {
+	Text  string `json:"text"`
+	Count int    `json:"count"`
+}
+
+// maxLines is how many distinct command lines a visit remembers.
+const maxLines = 20
+
+// note counts a look and its command line.
+func (v *visit) note(l *Look) {
+	v.Looks++
+	for i := range v.Lines {
+		if l.says(v.Lines[i].Text) {
+			v.Lines[i].Count++
+			return
+		}
+	}
+	if len(v.Lines) < maxLines {
+		v.Lines = append(v.Lines, Line{l.Line(), 1})
+	}
+}
+
+// sights are the values and hours that a visit has shown. Of a feature they are at most maxValues; what comes after them counts as shown.
+type sights struct {
+	values [features][]sight
+	hours  uint32 // a bit each
+}
+
+// sight is a value that a visit has shown.
+type sight struct {
+	text   text
+	weight float64 // that it added to what is known of the actor; 0: it taught nothing
+	novel  bool    // it was new to the actor
+}
+
+func (s *sights) has(f int, v text) bool {
+	return len(s.values[f]) >= maxValues || s.of(f, v) != nil
+}
+
+// of is the sight of a value, nil where the visit has not shown it.
+func (s *sights) of(f int, v text) *sight {
+	for i := range s.values[f] {
+		if x := &s.values[f][i]; x.text == v {
+			return x
+		}
+	}
+	return nil
+}
+
+func (s *sights) hasHour(hour int) bool { return s.hours&(1<<hour) != 0 }
+
+// add reports whether the value was not there.
+func (s *sights) add(f int, v text) bool {
+	if s.has(f, v) {
+		return false
+	}
+	s.values[f] = append(s.values[f], sight{text: v})
+	return true
+}
+
+func (s *sights) addHour(hour int) bool {
+	was := s.hours
+	s.hours |= 1 << hour
+	return s.hours != was
+}
+
+// New makes a Model that has seen nothing.
+func New(o Options) *Model {
+	if o.HalfLife == 0 {
+		o.HalfLife = halfLife
+	}
+	return &Model{o: o, actors: map[key]*actor{}, accounts: map[member]presence{}, visits: map[key]*visit{}}
+}
+
+// Actors returns how many actors are remembered.
+func (m *Model) Actors() int { return len(m.actors) }
+
+// Evicted returns how many actors were forgotten for want of room.
+func (m *Model) Evicted() uint64 { return m.evicted }
+
+// Watch says that the host is watched, and that its clock says t. It is to be called for whatever happens there, matched or not.
+func (m *Model) Watch(t time.Time) {
+	if m.watched.Began.IsZero() {
+		m.unit = t
+	}
+	m.watched.observe(t)
+}
+
+// Stop says that nothing is watched from now on until the next Watch, Learn or Advance.
+func (m *Model) Stop() { m.watched.Stopped = !m.watched.Began.IsZero() }
+
+// Began is what the host's clock said when watching began; zero: it has not.
+func (m *Model) Began() time.Time { return m.watched.Began }
+
+// Age is for how long the host was watched when its clock says t.
+func (m *Model) Age(t time.Time) time.Duration {
+	if m.watched.Began.IsZero() {
+		return 0
+	}
+	return m.age(m.watched.at(t))
+}
+
+func (m *Model) age(now time.Time) time.Duration { return max(0, now.Sub(m.watched.Began)) }
+
+// Result is what the Model says of a Look.
+type Result struct {
+	Score    float64        // 0 to 100
+	Yearly   float64        // how many visits a year are expected to be at least this unusual; infinite where nothing is known
+	Parts    [Parts]float64 // what each part adds to the surprise, in nats
+	Surprise float64        // their sum
+	// Unusual is what the parts are about: of each the last value of the visit that added to it. Its Name is empty.
+	Unusual Look
+	New     bool // the actor was never seen
+	First   bool // never before this visit
+	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a terminal, another account by another parent.
+	KnownElsewise bool
+	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
+	Days          float64       // for how many days the host has been watched
+	Visit         Visit         // that the look belongs to, as far as it had come before
+}
+
+// Visit is what an actor did without a pause until now.
+type Visit struct {
+	Way    string    // which of the account's actors it is: what ToldApart says of them
+	Opened time.Time // when it began, by the clock
+	Looks  int       // how many there were
+	Lines  []Line    // the first distinct command lines, a view into the Model
+}
+
+// Judge says how unusual a Look is by what is known, together with what the same visit showed before. It learns nothing.
+func (m *Model) Judge(l *Look) Result {
+	now := m.watched.at(l.At)
+	r := Result{Days: days(m.Age(l.At)), Unusual: *l, Visit: Visit{Way: l.Value(l.Class.ToldApart()), Opened: l.At}}
+	r.Unusual.line, r.Unusual.args = "", nil
+	r.Unusual.Name = "" // a view into the event
+	if m.watched.Began.IsZero() {
+		r.Yearly, r.New, r.First = math.Inf(1), true, true
+		return r
+	}
+	a, sibling, v := m.known(l), m.sibling(l), m.open(l, now)
+	r.New, r.First = a == nil, a == nil
+	switch {
+	case v != nil:
+		r.Parts, r.Unusual, r.First, r.Silent = v.Parts, v.unusual, v.First, v.Silent
+		r.Visit.Opened, r.Visit.Looks, r.Visit.Lines = v.Opened, v.Looks, v.Lines
+	case a != nil:
+		r.Silent = max(0, now.Sub(a.Until))
+		m.arrival(l, a, now, &r)
+	default:
+		m.arrival(l, a, now, &r)
+	}
+	if r.First {
+		ways := m.ways(l)
+		r.KnownElsewise = ways > 1 || r.New && ways > 0
+	}
+	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside the intruder.
+	later := func(evidence float64) float64 {
+		if v != nil {
+			return max(0, evidence)
+		}
+		return evidence
+	}
+	fade := m.faded(now)
+	if r.First && m.groups[l.Class].Actors < alone {
+		a = nil // what they showed some moments ago is no habit
+	}
+	for f := range features {
+		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
+			continue
+		}
+		if f == Origin && !r.First {
+			continue // their own networks say more
+		}
+		evidence := m.evidence(l, a, sibling, f, fade)
+		if f == Origin { // it stands in for what the networks of those who are known would say
+			evidence *= strangers / (strangers + float64(m.groups[l.Class].Actors))
+		}
+		if r.add(l.Class, f, later(evidence)) {
+			r.Unusual.values[f] = l.values[f]
+		}
+	}
+	if v == nil || !v.seen.hasHour(l.Hour) {
+		// A visit is charged for one hour, the strangest: who works through the night has come at night once.
+		if e := weights[l.Class][Hour] * m.hour(l, a, sibling, fade); v == nil || e > r.Parts[Hour] {
+			r.Parts[Hour] = min(most, max(least, e))
+			r.Unusual.Hour = l.Hour
+		}
+	}
+	r.Surprise = r.sum()
+	r.Yearly = 365 * m.rate(l.Class, r.First, r.Surprise, now)
+	r.Score = Score(r.Yearly)
+	return r
+}
+
+// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it does not excuse it.
+func (r *Result) sum() (sum float64) {
+	for p, v := range r.Parts {
+		if p != Disguise {
+			sum += v
+		}
+	}
+	if r.Parts[Disguise] >= told {
+		sum = max(sum, 0)
+	}
+	return sum + r.Parts[Disguise]
+}
+
+// ToldApart is the feature that tells the actors of an account apart, a part before Hour: what it says is in the arrival.
+func (c Class) ToldApart() int {
+	if c == Person {
+		return TTY
+	}
+	return Parent
+}
+
+// add adds evidence to a part, weighted, and bounds it. It reports whether it spoke against the actor, also where the part can grow no more.
+func (r *Result) add(c Class, part int, evidence float64) (against bool) {
+	added := weights[c][part] * evidence
+	r.Parts[part] = min(most, max(least, r.Parts[part]+added))
+	return added > 0
+}
+
+func days(d time.Duration) float64 { return float64(d) / float64(day) }
+
+// grown is the weight of something that happens at t, faded what undoes it at t. Both are finite and not 0, whatever a clock says; what is older than the unit counts as if it happened at it.
+func (m *Model) grown(t time.Time) float64 {
+	return math.Exp2(max(0, min(mostGrown, m.halfLives(t))))
+}
+func (m *Model) faded(t time.Time) float64 { return 1 / m.grown(t) }
+
+// halfLives is how often weights have halved from unit to t.
+func (m *Model) halfLives(t time.Time) float64 {
+	return float64(t.Sub(m.unit)) / float64(m.o.HalfLife)
+}
+
+// SetHalfLife changes after how long something counts half as much (0: 30 days), from now on: what has faded until then stays as it is.
+func (m *Model) SetHalfLife(d time.Duration) {
+	d = cmp.Or(d, halfLife)
+	if d == m.o.HalfLife {
+		return
+	}
+	m.renew(latest(m.unit, m.watched.Now))
+	m.o.HalfLife = d
+}
+
+// renew makes t the unit.
+func (m *Model) renew(t time.Time) {
+	fade := m.faded(t)
+	counters := func(all *[features]counter) {
+		for f := range all {
+			for i := range all[f] {
+				all[f][i].weight *= fade
+			}
+		}
+	}
+	scale := func(weights []float64) {
+		for i := range weights {
+			weights[i] *= fade
+		}
+	}
+	for _, a := range m.actors {
+		a.Weight *= fade
+		counters(&a.Features)
+		scale(a.Hours[:])
+	}
+	for i := range m.groups {
+		g := &m.groups[i]
+		counters(&g.First)
+		counters(&g.Later)
+		scale(g.Hours[:])
+		scale(g.Past[:])
+		for how := range g.Came {
+			scale(g.Came[how][:])
+		}
+	}
+	m.unit = t
+}
+
+// memory is how many days from from on are remembered at t, faded; 0 where t is before, as it is when a clock was set back.
+func (m *Model) memory(from, t time.Time) float64 {
+	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-max(0, float64(t.Sub(from)))/float64(m.o.HalfLife)))
+}
+
+// rate is how many visits a day are expected to surprise at least as much as s.
+func (m *Model) rate(c Class, first bool, s float64, now time.Time) float64 {
+	fade, like := m.faded(now), &hostsLike[c]
+	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
+	if first {
+		sum *= m.activity(c, now)
+	}
+	past := &m.groups[c].Past
+	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
+	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
+	below := 0.0
+	for _, w := range past[:higher] {
+		below = below*binStep + w
+	}
+	if below != 0 {
+		sum += below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
+	}
+	for _, w := range past[higher:] {
+		if w != 0 {
+			sum += w * fade
+		}
+	}
+	age := days(m.age(now))
+	experience := max(0, m.memory(m.watched.Began, now)-warmUp*(1-math.Exp(-age/warmUp)))
+	return (sum/(experience+like.days) + bound*math.Exp(-s)/365) / like.share
+}
+
+// binStep is how much less a bin's visits speak for a surprise of the bin above.
+var binStep = math.Exp(-1. / (binsPerNat * kernelScale))
+
+// binOf and surpriseOf turn a surprise into its place among those of the past, and back.
+func binOf(s float64) int      { return max(0, min(surpriseBins-1, int((s-lowest)*binsPerNat))) }
+func surpriseOf(i int) float64 { return lowest + (float64(i)+0.5)/binsPerNat }
+
+// Score turns a number of visits a year into a score: 365 are 0, 3 are 25, 1 is 50, 0.3 are 75, 0.1 are 90, with logarithms in between.
+func Score(yearly float64) float64 {
+	points := [...]struct{ yearly, score float64 }{{365, 0}, {3, 25}, {1, 50}, {0.3, 75}, {0.1, 90}, {0.001, 100}}
+	if yearly >= points[0].yearly {
+		return 0
+	}
+	for i := 1; i < len(points); i++ {
+		if a, b := points[i-1], points[i]; yearly >= b.yearly {
+			return a.score + (b.score-a.score)*math.Log(a.yearly/yearly)/math.Log(a.yearly/b.yearly)
+		}
+	}
+	return 100
+}
+
+// known is the actor, nil where they were never seen.
+func (m *Model) known(l *Look) *actor {
+	a := m.actors[l.key()]
+	if a != nil && renamed(a.Name, l.Name) {
+		return nil
+	}
+	return a
+}
+
+// sibling is the same person's other way.
+func (m *Model) sibling(l *Look) *actor {
+	if l.Class != Person {
+		return nil
+	}
+	way := terminal
+	if l.values[TTY] == terminal {
+		way = noTerminal
+	}
+	a := m.actors[key{l.Who, way}]
+	if a != nil && renamed(a.Name, l.Name) {
+		return nil
+	}
+	return a
+}
+
+// renamed reports whether an id has another name by now: it is somebody else's.
+func renamed(was, is string) bool { return was != "" && is != "" && was != is }
+
+// open is the visit that the look belongs to, nil when it begins one.
+func (m *Model) open(l *Look, now time.Time) *visit {
+	if v := m.visits[l.key()]; v != nil && !m.over(v, now) {
+		return v
+	}
+	return nil
+}
+
+func (m *Model) over(v *visit, t time.Time) bool {
+	return t.Sub(v.Last) > m.o.Idle || t.Sub(v.Start) > m.o.Longest
+}
+
+// Lesson says how much a look that Judge saw teaches.
+type Lesson struct {
+	Alerted bool // it became an alert, or belongs to one: the visit teaches nobody but its actor
+	// Daily: the actor teaches once a day only, because they are on probation.
+	Daily bool
+	// Learning: the model is too young to alert. What the visit has shown until its age is reached is learned, and no evidence against it later.
+	Learning bool
+}
+
+// Learn takes a look into account that Judge gave r for.
+func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
+	m.Advance(l.At)
+	now := m.watched.at(l.At)
+	if m.halfLives(now) >= renewAt { // before the weights grow out of what a number holds: with a half-life of a day that takes more than a year
+		m.renew(now)
+	}
+	w := m.grown(now)
+	k := l.key()
+	if renamed(m.accounts[member{l.Who, l.Class}].name, l.Name) {
+		m.leave(member{l.Who, l.Class})
+	}
+	a := m.actors[k]
+	sameDay := a != nil && dayOf(a.Last) == dayOf(l.At)
+	if a == nil {
+		a = m.join(l, now)
+	}
+	v := m.visits[k]
+	if v == nil {
+		v = &visit{
+			Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay,
+			DaysBefore: a.Days, Before: a.Last,
+		}
+		if v.First {
+			v.Kind, v.How, v.Before = kindOf(l), m.arrivesWith(l), time.Time{}
+		}
+		m.visits[k] = v
+		m.dueBy(v)
+		a.Visits++
+	}
+	own := w
+	if lesson.Alerted || lesson.Daily || lesson.Learning {
+		own *= tentative
+	}
+	if !sameDay {
+		a.Weight += own
+		a.Days++
+		m.present(k.Who, l.Class, presence{days: 1})
+	}
+	for f := range features {
+		if l.values[f] == untold || !v.seen.add(f, l.values[f]) || v.Capped {
+			continue
+		}
+		s := v.seen.of(f, l.values[f])
+		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
+	}
+	if v.seen.addHour(l.Hour) && !v.Capped {
+		a.Hours[l.Hour] += own
+	}
+	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
+	if lesson.Learning {
+		for p := range v.Parts {
+			v.Parts[p] = min(0, v.Parts[p])
+		}
+	}
+	v.Sum = r.Surprise
+	v.note(l)
+	v.Last = latest(v.Last, now)
+	a.Last, a.Until = latest(a.Last, l.At), latest(a.Until, now)
+	if a.Name == "" && l.Name != "" {
+		a.Name = strings.Clone(l.Name)
+		m.named(k.Who, a)
+	}
+}
+
+// afterAMonth is the score that what is known of an actor would have made on a host of a month on which nobody else had looked.
+func (m *Model) afterAMonth(k key, a *actor) float64 {
+	alone := New(m.o)
+	alone.watched.observe(a.First)
+	alone.watched.Now = a.First.Add(30 * day)
+	alone.watched.Last = alone.watched.Now
+	l := Look{At: alone.watched.Now, Class: a.Class, Who: k.Who}
+	for f := range features {
+		l.values[f] = nothing
+		if top := a.Features[f].heaviest(); top != nil {
+			l.values[f] = top.text
+		}
+	}
+	l.values[a.Class.ToldApart()] = k.Way
+	for hour, w := range a.Hours {
+		if w > a.Hours[l.Hour] {
+			l.Hour = hour
+		}
+	}
+	return alone.Judge(&l).Score
+}
+
+// teach lets the class learn from a visit that is over and raised no alert.
+func (m *Model) teach(k key, v *visit) {
+	a, g, w := m.actors[k], &m.groups[v.Class], m.grown(v.Last)
+	switch {
+	case v.First && !a.Taught:
+		m.welcome(k, a, v.How, v.Kind, v.Start)
+	case !a.Taught:
+		return
+	}
+	for f := range features {
+		into := &g.Later[f]
+		if v.First {
+			into = &g.First[f]
+		}
+		for _, s := range v.seen.values[f] {
+			if s.novel {
+				into.add(s.text, w)
+			}
+		}
+	}
+	if v.Capped {
+		return
+	}
+	for hour := range g.Hours {
+		if v.seen.hasHour(hour) {
+			g.Hours[hour] += w
+		}
+	}
+}
+
+// welcome counts an actor among those of the class.
+func (m *Model) welcome(k key, a *actor, how, kind int, since time.Time) {
+	g := &m.groups[a.Class]
+	if kind == unknown {
+		kind = other
+	}
+	known := 1 - math.Exp(-days(m.age(since))/settled)
+	g.Came[how][kind] += m.grown(since) * known
+	g.Found[how][kind] += 1 - known
+	g.Actors++
+	a.Taught = true
+	m.present(k.Who, a.Class, presence{taught: 1})
+}
+
+// Accept says that what the actor of a look raised an alert for has become a habit: the class learns from them what it has not yet.
+func (m *Model) Accept(l *Look) {
+	k := l.key()
+	a := m.known(l)
+	if a == nil || a.Taught {
+		return
+	}
+	m.welcome(k, a, m.arrivesWith(l), kindOf(l), a.Since)
+	w := m.grown(m.watched.at(l.At))
+	for f := range features {
+		for _, v := range a.Features[f] {
+			if v.weight >= forgotten*w {
+				m.groups[a.Class].First[f].add(v.text, w)
+			}
+		}
+	}
+}
+
+func dayOf(t time.Time) int64 { return t.Unix() / 86400 }
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// join makes an actor known.
+func (m *Model) join(l *Look, now time.Time) *actor {
+	if len(m.actors) >= m.o.MaxActors {
+		m.evict()
+	}
+	m.present(l.Who, l.Class, presence{ways: 1})
+	a := &actor{Class: l.Class, First: l.At, Since: now, Until: now, Name: strings.Clone(l.Name)}
+	m.actors[l.key()] = a
+	m.named(l.Who, a)
+	return a
+}
+
+// named takes note of an account's name.
+func (m *Model) named(who Account, a *actor) {
+	k := member{who, a.Class}
+	if p := m.accounts[k]; a.Name != "" && p.name != a.Name {
+		p.name = a.Name
+		m.accounts[k] = p
+	}
+}
+
+// leave forgets all ways of an account, which is somebody else's from now on.
+func (m *Model) leave(who member) {
+	for k, a := range m.actors {
+		if k.Who == who.Account && a.Class == who.Class {
+			m.forget(k)
+		}
+	}
+}
+
+// evict forgets the actor who looked least recently, of several the first by name.
+func (m *Model) evict() {
+	var worst key
+	var oldest *actor
+	for k, a := range m.actors {
+		if oldest == nil || cmp.Or(a.Until.Compare(oldest.Until), compare(k, worst)) < 0 {
+			worst, oldest = k, a
+		}
+	}
+	m.forget(worst)
+	m.evicted++
+}
+
+// forget makes an actor unknown again.
+func (m *Model) forget(k key) {
+	a := m.actors[k]
+	gone := presence{ways: -1, days: -a.Days}
+	if a.Taught {
+		m.groups[a.Class].Actors--
+		gone.taught = -1
+	}
+	m.present(k.Who, a.Class, gone)
+	delete(m.actors, k)
+	delete(m.visits, k)
+}
+
+// present changes what is known of an account by so many ways, days and actors who have taught.
+func (m *Model) present(who Account, c Class, by presence) {
+	k := member{who, c}
+	p := m.accounts[k]
+	if p.once() {
+		m.groups[c].Once--
+	}
+	p.ways += by.ways
+	p.days += by.days
+	p.taught += by.taught
+	if p.once() {
+		m.groups[c].Once++
+	}
+	if p.ways == 0 {
+		delete(m.accounts, k)
+		return
+	}
+	m.accounts[k] = p
+}
+
+// Forget makes an account unknown again, by its id or its name, and returns the ids that were known. What it taught about its class stays.
+func (m *Model) Forget(idOrName string) (ids []string) {
+	var which []key
+	for k, a := range m.actors {
+		if k.Who.ID.Value() == idOrName || a.Name == idOrName {
+			which = append(which, k)
+		}
+	}
+	for _, k := range which {
+		m.forget(k)
+		ids = append(ids, k.Who.ID.Value())
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// ForgetUnless makes the actor of a look unknown again, unless they looked on so many days before, or within so long.
+func (m *Model) ForgetUnless(l *Look, days int, within time.Duration) {
+	if a := m.known(l); a != nil && a.Days < days && m.watched.at(l.At).Sub(a.Until) > within {
+		m.forget(l.key())
+	}
+}
+
+// dueBy takes note of when a visit is over at the earliest.
+func (m *Model) dueBy(v *visit) {
+	end := v.Last.Add(m.o.Idle)
+	if longest := v.Start.Add(m.o.Longest); longest.Before(end) {
+		end = longest
+	}
+	if v.Last.IsZero() {
+		end = v.Start
+	}
+	if m.due.IsZero() || end.Before(m.due) {
+		m.due = end
+	}
+}
+
+func compare(a, b key) int {
+	return cmp.Or(cmp.Compare(a.Who.Container.Value(), b.Who.Container.Value()), cmp.Compare(a.Who.ID.Value(), b.Who.ID.Value()), cmp.Compare(a.Way.Value(), b.Way.Value()))
+}
+
+// Advance says that the host is watched, and that nothing more comes before t: the visits that are over by then become part of the past.
+func (m *Model) Advance(t time.Time) {
+	m.Watch(t)
+	m.closeUntil(m.watched.at(t))
+}
+
+// CloseUntil is Advance for a host that may not be watched at t: what comes from it may come later.
+func (m *Model) CloseUntil(t time.Time) { m.closeUntil(m.watched.at(t)) }
+
+func (m *Model) closeUntil(now time.Time) {
+	if !now.After(m.due) || len(m.visits) == 0 {
+		return
+	}
+	var ended []key
+	m.due = time.Time{}
+	for k, v := range m.visits {
+		if m.over(v, now) {
+			ended = append(ended, k)
+		} else {
+			m.dueBy(v)
+		}
+	}
+	slices.SortFunc(ended, func(a, b key) int { return cmp.Or(m.visits[a].Last.Compare(m.visits[b].Last), compare(a, b)) })
+	for _, k := range ended {
+		v := m.visits[k]
+		delete(m.visits, k)
+		w := m.grown(v.Last) * (1 - math.Exp(-days(m.age(v.Last))/warmUp))
+		if v.Alerted {
+			if w *= alertedWeight; !m.actors[k].Taught {
+				w = 0 // one unknown account makes the next no less unusual
+			}
+		} else {
+			m.teach(k, v)
+		}
+		m.groups[v.Class].Past[binOf(v.Sum)] += w
+	}
+}

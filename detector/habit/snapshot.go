@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package habit
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unique"
+)
+
+// Snapshot is everything that a Model knows.
+type Snapshot struct {
+	Watched watched   `json:"watched"`
+	Began   time.Time `json:"began,omitzero"` // the first match, of older versions, which knew no watched time
+	Unit    time.Time `json:"unit,omitzero"`  // what happens at it weighs 1; zero, of older versions: Began
+	// HalfLife is what the weights grew by; 0: 30 days. A Model of another one goes on with what has faded until then.
+	HalfLife time.Duration  `json:"half_life,omitempty"`
+	Actors   []actorOf      `json:"actors"`
+	Groups   [classes]group `json:"groups"`
+	// Open are the open visits. Older versions wrote "visits", which is ignored: the next match begins another.
+	Open    []visitOf `json:"open,omitempty"`
+	Evicted uint64    `json:"evicted,omitempty"`
+}
+
+type keyOf struct {
+	Container string `json:"container,omitempty"`
+	ID        string `json:"id"`
+	Way       string `json:"way"`
+}
+
+type actorOf struct {
+	keyOf
+	Known *actor `json:"known"`
+}
+
+type visitOf struct {
+	keyOf
+	Open    *visit             `json:"open"`
+	Seen    []sightOf          `json:"seen"`
+	Parts   map[string]float64 `json:"parts"`             // of the surprise, by their names
+	Unusual map[string]string  `json:"unusual,omitempty"` // the values that the parts are about
+	Hour    int                `json:"hour"`              // and the hour
+}
+
+// sightOf is what a visit has shown.
+type sightOf struct {
+	Part   string  `json:"part"` // the name of a feature, or of Hour
+	Text   string  `json:"text"` // its value, or the hour
+	Weight float64 `json:"weight,omitempty"`
+	Novel  bool    `json:"novel,omitempty"`
+}
+
+func (k key) stored() keyOf { return keyOf{k.Who.Container.Value(), k.Who.ID.Value(), k.Way.Value()} }
+
+func (k keyOf) key() key {
+	return key{Account{unique.Make(k.Container), unique.Make(k.ID)}, unique.Make(k.Way)}
+}
+
+// Snapshot returns what Restore needs to go on identically. It is a view: to be encoded before the Model goes on.
+func (m *Model) Snapshot() Snapshot {
+	s := Snapshot{Watched: m.watched, Unit: m.unit, HalfLife: m.o.HalfLife, Groups: m.groups, Evicted: m.evicted}
+	for _, k := range slices.SortedFunc(maps.Keys(m.actors), compare) {
+		s.Actors = append(s.Actors, actorOf{k.stored(), m.actors[k]})
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(m.visits), compare) {
+		v := m.visits[k]
+		open := visitOf{
+			keyOf: k.stored(), Open: v, Hour: v.unusual.Hour, Parts: map[string]float64{}, Unusual: map[string]string{},
+		}
+		for p, x := range v.Parts {
+			if x != 0 {
+				open.Parts[PartNames[p]] = x
+			}
+		}
+		for f := range features {
+			open.Unusual[PartNames[f]] = v.unusual.Value(f)
+			for _, x := range v.seen.values[f] {
+				open.Seen = append(open.Seen, sightOf{PartNames[f], x.text.Value(), x.weight, x.novel})
+			}
+		}
+		for hour := range 24 {
+			if v.seen.hasHour(hour) {
+				open.Seen = append(open.Seen, sightOf{Part: PartNames[Hour], Text: strconv.Itoa(hour)})
+			}
+		}
+		s.Open = append(s.Open, open)
+	}
+	return s
+}
+
+// Restore makes a Model of a decoded Snapshot, which is the Model's from then on. The error says what is invalid in it.
+func Restore(o Options, s Snapshot) (*Model, error) {
+	if s.HalfLife < 0 || s.Watched.Hours < 0 || s.Watched.Now.Before(s.Watched.Began) {
+		return nil, fmt.Errorf("half-life and watched time: %w", errNumbers)
+	}
+	m := New(o)
+	m.o.HalfLife = cmp.Or(s.HalfLife, halfLife)
+	m.watched, m.unit, m.groups, m.evicted = s.Watched, s.Unit, s.Groups, s.Evicted
+	older := s.Watched.Began.IsZero() && !s.Began.IsZero()
+	if older {
+		m.watchedSince(&s)
+	}
+	if m.unit.IsZero() {
+		m.unit = m.watched.Began
+	}
+	for i := range m.groups {
+		g := &m.groups[i]
+		for _, c := range slices.Concat(g.Came[:], g.Found[:]) {
+			if !usable(c[:]...) {
+				return nil, fmt.Errorf("class %d: %w", i, errNumbers)
+			}
+		}
+		if g.Actors < 0 {
+			return nil, fmt.Errorf("class %d: %w", i, errNumbers)
+		}
+	}
+	for _, a := range s.Actors {
+		if a.Known == nil || !a.Known.valid() {
+			return nil, fmt.Errorf("actor %q: %w", a.ID, errNumbers)
+		}
+		k := a.key()
+		if m.actors[k] != nil {
+			return nil, fmt.Errorf("two actors %q", a.ID)
+		}
+		if older {
+			a.Known.Since, a.Known.Until, a.Known.Taught = a.Known.First, a.Known.Last, true
+		}
+		by := presence{ways: 1, days: a.Known.Days}
+		if a.Known.Taught {
+			by.taught = 1
+		}
+		m.actors[k] = a.Known
+		m.present(k.Who, a.Known.Class, by)
+		m.named(k.Who, a.Known)
+	}
+	for _, v := range s.Open {
+		if err := m.reopen(&v); err != nil {
+			return nil, fmt.Errorf("visit of %q: %w", v.ID, err)
+		}
+	}
+	for len(m.actors) > o.MaxActors {
+		m.evict()
+	}
+	m.SetHalfLife(o.HalfLife)
+	return m, nil
+}
+
+// valid reports whether the actor's numbers are possible.
+func (a *actor) valid() bool {
+	return a.Class < classes && usable(a.Weight) && a.Days >= 0 && !a.Last.Before(a.First)
+}
+
+// watchedSince makes the watched time of what an older version wrote: from the first match to the last.
+func (m *Model) watchedSince(s *Snapshot) {
+	last := s.Began
+	for _, a := range s.Actors {
+		if a.Known != nil {
+			last = latest(last, a.Known.Last)
+		}
+	}
+	m.watched = watched{Began: s.Began, Now: last, Last: last, Hours: 1 + int(last.Sub(s.Began)/time.Hour)}
+}
+
+// reopen goes on with a visit that was open.
+func (m *Model) reopen(v *visitOf) error {
+	k := v.key()
+	if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Sum) || m.actors[k] == nil ||
+		v.Hour < 0 || v.Hour > 23 || v.Open.How < 0 || v.Open.How >= arrivals || v.Open.Kind < unknown || v.Open.Kind >= kinds {
+		return errNumbers
+	}
+	for p, name := range PartNames {
+		if v.Open.Parts[p] = v.Parts[name]; !finite(v.Parts[name]) {
+			return errNumbers
+		}
+	}
+	v.Open.unusual = Look{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
+	for f := range features {
+		v.Open.unusual.values[f] = unique.Make(v.Unusual[PartNames[f]])
+	}
+	for _, seen := range v.Seen {
+		f := slices.Index(PartNames[:Hour+1], seen.Part)
+		hour, err := strconv.Atoi(seen.Text)
+		switch {
+		case f < 0 || !usable(seen.Weight), f == Hour && (err != nil || hour < 0 || hour > 23):
+			return fmt.Errorf("it shows %q of %q: %w", seen.Text, seen.Part, errNumbers)
+		case f == Hour:
+			v.Open.seen.addHour(hour)
+		case v.Open.seen.add(f, unique.Make(seen.Text)):
+			*v.Open.seen.of(f, unique.Make(seen.Text)) = sight{unique.Make(seen.Text), seen.Weight, seen.Novel}
+		}
+	}
+	m.visits[k] = v.Open
+	m.dueBy(v.Open)
+	return nil
+}
+
+var errNumbers = errors.New("invalid numbers")
+
+// MarshalJSON writes only the hours that have a weight.
+func (h hours) MarshalJSON() ([]byte, error) { return sparse(h[:]) }
+
+// UnmarshalJSON refuses what MarshalJSON would not have written.
+func (h *hours) UnmarshalJSON(b []byte) error { return dense(b, h[:]) }
+
+// MarshalJSON writes only the surprises that were seen.
+func (p past) MarshalJSON() ([]byte, error) { return sparse(p[:]) }
+
+// UnmarshalJSON refuses what MarshalJSON would not have written.
+func (p *past) UnmarshalJSON(b []byte) error { return dense(b, p[:]) }
+
+func sparse(weights []float64) ([]byte, error) {
+	m := map[int]float64{}
+	for i, w := range weights {
+		if w != 0 {
+			m[i] = w
+		}
+	}
+	return json.Marshal(m)
+}
+
+func dense(b []byte, into []float64) error {
+	var m map[int]float64
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	for i, w := range m {
+		if i < 0 || i >= len(into) || !usable(w) {
+			return errNumbers
+		}
+		into[i] = w
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package habit
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// watch tells a Model that something happened every step from begin on, for so long.
+func watch(m *Model, begin time.Time, step, long time.Duration) (end time.Time) {
+	for end = begin; end.Before(begin.Add(long)); end = end.Add(step) {
+		m.Watch(end)
+	}
+	return end
+}
+
+func TestAgeIsWatchedTime(t *testing.T) {
+	const busy, tenDays = 10 * time.Minute, 10 * day
+	for name, c := range map[string]struct {
+		watch func(m *Model) time.Time
+		least time.Duration // the age is from least
+		most  time.Duration // to most
+	}{
+		"ten days": {func(m *Model) time.Time { return watch(m, monday, busy, tenDays) }, tenDays, tenDays},
+		"the first time is 1970": {func(m *Model) time.Time {
+			m.Watch(time.Unix(215, 0))
+			m.Watch(time.Unix(300, 0))
+			return watch(m, monday, busy, tenDays)
+		}, tenDays, tenDays + time.Hour},
+		"the first time is 2099": {func(m *Model) time.Time {
+			m.Watch(monday.AddDate(73, 0, 0))
+			return watch(m, monday, busy, tenDays)
+		}, tenDays, tenDays + time.Hour},
+		"the first time is thirty days ahead": {func(m *Model) time.Time {
+			m.Watch(monday.AddDate(0, 0, 30))
+			return watch(m, monday, busy, tenDays)
+		}, tenDays, tenDays + time.Hour},
+		"and those days come": {func(m *Model) time.Time {
+			m.Watch(monday.AddDate(0, 0, 5))
+			return watch(m, monday, busy, tenDays)
+		}, tenDays - time.Hour, tenDays + time.Hour},
+		"one time lies a year ahead": {func(m *Model) time.Time {
+			end := watch(m, monday, busy, tenDays/2)
+			m.Watch(end.AddDate(1, 0, 0))
+			return watch(m, end, busy, tenDays/2)
+		}, tenDays - time.Hour, tenDays + time.Hour},
+		"one time lies a month behind": {func(m *Model) time.Time {
+			end := watch(m, monday, busy, tenDays/2)
+			m.Watch(end.AddDate(0, -1, 0))
+			return watch(m, end, busy, tenDays/2)
+		}, tenDays - time.Hour, tenDays + time.Hour},
+		"every boot begins in 1970": {func(m *Model) time.Time {
+			at := monday
+			for range 5 {
+				watch(m, time.Unix(100, 0), time.Second, time.Minute)
+				at = watch(m, at, busy, tenDays/5)
+			}
+			return at
+		}, tenDays - 5*time.Hour, tenDays + 5*time.Hour},
+		"a month without anything on a busy host": {func(m *Model) time.Time {
+			end := watch(m, monday, busy, tenDays/2)
+			return watch(m, end.AddDate(0, 1, 0), busy, tenDays/2)
+		}, tenDays, tenDays + 2*day},
+		"a month of silence on a host where something happens once a month": {func(m *Model) time.Time {
+			return watch(m, monday, 30*day, 300*day)
+		}, 270 * day, 300 * day},
+		"a stop of a month": {func(m *Model) time.Time {
+			end := watch(m, monday, busy, tenDays/2)
+			m.Stop()
+			return watch(m, end.AddDate(0, 1, 0), busy, tenDays/2)
+		}, tenDays - time.Hour, tenDays},
+		"nothing but the boot, and a look after a month": {func(m *Model) time.Time {
+			m.Watch(monday)
+			return monday.AddDate(0, 1, 0)
+		}, 28 * day, 31 * day},
+		"out of order by minutes": {func(m *Model) time.Time {
+			var end time.Time
+			for at := monday; at.Before(monday.Add(tenDays)); at = at.Add(busy) {
+				m.Watch(at.Add(7 * time.Minute))
+				m.Watch(at)
+				end = at
+			}
+			return end
+		}, tenDays - time.Hour, tenDays},
+	} {
+		m := New(options)
+		end := c.watch(m)
+		age := m.Age(end)
+		require.GreaterOrEqual(t, age, c.least, name)
+		require.LessOrEqual(t, age, c.most, name)
+	}
+}
+
+func TestAClockThatJumpsChangesNoVerdict(t *testing.T) {
+	stranger := func(end time.Time) *Look {
+		l := lookOf(service(end.Add(10*time.Hour), "www-data", "sh", "ss -tunap"))
+		return &l
+	}
+	m, end := weeks(3)
+	want := m.Judge(stranger(end))
+	for name, at := range map[string]time.Time{
+		"to 1970": time.Unix(0, 0), "thirty days ahead": end.AddDate(0, 0, 30), "to 2099": end.AddDate(73, 0, 0),
+	} {
+		m, end := weeks(3)
+		m.Watch(at)
+		m.Watch(end.Add(time.Minute))
+		got := m.Judge(stranger(end))
+		require.InDelta(t, want.Score, got.Score, 2, name)
+		require.InDelta(t, want.Days, got.Days, 2, name)
+	}
+}
+
+func TestWatchingAllocatesNothing(t *testing.T) {
+	m := New(options)
+	at := monday
+	m.Watch(at)
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		at = at.Add(time.Minute)
+		m.Watch(at)
+	}))
+}

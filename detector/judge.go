@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// match is one exec under one rule, as Judge takes it through its steps.
+type match struct {
+	event   *process.Event
+	args    []string     // those after the program
+	key     episodeKey   // whose it is
+	learned *learned     // what the rule has learned
+	habits  *habit.Model // of the actor's host; nil: the context model is not in charge
+
+	finding Finding // what is reported of it: score and place fill it
+
+	// probation is the context that the actor was on probation in before, and still is; nil: none.
+	probation *probation
+	// accepted are the probations that end with this match, because their contexts have become habits.
+	accepted []*probation
+}
+
+// typicalUsers is how many of the usual users an alert names.
+const typicalUsers = 5
+
+// Judge appends to out what there is to report of an exec that matched rules, and learns from it. A command line that a
+// rule excepts gives no finding, but the rare model learns it, as Elastic's job does, which sees names alone.
+func (d *Detector) Judge(e *process.Event, set RuleSet, out []Finding) []Finding {
+	for set != 0 {
+		var i int
+		i, set = set.next()
+		out = d.judge(i, e, out)
+	}
+	return out
+}
+
+// judge takes a match through three steps, in this order:
+//
+//	score  asks the models what they know. It comes first: no match is judged by what it has taught.
+//	place  finds the episode and the probations of a match by its score: it is an alert, a repeat, or makes a habit.
+//	teach  changes the models. It comes last: what a match teaches depends on its place.
+func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
+	m := d.matchOf(i, e)
+	if m.finding.User == "" {
+		d.unnamed++
+	}
+	if !m.finding.Rule.means(m.finding.Program, m.args) {
+		m.teachRare()
+		return out
+	}
+	d.score(&m, i)
+	out = d.place(&m, out)
+	return d.teach(&m, out)
+}
+
+// matchOf is an exec under the rule of an index, with nothing found of it yet.
+func (d *Detector) matchOf(i int, e *process.Event) match {
+	r := d.rules[i]
+	program, args := r.program(e)
+	actor := d.Actor(e)
+	return match{
+		event: e, args: args, learned: d.models[i],
+		key: episodeKey{rule: r.ID, host: d.hostOf(e), actor: actor.key()},
+		finding: Finding{
+			Kind: Observation, Rule: r, Time: e.Time, Local: e.Time.In(d.zone(e)), Actor: actor, User: rareUser(e),
+			Program: program, Threshold: r.Threshold, Rarity: Rarity{BucketSpan: d.o.Rare.BucketSpan},
+		},
+	}
+}
+
+// score asks both models how unusual a match is; the one in charge gives the score. A context that was away for too
+// long is forgotten before.
+func (d *Detector) score(m *match, rule int) {
+	f, rare := &m.finding, m.learned.rare
+	f.Buckets, f.Users, f.BucketStart = rare.Buckets(), rare.Users(), rare.BucketStart(f.Time)
+	if f.User != "" { // rare, as Elastic's job, passes over what has no user
+		r := rare.AtOnce(f.Time, f.User)
+		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = r.Score, r.Score, r.Probability, r.FirstOccurrence
+	}
+	if d.o.Model != ModelContext {
+		return
+	}
+	d.Watch(m.event)
+	m.habits = d.watching.hosts[rule].model
+	f.Context = &Context{Match: d.reader.Look(m.event, f.Program, m.args, d.zone(m.event))}
+	if d.lapse(m.key, &f.Context.Match) {
+		m.habits.ForgetUnless(&f.Context.Match, d.o.Habit.Days, forgetAfter)
+	}
+	f.Context.Result = m.habits.Judge(&f.Context.Match)
+	f.Score = f.Context.Score
+	f.Learning = m.habits.Age(f.Time) < d.o.LearnFor
+	f.Visit = visitOf(m.key, f.Context)
+}
+
+// place counts a match in the probations of its actor, finds its place in the actor's episode, and appends it to out,
+// behind the summary of an episode that closed before it.
+func (d *Detector) place(m *match, out []Finding) []Finding {
+	f := &m.finding
+	if f.Context != nil {
+		m.probation, m.accepted = d.attend(m.key, &f.Context.Match)
+	}
+	switch {
+	case f.Learning:
+	case f.Score >= f.Threshold:
+		out = d.placeOver(m, out)
+	case m.probation != nil:
+		out = d.placeBelow(m, out)
+	}
+	return append(out, *f)
+}
+
+// placeOver places a match over the threshold: it opens an episode, escalates one, or belongs to one.
+func (d *Detector) placeOver(m *match, out []Finding) []Finding {
+	f := &m.finding
+	if f.Context != nil {
+		f.Context.Profile, f.Context.Known = m.habits.Profile(&f.Context.Match)
+	}
+	id := m.alertID()
+	ep, out := d.episode(m, id, out)
+	if ep.band < 0 { // nothing in it came over the threshold until now
+		ep.alertID = id
+		switch covering, last := d.probationFor(m.key, f); {
+		case covering != nil:
+			ep.alertID, ep.band = covering.AlertID, covering.Band
+		case last != nil:
+			f.EarlierID = last.AlertID
+		}
+	}
+	if band(f.Score) > ep.band {
+		f.Kind, f.AlertID, ep.band = Alert, id, band(f.Score)
+		if f.Escalated = id != ep.alertID; f.Escalated {
+			f.EarlierID = ep.alertID
+		}
+		d.putOnProbation(m.key, f)
+	} else {
+		f.Kind, f.AlertID = Repeat, ep.alertID
+	}
+	ep.over = latest(ep.over, f.Time)
+	ep.add(f, m.event)
+	f.Episode = ep.Episode
+	if f.Kind == Alert {
+		f.TypicalUsers = m.learned.rare.Typical(typicalUsers, f.User)
+		f.Visit.Commands = commandsOf(f.Context)
+		if f.Context != nil {
+			f.Habit = d.o.Habit
+		}
+	}
+	return out
+}
+
+// placeBelow places a match that is below the threshold only because its context is no longer new, and that the actor
+// is on probation in: a summary reports it.
+func (d *Detector) placeBelow(m *match, out []Finding) []Finding {
+	f := &m.finding
+	ep, out := d.episode(m, m.alertID(), out)
+	if ep.band < 0 {
+		ep.alertID = m.probation.AlertID
+	}
+	f.Kind, f.AlertID = Repeat, ep.alertID
+	ep.add(f, m.event)
+	f.Episode = ep.Episode
+	return out
+}
+
+// teach lets the models learn from a match in the measure that its place allows, and reports the contexts that have
+// become habits with it.
+func (d *Detector) teach(m *match, out []Finding) []Finding {
+	m.teachRare()
+	f := &m.finding
+	if f.Context == nil {
+		return out
+	}
+	m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
+		Alerted:  f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
+		Daily:    m.probation != nil || f.Kind == Alert,
+		Learning: f.Learning,
+	})
+	for _, p := range m.accepted {
+		m.habits.Accept(&f.Context.Match)
+		out = append(out, becameHabit(f, p, d.o.Habit))
+	}
+	return out
+}
+
+// teachRare counts the user of a match in the rare model's bucket.
+func (m *match) teachRare() {
+	if m.finding.User != "" {
+		m.learned.rare.Add(m.finding.Time, m.finding.User)
+	}
+}
+
+// zone is the time zone of the day of the host that the event happened on: the event's own, else the configured one.
+func (d *Detector) zone(e *process.Event) *time.Location {
+	if e.Timezone != "" {
+		if z := d.zones.of(e.Timezone); z != nil {
+			return z
+		}
+	}
+	if e.Host.ID != "" && e.Host.ID != d.o.HostID || e.Host.ID == "" && e.Host.Name != "" {
+		return d.o.OtherZone
+	}
+	return d.o.Zone
+}
+
+// hostOf identifies the host of an event.
+func (d *Detector) hostOf(e *process.Event) string {
+	switch {
+	case e.Host.ID != "":
+		return strings.Clone(e.Host.ID)
+	case e.Host.Name != "":
+		return strings.Clone(e.Host.Name)
+	}
+	return d.o.HostID
+}
+
+// modelHost is the host whose contexts an event belongs to, a view into the event. This host's own has no id, so that a
+// model may go to another host.
+func (d *Detector) modelHost(e *process.Event) string {
+	if d.o.OneHost {
+		return ""
+	}
+	host := e.Host.ID
+	if host == "" {
+		host = e.Host.Name
+	}
+	if host == d.o.HostID {
+		return ""
+	}
+	return host
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package detector
+
+import (
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+const (
+	// summaryCommands is how many distinct command lines a summary has, commandBytes how much of each.
+	summaryCommands = 20
+	commandBytes    = 1024
+)
+
+// EpisodeSummary is what came of an episode, until now or until its close.
+type EpisodeSummary struct {
+	Last     time.Time // of the last exec
+	Execs    int       // how many there were
+	Alerts   int       // the opening one and escalations
+	MaxScore float64
+	Commands []Command // the first distinct ones, at most summaryCommands
+}
+
+// add counts a match.
+func (s *EpisodeSummary) add(f *Finding, e *process.Event) {
+	s.Execs++
+	s.MaxScore = max(s.MaxScore, f.Score)
+	if f.Kind == Alert {
+		s.Alerts++
+	}
+	s.Last = latest(s.Last, e.Time)
+	line := e.CommandLine
+	if line == "" {
+		line = strings.Join(e.Args, " ")
+	}
+	if len(line) > commandBytes {
+		line = line[:commandBytes]
+	}
+	for i := range s.Commands {
+		if s.Commands[i].Line == line {
+			s.Commands[i].Count++
+			return
+		}
+	}
+	if len(s.Commands) < summaryCommands {
+		s.Commands = append(s.Commands, Command{Line: strings.Clone(line), Count: 1})
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command make makes the Fleet packages for the build, which is of another module.
+//
+//	go run ./make generate PACKAGE ROOT                writes the generated parts of the package in a folder
+//	go run ./make component FOLDER OWN SHIPPED ROOT    makes the package of reconbeat as a component of the Agent
+//	go run ./make zip PACKAGE FOLDER                   packs a package for Kibana's upload, and prints the file's name
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/reconbeat/reconbeat/integration"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	var what string
+	if len(args) > 0 {
+		what, args = args[0], args[1:]
+	}
+	switch {
+	case what == "generate" && len(args) == 2:
+		return integration.Generate(args[0], args[1])
+	case what == "component" && len(args) == 4:
+		return integration.Component(args[0], args[1], args[2], args[3])
+	case what == "zip" && len(args) == 2:
+		file, err := integration.Zip(args[0], args[1])
+		if err != nil {
+			return err
+		}
+		fmt.Println(file)
+		return nil
+	}
+	return fmt.Errorf(
+		"invalid arguments %q (want generate PACKAGE ROOT, component FOLDER OWN SHIPPED ROOT, or zip PACKAGE FOLDER)",
+		os.Args[1:])
+}

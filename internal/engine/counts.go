@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Counts is what an engine did, for /stats and the summaries of `watch` and `replay`.
+type Counts struct {
+	Execs     atomic.Uint64 // execs judged or passed over
+	Matched   atomic.Uint64 // execs that a rule matched
+	Alerts    atomic.Uint64 // alerts, escalations among them
+	Repeats   atomic.Uint64 // execs over the threshold in an episode that had alerted
+	Summaries atomic.Uint64 // episodes closed
+	Tampered  atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
+	Dropped   atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
+	Misfits   atomic.Uint64 // documents that a module's processors or index failed on: they ship all the same
+
+	// What the engine's parts count for themselves, as of the last Tally.
+	Unnamed   atomic.Uint64 // matches whose user is unknown: neither scored nor learned
+	Late      atomic.Uint64 // matches older than their model's open bucket: judged, not learned
+	Evicted   atomic.Uint64 // users and open episodes forgotten for want of room
+	Processes atomic.Pointer[process.TableStats]
+	Model     atomic.Pointer[Known]
+}
+
+// Known is how much the model in charge knows, and the rules that it serves.
+type Known struct {
+	Age    time.Duration // for how long it has learned
+	Actors int
+	Rules  []string // ids of the enabled rules
+}
+
+// add counts a finding.
+func (c *Counts) add(f *detector.Finding) {
+	switch f.Kind {
+	case detector.Alert:
+		c.Alerts.Add(1)
+	case detector.Repeat:
+		c.Repeats.Add(1)
+	case detector.Summary:
+		c.Summaries.Add(1)
+	}
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Document is what ships: a libbeat event with what the journal must know of it.
+type Document struct {
+	beat.Event
+	ID      string // _id: the same exec, alert or summary has the same one, however often it is read
+	Durable bool   // alerts and summaries: on disk before they are handed on
+}
+
+// execDocument is the document of an exec before rules and models had their say.
+func (s *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
+	fields := ecs.Encode(e)
+	if e.Host == (process.Host{}) {
+		s.addHost(fields, from)
+	}
+	related(fields, e)
+	s.detector.Actor(e).Encode(fields) // a finding tells it, too, but not every exec has one
+	s.address(fields, dataset.Process)
+	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
+}
+
+// addHost adds this host's description, unless the module has it left out.
+func (s *Engine) addHost(fields mapstr.M, from *Source) {
+	if len(s.host.Fields) > 0 && !from.PublisherPipeline.DisableHost {
+		fields["host"] = s.host.Fields.Clone()
+	}
+}
+
+// address says which data stream a document belongs to.
+func (s *Engine) address(fields mapstr.M, kind dataset.Kind) { Address(fields, s.config, kind) }
+
+// Address says which data stream a document of a kind belongs to. event.module distinguishes our documents from all
+// others, whatever the user calls the data set.
+func Address(fields mapstr.M, cfg config.Config, kind dataset.Kind) {
+	name := kind.In(cfg.Dataset)
+	put(fields, "event.module", "reconbeat")
+	put(fields, "event.dataset", name)
+	fields["data_stream"] = mapstr.M{"type": dataset.Type, "dataset": name, "namespace": cfg.Namespace}
+}
+
+// raw makes of an exec's document the raw event.
+func (s *Engine) raw(doc *beat.Event, e *process.Event, from *Source, findings []detector.Finding) *Document {
+	id := s.execID(e)
+	if e.ID == "" {
+		put(doc.Fields, "event.id", id)
+	}
+	var rules []string
+	best := -1
+	for i := range findings {
+		if !findings[i].OfExec() {
+			continue
+		}
+		rules = append(rules, findings[i].Rule.ID)
+		if best < 0 || findings[i].Score > findings[best].Score {
+			best = i
+		}
+	}
+	if best >= 0 {
+		put(doc.Fields, "reconbeat.rules", rules)
+		findings[best].EncodeRaw(doc.Fields)
+	}
+	return s.finish(doc, from, id, false)
+}
+
+// alert makes the alert: the exec's document, and beside it the rule, the score and the reason.
+func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detector.Finding) *Document {
+	alert := beat.Event{Timestamp: e.Time, Fields: doc.Fields.Clone(), Meta: doc.Meta.Clone()}
+	exec := s.execID(e)
+	if e.ID != "" {
+		exec = e.ID
+	}
+	put(alert.Fields, "event.kind", "alert")
+	put(alert.Fields, "event.type", []string{"info"})
+	put(alert.Fields, "event.action", "alert")
+	if f.Escalated {
+		put(alert.Fields, "event.action", "alert-escalated")
+	}
+	put(alert.Fields, "event.id", f.AlertID)
+	put(alert.Fields, "reconbeat.process.event_id", exec)
+	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
+	s.address(alert.Fields, dataset.Alert)
+	detector.Encode(f, alert.Fields)
+	return s.finish(&alert, from, f.AlertID, true)
+}
+
+// conclusions are the values of event.action of findings that are about more than one exec.
+var conclusions = map[detector.Kind]string{detector.Summary: "alert-summary", detector.Habitual: "habit", detector.Learned: "learned"}
+
+// conclusion makes the event that tells of more than one exec, with what is configured for the module that it came
+// from. nil: the module's processors dropped it.
+func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
+	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
+	s.addHost(doc.Fields, from)
+	put(doc.Fields, "event.kind", "event")
+	put(doc.Fields, "event.category", []string{"process"})
+	put(doc.Fields, "event.type", []string{"info"})
+	put(doc.Fields, "event.action", conclusions[f.Kind])
+	if f.Report.Host != "" {
+		doc.Fields["host"] = mapstr.M{"id": f.Report.Host}
+	}
+	s.address(doc.Fields, dataset.Alert)
+	detector.Encode(f, doc.Fields)
+	id := s.conclusionID(f)
+	put(doc.Fields, "event.id", id)
+	processed := s.processed(&doc, from)
+	if processed == nil {
+		return nil
+	}
+	return s.finish(processed, from, id, true)
+}
+
+// conclusionID is the id of a conclusion: the same one however often it is drawn.
+func (s *Engine) conclusionID(f *detector.Finding) string {
+	switch f.Kind {
+	case detector.Habitual:
+		return process.ID("habit", f.AlertID, strconv.FormatInt(f.Time.UnixNano(), 10))
+	case detector.Learned:
+		return process.ID("learned", cmp.Or(f.Report.Host, s.host.ID), f.Rule.ID, strconv.FormatInt(f.Time.Unix()/86400, 10))
+	}
+	return process.ID("summary", f.Episode.ID)
+}
+
+// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run
+// opened that is not known; where one module runs, it is that one.
+func (s *Engine) origin(episode string) *Source {
+	from := s.origins[episode]
+	if s.running == nil {
+		return cmp.Or(from, &Source{})
+	}
+	running := s.running()
+	for _, r := range running {
+		if from != nil && r.ID == from.ID || from == nil && len(running) == 1 {
+			return r
+		}
+	}
+	return cmp.Or(from, &Source{})
+}
+
+// finish says what the output must know: the _id, and where the document goes if not into its data stream.
+func (s *Engine) finish(doc *beat.Event, from *Source, id string, durable bool) *Document {
+	if err := from.address(doc); err != nil {
+		s.misfit(from, err)
+	}
+	Identify(doc, id)
+	return &Document{Event: *doc, ID: id, Durable: durable}
+}
+
+// Identify gives a document its _id, which makes of a second delivery a conflict instead of a double. A data stream
+// takes documents by `create` only.
+func Identify(doc *beat.Event, id string) {
+	doc.Meta["_id"] = id
+	doc.Meta["op_type"] = "create"
+}
+
+// execID is the id of an exec: the same however often it is read.
+func (s *Engine) execID(e *process.Event) string {
+	host := e.Host.ID
+	if host == "" {
+		host = s.host.ID
+	}
+	if e.ID != "" {
+		return process.ID(host, e.ID)
+	}
+	return process.ID(host, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10))
+}
+
+// related fills related.*: what an analyst pivots on.
+func related(fields mapstr.M, e *process.Event) {
+	var users, ips []string
+	for _, u := range []process.User{e.User, e.Effective, e.Session.User} {
+		if u.Name != "" && !slices.Contains(users, u.Name) {
+			users = append(users, u.Name)
+		}
+	}
+	if e.Session.Source.IsValid() {
+		ips = append(ips, e.Session.Source.String())
+	}
+	if len(users) > 0 {
+		put(fields, "related.user", users)
+	}
+	if len(ips) > 0 {
+		put(fields, "related.ip", ips)
+	}
+	if e.Binary.SHA256 != "" {
+		put(fields, "related.hash", []string{e.Binary.SHA256})
+	}
+	if name, err := fields.GetValue("host.name"); err == nil {
+		if n, ok := name.(string); ok {
+			put(fields, "related.hosts", []string{n})
+		}
+	}
+}
+
+// readBack takes from a document what the module's processors may know better: the container.
+func readBack(doc *beat.Event, e *process.Event) {
+	for field, to := range map[string]*string{
+		"container.id":         &e.Container.ID,
+		"container.name":       &e.Container.Name,
+		"container.image.name": &e.Container.Image,
+	} {
+		if v, err := doc.Fields.GetValue(field); err == nil {
+			if s, ok := v.(string); ok && s != "" {
+				*to = s
+			}
+		}
+	}
+}
+
+// put sets a dotted field. The documents are ours, so that no part of the way can be anything but an object.
+func put(m mapstr.M, field string, value any) { _, _ = m.Put(field, value) }

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+func testEngine(t testing.TB, change func(*config.Config)) (*Engine, *[]*Document) {
+	cfg := config.Default()
+	if change != nil {
+		change(&cfg)
+	}
+	h := host.Description{ID: "host", Fields: mapstr.M{"id": "host", "name": "web-1"}}
+	options, err := DetectorOptions(cfg, t.TempDir(), h)
+	require.NoError(t, err)
+	var shipped []*Document
+	s, err := New(Options{
+		Config: cfg, Detector: options, Host: h, Logger: logp.NewNopLogger(),
+		Publish: func(d *Document) { shipped = append(shipped, d) },
+	})
+	require.NoError(t, err)
+	return s, &shipped
+}
+
+func execOf(at time.Time, user, program string) *process.Event {
+	e := &process.Event{}
+	e.Reset()
+	e.Kind, e.Time, e.Success, e.PID, e.PPID = process.Exec, at, true, 4711, 4700
+	e.User = process.User{ID: 1000, Name: user}
+	e.Executable, e.Name, e.Args = "/usr/bin/"+program, program, []string{program, "-a"}
+	return e
+}
+
+var kernelSource = &Source{Module: config.Module{Module: "auditd", ID: "auditd"}}
+
+// TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing goes from the module's emit to the end of the stream.
+func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
+	s, shipped := testEngine(t, nil)
+	r := NewRing(8)
+	e := execOf(time.Unix(1700000000, 0), "alice", "ls")
+	way := func() {
+		if taken, err := r.Send(e, kernelSource); !taken || err != nil {
+			t.Fatal(err)
+		}
+		slot := r.Next()
+		s.Take(&slot.Event, slot.Source)
+		r.Release()
+	}
+	for range 16 {
+		way() // the slots' memory grows to what they need
+	}
+	require.Zero(t, testing.AllocsPerRun(100, way))
+	require.Empty(t, *shipped)
+	require.Positive(t, s.Counts.Execs.Load())
+	require.Zero(t, s.Counts.Matched.Load())
+}
+
+func TestWhatShipsFollowsFromEvents(t *testing.T) {
+	at := time.Unix(1700000000, 0).UTC()
+	for _, c := range []struct {
+		name   string
+		events string
+		want   []string
+	}{
+		{"matched: the execs that rules are about", config.EventsMatched, []string{"ss"}},
+		{"all: every exec", config.EventsAll, []string{"ls", "ss"}},
+		{"none", config.EventsNone, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Events = c.events })
+			for _, program := range []string{"ls", "ss"} {
+				e := execOf(at, "root", program)
+				e.Session = process.Session{ID: 7, User: process.User{ID: 1000, Name: "alice"}, Entry: process.EntrySSHD}
+				s.Take(e, kernelSource)
+			}
+			var got []string
+			for _, d := range *shipped {
+				name, err := d.Fields.GetValue("process.name")
+				require.NoError(t, err)
+				got = append(got, name.(string))
+				require.False(t, d.Durable)
+				for field, want := range map[string]string{"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "reconbeat.actor.kind": "login"} {
+					who, err := d.Fields.GetValue(field)
+					require.NoError(t, err, "%s of %s: a search for all that an actor did finds it by that", field, name)
+					require.Equal(t, want, who, field)
+				}
+				rules, err := d.Fields.GetValue("reconbeat.rules")
+				require.Equal(t, name == "ss", err == nil, "%v", rules)
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+// TestTheWholeAlert looks at an alert as it goes into the journal: the exec's own document, and beside it everything an
+// analyst and Kibana want.
+func TestTheWholeAlert(t *testing.T) {
+	s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Detector.Model = "rare" })
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	now := start.AddDate(0, 0, 10)
+	for at := start; at.Before(now); at = at.Add(10 * time.Minute) {
+		s.Advance(at)
+		s.Take(execOf(at, "root", "ss"), kernelSource)
+	}
+	*shipped = nil
+	s.Advance(now)
+	e := execOf(now.Add(time.Second), "mallory", "ss")
+	e.Session = process.Session{ID: 7, User: process.User{ID: 1001, Name: "eve"}, Entry: process.EntrySSHD}
+	s.Take(e, kernelSource)
+	require.Len(t, *shipped, 2, "the alert and the raw event")
+	alert, raw := (*shipped)[0], (*shipped)[1]
+	require.True(t, alert.Durable)
+	for field, want := range map[string]any{
+		"event.kind": "alert", "event.action": "alert", "event.dataset": "reconbeat.alert", "event.module": "reconbeat", "event.risk_score": 21.0, "event.severity": 21,
+		"event.id": alert.ID, "reconbeat.alert.id": alert.ID, "reconbeat.process.event_id": raw.ID, "rule.id": "network-connection-discovery",
+		"message": "Unusual network connection discovery by eve", "host.name": "web-1", "process.name": "ss", "process.pid": int64(4711),
+		"user.name": "mallory", "user.audit.name": "eve", "related.user": []string{"mallory", "eve"}, "related.hosts": []string{"web-1"},
+		"data_stream.dataset": "reconbeat.alert", "data_stream.type": "logs", "data_stream.namespace": "default", "reconbeat.actor.name": "eve",
+		"process.entry_leader.entry_meta.type": "sshd", "reconbeat.anomaly.typical_users": []string{"root"},
+		"event.reason": "mallory (logged in as eve) has never looked at network connections before in 960 intervals of 15 minutes; usually root does",
+	} {
+		got, err := alert.Fields.GetValue(field)
+		require.NoError(t, err, field)
+		require.EqualValues(t, want, got, field)
+	}
+	require.Equal(t, mapstr.M{"_id": alert.ID, "op_type": "create"}, alert.Meta)
+	require.Equal(t, mapstr.M{"_id": raw.ID, "op_type": "create"}, raw.Meta)
+	for field, want := range map[string]any{
+		"event.kind": "event", "reconbeat.alert.id": alert.ID, "reconbeat.program": "ss",
+		"reconbeat.actor.name": "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",
+	} {
+		got, err := raw.Fields.GetValue(field)
+		require.NoError(t, err, field)
+		require.Equal(t, want, got, field)
+	}
+	for _, doc := range []*Document{alert, raw} {
+		hour, err := doc.Fields.GetValue("reconbeat.local.hour")
+		require.NoError(t, err)
+		require.Equal(t, now.Local().Format("15"), hour)
+	}
+
+	again, _ := testEngine(t, nil)
+	require.Equal(t, raw.ID, again.execID(e), "what is read again has the same _id")
+
+	*shipped = nil
+	s.Advance(now.Add(time.Hour))
+	require.Len(t, *shipped, 1)
+	summary := (*shipped)[0]
+	action, err := summary.Fields.GetValue("event.action")
+	require.NoError(t, err)
+	require.Equal(t, "alert-summary", action)
+	require.True(t, summary.Durable)
+	require.NotEqual(t, alert.ID, summary.ID)
+}
+
+// BenchmarkWay is the whole way of an exec through the Beat, from the module's emit to the end of the stream.
+func BenchmarkWay(b *testing.B) {
+	for _, program := range []string{"ls", "ss"} {
+		name := "of an exec that no rule means"
+		if program == "ss" {
+			name = "of a match, to the journal's door"
+		}
+		b.Run(name, func(b *testing.B) {
+			s, _ := testEngine(b, nil)
+			s.publish = func(*Document) {}
+			r := NewRing(8)
+			e := execOf(time.Unix(1700000000, 0), "alice", program)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Send(e, kernelSource); err != nil {
+					b.Fatal(err)
+				}
+				slot := r.Next()
+				s.Take(&slot.Event, slot.Source)
+				r.Release()
+			}
+		})
+	}
+}
+
+func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
+	s, shipped := testEngine(t, nil)
+	at := time.Unix(1700000000, 0).UTC()
+	who := execOf(at, "root", "auditctl")
+	who.Kind, who.Sequence = process.Tamper, 17
+	who.User = process.User{ID: 0, Name: "root"}
+	who.Session = process.Session{ID: 7, User: process.User{ID: 1001, Name: "eve"}}
+	who.Change = process.Change{Action: process.ChangedAudit, Text: "switched the kernel's audit off", Record: "op=set audit_enabled=0 old=1"}
+	require.False(t, s.Take(who, kernelSource))
+	login := execOf(at, "root", "sh")
+	login.Kind, login.Session = process.Tamper, who.Session
+	login.Change = process.Change{Action: process.ChangedLogin, Text: "changed the login user of the process from uid 1001 to uid 0 without a login"}
+	s.Take(login, kernelSource)
+	over := &process.Event{}
+	over.Reset()
+	over.Kind, over.Time = process.Tamper, at.Add(3*time.Second)
+	over.Change = process.Change{Action: process.RestoredAudit, Text: "program starts are reported again", Since: at}
+	s.Take(over, kernelSource)
+	unknown := &process.Event{}
+	unknown.Reset()
+	unknown.Kind, unknown.Time, unknown.Change = process.Tamper, at, who.Change
+	s.Take(unknown, kernelSource)
+
+	require.Len(t, *shipped, 4)
+	ids := map[string]bool{}
+	for i, want := range []map[string]any{
+		{
+			"event.kind": "alert", "event.action": "changed-audit-configuration", "event.category": []string{"process", "configuration"}, "event.type": []string{"change"},
+			"event.module": "reconbeat", "event.dataset": "reconbeat.alert", "event.severity": 73, "event.risk_score": 73.0, "event.sequence": int64(17),
+			"event.reason": "eve (as root), with /usr/bin/auditctl (process 4711), switched the kernel's audit off",
+			"message":      "Tampering with the Linux audit system by eve", "rule.name": "Tampering with the Linux audit system",
+			"user.audit.name": "eve", "user.name": "root", "process.executable": "/usr/bin/auditctl", "process.pid": int64(4711), "host.name": "web-1",
+			"threat.tactic.id": []string{"TA0005"}, "threat.technique.id": []string{"T1562"}, "threat.technique.subtechnique.id": []string{"T1562.012"},
+			"reconbeat.tampering.text": "switched the kernel's audit off", "reconbeat.tampering.record": "op=set audit_enabled=0 old=1",
+			"reconbeat.actor.name": "eve", "reconbeat.actor.id": "1001", "reconbeat.actor.kind": "login",
+		},
+		{"event.kind": "alert", "event.action": "changed-login-id", "threat.technique.id": []string{"T1036"}},
+		{
+			"event.kind": "event", "event.action": "restored-audit-configuration", "event.duration": int64(3e9), "event.start": "2023-11-14T22:13:20.000Z", "event.end": "2023-11-14T22:13:23.000Z",
+			"event.reason": "program starts are reported again",
+		},
+		{"event.kind": "alert", "event.reason": "somebody whom no record names switched the kernel's audit off"},
+	} {
+		d := (*shipped)[i]
+		require.True(t, d.Durable)
+		require.Equal(t, mapstr.M{"_id": d.ID, "op_type": "create"}, d.Meta)
+		ids[d.ID] = true
+		for field, v := range want {
+			got, err := d.Fields.GetValue(field)
+			require.NoError(t, err, "%d: %s", i, field)
+			require.Equal(t, v, got, "%d: %s", i, field)
+		}
+	}
+	require.Len(t, ids, 4)
+	require.EqualValues(t, 3, s.Counts.Tampered.Load())
+	*shipped = nil
+	s.Take(who, kernelSource)
+	require.True(t, ids[(*shipped)[0].ID], "what is read again has the same id")
+}

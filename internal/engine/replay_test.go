@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/config"
+)
+
+// replayed runs documents through a replay and returns the alerts, and what was counted.
+func replayed(t *testing.T, lines []string) ([]mapstr.M, ReplayCounts) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "documents.ndjson")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	var alerts []mapstr.M
+	r, err := NewReplay(ReplayOptions{Config: config.Default(), HostID: "replay", Logger: logp.NewNopLogger(), Document: func(doc *beat.Event) error {
+		if action, _ := doc.GetValue("event.action"); action == "alert" {
+			alerts = append(alerts, doc.Fields.Clone())
+		}
+		return nil
+	}})
+	require.NoError(t, err)
+	require.NoError(t, r.File(t.Context(), "ndjson", file))
+	require.NoError(t, r.Finish())
+	return alerts, r.Counts()
+}
+
+// TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost takes two weeks of a host on which root's agent looks at
+// connections, and then a shell of root does. Auditbeat tells parents by pid alone; each exec of the tool is the line
+// after its parent's.
+func TestAParentThatIsToldByItsPidAloneIsFoundOnItsHost(t *testing.T) {
+	compressed, err := os.ReadFile("testdata/auditbeat-parent-pid.ndjson.gz")
+	require.NoError(t, err)
+	z, err := gzip.NewReader(bytes.NewReader(compressed))
+	require.NoError(t, err)
+	text, err := io.ReadAll(z)
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	// each is a document of the host with the change of what it says.
+	each := func(change func(line string) string) func([]string) []string {
+		return func(lines []string) (out []string) {
+			for _, l := range lines {
+				out = append(out, change(l))
+			}
+			return out
+		}
+	}
+	parent := func(told string) func([]string) []string { // PID is the parent's pid
+		return each(func(l string) string {
+			before, rest, _ := strings.Cut(l, `"parent":{"pid":`)
+			pid, after, _ := strings.Cut(rest, "}")
+			own, _, _ := strings.Cut(before[strings.Index(before, `"pid":`)+len(`"pid":`):], ",")
+			return before + strings.NewReplacer("PPID", pid, "PID", own).Replace(told) + after
+		})
+	}
+	swapped := func(lines []string) []string {
+		out := append([]string(nil), lines...)
+		for i := 0; i+1 < len(out); i += 2 {
+			out[i], out[i+1] = out[i+1], out[i]
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name   string
+		change func([]string) []string
+	}{
+		{"as auditbeat writes it", each(func(l string) string { return l })},
+		{"of a host without an id", each(func(l string) string { return strings.Replace(l, `,"id":"i1"`, "", 1) })},
+		{"as auditbeat 7 wrote it", parent(`"ppid":PPID`)},
+		{"with arguments of the parent", parent(`"parent":{"pid":PPID,"args":["x"]}`)},
+		{"by entity ids", parent(`"entity_id":"e-PID","parent":{"entity_id":"e-PPID"}`)},
+		{"by both", parent(`"entity_id":"e-PID","parent":{"pid":PPID,"entity_id":"e-PPID"}`)},
+		{"the parent's line after its child's", swapped},
+		{"between documents of a host with the same pids", func(lines []string) (out []string) {
+			for _, l := range lines {
+				other := strings.NewReplacer(`"id":"i1"`, `"id":"i2"`, "python3", "ruby", `"ss"`, `"ls"`, "/ss", "/ls", `"sh"`, `"ruby"`, "/sh", "/ruby").Replace(l)
+				out = append(out, l, other)
+			}
+			return out
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			alerts, counts := replayed(t, c.change(lines))
+			require.Len(t, alerts, 1)
+			told := func(field string) any { v, _ := alerts[0].GetValue(field); return v }
+			require.Equal(t, "root has never looked at network connections through sh on this host in 15 days; no terminal", told("event.reason"))
+			require.InDelta(t, 49.95, told("reconbeat.anomaly.score"), 0.005, "as where the parents are told")
+			require.EqualValues(t, 31000, told("process.parent.pid"))
+			require.Equal(t, "/usr/bin/sh", told("process.parent.executable"))
+			require.EqualValues(t, 721, counts.Matched)
+		})
+	}
+}
+
+// TestAMatchWaitsForItsParentsExec has a host's documents in an order that is not that of their times.
+func TestAMatchWaitsForItsParentsExec(t *testing.T) {
+	began := time.Unix(1700000000, 0).UTC()
+	recording := &Source{Module: config.Module{Module: "ndjson", ID: "ndjson"}, Rereadable: true}
+	for _, c := range []struct {
+		name   string
+		parent time.Duration // after the match
+		behind time.Duration // what comes before the parent's exec, after the match; 0: nothing does
+		waits  bool
+		want   string
+	}{
+		{"before", -3 * time.Millisecond, 0, true, "sh"},
+		{"a moment after, by another processor's clock", 3 * time.Millisecond, 0, true, "sh"},
+		{"with others between them", -3 * time.Millisecond, 200 * time.Millisecond, true, "sh"},
+		{"what it ran later was not the parent", 300 * time.Millisecond, 0, true, ""},
+		{"too late", -3 * time.Millisecond, 2 * time.Second, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Events = config.EventsMatched })
+			match := execOf(began, "root", "ss")
+			s.Take(match, recording)
+			require.Empty(t, *shipped)
+			if c.behind != 0 {
+				other := execOf(began.Add(c.behind), "root", "ls")
+				other.PID = 5000
+				s.Take(other, recording)
+				require.Equal(t, c.waits, len(*shipped) == 0)
+			}
+			parent := execOf(began.Add(c.parent), "root", "sh")
+			parent.PID, parent.PPID = 4700, 1
+			s.Take(parent, recording)
+			s.Settle()
+			require.Len(t, *shipped, 1)
+			name, _ := (*shipped)[0].GetValue("process.parent.name")
+			if c.want == "" {
+				require.Nil(t, name)
+			} else {
+				require.Equal(t, c.want, name)
+			}
+		})
+	}
+
+	s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Events = config.EventsMatched })
+	for i := range 3 * waitMax {
+		e := execOf(began.Add(time.Duration(i)*time.Millisecond), "root", "ss")
+		e.PID += uint32(i)
+		if i == 10 {
+			e.Parent.Name = "told" // it stays behind those before it
+		}
+		s.Take(e, recording)
+	}
+	require.Len(t, *shipped, 2*waitMax, "no more than these wait")
+	s.Settle()
+	require.Len(t, *shipped, 3*waitMax)
+	for i, d := range *shipped {
+		require.Equal(t, began.Add(time.Duration(i)*time.Millisecond), d.Timestamp, "in the order in which they came")
+	}
+	s.Take(execOf(began, "root", "ss"), &Source{Module: recording.Module})
+	require.Len(t, *shipped, 3*waitMax+1, "the kernel is not waited for")
+}
+
+func TestAReplayCountsMatchesWithoutAUser(t *testing.T) {
+	doc := `{"@timestamp":"2026-03-03T01:06:42.000Z","event":{"action":"exec","category":["process"]},"process":{"pid":1,"name":"ss","parent":{"pid":9}}}`
+	_, counts := replayed(t, []string{doc})
+	require.Equal(t, ReplayCounts{Execs: 1, Matched: 1, Unnamed: 1}, counts)
+}

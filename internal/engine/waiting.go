@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"time"
+
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Agents, and auditd on a host of several processors, may write the exec of a parent a few milliseconds after that of
+// its child. So a match whose parent is told and unknown waits, and what comes behind it waits, too, until the
+// parent's exec has come or it is clear that it will not.
+const (
+	waitFor = time.Second // how much later an event may be, by the events' own time
+	waitMax = 64          // how many execs wait
+)
+
+// waiting is a queue of execs that match, the first first. Its places keep their memory.
+type waiting struct {
+	places [waitMax]waiter
+	head   int
+	n      int
+}
+
+type waiter struct {
+	process.Event
+	from  *Source
+	rules detector.RuleSet
+}
+
+func (w *waiting) first() *waiter { return &w.places[w.head] }
+
+// wait puts an exec at the end of the queue.
+func (s *Engine) wait(e *process.Event, from *Source, rules detector.RuleSet) {
+	if s.waiting.n == waitMax {
+		s.releaseFirst()
+	}
+	w := &s.waiting
+	last := &w.places[(w.head+w.n)%waitMax]
+	last.Copy(e)
+	last.from, last.rules = from, rules
+	w.n++
+}
+
+// release reports those at the head of the queue that need not wait any longer, now that the table has observed e.
+func (s *Engine) release(e *process.Event) {
+	first := s.waiting.first()
+	known := (first.PPID == e.PID || first.PPID == 0) && s.table.Complete(&first.Event)
+	for known || e.Time.Sub(first.Time).Abs() > waitFor {
+		s.releaseFirst()
+		if s.waiting.n == 0 {
+			return
+		}
+		first = s.waiting.first()
+		known = s.table.Complete(&first.Event) // its parent may have come while it waited for the one before it
+	}
+}
+
+func (s *Engine) releaseFirst() {
+	w := &s.waiting
+	first := w.first()
+	w.head = (w.head + 1) % waitMax
+	w.n--
+	s.table.Complete(&first.Event)
+	s.report(&first.Event, first.from, first.rules)
+	first.Shrink(maxWaiting)
+}
+
+// maxWaiting is how many bytes the memory of a place may keep.
+const maxWaiting = 16 << 10
+
+// Settle reports all execs that wait for their parents.
+func (s *Engine) Settle() {
+	for s.waiting.n > 0 {
+		s.releaseFirst()
+	}
+}

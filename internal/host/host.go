@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package host asks the machine that reconbeat runs on: what it is, who its accounts are, what /proc says of a process
+// (procfs), and what an executable really contains (executable). Everything is asked late, for the few execs that a
+// rule matches, and answered from memory where it can be.
+package host
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/elastic/elastic-agent-system-metrics/metric/system/host"
+	"github.com/elastic/go-sysinfo"
+
+	"github.com/reconbeat/reconbeat/internal/host/executable"
+	"github.com/reconbeat/reconbeat/internal/host/procfs"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Description is a host as the documents of its events describe it.
+type Description struct {
+	ID     string   // host.id: the machine-id, else the host's name
+	BootID string   // of the running kernel; empty: unknown
+	Fields mapstr.M // host.*; nil: documents say nothing of their host
+}
+
+// Describe describes the host that reconbeat runs on, under the name that the user gave the Beat.
+func Describe(name string) (Description, error) {
+	h, err := sysinfo.Host()
+	if err != nil {
+		return Description{}, fmt.Errorf("asking for this host's description: %w", err)
+	}
+	info := h.Info()
+	fields, _ := host.MapHostInfo(info, name)["host"].(mapstr.M)
+	id := info.UniqueID
+	if id == "" {
+		id = info.Hostname // no machine-id: the best that is left, and the same after a restart
+		fields["id"] = id
+	}
+	boot := ""
+	if proc, err := procfs.Open("/proc"); err == nil {
+		boot = proc.BootID()
+	}
+	return Description{ID: id, BootID: boot, Fields: fields}, nil
+}
+
+// Host is the running host, which is asked about an exec that has just happened: names of accounts, a parent that no
+// event reported, the container, and the true contents of an executable.
+type Host struct {
+	proc     *procfs.FS
+	accounts *Accounts
+
+	mu       sync.Mutex // of binaries: the module's goroutine identifies, the engine's counts and changes the rules
+	binaries *executable.Identifier
+}
+
+// Open makes ready to ask the host. programs are the names of the programs that are known by their contents, too.
+func Open(programs []string) (*Host, error) {
+	proc, err := procfs.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{proc: proc, accounts: NewAccounts()}
+	h.Watch(programs)
+	return h, nil
+}
+
+// Watch changes which programs are known by their contents.
+func (h *Host) Watch(programs []string) {
+	binaries := executable.New(executable.Options{Tools: programs})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.binaries = binaries
+}
+
+// Snapshot puts the processes that are alive now into the table.
+func (h *Host) Snapshot(t *process.Table) error {
+	return h.proc.Snapshot(t.PutProcess)
+}
+
+// Identify finds out what the executable of an exec really contains. It runs for every exec, where it is read and not
+// where it is judged: a program that was removed, or never was a file, can be examined only as long as it runs.
+func (h *Host) Identify(e *process.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.binaries.Identify(e)
+}
+
+// Glimpse examines a process that has started something, before it is known what.
+func (h *Host) Glimpse(pid uint32, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.binaries.Glimpse(pid, at)
+}
+
+// Identified counts what Identify did.
+func (h *Host) Identified() executable.Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.binaries.Stats()
+}
+
+// Complete fills a matched exec with what the host knows. It never overwrites what the event or the table knows.
+func (h *Host) Complete(e *process.Event, t *process.Table) {
+	if e.Container.ID == "" {
+		e.Container = h.proc.Container(e.PID)
+	}
+	h.forkTime(&e.Process, e.Time)
+	if !t.Complete(e) && h.readParent(e, t) {
+		t.Complete(e)
+	}
+	if e.Container.ID == "" && e.Parent.PID != 0 && e.Parent.PID != 1 {
+		e.Container = h.proc.Container(e.Parent.PID) // the exec itself was gone; containers are inherited
+	}
+	if e.Container.ID != "" {
+		return // the host's names are not the container's
+	}
+	h.Name(&e.User, &e.Effective, &e.Session.User, &e.Parent.User, &e.Parent.Effective,
+		&e.Leader.User, &e.Leader.Effective, &e.Entry.User, &e.Entry.Effective)
+	h.accounts.Group(&e.Group)
+	h.accounts.Group(&e.EffGroup)
+}
+
+// Name fills in the names of users of whom only the ids are known.
+func (h *Host) Name(users ...*process.User) {
+	for _, u := range users {
+		h.accounts.User(u)
+	}
+}
+
+// readParent reads the event's unknown parent from /proc into the table: a shell that forked without exec. A process
+// younger than the event is a later one with the pid, and nobody's parent. It reports whether the table has learned
+// something.
+func (h *Host) readParent(e *process.Event, t *process.Table) bool {
+	var p process.Process
+	ppid, s, err := h.proc.Read(e.PPID, &p)
+	if err != nil || p.Start.After(e.Time.Add(clockTick)) {
+		return false
+	}
+	t.PutProcess(&p, ppid, s)
+	return true
+}
+
+// clockTick is the resolution of the times of fork in /proc, and the second to which the time of boot is known.
+const clockTick = time.Second + 10*time.Millisecond
+
+// forkTime reads when the exec's own process was forked, which makes its entity id the same after a restart.
+func (h *Host) forkTime(p *process.Process, at time.Time) {
+	if p.StartTicks != 0 || p.PID == 0 {
+		return
+	}
+	var now process.Process
+	if _, _, err := h.proc.Read(p.PID, &now); err == nil && !now.Start.After(at.Add(clockTick)) {
+		p.StartTicks = now.StartTicks
+	}
+}

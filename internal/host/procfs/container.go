@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package procfs
+
+import (
+	"bytes"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// Container returns the container that a process runs in, by its control groups; the zero Container when it runs in
+// none or is gone.
+func (fs *FS) Container(pid uint32) process.Container {
+	b, err := readFile(filepath.Join(fs.root, strconv.FormatUint(uint64(pid), 10), "cgroup"))
+	if err != nil {
+		return process.Container{}
+	}
+	return process.Container{ID: containerID(b)}
+}
+
+// containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal
+// digits, alone (docker with cgroupfs, Kubernetes), or in a systemd scope with their own name before it
+// (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). LXC names it by the container's name.
+func containerID(cgroup []byte) string {
+	for line := range bytes.Lines(cgroup) {
+		_, path, ok := strings.Cut(strings.TrimSpace(string(line)), ":")
+		if !ok {
+			continue
+		}
+		_, path, ok = strings.Cut(path, ":")
+		if !ok {
+			continue
+		}
+		parts := strings.Split(path, "/")
+		for i := len(parts) - 1; i >= 0; i-- {
+			name := strings.TrimSuffix(parts[i], ".scope")
+			if j := strings.LastIndexAny(name, "-:"); j >= 0 && isContainerID(name[j+1:]) {
+				return name[j+1:]
+			}
+			if isContainerID(name) {
+				return name
+			}
+			if name, ok := strings.CutPrefix(name, "lxc.payload."); ok {
+				return name
+			}
+			if i > 0 && parts[i-1] == "lxc" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+func isContainerID(s string) bool {
+	if len(s) != 64 {
+		return false
+	}
+	return strings.Trim(s, "0123456789abcdef") == ""
+}

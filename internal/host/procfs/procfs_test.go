@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package procfs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+func TestThisProcessIsReadAsItIs(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	require.NotEmpty(t, fs.BootID())
+	var p process.Process
+	ppid, s, err := fs.Read(uint32(os.Getpid()), &p)
+	require.NoError(t, err)
+	require.EqualValues(t, os.Getppid(), ppid)
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	require.Equal(t, exe, p.Executable)
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(exe, &st))
+	require.Equal(t, process.FileID{Device: st.Dev, Inode: st.Ino}, p.File)
+	require.False(t, p.Deleted)
+	require.Equal(t, os.Args, p.Args)
+	cwd, err := os.Getwd()
+	require.NoError(t, err)
+	require.Equal(t, cwd, p.CWD)
+	require.EqualValues(t, os.Getuid(), p.User.ID)
+	require.EqualValues(t, os.Geteuid(), p.Effective.ID)
+	require.WithinDuration(t, time.Now(), p.Start, 10*time.Minute)
+	require.NotZero(t, p.StartTicks)
+	_ = s
+}
+
+func TestAnExecutableThatWasRemovedIsCalledWhatItWas(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	path := t.TempDir() + "/x"
+	data, err := os.ReadFile("/usr/bin/cat")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, data, 0o755))
+	c := exec.Command(path)
+	in, err := c.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	defer func() { in.Close(); _ = c.Wait() }()
+	require.NoError(t, os.Remove(path))
+	var p process.Process
+	_, _, err = fs.Read(uint32(c.Process.Pid), &p)
+	require.NoError(t, err)
+	require.Equal(t, path, p.Executable)
+	require.Equal(t, "x", p.Name)
+	require.True(t, p.Deleted)
+	require.NotZero(t, p.File)
+}
+
+func TestAProcessThatEndedIsGone(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	c := exec.Command("true")
+	require.NoError(t, c.Run())
+	var p process.Process
+	_, _, err = fs.Read(uint32(c.Process.Pid), &p)
+	require.ErrorIs(t, err, ErrGone)
+}
+
+func TestTheSnapshotHasInitAndThisProcess(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	found := map[uint32]bool{}
+	require.NoError(t, fs.Snapshot(func(p *process.Process, _ uint32, _ process.Session) { found[p.PID] = true }))
+	require.True(t, found[1])
+	require.True(t, found[uint32(os.Getpid())])
+}
+
+func TestACommandMayBeCalledAnything(t *testing.T) {
+	const rest = " S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"
+	for _, comm := range []string{"bash", "a b", ") R 1 1 (", "new\nline", "", "(sd-pam)"} {
+		s, err := parseStat([]byte("40 (" + comm + ")" + rest))
+		require.NoError(t, err)
+		require.Equal(
+			t,
+			stat{comm: comm, ppid: 41, terminal: process.Terminal{Major: 136, Minor: 1}, startTicks: 987654},
+			s,
+		)
+	}
+	for _, bad := range []string{"", "40 (bash", "40 (bash) S 1", "40 (bash)" + strings.Replace(rest, "41", "x", 1)} {
+		_, err := parseStat([]byte(bad))
+		require.Error(t, err, bad)
+	}
+}
+
+func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
+	const id = "3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234"
+	for name, c := range map[string]struct{ cgroup, want string }{
+		"docker on cgroup v1":              {"12:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n", id},
+		"docker on cgroup v2 with systemd": {"0::/system.slice/docker-" + id + ".scope\n", id},
+		"podman": {
+			"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope/container\n",
+			id,
+		},
+		"containerd below the kubelet": {
+			"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod5f1.slice/cri-containerd-" + id + ".scope\n",
+			id,
+		},
+		"cri-o":                              {"0::/kubepods.slice/kubepods-pod5f1.slice/crio-" + id + ".scope\n", id},
+		"the kubelet with cgroupfs":          {"11:memory:/kubepods/besteffort/pod5f1/" + id + "\n", id},
+		"containerd's own prefix with colon": {"0::/system.slice/kubepods-pod5f1.slice:cri-containerd:" + id + "\n", id},
+		"lxc":                                {"0::/lxc.payload.web1\n", "web1"},
+		"old lxc":                            {"5:cpuset:/lxc/web2\n", "web2"},
+		"a service of the host":              {"0::/system.slice/ssh.service\n", ""},
+		"a person's session":                 {"0::/user.slice/user-1000.slice/session-3.scope\n", ""},
+		"nothing":                            {"", ""},
+		"nonsense":                           {"::::\nx\n", ""},
+	} {
+		require.Equal(t, c.want, containerID([]byte(c.cgroup)), name)
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add(
+		[]byte("40 (bash) S 41 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"),
+		"bash",
+		uint32(41),
+		uint64(987654),
+	)
+	f.Add([]byte(")("), ") R 1 (", uint32(0), uint64(0))
+	f.Fuzz(func(t *testing.T, b []byte, comm string, ppid uint32, start uint64) {
+		_, _ = parseStat(b)
+		line := fmt.Sprintf("40 (%s) S %d 42 42 34817 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1", comm, ppid, start)
+		s, err := parseStat([]byte(line))
+		require.NoError(t, err)
+		require.Equal(
+			t,
+			stat{comm: comm, ppid: ppid, terminal: process.Terminal{Major: 136, Minor: 1}, startTicks: start},
+			s,
+		)
+	})
+}
+
+func FuzzParseStatus(f *testing.F) {
+	f.Add([]byte("Name:\tbash\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t6\t7\t8\n"), uint32(1000), uint32(0))
+	f.Add([]byte("Uid:\nUid:\t1"), ^uint32(0), uint32(1))
+	f.Fuzz(func(t *testing.T, b []byte, real, effective uint32) {
+		ids(b, "Uid:")
+		gotReal, gotEffective := ids(fmt.Appendf(nil, "Name:\tx\nUid:\t%d\t%d\t3\t4\n%s", real, effective, b), "Uid:")
+		require.Equal(t, []uint32{real, effective}, []uint32{gotReal, gotEffective})
+	})
+}
+
+func FuzzParseCmdline(f *testing.F) {
+	f.Add([]byte("ss\x00-tan\x00"))
+	f.Add([]byte("sshd: alice [priv]\x00\x00\x00"))
+	f.Add([]byte("written over"))
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		args := parseCmdline(b)
+		require.Equal(t, len(b) == 0, len(args) == 0)
+		if len(args) > 0 {
+			require.Equal(t, strings.TrimSuffix(string(b), "\x00"), strings.Join(args, "\x00"))
+		}
+	})
+}
+
+func FuzzContainerID(f *testing.F) {
+	f.Add([]byte("0::/system.slice/docker-3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234.scope\n"))
+	f.Add(
+		[]byte("12:pids:/docker/3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234\n1:name=systemd:/\n"),
+	)
+	f.Add([]byte("0::/lxc.payload.web1\n5:cpuset:/lxc/web2\n::::"))
+	f.Fuzz(func(t *testing.T, cgroup []byte) {
+		if id := containerID(cgroup); id != "" && !strings.Contains(string(cgroup), id) {
+			t.Fatalf("%q is not in %q", id, cgroup)
+		}
+	})
+}
+
+// TestAPersonOnAConsoleHasATerminal is of the consoles that guests and boards have, and of one that no table has a name
+// for.
+func TestAPersonOnAConsoleHasATerminal(t *testing.T) {
+	for name, number := range map[string]string{
+		"": "0", "pts300": "1083436", "hvc0": "58624", "ttyAMA0": "52288", "ttyUSB0": "48128", "250:7": "64007",
+	} {
+		s, err := parseStat(
+			[]byte("40 (bash) S 41 42 42 " + number + " 43 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"),
+		)
+		require.NoError(t, err)
+		require.Equal(t, name, s.terminal.String())
+	}
+}

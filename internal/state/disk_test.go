@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/health"
+)
+
+// A real full disk: a tmpfs of 4 MiB.
+func TestOnAFullDiskEverythingIsPassedOnAndWrittenWhenThereIsRoom(t *testing.T) {
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("NOT TESTED: a full disk needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	dir, board, r := filepath.Join(disk, "state"), &health.Board{}, &receiver{}
+	s := mustOpen(t, dir, Options{Health: board, Committed: r.committed})
+	appendAll(t, s, alert("a0"), event("e0"))
+	require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("before")}))
+	flush(t, s)
+	require.Empty(t, board.Active())
+
+	ballast := filepath.Join(disk, "ballast")
+	f, err := os.Create(ballast)
+	require.NoError(t, err)
+	for chunk := make([]byte, 4096); ; {
+		if _, err := f.Write(chunk); err != nil {
+			require.ErrorIs(t, err, unix.ENOSPC)
+			break
+		}
+	}
+	require.NoError(t, f.Close())
+
+	want := []string{"a0", "e0"}
+	for i := 1; i <= 40; i++ {
+		a, e := alert(fmt.Sprint("a", i)), event(fmt.Sprint("e", i))
+		a.Document, e.Document = make([]byte, 50_000), make([]byte, 50_000) // 4 MB: more than the files hold already
+		appendAll(t, s, a, e)
+		want = append(want, a.ID, e.ID)
+	}
+	require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("after")}))
+	require.ErrorIs(t, s.Sync(context.Background()), unix.ENOSPC)
+	assert.Equal(t, want, r.ids(), "delivery matters more than the journal")
+	codes := map[string]bool{}
+	for _, c := range board.Active() {
+		require.Equal(t, health.StateNotWritten, c.Condition)
+		codes[c.Subject] = true
+	}
+	assert.Equal(t, map[string]bool{"alerts.db": true, "events.db": true, "snapshot": true}, codes)
+	assert.Positive(t, s.Stats().WriteErrors.Load())
+	got, err := ReadSnapshot(dir)
+	require.NoError(t, err)
+	assert.Equal(t, "before", string(got.Model), "the old snapshot stands: what came after it is not on disk")
+
+	require.NoError(t, os.Remove(ballast))
+	appendAll(t, s, alert("last"), event("last raw"))
+	flush(t, s)
+	assert.Empty(t, board.Active(), "the condition ends")
+	require.NoError(t, s.Close())
+
+	s = mustOpen(t, dir, Options{})
+	require.Zero(t, s.Stats().SetAside.Load()+s.Stats().Damaged.Load())
+	assert.Equal(t, "after", string(s.Snapshot().Model))
+	ids := pending(t, s)
+	for i := range 41 {
+		assert.Contains(t, ids, fmt.Sprint("a", i), "alerts were tried again")
+	}
+	assert.Contains(t, ids, "last raw")
+}
+
+// When disk and output fail together, memory is bounded and what is lost is counted.
+func TestWithDiskAndOutputDownMemoryIsBounded(t *testing.T) {
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("NOT TESTED: a full disk needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	release := make(chan struct{})
+	s := mustOpen(t, filepath.Join(disk, "state"), Options{Committed: func([]Entry) { <-release }})
+	appendAll(t, s, event("first"))
+	for i := range 100 {
+		e := event(fmt.Sprint("e", i))
+		e.Document = make([]byte, 5<<20) // none fits onto the disk
+		appendAll(t, s, e)
+		require.Eventually(t, func() bool { return s.Stats().Commits.Load() >= uint64(i+1) }, time.Minute, time.Millisecond)
+	}
+	s.outbox.mu.Lock()
+	assert.LessOrEqual(t, s.outbox.bytes, int64(maxOutboxBytes))
+	s.outbox.mu.Unlock()
+	assert.Positive(t, s.Stats().Lost.Load())
+	close(release)
+	flush(t, s)
+	assert.Equal(t, s.Stats().Appended.Load(), s.Stats().Committed.Load()+s.Stats().Lost.Load())
+	_ = s.Close()
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFind(t *testing.T) {
+	for _, c := range []struct{ name, want, wrong string }{
+		{name: "ndjson", want: "ndjson"},
+		{name: "ecs", want: "ndjson"}, // its former name
+		{name: "auditd", want: "auditd"},
+		{name: "", wrong: `module: "" is not allowed; it must be auto or one of auditd, auditlog, ndjson, procconn`},
+		{name: "auto", wrong: `module: "auto" is not allowed; it must be auto or one of auditd, auditlog, ndjson, procconn`},
+	} {
+		kind, err := Find(c.name)
+		if c.wrong != "" {
+			require.EqualError(t, err, c.wrong)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, c.want, kind.Name)
+		require.Equal(t, []any{kind.Options}, Options(c.name))
+	}
+}
+
+func TestOptionsOfAuto(t *testing.T) {
+	require.Len(t, Options(Auto), 3, "auditd, auditlog and procconn")
+	require.Nil(t, Options("auditdd"))
+}

@@ -1,7 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-package binary
-
-import "golang.org/x/sys/unix"
-
-const sysFstatat = unix.SYS_FSTATAT
