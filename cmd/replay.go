@@ -195,7 +195,7 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	}
 	const minute = "2006-01-02 15:04 MST"
 	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute),
-		spanOf(s.Last.Sub(s.First)))
+		report.Span(s.Last.Sub(s.First)))
 	if len(s.Hosts) > 0 {
 		line += fmt.Sprintf(", on %s: %s", counted(len(s.Hosts), "host"), listOf(s.Hosts))
 	}
@@ -239,23 +239,10 @@ func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 			strings.Join(s.Rules, ", ") + "."
 	case s.Learned < s.LearnFor:
 		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host "+
-			"(detector.learn_for) reconbeat only learns.", spanOf(s.Learned), spanOf(s.LearnFor))
+			"(detector.learn_for) reconbeat only learns.", report.Span(s.Learned), report.Span(s.LearnFor))
 	}
 	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.",
-		spanOf(cmp.Or(s.LearnFor, s.Learned)))
-}
-
-// spanOf is a time span as people say it.
-func spanOf(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%.1f days", d.Hours()/24)
-	case d >= time.Hour:
-		return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
-	case d >= time.Minute:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
-	}
-	return d.Round(time.Second).String()
+		report.Span(cmp.Or(s.LearnFor, s.Learned)))
 }
 
 // listOf is the first words of a list, and how many there are beside them.

@@ -232,7 +232,13 @@ func actorLine(p *habit.Profile) string {
 }
 
 // hours is a short time in days as hours.
-func hours(days float64) string { return plural(int(days*24+0.5), "hour") }
+func hours(days float64) string {
+	n := int(days*24 + 0.5)
+	if n == 0 {
+		return "less than an hour"
+	}
+	return plural(n, "hour")
+}
 
 // within is in how many days something has never been, or rarely. A young model has watched for less than one.
 func within(days float64) string {

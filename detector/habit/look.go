@@ -422,6 +422,9 @@ func Tell(part int, text string) string {
 		}
 		return "as user " + text
 	case Parent:
+		if text == "" {
+			return "unknown parent"
+		}
 		return "parent " + text
 	case TTY:
 		if text == terminal.Value() {

@@ -34,7 +34,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"day":   func(t time.Time) string { return t.UTC().Format("2006-01-02") },
 	"score": func(v float64) string { return fmt.Sprintf("%.1f", v) },
 	"band":  band,
-	"days":  func(d time.Duration) string { return span(d) },
+	"span":  Span,
 	"noun":  noun,
 }).Parse(source))
 
@@ -64,6 +64,7 @@ type view struct {
 	Actors                   []actorView
 	Others                   int
 	WhatIf                   []whatIf
+	Monthly                  bool // what a threshold would have shown is told by month, too
 	Learning                 int
 	LeftAlerts, LeftNotes    int
 	LeftActors, HostsInTotal int
@@ -126,7 +127,7 @@ var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", 
 func (r *Report) view(f Facts) view {
 	hosts := slices.Sorted(maps.Keys(r.hosts))
 	v := view{
-		Facts: f, First: r.first, Last: r.last, Span: span(r.last.Sub(r.first)), Hosts: hosts[:min(len(hosts), 20)],
+		Facts: f, First: r.first, Last: r.last, Span: Span(r.last.Sub(r.first)), Hosts: hosts[:min(len(hosts), 20)],
 		HostsInTotal: len(hosts), Found: r.alerts, Notes: r.notes, Learning: r.learning,
 		LeftAlerts: r.left.alerts, LeftNotes: r.left.notes, LeftActors: r.left.actors,
 	}
@@ -135,13 +136,14 @@ func (r *Report) view(f Facts) view {
 	}
 	r.draw(&v)
 	months := r.last.Sub(r.first).Hours() / 24 / 30
+	v.Monthly = months >= 1
 	for _, t := range r.compared() {
 		n := 0
 		for _, visits := range r.visits[int(math.Ceil(t)):] {
 			n += visits
 		}
 		row := whatIf{Threshold: t, Visits: n, Now: r.thresholds[t]}
-		if months >= 1 {
+		if v.Monthly {
 			row.Monthly = fmt.Sprintf("%.1f", float64(n)/months)
 		}
 		v.WhatIf = append(v.WhatIf, row)
@@ -234,18 +236,24 @@ func band(score float64) string {
 	return "low"
 }
 
-// span writes how long something took, in its two greatest units.
-func span(d time.Duration) string {
+// Span is how long something took, as people say it.
+func Span(d time.Duration) string {
+	hours := int(d.Round(time.Minute).Hours())
+	minutes := int(d.Round(time.Minute).Minutes()) - 60*hours
 	switch {
 	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
+		return several(int(d.Round(time.Second).Seconds()), "second")
+	case d < time.Hour:
+		return several(minutes+60*hours, "minute")
+	case d < 48*time.Hour && minutes == 0:
+		return several(hours, "hour")
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
+		return several(hours, "hour") + " " + several(minutes, "minute")
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Hours()/24), ".0") + " days"
 }
+
+func several(n int, unit string) string { return fmt.Sprintf("%d %s", n, noun(n, unit, unit+"s")) }
 
 func (a *actor) view() actorView {
 	v := actorView{actor: a, Host: a.host, Name: a.name, Kind: a.kind}

@@ -125,10 +125,35 @@ func TestAVisitThatOnlyTeachesIsNoAlertAtAnyThreshold(t *testing.T) {
 func TestThePageSaysWhyNothingAlerted(t *testing.T) {
 	var r Report
 	r.Add(match(began, 1, "v", nil))
-	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "Nothing could alert: these files span 5s."})
-	require.Contains(t, page, "<p>Nothing could alert: these files span 5s.</p>")
+	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "Nothing could alert: these files span 5 seconds."})
+	require.Contains(t, page, "<p>Nothing could alert: these files span 5 seconds.</p>")
 	require.Contains(t, read(t, &Report{}, Facts{Silence: "Nothing could alert: no rule is enabled."}),
 		"no rule is enabled")
+}
+
+func TestASpanIsToldAsPeopleSayIt(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"5 seconds": 5 * time.Second, "1 second": 1400 * time.Millisecond, "119 seconds": 119 * time.Second,
+		"10 minutes": 10 * time.Minute, "50 minutes": 50*time.Minute + 10*time.Second, "60 minutes": time.Hour - time.Second,
+		"1 hour": time.Hour, "4 hours 50 minutes": 4*time.Hour + 50*time.Minute,
+		"1 hour 1 minute": time.Hour + time.Minute + 20*time.Second,
+		"20 hours": 20*time.Hour + 10*time.Second, "24 hours": 24 * time.Hour, "48 hours": 48*time.Hour - time.Second,
+		"2 days": 48 * time.Hour, "10 days": 10*24*time.Hour - 10*time.Minute, "9.6 days": 230 * time.Hour,
+	} {
+		require.Equal(t, want, Span(d))
+	}
+}
+
+func TestVisitsAreToldByMonthWhereThereIsAMonth(t *testing.T) {
+	for days, monthly := range map[int]bool{29: false, 31: true} {
+		var r Report
+		r.Add(match(began, 50, "v1", nil))
+		r.Add(match(began.AddDate(0, 0, days), 1, "v2", nil))
+		page := read(t, &r, Facts{Execs: 2, Matched: 2})
+		require.Equal(t, monthly, strings.Contains(page, "a month"), "%d days", days)
+		row := `<td class="n">40</td><td class="n">1</td><td class="n">1.0</td>`
+		require.Equal(t, monthly, strings.Contains(page, row), "%d days", days)
+	}
 }
 
 func TestAHostileDocumentIsTextAndBounded(t *testing.T) {

@@ -133,10 +133,11 @@ function Bars({ panel, found }) {
 }
 
 function Heat({ panel, found }) {
-  const { xAccessor, yAccessor, valueAccessor } = panel.visualization;
+  const { xAccessor, yAccessor, valueAccessor, palette } = panel.visualization;
   const rows = rowsOf(found.answer.aggregations ?? {}, panel.columns).map((r) => ({ x: r[xAccessor], y: r[yAccessor], v: r[valueAccessor] ?? 0 }));
   const highest = Math.max(1, ...rows.map((r) => r.v));
-  const bands = heat.map((color, i) => ({ start: (highest * i) / heat.length, end: i === heat.length - 1 ? Infinity : (highest * (i + 1)) / heat.length, color }));
+  const steps = palette?.params?.colorStops ?? heat.map((color, i) => ({ color, stop: (highest * i) / heat.length }));
+  const bands = steps.map(({ color, stop }, i) => ({ start: stop, end: steps[i + 1]?.stop ?? Infinity, color }));
   return (
     <Chart>
       <Settings baseTheme={LIGHT_THEME} theme={{ heatmap: { cell: { label: { visible: false } } } }} showLegend legendPosition={Position.Right} />

@@ -89,6 +89,10 @@ var bands = parts("band", "Score",
 	part{"75 to 90", "reconbeat.anomaly.score >= 75 and reconbeat.anomaly.score < 90"},
 	part{"90 and more", "reconbeat.anomaly.score >= 90"})
 
+// scores are the bands' colours in a heat map. As parts of the highest score, which Kibana would take, the most unusual
+// hour of a calm week would look as an attack does.
+var scores = []shade{{0, "#BFDBFF"}, {threshold, "#FBE9C0"}, {50, "#FFC9C2"}, {75, "#F6726A"}, {90, "#C61E25"}}
+
 // severities are what event.severity means to Elastic Security.
 var severities = parts("severity", "Severity",
 	part{"low", "event.severity:21"},
@@ -381,7 +385,7 @@ var investigation = dashboard{
 			height: 13,
 			panels: []panel{
 				heatmap{
-					chart{
+					chart: chart{
 						frame: frame{"week", "When in the week they look",
 							"How many looks, by weekday and hour, on the clock of the host.", 24},
 						view:  processView,
@@ -391,14 +395,16 @@ var investigation = dashboard{
 					},
 				},
 				heatmap{
-					chart{
+					chart: chart{
 						frame: frame{"week-unusual", "When in the week it was unusual",
-							"The highest score, by weekday and hour, on the clock of the host.", 24},
+							"The highest score, by weekday and hour, on the clock of the host. " +
+								"The colours begin at 25, 50, 75 and 90.", 24},
 						view:  processView,
 						query: judged,
 						columns: []column{inOrder("hour", "Hour", "reconbeat.local.hour", 24),
 							inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), mostUnusual()},
 					},
+					scale: scores,
 				},
 			},
 		},

@@ -112,6 +112,32 @@ func TestEveryPartIsDrawn(t *testing.T) {
 	require.Len(t, partsOf, parts)
 }
 
+// TestTheColoursOfAScoreBeginWhereItsBandsDo looks at every heat map of scores: without borders of ours the highest is
+// red, be it 6.
+func TestTheColoursOfAScoreBeginWhereItsBandsDo(t *testing.T) {
+	drawn := 0
+	for _, d := range dashboards {
+		for _, r := range d.rows {
+			for _, p := range r.panels {
+				h, ok := p.(heatmap)
+				if !ok || h.columns[2].id != mostUnusual().id {
+					continue
+				}
+				drawn++
+				var begin, end []float64
+				params := palette(h.scale, 100).Params
+				for i, s := range params.ColorStops {
+					begin, end = append(begin, s.Stop), append(end, params.Stops[i].Stop)
+				}
+				require.Equal(t, []float64{0, threshold, 50, 75, 90}, begin, h.title)
+				require.Equal(t, []float64{threshold, 50, 75, 90, 100}, end, h.title)
+				require.Equal(t, "number", params.RangeType)
+			}
+		}
+	}
+	require.NotZero(t, drawn)
+}
+
 func TestUsage(t *testing.T) {
 	t.Chdir("..")
 	require.ErrorContains(t, run(nil, nil), "one of write, check, queries, answers")

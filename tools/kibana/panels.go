@@ -83,8 +83,36 @@ type line struct {
 	value int
 }
 
-// heatmap is a value over two columns: the first to the right, the second upward.
-type heatmap struct{ chart }
+// heatmap is a value over two columns: the first to the right, the second upward. Its colours begin at the scale's
+// values; without a scale they are fifths of the highest value.
+type heatmap struct {
+	chart
+	scale []shade
+}
+
+// shade is the colour of values from one on.
+type shade struct {
+	from  float64
+	color string
+}
+
+// palette is the scale as Lens has it.
+func palette(scale []shade, highest float64) *saved.Palette {
+	if len(scale) == 0 {
+		return nil
+	}
+	b := &saved.Borders{Name: "custom", RangeType: "number", RangeMin: scale[0].from, Continuity: "above",
+		Progression: "fixed", Steps: len(scale)}
+	for i, s := range scale {
+		end := highest
+		if i+1 < len(scale) {
+			end = scale[i+1].from
+		}
+		b.ColorStops = append(b.ColorStops, saved.Stop{Color: s.color, Stop: s.from})
+		b.Stops = append(b.Stops, saved.Stop{Color: s.color, Stop: end})
+	}
+	return &saved.Palette{Type: "palette", Name: "custom", Params: b}
+}
 
 // list is the documents themselves, those first that have most of the field by.
 type list struct {
@@ -418,8 +446,9 @@ func (c computed) content(fields.Types) (any, []saved.Reference) {
 func (h heatmap) content(types fields.Types) (any, []saved.Reference) {
 	return h.lens(types, "lnsHeatmap", saved.Heatmap{Shape: "heatmap", LayerID: h.layer(), LayerType: "data",
 		XAccessor: h.columns[0].id, YAccessor: h.columns[1].id, ValueAccessor: h.columns[2].id,
+		Palette:    palette(h.scale, 100),
 		GridConfig: saved.GridConfig{Type: "heatmap_grid", IsXAxisLabelVisible: true, IsYAxisLabelVisible: true},
-		Legend:     saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
+		Legend: saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
 }
 
 func (list) kind() string { return "search" }

@@ -245,10 +245,31 @@ type XYLayer struct {
 	YConfig       []YLook  `json:"yConfig,omitempty"`
 }
 
-// Palette is a set of colours that Kibana has.
+// Palette is a set of colours: one that Kibana has, or our own with its borders.
 type Palette struct {
-	Type string `json:"type"` // palette
-	Name string `json:"name"` // status: from good to bad
+	Type   string   `json:"type"` // palette
+	Name   string   `json:"name"` // of Kibana's; custom: of our own
+	Params *Borders `json:"params,omitempty"`
+}
+
+// Borders are the colours of values and where one ends and the next begins.
+type Borders struct {
+	Name        string   `json:"name"` // custom
+	Reverse     bool     `json:"reverse"`
+	RangeType   string   `json:"rangeType"`  // number: the borders are values, not parts of the highest
+	RangeMin    float64  `json:"rangeMin"`   // where the first colour begins
+	RangeMax    *float64 `json:"rangeMax"`   // where the last one ends; null: nowhere
+	Continuity  string   `json:"continuity"` // above: the last colour is that of all higher values, too
+	Progression string   `json:"progression"`
+	Steps       int      `json:"steps"`
+	ColorStops  []Stop   `json:"colorStops"` // where each colour begins
+	Stops       []Stop   `json:"stops"`      // where each colour ends
+}
+
+// Stop is a border of a colour.
+type Stop struct {
+	Color string  `json:"color"`
+	Stop  float64 `json:"stop"`
 }
 
 // YLook is how the values of a column are drawn.
@@ -297,6 +318,7 @@ type Heatmap struct {
 	XAccessor     string     `json:"xAccessor"`
 	YAccessor     string     `json:"yAccessor"`
 	ValueAccessor string     `json:"valueAccessor"`
+	Palette       *Palette   `json:"palette,omitempty"` // of the values; nil: fifths of the highest
 	GridConfig    GridConfig `json:"gridConfig"`
 	Legend        Legend     `json:"legend"`
 }
