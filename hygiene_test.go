@@ -306,8 +306,8 @@ func tracked(t *testing.T, patterns ...string) []string {
 var unfinished = regexp.MustCompile(
 	`^(beater|config|detector|ecs|module|process|internal/(engine|health|host|report|state))/`)
 
-// houseWords are words that say too many things at once, over identifiers, comments, messages and pages; docs/glossary.md
-// has those that have one meaning.
+// houseWords are words that say too many things at once, over identifiers, comments, messages and pages;
+// docs/glossary.md has those that have one meaning.
 var houseWords = []struct {
 	word   *regexp.Regexp
 	say    string

@@ -94,9 +94,9 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		c.Dir = "/"
 		began := time.Now()
 		require.NoError(b, c.Start())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Wait() }()
-		defer func() { _ = <-ended }()
+		ended := make(chan struct{})
+		go func() { _ = c.Wait(); close(ended) }()
+		defer func() { <-ended }()
 		for time.Since(began) < patience {
 			if alerted(c.Process.Pid) {
 				return time.Since(began), true

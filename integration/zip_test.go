@@ -74,7 +74,8 @@ func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 	assert.Equal(t, one, two, "the same package, the same bytes")
 }
 
-// TestComponentHasTheSameContents holds that the component's package has the data streams and dashboards of the other one.
+// TestComponentHasTheSameContents holds that the component's package has the data streams and dashboards of the other
+// one.
 func TestComponentHasTheSameContents(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "package")
 	require.NoError(t, Component(to, "../x-pack/reconbeat/package", dir, ".."))

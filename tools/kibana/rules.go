@@ -114,8 +114,8 @@ var promotion = saved.Rule{
 }
 
 // silent alerts on a host whose heartbeats ended. It looks at what was missing for 10 to 25 minutes, every 10 minutes:
-// each silence is in at least one search, even when one comes five minutes late, and in two at most, of which suppression
-// makes one.
+// each silence is in at least one search, even when one comes five minutes late, and in two at most, of which
+// suppression makes one.
 var silent = saved.Rule{
 	RuleID:  "4f1c2b7a-98d3-4e0a-8a55-2f6b0d9e7c21",
 	Version: 2,
