@@ -137,7 +137,7 @@ func TestASpanIsToldAsPeopleSayIt(t *testing.T) {
 		"10 minutes": 10 * time.Minute, "50 minutes": 50*time.Minute + 10*time.Second, "60 minutes": time.Hour - time.Second,
 		"1 hour": time.Hour, "4 hours 50 minutes": 4*time.Hour + 50*time.Minute,
 		"1 hour 1 minute": time.Hour + time.Minute + 20*time.Second,
-		"20 hours": 20*time.Hour + 10*time.Second, "24 hours": 24 * time.Hour, "48 hours": 48*time.Hour - time.Second,
+		"20 hours":        20*time.Hour + 10*time.Second, "24 hours": 24 * time.Hour, "48 hours": 48*time.Hour - time.Second,
 		"2 days": 48 * time.Hour, "10 days": 10*24*time.Hour - 10*time.Minute, "9.6 days": 230 * time.Hour,
 	} {
 		require.Equal(t, want, Span(d))

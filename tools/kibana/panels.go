@@ -448,7 +448,7 @@ func (h heatmap) content(types fields.Types) (any, []saved.Reference) {
 		XAccessor: h.columns[0].id, YAccessor: h.columns[1].id, ValueAccessor: h.columns[2].id,
 		Palette:    palette(h.scale, 100),
 		GridConfig: saved.GridConfig{Type: "heatmap_grid", IsXAxisLabelVisible: true, IsYAxisLabelVisible: true},
-		Legend: saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
+		Legend:     saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
 }
 
 func (list) kind() string { return "search" }
