@@ -241,7 +241,8 @@ func (h *host) inItsHabits() {
 
 // stranger is an account that nobody has seen, who comes by ssh, from the moment on.
 func (h *host) stranger(from time.Time, name string) {
-	kind, tells, at := "stranger", []string{"who"}, from
+	kind, tells := "stranger", []string{"who"}
+	var at time.Time
 	source := h.address(pick(h, h.networks))
 	if h.chance(0.65) {
 		tells, source = append(tells, "address"), h.elsewhere()
