@@ -92,7 +92,19 @@ func TestDocumentsArriveUnchanged(t *testing.T) {
 	first.learn()
 	learned := filepath.Join(first.dir, "data")
 	now := time.Now()
-	input := beattest.Line(now.Add(-2*time.Second), "root", "ss -s") + "\n" + beattest.Line(now.Add(-time.Second), "mallory", "ss -tunap") + "\n" + beattest.Line(now, "mallory", "netstat -rn") + "\n"
+	input := beattest.Line(
+		now.Add(-2*time.Second),
+		"root",
+		"ss -s",
+	) + "\n" + beattest.Line(
+		now.Add(-time.Second),
+		"mallory",
+		"ss -tunap",
+	) + "\n" + beattest.Line(
+		now,
+		"mallory",
+		"netstat -rn",
+	) + "\n"
 	const want = 4 // three execs and an alert
 	const config = oneModule + "reconbeat.heartbeat.period: 0\n"
 	through := func(t *testing.T, output string, arrived func(*host) []mapstr.M) map[string]string {

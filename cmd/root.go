@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config, test
-// output and keystore; ours are watch, replay, model, diagnostics, test modules, test rules and test alert. The hooks that
-// libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere else.
+// Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
+// test output and keystore; ours are watch, replay, model, diagnostics, test modules, test rules and test alert. The
+// hooks that libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere
+// else.
 package cmd
 
 import (

@@ -71,8 +71,8 @@ func asItIs(c *cobra.Command) bool {
 // fqdn begins libbeat's warning on every host whose full name no name server knows. No row shows that name.
 const fqdn = "unable to lookup FQDN"
 
-// sentence is what a line of the log says to a person; nothing where it is of no concern here, or a row says it. What is no line of the
-// log stays as it is.
+// sentence is what a line of the log says to a person; nothing where it is of no concern here, or a row says it. What
+// is no line of the log stays as it is.
 func sentence(line []byte) string {
 	var entry struct {
 		Level   string `json:"log.level"`

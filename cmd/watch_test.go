@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,8 +111,11 @@ func TestLiveWatchCountsTheAlertsThatItShows(t *testing.T) {
 	require.NoError(t, exec.Command("auditctl", "-e", "0").Run())
 	w.until(t, "ALERT: ")
 	w.interrupt(t)
-	require.Regexp(t, fmt.Sprintf(`s: \d+ execs? seen, \d+ matched, %d alerts?, `, strings.Count(w.out.All(), "ALERT: ")),
-		w.err.All())
+	require.Regexp(
+		t,
+		fmt.Sprintf(`s: \d+ execs? seen, \d+ matched, %d alerts?, `, strings.Count(w.out.All(), "ALERT: ")),
+		w.err.All(),
+	)
 	require.Equal(t, 1, strings.Count(w.out.All(), "switched the kernel's audit off"), "the row says it")
 	require.NotContains(t, w.err.All(), "switched the kernel's audit off", "and no note repeats it")
 	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
@@ -180,7 +184,11 @@ func TestLiveWatchDemoAlertsAtOnce(t *testing.T) {
 		}
 	}
 	require.Contains(t, strings.Join(recorded, "\n"), "ALERT: Unusual network connection discovery by www-data")
-	require.Regexp(t, `ALERT: Unusual network connection discovery by root\n +root has never looked at network connections through`, strings.Join(live, "\n"))
+	require.Regexp(
+		t,
+		`ALERT: Unusual network connection discovery by root\n +root has never looked at network connections through`,
+		strings.Join(live, "\n"),
+	)
 	require.Contains(t, w.err.All(), "DEMO. First a RECORDING, not this host")
 	require.Contains(t, w.err.All(), "From here on THIS HOST, live, as if those ten days had been its own.")
 	left, err := os.ReadDir(data)
@@ -220,9 +228,9 @@ func TestLiveWatchAsAPlainUser(t *testing.T) {
 	}
 	plain := []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
 	w := startWatch(t, plain)
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(w.err.All(), "Watching with") && !strings.Contains(w.err.All(), "No source"); time.Sleep(20 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "watch says nothing:\n%s", w.err.All())
-	}
+	begins := regexp.MustCompile("Watching with|No source")
+	require.Eventually(t, func() bool { return begins.MatchString(w.err.All()) }, 30*time.Second, 20*time.Millisecond,
+		"watch says nothing:\n%s", w.err)
 	if !strings.Contains(w.err.All(), "Watching with procconn") {
 		_ = w.cmd.Process.Signal(syscall.SIGTERM)
 		t.Skipf("SKIPPED: NO PROCESS CONNECTOR FOR A PLAIN USER HERE:\n%s", w.err.All())

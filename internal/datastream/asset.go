@@ -13,7 +13,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
-// lifecycles says for how long each kind is kept, and when a new backing index begins. A document lives between keep and keep plus rollover.
+// lifecycles says for how long each kind is kept, and when a new backing index begins. A document lives between keep
+// and keep plus rollover.
 var lifecycles = map[dataset.Kind]struct{ rollover, keep string }{
 	dataset.Alert:    {"30d", "365d"},
 	dataset.Process:  {"7d", "30d"},
@@ -83,10 +84,26 @@ func Make(o Options) ([]Asset, error) {
 		}
 	}
 	// Elasticsearch checks a component template by itself: more than 1,000 fields need the limit beside them.
-	limits := mapstr.M{"index": mapstr.M{"mapping": mapstr.M{"total_fields": mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true}}}}
-	add(ComponentTemplate, o.Dataset+"@mappings", mapstr.M{"template": mapstr.M{"mappings": mappings, "settings": limits}})
-	add(ComponentTemplate, dataset.Rejected.In(o.Dataset)+"@mappings", mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}})
-	add(ComponentTemplate, o.Dataset+"@settings", mapstr.M{"template": mapstr.M{"settings": mapstr.M{"index": o.settings(finalPipeline)}}})
+	limits := mapstr.M{
+		"index": mapstr.M{
+			"mapping": mapstr.M{"total_fields": mapstr.M{"limit": 12500, "ignore_dynamic_beyond_limit": true}},
+		},
+	}
+	add(
+		ComponentTemplate,
+		o.Dataset+"@mappings",
+		mapstr.M{"template": mapstr.M{"mappings": mappings, "settings": limits}},
+	)
+	add(
+		ComponentTemplate,
+		dataset.Rejected.In(o.Dataset)+"@mappings",
+		mapstr.M{"template": mapstr.M{"mappings": rejectedMappings()}},
+	)
+	add(
+		ComponentTemplate,
+		o.Dataset+"@settings",
+		mapstr.M{"template": mapstr.M{"settings": mapstr.M{"index": o.settings(finalPipeline)}}},
+	)
 	for _, k := range dataset.Kinds() {
 		if !o.Lifecycle {
 			break
@@ -220,12 +237,14 @@ func policy(k dataset.Kind) mapstr.M {
 	}}
 }
 
-// indexTemplate composes the template of a kind. What is the same in all its documents is a constant there, which costs no room and skips a
-// search of other values.
+// indexTemplate composes the template of a kind. What is the same in all its documents is a constant there, which costs
+// no room and skips a search of other values.
 func (o Options) indexTemplate(k dataset.Kind) mapstr.M {
 	constant := func(value string) mapstr.M { return mapstr.M{"type": "constant_keyword", "value": value} }
 	name := k.In(o.Dataset)
-	properties := mapstr.M{"data_stream": mapstr.M{"properties": mapstr.M{"type": constant(dataset.Type), "dataset": constant(name)}}}
+	properties := mapstr.M{
+		"data_stream": mapstr.M{"properties": mapstr.M{"type": constant(dataset.Type), "dataset": constant(name)}},
+	}
 	mappings := o.Dataset + "@mappings"
 	if k == dataset.Rejected {
 		mappings = dataset.Rejected.In(o.Dataset) + "@mappings"

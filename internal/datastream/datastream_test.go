@@ -79,7 +79,11 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 		composed := template["composed_of"].([]any)
 		require.Equal(t, "acme@custom", composed[len(composed)-1], "what the user says comes last, and holds")
 		require.Contains(t, composed, name+"@lifecycle")
-		require.Equal(t, name+"@lifecycle", value(t, made["/_component_template/"+name+"@lifecycle"], "template.settings.index.lifecycle.name"))
+		require.Equal(
+			t,
+			name+"@lifecycle",
+			value(t, made["/_component_template/"+name+"@lifecycle"], "template.settings.index.lifecycle.name"),
+		)
 		kept := map[dataset.Kind]string{
 			dataset.Alert: "365d", dataset.Process: "30d", dataset.Health: "7d", dataset.Rejected: "30d",
 		}

@@ -518,12 +518,7 @@ func followed(link string) (path string, st unix.Stat_t, ok bool) {
 }
 
 func fileOf(st *unix.Stat_t) file {
-	return file{
-		st.Dev,
-		st.Ino,
-		int64(st.Ctim.Sec),
-		int64(st.Ctim.Nsec),
-	} //nolint:unconvert // the types differ by architecture
+	return file{st.Dev, st.Ino, st.Ctim.Sec, st.Ctim.Nsec}
 }
 
 // sumMost bounds the size of a file that is read whole; the tools are a few hundred kilobytes.

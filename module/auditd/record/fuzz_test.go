@@ -168,7 +168,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(
 		uint16(unix.AUDIT_LOGIN),
 		[]byte("audit(1.001:1): pid=1 old-auid=4294967295 auid=1 tty=(none) old-ses=4294967295 ses=1 res=1"),
-		uint16(userStart),
+		userStart,
 		[]byte("audit(1.001:2): pid=1 ses=1 msg='exe=\"/usr/sbin/sshd\" addr=::1 terminal=ssh res=success'"),
 	)
 	f.Add(uint16(unix.AUDIT_EOE), []byte("audit(1.001:1): "), uint16(0), []byte{})
