@@ -20,7 +20,7 @@ import (
 // filled makes a state with something in every bucket, of several pages each, and returns its files.
 func filled(t testing.TB, entries int) map[string][]byte {
 	t.Helper()
-	dir := t.TempDir()
+	dir := folder(t)
 	s := mustOpen(t, dir, Options{})
 	for i := range entries {
 		a, e := alert(fmt.Sprint("a", i)), event(fmt.Sprint("e", i))
@@ -33,8 +33,7 @@ func filled(t testing.TB, entries int) map[string][]byte {
 			flush(t, s)
 		}
 	}
-	require.NoError(t, s.SaveSnapshot(Snapshot{Model: make([]byte, 5000)}))
-	flush(t, s)
+	save(t, s, Snapshot{Model: make([]byte, 5000)})
 	s.Acknowledged(uint64(entries) / 2) // free pages
 	flush(t, s)
 	require.NoError(t, s.Close())
@@ -56,13 +55,11 @@ func use(t testing.TB, dir, name string, content []byte) (readable bool) {
 	board := &health.Board{}
 	s := mustOpen(t, dir, Options{Health: board})
 	_ = s.Pending(func(Entry) error { return nil })
-	_ = s.Alerts(func(Alert) error { return nil })
 	appendAll(t, s, event("first"))
 	flush(t, s)
 	s.Acknowledged(1)
 	appendAll(t, s, alert("new-a"), event("new-e"))
-	require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("new")}))
-	flush(t, s)
+	save(t, s, Snapshot{Model: []byte("new")})
 	if s.Stats().SetAside.Load()+s.Stats().Damaged.Load() > 0 {
 		require.NotEmpty(t, board.Active(), "what is lost is said")
 	}
@@ -79,7 +76,7 @@ func use(t testing.TB, dir, name string, content []byte) (readable bool) {
 }
 
 func TestATornFileOfAnyLengthIsSetAside(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(folder(t), "state")
 	for name, content := range filled(t, 60) {
 		lengths := []int{0, 1, 15, 16, 79, 80, 1000, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 16384}
 		if name == "snapshot" {
@@ -108,7 +105,7 @@ func TestFlippedBitsAndGarbageNeverPanic(t *testing.T) {
 	if testing.Short() {
 		flips = 30
 	}
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(folder(t), "state")
 	rng := rand.New(rand.NewPCG(rand.Uint64(), 2))
 	for name, content := range filled(t, 60) {
 		aside := 0
@@ -141,7 +138,7 @@ func TestFlippedBitsAndGarbageNeverPanic(t *testing.T) {
 
 func TestAForeignOrNewerDatabaseIsSetAside(t *testing.T) {
 	make := func(fill func(*bolt.Tx) error) []byte {
-		path := filepath.Join(t.TempDir(), "db")
+		path := filepath.Join(folder(t), "db")
 		db, err := bolt.Open(path, 0o600, nil)
 		require.NoError(t, err)
 		require.NoError(t, db.Update(fill))
@@ -154,7 +151,7 @@ func TestAForeignOrNewerDatabaseIsSetAside(t *testing.T) {
 		b, err := tx.CreateBucket([]byte("meta"))
 		return errors.Join(err, b.Put([]byte("product"), []byte(product)), b.Put([]byte("format"), []byte(format)))
 	}
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(folder(t), "state")
 	for name, fill := range map[string]func(*bolt.Tx) error{
 		"an empty database":           func(tx *bolt.Tx) error { return nil },
 		"another product's":           func(tx *bolt.Tx) error { return meta(tx, "etcd", "1") },
@@ -170,7 +167,7 @@ func TestAForeignOrNewerDatabaseIsSetAside(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := make(fill)
-			path := filepath.Join(t.TempDir(), "db")
+			path := filepath.Join(folder(t), "db")
 			require.NoError(t, os.WriteFile(path, b, 0o600))
 			require.NoError(t, inspect(path), "it is a whole bbolt file, only not ours")
 			assert.False(t, use(t, dir, "alerts.db", b))
@@ -181,7 +178,7 @@ func TestAForeignOrNewerDatabaseIsSetAside(t *testing.T) {
 }
 
 func TestOnlyTheLastFilesThatWereSetAsideAreKept(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	for i := range keptBroken + 3 {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "alerts.db"), fmt.Append(nil, "garbage ", i), 0o600))
 		require.NoError(t, mustOpen(t, dir, Options{}).Close())
@@ -196,7 +193,7 @@ func TestOnlyTheLastFilesThatWereSetAsideAreKept(t *testing.T) {
 // A file that is damaged under a running Beat: the writer sets it aside and goes on.
 func TestAFileCutShortWhileTheBeatRunsIsReplaced(t *testing.T) {
 	for _, name := range []string{"alerts.db", "events.db"} {
-		dir, board, r := t.TempDir(), &health.Board{}, &receiver{}
+		dir, board, r := folder(t), &health.Board{}, &receiver{}
 		s := mustOpen(t, dir, Options{Health: board, Committed: r.committed})
 		var want []string
 		for i := range 50 {

@@ -26,7 +26,6 @@ var (
 	metaBucket    = []byte("meta")    // product, format
 	entriesBucket = []byte("entries") // by sequence number: what is not acknowledged
 	idsBucket     = []byte("ids")     // by sequence number: the IDs by which a repeat is recognised
-	alertsBucket  = []byte("alerts")  // by sequence number: the records of the last alerts
 )
 
 // errBroken says that the database itself is damaged: trying again does not help.
@@ -68,7 +67,7 @@ func (d *database) open() error {
 		if f > format {
 			return fmt.Errorf("%w: format %d: %w", errBroken, f, errNewer)
 		}
-		for _, name := range [][]byte{entriesBucket, idsBucket, alertsBucket} {
+		for _, name := range [][]byte{entriesBucket, idsBucket} {
 			if tx.Bucket(name) == nil {
 				return fmt.Errorf("%w: it has no bucket %q", errBroken, name)
 			}
@@ -91,7 +90,7 @@ func (d *database) create() error {
 		return fmt.Errorf("making %s: %w", d.path, err)
 	}
 	err := d.update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{metaBucket, entriesBucket, idsBucket, alertsBucket} {
+		for _, name := range [][]byte{metaBucket, entriesBucket, idsBucket} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package state keeps what must survive a restart, a kill -9 and, for alerts, a power cut: the journal of documents that the output
-// has not acknowledged, the snapshot of the learned model with the cursors of the same moment, and the records of the last alerts.
+// has not acknowledged, and the snapshot of the learned model with the cursors of the same moment.
 //
 // # The way of an entry
 //
@@ -17,7 +17,7 @@
 // # The directory
 //
 //	lock               one writer: locked as long as a Store is open; holds its pid
-//	alerts.db          bbolt, fsync at every commit: durable entries (alerts, summaries), the records of the last alerts
+//	alerts.db          bbolt, fsync at every commit: durable entries (alerts, summaries)
 //	events.db          bbolt, without fsync: raw events, the oldest dropped first at a stated bound
 //	snapshot           model and cursors, replaced atomically; readable by any process at any time (ReadSnapshot)
 //	snapshot.previous  the one before, used when the last cannot be read

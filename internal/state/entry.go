@@ -14,26 +14,13 @@ type Entry struct {
 	Seq      uint64    // its place in the order of all entries, from 1; given by Append
 	ID       string    // the document's _id; empty: never recognised as a repeat
 	Durable  bool      // an alert or a summary: on disk, flushed, before it is passed on. False: a raw event
-	Kind     string    // what it is, in the publisher's own words; opaque here
-	Index    string    // where it goes, in the publisher's own words; opaque here
 	Time     time.Time // of the event, kept to the nanosecond, in UTC
 	Document []byte    // JSON
-	// Record is what feedback on an alert needs later, JSON and opaque here: actor, context values, decision. It is kept with the last
-	// Options.MaxAlerts of them, also after the entry was acknowledged. Only for durable entries; nil: none. Not part of what Pending and Committed give.
-	Record []byte
-}
-
-// Alert is the record of an alert that was raised.
-type Alert struct {
-	Seq    uint64
-	ID     string // the alert document's _id
-	Time   time.Time
-	Record []byte // as given in Entry.Record
 }
 
 // size is what an entry counts against the bounds on bytes.
 func (e *Entry) size() int64 {
-	return int64(len(e.ID) + len(e.Kind) + len(e.Index) + len(e.Document) + 32)
+	return int64(len(e.ID) + len(e.Document) + 32)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -70,18 +57,16 @@ func keySeq(key []byte) uint64 {
 	return binary.BigEndian.Uint64(key)
 }
 
-// encode makes the sealed value of an entry under its key. body is its Document or its Record.
-func (e *Entry) encode(key, body []byte) []byte {
-	v := make([]byte, 4, 4+8+3*binary.MaxVarintLen32+len(e.ID)+len(e.Kind)+len(e.Index)+len(body))
+// encode makes the sealed value of an entry under its key.
+func (e *Entry) encode(key []byte) []byte {
+	v := make([]byte, 4, 4+8+binary.MaxVarintLen32+len(e.ID)+len(e.Document))
 	v = binary.BigEndian.AppendUint64(v, uint64(e.Time.UnixNano()))
-	for _, s := range []string{e.ID, e.Kind, e.Index} {
-		v = binary.AppendUvarint(v, uint64(len(s)))
-		v = append(v, s...)
-	}
-	return seal(key, append(v, body...))
+	v = binary.AppendUvarint(v, uint64(len(e.ID)))
+	v = append(v, e.ID...)
+	return seal(key, append(v, e.Document...))
 }
 
-// decode is the inverse of encode: an Entry that shares no memory with key and value, its body as Document.
+// decode is the inverse of encode: an Entry that shares no memory with key and value.
 func decode(key, value []byte) (Entry, error) {
 	v, err := unseal(key, value)
 	if err != nil {
@@ -93,14 +78,11 @@ func decode(key, value []byte) (Entry, error) {
 	}
 	e.Time = time.Unix(0, int64(binary.BigEndian.Uint64(v))).UTC()
 	v = v[8:]
-	for _, s := range []*string{&e.ID, &e.Kind, &e.Index} {
-		n, w := binary.Uvarint(v)
-		if w <= 0 || n > uint64(len(v)-w) {
-			return Entry{}, errors.New("too short")
-		}
-		*s = string(v[w : w+int(n)])
-		v = v[w+int(n):]
+	n, w := binary.Uvarint(v)
+	if w <= 0 || n > uint64(len(v)-w) {
+		return Entry{}, errors.New("too short")
 	}
-	e.Document = append([]byte(nil), v...)
+	e.ID = string(v[w : w+int(n)])
+	e.Document = append([]byte(nil), v[w+int(n):]...)
 	return e, nil
 }

@@ -34,23 +34,21 @@ type identity struct {
 
 // change is one transaction on a journal.
 type change struct {
-	entries    []Entry
-	settled    uint64 // entries up to here are deleted
-	forget     uint64 // IDs up to here are deleted
-	keepAlerts int    // how many records are kept
+	entries []Entry
+	settled uint64 // entries up to here are deleted
+	forget  uint64 // IDs up to here are deleted
 }
 
 // commit writes a change, all of it or nothing.
 func (j *journal) commit(c change) error {
 	return j.update(func(tx *bolt.Tx) error {
-		entries, ids, alerts := tx.Bucket(entriesBucket), tx.Bucket(idsBucket), tx.Bucket(alertsBucket)
+		entries, ids := tx.Bucket(entriesBucket), tx.Bucket(idsBucket)
 		entries.FillPercent, ids.FillPercent = 0.95, 0.95 // keys only grow
-		records := 0
 		for i := range c.entries {
 			e := &c.entries[i]
 			key := seqKey(e.Seq)
 			if e.Seq > c.settled {
-				if err := entries.Put(key, e.encode(key, e.Document)); err != nil {
+				if err := entries.Put(key, e.encode(key)); err != nil {
 					return err
 				}
 			}
@@ -59,22 +57,11 @@ func (j *journal) commit(c change) error {
 					return err
 				}
 			}
-			if e.Record != nil {
-				if err := alerts.Put(key, e.encode(key, e.Record)); err != nil {
-					return err
-				}
-				records++
-			}
 			// The buckets' own counter outlives their contents: no number is given twice.
 			if e.Seq > entries.Sequence() {
 				if err := entries.SetSequence(e.Seq); err != nil {
 					return err
 				}
-			}
-		}
-		if records > 0 {
-			if err := deleteAllBut(alerts, c.keepAlerts); err != nil {
-				return err
 			}
 		}
 		if err := deleteTo(entries, c.settled); err != nil {
@@ -95,17 +82,6 @@ func deleteTo(b *bolt.Bucket, seq uint64) error {
 	return nil
 }
 
-func deleteAllBut(b *bolt.Bucket, keep int) error {
-	c := b.Cursor()
-	n := 0
-	for k, _ := c.Last(); k != nil; k, _ = c.Prev() {
-		if n++; n > keep {
-			return deleteTo(b, keySeq(k))
-		}
-	}
-	return nil
-}
-
 // scan reads what the file holds: the entries' slots, the IDs, the highest sequence number ever given. Damaged values are deleted, and how many they were.
 func (j *journal) scan() (ids []identity, last uint64, damaged int, err error) {
 	j.pending, j.bytes = nil, 0
@@ -115,7 +91,7 @@ func (j *journal) scan() (ids []identity, last uint64, damaged int, err error) {
 		if last = tx.Bucket(entriesBucket).Sequence(); last > maxSeq {
 			return fmt.Errorf("%w: its sequence number is %d", errBroken, last)
 		}
-		for _, name := range [][]byte{entriesBucket, idsBucket, alertsBucket} {
+		for _, name := range [][]byte{entriesBucket, idsBucket} {
 			if err := tx.Bucket(name).ForEach(func(k, v []byte) error {
 				seq := keySeq(k)
 				v, err := unseal(k, v)

@@ -13,12 +13,10 @@ type outbox struct {
 	closed bool
 }
 
-// item is an entry to pass on, or someone who waits for all before it.
+// item is an entry to pass on.
 type item struct {
 	entry Entry
 	read  bool // the document is to be read from the journal
-	done  chan error
-	err   error // what done is told
 }
 
 func (o *outbox) init() { o.filled.L = &o.mu }
@@ -29,7 +27,6 @@ func (o *outbox) put(entries []Entry, journaled func(*Entry) bool) (lost int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range entries {
-		e.Record = nil
 		it := item{entry: e}
 		switch n := o.bytes + e.size(); {
 		case n <= maxOutboxBytes:
@@ -46,13 +43,6 @@ func (o *outbox) put(entries []Entry, journaled func(*Entry) bool) (lost int) {
 	}
 	o.filled.Signal()
 	return lost
-}
-
-func (o *outbox) putSync(done chan error, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.items = append(o.items, item{done: done, err: err})
-	o.filled.Signal()
 }
 
 // drop forgets raw events below seq that are in neither memory nor journal any more, once they are many.
@@ -84,7 +74,7 @@ func (o *outbox) take(n int, journaled func(*Entry) bool) []item {
 	if o.closed {
 		kept := o.items[:0]
 		for _, it := range o.items {
-			if it.done != nil || !it.read && !journaled(&it.entry) {
+			if !it.read && !journaled(&it.entry) {
 				kept = append(kept, it)
 			}
 		}
@@ -93,7 +83,7 @@ func (o *outbox) take(n int, journaled func(*Entry) bool) []item {
 	n = min(n, len(o.items))
 	taken := append([]item(nil), o.items[:n]...)
 	for i := range taken {
-		if !taken[i].read && taken[i].done == nil {
+		if !taken[i].read {
 			o.bytes -= taken[i].entry.size()
 		}
 	}
@@ -121,10 +111,6 @@ func (s *Store) pass() {
 		var batch []Entry
 		for i := 0; i < len(items); i++ {
 			switch it := items[i]; {
-			case it.done != nil:
-				s.give(batch)
-				batch = nil
-				it.done <- it.err
 			case it.read:
 				var seqs []uint64
 				for ; i < len(items) && items[i].read; i++ {

@@ -3,7 +3,6 @@
 package state
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/elastic/elastic-agent-libs/logp"
 
@@ -43,7 +40,6 @@ type Options struct {
 	Health        *health.Board // nil: one of its own
 	MaxEvents     int           // raw events in the journal; the oldest is dropped first. 0: 10,000
 	MaxEventBytes int64         // their size together in bytes. 0: 32 MiB
-	MaxAlerts     int           // records of alerts kept. 0: 1,000
 	// Committed is given what was committed, each entry once, in the order of Seq, from one goroutine. It may block as long as the output
 	// does: meanwhile entries wait in the journal. It must return before Close can. nil: nobody is told.
 	Committed func([]Entry)
@@ -62,9 +58,6 @@ func (o *Options) defaults() {
 	}
 	if o.MaxEventBytes <= 0 {
 		o.MaxEventBytes = 32 << 20
-	}
-	if o.MaxAlerts <= 0 {
-		o.MaxAlerts = 1000
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -85,7 +78,7 @@ type Stats struct {
 	Lost           atomic.Uint64 // entries neither in the journal nor passed on: the disk failed and the output was blocked
 	Forgotten      atomic.Uint64 // IDs forgotten early, because there were too many: repeats of these would not be recognised
 	WriteErrors    atomic.Uint64 // transactions and snapshots that failed
-	Damaged        atomic.Uint64 // entries, IDs and records that could not be read
+	Damaged        atomic.Uint64 // entries and IDs that could not be read
 	SetAside       atomic.Uint64 // files set aside
 	Snapshots      atomic.Uint64 // snapshots written
 	Pending        atomic.Int64  // entries in the journal that are not acknowledged
@@ -117,11 +110,10 @@ type Store struct {
 	seq            uint64 // the last given
 	waiting        []Entry
 	waitingDurable int
-	waitingBytes   int64     // of raw events
-	snapshot       *Snapshot // the newest that waits to be written
-	rereading      bool      // since the last SaveSnapshot, something of an earlier run was met again
-	reached        uint64    // all sources are known to be behind this entry
-	syncs          []chan error
+	waitingBytes   int64             // of raw events
+	snapshot       *Snapshot         // the newest that waits to be written
+	rereading      bool              // since the last SaveSnapshot, something of an earlier run was met again
+	reached        uint64            // all sources are known to be behind this entry
 	seen           map[string]uint64 // ID to sequence number
 	seenOrder      []identity
 	forgetTo       uint64 // IDs up to here are forgotten
@@ -247,7 +239,7 @@ func (s *Store) Stats() *Stats { return &s.stats }
 
 // Append hands entries to the writer in this order and returns how many it took: a repeat of an ID is left out (counted in Repeated), and so is a
 // raw event when too many wait for a slow disk (DroppedWaiting). It does not wait for the disk, but for durable entries beyond maxWaitingDurable.
-// Documents and Records belong to s from then on. The only error is ErrClosed.
+// Documents belong to s from then on. The only error is ErrClosed.
 func (s *Store) Append(entries ...Entry) (int, error) {
 	taken := 0
 	s.mu.Lock()
@@ -375,53 +367,6 @@ func (s *Store) load(seqs []uint64) ([]Entry, error) {
 	}
 	slices.SortFunc(out, func(a, b Entry) int { return int(int64(a.Seq - b.Seq)) })
 	return out, nil
-}
-
-// Alerts calls each with the records of the last alerts, the newest first, and ends with its first error.
-func (s *Store) Alerts(each func(Alert) error) error {
-	var all []Alert
-	damaged := 0
-	err := s.alerts.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(alertsBucket).Cursor()
-		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			e, err := decode(k, v)
-			if err != nil {
-				damaged++
-				continue
-			}
-			all = append(all, Alert{Seq: e.Seq, ID: e.ID, Time: e.Time, Record: e.Document})
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the records of alerts: %w", err)
-	}
-	s.damaged(&s.alerts, damaged)
-	for _, a := range all {
-		if err := each(a); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Sync waits until all that was appended and saved before is written and passed on, or ctx ends. Its error says what could not be written.
-func (s *Store) Sync(ctx context.Context) error {
-	done := make(chan error, 1)
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	s.syncs = append(s.syncs, done)
-	poke(s.wake)
-	s.mu.Unlock()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Close writes what waits and lets the directory go. What was not passed on to Committed by then stays in the journal for the next start;

@@ -17,7 +17,6 @@ import (
 type group struct {
 	entries  []Entry
 	snapshot *Snapshot
-	syncs    []chan error
 	settled  uint64
 }
 
@@ -56,8 +55,8 @@ func (s *Store) write() {
 func (s *Store) takeAll() group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := group{entries: s.waiting, snapshot: s.snapshot, syncs: s.syncs, settled: s.settled}
-	s.waiting, s.snapshot, s.syncs = nil, nil, nil
+	g := group{entries: s.waiting, snapshot: s.snapshot, settled: s.settled}
+	s.waiting, s.snapshot = nil, nil
 	s.waitingDurable, s.waitingBytes = 0, 0
 	s.room.Broadcast()
 	return g
@@ -84,16 +83,13 @@ func (s *Store) process(g group) error {
 	}
 	err := errors.Join(errAlerts, errEvents, s.writeSnapshot(g.snapshot))
 	s.count()
-	for _, done := range g.syncs {
-		s.outbox.putSync(done, err)
-	}
 	return err
 }
 
 // writeAlerts writes durable entries, those of earlier failures first.
 func (s *Store) writeAlerts(entries []Entry, settled uint64) error {
-	s.unwritten = slices.DeleteFunc(append(s.unwritten, entries...), func(e Entry) bool { return e.Seq <= settled && e.Record == nil })
-	c := change{entries: s.unwritten, settled: settled, keepAlerts: s.o.MaxAlerts}
+	s.unwritten = slices.DeleteFunc(append(s.unwritten, entries...), func(e Entry) bool { return e.Seq <= settled })
+	c := change{entries: s.unwritten, settled: settled}
 	if err := s.commit(&s.alerts, c); err != nil {
 		s.stats.Unwritten.Add(uint64(len(entries)))
 		if over := len(s.unwritten) - maxUnwritten; over > 0 {
