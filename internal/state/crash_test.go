@@ -109,7 +109,7 @@ func TestAKilledBeatLosesNothingAndDuplicatesNothing(t *testing.T) {
 	for round := range rounds {
 		last := int64(-1)
 		var order []int64 // of Seq: an alert may have survived a kill that the raw events before it did not, so IDs do not tell
-		for _, line := range run(t, dir, time.Duration(20+rand.IntN(300))*time.Millisecond) {
+		for _, line := range run(t, dir, time.Duration(20+rand.IntN(120))*time.Millisecond) {
 			what, id, _ := strings.Cut(line, " ")
 			n, err := strconv.ParseInt(id, 10, 64)
 			require.NoError(t, err, line)

@@ -18,8 +18,21 @@ import (
 // tempMark is in the name of every file that is not complete yet.
 const tempMark = ".tmp-"
 
-// writeFile replaces path by the parts, or leaves it as it was: temporary file, flush, rename, flush of the directory.
-func writeFile(path string, parts ...[]byte) (err error) {
+// writeFile replaces path by the parts, or leaves it as it was.
+func writeFile(path string, parts ...[]byte) error {
+	return replaceFile(path, func(w io.Writer) error {
+		for _, p := range parts {
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// replaceFile replaces path by what fill writes, or leaves it as it was: temporary file, flush, rename, flush of the
+// directory.
+func replaceFile(path string, fill func(io.Writer) error) (err error) {
 	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() {
 		return fmt.Errorf("writing %s: it is not a regular file", path)
 	}
@@ -34,10 +47,8 @@ func writeFile(path string, parts ...[]byte) (err error) {
 			err = fmt.Errorf("writing %s: %w", path, err)
 		}
 	}()
-	for _, p := range parts {
-		if _, err := f.Write(p); err != nil {
-			return err
-		}
+	if err := fill(f); err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err

@@ -77,8 +77,8 @@ func (x *expectation) acknowledge(to uint64) {
 	x.pending = slices.DeleteFunc(x.pending, func(e Entry) bool { return e.Seq <= x.settled })
 }
 
-func TestAnyOrderOfAppendAcknowledgeSnapshotAndCrashGivesWhatASimpleModelSays(t *testing.T) {
-	seeds := 40
+func TestAnyOrderOfStepsGivesWhatAModelSays(t *testing.T) {
+	seeds := 16
 	if testing.Short() {
 		seeds = 5
 	}
@@ -121,10 +121,8 @@ func TestAnyOrderOfAppendAcknowledgeSnapshotAndCrashGivesWhatASimpleModelSays(t 
 				}
 				require.NoError(t, s.Close())
 				r.got, handed = nil, 0
-				for _, name := range []string{"alerts.db", "events.db"} {
-					require.NoError(t, inspect(filepath.Join(dir, name)), "seed %d step %d: a healthy file is found whole", seed, step)
-				}
 				s = mustOpen(t, dir, o)
+				require.Zero(t, s.Stats().SetAside.Load()+s.Stats().Damaged.Load(), "seed %d step %d", seed, step)
 				if x.snapshot > 0 {
 					require.Equal(t, fmt.Sprint(x.snapshot), string(s.Snapshot().Model))
 				}

@@ -104,7 +104,7 @@ type Store struct {
 	closeErr error
 	once     sync.Once
 
-	mu             sync.Mutex // guards everything that follows, and the bookkeeping of the journals
+	mu             sync.Mutex // guards everything that follows but the journals, which have locks of their own
 	room           sync.Cond  // signalled when the writer took what waits
 	closed         bool
 	seq            uint64 // the last given
@@ -146,8 +146,9 @@ func Open(dir string, o Options) (*Store, error) {
 		seen: map[string]uint64{},
 	}
 	s.room.L = &s.mu
-	s.alerts.path, s.alerts.durable = filepath.Join(dir, "alerts.db"), true
-	s.events.path = filepath.Join(dir, "events.db")
+	s.alerts.path, s.alerts.durable = filepath.Join(dir, "alerts.journal"), true
+	s.events.path = filepath.Join(dir, "events.journal")
+	s.nameOldFiles()
 	if err := s.read(); err != nil {
 		s.alerts.close()
 		s.events.close()
@@ -171,41 +172,60 @@ func (s *Store) read() error {
 	s.seq = s.snapshotSeq
 	var ids []identity
 	for _, j := range []*journal{&s.alerts, &s.events} {
-		found, last, err := s.readJournal(j)
+		c, err := s.openJournal(j)
 		if err != nil {
-			return err
+			return fmt.Errorf("opening the state: %w", err)
 		}
-		ids = append(ids, found...)
-		s.seq = max(s.seq, last)
+		ids = append(ids, c.ids...)
+		s.seq, s.settled = max(s.seq, c.last), max(s.settled, c.acknowledged)
 	}
 	s.opened = s.seq
 	slices.SortFunc(ids, func(a, b identity) int { return int(int64(a.seq - b.seq)) })
-	s.seenOrder = ids
 	for _, i := range ids {
-		s.seen[i.id] = i.seq
+		if i.seq > min(s.previousSeq, s.settled) {
+			s.seen[i.id] = i.seq
+			s.seenOrder = append(s.seenOrder, i)
+		}
 	}
 	return nil
 }
 
-func (s *Store) readJournal(j *journal) (ids []identity, last uint64, err error) {
-	var damaged int
-	read := func() error {
-		if err := j.open(); err != nil {
-			return err
-		}
-		ids, last, damaged, err = j.scan()
-		return err
-	}
-	if err = read(); errors.Is(err, errBroken) {
-		j.abandon()
+// openJournal opens a journal. One that is no journal is set aside and begun anew. Of one that is damaged in places the
+// rest goes into a new file, and the damaged one is set aside.
+func (s *Store) openJournal(j *journal) (contents, error) {
+	c, err := j.open()
+	if errors.Is(err, errBroken) {
+		j.close()
 		s.setAside(j.path, j.path, filepath.Base(j.path), err)
-		err = read()
+		return j.open()
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("opening the state: %w", err)
+		return c, err
 	}
-	s.damaged(j, damaged)
-	return ids, last, nil
+	if c.cut > 0 {
+		s.log.Infof("%s: the last write was not finished; its %d bytes are cut off", j.path, c.cut)
+	}
+	if c.damaged == 0 {
+		return c, nil
+	}
+	s.damaged(j, c.damaged)
+	if _, err := j.rewrite(j.next(), 0, c.acknowledged); err != nil {
+		s.notWritten(filepath.Base(j.path), err) // it goes on as it is
+		return c, nil
+	}
+	s.setAside(j.path, j.path, filepath.Base(j.path), fmt.Errorf("%d records are damaged", c.damaged))
+	return j.open()
+}
+
+// nameOldFiles says what becomes of journals of a reconbeat before 0.1.0.
+func (s *Store) nameOldFiles() {
+	for _, name := range []string{"alerts.db", "events.db"} {
+		path := filepath.Join(s.dir, name)
+		if _, err := os.Lstat(path); err == nil {
+			s.log.Warnf("%s is the journal of a development build and is not read: documents in it that were not "+
+				"acknowledged do not ship. Run that build until its journal is empty, then remove the file.", path)
+		}
+	}
 }
 
 // readSnapshots reads the last snapshot, or the one before, and sets aside what cannot be read.
@@ -239,7 +259,7 @@ func (s *Store) Stats() *Stats { return &s.stats }
 
 // Append hands entries to the writer in this order and returns how many it took: a repeat of an ID is left out (counted in Repeated), and so is a
 // raw event when too many wait for a slow disk (DroppedWaiting). It does not wait for the disk, but for durable entries beyond maxWaitingDurable.
-// Documents belong to s from then on. The only error is ErrClosed.
+// Documents belong to s from then on. The error is ErrClosed, or names an entry that is too long.
 func (s *Store) Append(entries ...Entry) (int, error) {
 	taken := 0
 	s.mu.Lock()
@@ -252,6 +272,9 @@ func (s *Store) Append(entries ...Entry) (int, error) {
 			s.rereading = s.rereading || seq <= s.opened
 			s.stats.Repeated.Add(1)
 			continue
+		}
+		if err := e.check(); err != nil {
+			return taken, err
 		}
 		if e.Durable {
 			if err := s.makeRoom(); err != nil {
@@ -330,11 +353,13 @@ func (s *Store) Pending(each func(Entry) error) error {
 	s.mu.Lock()
 	var seqs []uint64
 	for _, j := range []*journal{&s.alerts, &s.events} {
+		j.mu.RLock()
 		for _, sl := range j.pending {
 			if sl.seq <= s.opened {
 				seqs = append(seqs, sl.seq)
 			}
 		}
+		j.mu.RUnlock()
 	}
 	s.mu.Unlock()
 	slices.Sort(seqs)
@@ -390,8 +415,8 @@ func (s *Store) damaged(j *journal, n int) {
 		return
 	}
 	s.stats.Damaged.Add(uint64(n))
-	s.log.Warnf("%s: %d values are damaged and left out", j.path, n)
-	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), fmt.Sprintf("%d values are damaged", n), s.o.Now())
+	s.log.Warnf("%s: %d records are damaged and left out", j.path, n)
+	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), fmt.Sprintf("%d records are damaged", n), s.o.Now())
 }
 
 // setAside sets a file aside, warns and raises the condition.

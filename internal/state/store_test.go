@@ -65,12 +65,18 @@ func flush(t testing.TB, s *Store) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, j := range []*journal{&s.alerts, &s.events} {
-			if countAfter(j.pending, s.settled) < len(j.pending) {
+			if settles(j, s.settled) {
 				return false
 			}
 		}
 		return len(s.waiting) == 0 && s.stats.Appended.Load() == s.stats.Committed.Load()+s.stats.Lost.Load()
 	})
+}
+
+func settles(j *journal, upTo uint64) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return countAfter(j.pending, upTo) < len(j.pending)
 }
 
 // save hands a snapshot to the writer and waits until it is on disk.
@@ -295,7 +301,7 @@ func TestTheSnapshotComesBackAndIsReadableWhileTheBeatRuns(t *testing.T) {
 }
 
 func TestRawEventsBeyondTheBoundAreDroppedOldestFirst(t *testing.T) {
-	for name, o := range map[string]Options{"by count": {MaxEvents: 10}, "by bytes": {MaxEventBytes: 10 * 60}} {
+	for name, o := range map[string]Options{"by count": {MaxEvents: 10}, "by bytes": {MaxEventBytes: 10 * 80}} {
 		t.Run(name, func(t *testing.T) {
 			dir, board := folder(t), &health.Board{}
 			o.Health = board
@@ -303,7 +309,7 @@ func TestRawEventsBeyondTheBoundAreDroppedOldestFirst(t *testing.T) {
 			appendAll(t, s, alert("alert"))
 			for i := range 25 {
 				e := event(fmt.Sprintf("e%02d", i))
-				e.Document = make([]byte, 60-32-len(e.ID))
+				e.Document = make([]byte, 80-recordHead-entryHead-len(e.ID))
 				appendAll(t, s, e)
 				if i%7 == 0 {
 					flush(t, s)
