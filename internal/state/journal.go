@@ -31,7 +31,8 @@ var (
 // need to read it. What is settled leaves it by a mark at first, and by a rewrite when that is worth it.
 type journal struct {
 	path    string
-	durable bool // flushed at every commit that brings entries
+	durable bool          // flushed at every commit that brings entries
+	out     *bufio.Writer // the writer's
 
 	mu      sync.RWMutex // guards what follows. Only the writer changes it, and reads it without
 	file    *os.File
@@ -188,7 +189,11 @@ func (j *journal) commit(entries []Entry, gone, acknowledged uint64) error {
 		return err
 	}
 	at, bytes, slots := j.size, j.bytes, j.pending
-	out := bufio.NewWriterSize(io.NewOffsetWriter(j.file, at), 64<<10)
+	if j.out == nil {
+		j.out = bufio.NewWriterSize(nil, 64<<10)
+	}
+	out := j.out
+	out.Reset(io.NewOffsetWriter(j.file, at))
 	var b []byte
 	for i := range entries {
 		e := &entries[i]
