@@ -78,7 +78,7 @@ func (x *expectation) acknowledge(to uint64) {
 }
 
 func TestAnyOrderOfStepsGivesWhatAModelSays(t *testing.T) {
-	seeds := 16
+	seeds := 12
 	if testing.Short() {
 		seeds = 5
 	}
