@@ -276,8 +276,8 @@ func TestFlappingConditionIsReportedAlikeEverywhere(t *testing.T) {
 	var messages []any
 	second := func(flaps int) {
 		for range flaps {
-			h.health.Set(health.StateNotWritten, "events.db", "no space left", now)
-			h.health.Clear(health.StateNotWritten, "events.db")
+			h.health.Set(health.StateNotWritten, "events.journal", "no space left", now)
+			h.health.Clear(health.StateNotWritten, "events.journal")
 		}
 		h.health.Settle(now)
 		made := h.made.Load()
@@ -297,9 +297,9 @@ func TestFlappingConditionIsReportedAlikeEverywhere(t *testing.T) {
 		lines = append(lines, e.Message)
 	}
 	require.Len(t, lines, 3, "%q", lines)
-	require.Contains(t, lines[0], "state_not_written (events.db): the state cannot be written: no space left. ")
-	require.Contains(t, lines[1], "state_not_written (events.db) comes and goes; it came 610 times since ")
-	require.Equal(t, "state_not_written (events.db) is over after 2m0s; it came 610 times", lines[2])
+	require.Contains(t, lines[0], "state_not_written (events.journal): the state cannot be written: no space left. ")
+	require.Contains(t, lines[1], "state_not_written (events.journal) comes and goes; it came 610 times since ")
+	require.Equal(t, "state_not_written (events.journal) is over after 2m0s; it came 610 times", lines[2])
 	title := ": " + health.StateNotWritten.Title + ": no space left"
 	require.Equal(t, []string{
 		"Running ", "Degraded state_not_written" + title,

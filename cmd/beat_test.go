@@ -533,7 +533,7 @@ func TestTheStateIsGuarded(t *testing.T) {
 			r.wait("detector.execs", 0)
 			require.NoError(t, r.end(syscall.SIGTERM))
 			var files []string
-			for _, file := range []string{"snapshot", "alerts.db", "events.db"} {
+			for _, file := range []string{"snapshot", "alerts.journal", "events.journal"} {
 				found, err := filepath.Glob(filepath.Join(h.dir, "data", "state", file))
 				require.NoError(t, err)
 				require.Len(t, found, 1)
@@ -759,9 +759,9 @@ func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	r.wait("journal.committed", 1600)
 	require.Greater(t, r.stat("journal.write_errors"), 10, "the disk was full")
 	require.Positive(t, r.stat("health.state_not_written"))
-	require.Equal(t, 1, strings.Count(r.log.All(), "state_not_written (events.db): the state cannot be written"), "%s", r.log)
+	require.Equal(t, 1, strings.Count(r.log.All(), "state_not_written (events.journal): the state cannot be written"), "%s", r.log)
 	require.LessOrEqual(t, strings.Count(r.log.All(), "state_not_written (snapshot)"), 1, "where a snapshot was due meanwhile: %s", r.log)
-	require.NotContains(t, r.log.All(), "state_not_written (events.db) is over")
+	require.NotContains(t, r.log.All(), "state_not_written (events.journal) is over")
 	require.NoError(t, r.end(syscall.SIGTERM))
 	require.Len(t, h.shipped("exec"), 1600)
 }

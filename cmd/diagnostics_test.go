@@ -81,7 +81,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 		"config/rules.d/mine.yml":              {"id: mine"},
 		"modules.txt":                          {"auditd", "auto would"},
 		"rules.txt":                            {"mine", "whoever starts nothing has looked"},
-		"state.txt":                            {"state/alerts.db"},
+		"state.txt":                            {"state/alerts.journal"},
 		"running/info.json":                    {`"beat": "reconbeat"`},
 		"running/state.json":                   {`"output"`},
 		"running/stats.json":                   {`"reconbeat"`, `"health"`},

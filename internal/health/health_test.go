@@ -59,16 +59,16 @@ func TestAConditionThatComesAndGoes(t *testing.T) {
 	now := time.Unix(0, 0)
 	for range 125 { // seconds
 		for range 10 {
-			b.Set(StateNotWritten, "events.db", "no space left", now)
-			b.Clear(StateNotWritten, "events.db")
+			b.Set(StateNotWritten, "events.journal", "no space left", now)
+			b.Clear(StateNotWritten, "events.journal")
 		}
 		b.Settle(now)
 		now = now.Add(time.Second)
 	}
 	require.Equal(t,
 		[]string{
-			"begins state_not_written events.db", "again state_not_written (610 times) events.db",
-			"again state_not_written (1210 times) events.db",
+			"begins state_not_written events.journal", "again state_not_written (610 times) events.journal",
+			"again state_not_written (1210 times) events.journal",
 		},
 		*heard)
 	require.Equal(t, "degraded", b.Status())
@@ -80,8 +80,8 @@ func TestAConditionThatComesAndGoes(t *testing.T) {
 	require.Len(t, *heard, 4, "the rest of what came is reported, too")
 	b.Settle(now)
 	require.Equal(t, "healthy", b.Status())
-	require.Equal(t, "ends state_not_written (1250 times) events.db", (*heard)[4])
-	b.Set(StateNotWritten, "events.db", "", now)
+	require.Equal(t, "ends state_not_written (1250 times) events.journal", (*heard)[4])
+	b.Set(StateNotWritten, "events.journal", "", now)
 	require.Equal(t, "state_not_written", b.Active()[0].String(), "it begins anew")
 }
 

@@ -18,7 +18,8 @@ func quantiles(b *testing.B, took []time.Duration) {
 	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-µs")
 }
 
-// One alert at a time, from Append to Committed: what the journal adds to an alert's way. Its raw event travels along, and what came before is acknowledged.
+// One alert at a time, from Append to Committed: what the journal adds to an alert's way. Its raw event travels along,
+// and what came before is acknowledged.
 func BenchmarkAlertToCommitted(b *testing.B) {
 	told := make(chan uint64, 16)
 	s := mustOpen(b, benchDir(b), Options{Committed: func(e []Entry) {
@@ -76,17 +77,14 @@ func BenchmarkOpen(b *testing.B) {
 		appendAll(b, s, e)
 		if i%10 == 0 {
 			a := alert(fmt.Sprintf("alert-%064d", i))
-			a.Document, a.Record = make([]byte, 4000), make([]byte, 1000)
+			a.Document = make([]byte, 4000)
 			appendAll(b, s, a)
 		}
 		if i%500 == 0 {
 			flush(b, s)
 		}
 	}
-	if err := s.SaveSnapshot(Snapshot{Model: make([]byte, 1<<20)}); err != nil {
-		b.Fatal(err)
-	}
-	flush(b, s)
+	save(b, s, Snapshot{Model: make([]byte, 1<<20)})
 	size := float64(s.Stats().FileBytes.Load()) / (1 << 20)
 	s.Close()
 	var took []time.Duration
@@ -111,10 +109,7 @@ func BenchmarkSaveSnapshot(b *testing.B) {
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
 		start := time.Now()
-		if err := s.SaveSnapshot(Snapshot{Model: make([]byte, 1<<20)}); err != nil {
-			b.Fatal(err)
-		}
-		flush(b, s)
+		save(b, s, Snapshot{Model: make([]byte, 1<<20)})
 		took = append(took, time.Since(start))
 	}
 	quantiles(b, took)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestTheFirstSnapshotOfEachOfTenDaysIsKept(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	none, err := Days(dir)
 	require.NoError(t, err)
 	require.Empty(t, none)
@@ -21,8 +21,7 @@ func TestTheFirstSnapshotOfEachOfTenDaysIsKept(t *testing.T) {
 	for day := range 14 {
 		for hour := range 3 {
 			at := first.AddDate(0, 0, day).Add(time.Duration(hour) * time.Hour)
-			require.NoError(t, s.SaveSnapshot(Snapshot{Model: fmt.Appendf(nil, "day %d hour %d", day, hour), Taken: at}))
-			flush(t, s)
+			save(t, s, Snapshot{Model: fmt.Appendf(nil, "day %d hour %d", day, hour), Taken: at})
 		}
 	}
 	require.NoError(t, s.Close())

@@ -3,43 +3,48 @@
 package state
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sort"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	bolt "go.etcd.io/bbolt"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
-// filled makes a state with something in every bucket, of several pages each, and returns its files.
+// filled makes a state with every kind of record and returns its files.
 func filled(t testing.TB, entries int) map[string][]byte {
 	t.Helper()
-	dir := t.TempDir()
+	dir := folder(t)
 	s := mustOpen(t, dir, Options{})
 	for i := range entries {
 		a, e := alert(fmt.Sprint("a", i)), event(fmt.Sprint("e", i))
-		a.Document, e.Document = make([]byte, 700), make([]byte, 700)
+		a.Document, e.Document = make([]byte, 100), make([]byte, 100)
 		if i == entries/2 {
-			a.Document = make([]byte, 20_000) // overflow pages
+			a.Document = make([]byte, 2000)
 		}
 		appendAll(t, s, a, e)
 		if i%10 == 0 {
 			flush(t, s)
 		}
 	}
-	require.NoError(t, s.SaveSnapshot(Snapshot{Model: make([]byte, 5000)}))
-	flush(t, s)
-	s.Acknowledged(uint64(entries) / 2) // free pages
+	save(t, s, Snapshot{Model: make([]byte, 5000)})
+	s.Acknowledged(uint64(entries) / 2)
 	flush(t, s)
 	require.NoError(t, s.Close())
 	files := map[string][]byte{}
-	for _, name := range []string{"alerts.db", "events.db", "snapshot"} {
+	for _, name := range []string{"alerts.journal", "events.journal", "snapshot"} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		files[name] = b
@@ -47,7 +52,8 @@ func filled(t testing.TB, entries int) map[string][]byte {
 	return files
 }
 
-// use opens a state with this file in it and does everything once: whatever the file holds, it must work and nothing may panic.
+// use opens a state with this file in it and does everything once: whatever the file holds, it must work and nothing
+// may panic.
 func use(t testing.TB, dir, name string, content []byte) (readable bool) {
 	t.Helper()
 	require.NoError(t, os.RemoveAll(dir))
@@ -56,13 +62,10 @@ func use(t testing.TB, dir, name string, content []byte) (readable bool) {
 	board := &health.Board{}
 	s := mustOpen(t, dir, Options{Health: board})
 	_ = s.Pending(func(Entry) error { return nil })
-	_ = s.Alerts(func(Alert) error { return nil })
 	appendAll(t, s, event("first"))
 	flush(t, s)
-	s.Acknowledged(1)
 	appendAll(t, s, alert("new-a"), event("new-e"))
-	require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("new")}))
-	flush(t, s)
+	save(t, s, Snapshot{Model: []byte("new")})
 	if s.Stats().SetAside.Load()+s.Stats().Damaged.Load() > 0 {
 		require.NotEmpty(t, board.Active(), "what is lost is said")
 	}
@@ -70,7 +73,12 @@ func use(t testing.TB, dir, name string, content []byte) (readable bool) {
 	require.NoError(t, s.Close())
 	again := &health.Board{}
 	s = mustOpen(t, dir, Options{Health: again})
-	require.Zero(t, s.Stats().SetAside.Load(), "what was written to a damaged or fresh file is whole: %v", again.Active())
+	require.Zero(
+		t,
+		s.Stats().SetAside.Load(),
+		"what was written to a damaged or fresh file is whole: %v",
+		again.Active(),
+	)
 	require.Equal(t, "new", string(s.Snapshot().Model))
 	ids := pending(t, s)
 	require.Contains(t, ids, "new-a")
@@ -78,115 +86,147 @@ func use(t testing.TB, dir, name string, content []byte) (readable bool) {
 	return readable
 }
 
-func TestATornFileOfAnyLengthIsSetAside(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
-	for name, content := range filled(t, 60) {
-		lengths := []int{0, 1, 15, 16, 79, 80, 1000, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 16384}
+// A crash may leave any beginning of a journal: all that is whole in it comes back, and nothing is set aside.
+func TestAJournalCutAnywhereGivesItsWholeRecords(t *testing.T) {
+	for name, content := range filled(t, 20) {
 		if name == "snapshot" {
-			lengths = []int{0, 1, 10, 20, 21, 33, 34, 40, len(content) - 1}
+			continue
 		}
-		for range 10 {
-			lengths = append(lengths, rand.IntN(len(content)))
+		var ends []int64
+		read := func(b []byte) (n, damaged int, end int64) {
+			damaged, end, err := scan(bytes.NewReader(b), int64(len(b)), func(_ record, at int64, whole []byte) bool {
+				if n++; len(b) == len(content) {
+					ends = append(ends, at+int64(len(whole)))
+				}
+				return true
+			})
+			require.NoError(t, err)
+			return n, damaged, end
 		}
-		whole := use(t, dir, name, content)
-		require.True(t, whole, name)
-		for _, n := range lengths {
-			if n >= len(content) {
-				continue
-			}
-			// bbolt's file is longer than what it uses: only a cut into that is damage.
-			readable := use(t, dir, name, content[:n])
-			if name == "snapshot" || n <= 16384 {
-				require.False(t, readable, "%s cut to %d bytes", name, n)
+		all, damaged, _ := read(content)
+		require.Zero(t, damaged)
+		require.Greater(t, all, 20)
+		for cut := len(journalHead); cut < len(content); cut++ {
+			n, damaged, end := read(content[:cut:cut])
+			whole := sort.Search(len(ends), func(i int) bool { return ends[i] > int64(cut) })
+			if n != whole || damaged != 0 || whole > 0 && end != ends[whole-1] {
+				t.Fatalf("%s cut to %d: %d of %d records, %d damaged", name, cut, n, whole, damaged)
 			}
 		}
 	}
 }
 
-func TestFlippedBitsAndGarbageNeverPanic(t *testing.T) {
-	flips := 150
-	if testing.Short() {
-		flips = 30
+// One flipped bit, in every byte of a journal, costs the record it is in and no other.
+func TestAFlippedBitCostsOneRecord(t *testing.T) {
+	content := filled(t, 10)["events.journal"]
+	count := func(b []byte) (n, damaged int, end int64) {
+		damaged, end, err := scan(bytes.NewReader(b), int64(len(b)), func(record, int64, []byte) bool { n++; return true })
+		require.NoError(t, err)
+		return n, damaged, end
 	}
-	dir := filepath.Join(t.TempDir(), "state")
-	rng := rand.New(rand.NewPCG(rand.Uint64(), 2))
-	for name, content := range filled(t, 60) {
-		aside := 0
-		for i := range flips {
-			b := append([]byte(nil), content...)
-			used := len(b)
-			if name != "snapshot" {
-				used = min(used, 40*4096)
-			}
-			for range 1 + i%4 {
-				at := rng.IntN(used)
-				if i%2 == 0 && name != "snapshot" {
-					at = at/4096*4096 + rng.IntN(64) // heads of pages and of their first elements
-				}
-				b[at] ^= 1 << rng.IntN(8)
-			}
-			if !use(t, dir, name, b) {
-				aside++
+	all, _, _ := count(content)
+	for at := len(journalHead); at < len(content); at++ {
+		for bit := range 8 {
+			content[at] ^= 1 << bit
+			n, damaged, end := count(content)
+			content[at] ^= 1 << bit
+			// A last record that now seems longer than the file is taken for one that a crash cut off.
+			if n != all-1 || damaged == 0 && end == int64(len(content)) {
+				t.Fatalf("bit %d of byte %d: %d of %d records, %d damaged", bit, at, n, all, damaged)
 			}
 		}
-		t.Logf("%s: %d of %d damaged files set aside, the others used", name, aside, flips)
-		require.Positive(t, aside)
+	}
+}
+
+func TestADamagedFileNeverPanicsAndIsSetAside(t *testing.T) {
+	dir := filepath.Join(folder(t), "state")
+	rng := rand.New(rand.NewPCG(rand.Uint64(), 2))
+	for name, content := range filled(t, 20) {
+		require.True(t, use(t, dir, name, content), name)
+		for range 30 {
+			b := append([]byte(nil), content...)
+			at := rng.IntN(len(b) * 9 / 10) // before the last record
+			for range 1 + rng.IntN(4) {
+				b[min(at+rng.IntN(8), len(b)-1)] ^= 1 << rng.IntN(8)
+			}
+			if !bytes.Equal(b, content) {
+				require.False(t, use(t, dir, name, b), "%s at %d", name, at)
+			}
+		}
 		garbage := make([]byte, 50_000)
 		for i := range garbage {
 			garbage[i] = byte(rng.Uint32())
 		}
-		require.False(t, use(t, dir, name, garbage))
+		for _, foreign := range [][]byte{nil, []byte("reconbeat journal 2\n"), []byte("reconbeat snapshot 2\n"), garbage} {
+			require.False(t, use(t, dir, name, foreign), "%s of %d bytes", name, len(foreign))
+		}
+		for range 10 {
+			use(t, dir, name, content[:rng.IntN(len(content))])
+		}
 	}
 }
 
-func TestAForeignOrNewerDatabaseIsSetAside(t *testing.T) {
-	make := func(fill func(*bolt.Tx) error) []byte {
-		path := filepath.Join(t.TempDir(), "db")
-		db, err := bolt.Open(path, 0o600, nil)
-		require.NoError(t, err)
-		require.NoError(t, db.Update(fill))
-		require.NoError(t, db.Close())
-		b, err := os.ReadFile(path)
-		require.NoError(t, err)
-		return b
+// What is whole around the damage comes back, and so it does when a crash interrupts the replacement.
+func TestWhatIsWholeAroundDamageComesBack(t *testing.T) {
+	dir := folder(t)
+	s := mustOpen(t, dir, Options{})
+	appendAll(t, s, alert("a1"), alert("a2"), alert("a3"))
+	flush(t, s)
+	require.NoError(t, s.Close())
+	path := filepath.Join(dir, "alerts.journal")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b[bytes.Index(b, []byte(`{"alert":"a2"}`))] ^= 1
+	require.NoError(t, os.WriteFile(path, b, 0o600))
+	s = mustOpen(t, dir, Options{})
+	require.Equal(t, []string{"a1", "a3"}, pending(t, s))
+	require.EqualValues(t, 1, s.Stats().Damaged.Load())
+	require.EqualValues(t, 1, s.Stats().SetAside.Load())
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Rename(path, path+".next"))
+	s = mustOpen(t, dir, Options{})
+	require.Equal(t, []string{"a1", "a3"}, pending(t, s))
+}
+
+// A journal does not keep what nobody needs, and its rewrite loses nothing.
+func TestAJournalIsRewrittenWhenMostIsSettled(t *testing.T) {
+	dir := folder(t)
+	s := mustOpen(t, dir, Options{})
+	for i := range 100 {
+		e := event(fmt.Sprint("e", i))
+		e.Document = make([]byte, 50_000)
+		appendAll(t, s, e)
 	}
-	meta := func(tx *bolt.Tx, product, format string) error {
-		b, err := tx.CreateBucket([]byte("meta"))
-		return errors.Join(err, b.Put([]byte("product"), []byte(product)), b.Put([]byte("format"), []byte(format)))
-	}
-	dir := filepath.Join(t.TempDir(), "state")
-	for name, fill := range map[string]func(*bolt.Tx) error{
-		"an empty database":           func(tx *bolt.Tx) error { return nil },
-		"another product's":           func(tx *bolt.Tx) error { return meta(tx, "etcd", "1") },
-		"a newer version's":           func(tx *bolt.Tx) error { return meta(tx, product, "2") },
-		"one without a format":        func(tx *bolt.Tx) error { return meta(tx, product, "") },
-		"one without its buckets":     func(tx *bolt.Tx) error { return meta(tx, product, "1") },
-		"one whose meta is no bucket": func(tx *bolt.Tx) error { _, err := tx.CreateBucket([]byte("x")); return err },
-		"one with buckets in a bucket": func(tx *bolt.Tx) error {
-			b, _ := tx.CreateBucket([]byte("x"))
-			_, err := b.CreateBucket([]byte("y"))
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := make(fill)
-			path := filepath.Join(t.TempDir(), "db")
-			require.NoError(t, os.WriteFile(path, b, 0o600))
-			require.NoError(t, inspect(path), "it is a whole bbolt file, only not ours")
-			assert.False(t, use(t, dir, "alerts.db", b))
-			broken, _ := filepath.Glob(filepath.Join(dir, "alerts.db.broken-*"))
-			assert.Len(t, broken, 1)
-		})
-	}
+	flush(t, s)
+	require.Greater(t, s.Stats().FileBytes.Load(), int64(5_000_000))
+	s.Acknowledged(99)
+	require.Eventually(t, func() bool { return s.Stats().FileBytes.Load() < 200_000 }, time.Minute, time.Millisecond)
+	require.NoError(t, s.Close())
+	s = mustOpen(t, dir, Options{})
+	require.Equal(t, []string{"e99"}, pending(t, s))
+	require.Zero(t, appendAll(t, s, event("e5")), "its ID is remembered")
+}
+
+// The journals of a development build are named in the log and left alone.
+func TestAnOldJournalIsNamedInTheLog(t *testing.T) {
+	dir := folder(t)
+	old := filepath.Join(dir, "alerts.db")
+	require.NoError(t, os.WriteFile(old, []byte("old"), 0o600))
+	core, lines := observer.New(zapcore.WarnLevel)
+	log, err := logp.NewZapLogger(zap.New(core))
+	require.NoError(t, err)
+	mustOpen(t, dir, Options{Logger: log})
+	require.Equal(t, 1, lines.FilterMessageSnippet(old+" is the journal of a development build").Len())
+	require.FileExists(t, old)
 }
 
 func TestOnlyTheLastFilesThatWereSetAsideAreKept(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	for i := range keptBroken + 3 {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "alerts.db"), fmt.Append(nil, "garbage ", i), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "alerts.journal"), fmt.Append(nil, "garbage ", i), 0o600))
 		require.NoError(t, mustOpen(t, dir, Options{}).Close())
 	}
-	broken, _ := filepath.Glob(filepath.Join(dir, "alerts.db.broken-*"))
+	broken, _ := filepath.Glob(filepath.Join(dir, "alerts.journal.broken-*"))
 	require.Len(t, broken, keptBroken)
 	b, err := os.ReadFile(broken[keptBroken-1])
 	require.NoError(t, err)
@@ -195,8 +235,8 @@ func TestOnlyTheLastFilesThatWereSetAsideAreKept(t *testing.T) {
 
 // A file that is damaged under a running Beat: the writer sets it aside and goes on.
 func TestAFileCutShortWhileTheBeatRunsIsReplaced(t *testing.T) {
-	for _, name := range []string{"alerts.db", "events.db"} {
-		dir, board, r := t.TempDir(), &health.Board{}, &receiver{}
+	for _, name := range []string{"alerts.journal", "events.journal"} {
+		dir, board, r := folder(t), &health.Board{}, &receiver{}
 		s := mustOpen(t, dir, Options{Health: board, Committed: r.committed})
 		var want []string
 		for i := range 50 {
@@ -219,19 +259,20 @@ func TestAFileCutShortWhileTheBeatRunsIsReplaced(t *testing.T) {
 	}
 }
 
-// The input is edits of a whole file, 4 bytes each: page, place in it, new byte.
-func FuzzInspect(f *testing.F) {
-	whole := filled(f, 20)["alerts.db"]
-	f.Add([]byte{0, 0, 20, 1})
-	f.Add([]byte{2, 0, 8, 0xff, 3, 0, 24, 7})
-	f.Add([]byte{5, 0, 10, 0xff, 5, 0, 11, 0xff, 6, 15, 0xff, 1})
-	dir := filepath.Join(f.TempDir(), "state")
-	f.Fuzz(func(t *testing.T, edits []byte) {
-		content := append([]byte(nil), whole...)
-		for ; len(edits) >= 4; edits = edits[4:] {
-			at := int(edits[0])*4096 + int(edits[1])%16<<8 + int(edits[2])
-			content[at%len(content)] = edits[3]
+// FuzzJournal reads any bytes as the records of a journal, and edits of a whole one: place (2 bytes), new byte.
+func FuzzJournal(f *testing.F) {
+	whole := filled(f, 5)["alerts.journal"]
+	f.Add([]byte{0, 20, 1, 0, 40, 0xff})
+	f.Add(appendMark(nil, 1, 1))
+	f.Add((&Entry{Seq: 7, ID: "a", Document: []byte("{}")}).appendTo(nil))
+	f.Add(append(marker, 0xff, 0xff, 0xff, 0xff))
+	dir := filepath.Join(folder(f), "state")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		use(t, dir, "alerts.journal", append([]byte(journalHead), b...))
+		edited := append([]byte(nil), whole...)
+		for ; len(b) >= 3; b = b[3:] {
+			edited[(int(b[0])<<8|int(b[1]))%len(edited)] = b[2]
 		}
-		use(t, dir, "alerts.db", content)
+		use(t, dir, "alerts.journal", edited)
 	})
 }

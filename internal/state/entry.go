@@ -3,104 +3,212 @@
 package state
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
+	"io"
+	"slices"
 	"time"
 )
 
 // Entry is a document on its way to the output.
 type Entry struct {
 	Seq      uint64    // its place in the order of all entries, from 1; given by Append
-	ID       string    // the document's _id; empty: never recognised as a repeat
+	ID       string    // the document's _id; empty: never recognised as a repeat. At most 64 KiB
 	Durable  bool      // an alert or a summary: on disk, flushed, before it is passed on. False: a raw event
-	Kind     string    // what it is, in the publisher's own words; opaque here
-	Index    string    // where it goes, in the publisher's own words; opaque here
 	Time     time.Time // of the event, kept to the nanosecond, in UTC
-	Document []byte    // JSON
-	// Record is what feedback on an alert needs later, JSON and opaque here: actor, context values, decision. It is kept with the last
-	// Options.MaxAlerts of them, also after the entry was acknowledged. Only for durable entries; nil: none. Not part of what Pending and Committed give.
-	Record []byte
+	Document []byte    // JSON, at most 64 MiB
 }
 
-// Alert is the record of an alert that was raised.
-type Alert struct {
-	Seq    uint64
-	ID     string // the alert document's _id
-	Time   time.Time
-	Record []byte // as given in Entry.Record
-}
+// A record of a journal is a marker, the length of its body (4 bytes), the CRC-32C of length and body (4 bytes), and
+// the body: a letter that says what it is, a sequence number (8 bytes), and what goes with that letter.
+const (
+	entryRecord = 'e' // time (8 bytes, nanoseconds since 1970), length of the ID (2 bytes), ID, document
+	idRecord    = 'i' // ID of an entry that is gone but could still be repeated
+	markRecord  = 'm' // entries up to the number are gone; up to which of them they were acknowledged (8 bytes)
 
-// size is what an entry counts against the bounds on bytes.
-func (e *Entry) size() int64 {
-	return int64(len(e.ID) + len(e.Kind) + len(e.Index) + len(e.Document) + 32)
-}
+	recordHead = 12
+	bodyHead   = 9
+	entryHead  = bodyHead + 8 + 2
+	maxRecord  = 65 << 20
+	maxSeq     = 1 << 62 // more than any Beat ever gives: beyond is damage
+)
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// marker begins a record. No JSON and no UTF-8 holds its first byte, so nobody can hide a record in a document.
+var marker = []byte("\xff\x00RB")
 
-var errChecksum = errors.New("checksum does not fit")
+var (
+	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
+	errChecksum = errors.New("checksum does not fit")
+	errDamaged  = errors.New("damaged record")
+)
 
-// seal puts a checksum over key and value before the value, so that a flipped bit in either is seen.
-func seal(key, value []byte) []byte {
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[4:])
-	binary.BigEndian.PutUint32(value, sum)
-	return value
-}
+// size is what an entry takes of its journal, and what it counts against the bounds on bytes.
+func (e *Entry) size() int64 { return int64(recordHead + entryHead + len(e.ID) + len(e.Document)) }
 
-// unseal checks and takes off what seal put on. The result shares memory with value.
-func unseal(key, value []byte) ([]byte, error) {
-	if len(value) < 4 {
-		return nil, errChecksum
+// check says whether an entry fits a record.
+func (e *Entry) check() error {
+	if len(e.ID) > 1<<16-1 || e.size() > maxRecord {
+		return fmt.Errorf("an entry with an ID of %d and a document of %d bytes is too long", len(e.ID), len(e.Document))
 	}
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[4:])
-	if binary.BigEndian.Uint32(value) != sum {
-		return nil, errChecksum
-	}
-	return value[4:], nil
+	return nil
 }
 
-// seqKey is a sequence number as a key: bytes in the order of the numbers.
-func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
-
-// keySeq is the inverse of seqKey; 0, which no entry has, for what is not one.
-func keySeq(key []byte) uint64 {
-	if len(key) != 8 {
-		return 0
+// appendRecord appends a record whose body is in parts.
+func appendRecord(b []byte, kind byte, seq uint64, parts ...[]byte) []byte {
+	start := len(b)
+	b = append(append(b, marker...), make([]byte, 8)...)
+	b = binary.BigEndian.AppendUint64(append(b, kind), seq)
+	for _, p := range parts {
+		b = append(b, p...)
 	}
-	return binary.BigEndian.Uint64(key)
+	head := b[start:]
+	binary.BigEndian.PutUint32(head[4:], uint32(len(head)-recordHead))
+	binary.BigEndian.PutUint32(head[8:], checksum(head))
+	return b
 }
 
-// encode makes the sealed value of an entry under its key. body is its Document or its Record.
-func (e *Entry) encode(key, body []byte) []byte {
-	v := make([]byte, 4, 4+8+3*binary.MaxVarintLen32+len(e.ID)+len(e.Kind)+len(e.Index)+len(body))
-	v = binary.BigEndian.AppendUint64(v, uint64(e.Time.UnixNano()))
-	for _, s := range []string{e.ID, e.Kind, e.Index} {
-		v = binary.AppendUvarint(v, uint64(len(s)))
-		v = append(v, s...)
-	}
-	return seal(key, append(v, body...))
+func (e *Entry) appendTo(b []byte) []byte {
+	var head [10]byte
+	binary.BigEndian.PutUint64(head[:], uint64(e.Time.UnixNano()))
+	binary.BigEndian.PutUint16(head[8:], uint16(len(e.ID)))
+	return appendRecord(b, entryRecord, e.Seq, head[:], []byte(e.ID), e.Document)
 }
 
-// decode is the inverse of encode: an Entry that shares no memory with key and value, its body as Document.
-func decode(key, value []byte) (Entry, error) {
-	v, err := unseal(key, value)
-	if err != nil {
-		return Entry{}, err
+func appendMark(b []byte, gone, acknowledged uint64) []byte {
+	return appendRecord(b, markRecord, gone, binary.BigEndian.AppendUint64(nil, acknowledged))
+}
+
+func checksum(whole []byte) uint32 {
+	return crc32.Update(crc32.Checksum(whole[4:8], castagnoli), castagnoli, whole[recordHead:])
+}
+
+// record is one that was read.
+type record struct {
+	kind         byte
+	acknowledged uint64 // of a mark
+	entry        Entry  // Document shares memory with what was read
+}
+
+// parse reads a whole record, and nothing behind it.
+func parse(b []byte) (r record, err error) {
+	if len(b) < recordHead+bodyHead || !bytes.HasPrefix(b, marker) ||
+		int64(binary.BigEndian.Uint32(b[4:])) != int64(len(b)-recordHead) || binary.BigEndian.Uint32(b[8:]) != checksum(b) {
+		return r, errDamaged
 	}
-	e := Entry{Seq: keySeq(key)}
-	if len(v) < 8 || e.Seq == 0 {
-		return Entry{}, errors.New("too short")
+	body := b[recordHead:]
+	r.kind, r.entry.Seq = body[0], binary.BigEndian.Uint64(body[1:])
+	if r.entry.Seq > maxSeq || r.entry.Seq == 0 && r.kind != markRecord {
+		return r, errDamaged
 	}
-	e.Time = time.Unix(0, int64(binary.BigEndian.Uint64(v))).UTC()
-	v = v[8:]
-	for _, s := range []*string{&e.ID, &e.Kind, &e.Index} {
-		n, w := binary.Uvarint(v)
-		if w <= 0 || n > uint64(len(v)-w) {
-			return Entry{}, errors.New("too short")
+	rest := body[bodyHead:]
+	switch {
+	case r.kind == entryRecord && len(rest) >= 10:
+		r.entry.Time = time.Unix(0, int64(binary.BigEndian.Uint64(rest))).UTC()
+		n := int(binary.BigEndian.Uint16(rest[8:]))
+		if rest = rest[10:]; n > len(rest) {
+			return r, errDamaged
 		}
-		*s = string(v[w : w+int(n)])
-		v = v[w+int(n):]
+		r.entry.ID, r.entry.Document = string(rest[:n]), rest[n:]
+	case r.kind == idRecord:
+		r.entry.ID = string(rest)
+	case r.kind == markRecord && len(rest) == 8:
+		r.acknowledged = binary.BigEndian.Uint64(rest)
+	default:
+		return r, errDamaged
 	}
-	e.Document = append([]byte(nil), v...)
-	return e, nil
+	return r, nil
+}
+
+// scan reads the records of a journal of this size, and calls each, which says whether a record is in its place. What
+// is damaged is passed over and counted; end is behind the last whole record. A record that the file ends within is one
+// whose writing a crash cut off, and no damage.
+func scan(
+	f io.ReaderAt,
+	size int64,
+	each func(r record, at int64, whole []byte) bool,
+) (damaged int, end int64, err error) {
+	at, suspects, torn := int64(len(journalHead)), 0, false
+	end = at
+	in := bufio.NewReaderSize(io.NewSectionReader(f, at, size-at), 64<<10)
+	var whole []byte
+	for at < size {
+		whole, err = readRecord(in, whole, size-at)
+		var r record
+		if err == nil {
+			r, err = parse(whole)
+		}
+		if err == nil && !each(r, at, whole) {
+			err = errDamaged
+		}
+		if err == nil {
+			at += int64(len(whole))
+			end, damaged, suspects = at, damaged+suspects, 0
+			continue
+		}
+		if !errors.Is(err, errDamaged) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return damaged, end, err
+		}
+		if suspects++; suspects == 1 {
+			torn = errors.Is(err, io.ErrUnexpectedEOF)
+		}
+		in.Reset(io.NewSectionReader(f, at+1, size-at-1))
+		n, err := findMarker(in)
+		if err != nil {
+			return damaged, end, err
+		}
+		at += 1 + n
+	}
+	if suspects > 1 || !torn {
+		damaged += suspects
+	}
+	return damaged, end, nil
+}
+
+// readRecord reads what claims to be a record, into b's memory. left is how much there is.
+func readRecord(in *bufio.Reader, b []byte, left int64) ([]byte, error) {
+	head, err := in.Peek(recordHead)
+	if n := min(len(head), len(marker)); !bytes.Equal(head[:n], marker[:n]) {
+		return b, errDamaged
+	}
+	if err == io.EOF {
+		return b, io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return b, err
+	}
+	n := recordHead + int64(binary.BigEndian.Uint32(head[4:]))
+	if n > maxRecord {
+		return b, errDamaged
+	}
+	if n > left {
+		return b, io.ErrUnexpectedEOF
+	}
+	b = slices.Grow(b[:0], int(n))[:n]
+	_, err = io.ReadFull(in, b)
+	return b, err
+}
+
+// findMarker goes to the next marker, or to the end, and returns how far that is.
+func findMarker(in *bufio.Reader) (n int64, err error) {
+	for {
+		b, err := in.Peek(in.Size())
+		if i := bytes.Index(b, marker); i >= 0 {
+			_, err := in.Discard(i)
+			return n + int64(i), err
+		}
+		if err == io.EOF {
+			return n + int64(len(b)), nil
+		}
+		if err != nil {
+			return n, err
+		}
+		d, err := in.Discard(len(b) - len(marker) + 1)
+		if n += int64(d); err != nil {
+			return n, err
+		}
+	}
 }

@@ -18,8 +18,21 @@ import (
 // tempMark is in the name of every file that is not complete yet.
 const tempMark = ".tmp-"
 
-// writeFile replaces path by the parts, or leaves it as it was: temporary file, flush, rename, flush of the directory.
-func writeFile(path string, parts ...[]byte) (err error) {
+// writeFile replaces path by the parts, or leaves it as it was.
+func writeFile(path string, parts ...[]byte) error {
+	return replaceFile(path, func(w io.Writer) error {
+		for _, p := range parts {
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// replaceFile replaces path by what fill writes, or leaves it as it was: temporary file, flush, rename, flush of the
+// directory.
+func replaceFile(path string, fill func(io.Writer) error) (err error) {
 	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() {
 		return fmt.Errorf("writing %s: it is not a regular file", path)
 	}
@@ -34,10 +47,8 @@ func writeFile(path string, parts ...[]byte) (err error) {
 			err = fmt.Errorf("writing %s: %w", path, err)
 		}
 	}()
-	for _, p := range parts {
-		if _, err := f.Write(p); err != nil {
-			return err
-		}
+	if err := fill(f); err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
@@ -60,7 +71,8 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// removeTemps removes what a crash left half-written before a time: in a directory where others write, a younger file may be at work.
+// removeTemps removes what a crash left half-written before a time: in a directory where others write, a younger file
+// may be at work.
 func removeTemps(dir string, before time.Time) {
 	files, _ := os.ReadDir(dir)
 	for _, f := range files {
@@ -73,7 +85,8 @@ func removeTemps(dir string, before time.Time) {
 	}
 }
 
-// A framed file is one line that says what it is, then the checksum (CRC-32C, 4 bytes) and the length (8 bytes) of what follows, then that.
+// A framed file is one line that says what it is, then the checksum (CRC-32C, 4 bytes) and the length (8 bytes) of what
+// follows, then that.
 const (
 	frameWord = "reconbeat "
 	frameMax  = 256 << 20 // bytes of a framed file that are read; no model comes near it
@@ -115,7 +128,12 @@ func readFramed(path, what string, version int) ([]byte, error) {
 	line, _, found := strings.Cut(string(b[:min(len(b), 64)]), "\n")
 	kind, number, _ := strings.Cut(strings.TrimPrefix(line, frameWord), " ")
 	var v int
-	if _, err := fmt.Sscanf(number, "%d", &v); !found || err != nil || !strings.HasPrefix(line, frameWord) || kind != what {
+	if _, err := fmt.Sscanf(
+		number,
+		"%d",
+		&v,
+	); !found || err != nil || !strings.HasPrefix(line, frameWord) ||
+		kind != what {
 		return nil, fmt.Errorf("%s is no %s of reconbeat", path, what)
 	}
 	if v > version {
@@ -134,8 +152,8 @@ func readFramed(path, what string, version int) ([]byte, error) {
 // keptBroken is how many files of one name are kept after they were set aside.
 const keptBroken = 3
 
-// setAside renames a file that cannot be read to NAME.broken-TIME and returns the new path. Of those that pattern matches (a path with
-// wildcards, without the suffix), the oldest beyond keptBroken are removed.
+// setAside renames a file that cannot be read to NAME.broken-TIME and returns the new path. Of those that pattern
+// matches (a path with wildcards, without the suffix), the oldest beyond keptBroken are removed.
 func setAside(path, pattern string, now time.Time) (string, error) {
 	to := path + ".broken-" + now.UTC().Format("20060102T150405.000000000Z")
 	if err := os.Rename(path, to); err != nil {

@@ -16,25 +16,28 @@ import (
 )
 
 func FuzzEntry(f *testing.F) {
-	e := Entry{ID: "abc", Kind: "alert", Index: "logs", Time: time.Unix(1700000000, 5).UTC()}
-	f.Add(e.encode(seqKey(7), []byte(`{"a":1}`)), "abc", "alert", int64(1700000000), []byte(`{}`))
-	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "", "\x00", int64(-1), []byte(nil))
-	f.Fuzz(func(t *testing.T, value []byte, id, kind string, nanoseconds int64, document []byte) {
-		key := seqKey(7)
-		_, _ = decode(key, value)
-		if len(value) >= 4 { // with a checksum that fits, what is behind it is read
-			_, _ = decode(key, seal(key, append([]byte(nil), value...)))
+	e := Entry{Seq: 7, ID: "abc", Time: time.Unix(1700000000, 5).UTC(), Document: []byte(`{"a":1}`)}
+	f.Add(e.appendTo(nil), "abc", int64(1700000000), []byte(`{}`))
+	f.Add(appendMark(nil, 3, 2), "", int64(-1), []byte(nil))
+	f.Fuzz(func(t *testing.T, b []byte, id string, nanoseconds int64, document []byte) {
+		_, _ = parse(b)
+		for _, kind := range []byte{entryRecord, idRecord, markRecord, 'x'} { // with a checksum that fits
+			_, _ = parse(appendRecord(nil, kind, 7, b))
 		}
-		e := Entry{Seq: 7, ID: id, Kind: kind, Index: id, Time: time.Unix(0, nanoseconds).UTC()}
-		sealed := e.encode(key, document)
-		got, err := decode(key, sealed)
+		e := Entry{Seq: 7, ID: id, Time: time.Unix(0, nanoseconds).UTC(), Document: document}
+		if e.check() != nil {
+			return
+		}
+		whole := e.appendTo(nil)
+		require.EqualValues(t, e.size(), len(whole))
+		got, err := parse(whole)
 		require.NoError(t, err)
-		require.Equal(t, string(document), string(got.Document))
-		got.Document = nil
-		require.Equal(t, e, got)
-		if len(value) > 0 {
-			sealed[int(value[0])%len(sealed)] ^= 1 << (value[0] % 8)
-			_, err = decode(key, sealed)
+		require.Equal(t, string(document), string(got.entry.Document))
+		got.entry.Document, e.Document = nil, nil
+		require.Equal(t, e, got.entry)
+		if len(b) > 0 {
+			whole[int(b[0])%len(whole)] ^= 1 << (b[0] % 8)
+			_, err = parse(whole)
 			require.Error(t, err, "a flipped bit is seen")
 		}
 	})
@@ -44,7 +47,11 @@ func FuzzEntry(f *testing.F) {
 func FuzzSnapshot(f *testing.F) {
 	dir := f.TempDir()
 	path := filepath.Join(dir, "snapshot")
-	s := Snapshot{Model: []byte(`{"version":1}`), Taken: time.Unix(1700000000, 0).UTC(), Cursors: map[string]process.Cursor{"auditlog": {Offset: 42}}}
+	s := Snapshot{
+		Model:   []byte(`{"version":1}`),
+		Taken:   time.Unix(1700000000, 0).UTC(),
+		Cursors: map[string]process.Cursor{"auditlog": {Offset: 42}},
+	}
 	require.NoError(f, writeSnapshot(dir, &s))
 	whole, err := os.ReadFile(path)
 	require.NoError(f, err)
@@ -79,7 +86,11 @@ func FuzzSnapshot(f *testing.F) {
 // FuzzInbox lays a file of any name and content into the inbox, raw and in a frame that is whole, beside a message.
 func FuzzInbox(f *testing.F) {
 	payload := []byte(`{"version":1}`)
-	f.Add("00000000000000000001-abcdefgh-model.message", append(frame("message", inboxVersion, payload), payload...), false)
+	f.Add(
+		"00000000000000000001-abcdefgh-model.message",
+		append(frame("message", inboxVersion, payload), payload...),
+		false,
+	)
 	f.Add("00000000000000000001-abcdefgh-forget.message", []byte("mallory"), true)
 	f.Add("-.message", []byte("reconbeat message 2\n"), false)
 	f.Add("junk", []byte{}, true)

@@ -22,8 +22,9 @@ const (
 
 var inboxKind = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 
-// WriteInbox leaves a message for the Beat that keeps its state in dir, whether it runs or not: it is read at the Beat's next start, or while it
-// runs, within its interval. The message is complete and on disk when WriteInbox returns nil. kind is a word of a-z, 0-9 and _.
+// WriteInbox leaves a message for the Beat that keeps its state in dir, whether it runs or not: it is read at the
+// Beat's next start, or while it runs, within its interval. The message is complete and on disk when WriteInbox returns
+// nil. kind is a word of a-z, 0-9 and _.
 func WriteInbox(dir, kind string, payload []byte) error {
 	if !inboxKind.MatchString(kind) {
 		return fmt.Errorf("writing to the inbox: kind %q is not a word of a-z, 0-9 and _", kind)
@@ -47,8 +48,8 @@ type Message struct {
 	Written time.Time
 }
 
-// Waiting returns the messages that the Beat that keeps its state in dir has not yet taken, in the order of writing. What
-// is no message is left out.
+// Waiting returns the messages that the Beat that keeps its state in dir has not yet taken, in the order of writing.
+// What is no message is left out.
 func Waiting(dir string) ([]Message, error) {
 	box := filepath.Join(dir, "inbox")
 	files, err := os.ReadDir(box) // sorted by name
@@ -89,9 +90,9 @@ func messageKind(file string) (string, bool) {
 	return name[strings.LastIndexByte(name, '-')+1:], ok
 }
 
-// Inbox hands each message to handle, in the order of writing, and removes it once handle returned nil. It stops at handle's first error,
-// which it returns; that message stays for the next call. A crash between handle and removal hands it over again, so handle must bear
-// repetition. What is not a message is set aside and does not stop the others.
+// Inbox hands each message to handle, in the order of writing, and removes it once handle returned nil. It stops at
+// handle's first error, which it returns; that message stays for the next call. A crash between handle and removal
+// hands it over again, so handle must bear repetition. What is not a message is set aside and does not stop the others.
 func (s *Store) Inbox(handle func(kind string, payload []byte) error) error {
 	box := filepath.Join(s.dir, "inbox")
 	files, err := os.ReadDir(box) // sorted by name

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked says that another Store, in this process or another, has the directory open. The error that wraps it names the directory and its holder.
+// ErrLocked says that another Store, in this process or another, has the directory open. The error that wraps it names
+// the directory and its holder.
 var ErrLocked = errors.New("another reconbeat uses this state")
 
 // lock takes the directory for this process. The lock ends with the file's Close, or with the process.

@@ -17,23 +17,20 @@ type outbox struct {
 	closed bool
 }
 
-// item is an entry to pass on, or someone who waits for all before it.
+// item is an entry to pass on.
 type item struct {
 	entry Entry
 	read  bool // the document is to be read from the journal
-	done  chan error
-	err   error // what done is told
 }
 
 func (o *outbox) init() { o.filled.L = &o.mu }
 
-// put adds entries. When there are too many bytes, the documents that are in the journal are let go; those that are not are lost, raw ones at
-// once and durable ones at a higher bound. It returns how many are lost.
+// put adds entries. When there are too many bytes, the documents that are in the journal are let go; those that are not
+// are lost, raw ones at once and durable ones at a higher bound. It returns how many are lost.
 func (o *outbox) put(entries []Entry, journaled func(*Entry) bool) (lost int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range entries {
-		e.Record = nil
 		it := item{entry: e}
 		switch n := o.bytes + e.size(); {
 		case n <= maxOutboxBytes:
@@ -50,13 +47,6 @@ func (o *outbox) put(entries []Entry, journaled func(*Entry) bool) (lost int) {
 	}
 	o.filled.Signal()
 	return lost
-}
-
-func (o *outbox) putSync(done chan error, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.items = append(o.items, item{done: done, err: err})
-	o.filled.Signal()
 }
 
 // drop forgets raw events below seq that are in neither memory nor journal any more, once they are many.
@@ -77,8 +67,8 @@ func (o *outbox) drop(seq uint64, many int) {
 	o.items = kept
 }
 
-// take waits for items and takes up to n of them. It returns none when the outbox is closed: at once what is in the journal is left there,
-// what is nowhere else is given first.
+// take waits for items and takes up to n of them. It returns none when the outbox is closed: at once what is in the
+// journal is left there, what is nowhere else is given first.
 func (o *outbox) take(n int, journaled func(*Entry) bool) []item {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -88,7 +78,7 @@ func (o *outbox) take(n int, journaled func(*Entry) bool) []item {
 	if o.closed {
 		kept := o.items[:0]
 		for _, it := range o.items {
-			if it.done != nil || !it.read && !journaled(&it.entry) {
+			if !it.read && !journaled(&it.entry) {
 				kept = append(kept, it)
 			}
 		}
@@ -97,7 +87,7 @@ func (o *outbox) take(n int, journaled func(*Entry) bool) []item {
 	n = min(n, len(o.items))
 	taken := append([]item(nil), o.items[:n]...)
 	for i := range taken {
-		if !taken[i].read && taken[i].done == nil {
+		if !taken[i].read {
 			o.bytes -= taken[i].entry.size()
 		}
 	}
@@ -125,10 +115,6 @@ func (s *Store) pass() {
 		var batch []Entry
 		for i := 0; i < len(items); i++ {
 			switch it := items[i]; {
-			case it.done != nil:
-				s.give(batch)
-				batch = nil
-				it.done <- it.err
 			case it.read:
 				var seqs []uint64
 				for ; i < len(items) && items[i].read; i++ {
@@ -144,12 +130,18 @@ func (s *Store) pass() {
 	}
 }
 
-// reread reads from the journal what was let go from memory. What is gone by now was dropped at the bound, and counted there.
+// reread reads from the journal what was let go from memory. What is gone by now was dropped at the bound, and counted
+// there.
 func (s *Store) reread(seqs []uint64) []Entry {
 	entries, err := s.load(seqs)
 	if err != nil {
 		s.stats.Damaged.Add(uint64(len(seqs)))
-		s.log.Warnf("leaving out %d %s of the journal that cannot be read: %v", len(seqs), english.PluralWord(len(seqs), "entry", ""), err)
+		s.log.Warnf(
+			"leaving out %d %s of the journal that cannot be read: %v",
+			len(seqs),
+			english.PluralWord(len(seqs), "entry", ""),
+			err,
+		)
 	}
 	return entries
 }

@@ -21,8 +21,8 @@ import (
 // snapshotVersion is the format of the snapshot file.
 const snapshotVersion = 1
 
-// Snapshot is the learned model and where each source stood at the same event: what is read from the cursors on is what the model has not
-// seen. The zero Snapshot: nothing learned, nothing read.
+// Snapshot is the learned model and where each source stood at the same event: what is read from the cursors on is what
+// the model has not seen. The zero Snapshot: nothing learned, nothing read.
 type Snapshot struct {
 	Model   []byte                    // opaque here
 	Cursors map[string]process.Cursor // by module id
@@ -40,8 +40,9 @@ type snapshotHead struct {
 // modelMax bounds the model that a snapshot may hold, in bytes.
 const modelMax = 1 << 30
 
-// ReadSnapshot reads the snapshot in a state directory, the one before it where the last cannot be read. It takes no lock and waits for
-// nobody: a running Beat replaces the file as a whole. The error wraps fs.ErrNotExist when there is none.
+// ReadSnapshot reads the snapshot in a state directory, the one before it where the last cannot be read. It takes no
+// lock and waits for nobody: a running Beat replaces the file as a whole. The error wraps fs.ErrNotExist when there is
+// none.
 func ReadSnapshot(dir string) (Snapshot, error) {
 	s, err := readSnapshot(filepath.Join(dir, "snapshot"))
 	if err == nil {
@@ -144,7 +145,8 @@ const (
 	dayLayout = "2006-01-02"
 )
 
-// keepDaily keeps the first snapshot of a day (UTC), and removes what is too old. It writes a file of its own: libbeat's seccomp filter allows no links.
+// keepDaily keeps the first snapshot of a day (UTC), and removes what is too old. It writes a file of its own:
+// libbeat's seccomp filter allows no links.
 func keepDaily(dir string, taken time.Time, head, model []byte) error {
 	daily := filepath.Join(dir, "daily")
 	if err := os.MkdirAll(daily, 0o700); err != nil {
@@ -169,7 +171,8 @@ func keepDaily(dir string, taken time.Time, head, model []byte) error {
 	return syncDir(daily)
 }
 
-// Days returns the days of which a snapshot is kept, YYYY-MM-DD in UTC, the oldest first: at most ten. Each is of the day's first moments.
+// Days returns the days of which a snapshot is kept, YYYY-MM-DD in UTC, the oldest first: at most ten. Each is of the
+// day's first moments.
 func Days(dir string) ([]string, error) {
 	files, err := os.ReadDir(filepath.Join(dir, "daily")) // sorted by name
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

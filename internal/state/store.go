@@ -3,7 +3,6 @@
 package state
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +14,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize/english"
-	bolt "go.etcd.io/bbolt"
-
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/internal/health"
@@ -27,9 +24,9 @@ const (
 	maxWaitingRaw     = 8192     // raw events that wait for the writer; beyond: dropped, counted in DroppedWaiting
 	maxWaitingBytes   = 16 << 20 // their bytes together
 	maxWaitingDurable = 4096     // durable entries that wait for the writer; beyond: Append waits
-	maxUnwritten      = 4096     // durable entries kept in memory to be written again; beyond: the oldest is no longer tried
-	maxOutboxBytes    = 8 << 20  // documents in memory that wait for Committed; beyond: they are read from the journal again
-	maxOutboxDurable  = 64 << 20 // the same bound for durable entries that are not in the journal; beyond: lost, counted in Lost
+	maxUnwritten      = 4096     // durable entries kept in memory to be written again; beyond: the oldest is given up
+	maxOutboxBytes    = 8 << 20  // documents in memory that wait for Committed; beyond: read from the journal again
+	maxOutboxDurable  = 64 << 20 // the same for durable entries that are not in the journal; beyond: lost, and counted
 	handOver          = 256      // entries given to one call of Committed
 	settleDelay       = time.Second
 	retryDelay        = 5 * time.Second
@@ -44,9 +41,9 @@ type Options struct {
 	Health        *health.Board // nil: one of its own
 	MaxEvents     int           // raw events in the journal; the oldest is dropped first. 0: 10,000
 	MaxEventBytes int64         // their size together in bytes. 0: 32 MiB
-	MaxAlerts     int           // records of alerts kept. 0: 1,000
-	// Committed is given what was committed, each entry once, in the order of Seq, from one goroutine. It may block as long as the output
-	// does: meanwhile entries wait in the journal. It must return before Close can. nil: nobody is told.
+	// Committed is given what was committed, each entry once, in the order of Seq, from one goroutine. It may block as
+	// long as the output does: meanwhile entries wait in the journal. It must return before Close can. nil: nobody is
+	// told.
 	Committed func([]Entry)
 	Now       func() time.Time // for conditions and names of files. nil: time.Now
 }
@@ -64,9 +61,6 @@ func (o *Options) defaults() {
 	if o.MaxEventBytes <= 0 {
 		o.MaxEventBytes = 32 << 20
 	}
-	if o.MaxAlerts <= 0 {
-		o.MaxAlerts = 1000
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -83,10 +77,10 @@ type Stats struct {
 	CommitNanos    atomic.Int64  // how long the last of them took
 	Dropped        atomic.Uint64 // raw events deleted unacknowledged, because the journal is at its bound
 	Unwritten      atomic.Uint64 // entries that were passed on without being in the journal
-	Lost           atomic.Uint64 // entries neither in the journal nor passed on: the disk failed and the output was blocked
-	Forgotten      atomic.Uint64 // IDs forgotten early, because there were too many: repeats of these would not be recognised
+	Lost           atomic.Uint64 // entries neither in the journal nor passed on: disk failed and output blocked
+	Forgotten      atomic.Uint64 // IDs forgotten early, for want of room: their repeats would not be recognised
 	WriteErrors    atomic.Uint64 // transactions and snapshots that failed
-	Damaged        atomic.Uint64 // entries, IDs and records that could not be read
+	Damaged        atomic.Uint64 // entries and IDs that could not be read
 	SetAside       atomic.Uint64 // files set aside
 	Snapshots      atomic.Uint64 // snapshots written
 	Pending        atomic.Int64  // entries in the journal that are not acknowledged
@@ -112,17 +106,16 @@ type Store struct {
 	closeErr error
 	once     sync.Once
 
-	mu             sync.Mutex // guards everything that follows, and the bookkeeping of the journals
+	mu             sync.Mutex // guards everything that follows but the journals, which have locks of their own
 	room           sync.Cond  // signalled when the writer took what waits
 	closed         bool
 	seq            uint64 // the last given
 	waiting        []Entry
 	waitingDurable int
-	waitingBytes   int64     // of raw events
-	snapshot       *Snapshot // the newest that waits to be written
-	rereading      bool      // since the last SaveSnapshot, something of an earlier run was met again
-	reached        uint64    // all sources are known to be behind this entry
-	syncs          []chan error
+	waitingBytes   int64             // of raw events
+	snapshot       *Snapshot         // the newest that waits to be written
+	rereading      bool              // since the last SaveSnapshot, something of an earlier run was met again
+	reached        uint64            // all sources are known to be behind this entry
 	seen           map[string]uint64 // ID to sequence number
 	seenOrder      []identity
 	forgetTo       uint64 // IDs up to here are forgotten
@@ -135,8 +128,9 @@ type Store struct {
 	previousSeq uint64  // the one before
 }
 
-// Open opens the state in dir, which is made when there is none, and holds it until Close. The error wraps ErrLocked when another Store has it open.
-// Contents that cannot be read are no error: they are set aside, see the package comment.
+// Open opens the state in dir, which is made when there is none, and holds it until Close. The error wraps ErrLocked
+// when another Store has it open. Contents that cannot be read are no error: they are set aside, see the package
+// comment.
 func Open(dir string, o Options) (*Store, error) {
 	o.defaults()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -155,8 +149,9 @@ func Open(dir string, o Options) (*Store, error) {
 		seen: map[string]uint64{},
 	}
 	s.room.L = &s.mu
-	s.alerts.path, s.alerts.durable = filepath.Join(dir, "alerts.db"), true
-	s.events.path = filepath.Join(dir, "events.db")
+	s.alerts.path, s.alerts.durable = filepath.Join(dir, "alerts.journal"), true
+	s.events.path = filepath.Join(dir, "events.journal")
+	s.nameOldFiles()
 	if err := s.read(); err != nil {
 		s.alerts.close()
 		s.events.close()
@@ -180,41 +175,60 @@ func (s *Store) read() error {
 	s.seq = s.snapshotSeq
 	var ids []identity
 	for _, j := range []*journal{&s.alerts, &s.events} {
-		found, last, err := s.readJournal(j)
+		c, err := s.openJournal(j)
 		if err != nil {
-			return err
+			return fmt.Errorf("opening the state: %w", err)
 		}
-		ids = append(ids, found...)
-		s.seq = max(s.seq, last)
+		ids = append(ids, c.ids...)
+		s.seq, s.settled = max(s.seq, c.last), max(s.settled, c.acknowledged)
 	}
 	s.opened = s.seq
 	slices.SortFunc(ids, func(a, b identity) int { return int(int64(a.seq - b.seq)) })
-	s.seenOrder = ids
 	for _, i := range ids {
-		s.seen[i.id] = i.seq
+		if i.seq > min(s.previousSeq, s.settled) {
+			s.seen[i.id] = i.seq
+			s.seenOrder = append(s.seenOrder, i)
+		}
 	}
 	return nil
 }
 
-func (s *Store) readJournal(j *journal) (ids []identity, last uint64, err error) {
-	var damaged int
-	read := func() error {
-		if err := j.open(); err != nil {
-			return err
-		}
-		ids, last, damaged, err = j.scan()
-		return err
-	}
-	if err = read(); errors.Is(err, errBroken) {
-		j.abandon()
+// openJournal opens a journal. One that is no journal is set aside and begun anew. Of one that is damaged in places the
+// rest goes into a new file, and the damaged one is set aside.
+func (s *Store) openJournal(j *journal) (contents, error) {
+	c, err := j.open()
+	if errors.Is(err, errBroken) {
+		j.close()
 		s.setAside(j.path, j.path, filepath.Base(j.path), err)
-		err = read()
+		return j.open()
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("opening the state: %w", err)
+		return c, err
 	}
-	s.damaged(j, damaged)
-	return ids, last, nil
+	if c.cut > 0 {
+		s.log.Infof("%s: the last write was not finished; its %d bytes are cut off", j.path, c.cut)
+	}
+	if c.damaged == 0 {
+		return c, nil
+	}
+	s.damaged(j, c.damaged)
+	if _, err := j.rewrite(j.next(), 0, c.acknowledged); err != nil {
+		s.notWritten(filepath.Base(j.path), err) // it goes on as it is
+		return c, nil
+	}
+	s.setAside(j.path, j.path, filepath.Base(j.path), fmt.Errorf("%d records are damaged", c.damaged))
+	return j.open()
+}
+
+// nameOldFiles says what becomes of journals of a reconbeat before 0.1.0.
+func (s *Store) nameOldFiles() {
+	for _, name := range []string{"alerts.db", "events.db"} {
+		path := filepath.Join(s.dir, name)
+		if _, err := os.Lstat(path); err == nil {
+			s.log.Warnf("%s is the journal of a development build and is not read: documents in it that were not "+
+				"acknowledged do not ship. Run that build until its journal is empty, then remove the file.", path)
+		}
+	}
 }
 
 // readSnapshots reads the last snapshot, or the one before, and sets aside what cannot be read.
@@ -246,9 +260,10 @@ func (s *Store) Snapshot() Snapshot { return s.atOpen }
 // Stats returns the counters of s.
 func (s *Store) Stats() *Stats { return &s.stats }
 
-// Append hands entries to the writer in this order and returns how many it took: a repeat of an ID is left out (counted in Repeated), and so is a
-// raw event when too many wait for a slow disk (DroppedWaiting). It does not wait for the disk, but for durable entries beyond maxWaitingDurable.
-// Documents and Records belong to s from then on. The only error is ErrClosed.
+// Append hands entries to the writer in this order and returns how many it took: a repeat of an ID is left out (counted
+// in Repeated), and so is a raw event when too many wait for a slow disk (DroppedWaiting). It does not wait for the
+// disk, but for durable entries beyond maxWaitingDurable. Documents belong to s from then on. The error is ErrClosed,
+// or names an entry that is too long.
 func (s *Store) Append(entries ...Entry) (int, error) {
 	taken := 0
 	s.mu.Lock()
@@ -261,6 +276,9 @@ func (s *Store) Append(entries ...Entry) (int, error) {
 			s.rereading = s.rereading || seq <= s.opened
 			s.stats.Repeated.Add(1)
 			continue
+		}
+		if err := e.check(); err != nil {
+			return taken, err
 		}
 		if e.Durable {
 			if err := s.makeRoom(); err != nil {
@@ -303,15 +321,16 @@ func (s *Store) makeRoom() error {
 	return nil
 }
 
-// SaveSnapshot hands a snapshot to the writer, which writes it after all entries that were appended before. It does not wait. When several
-// wait, the newest is written. Model and Cursors belong to s from then on.
+// SaveSnapshot hands a snapshot to the writer, which writes it after all entries that were appended before. It does not
+// wait. When several wait, the newest is written. Model and Cursors belong to s from then on.
 func (s *Store) SaveSnapshot(snap Snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
 	}
-	// A source that still reads again what an earlier run had read is behind the newest entries: their IDs must not be forgotten before it met them.
+	// A source that still reads again what an earlier run had read is behind the newest entries: their IDs must not be
+	// forgotten before it met them.
 	if !s.rereading {
 		s.reached = s.seq
 	}
@@ -322,8 +341,9 @@ func (s *Store) SaveSnapshot(snap Snapshot) error {
 	return nil
 }
 
-// Acknowledged says that every entry with a Seq up to upTo is settled: delivered, or dropped or rejected for good. They leave the journal
-// within about a second; their IDs stay until two snapshots later. The numbers that Committed sees have gaps where raw events were dropped.
+// Acknowledged says that every entry with a Seq up to upTo is settled: delivered, or dropped or rejected for good. They
+// leave the journal within about a second; their IDs stay until two snapshots later. The numbers that Committed sees
+// have gaps where raw events were dropped.
 func (s *Store) Acknowledged(upTo uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -333,17 +353,19 @@ func (s *Store) Acknowledged(upTo uint64) {
 	}
 }
 
-// Pending calls each with the entries that an earlier run left unacknowledged, in the order of Seq, and ends with its first error. They are
-// not given to Committed; Acknowledged settles them as any other.
+// Pending calls each with the entries that an earlier run left unacknowledged, in the order of Seq, and ends with its
+// first error. They are not given to Committed; Acknowledged settles them as any other.
 func (s *Store) Pending(each func(Entry) error) error {
 	s.mu.Lock()
 	var seqs []uint64
 	for _, j := range []*journal{&s.alerts, &s.events} {
+		j.mu.RLock()
 		for _, sl := range j.pending {
 			if sl.seq <= s.opened {
 				seqs = append(seqs, sl.seq)
 			}
 		}
+		j.mu.RUnlock()
 	}
 	s.mu.Unlock()
 	slices.Sort(seqs)
@@ -378,55 +400,8 @@ func (s *Store) load(seqs []uint64) ([]Entry, error) {
 	return out, nil
 }
 
-// Alerts calls each with the records of the last alerts, the newest first, and ends with its first error.
-func (s *Store) Alerts(each func(Alert) error) error {
-	var all []Alert
-	damaged := 0
-	err := s.alerts.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(alertsBucket).Cursor()
-		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			e, err := decode(k, v)
-			if err != nil {
-				damaged++
-				continue
-			}
-			all = append(all, Alert{Seq: e.Seq, ID: e.ID, Time: e.Time, Record: e.Document})
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the records of alerts: %w", err)
-	}
-	s.damaged(&s.alerts, damaged)
-	for _, a := range all {
-		if err := each(a); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Sync waits until all that was appended and saved before is written and passed on, or ctx ends. Its error says what could not be written.
-func (s *Store) Sync(ctx context.Context) error {
-	done := make(chan error, 1)
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	s.syncs = append(s.syncs, done)
-	poke(s.wake)
-	s.mu.Unlock()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// Close writes what waits and lets the directory go. What was not passed on to Committed by then stays in the journal for the next start;
-// what could not be written is passed on first. Its error says what was lost.
+// Close writes what waits and lets the directory go. What was not passed on to Committed by then stays in the journal
+// for the next start; what could not be written is passed on first. Its error says what was lost.
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.mu.Lock()
@@ -446,7 +421,7 @@ func (s *Store) damaged(j *journal, n int) {
 		return
 	}
 	s.stats.Damaged.Add(uint64(n))
-	lost := fmt.Sprintf("%d damaged %s left out", n, english.PluralWord(n, "value", ""))
+	lost := fmt.Sprintf("%d damaged %s left out", n, english.PluralWord(n, "record", ""))
 	s.log.Warnf("%s: %s", j.path, lost)
 	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), lost, s.o.Now())
 }

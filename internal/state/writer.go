@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -18,7 +17,6 @@ import (
 type group struct {
 	entries  []Entry
 	snapshot *Snapshot
-	syncs    []chan error
 	settled  uint64
 }
 
@@ -37,6 +35,7 @@ func (s *Store) write() {
 		}
 	}
 	for {
+		tidy := false
 		select {
 		case <-s.wake:
 		case <-s.lazily:
@@ -44,12 +43,21 @@ func (s *Store) write() {
 			continue
 		case <-later.C:
 			due = false
+			tidy = true
 		case <-s.closing:
 			s.closeErr = s.process(s.takeAll())
 			return
 		}
-		if s.process(s.takeAll()) != nil {
+		err := s.process(s.takeAll())
+		if tidy {
+			err = errors.Join(err, s.tidy(&s.alerts), s.tidy(&s.events))
+			s.count()
+		}
+		switch {
+		case err != nil:
 			postpone(retryDelay)
+		case s.alerts.wasteful() || s.events.wasteful():
+			postpone(settleDelay)
 		}
 	}
 }
@@ -57,8 +65,8 @@ func (s *Store) write() {
 func (s *Store) takeAll() group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := group{entries: s.waiting, snapshot: s.snapshot, syncs: s.syncs, settled: s.settled}
-	s.waiting, s.snapshot, s.syncs = nil, nil, nil
+	g := group{entries: s.waiting, snapshot: s.snapshot, settled: s.settled}
+	s.waiting, s.snapshot = nil, nil
 	s.waitingDurable, s.waitingBytes = 0, 0
 	s.room.Broadcast()
 	return g
@@ -85,17 +93,13 @@ func (s *Store) process(g group) error {
 	}
 	err := errors.Join(errAlerts, errEvents, s.writeSnapshot(g.snapshot))
 	s.count()
-	for _, done := range g.syncs {
-		s.outbox.putSync(done, err)
-	}
 	return err
 }
 
 // writeAlerts writes durable entries, those of earlier failures first.
 func (s *Store) writeAlerts(entries []Entry, settled uint64) error {
-	s.unwritten = slices.DeleteFunc(append(s.unwritten, entries...), func(e Entry) bool { return e.Seq <= settled && e.Record == nil })
-	c := change{entries: s.unwritten, settled: settled, keepAlerts: s.o.MaxAlerts}
-	if err := s.commit(&s.alerts, c); err != nil {
+	s.unwritten = slices.DeleteFunc(append(s.unwritten, entries...), func(e Entry) bool { return e.Seq <= settled })
+	if err := s.commit(&s.alerts, s.unwritten, settled, settled); err != nil {
 		s.stats.Unwritten.Add(uint64(len(entries)))
 		if over := len(s.unwritten) - maxUnwritten; over > 0 {
 			s.unwritten = append([]Entry(nil), s.unwritten[over:]...)
@@ -106,10 +110,11 @@ func (s *Store) writeAlerts(entries []Entry, settled uint64) error {
 	return nil
 }
 
-// writeEvents writes raw events, and drops the oldest that exceed the bounds. Those that cannot be written are passed on and not tried again.
+// writeEvents writes raw events, and drops the oldest that exceed the bounds. Those that cannot be written are passed
+// on and not tried again.
 func (s *Store) writeEvents(entries []Entry, settled uint64) error {
 	dropTo, dropped := s.overBound(entries, settled)
-	if err := s.commit(&s.events, change{entries: entries, settled: max(settled, dropTo)}); err != nil {
+	if err := s.commit(&s.events, entries, max(settled, dropTo), settled); err != nil {
 		s.stats.Unwritten.Add(uint64(len(entries)))
 		return err
 	}
@@ -120,19 +125,16 @@ func (s *Store) writeEvents(entries []Entry, settled uint64) error {
 		s.outbox.drop(dropTo, 2*s.o.MaxEvents)
 		return nil
 	}
-	s.mu.Lock()
 	low := len(s.events.pending) <= s.o.MaxEvents*9/10 && s.events.bytes <= s.o.MaxEventBytes*9/10
-	s.mu.Unlock()
 	if low {
 		s.o.Health.Clear(health.JournalFull, "")
 	}
 	return nil
 }
 
-// overBound returns up to which entry raw events must go so that the rest and the new ones fit the bounds, and how many of those are not acknowledged.
+// overBound returns up to which entry raw events must go so that the rest and the new ones fit the bounds, and how many
+// of those are not acknowledged.
 func (s *Store) overBound(entries []Entry, settled uint64) (dropTo uint64, dropped int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	all := s.events.pending[len(s.events.pending)-countAfter(s.events.pending, settled):]
 	count, bytes := len(all)+len(entries), int64(0)
 	for _, sl := range all {
@@ -147,7 +149,7 @@ func (s *Store) overBound(entries []Entry, settled uint64) (dropTo uint64, dropp
 			sl = all[i]
 		} else {
 			e := &entries[i-len(all)]
-			sl = slot{e.Seq, e.size()}
+			sl = slot{seq: e.Seq, size: e.size()}
 		}
 		dropTo = sl.seq
 		count--
@@ -157,36 +159,26 @@ func (s *Store) overBound(entries []Entry, settled uint64) (dropTo uint64, dropp
 	return dropTo, dropped
 }
 
-// countAfter counts the slots behind seq.
-func countAfter(slots []slot, seq uint64) int {
-	return len(slots) - sort.Search(len(slots), func(i int) bool { return slots[i].seq > seq })
-}
-
-// commit makes a change to a journal and to what is known of it. A journal that turns out to be damaged is set aside and begun anew, once.
-func (s *Store) commit(j *journal, c change) error {
+// commit makes a change to a journal. One that turns out to be damaged is opened anew, once.
+func (s *Store) commit(j *journal, entries []Entry, gone, acknowledged uint64) error {
 	s.mu.Lock()
-	c.forget = s.forgettable()
-	nothing := len(c.entries) == 0 && c.forget <= j.forgot && countAfter(j.pending, c.settled) == len(j.pending)
+	s.forget()
 	s.mu.Unlock()
-	if nothing {
+	if len(entries) == 0 && countAfter(j.pending, gone) == len(j.pending) {
 		return nil
 	}
 	name := filepath.Base(j.path)
-	err := errNotOpen
-	if j.db.Load() != nil {
-		err = j.commit(c)
-	}
+	err := j.commit(entries, gone, acknowledged)
 	if errors.Is(err, errBroken) {
+		held := len(j.pending)
 		s.setAside(j.path, j.path, name, err)
-		j.abandon()
-		s.mu.Lock()
-		j.pending, j.bytes = nil, 0
-		s.mu.Unlock()
+		j.close()
+		s.stats.Damaged.Add(uint64(held))
 		err = errNotOpen
 	}
 	if errors.Is(err, errNotOpen) {
-		if err = j.open(); err == nil {
-			err = j.commit(c)
+		if _, err = s.openJournal(j); err == nil {
+			err = j.commit(entries, gone, acknowledged)
 		}
 	}
 	if err != nil {
@@ -194,20 +186,28 @@ func (s *Store) commit(j *journal, c change) error {
 		return fmt.Errorf("writing %s: %w", j.path, err)
 	}
 	s.o.Health.Clear(health.StateNotWritten, name)
+	return nil
+}
+
+// tidy rewrites a journal when most of it is needed no more.
+func (s *Store) tidy(j *journal) error {
+	if !j.wasteful() {
+		return nil
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range c.entries {
-		if e := &c.entries[i]; e.Seq > c.settled {
-			j.pending = append(j.pending, slot{e.Seq, e.size()})
-			j.bytes += e.size()
+	forget, acknowledged := s.forgetTo, s.settled
+	s.mu.Unlock()
+	damaged, err := j.rewrite(j.path, forget, acknowledged)
+	s.damaged(j, damaged)
+	if err == nil {
+		if _, err = j.open(); err != nil {
+			j.close() // of the old file, which has no name any more
 		}
 	}
-	gone := len(j.pending) - countAfter(j.pending, c.settled)
-	for _, sl := range j.pending[:gone] {
-		j.bytes -= sl.size
+	if err != nil {
+		s.notWritten(filepath.Base(j.path), err)
+		return fmt.Errorf("rewriting %s: %w", j.path, err)
 	}
-	j.pending = append(j.pending[:0], j.pending[gone:]...)
-	j.forgot = max(j.forgot, c.forget)
 	return nil
 }
 
@@ -216,15 +216,16 @@ func (s *Store) notWritten(subject string, err error) {
 	s.o.Health.Set(health.StateNotWritten, subject, err.Error(), s.o.Now())
 }
 
-// forgettable returns up to which entry IDs are needed no more: appended before the snapshot before the last, and acknowledged. Called with s.mu held.
-func (s *Store) forgettable() uint64 {
+// forget forgets the IDs that are needed no more: appended before the snapshot before the last, and acknowledged.
+// Called with s.mu held.
+func (s *Store) forget() {
 	to := min(s.previousSeq, s.settled)
 	// With an output that stays down nothing is acknowledged; then the number of IDs is the bound.
 	if over := len(s.seenOrder) - (4*s.o.MaxEvents + maxWaitingRaw); over > 0 && s.seenOrder[over-1].seq > to {
 		s.stats.Forgotten.Add(uint64(over))
 		to = s.seenOrder[over-1].seq
 	}
-	to = max(to, s.forgetTo) // both journals forget the same
+	to = max(to, s.forgetTo)
 	s.forgetTo = to
 	n := 0
 	for ; n < len(s.seenOrder) && s.seenOrder[n].seq <= to; n++ {
@@ -233,10 +234,10 @@ func (s *Store) forgettable() uint64 {
 		}
 	}
 	s.seenOrder = s.seenOrder[n:]
-	return to
 }
 
-// writeSnapshot writes the snapshot, or the one that failed before. It waits for all durable entries that came before it.
+// writeSnapshot writes the snapshot, or the one that failed before. It waits for all durable entries that came before
+// it.
 func (s *Store) writeSnapshot(snap *Snapshot) error {
 	if snap == nil {
 		return nil
@@ -261,7 +262,8 @@ func (s *Store) trySnapshot(snap *Snapshot) error {
 	if len(s.unwritten) > 0 {
 		return errors.New("alerts that came before the snapshot are not written yet")
 	}
-	// From here on the sources are not read again before the cursors, so what came before must be on disk, raw events too.
+	// From here on the sources are not read again before the cursors, so what came before must be on disk, raw events
+	// too.
 	if err := s.events.sync(); err != nil {
 		return fmt.Errorf("flushing %s: %w", s.events.path, err)
 	}
@@ -270,22 +272,15 @@ func (s *Store) trySnapshot(snap *Snapshot) error {
 
 // journaled reports whether an entry is in a journal.
 func (s *Store) journaled(e *Entry) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	j := &s.events
 	if e.Durable {
-		j = &s.alerts
+		return s.alerts.holds(e.Seq)
 	}
-	i := sort.Search(len(j.pending), func(i int) bool { return j.pending[i].seq >= e.Seq })
-	return i < len(j.pending) && j.pending[i].seq == e.Seq
+	return s.events.holds(e.Seq)
 }
 
 // count brings the gauges up to date.
 func (s *Store) count() {
-	s.mu.Lock()
-	n, bytes := len(s.alerts.pending)+len(s.events.pending), s.alerts.bytes+s.events.bytes
-	s.mu.Unlock()
-	s.stats.Pending.Store(int64(n))
-	s.stats.PendingBytes.Store(bytes)
-	s.stats.FileBytes.Store(s.alerts.size() + s.events.size())
+	s.stats.Pending.Store(int64(len(s.alerts.pending) + len(s.events.pending)))
+	s.stats.PendingBytes.Store(s.alerts.bytes + s.events.bytes)
+	s.stats.FileBytes.Store(s.alerts.size + s.events.size)
 }
