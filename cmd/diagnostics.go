@@ -70,6 +70,9 @@ func diagnosticsName(now time.Time) string {
 
 // diagnose writes the archive. A broken configuration is no reason to end: it may be what somebody asks about.
 func diagnose(file string) error {
+	if filepath.Ext(file) != ".zip" {
+		return fmt.Errorf("the archive is a zip file: invalid name %q (want FILE.zip)", file)
+	}
 	if err := cfgfile.HandleFlags(); err != nil {
 		return fmt.Errorf("reading the flags: %w", err)
 	}

@@ -59,6 +59,9 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	t.Cleanup(func() { _ = running.Process.Kill() })
 	meets(t, filepath.Join(dir, "data", "state", "lock"), log)
 
+	refused, err := reconbeat("diagnostics", "all.tar.gz").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(refused), `the archive is a zip file: invalid name "all.tar.gz" (want FILE.zip)`)
 	out, err := reconbeat("diagnostics", "all.zip").CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "Wrote all.zip.")

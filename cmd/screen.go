@@ -42,8 +42,8 @@ type screen struct {
 
 // tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a
 // reason.
-const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (detector.learn_for) " +
-	"reconbeat only learns what is usual here."
+const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (the default of " +
+	"detector.learn_for) reconbeat only learns what is usual here."
 
 // history is told below it to who watches. Who replays gets the end of the replay.
 const history = "A history shortens that: reconbeat replay --learn --path.data DIR FILE, then reconbeat watch " +

@@ -3,6 +3,7 @@
 package auditd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -214,11 +215,11 @@ func (p *plan) note(s situation) {
 		missing := uncovered(others(s.rules))
 		switch {
 		case len(missing) == 0:
-			p.notes = append(p.notes, "exec rules of others are loaded")
+			p.notes = append(p.notes, "audit has rules for execs already")
 		case p.addRules:
-			p.notes = append(p.notes,
-				"no exec rules of others are loaded for "+abiNames(missing)+
-					": ours are, and their records reach the owner of the audit pid too")
+			p.notes = append(p.notes, fmt.Sprintf(
+				"audit has no rules for execs of %s: reconbeat loads its own, and %s gets their records, too",
+				abiNames(missing), cmp.Or(s.owner, "whoever else reads audit")))
 		}
 		if s.status.Failure == unix.AUDIT_FAIL_PANIC {
 			p.notes = append(p.notes,

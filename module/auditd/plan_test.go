@@ -75,14 +75,14 @@ func TestDecide(t *testing.T) {
 			o:        defaults(),
 			socket:   multicast,
 			addRules: true,
-			note:     "no exec rules of others are loaded for b64 and b32",
+			note:     "audit has no rules for execs of b64 and b32: reconbeat loads its own",
 		},
 		"auditd owns the pid and has exec rules": {
 			s:        with(func(s *situation) { *s = owned; s.rules = []loadedRule{exec64, exec32} }),
 			o:        defaults(),
 			socket:   multicast,
 			addRules: true,
-			note:     "exec rules of others are loaded"},
+			note:     "audit has rules for execs already"},
 		"auditd owns the pid but audit is off: it is switched on, the rest is auditd's": {
 			s:        with(func(s *situation) { *s = owned; s.status.Enabled = 0 }),
 			o:        defaults(),
