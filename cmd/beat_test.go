@@ -327,7 +327,12 @@ func TestTheLogIsQuiet(t *testing.T) {
 			said = append(said, entry.Message)
 		}
 	}
-	require.Contains(t, r.log.All(), "Syscall filter successfully installed", "libbeat's filter of system calls is on, in all these tests")
+	require.Contains(
+		t,
+		r.log.All(),
+		"Syscall filter successfully installed",
+		"libbeat's filter of system calls is on, in all these tests",
+	)
 	require.Len(t, said, 3, "%q", said)
 	require.Equal(t, "the model that was handed over has been taken over", said[0])
 	require.Regexp(t,
@@ -622,7 +627,8 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
     - drop_event.when.equals.user.name: mallory
 `)
 	h.eventually(func() bool {
-		return strings.Contains(r.log.All(), "modules reloaded: watching with ndjson documents") && r.stat("health.config_rejected") < 1
+		return strings.Contains(r.log.All(), "modules reloaded: watching with ndjson documents") &&
+			r.stat("health.config_rejected") < 1
 	}, "the module is not reloaded:\n%s", r.log)
 	h.look("mallory", "ss -tunap")
 	h.look("eve", "ss -tunap")
@@ -759,8 +765,20 @@ func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	r.wait("journal.committed", 1600)
 	require.Greater(t, r.stat("journal.write_errors"), 10, "the disk was full")
 	require.Positive(t, r.stat("health.state_not_written"))
-	require.Equal(t, 1, strings.Count(r.log.All(), "state_not_written (events.journal): the state cannot be written"), "%s", r.log)
-	require.LessOrEqual(t, strings.Count(r.log.All(), "state_not_written (snapshot)"), 1, "where a snapshot was due meanwhile: %s", r.log)
+	require.Equal(
+		t,
+		1,
+		strings.Count(r.log.All(), "state_not_written (events.journal): the state cannot be written"),
+		"%s",
+		r.log,
+	)
+	require.LessOrEqual(
+		t,
+		strings.Count(r.log.All(), "state_not_written (snapshot)"),
+		1,
+		"where a snapshot was due meanwhile: %s",
+		r.log,
+	)
 	require.NotContains(t, r.log.All(), "state_not_written (events.journal) is over")
 	require.NoError(t, r.end(syscall.SIGTERM))
 	require.Len(t, h.shipped("exec"), 1600)
@@ -818,7 +836,11 @@ func TestTheModelIsManaged(t *testing.T) {
 	h.model("forget", "root")
 	saved("agent", false)
 	h.model("reset", "--yes")
-	h.eventually(func() bool { return strings.Contains(r.log.All(), "everything that was learned has been forgotten") }, "no reset:\n%s", r.log)
+	h.eventually(
+		func() bool { return strings.Contains(r.log.All(), "everything that was learned has been forgotten") },
+		"no reset:\n%s",
+		r.log,
+	)
 
 	// What was exported comes back, while reconbeat runs.
 	h.model("import", file, "--yes")

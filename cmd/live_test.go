@@ -419,7 +419,9 @@ func newLive(t *testing.T, model string) *live {
 // takeAudit takes the kernel's audit for one test at a time, whatever package it is of.
 func takeAudit(t testing.TB) {
 	livetest.LockAudit(t)
-	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
+	if out, err := exec.Command("auditctl", "-s").
+		CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "\npid 0\n") {
 		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
-// asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real command line without a build of their own.
+// asReconbeat in the environment makes the test binary be reconbeat, so that tests run the real command line without a
+// build of their own.
 const asReconbeat = beattest.AsReconbeat
 
 // fromMemory in the environment makes the test binary a program that loads the file named there into memory and becomes
