@@ -88,6 +88,8 @@ type group struct {
 	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
 	Once   int                      `json:"-"`     // accounts seen on one day only
 	Past   past                     `json:"past"`
+	// Strangers is the part of the past that accounts made which had never been seen. It is of people alone, and nil of what an older reconbeat learned.
+	Strangers *past `json:"strangers,omitempty"`
 }
 
 // hours is the weight of the visits in each hour of the day.
@@ -192,7 +194,9 @@ func New(o Options) *Model {
 	if o.HalfLife == 0 {
 		o.HalfLife = halfLife
 	}
-	return &Model{o: o, actors: map[key]*actor{}, accounts: map[member]presence{}, visits: map[key]*visit{}}
+	m := &Model{o: o, actors: map[key]*actor{}, accounts: map[member]presence{}, visits: map[key]*visit{}}
+	m.groups[Person].Strangers = new(past)
+	return m
 }
 
 // Actors returns how many actors are remembered.
@@ -310,7 +314,7 @@ func (m *Model) Judge(l *Look) Result {
 		}
 	}
 	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, r.Surprise, now)
+	r.Yearly = 365 * m.rate(l.Class, r.First, r.First && !r.KnownElsewise, r.Surprise, now)
 	r.Score = Score(r.Yearly)
 	return r
 }
@@ -392,6 +396,9 @@ func (m *Model) renew(t time.Time) {
 		counters(&g.Later)
 		scale(g.Hours[:])
 		scale(g.Past[:])
+		if g.Strangers != nil {
+			scale(g.Strangers[:])
+		}
 		for how := range g.Came {
 			scale(g.Came[how][:])
 		}
@@ -404,14 +411,23 @@ func (m *Model) memory(from, t time.Time) float64 {
 	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-max(0, float64(t.Sub(from)))/float64(m.o.HalfLife)))
 }
 
-// rate is how many visits a day are expected to surprise at least as much as s.
-func (m *Model) rate(c Class, first bool, s float64, now time.Time) float64 {
-	fade, like := m.faded(now), &hostsLike[c]
+// against is what a visit's surprise is held against: the past of its own kind, and the prior for it. Strangers are a kind of their own among people: what they show is
+// held against the class, and not against habits, so that the same surprise is less usual of them, or more.
+func (m *Model) against(c Class, stranger bool) (*past, *tail) {
+	if g := &m.groups[c]; stranger && c == Person {
+		return g.Strangers, &strangersLike
+	}
+	return &m.groups[c].Past, &hostsLike[c]
+}
+
+// rate is how many visits a day are expected to surprise at least as much as s: of an actor's first visit, and of an account's.
+func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) float64 {
+	fade := m.faded(now)
+	past, like := m.against(c, stranger)
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
 	if first {
 		sum *= m.activity(c, now)
 	}
-	past := &m.groups[c].Past
 	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
 	below := 0.0
@@ -810,6 +826,7 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		m.groups[v.Class].Past[binOf(v.Sum)] += w
+		past, _ := m.against(v.Class, v.First && v.How == newAccount)
+		past[binOf(v.Sum)] += w
 	}
 }
