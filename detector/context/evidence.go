@@ -92,7 +92,7 @@ const (
 type tail struct{ yearly, from, scale, days, share float64 }
 
 var (
-	// hostsLike is what is known of the visits of each class before anything is. Of people it is half of their visits, those of accounts that were seen; strangersLike is the other. (fitted)
+	// hostsLike is what is known of the visits of each class before anything is: of people, of those whose account was seen. strangersLike is of strangers. (fitted)
 	hostsLike = [classes]tail{
 		Person:  {yearly: 17, from: 0, scale: 1.47, days: 21, share: 0.25},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.25},
@@ -142,7 +142,7 @@ const (
 
 // weights say how much a part counts: less than one where features depend on each other. (fitted)
 var weights = [classes][Parts]float64{
-	Person:  {As: 0.5, Parent: 1, TTY: 0, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
+	Person:  {As: 0.5, Parent: 1, TTY: 0.7, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
 	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
 	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
 }

@@ -87,8 +87,8 @@ type group struct {
 	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came when the others were known, by the kind of their parent
 	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
 	Once   int                      `json:"-"`     // accounts seen on one day only
-	Past   past                     `json:"past"`
-	// Strangers is the part of the past that accounts made which had never been seen. It is of people alone, and nil of what an older reconbeat learned.
+	Past   past                     `json:"past"`  // of all visits but those of strangers
+	// Strangers is the same of people whose account had never been seen; nil of other classes, and of people in what an older reconbeat wrote.
 	Strangers *past `json:"strangers,omitempty"`
 }
 
@@ -121,6 +121,9 @@ type visit struct {
 	unusual    Look      // what the parts are about
 	seen       sights    // what was counted
 }
+
+// ofStranger reports whether it is the first visit of a person whose account had never been seen.
+func (v *visit) ofStranger() bool { return v.Class == Person && v.First && v.How == newAccount }
 
 // Line is a command line of a visit and how often it was.
 type Line struct {
@@ -280,6 +283,10 @@ func (m *Model) Judge(l *Look) Result {
 		ways := m.ways(l)
 		r.KnownElsewise = ways > 1 || r.New && ways > 0
 	}
+	stranger := l.Class == Person && r.New && m.arrives(l) == newAccount
+	if v != nil {
+		stranger = v.ofStranger()
+	}
 	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside the intruder.
 	later := func(evidence float64) float64 {
 		if v != nil {
@@ -292,7 +299,7 @@ func (m *Model) Judge(l *Look) Result {
 		a = nil // what they showed some moments ago is no habit
 	}
 	for f := range features {
-		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
+		if f == l.Class.ToldApart() && !stranger || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
 			continue
 		}
 		if f == Origin && !r.First {
@@ -314,7 +321,7 @@ func (m *Model) Judge(l *Look) Result {
 		}
 	}
 	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, r.First && !r.KnownElsewise, r.Surprise, now)
+	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now)
 	r.Score = Score(r.Yearly)
 	return r
 }
@@ -411,16 +418,16 @@ func (m *Model) memory(from, t time.Time) float64 {
 	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-max(0, float64(t.Sub(from)))/float64(m.o.HalfLife)))
 }
 
-// against is what a visit's surprise is held against: the past of its own kind, and the prior for it. Strangers are a kind of their own among people: what they show is
-// held against the class, and not against habits, so that the same surprise is less usual of them, or more.
+// against is what a visit's surprise is held against: the past of its own kind, and what is known of hosts like others. Strangers are a kind of their own: what they show is
+// weighed by what newcomers show, and not by habits, so that one surprise is not as usual of them as of people who are known.
 func (m *Model) against(c Class, stranger bool) (*past, *tail) {
-	if g := &m.groups[c]; stranger && c == Person {
-		return g.Strangers, &strangersLike
+	if stranger {
+		return m.groups[c].Strangers, &strangersLike
 	}
 	return &m.groups[c].Past, &hostsLike[c]
 }
 
-// rate is how many visits a day are expected to surprise at least as much as s: of an actor's first visit, and of an account's.
+// rate is how many visits a day are expected to surprise at least as much as s. first: it is the actor's first; stranger: and the first of a person's account.
 func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) float64 {
 	fade := m.faded(now)
 	past, like := m.against(c, stranger)
@@ -614,6 +621,9 @@ func (m *Model) teach(k key, v *visit) {
 		return
 	}
 	for f := range features {
+		if f == TTY && v.Class == Person && !v.ofStranger() {
+			continue // an account that is known has two ways, which are two actors; what counts is how strangers come
+		}
 		into := &g.Later[f]
 		if v.First {
 			into = &g.First[f]
@@ -655,9 +665,13 @@ func (m *Model) Accept(l *Look) {
 	if a == nil || a.Taught {
 		return
 	}
-	m.welcome(k, a, m.arrivesWith(l), kindOf(l), a.Since)
+	how := m.arrivesWith(l)
+	m.welcome(k, a, how, kindOf(l), a.Since)
 	w := m.grown(m.watched.at(l.At))
 	for f := range features {
+		if f == TTY && a.Class == Person && how != newAccount {
+			continue
+		}
 		for _, v := range a.Features[f] {
 			if v.weight >= forgotten*w {
 				m.groups[a.Class].First[f].add(v.text, w)
@@ -826,7 +840,7 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		past, _ := m.against(v.Class, v.First && v.How == newAccount)
+		past, _ := m.against(v.Class, v.ofStranger())
 		past[binOf(v.Sum)] += w
 	}
 }

@@ -115,8 +115,8 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 			}
 		}
 		if Class(i) == Person && g.Strangers == nil { // an older one kept one past of all people: each kind goes on with it
-			g.Strangers = new(past)
-			*g.Strangers = g.Past
+			strangers := g.Past
+			g.Strangers = &strangers
 		}
 		if g.Actors < 0 {
 			return nil, fmt.Errorf("class %d: %w", i, errNumbers)
