@@ -30,11 +30,12 @@ func inTheCode() map[string]string {
 		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(), "usualHours": hoursOfTheDay(),
 		"variety": number(variety), "told": number(told), "usualPauses": number(usualPauses), "firstPause": fmt.Sprintf("%g days", days(firstPause)),
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
-		"novelty": parts(novelty[:]), "strangersLike": tailOf(strangersLike),
+		"novelty": parts(novelty[:]),
 	}
 	for c := range classes {
 		of := func(name string) string { return fmt.Sprintf("%s[%s]", name, []string{"Person", "Service", "Root"}[c]) }
-		values[of("hostsLike")] = tailOf(hostsLike[c])
+		h := hostsLike[c]
+		values[of("hostsLike")] = fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(h.yearly), number(h.from), number(h.scale), number(h.days), number(h.share))
 		values[of("came")] = ways(c, came[c])
 		values[of("undiscovered")] = ways(c, undiscovered[c])
 		values[of("returns")] = number(returns[c])
@@ -42,10 +43,6 @@ func inTheCode() map[string]string {
 		values[of("weights")] = parts(weights[c][:])
 	}
 	return values
-}
-
-func tailOf(t tail) string {
-	return fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(t.yearly), number(t.from), number(t.scale), number(t.days), number(t.share))
 }
 
 // pairs are the values of features that have few: of newcomers / of intruders.

@@ -87,18 +87,14 @@ const (
 	kinds
 )
 
-// tail says that on a host like others yearly visits a year surprise by from or more, by a factor of e fewer with every scale nats more.
-// It is worth so many days of the host's own past, and such visits may raise their share of the alerts of a year.
-type tail struct{ yearly, from, scale, days, share float64 }
-
 var (
-	// hostsLike is what is known of the visits of each class before anything is: of people, of those whose account was seen. strangersLike is of strangers. (fitted)
-	hostsLike = [classes]tail{
+	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from or more, by a factor of e fewer with every scale nats more.
+	// It is worth so many days of the host's own past, and a class may raise its share of the alerts of a year. Of people all of it is said twice: of strangers, and of the others. (fitted)
+	hostsLike = [classes]struct{ yearly, from, scale, days, share float64 }{
 		Person:  {yearly: 17, from: 0, scale: 1.47, days: 21, share: 0.25},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.25},
 		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.25},
 	}
-	strangersLike = tail{yearly: 17, from: 0, scale: 1.2, days: 21, share: 0.25}
 	// came is how many actors a day appear on a host like others, which is worth cameDays of its own past.
 	came = [classes][arrivals][kinds]float64{
 		Person:  {{0, 0, 1. / 42}, {0, 0, 1. / 42}},

@@ -418,23 +418,23 @@ func (m *Model) memory(from, t time.Time) float64 {
 	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-max(0, float64(t.Sub(from)))/float64(m.o.HalfLife)))
 }
 
-// against is what a visit's surprise is held against: the past of its own kind, and what is known of hosts like others. Strangers are a kind of their own: what they show is
-// weighed by what newcomers show, and not by habits, so that one surprise is not as usual of them as of people who are known.
-func (m *Model) against(c Class, stranger bool) (*past, *tail) {
+// past is what a visit's surprise is held against. Strangers have one of their own: what they show is weighed by what newcomers show, and not by habits, so that one surprise is not
+// as usual of them as of people who are known.
+func (m *Model) past(c Class, stranger bool) *past {
 	if stranger {
-		return m.groups[c].Strangers, &strangersLike
+		return m.groups[c].Strangers
 	}
-	return &m.groups[c].Past, &hostsLike[c]
+	return &m.groups[c].Past
 }
 
 // rate is how many visits a day are expected to surprise at least as much as s. first: it is the actor's first; stranger: and the first of a person's account.
 func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) float64 {
-	fade := m.faded(now)
-	past, like := m.against(c, stranger)
+	fade, like := m.faded(now), &hostsLike[c]
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
 	if first {
 		sum *= m.activity(c, now)
 	}
+	past := m.past(c, stranger)
 	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
 	below := 0.0
@@ -840,7 +840,6 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		past, _ := m.against(v.Class, v.ofStranger())
-		past[binOf(v.Sum)] += w
+		m.past(v.Class, v.ofStranger())[binOf(v.Sum)] += w
 	}
 }
