@@ -11,7 +11,7 @@
 // that they show (evidence). The actor's side of the bet is learned, with back-off from the actor to the class on this host, and so is how much novelty they are used to. Evidence adds
 // up over the looks of a visit; repeats add nothing.
 //
-// What a surprise means follows from the host's own past: from the surprises of all visits of the class, faded by age, and a prior that stands for hosts like it, comes the
+// What a surprise means follows from the host's own past: from the surprises of all visits of the class (of people, of strangers or of the others), faded by age, and a prior that stands for hosts like it, comes the
 // number of visits a year that are expected to be at least as surprising (model.go: rate). The score is a function of that number alone: 25 are three a year, 50 one, 75 one in three
 // years, 90 one in ten.
 //
