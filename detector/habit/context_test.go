@@ -91,6 +91,10 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 		l := lookOf(e)
 		return m.Judge(&l).Score
 	}
+	surprise := func(e *process.Event) float64 {
+		l := lookOf(e)
+		return m.Judge(&l).Surprise
+	}
 	for name, c := range map[string]struct {
 		e         *process.Event
 		low, high float64
@@ -99,7 +103,7 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 		"alice in the morning":         {e: person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp"), high: 5},
 		"bob from yet another address": {e: person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn"), high: 10},
 		"alice from an address that is not the office": {
-			e: person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), low: 0.5, high: 40,
+			e: person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"), high: 40,
 		},
 		"alice at night from elsewhere, through python": {
 			e: person(night, "alice", "python3.11", "151.7.7.7", "ss -tunap"), low: 50, high: 100,
@@ -120,6 +124,8 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 	require.Less(t, score(person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn")), score(person(afternoon, "alice",
 		"zsh", "151.7.7.7", "netstat -rn")),
 		"who changes addresses tells nothing by yet another")
+	require.Greater(t, surprise(person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp")), 1+surprise(person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp")),
+		"an address says something of who always comes from one, if not enough for an alert")
 }
 
 func TestAHabitIsLearned(t *testing.T) {
@@ -450,17 +456,111 @@ func TestTheRateIsTheSumOverThePast(t *testing.T) {
 		if r.IntN(3) == 0 {
 			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
 		}
-		with := m.rate(Person, false, s, end)
+		with := m.rate(Person, false, false, s, end)
 		want := 0.0
 		for i, w := range past {
 			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
 		}
 		clear(past[:])
-		without := m.rate(Person, false, s, end)
+		without := m.rate(Person, false, false, s, end)
 		experience := m.memory(m.watched.Began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
 		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
 		require.InDelta(t, want, with-without, 1e-9, "of a surprise of %v", s)
 	}
+}
+
+// office is a host of ten weeks to which twelve people come, three of them without a terminal now and then, and every
+// week somebody new, from the office and on a terminal.
+func office() (*Model, time.Time) {
+	m := New(options)
+	for d := range 70 {
+		at := monday.AddDate(0, 0, d).Add(10 * time.Hour)
+		if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
+			m.Advance(at)
+			continue
+		}
+		for i := range 12 {
+			e := person(at.Add(time.Duration(i)*time.Minute), fmt.Sprintf("user%d", i), "bash", fmt.Sprintf("10.1.2.%d", i+1), "ss -tlnp")
+			if i < 3 && d%9 == 2 {
+				e.TTY, e.Interactive = "", false
+			}
+			if i < 6 && d%5 == i%5 { // they travel, the newcomers do not
+				e.Session.Source = netip.AddrFrom4([4]byte{151, byte(d), byte(i), 1})
+			}
+			look(m, e)
+		}
+		if d%7 == 1 {
+			look(m, person(at.Add(3*time.Hour), fmt.Sprintf("starter%d", d), "bash", "10.1.2.99", "ss -tlnp"))
+		}
+	}
+	end := monday.AddDate(0, 0, 70)
+	m.Advance(end)
+	return m, end
+}
+
+// TestStrangersAreHeldAgainstStrangers: how often people who are known surprise says nothing of how often strangers do.
+func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
+	m, end := office()
+	l := lookOf(person(end.Add(10*time.Hour), "support", "bash", "151.7.7.7", "ss -tlnp"))
+	r := m.Judge(&l)
+	require.True(t, r.First)
+	require.Greater(t, m.rate(Person, false, false, r.Surprise, end), m.rate(Person, true, true, r.Surprise, end))
+	visits := func(p *past) (sum float64) {
+		for _, w := range p {
+			sum += w * m.faded(end)
+		}
+		return sum
+	}
+	known, strangers := visits(&m.groups[Person].Past), visits(m.groups[Person].Strangers)
+	require.Greater(t, strangers, 3.0, "those who came every week")
+	require.Less(t, strangers, 10.0)
+	require.Greater(t, known, 100.0)
+
+	// Whose visit goes on in another way meanwhile is no less a stranger.
+	m.Learn(&l, r, Lesson{Alerted: true})
+	other := lookOf(person(end.Add(10*time.Hour+time.Minute), "support", "bash", "151.7.7.7", "ss -tlnp"))
+	other.values[TTY] = flip(other.values[TTY])
+	m.Learn(&other, m.Judge(&other), Lesson{Alerted: true})
+	again := l
+	again.At = l.At.Add(2 * time.Minute)
+	require.InDelta(t, r.Score, m.Judge(&again).Score, 0.1)
+}
+
+func flip(way text) text {
+	if way == terminal {
+		return noTerminal
+	}
+	return terminal
+}
+
+// TestHowAStrangerComesIsEvidence: where newcomers come on a terminal, one without is unusual; of an account that is
+// known the two ways are two actors.
+func TestHowAStrangerComesIsEvidence(t *testing.T) {
+	m, end := office()
+	on := lookOf(person(end.Add(10*time.Hour), "support", "bash", "10.1.2.98", "ss -tlnp"))
+	on.values[TTY] = terminal
+	off := on
+	off.values[TTY] = noTerminal
+	require.Greater(t, m.Judge(&off).Parts[TTY], 0.7)
+	require.Less(t, m.Judge(&on).Parts[TTY], 0.0)
+	known := lookOf(person(end.Add(10*time.Hour), "user7", "bash", "10.1.2.8", "ss -tlnp"))
+	known.values[TTY] = noTerminal
+	require.Zero(t, m.Judge(&known).Parts[TTY])
+}
+
+// TestAnOlderPastOfPeopleGoesOnAsThatOfBoth: what an older reconbeat wrote does not tell strangers apart.
+func TestAnOlderPastOfPeopleGoesOnAsThatOfBoth(t *testing.T) {
+	m, _ := office()
+	b, err := json.Marshal(m.Snapshot())
+	require.NoError(t, err)
+	var s Snapshot
+	require.NoError(t, json.Unmarshal(b, &s))
+	s.Groups[Person].Strangers = nil
+	restored, err := Restore(options, s)
+	require.NoError(t, err)
+	require.Equal(t, m.groups[Person].Past, *restored.groups[Person].Strangers)
+	require.NotSame(t, &restored.groups[Person].Past, restored.groups[Person].Strangers)
+	require.Nil(t, restored.groups[Service].Strangers)
 }
 
 func BenchmarkJudgeARepeatedContext(b *testing.B) {

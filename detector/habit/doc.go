@@ -13,10 +13,10 @@
 // learned, with back-off from the actor to the class on this host, and so is how much novelty they are used to.
 // Evidence adds up over the matches of a visit; repeats add nothing.
 //
-// The meaning of a surprise follows from the host's own past. The surprises of all visits of the class, faded by age,
-// and a prior that stands for hosts like it, give the number of visits a year that are expected to be at least as
-// surprising (model.go: rate). The score is a function of that number alone: 25 are three a year, 50 one, 75 one in
-// three years, 90 one in ten.
+// The meaning of a surprise follows from the host's own past. The surprises of all visits of the class (of people: of
+// strangers, or of the others), faded by age, and a prior that stands for hosts like it, give the number of visits a
+// year that are expected to be at least as surprising (model.go: rate). The score is a function of that number alone:
+// 25 are three a year, 50 one, 75 one in three years, 90 one in ten.
 //
 // A Model knows only the events' time, is bounded in everything that it remembers, and gives the same scores for the
 // same stream, also across a snapshot. docs/model.md has the formulas, where the constants come from, and what an

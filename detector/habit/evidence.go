@@ -10,19 +10,23 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// The constants of the model. Those marked (fitted) were chosen on simulated hosts, seeds 1 to 10 of `go tool mage evaluate`, the others by what they mean.
+// The constants of the model. Those marked (fitted) were chosen on simulated hosts, seeds 1 to 10 of `go tool mage
+// evaluate`, the others by what they mean.
 const (
 	halfLife = 30 * day
 	// warmUp is how a young model's visits count: by 1-exp(-age/warmUp), in days, because at first everything is new.
 	warmUp = 7
-	// settled is after how many days an actor who was never seen is a newcomer, by the same law, and not one who had not looked yet.
+	// settled is after how many days an actor who was never seen is a newcomer, by the same law, and not one who had
+	// not looked yet.
 	settled = 14
 	// discoveredIn is after how many days half of the actors of a host have looked.
 	discoveredIn = 2
-	// alertedWeight is what a visit that alerted counts for among the visits of the past: it may have been an intruder's.
+	// alertedWeight is what a visit that alerted counts for among the visits of the past: it may have been an
+	// intruder's.
 	alertedWeight = 0.1 // (fitted)
 
-	// tentative is what a visit counts for among its actor's own when all that speaks for it is that it was there: it alerted, or the model was too young to alert.
+	// tentative is what a visit counts for among its actor's own when all that speaks for it is that it was there: it
+	// alerted, or the model was too young to alert.
 	tentative = 0.5
 
 	// strength and discount are the parameters of the Pitman-Yor processes.
@@ -41,11 +45,13 @@ const (
 
 	// kernelScale is how far a visit of the past speaks for somewhat more surprising ones, in nats.
 	kernelScale = 0.5 // (fitted)
-	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the past: if all is well, the odds of an intruder have
-	// the mean 1, so that by Markov's inequality they reach e^s in e^-s of all cases (Shafer 2021, "Testing by betting").
+	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the
+	// past: if all is well, the odds of an intruder have the mean 1, so that by Markov's inequality they reach e^s in
+	// e^-s of all cases (Shafer 2021, "Testing by betting").
 	bound = 4 // (fitted)
 
-	// binsPerNat and surpriseBins are the resolution and the range in which surprises of the past are kept, from lowest on.
+	// binsPerNat and surpriseBins are the resolution and the range in which surprises of the past are kept, from lowest
+	// on.
 	binsPerNat   = 4
 	surpriseBins = 200
 	lowest       = -15
@@ -58,11 +64,13 @@ const (
 	// maxValues bounds the values of one feature of one actor or class; the lightest is forgotten first.
 	maxValues = 64
 
-	// The hazard of a known actor: goneAfter is how many days of a habit the first look is worth, mostDays how many days of looking make a habit as firm as it gets.
+	// The hazard of a known actor: goneAfter is how many days of a habit the first look is worth, mostDays how many
+	// days of looking make a habit as firm as it gets.
 	goneAfter = 10 // (fitted)
 	mostDays  = 12 // (fitted)
 	mostSeen  = 90 // days
-	// lookedBefore and stayedBefore are the prior counts: how many days of looking an actor begins with, and how often others like them have stayed.
+	// lookedBefore and stayedBefore are the prior counts: how many days of looking an actor begins with, and how often
+	// others like them have stayed.
 	lookedBefore = 0.5
 	stayedBefore = 2
 
@@ -77,8 +85,8 @@ const (
 	arrivals
 )
 
-// The kinds of what starts tools. A service that starts one by a shell, an interpreter or a server is how an intrusion looks; cron starts every job by
-// a shell, which is scheduled; people always use one.
+// The kinds of what starts tools. A service that starts one by a shell, an interpreter or a server is how an intrusion
+// looks; cron starts every job by a shell, which is scheduled; people always use one.
 const (
 	shell = iota
 	interpreter
@@ -88,12 +96,14 @@ const (
 )
 
 var (
-	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from or more, by a factor of e fewer with every scale nats more.
-	// It is worth so many days of the host's own past, and a class may raise its share of the alerts of a year. (fitted)
+	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from
+	// or more, by a factor of e fewer with every scale nats more. It is worth so many days of the host's own past, and
+	// a class may raise its share of the alerts of a year. Of people all of it is said twice: of strangers, and of the
+	// others. (fitted)
 	hostsLike = [classes]struct{ yearly, from, scale, days, share float64 }{
-		Person:  {yearly: 34, from: 0, scale: 1.47, days: 21, share: 0.5},
-		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.25},
-		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.25},
+		Person:  {yearly: 17, from: 0, scale: 1.47, days: 21, share: 0.26},
+		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.26},
+		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.26},
 	}
 	// came is how many actors a day appear on a host like others, which is worth cameDays of its own past.
 	came = [classes][arrivals][kinds]float64{
@@ -125,12 +135,14 @@ var (
 
 const (
 	cameDays = 30
-	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ, and the faster a host teaches. (fitted)
+	// variety is the shape of the gamma distribution of how many actors hosts have: the smaller, the more they differ,
+	// and the faster a host teaches. (fitted)
 	variety = 0.25
-	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody is.
+	// strangers is how many people must be known for the kind of a network to count half of what it does where nobody
+	// is.
 	strangers = 40
-	// alone is how many actors of a class must be known for what a newcomer's first visit shows one after the other to be held against them: fewer tell too little of how much
-	// people vary.
+	// alone is how many actors of a class must be known for what a newcomer's first visit shows one after the other to
+	// be held against them: fewer tell too little of how much people vary.
 	alone = 3
 	// told is how much a part must add to be worth telling.
 	told = 0.7
@@ -138,12 +150,13 @@ const (
 
 // weights say how much a part counts: less than one where features depend on each other. (fitted)
 var weights = [classes][Parts]float64{
-	Person:  {As: 0.5, Parent: 1, TTY: 0, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
+	Person:  {As: 0.5, Parent: 1, TTY: 0.7, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
 	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
 	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
 }
 
-// common are the values of the features that have few: how common each is among actors of whom nothing is known, and among intruders.
+// common are the values of the features that have few: how common each is among actors of whom nothing is known, and
+// among intruders.
 var common = map[text]struct{ usual, intruder float64 }{
 	terminal: {0.5, 0.5}, noTerminal: {0.5, 0.5},
 	workday: {5. / 7, 5. / 7}, weekend: {2. / 7, 2. / 7},
@@ -222,7 +235,8 @@ func (m *Model) arrivesWith(l *Look) int {
 	return newAccount
 }
 
-// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as they than they are to come themselves.
+// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as
+// they than they are to come themselves.
 func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
 	g, with := &m.groups[l.Class], &intruders[l.Class]
 	kind := kindOf(l)
@@ -235,7 +249,8 @@ func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
 	rate := (of(kind, g.Came[how])*m.faded(now) + prior*cameDays) / (m.memory(m.watched.Began, now) + cameDays)
 	rate += m.hidden(l.Class, how, kind, age) * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
 	if l.Class == Person && how == newAccount {
-		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of species").
+		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of
+		// species").
 		rate = max(rate, float64(g.Once-1)/max(1, age))
 	}
 	choice := of(kind, with.came[how])
@@ -245,14 +260,16 @@ func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
 	r.Parts[Newness] = math.Log(choice / rate)
 }
 
-// hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma distribution whose shape is variety has it, and what was found
-// until now in the share of them that has looked by this age tells where this host stands.
+// hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma
+// distribution whose shape is variety has it, and what was found until now in the share of them that has looked by this
+// age tells where this host stands.
 func (m *Model) hidden(c Class, how, kind int, age float64) float64 {
 	prior, found := of(kind, undiscovered[c][how]), of(kind, m.groups[c].Found[how])
 	return (variety + found) / (variety/prior + age/(age+discoveredIn))
 }
 
-// activity is how many people a host has for one that a host like others has, at most 1: where hardly anybody comes, hardly anybody surprises.
+// activity is how many people a host has for one that a host like others has, at most 1: where hardly anybody comes,
+// hardly anybody surprises.
 func (m *Model) activity(c Class, now time.Time) float64 {
 	if c != Person {
 		return 1
@@ -262,8 +279,9 @@ func (m *Model) activity(c Class, now time.Time) float64 {
 	return min(1, (variety+float64(m.groups[c].Actors))/(variety/prior+age/(age+discoveredIn))/prior)
 }
 
-// hazard is the probability that an actor who was seen looks on the day of now: the more days they looked on the greater, unless they have gone, which is the likelier the longer they
-// have not looked for somebody who looked as often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
+// hazard is the probability that an actor who was seen looks on the day of now: the more days they looked on the
+// greater, unless they have gone, which is the likelier the longer they have not looked for somebody who looked as
+// often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
 func (m *Model) hazard(a *actor, now time.Time) float64 {
 	rate := (a.Weight*m.faded(now) + lookedBefore) / (m.memory(a.Since, now) + goneAfter)
 	seen, silent := min(mostSeen, days(a.Until.Sub(a.Since))), max(0, days(now.Sub(a.Until)))
@@ -312,7 +330,8 @@ func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float6
 	return math.Log(intruder / (own.share + own.novel*class))
 }
 
-// hour is the same of the hour of the day, of which an intruder has no favourite, and daemons have none either before something is known of them.
+// hour is the same of the hour of the day, of which an intruder has no favourite, and daemons have none either before
+// something is known of them.
 func (m *Model) hour(l *Look, a, sibling *actor, fade float64) float64 {
 	p := 1. / 24
 	if l.Class == Person {
@@ -328,7 +347,8 @@ func (m *Model) hour(l *Look, a, sibling *actor, fade float64) float64 {
 	return math.Log(1. / 24 / p)
 }
 
-// expect is the probability of an hour together with a share of its neighbours, because nobody keeps to the minute. p is what to expect where nothing is known.
+// expect is the probability of an hour together with a share of its neighbours, because nobody keeps to the minute. p
+// is what to expect where nothing is known.
 func (h *hours) expect(hour int, fade, p float64) float64 {
 	all := 0.0
 	for _, w := range h {

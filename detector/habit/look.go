@@ -115,7 +115,8 @@ func (l *Look) OnTerminal() bool { return l.values[TTY] == terminal }
 // AsSelf reports whether the actor acts as themselves, and not as another account.
 func (l *Look) AsSelf() bool { return l.values[As] == self }
 
-// Reader makes Looks of events. It remembers what it made of texts that come again and again, and belongs to one goroutine. The zero Reader is ready.
+// Reader makes Looks of events. It remembers what it made of texts that come again and again, and belongs to one
+// goroutine. The zero Reader is ready.
 type Reader struct {
 	commands map[string]text
 	networks map[netip.Addr][2]text
@@ -295,8 +296,9 @@ var places = []struct {
 	{"/run/shm/", inTemporary}, {"/var/run/user/", inTemporary}, {"/home/", inHome}, {"/root/", inHome}, {"/var/www/", inHome},
 }
 
-// parent is the name of the program that started the tool, with where it lies when that is a place of its user's choice: a copy of a shell in /tmp is not
-// the agent that it is called after. Where a package puts it is no part of it, so that upgrades and moves change nothing.
+// parent is the name of the program that started the tool, with where it lies when that is a place of its user's
+// choice: a copy of a shell in /tmp is not the agent that it is called after. Where a package puts it is no part of it,
+// so that upgrades and moves change nothing.
 func (r *Reader) parent(e *process.Event) text {
 	file := e.Parent.Executable
 	switch {

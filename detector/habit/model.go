@@ -33,15 +33,16 @@ type Model struct {
 	evicted  uint64
 }
 
-// key tells whose looks belong together. A person is two actors, one on a terminal and one without, because a playbook that runs under somebody's login is not like them;
-// an account without a login is one for each parent, so that nothing hides among the looks of an agent.
+// key tells whose looks belong together. A person is two actors, one on a terminal and one without, because a playbook
+// that runs under somebody's login is not like them; an account without a login is one for each parent, so that nothing
+// hides among the looks of an agent.
 type key struct {
 	Who Account
 	Way text
 }
 
-// presence is what is known of an account, whatever its ways: its name, how many actors it is, on how many days they looked, each way counted,
-// and how many of the actors have taught their class.
+// presence is what is known of an account, whatever its ways: its name, how many actors it is, on how many days they
+// looked, each way counted, and how many of the actors have taught their class.
 type presence struct {
 	name               string
 	ways, days, taught int
@@ -73,13 +74,15 @@ type actor struct {
 	Visits   int               `json:"visits"`
 	Features [features]counter `json:"features"`
 	Hours    hours             `json:"hours"`
-	// Taught: the class has learned from the actor. It does so when a visit is over that raised no alert, or when what did has become a habit.
+	// Taught: the class has learned from the actor. It does so when a visit is over that raised no alert, or when what
+	// did has become a habit.
 	Taught bool `json:"taught,omitempty"`
 }
 
 // group is a class of actors.
 type group struct {
-	// First counts what actors showed on their first visit, Later what was new to them on a later one: a newcomer is not like somebody known who tries something.
+	// First counts what actors showed on their first visit, Later what was new to them on a later one: a newcomer is
+	// not like somebody known who tries something.
 	First  [features]counter        `json:"first"`
 	Later  [features]counter        `json:"later"`
 	Hours  hours                    `json:"hours"`
@@ -87,7 +90,10 @@ type group struct {
 	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came when the others were known, by the kind of their parent
 	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
 	Once   int                      `json:"-"`     // accounts seen on one day only
-	Past   past                     `json:"past"`
+	Past   past                     `json:"past"`  // of all visits but those of strangers
+	// Strangers is the same of people whose account had never been seen; nil of other classes, and of people in what an
+	// older reconbeat wrote.
+	Strangers *past `json:"strangers,omitempty"`
 }
 
 // hours is the weight of the visits in each hour of the day.
@@ -120,6 +126,9 @@ type visit struct {
 	seen       sights    // what was counted
 }
 
+// ofStranger reports whether it is the first visit of a person whose account had never been seen.
+func (v *visit) ofStranger() bool { return v.Class == Person && v.First && v.How == newAccount }
+
 // Line is a command line of a visit and how often it was.
 type Line struct {
 	Text  string `json:"text"`
@@ -143,7 +152,8 @@ func (v *visit) note(l *Look) {
 	}
 }
 
-// sights are the values and hours that a visit has shown. Of a feature they are at most maxValues; what comes after them counts as shown.
+// sights are the values and hours that a visit has shown. Of a feature they are at most maxValues; what comes after
+// them counts as shown.
 type sights struct {
 	values [features][]sight
 	hours  uint32 // a bit each
@@ -192,7 +202,9 @@ func New(o Options) *Model {
 	if o.HalfLife == 0 {
 		o.HalfLife = halfLife
 	}
-	return &Model{o: o, actors: map[key]*actor{}, accounts: map[member]presence{}, visits: map[key]*visit{}}
+	m := &Model{o: o, actors: map[key]*actor{}, accounts: map[member]presence{}, visits: map[key]*visit{}}
+	m.groups[Person].Strangers = new(past)
+	return m
 }
 
 // Actors returns how many actors are remembered.
@@ -201,7 +213,8 @@ func (m *Model) Actors() int { return len(m.actors) }
 // Evicted returns how many actors were forgotten for want of room.
 func (m *Model) Evicted() uint64 { return m.evicted }
 
-// Watch says that the host is watched, and that its clock says t. It is to be called for whatever happens there, matched or not.
+// Watch says that the host is watched, and that its clock says t. It is to be called for whatever happens there,
+// matched or not.
 func (m *Model) Watch(t time.Time) {
 	if m.watched.Began.IsZero() {
 		m.unit = t
@@ -235,7 +248,8 @@ type Result struct {
 	Unusual Look
 	New     bool // the actor was never seen
 	First   bool // never before this visit
-	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a terminal, another account by another parent.
+	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a
+	// terminal, another account by another parent.
 	KnownElsewise bool
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
 	Days          float64       // for how many days the host has been watched
@@ -250,7 +264,8 @@ type Visit struct {
 	Lines  []Line    // the first distinct command lines, a view into the Model
 }
 
-// Judge says how unusual a Look is by what is known, together with what the same visit showed before. It learns nothing.
+// Judge says how unusual a Look is by what is known, together with what the same visit showed before. It learns
+// nothing.
 func (m *Model) Judge(l *Look) Result {
 	now := m.watched.at(l.At)
 	r := Result{Days: days(m.Age(l.At)), Unusual: *l, Visit: Visit{Way: l.Value(l.Class.ToldApart()), Opened: l.At}}
@@ -276,7 +291,12 @@ func (m *Model) Judge(l *Look) Result {
 		ways := m.ways(l)
 		r.KnownElsewise = ways > 1 || r.New && ways > 0
 	}
-	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside the intruder.
+	stranger := l.Class == Person && r.New && m.arrives(l) == newAccount
+	if v != nil {
+		stranger = v.ofStranger()
+	}
+	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside
+	// the intruder.
 	later := func(evidence float64) float64 {
 		if v != nil {
 			return max(0, evidence)
@@ -288,7 +308,7 @@ func (m *Model) Judge(l *Look) Result {
 		a = nil // what they showed some moments ago is no habit
 	}
 	for f := range features {
-		if f == l.Class.ToldApart() || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
+		if f == l.Class.ToldApart() && !stranger || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
 			continue
 		}
 		if f == Origin && !r.First {
@@ -310,12 +330,13 @@ func (m *Model) Judge(l *Look) Result {
 		}
 	}
 	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, r.Surprise, now)
+	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now)
 	r.Score = Score(r.Yearly)
 	return r
 }
 
-// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it does not excuse it.
+// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it does not excuse
+// it.
 func (r *Result) sum() (sum float64) {
 	for p, v := range r.Parts {
 		if p != Disguise {
@@ -328,7 +349,8 @@ func (r *Result) sum() (sum float64) {
 	return sum + r.Parts[Disguise]
 }
 
-// ToldApart is the feature that tells the actors of an account apart, a part before Hour: what it says is in the arrival.
+// ToldApart is the feature that tells the actors of an account apart, a part before Hour: what it says is in the
+// arrival.
 func (c Class) ToldApart() int {
 	if c == Person {
 		return TTY
@@ -336,7 +358,8 @@ func (c Class) ToldApart() int {
 	return Parent
 }
 
-// add adds evidence to a part, weighted, and bounds it. It reports whether it spoke against the actor, also where the part can grow no more.
+// add adds evidence to a part, weighted, and bounds it. It reports whether it spoke against the actor, also where the
+// part can grow no more.
 func (r *Result) add(c Class, part int, evidence float64) (against bool) {
 	added := weights[c][part] * evidence
 	r.Parts[part] = min(most, max(least, r.Parts[part]+added))
@@ -345,7 +368,8 @@ func (r *Result) add(c Class, part int, evidence float64) (against bool) {
 
 func days(d time.Duration) float64 { return float64(d) / float64(day) }
 
-// grown is the weight of something that happens at t, faded what undoes it at t. Both are finite and not 0, whatever a clock says; what is older than the unit counts as if it happened at it.
+// grown is the weight of something that happens at t, faded what undoes it at t. Both are finite and not 0, whatever a
+// clock says; what is older than the unit counts as if it happened at it.
 func (m *Model) grown(t time.Time) float64 {
 	return math.Exp2(max(0, min(mostGrown, m.halfLives(t))))
 }
@@ -356,7 +380,8 @@ func (m *Model) halfLives(t time.Time) float64 {
 	return float64(t.Sub(m.unit)) / float64(m.o.HalfLife)
 }
 
-// SetHalfLife changes after how long something counts half as much (0: 30 days), from now on: what has faded until then stays as it is.
+// SetHalfLife changes after how long something counts half as much (0: 30 days), from now on: what has faded until then
+// stays as it is.
 func (m *Model) SetHalfLife(d time.Duration) {
 	d = cmp.Or(d, halfLife)
 	if d == m.o.HalfLife {
@@ -392,6 +417,9 @@ func (m *Model) renew(t time.Time) {
 		counters(&g.Later)
 		scale(g.Hours[:])
 		scale(g.Past[:])
+		if g.Strangers != nil {
+			scale(g.Strangers[:])
+		}
 		for how := range g.Came {
 			scale(g.Came[how][:])
 		}
@@ -399,20 +427,32 @@ func (m *Model) renew(t time.Time) {
 	m.unit = t
 }
 
-// memory is how many days from from on are remembered at t, faded; 0 where t is before, as it is when a clock was set back.
+// memory is how many days from from on are remembered at t, faded; 0 where t is before, as it is when a clock was set
+// back.
 func (m *Model) memory(from, t time.Time) float64 {
 	return days(m.o.HalfLife) / math.Ln2 * (1 - math.Exp2(-max(0, float64(t.Sub(from)))/float64(m.o.HalfLife)))
 }
 
-// rate is how many visits a day are expected to surprise at least as much as s.
-func (m *Model) rate(c Class, first bool, s float64, now time.Time) float64 {
+// past is what a visit's surprise is held against. Strangers have one of their own: what they show is weighed by what
+// newcomers show, and not by habits, so that one surprise is not as usual of them as of people who are known.
+func (m *Model) past(c Class, stranger bool) *past {
+	if stranger {
+		return m.groups[c].Strangers
+	}
+	return &m.groups[c].Past
+}
+
+// rate is how many visits a day are expected to surprise at least as much as s. first: it is the actor's first;
+// stranger: and the first of a person's account.
+func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) float64 {
 	fade, like := m.faded(now), &hostsLike[c]
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
 	if first {
 		sum *= m.activity(c, now)
 	}
-	past := &m.groups[c].Past
-	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on, that takes no power for each.
+	past := m.past(c, stranger)
+	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on,
+	// that takes no power for each.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
 	below := 0.0
 	for _, w := range past[:higher] {
@@ -438,7 +478,8 @@ var binStep = math.Exp(-1. / (binsPerNat * kernelScale))
 func binOf(s float64) int      { return max(0, min(surpriseBins-1, int((s-lowest)*binsPerNat))) }
 func surpriseOf(i int) float64 { return lowest + (float64(i)+0.5)/binsPerNat }
 
-// Score turns a number of visits a year into a score: 365 are 0, 3 are 25, 1 is 50, 0.3 are 75, 0.1 are 90, with logarithms in between.
+// Score turns a number of visits a year into a score: 365 are 0, 3 are 25, 1 is 50, 0.3 are 75, 0.1 are 90, with
+// logarithms in between.
 func Score(yearly float64) float64 {
 	points := [...]struct{ yearly, score float64 }{{365, 0}, {3, 25}, {1, 50}, {0.3, 75}, {0.1, 90}, {0.001, 100}}
 	if yearly >= points[0].yearly {
@@ -497,7 +538,8 @@ type Lesson struct {
 	Alerted bool // it became an alert, or belongs to one: the visit teaches nobody but its actor
 	// Daily: the actor teaches once a day only, because they are on probation.
 	Daily bool
-	// Learning: the model is too young to alert. What the visit has shown until its age is reached is learned, and no evidence against it later.
+	// Learning: the model is too young to alert. What the visit has shown until its age is reached is learned, and no
+	// evidence against it later.
 	Learning bool
 }
 
@@ -566,7 +608,8 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	}
 }
 
-// afterAMonth is the score that what is known of an actor would have made on a host of a month on which nobody else had looked.
+// afterAMonth is the score that what is known of an actor would have made on a host of a month on which nobody else had
+// looked.
 func (m *Model) afterAMonth(k key, a *actor) float64 {
 	alone := New(m.o)
 	alone.watched.observe(a.First)
@@ -598,6 +641,9 @@ func (m *Model) teach(k key, v *visit) {
 		return
 	}
 	for f := range features {
+		if f == TTY && v.Class == Person && !v.ofStranger() {
+			continue // an account that is known has two ways, which are two actors; what counts is how strangers come
+		}
 		into := &g.Later[f]
 		if v.First {
 			into = &g.First[f]
@@ -632,16 +678,21 @@ func (m *Model) welcome(k key, a *actor, how, kind int, since time.Time) {
 	m.present(k.Who, a.Class, presence{taught: 1})
 }
 
-// Accept says that what the actor of a look raised an alert for has become a habit: the class learns from them what it has not yet.
+// Accept says that what the actor of a look raised an alert for has become a habit: the class learns from them what it
+// has not yet.
 func (m *Model) Accept(l *Look) {
 	k := l.key()
 	a := m.known(l)
 	if a == nil || a.Taught {
 		return
 	}
-	m.welcome(k, a, m.arrivesWith(l), kindOf(l), a.Since)
+	how := m.arrivesWith(l)
+	m.welcome(k, a, how, kindOf(l), a.Since)
 	w := m.grown(m.watched.at(l.At))
 	for f := range features {
+		if f == TTY && a.Class == Person && how != newAccount {
+			continue
+		}
 		for _, v := range a.Features[f] {
 			if v.weight >= forgotten*w {
 				m.groups[a.Class].First[f].add(v.text, w)
@@ -735,7 +786,8 @@ func (m *Model) present(who Account, c Class, by presence) {
 	m.accounts[k] = p
 }
 
-// Forget makes an account unknown again, by its id or its name, and returns the ids that were known. What it taught about its class stays.
+// Forget makes an account unknown again, by its id or its name, and returns the ids that were known. What it taught
+// about its class stays.
 func (m *Model) Forget(idOrName string) (ids []string) {
 	var which []key
 	for k, a := range m.actors {
@@ -776,7 +828,8 @@ func compare(a, b key) int {
 	return cmp.Or(cmp.Compare(a.Who.Container.Value(), b.Who.Container.Value()), cmp.Compare(a.Who.ID.Value(), b.Who.ID.Value()), cmp.Compare(a.Way.Value(), b.Way.Value()))
 }
 
-// Advance says that the host is watched, and that nothing more comes before t: the visits that are over by then become part of the past.
+// Advance says that the host is watched, and that nothing more comes before t: the visits that are over by then become
+// part of the past.
 func (m *Model) Advance(t time.Time) {
 	m.Watch(t)
 	m.closeUntil(m.watched.at(t))
@@ -810,6 +863,6 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		m.groups[v.Class].Past[binOf(v.Sum)] += w
+		m.past(v.Class, v.ofStranger())[binOf(v.Sum)] += w
 	}
 }

@@ -116,6 +116,10 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 				return nil, fmt.Errorf("class %d: %w", i, errNumbers)
 			}
 		}
+		if Class(i) == Person && g.Strangers == nil { // an older one kept one past of all people: each kind goes on with it
+			strangers := g.Past
+			g.Strangers = &strangers
+		}
 		if g.Actors < 0 {
 			return nil, fmt.Errorf("class %d: %w", i, errNumbers)
 		}
