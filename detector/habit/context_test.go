@@ -124,8 +124,12 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 	require.Less(t, score(person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn")), score(person(afternoon, "alice",
 		"zsh", "151.7.7.7", "netstat -rn")),
 		"who changes addresses tells nothing by yet another")
-	require.Greater(t, surprise(person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp")), 1+surprise(person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp")),
-		"an address says something of who always comes from one, if not enough for an alert")
+	require.Greater(
+		t,
+		surprise(person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp")),
+		1+surprise(person(morning, "alice", "bash", "10.1.2.3", "ss -tlnp")),
+		"an address says something of who always comes from one, if not enough for an alert",
+	)
 }
 
 func TestAHabitIsLearned(t *testing.T) {
@@ -480,7 +484,13 @@ func office() (*Model, time.Time) {
 			continue
 		}
 		for i := range 12 {
-			e := person(at.Add(time.Duration(i)*time.Minute), fmt.Sprintf("user%d", i), "bash", fmt.Sprintf("10.1.2.%d", i+1), "ss -tlnp")
+			e := person(
+				at.Add(time.Duration(i)*time.Minute),
+				fmt.Sprintf("user%d", i),
+				"bash",
+				fmt.Sprintf("10.1.2.%d", i+1),
+				"ss -tlnp",
+			)
 			if i < 3 && d%9 == 2 {
 				e.TTY, e.Interactive = "", false
 			}

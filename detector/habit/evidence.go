@@ -130,7 +130,9 @@ var (
 		Root:    {[arrivals][kinds]float64{{0.14, 0.1, 0.01, 0.1}, {0.14, 0.1, 0.01, 0.1}}, 0.05},
 	}
 	// novelty is how often an intruder shows what nobody of the class did, by feature.
-	novelty = [features]float64{As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3}
+	novelty = [features]float64{
+		As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3,
+	}
 )
 
 const (
@@ -150,24 +152,69 @@ const (
 
 // weights say how much a part counts: less than one where features depend on each other. (fitted)
 var weights = [classes][Parts]float64{
-	Person:  {As: 0.5, Parent: 1, TTY: 0.7, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84, Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7},
-	Service: {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
-	Root:    {As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7, Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28},
+	Person: {
+		As: 0.5, Parent: 1, TTY: 0.7, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84,
+		Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7,
+	},
+	Service: {
+		As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7,
+		Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
+	},
+	Root: {
+		As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7,
+		Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
+	},
 }
 
 // common are the values of the features that have few: how common each is among actors of whom nothing is known, and
 // among intruders.
 var common = map[text]struct{ usual, intruder float64 }{
-	terminal: {0.5, 0.5}, noTerminal: {0.5, 0.5},
-	workday: {5. / 7, 5. / 7}, weekend: {2. / 7, 2. / 7},
-	local: {0.2, 0.2}, inside: {0.7, 0.35}, outside: {0.1, 0.45},
-	plain: {0.97, 0.97}, renamedTool: {0.002, 0.06}, deleted: {0.002, 0.04}, inMemory: {0.001, 0.04}, byLoader: {0.005, 0.04},
-	inTemporary: {0.005, 0.06}, inHome: {0.014, 0.04}, inHidden: {0.001, 0.02},
+	terminal:   {0.5, 0.5},
+	noTerminal: {0.5, 0.5},
+	workday:    {5. / 7, 5. / 7},
+	weekend:    {2. / 7, 2. / 7},
+	local:      {0.2, 0.2},
+	inside:     {0.7, 0.35},
+	outside:    {0.1, 0.45},
+	plain: {
+		0.97,
+		0.97,
+	},
+	renamedTool: {0.002, 0.06},
+	deleted:     {0.002, 0.04},
+	inMemory:    {0.001, 0.04},
+	byLoader:    {0.005, 0.04},
+	inTemporary: {0.005, 0.06},
+	inHome:      {0.014, 0.04},
+	inHidden:    {0.001, 0.02},
 }
 
 // usualHours is how a person's looks spread over the hours of the host's day where nothing is known of the class.
 var usualHours = [24]float64{
-	0.014, 0.012, 0.01, 0.01, 0.01, 0.012, 0.02, 0.045, 0.065, 0.072, 0.072, 0.07, 0.062, 0.066, 0.07, 0.07, 0.066, 0.06, 0.05, 0.04, 0.034, 0.028, 0.024, 0.018,
+	0.014,
+	0.012,
+	0.01,
+	0.01,
+	0.01,
+	0.012,
+	0.02,
+	0.045,
+	0.065,
+	0.072,
+	0.072,
+	0.07,
+	0.062,
+	0.066,
+	0.07,
+	0.07,
+	0.066,
+	0.06,
+	0.05,
+	0.04,
+	0.034,
+	0.028,
+	0.024,
+	0.018,
 }
 
 // unknown stands for all kinds: where the parent is not told, and of people, whose parents tell nothing.
@@ -202,8 +249,32 @@ func programKind(name string) int {
 		return shell
 	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk",
 		// Servers, which a hole makes run what a stranger sends.
-		"apache2", "httpd", "nginx", "lighttpd", "caddy", "traefik", "haproxy", "envoy", "squid", "varnishd", "uwsgi", "gunicorn", "unicorn", "dotnet", "beam.smp",
-		"postgres", "mysqld", "mariadbd", "mongod", "redis-server", "valkey-server", "memcached", "clickhouse-server", "slapd", "named", "unbound",
+		"apache2",
+		"httpd",
+		"nginx",
+		"lighttpd",
+		"caddy",
+		"traefik",
+		"haproxy",
+		"envoy",
+		"squid",
+		"varnishd",
+		"uwsgi",
+		"gunicorn",
+		"unicorn",
+		"dotnet",
+		"beam.smp",
+		"postgres",
+		"mysqld",
+		"mariadbd",
+		"mongod",
+		"redis-server",
+		"valkey-server",
+		"memcached",
+		"clickhouse-server",
+		"slapd",
+		"named",
+		"unbound",
 		"exim4", "exim", "master", "smtpd", "dovecot", "vsftpd", "proftpd", "smbd", "cupsd", "asterisk":
 		return interpreter
 	}

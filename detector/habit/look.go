@@ -49,7 +49,22 @@ const (
 )
 
 // PartNames are the names of the parts, as fields and explanations have them.
-var PartNames = [Parts]string{"as", "parent", "tty", "entry", "network", "network_wide", "command", "folder", "week", "origin", "disguise", "hour", "frequency", "actor"}
+var PartNames = [Parts]string{
+	"as",
+	"parent",
+	"tty",
+	"entry",
+	"network",
+	"network_wide",
+	"command",
+	"folder",
+	"week",
+	"origin",
+	"disguise",
+	"hour",
+	"frequency",
+	"actor",
+}
 
 // Look is an exec as the Model sees it.
 type Look struct {
@@ -292,8 +307,23 @@ var places = []struct {
 	folder string
 	text   text
 }{
-	{"/tmp/", inTemporary}, {"/var/tmp/", inTemporary}, {"/dev/", inTemporary}, {"/run/user/", inTemporary}, {"/run/lock/", inTemporary}, {"/var/lock/", inTemporary},
-	{"/run/shm/", inTemporary}, {"/var/run/user/", inTemporary}, {"/home/", inHome}, {"/root/", inHome}, {"/var/www/", inHome},
+	{
+		"/tmp/",
+		inTemporary,
+	},
+	{"/var/tmp/", inTemporary},
+	{"/dev/", inTemporary},
+	{"/run/user/", inTemporary},
+	{"/run/lock/", inTemporary},
+	{"/var/lock/", inTemporary},
+	{
+		"/run/shm/",
+		inTemporary,
+	},
+	{"/var/run/user/", inTemporary},
+	{"/home/", inHome},
+	{"/root/", inHome},
+	{"/var/www/", inHome},
 }
 
 // parent is the name of the program that started the tool, with where it lies when that is a place of its user's

@@ -24,7 +24,7 @@ const day = 24 * time.Hour
 type Model struct {
 	o        Options
 	watched  watched
-	unit     time.Time // what happens at it weighs 1; of watched time, as all times of which none is said to be the clock's
+	unit     time.Time // what happens at it weighs 1; watched time, as all times that are not said to be the clock's
 	actors   map[key]*actor
 	accounts map[member]presence
 	groups   [classes]group
@@ -87,7 +87,7 @@ type group struct {
 	Later  [features]counter        `json:"later"`
 	Hours  hours                    `json:"hours"`
 	Actors int                      `json:"actors"`
-	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came when the others were known, by the kind of their parent
+	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came after the others, by the kind of their parent
 	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
 	Once   int                      `json:"-"`     // accounts seen on one day only
 	Past   past                     `json:"past"`  // of all visits but those of strangers
@@ -241,7 +241,7 @@ func (m *Model) age(now time.Time) time.Duration { return max(0, now.Sub(m.watch
 // Result is what the Model says of a Look.
 type Result struct {
 	Score    float64        // 0 to 100
-	Yearly   float64        // how many visits a year are expected to be at least this unusual; infinite where nothing is known
+	Yearly   float64        // how many visits a year are expected to be at least this unusual; +Inf: nothing is known
 	Parts    [Parts]float64 // what each part adds to the surprise, in nats
 	Surprise float64        // their sum
 	// Unusual is what the parts are about: of each the last value of the visit that added to it. Its Name is empty.
@@ -547,7 +547,8 @@ type Lesson struct {
 func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 	m.Advance(l.At)
 	now := m.watched.at(l.At)
-	if m.halfLives(now) >= renewAt { // before the weights grow out of what a number holds: with a half-life of a day that takes more than a year
+	// Before the weights grow out of what a number holds: with a half-life of a day that takes more than a year.
+	if m.halfLives(now) >= renewAt {
 		m.renew(now)
 	}
 	w := m.grown(now)
@@ -825,7 +826,11 @@ func (m *Model) dueBy(v *visit) {
 }
 
 func compare(a, b key) int {
-	return cmp.Or(cmp.Compare(a.Who.Container.Value(), b.Who.Container.Value()), cmp.Compare(a.Who.ID.Value(), b.Who.ID.Value()), cmp.Compare(a.Way.Value(), b.Way.Value()))
+	return cmp.Or(
+		cmp.Compare(a.Who.Container.Value(), b.Who.Container.Value()),
+		cmp.Compare(a.Who.ID.Value(), b.Who.ID.Value()),
+		cmp.Compare(a.Way.Value(), b.Way.Value()),
+	)
 }
 
 // Advance says that the host is watched, and that nothing more comes before t: the visits that are over by then become
@@ -851,7 +856,10 @@ func (m *Model) closeUntil(now time.Time) {
 			m.dueBy(v)
 		}
 	}
-	slices.SortFunc(ended, func(a, b key) int { return cmp.Or(m.visits[a].Last.Compare(m.visits[b].Last), compare(a, b)) })
+	slices.SortFunc(
+		ended,
+		func(a, b key) int { return cmp.Or(m.visits[a].Last.Compare(m.visits[b].Last), compare(a, b)) },
+	)
 	for _, k := range ended {
 		v := m.visits[k]
 		delete(m.visits, k)

@@ -175,7 +175,8 @@ func (m *Model) watchedSince(s *Snapshot) {
 func (m *Model) reopen(v *visitOf) error {
 	k := v.key()
 	if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Sum) || m.actors[k] == nil ||
-		v.Hour < 0 || v.Hour > 23 || v.Open.How < 0 || v.Open.How >= arrivals || v.Open.Kind < unknown || v.Open.Kind >= kinds {
+		v.Hour < 0 || v.Hour > 23 || v.Open.How < 0 || v.Open.How >= arrivals ||
+		v.Open.Kind < unknown || v.Open.Kind >= kinds {
 		return errNumbers
 	}
 	for p, name := range PartNames {
