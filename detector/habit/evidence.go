@@ -176,10 +176,8 @@ var common = map[text]struct{ usual, intruder float64 }{
 	local:      {0.2, 0.2},
 	inside:     {0.7, 0.35},
 	outside:    {0.1, 0.45},
-	plain: {
-		0.97,
-		0.97,
-	},
+	plain:      {0.97, 0.97},
+
 	renamedTool: {0.002, 0.06},
 	deleted:     {0.002, 0.04},
 	inMemory:    {0.001, 0.04},
@@ -191,30 +189,9 @@ var common = map[text]struct{ usual, intruder float64 }{
 
 // usualHours is how a person's looks spread over the hours of the host's day where nothing is known of the class.
 var usualHours = [24]float64{
-	0.014,
-	0.012,
-	0.01,
-	0.01,
-	0.01,
-	0.012,
-	0.02,
-	0.045,
-	0.065,
-	0.072,
-	0.072,
-	0.07,
-	0.062,
-	0.066,
-	0.07,
-	0.07,
-	0.066,
-	0.06,
-	0.05,
-	0.04,
-	0.034,
-	0.028,
-	0.024,
-	0.018,
+	0.014, 0.012, 0.01, 0.01, 0.01, 0.012, 0.02, 0.045,
+	0.065, 0.072, 0.072, 0.07, 0.062, 0.066, 0.07, 0.07,
+	0.066, 0.06, 0.05, 0.04, 0.034, 0.028, 0.024, 0.018,
 }
 
 // unknown stands for all kinds: where the parent is not told, and of people, whose parents tell nothing.

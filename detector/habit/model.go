@@ -87,7 +87,7 @@ type group struct {
 	Later  [features]counter        `json:"later"`
 	Hours  hours                    `json:"hours"`
 	Actors int                      `json:"actors"`
-	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came after the others, by the kind of their parent
+	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came after the others, by their parent's kind
 	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
 	Once   int                      `json:"-"`     // accounts seen on one day only
 	Past   past                     `json:"past"`  // of all visits but those of strangers
