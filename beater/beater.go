@@ -204,6 +204,7 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	l.heart = &heartbeat{
 		period: r.config.Heartbeat.Period, health: r.health, modules: running, ring: l.ring, engine: l.engine,
 		host: r.host, lag: &l.lag, pipeline: b.Publisher, journal: store.Stats(),
+		direct: l.direct,
 	}
 	var agent *policy
 	if r.managed {
@@ -224,6 +225,8 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 
 	publisher.start(b.Publisher, store)
 	defer publisher.stop()
+	l.direct.start(b.Publisher)
+	defer l.keepDirect()
 	if agent != nil {
 		go func() { _ = l.heart.start() }() // it fails only when all ends before there was an output
 	} else if err := l.heart.start(); err != nil {
@@ -233,6 +236,8 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 		if agent != nil {
 			agent.stop() // no settings change under the last heartbeat
 		}
+		l.direct.drain(lastMoment)
+		l.keepDirect()
 		l.heart.end(time.Now())
 	}
 	r.last.set(end)
@@ -277,6 +282,9 @@ func (r *reconbeat) Run(b *beat.Beat) error {
 	return err
 }
 
+// lastMoment is how long what is on its way past the journal may take at the end; the rest is then kept in the journal.
+const lastMoment = time.Second
+
 // newLoop makes the one goroutine's work, with what an earlier run had learned.
 func (r *reconbeat) newLoop(store *state.Store, running *moduleSet, latency *latencies) (*loop, error) {
 	options, err := r.detectorOptions(r.config)
@@ -287,10 +295,11 @@ func (r *reconbeat) newLoop(store *state.Store, running *moduleSet, latency *lat
 	if err != nil {
 		return nil, err
 	}
-	journal := &journal{store: store, logger: r.logger}
+	direct := newDirect(r.logger)
+	journal := &journal{store: store, direct: direct, logger: r.logger}
 	e, err := engine.New(engine.Options{
 		Config: r.config, Detector: options, Host: r.host, Machine: here, Logger: r.logger,
-		Publish: journal.write, Running: running.sources,
+		Publish: journal.ship, Running: running.sources,
 	})
 	if err != nil {
 		return nil, err
@@ -300,7 +309,7 @@ func (r *reconbeat) newLoop(store *state.Store, running *moduleSet, latency *lat
 	}
 	l := &loop{
 		engine: e, ring: engine.NewRing(engine.RingSlots), cursors: &cursors{}, host: here, store: store,
-		journal: journal, running: running, health: r.health, latency: latency, logger: r.logger,
+		journal: journal, direct: direct, running: running, health: r.health, latency: latency, logger: r.logger,
 		applied: func() bool { return true },
 		calls:   make(chan func()), ended: make(chan struct{}),
 	}

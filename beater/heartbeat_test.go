@@ -27,6 +27,7 @@ func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
 	h := &heartbeat{
 		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: engine.NewRing(1),
 		engine: e, host: testHost, lag: &worst{}, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{},
+		direct: newDirect(logp.NewNopLogger()),
 	}
 	require.NoError(t, h.start())
 	t.Cleanup(func() {

@@ -79,6 +79,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			"bytes": positive(journal.FileBytes.Load()), "commit_us": positive(journal.CommitNanos.Load() / 1000),
 		}
 	})
+	show(reg, "direct", func() readings { return readings{"dropped": b.direct.dropped.Load()} })
 	show(reg, "ring", func() readings { return readings{"dropped": b.ring.Dropped.Load(), "waiting": b.ring.Waiting()} })
 	show(reg, "output", func() readings { return readings{"rejected": b.rejected.kept(), "rejected_lost": b.rejected.lost()} })
 	show(reg, "heartbeats", func() readings { return readings{"made": b.heart.made.Load()} })

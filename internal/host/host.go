@@ -151,8 +151,7 @@ func (h *Host) forkTime(p *process.Process, at time.Time) {
 	if p.StartTicks != 0 || p.PID == 0 {
 		return
 	}
-	var now process.Process
-	if _, _, err := h.proc.Read(p.PID, &now); err == nil && !now.Start.After(at.Add(clockTick)) {
-		p.StartTicks = now.StartTicks
+	if ticks, start, err := h.proc.StartTicks(p.PID); err == nil && !start.After(at.Add(clockTick)) {
+		p.StartTicks = ticks
 	}
 }

@@ -73,7 +73,7 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 		return 0, s, fmt.Errorf("reading %s/stat: %w", dir, err)
 	}
 	p.PID, p.Name, p.StartTicks = pid, st.comm, st.startTicks
-	p.Start = fs.boot.Add(time.Duration(st.startTicks) * time.Second / userHz)
+	p.Start = fs.start(st)
 	p.TTY = st.terminal.String()
 	p.Interactive = p.TTY != ""
 	if exe, file, err := executable(filepath.Join(dir, "exe")); err == nil {
@@ -92,6 +92,25 @@ func (fs *FS) Read(pid uint32, p *process.Process) (ppid uint32, s process.Sessi
 	s.ID = number(filepath.Join(dir, "sessionid"))
 	s.User.ID = number(filepath.Join(dir, "loginuid"))
 	return st.ppid, s, nil
+}
+
+// StartTicks reads when one process was forked, in ticks of the kernel's clock since boot and as a time.
+func (fs *FS) StartTicks(pid uint32) (ticks uint64, at time.Time, err error) {
+	dir := filepath.Join(fs.root, strconv.FormatUint(uint64(pid), 10))
+	b, err := readFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return 0, time.Time{}, ErrGone
+	}
+	st, err := parseStat(b)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("reading %s/stat: %w", dir, err)
+	}
+	return st.startTicks, fs.start(st), nil
+}
+
+// start is when a process was forked.
+func (fs *FS) start(st stat) time.Time {
+	return fs.boot.Add(time.Duration(st.startTicks) * time.Second / userHz)
 }
 
 // executable reads path and file of an executable at once: between two looks at the link the process may start another
