@@ -8,6 +8,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	pubtest "github.com/elastic/beats/v7/libbeat/publisher/testing"
+	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/internal/engine"

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -126,9 +127,11 @@ const textBytes = 512
 
 // own returns a copy of a view into an event.
 func (t *texts) own(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) == 0 {
-		return ""
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	if s == "" {
+		return s
 	}
 	if cap(*t)-len(*t) < len(s) {
 		*t = make(texts, 0, max(textBytes, len(s)))
