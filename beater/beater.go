@@ -220,6 +220,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 	l.heart = &heartbeat{
 		period: r.config.Heartbeat.Period, health: r.health, modules: running, ring: l.ring, engine: l.engine,
 		host: r.host, lag: &l.lag, pipeline: b.Publisher, journal: store.Stats(),
+		direct: l.direct,
 	}
 	var agent *policy
 	if r.managed {
@@ -240,6 +241,8 @@ func (r *sensor) Run(b *beat.Beat) error {
 
 	publisher.start(b.Publisher, store)
 	defer publisher.stop()
+	l.direct.start(b.Publisher)
+	defer l.keepDirect()
 	if agent != nil {
 		go func() { _ = l.heart.start() }() // it fails only when all ends before there was an output
 	} else if err := l.heart.start(); err != nil {
@@ -249,6 +252,8 @@ func (r *sensor) Run(b *beat.Beat) error {
 		if agent != nil {
 			agent.stop() // no settings change under the last heartbeat
 		}
+		l.direct.drain(lastMoment)
+		l.keepDirect()
 		l.heart.end(time.Now())
 	}
 	r.last.set(end)
@@ -293,6 +298,9 @@ func (r *sensor) Run(b *beat.Beat) error {
 	return err
 }
 
+// lastMoment is how long what is on its way past the journal may take at the end; the rest is then kept in the journal.
+const lastMoment = time.Second
+
 // newLoop makes the one goroutine's work, with what an earlier run had learned.
 func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latencies) (*loop, error) {
 	options, err := r.detectorOptions(r.config)
@@ -303,10 +311,11 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 	if err != nil {
 		return nil, err
 	}
-	journal := &journal{store: store, logger: r.logger}
+	direct := newDirect(r.logger)
+	journal := &journal{store: store, direct: direct, logger: r.logger}
 	e, err := engine.New(engine.Options{
 		Config: r.config, Detector: options, Host: r.host, Machine: here, Logger: r.logger,
-		Publish: journal.write, Running: running.sources,
+		Publish: journal.ship, Running: running.sources,
 	})
 	if err != nil {
 		return nil, err
@@ -316,7 +325,7 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 	}
 	l := &loop{
 		engine: e, ring: engine.NewRing(engine.RingSlots), cursors: &cursors{}, host: here, store: store,
-		journal: journal, running: running, health: r.health, latency: latency, logger: r.logger,
+		journal: journal, direct: direct, running: running, health: r.health, latency: latency, logger: r.logger,
 		applied: func() bool { return true },
 		calls:   make(chan func()), ended: make(chan struct{}),
 	}

@@ -36,6 +36,7 @@ type heartbeat struct {
 	lag      *worst // since the last heartbeat: from a program's start until it was judged
 	pipeline beat.Pipeline
 	journal  *state.Stats
+	direct   *direct
 
 	done sync.WaitGroup
 	made atomic.Uint64
@@ -235,7 +236,7 @@ func (h *heartbeat) count() tally {
 	c := h.engine.Counts
 	t := h.modules.tally()
 	t.execs, t.matched, t.alerts = c.Execs.Load(), c.Matched.Load(), c.Alerts.Load()
-	t.lost += h.ring.Dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
+	t.lost += h.ring.Dropped.Load() + h.direct.dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
 	return t
 }
 

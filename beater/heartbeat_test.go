@@ -8,6 +8,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	pubtest "github.com/elastic/beats/v7/libbeat/publisher/testing"
+	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/internal/engine"
@@ -27,6 +28,7 @@ func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
 	h := &heartbeat{
 		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: engine.NewRing(1),
 		engine: e, host: testHost, lag: &worst{}, pipeline: pubtest.PublisherWithClient(out), journal: &state.Stats{},
+		direct: newDirect(logp.NewNopLogger()),
 	}
 	require.NoError(t, h.start())
 	t.Cleanup(func() {

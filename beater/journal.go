@@ -18,11 +18,20 @@ import (
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
-// journal writes documents into the state, which hands them on to the publisher.
+// journal writes documents into the state, which hands them on to the publisher. What need not be kept goes past it.
 type journal struct {
 	store       *state.Store
+	direct      *direct
 	logger      *logp.Logger
 	unencodable atomic.Uint64 // documents that could not be encoded; should always be 0
+}
+
+// ship takes a document on its way.
+func (j *journal) ship(d *engine.Document) {
+	if d.Keep == engine.InMemory && j.direct.write(d) {
+		return
+	}
+	j.write(d)
 }
 
 func (j *journal) write(d *engine.Document) {
@@ -32,7 +41,8 @@ func (j *journal) write(d *engine.Document) {
 		j.logger.Errorf("a document cannot be encoded and does not ship: %v", err)
 		return
 	}
-	if _, err := j.store.Append(state.Entry{ID: d.ID, Durable: d.Durable, Time: d.Timestamp, Document: line}); err != nil {
+	entry := state.Entry{ID: d.ID, Durable: d.Keep == engine.Durable, Time: d.Timestamp, Document: line}
+	if _, err := j.store.Append(entry); err != nil {
 		j.logger.Errorf("a document does not ship: %v", err)
 	}
 }

@@ -26,6 +26,7 @@ type loop struct {
 	host    *host.Host
 	store   *state.Store
 	journal *journal
+	direct  *direct
 	running *moduleSet
 	heart   *heartbeat
 	health  *health.Board
@@ -142,6 +143,8 @@ func (l *loop) tick(now time.Time) {
 		l.engine.Advance(mark)
 	}
 	l.engine.Tally(now)
+	l.direct.flush()
+	l.direct.note(l.health, now)
 	l.noteDrops(now)
 	l.rejected.note(l.health, now)
 	l.health.Settle(now)
@@ -184,6 +187,14 @@ func (l *loop) save() {
 	}
 	if err != nil {
 		l.logger.Errorf("saving what was learned: %v", err)
+	}
+}
+
+// keepDirect ends the way past the journal. What was not handed on is kept in the journal and ships at the next start,
+// and so is what comes afterwards.
+func (l *loop) keepDirect() {
+	for _, doc := range l.direct.stop() {
+		l.journal.write(doc)
 	}
 }
 

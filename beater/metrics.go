@@ -103,6 +103,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			"commit_us":     positive(journal.CommitNanos.Load() / 1000),
 		}
 	})
+	show(reg, "direct", func() readings { return readings{"dropped": b.direct.dropped.Load()} })
 	show(reg, "ring", func() readings { return readings{"dropped": b.ring.Dropped.Load(), "waiting": b.ring.Waiting()} })
 	show(
 		reg,

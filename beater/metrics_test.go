@@ -38,6 +38,7 @@ func counted(t *testing.T) *monitoring.Registry {
 	b := metricsOf{&loop{
 		engine: testEngine(t), logger: logp.NewNopLogger(), health: &health.Board{}, ring: engine.NewRing(1), host: h,
 		running: &moduleSet{}, latency: newLatencies(), heart: &heartbeat{}, journal: &journal{},
+		direct: newDirect(logp.NewNopLogger()),
 	}, &state.Stats{}}
 	r := &runner{
 		blueprint: &blueprint{

@@ -43,7 +43,7 @@ func testPolicy(t *testing.T) *policy {
 		rulesDir: t.TempDir()}
 	l := &loop{
 		engine: testEngine(t), ring: engine.NewRing(8), cursors: &cursors{}, running: &moduleSet{}, health: board,
-		latency: newLatencies(), heart: &heartbeat{}, logger: logger, calls: make(chan func()), ended: make(chan struct{}),
+		latency: newLatencies(), heart: &heartbeat{}, logger: logger, direct: newDirect(logger), calls: make(chan func()), ended: make(chan struct{}),
 	}
 	l.engine.Tally(time.Now())
 	h, err := host.Open(nil)

@@ -212,7 +212,7 @@ func TestEveryFieldIsFoundByNameAndSaysWhatIsEncoded(t *testing.T) {
 				assert.Equal(t, v, got)
 			case time.Time:
 				assert.Equal(t, Date, f.Type, f.Name)
-				assert.Equal(t, v, got)
+				assert.Equal(t, v.Format(time.RFC3339Nano), got)
 			default:
 				t.Errorf("%s: a value of type %T", f.Name, v)
 			}

@@ -49,9 +49,12 @@ type Field struct {
 	Description string
 
 	path []string                 // Name's parts
+	in   int                      // the object that it stands in: an index of objects
 	get  func(*process.Event) any // nil when the event does not say
-	set  func(d *draft, v value)  // takes what a document says; what makes no sense is taken as not said
-	each bool                     // a list's elements are all set, one after the other; otherwise its first is the value
+	// text is get without an interface around a string: empty when the event does not say. nil: there is get only
+	text func(*process.Event) string
+	set  func(d *draft, v value) // takes what a document says; what makes no sense is taken as not said
+	each bool                    // a list's elements are all set, one after the other; otherwise its first is the value
 }
 
 // Value returns what e says in the field, of the Type's kind, or nil when it says nothing. Strings are views into e's
@@ -84,8 +87,9 @@ func Fields() iter.Seq[Field] {
 func text(name, description string, at func(*process.Event) *string) Field {
 	return Field{
 		Name: name, Type: Keyword, Description: description,
-		get: func(e *process.Event) any { return known(*at(e)) },
-		set: func(d *draft, v value) { d.text(at(d.Event), v) },
+		get:  func(e *process.Event) any { return known(*at(e)) },
+		text: func(e *process.Event) string { return *at(e) },
+		set:  func(d *draft, v value) { d.text(at(d.Event), v) },
 	}
 }
 
@@ -170,8 +174,9 @@ func account(prefix, of string, from func(*process.Event) *process.User, to func
 		),
 		{
 			Name: prefix + ".name", Type: Keyword, Description: "Name of " + of + ".",
-			get: func(e *process.Event) any { return known(from(e).Name) },
-			set: func(d *draft, v value) { d.text(&to(d).Name, v) },
+			get:  func(e *process.Event) any { return known(from(e).Name) },
+			text: func(e *process.Event) string { return from(e).Name },
+			set:  func(d *draft, v value) { d.text(&to(d).Name, v) },
 		},
 	}
 }

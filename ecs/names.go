@@ -15,6 +15,31 @@ func paths(fields []Field) []Field {
 	return fields
 }
 
+// object is one of a document's objects.
+type object struct {
+	name string
+	in   int // the object that it stands in; the root's own is 0
+}
+
+// nest says of each field in which object it stands, and returns the objects, the document itself first.
+func nest(fields []Field) []object {
+	nested := []object{{}}
+	at := map[string]int{"": 0}
+	for i := range fields {
+		in, path := 0, ""
+		for _, part := range fields[i].path[:len(fields[i].path)-1] {
+			path += "." + part
+			if _, known := at[path]; !known {
+				at[path] = len(nested)
+				nested = append(nested, object{part, in})
+			}
+			in = at[path]
+		}
+		fields[i].in = in
+	}
+	return nested
+}
+
 func index(fields []Field) map[string]*Field {
 	m := make(map[string]*Field, len(fields))
 	for i := range fields {

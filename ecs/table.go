@@ -13,6 +13,9 @@ import (
 // table is the one table of fields, in the order in which documents show them.
 var table = paths(fields())
 
+// objects are the objects that the fields stand in, each behind the one that it stands in.
+var objects = nest(table)
+
 // byName finds a field of the table.
 var byName = index(table)
 
@@ -195,6 +198,7 @@ func eventFields() []Field {
 			Type:        Keyword,
 			Description: "Where the event came from: the module, or the agent whose document it was.",
 			get:         func(e *process.Event) any { return known(e.Source) },
+			text:        func(e *process.Event) string { return e.Source },
 			set:         func(d *draft, v value) { d.text(&d.provider, v) },
 		},
 	}
@@ -208,7 +212,7 @@ func setSequence(d *draft, v value) {
 }
 
 // of returns the word for a kind of event, nil for kinds that are no process's.
-func of(k process.Kind, exec, fork, exit string) any {
+func of(k process.Kind, exec, fork, exit any) any {
 	switch k {
 	case process.Exec:
 		return exec
@@ -313,6 +317,7 @@ func processFields(prefix, whose string, r role) []Field {
 			Type:        Keyword,
 			Description: "Command line of " + whose + "; the arguments joined by blanks where the source gives none.",
 			get:         func(e *process.Event) any { return known(commandLine(r.of(e))) },
+			text:        func(e *process.Event) string { return commandLine(r.of(e)) },
 			set:         func(d *draft, v value) { d.text(&r.of(d.Event).CommandLine, v) },
 		},
 		str("working_directory", "Working directory", func(p *process.Process) *string { return &p.CWD }),

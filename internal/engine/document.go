@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/common"
+	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/config"
@@ -20,9 +22,19 @@ import (
 // Document is what ships: a libbeat event with what the journal must know of it.
 type Document struct {
 	beat.Event
-	ID      string // _id: the same exec, alert or summary has the same one, however often it is read
-	Durable bool   // alerts and summaries: on disk before they are handed on
+	ID   string // _id: the same exec, alert or summary has the same one, however often it is read
+	Keep Keep
 }
+
+// Keep is how safely a document is kept until the output has acknowledged it.
+type Keep uint8
+
+// The ways to keep a document, from the least to the most.
+const (
+	InMemory  Keep = iota // raw events that no rule matched, which only `events: all` ships
+	Journaled             // raw events of matches
+	Durable               // alerts and what is concluded of several execs: on disk before they are handed on
+)
 
 // execDocument is the document of an exec before rules and models had their say.
 func (s *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
@@ -50,16 +62,24 @@ func (s *Engine) address(fields mapstr.M, kind dataset.Kind) { Address(fields, s
 // others, whatever the user calls the data set.
 func Address(fields mapstr.M, cfg config.Config, kind dataset.Kind) {
 	name := kind.In(cfg.Dataset)
-	put(fields, "event.module", "reconbeat")
-	put(fields, "event.dataset", name)
+	event := object(fields, "event")
+	event["module"], event["dataset"] = "reconbeat", name
 	fields["data_stream"] = mapstr.M{"type": dataset.Type, "dataset": name, "namespace": cfg.Namespace}
 }
 
 // raw makes of an exec's document the raw event.
-func (s *Engine) raw(doc *beat.Event, e *process.Event, from *Source, findings []detector.Finding) *Document {
+func (s *Engine) raw(
+	doc *beat.Event, e *process.Event, from *Source, matched bool, findings []detector.Finding,
+) *Document {
 	id := s.execID(e)
 	if e.ID == "" {
 		put(doc.Fields, "event.id", id)
+	}
+	if !matched && len(findings) == 0 {
+		if from.hasProcessors() { // whatever types they have put into it; our own are plain
+			doc.Fields = plain.Convert(doc.Fields)
+		}
+		return s.finish(doc, from, id, InMemory)
 	}
 	var rules []string
 	best := -1
@@ -76,7 +96,7 @@ func (s *Engine) raw(doc *beat.Event, e *process.Event, from *Source, findings [
 		put(doc.Fields, "reconbeat.rules", rules)
 		findings[best].EncodeRaw(doc.Fields)
 	}
-	return s.finish(doc, from, id, false)
+	return s.finish(doc, from, id, Journaled)
 }
 
 // alert makes the alert: the exec's document, and beside it the rule, the score and the reason.
@@ -97,7 +117,7 @@ func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detec
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
 	s.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
-	return s.finish(&alert, from, f.AlertID, true)
+	return s.finish(&alert, from, f.AlertID, Durable)
 }
 
 // conclusions are the values of event.action of findings that are about more than one exec.
@@ -123,7 +143,7 @@ func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	if processed == nil {
 		return nil
 	}
-	return s.finish(processed, from, id, true)
+	return s.finish(processed, from, id, Durable)
 }
 
 // conclusionID is the id of a conclusion: the same one however often it is drawn.
@@ -154,13 +174,16 @@ func (s *Engine) origin(episode string) *Source {
 }
 
 // finish says what the output must know: the _id, and where the document goes if not into its data stream.
-func (s *Engine) finish(doc *beat.Event, from *Source, id string, durable bool) *Document {
+func (s *Engine) finish(doc *beat.Event, from *Source, id string, keep Keep) *Document {
 	if err := from.address(doc); err != nil {
 		s.misfit(from, err)
 	}
 	Identify(doc, id)
-	return &Document{Event: *doc, ID: id, Durable: durable}
+	return &Document{Event: *doc, ID: id, Keep: keep}
 }
+
+// plain makes of all values of a document those that libbeat's outputs know, as libbeat's pipeline does.
+var plain = common.NewGenericEventConverter(true, logp.NewNopLogger())
 
 // Identify gives a document its _id, which makes of a second delivery a conflict instead of a double. A data stream
 // takes documents by `create` only.
@@ -193,17 +216,17 @@ func related(fields mapstr.M, e *process.Event) {
 		ips = append(ips, e.Session.Source.String())
 	}
 	if len(users) > 0 {
-		put(fields, "related.user", users)
+		object(fields, "related")["user"] = users
 	}
 	if len(ips) > 0 {
-		put(fields, "related.ip", ips)
+		object(fields, "related")["ip"] = ips
 	}
 	if e.Binary.SHA256 != "" {
-		put(fields, "related.hash", []string{e.Binary.SHA256})
+		object(fields, "related")["hash"] = []string{e.Binary.SHA256}
 	}
-	if name, err := fields.GetValue("host.name"); err == nil {
-		if n, ok := name.(string); ok {
-			put(fields, "related.hosts", []string{n})
+	if host, ok := fields["host"].(mapstr.M); ok {
+		if name, ok := host["name"].(string); ok {
+			object(fields, "related")["hosts"] = []string{name}
 		}
 	}
 }
@@ -221,6 +244,16 @@ func readBack(doc *beat.Event, e *process.Event) {
 			}
 		}
 	}
+}
+
+// object is the object of that name in a document of ours, which is made where there is none.
+func object(m mapstr.M, name string) mapstr.M {
+	o, ok := m[name].(mapstr.M)
+	if !ok {
+		o = mapstr.M{}
+		m[name] = o
+	}
+	return o
 }
 
 // put sets a dotted field. The documents are ours, so that no part of the way can be anything but an object.

@@ -215,7 +215,7 @@ func (s *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) 
 		}
 	}
 	if raw {
-		s.publish(s.raw(s.document(&d), e, from, s.findings))
+		s.publish(s.raw(s.document(&d), e, from, rules != 0, s.findings))
 	}
 }
 

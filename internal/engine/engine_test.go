@@ -88,7 +88,7 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 				name, err := d.Fields.GetValue("process.name")
 				require.NoError(t, err)
 				got = append(got, name.(string))
-				require.False(t, d.Durable)
+				require.Equal(t, map[string]Keep{"ls": InMemory, "ss": Journaled}[name.(string)], d.Keep)
 				for field, want := range map[string]string{
 					"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "reconbeat.actor.kind": "login",
 				} {
@@ -121,7 +121,7 @@ func TestTheWholeAlert(t *testing.T) {
 	s.Take(e, kernelSource)
 	require.Len(t, *shipped, 2, "the alert and the raw event")
 	alert, raw := (*shipped)[0], (*shipped)[1]
-	require.True(t, alert.Durable)
+	require.Equal(t, Durable, alert.Keep)
 	for field, want := range map[string]any{
 		"event.kind":                           "alert",
 		"event.action":                         "alert",
@@ -179,7 +179,7 @@ func TestTheWholeAlert(t *testing.T) {
 	action, err := summary.Fields.GetValue("event.action")
 	require.NoError(t, err)
 	require.Equal(t, "alert-summary", action)
-	require.True(t, summary.Durable)
+	require.Equal(t, Durable, summary.Keep)
 	require.NotEqual(t, alert.ID, summary.ID)
 }
 
@@ -278,7 +278,7 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 		{"event.kind": "alert", "event.reason": "somebody whom no record names switched the kernel's audit off"},
 	} {
 		d := (*shipped)[i]
-		require.True(t, d.Durable)
+		require.Equal(t, Durable, d.Keep)
 		require.Equal(t, mapstr.M{"_id": d.ID, "op_type": "create"}, d.Meta)
 		ids[d.ID] = true
 		for field, v := range want {

@@ -99,7 +99,7 @@ func (s *Engine) tampered(e *process.Event, from *Source) {
 		s.Counts.Dropped.Add(1)
 		return
 	}
-	s.publish(s.finish(doc, from, s.tamperID(e), true))
+	s.publish(s.finish(doc, from, s.tamperID(e), Durable))
 }
 
 // tampering makes the document.

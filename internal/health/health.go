@@ -97,6 +97,11 @@ var (
 		Title: "the journal is at its bound and the oldest raw events are dropped",
 		Help:  "Alerts are kept; bring the output back.",
 	}
+	EventsDropped = &Condition{
+		Code: "events_dropped", Severity: Degraded,
+		Title: "the output takes raw events more slowly than they come, and those that no rule matched are dropped",
+		Help:  "Matches and alerts are kept; bring the output back, or set reconbeat.events to matched.",
+	}
 	ConfigRejected = &Condition{
 		Code: "config_rejected", Severity: Degraded,
 		Title: "a changed configuration is invalid; the last good one runs on",
@@ -130,7 +135,7 @@ var (
 func Conditions() []*Condition {
 	return []*Condition{
 		SourceFailed, RulesMissing, AuditTampered, KernelLost, SocketOverflow, RingFull, StateUnreadable,
-		StateNotWritten, OutputStalled, JournalFull,
+		StateNotWritten, OutputStalled, JournalFull, EventsDropped,
 		DocumentsRejected, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}
 }

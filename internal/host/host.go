@@ -104,15 +104,16 @@ func (h *Host) Identified() executable.Stats {
 
 // Complete fills a matched exec with what the host knows. It never overwrites what the event or the table knows.
 func (h *Host) Complete(e *process.Event, t *process.Table) {
-	if e.Container.ID == "" {
-		e.Container = h.proc.Container(e.PID)
+	known := e.Container.ID != ""
+	if !known {
+		e.Container, known = h.proc.Container(e.PID)
 	}
 	h.forkTime(&e.Process, e.Time)
 	if !t.Complete(e) && h.readParent(e, t) {
 		t.Complete(e)
 	}
-	if e.Container.ID == "" && e.Parent.PID != 0 && e.Parent.PID != 1 {
-		e.Container = h.proc.Container(e.Parent.PID) // the exec itself was gone; containers are inherited
+	if !known && e.Parent.PID != 0 && e.Parent.PID != 1 {
+		e.Container, _ = h.proc.Container(e.Parent.PID) // the exec itself was gone; containers are inherited
 	}
 	if e.Container.ID != "" {
 		return // the host's names are not the container's
@@ -151,8 +152,7 @@ func (h *Host) forkTime(p *process.Process, at time.Time) {
 	if p.StartTicks != 0 || p.PID == 0 {
 		return
 	}
-	var now process.Process
-	if _, _, err := h.proc.Read(p.PID, &now); err == nil && !now.Start.After(at.Add(clockTick)) {
-		p.StartTicks = now.StartTicks
+	if ticks, start, err := h.proc.StartTicks(p.PID); err == nil && !start.After(at.Add(clockTick)) {
+		p.StartTicks = ticks
 	}
 }

@@ -12,13 +12,13 @@ import (
 )
 
 // Container returns the container that a process runs in, by its control groups; the zero Container when it runs in
-// none or is gone.
-func (fs *FS) Container(pid uint32) process.Container {
+// none. It is false for a process that is gone.
+func (fs *FS) Container(pid uint32) (process.Container, bool) {
 	b, err := readFile(filepath.Join(fs.root, strconv.FormatUint(uint64(pid), 10), "cgroup"))
 	if err != nil {
-		return process.Container{}
+		return process.Container{}, false
 	}
-	return process.Container{ID: containerID(b)}
+	return process.Container{ID: containerID(b)}, true
 }
 
 // containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal
