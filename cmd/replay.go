@@ -144,6 +144,9 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 			return s.show(doc)
 		},
 	}
+	if f.format == formatHTML {
+		o.Malformed = found.AddMalformed
+	}
 	if f.records {
 		o.Record = func(rule *detector.Rule, r rare.Record) { writeRecord(out, rule, r) }
 	}
