@@ -83,7 +83,7 @@ var rooms = map[string][]string{
 	"internal/host/procfs":     {"process"},
 	"internal/include":         {},
 	"internal/livetest":        {"internal/health", "module", "process"},
-	"internal/report":          {},
+	"internal/report":          {"module"},
 	"internal/stack":           {},
 	"internal/state":           {"internal/health", "process"},
 	"module":                   {"internal/health", "process"},

@@ -59,10 +59,12 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 		}
 	}
 	p.data, p.secrets = dataFolder(file), has(file, "keystore.path") || has(user, "keystore.path")
-	if err != nil || says(file, "config") || says(user, "config") {
-		return nil
+	if err == nil && !says(file, "config") && !says(user, "config") {
+		if err := besideConfiguration(); err != nil {
+			return err
+		}
 	}
-	return besideConfiguration()
+	return checkStart(c)
 }
 
 // besideConfiguration makes path.config the folder of the first configuration file. To libbeat the files are relative
@@ -83,13 +85,12 @@ func besideConfiguration() error {
 }
 
 // unconfigured are the commands that do something useful for a user who may not read the configuration that was found.
-var unconfigured = []string{"watch", "replay", "diagnostics", "test modules", "version", "help"}
+var unconfigured = []string{"watch", "replay", "diagnostics", "test modules", "test rules", "version", "help"}
 
 // forRoot says what to do where a command needs a configuration that this user may not read.
 func forRoot(c *cobra.Command) error {
 	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
-	if slices.Contains(unconfigured, words) && !c.Flags().Changed("c") || strings.HasPrefix(words, "completion") ||
-		strings.HasPrefix(words, cobra.ShellCompRequestCmd) {
+	if slices.Contains(unconfigured, words) && !c.Flags().Changed("c") || isCompletion(words) {
 		return nil
 	}
 	for _, file := range configurationFiles() {

@@ -105,10 +105,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		defer os.RemoveAll(folder)
 	}
 	read := configured
-	if !c.Flags().Changed("c") && unreadable(cfgfile.GetDefaultCfgfile()) && !f.learn {
-		fmt.Fprintf(os.Stderr, "%s is not for this user to read: these files are judged with the settings that "+
-			"are built in.\n", cfgfile.GetDefaultCfgfile())
-		read = builtIn
+	if !f.learn {
+		read = readable(c, "these files are judged with the settings that are built in")
 	}
 	b, silence, err := telling(c, s, func() (*instance.Beat, error) { return read(settings) })
 	if err != nil {
@@ -143,6 +141,9 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 			}
 			return s.show(doc)
 		},
+	}
+	if f.format == formatHTML {
+		o.Malformed = found.AddMalformed
 	}
 	if f.records {
 		o.Record = func(rule *detector.Rule, r rare.Record) { writeRecord(out, rule, r) }
@@ -272,6 +273,16 @@ func configured(settings instance.Settings) (*instance.Beat, error) {
 		}
 	}
 	return instance.NewInitializedBeat(settings)
+}
+
+// readable is how a command reads its configuration that does without one which is not for this user to read. It then
+// says so, and what it does instead.
+func readable(c *cobra.Command, instead string) func(instance.Settings) (*instance.Beat, error) {
+	if c.Flags().Changed("c") || !unreadable(cfgfile.GetDefaultCfgfile()) {
+		return configured
+	}
+	fmt.Fprintf(os.Stderr, "%s is not for this user to read: %s.\n", cfgfile.GetDefaultCfgfile(), instead)
+	return builtIn
 }
 
 // builtIn takes the built-in configuration.

@@ -106,7 +106,7 @@ With a command line behind -- it says for each rule whether it matches that, and
 program is looked up on this host.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, words []string) error {
-			b, err := configured(settings)
+			b, err := readable(c, "these are the rules that are built in, and the files that you name")(settings)
 			if err != nil {
 				return err
 			}

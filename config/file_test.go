@@ -5,7 +5,6 @@ package config
 import (
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -76,7 +75,7 @@ func TestEverySettingOfAnOutputIsKnown(t *testing.T) {
 			output = ""
 		} else if m := name.FindStringSubmatch(line); m != nil && output != "" {
 			found[output] = true
-			require.Contains(t, slices.Concat(ofOutput[output], ofEveryOutput), m[1],
+			require.Contains(t, namesOf(t, newOutput[output]()), m[1],
 				"output.%s of the reference configuration", output)
 		}
 	}
@@ -85,14 +84,105 @@ func TestEverySettingOfAnOutputIsKnown(t *testing.T) {
 		"elasticsearch": elasticsearch.ElasticsearchConfig{}, "logstash": logstash.Config{},
 		"console": console.Config{},
 	} {
-		given := map[string]any{"unknown": 1}
-		require.ErrorContains(t, settings.Unknown("", conf.MustNewConfigFrom(given), options), "known here are")
-		message := settings.Unknown("", conf.MustNewConfigFrom(given), options).Error()
-		_, list, _ := strings.Cut(message, "known here are ")
-		for _, known := range strings.Split(list, ", ") {
-			require.Contains(t, slices.Concat(ofOutput[name], ofEveryOutput), known, "output.%s of libbeat", name)
+		for _, known := range namesOf(t, options) {
+			require.Contains(t, namesOf(t, newOutput[name]()), known, "output.%s of libbeat", name)
 		}
 	}
+}
+
+// namesOf are the settings that a struct has.
+func namesOf(t *testing.T, options any) []string {
+	t.Helper()
+	err := settings.Unknown("", conf.MustNewConfigFrom(map[string]any{"unknown": 1}), options)
+	require.ErrorContains(t, err, "known here are ")
+	_, list, _ := strings.Cut(err.Error(), "known here are ")
+	return strings.Split(list, ", ")
+}
+
+// A value of a wrong type outside our section hides no other.
+func TestValuesOutsideOurSectionAreChecked(t *testing.T) {
+	t.Setenv("RECONBEAT_TEST_PROCS", "2")
+	const text = `
+max_procs: lots
+gc_percent: ${RECONBEAT_TEST_PROCS}
+name: [a]
+tags: {a: 1}
+fields: x
+processors: x
+path.data: [a]
+timestamp.precision: day
+keystore: 7
+instrumentation.enabled: perhaps
+setup.kibana: 7
+monitoring: 7
+logging: {level: loud, to_files: perhaps, metrics.period: nine, files: {keepfiles: 5000, rotateeverybytes: many}}
+http: {port: nine, pprof.enabled: perhaps}
+queue.mem: {events: 7, flush.min_events: many}
+output.elasticsearch: {bulk_max_size: x, loadbalance: perhaps, timeout: soon, compression_level: 12, backoff.max: x}
+output.logstash: {pipelining: -1, slow_start: perhaps}
+output.kafka: {partition: x, required_acks: all}
+output.redis.db: x
+output.file: {permissions: rw, rotate_every_kb: x}
+output.console.pretty: perhaps
+`
+	err := CheckFile(conf.MustNewConfigFrom(text))
+	want := []string{
+		`max_procs: "lots" is not allowed; it must be a whole number`,
+		`name: a list is not allowed; it must be a text`,
+		`fields: "x" is not allowed; it must be a mapping of settings`,
+		`processors: "x" is not allowed; it must be a list`,
+		`path.data: a list is not allowed; it must be a text`,
+		`timestamp.precision: "day" is not allowed; it must be millisecond, microsecond or nanosecond`,
+		`keystore: 7 is not allowed; it must be a mapping of settings`,
+		`instrumentation.enabled: "perhaps" is not allowed; it must be true or false`,
+		`setup.kibana: 7 is not allowed; it must be a mapping of settings`,
+		`monitoring: 7 is not allowed; it must be a mapping of settings`,
+		`logging.level: "loud" is not allowed; it must be debug, info, warning, error or critical`,
+		`logging.to_files: "perhaps" is not allowed; it must be true or false`,
+		`logging.metrics.period: "nine" is not allowed; it must be a duration such as 90s, 15m or 24h`,
+		`logging.files.keepfiles: 5000 is not allowed; it must be <= 1024`,
+		`logging.files.rotateeverybytes: "many" is not allowed; it must be a whole number, 0 or more`,
+		`http.port: "nine" is not allowed; it must be a whole number`,
+		`http.pprof.enabled: "perhaps" is not allowed; it must be true or false`,
+		`queue.mem.events: 7 is not allowed; it must be >= 32`,
+		`queue.mem.flush.min_events: "many" is not allowed; it must be a whole number`,
+		`output.elasticsearch.bulk_max_size: "x" is not allowed; it must be a whole number`,
+		`output.elasticsearch.loadbalance: "perhaps" is not allowed; it must be true or false`,
+		`output.elasticsearch.timeout: "soon" is not allowed; it must be a duration such as 90s, 15m or 24h`,
+		`output.elasticsearch.compression_level: 12 is not allowed; it must be <= 9`,
+		`output.elasticsearch.backoff.max: "x" is not allowed; it must be a duration such as 90s, 15m or 24h`,
+		`output.logstash.pipelining: -1 is not allowed; it must be >= 0`,
+		`output.logstash.slow_start: "perhaps" is not allowed; it must be true or false`,
+		`output.kafka.partition: "x" is not allowed; it must be a mapping of settings`,
+		`output.kafka.required_acks: "all" is not allowed; it must be a whole number`,
+		`output.redis.db: "x" is not allowed; it must be a whole number`,
+		`output.file.permissions: "rw" is not allowed; it must be a whole number, 0 or more`,
+		`output.file.rotate_every_kb: "x" is not allowed; it must be a whole number, 0 or more`,
+		`output.console.pretty: "perhaps" is not allowed; it must be true or false`,
+	}
+	for _, one := range want {
+		require.ErrorContains(t, err, one)
+	}
+	require.Len(t, strings.Split(err.Error(), "\n"), len(want), "%v", err)
+	start := CheckStart(conf.MustNewConfigFrom(text))
+	require.ErrorContains(t, start, want[0])
+	require.NotContains(t, start.Error(), "output.")
+}
+
+// What libbeat reads first may refer to variables, also of a keystore that is not open yet.
+func TestVariablesMayStandForAnyValue(t *testing.T) {
+	require.NoError(t, CheckStart(conf.MustNewConfigFrom(`
+max_procs: ${RECONBEAT_TEST_PROCS}
+logging: {level: "${RECONBEAT_TEST_LEVEL}", to_files: "${RECONBEAT_TEST_FILES:true}"}
+`)))
+	for _, text := range []string{"{}", "logging.level: DEBUG", "timestamp.precision: nanosecond", "http.port: 5067",
+		"logging.files: {keepfiles: 3, permissions: 0640}", "output.elasticsearch: {hosts: a, worker: 2}",
+	} {
+		require.NoError(t, CheckFile(conf.MustNewConfigFrom(text)), text)
+	}
+	reference, err := os.ReadFile("../reconbeat.reference.yml")
+	require.NoError(t, err)
+	require.NoError(t, CheckStart(conf.MustNewConfigFrom(string(reference))))
 }
 
 func TestNamesThatVariablesReferToAreNoMistakes(t *testing.T) {

@@ -13,8 +13,9 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// The documents that are none.
+// What makes a document none.
 var (
+	ErrJSON        = errors.New("malformed JSON")
 	ErrNoObject    = errors.New("not a JSON object")
 	ErrNoTimestamp = errors.New("no @timestamp, or none that can be read")
 )
@@ -34,7 +35,7 @@ type Decoder struct {
 // e.Kind is Exec, Fork or Exit, or 0 for a document that is well-formed and of something else: a connection, a file, an
 // alert, a process that ran already, another operating system.
 //
-// The error says why it is no document: JSON that is malformed, ErrNoObject, or ErrNoTimestamp. e is then of no use.
+// The error says why it is no document: it is one of ErrJSON, ErrNoObject, or ErrNoTimestamp. e is then of no use.
 func (d *Decoder) Decode(doc []byte, e *process.Event) error {
 	d.draft.begin(e)
 	d.input = *bytes.NewBuffer(doc[:len(doc):len(doc)])
@@ -53,7 +54,7 @@ func (d *Decoder) document() error {
 		return malformed(err)
 	}
 	if _, err := d.json.ReadToken(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("malformed JSON: something follows the object at byte %d", d.json.InputOffset())
+		return fmt.Errorf("%w: something follows the object at byte %d", ErrJSON, d.json.InputOffset())
 	}
 	if d.draft.Time.IsZero() {
 		return ErrNoTimestamp
@@ -64,9 +65,9 @@ func (d *Decoder) document() error {
 
 func malformed(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("malformed JSON: it ends in the middle: %w", err)
+		return fmt.Errorf("%w: it ends in the middle: %w", ErrJSON, err)
 	}
-	return fmt.Errorf("malformed JSON: %w", err)
+	return fmt.Errorf("%w: %w", ErrJSON, err)
 }
 
 // object reads an object whose name is n's.

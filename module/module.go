@@ -43,7 +43,18 @@ type Env struct {
 	Started func(pid uint32, at time.Time)
 	// Progress, in a replay, is kept at the number of bytes that were read of the recordings; may be nil.
 	Progress *atomic.Int64
-	Replay   bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
+	// Malformed, in a replay, receives each thing that Stats.Malformed counts; may be nil.
+	Malformed func(Malformed)
+	Replay    bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
+}
+
+// Malformed is a record, line or document that could not be understood.
+type Malformed struct {
+	File string // where it stands; "-" is standard input
+	Line uint64 // its number in the file, from 1
+	Kind string // what is wrong, in one of a few texts, by which a reader counts
+	Why  string // what exactly is wrong
+	Text []byte // how it begins; valid during the call only
 }
 
 // Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any

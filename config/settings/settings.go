@@ -104,7 +104,7 @@ func Join(path, name string) string {
 }
 
 // inField finds the place in those errors of go-ucfg that have it in their text only.
-var inField = regexp.MustCompile(`but found '[^']*' in field '([^']+)'`)
+var inField = regexp.MustCompile(`(?:but found '[^']*' in field|accessing) '([^']+)'`)
 
 // placeOfError is the dotted name, under c, of the value that an error is about.
 func placeOfError(c *conf.C, err error) (string, bool) {
@@ -138,11 +138,22 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 		return errs
 	}
 	t := typeAt(into, strings.Split(at, "."))
+	if t != nil {
+		if v, ok := reflect.Zero(t).Interface().(allowing); ok {
+			return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), v.Allowed())}
+		}
+	}
+	if bound, ok := strings.CutPrefix(reason(err).Error(), "requires value "); ok {
+		return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), bound)}
+	}
 	if t == nil || readsItself(t) {
 		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), reason(err))}
 	}
 	return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), kindOf(t))}
 }
+
+// allowing is a type that says itself which values it takes, to end the sentence "it must be".
+type allowing interface{ Allowed() string }
 
 // reason is an error of go-ucfg without the place, which the message has already.
 func reason(err error) error {
@@ -162,11 +173,29 @@ func unset(path, at string, c *conf.C) []error {
 			continue
 		}
 		if name := missing(c, key); name != "" {
-			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable, "+
-				"or put it into the keystore: reconbeat keystore add %s", Join(path, key), name, name))
+			errs = append(errs, unsetError{path: Join(path, key), name: name})
 		}
 	}
 	return errs
+}
+
+// unsetError says that a value refers to a variable that is not set.
+type unsetError struct{ path, name string }
+
+func (e unsetError) Error() string {
+	return fmt.Sprintf("%s: ${%s} is not set; set the environment variable, or put it into the keystore: "+
+		"reconbeat keystore add %s", e.path, e.name, e.name)
+}
+
+// WithoutUnset is an error of Read without what it says of variables that are not set.
+func WithoutUnset(err error) error {
+	all, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	return errors.Join(slices.DeleteFunc(slices.Clone(all.Unwrap()), func(one error) bool {
+		return errors.As(one, &unsetError{})
+	})...)
 }
 
 // missing returns the variable that is not set and that the value at a place refers to; empty where there is none.

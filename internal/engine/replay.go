@@ -27,10 +27,11 @@ import (
 // Replay runs recordings through the same engine as a live Beat, past journal and publisher. It starts knowing nothing,
 // asks nothing of this host and writes nothing. The same recording gives the same documents.
 type Replay struct {
-	engine *Engine
-	logger *logp.Logger
-	stats  module.Stats
-	health health.Board
+	engine    *Engine
+	logger    *logp.Logger
+	malformed func(module.Malformed)
+	stats     module.Stats
+	health    health.Board
 	// accounts fills in this host's names; nil where the recording may be another host's.
 	accounts *host.Accounts
 	read     atomic.Int64 // bytes of the file
@@ -51,6 +52,8 @@ type ReplayOptions struct {
 	OwnHost bool
 	// OneHost: whatever host a document names, it is the one that the model learns of.
 	OneHost bool
+	// Malformed receives what is malformed in the recordings; nil: nobody asks.
+	Malformed func(module.Malformed)
 	// Record receives every record of the rare model at its bucket's end; nil: nobody wants them.
 	Record func(rule *detector.Rule, r rare.Record)
 }
@@ -62,7 +65,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 		return nil, err
 	}
 	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost || o.OneHost
-	r := &Replay{logger: o.Logger, hosts: map[string]string{}}
+	r := &Replay{logger: o.Logger, malformed: o.Malformed, hosts: map[string]string{}}
 	if o.OwnHost {
 		r.accounts = host.NewAccounts()
 	}
@@ -90,10 +93,10 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 		return err
 	}
 	cfg := conf.MustNewConfigFrom(map[string]any{"module": moduleName, "paths": []string{path}})
-	m, err := kind.New(
-		cfg,
-		module.Env{ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read},
-	)
+	m, err := kind.New(cfg, module.Env{
+		ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
+		Malformed: r.malformed,
+	})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/module"
 )
 
 // replayed runs documents through a replay and returns the alerts, and what was counted.
@@ -183,4 +184,80 @@ func TestAReplayCountsMatchesWithoutAUser(t *testing.T) {
 		`"process":{"pid":1,"name":"ss","parent":{"pid":9}}}`
 	_, counts := replayed(t, []string{doc})
 	require.Equal(t, ReplayCounts{Execs: 1, Matched: 1, Unnamed: 1}, counts)
+}
+
+// Whatever a replay counts as malformed it hands on, with file, line and reason.
+func TestAReplayHandsOnWhatIsMalformed(t *testing.T) {
+	long := strings.Repeat("x", 2<<20)
+	const exec = `{"@timestamp":"2026-03-03T01:06:42Z","process":{"name":"ss"}}`
+	const login = "type=USER_LOGIN msg=audit(17x): pid=1"
+	const noRecord = "this is no audit record"
+	const badHeader = "its time and number cannot be read (want audit(SECONDS.MILLISECONDS:NUMBER))"
+	for _, c := range []struct {
+		module string
+		lines  []string
+		want   []module.Malformed
+	}{
+		{
+			module: "ndjson",
+			lines:  []string{exec, "", `{"a":1}`, long, "[1]", exec, "{", `{} {}`, "\x1b[2Jx"},
+			want: []module.Malformed{
+				{Line: 3, Kind: "no @timestamp, or none that can be read", Text: []byte(`{"a":1}`)},
+				{
+					Line: 4, Kind: "the line is too long", Why: "it has more than 1048576 bytes",
+					Text: []byte(long[:1<<10]),
+				},
+				{Line: 5, Kind: "not a JSON object", Text: []byte("[1]")},
+				{
+					Line: 7, Kind: "malformed JSON", Text: []byte("{"),
+					Why: "malformed JSON: it ends in the middle: jsontext: unexpected EOF after offset 1; it may be " +
+						"pretty-printed JSON: write one document a line (jq -c)",
+				},
+				{
+					Line: 8, Kind: "malformed JSON", Text: []byte("{} {}"),
+					Why: "malformed JSON: something follows the object at byte 4",
+				},
+				{
+					Line: 9, Kind: "malformed JSON", Text: []byte("\x1b[2Jx"),
+					Why: `malformed JSON: jsontext: invalid character '\x1b' at start of value`,
+				},
+			},
+		},
+		{
+			module: "auditlog",
+			lines:  []string{"Once upon a time", long, login},
+			want: []module.Malformed{
+				{Line: 1, Kind: noRecord, Text: []byte("Once upon a time")},
+				{
+					Line: 2, Kind: "the line is too long", Why: "it has more than 1048576 bytes",
+					Text: []byte(long[:1<<10]),
+				},
+				{Line: 3, Kind: badHeader, Text: []byte(login)},
+			},
+		},
+	} {
+		t.Run(c.module, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "recording")
+			require.NoError(t, os.WriteFile(file, []byte(strings.Join(c.lines, "\n")), 0o600))
+			var got []module.Malformed
+			r, err := NewReplay(ReplayOptions{
+				Config: config.Default(), Logger: logp.NewNopLogger(),
+				Document: func(*beat.Event) error { return nil },
+				Malformed: func(m module.Malformed) {
+					m.Text = bytes.Clone(m.Text)
+					got = append(got, m)
+				},
+			})
+			require.NoError(t, err)
+			require.NoError(t, r.File(t.Context(), c.module, file))
+			for i := range c.want {
+				c.want[i].File = file
+				if c.want[i].Why == "" {
+					c.want[i].Why = c.want[i].Kind
+				}
+			}
+			require.Equal(t, c.want, got)
+			require.EqualValues(t, len(got), r.Counts().Malformed)
+		})
+	}
 }

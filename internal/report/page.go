@@ -66,6 +66,10 @@ type view struct {
 	WhatIf                   []whatIf
 	Monthly                  bool // what a threshold would have shown is told by month, too
 	Learning                 int
+	MalformedKinds           []malformedRow
+	OtherKinds               int
+	Samples                  []sample
+	UnshownMalformed         uint64
 	LeftAlerts, LeftNotes    int
 	LeftActors, HostsInTotal int
 }
@@ -129,7 +133,11 @@ func (r *Report) view(f Facts) view {
 	v := view{
 		Facts: f, First: r.first, Last: r.last, Span: Span(r.last.Sub(r.first)), Hosts: hosts[:min(len(hosts), 20)],
 		HostsInTotal: len(hosts), Found: r.alerts, Notes: r.notes, Learning: r.learning,
+		MalformedKinds: r.malformed.rows(), OtherKinds: r.malformed.others, Samples: r.malformed.samples,
 		LeftAlerts: r.left.alerts, LeftNotes: r.left.notes, LeftActors: r.left.actors,
+	}
+	if n := uint64(len(v.Samples)); n > 0 && f.Malformed > n {
+		v.UnshownMalformed = f.Malformed - n
 	}
 	for _, t := range slices.Sorted(maps.Keys(r.thresholds)) {
 		v.Thresholds = append(v.Thresholds, threshold{Score: t, Y: y(t)})

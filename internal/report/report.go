@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -40,6 +41,7 @@ type Report struct {
 	visits      [101]int // visits that could alert, by their highest score
 	thresholds  map[float64]bool
 	learning    int // visits that could not, because the model was too young
+	malformed   malformed
 	left        struct{ alerts, notes, actors int }
 }
 
@@ -227,7 +229,7 @@ func (r *Report) sorted() []*actor {
 // fields are a document's.
 type fields mapstr.M
 
-// text is a field as text, made valid and cut to its bound; empty where there is none.
+// text is a field as text, made harmless and cut to its bound; empty where there is none.
 func (f fields) text(name string) string {
 	v, err := mapstr.M(f).GetValue(name)
 	if err != nil || v == nil {
@@ -236,15 +238,31 @@ func (f fields) text(name string) string {
 	return limited(fmt.Sprint(v))
 }
 
+// limited cuts a text to its bound, and writes as Go would what is no UTF-8, what controls a terminal, and what makes
+// a text run from right to left or be seen as another.
 func limited(s string) string {
+	more := ""
 	if len(s) > maxText {
 		cut := maxText
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
+		for cut > maxText-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
 			cut--
 		}
-		s = s[:cut] + " …"
+		s, more = s[:cut], " …"
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsPrint(r) || r == '\n':
+			b.WriteString(s[:n])
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		s = s[n:]
+	}
+	return b.String() + more
 }
 
 func (f fields) texts(name string) (out []string) {

@@ -99,7 +99,7 @@ func TestThePageShowsWhatWasFound(t *testing.T) {
 		"0.23 such visits a year",
 		`<span class="part for">actor +5.7</span> <span class="part">tty -0.3</span>`, "id\nss -tunap",
 		"backup has become a habit",
-		"<b>3</b>malformed records", "3 records could not be read", "2 matches name no user",
+		"<b>3</b>malformed records", "3 records could not be read and are passed over", "2 matches name no user",
 		`aria-label="Matches over time`, `class="dot critical"`, "threshold 25", "Monday 09:00: 40 matches",
 		// 16 visits: those of 25 to 39, and tomcat's.
 		`<tr class="now"><td class="n">25 (now)</td><td class="n">16</td><td class="n">11.7</td></tr>`,
@@ -206,10 +206,11 @@ func TestThePageIsDrawn(t *testing.T) {
 	}
 	r.Add(alerted(began.AddDate(0, 0, 41),
 		mapstr.M{"process": mapstr.M{"command_line": "ss <script>document.title='run'</script>"}}))
+	r.AddMalformed(hostileLine)
 	file := filepath.Join(t.TempDir(), "page.html")
 	require.NoError(t,
 		os.WriteFile(file,
-			[]byte(written(t, &r, Facts{Files: []string{"audit.log"}, Execs: 900, Matched: 40, Alerts: 1})), 0o600))
+			[]byte(written(t, &r, Facts{Files: []string{"audit.log"}, Execs: 900, Matched: 40, Alerts: 1, Malformed: 1})), 0o600))
 	seen := map[string]color.Color{}
 	for scheme, c := range map[string]struct {
 		setting  string
@@ -237,6 +238,8 @@ func TestThePageIsDrawn(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(dom), "<title>reconbeat: 1 alert, 40 matches</title>", "nothing in it runs")
 	require.Contains(t, string(dom), "ss &lt;script&gt;document.title='run'&lt;/script&gt;")
+	require.Contains(t, string(dom), "audit.log, line 7</h3>")
+	require.Contains(t, string(dom), `\x1b[2J\x00\xff&lt;script&gt;document.title='run'&lt;/script&gt;\u202etxt.exe`)
 }
 
 func count(picture image.Image, c color.RGBA) (n int) {

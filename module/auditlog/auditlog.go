@@ -75,14 +75,23 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		Names:   true,
 		Changed: tampering.Changed,
 	}
+	var present module.Malformed // the line that is being read in a replay, should it be malformed
+	if l.env.Malformed != nil {
+		o.Malformed = func(why error) {
+			present.Kind, present.Why = why.Error(), why.Error()
+			l.env.Malformed(present)
+		}
+	}
 	a := record.NewAssembler(o, tampering.Watch(func(e *process.Event) error {
 		l.last.Store(e.Time.UnixNano())
 		return emit(e)
 	}))
 	if l.env.Replay {
 		for _, path := range l.o.Paths {
-			if err := follow.Read(ctx, path, l.env.Stats, l.env.Logger, l.env.Progress,
-				func(line []byte) error { return a.Line(line, process.Cursor{}) }); err != nil {
+			if err := follow.Read(ctx, path, l.env, func(line []byte, number uint64) error {
+				present = module.Malformed{File: path, Line: number, Text: line}
+				return a.Line(line, process.Cursor{})
+			}); err != nil {
 				return err
 			}
 			if err := a.Flush(); err != nil {

@@ -347,17 +347,10 @@ func (f *follower) atEnd() (more bool, err error) {
 	return true, nil
 }
 
-// Read calls line with each line of a recording: a plain or gzip-compressed file, or standard input for "-". progress,
-// which may be nil, is kept at the number of bytes of the file that were read. The last line counts even without a
-// newline.
-func Read(
-	ctx context.Context,
-	path string,
-	stats *module.Stats,
-	logger *logp.Logger,
-	progress *atomic.Int64,
-	line func(line []byte) error,
-) error {
+// Read calls line with each line of a recording, and its number from 1: a plain or gzip-compressed file, or standard
+// input for "-". env.Progress is kept at the number of bytes of the file that were read. The last line counts even
+// without a newline.
+func Read(ctx context.Context, path string, env module.Env, line func(line []byte, number uint64) error) error {
 	var in io.Reader = os.Stdin
 	if path != "-" {
 		file, err := os.Open(path)
@@ -367,6 +360,7 @@ func Read(
 		defer file.Close()
 		in = file
 	}
+	progress := env.Progress
 	if progress == nil {
 		progress = &atomic.Int64{}
 	}
@@ -375,20 +369,27 @@ func Read(
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	for r.reset(in, 0); ctx.Err() == nil; {
+	r.reset(in, 0)
+	for number := uint64(1); ctx.Err() == nil; number++ {
 		l, err := r.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, errTooLong):
-			stats.Records.Add(1)
-			stats.Malformed.Add(1)
-			logger.Warnf("%s: a line of more than %d bytes ends at byte %d and is passed over", path, maxLine, r.offset)
+			env.Stats.Records.Add(1)
+			env.Stats.Malformed.Add(1)
+			env.Logger.Warnf("%s: line %d has more than %d bytes and is passed over", path, number, maxLine)
+			if env.Malformed != nil {
+				env.Malformed(module.Malformed{
+					File: path, Line: number, Kind: errTooLong.Error(), Text: r.long,
+					Why: fmt.Sprintf("it has more than %d bytes", maxLine),
+				})
+			}
 			continue
 		case err != nil:
 			return fmt.Errorf("reading %s: %w", path, err)
 		}
-		if err := line(l); err != nil {
+		if err := line(l, number); err != nil {
 			return err
 		}
 	}

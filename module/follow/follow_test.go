@@ -212,8 +212,10 @@ func TestTheReceiversErrorEndsFollowing(t *testing.T) {
 func replay(t *testing.T, path string) ([]string, int64, error) {
 	var got []string
 	var progress atomic.Int64
-	err := Read(context.Background(), path, &module.Stats{}, logp.NewNopLogger(), &progress, func(line []byte) error {
+	env := module.Env{Stats: &module.Stats{}, Logger: logp.NewNopLogger(), Progress: &progress}
+	err := Read(context.Background(), path, env, func(line []byte, number uint64) error {
 		got = append(got, string(line))
+		require.EqualValues(t, len(got), number)
 		return nil
 	})
 	return got, progress.Load(), err

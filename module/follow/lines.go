@@ -11,16 +11,20 @@ import (
 // errTooLong says that a line was longer than maxLine; it has been passed over.
 var errTooLong = errors.New("the line is too long")
 
+// longBytes is how much is kept of a line that is too long.
+const longBytes = 1 << 10
+
 // lines cuts a stream into lines within one buffer. Unlike bufio.Scanner it goes on after the end, when a file has
 // grown, and after a line that is too long.
 type lines struct {
 	in         io.Reader
 	buf        []byte
-	start, fin int   // the part of buf that was read and not given
-	seen       int   // up to here there is no newline
-	offset     int64 // in the stream, after the line that was given last
-	skipping   bool  // within a line that is too long
-	whole      bool  // the end of the stream ends a line
+	start, fin int    // the part of buf that was read and not given
+	seen       int    // up to here there is no newline
+	offset     int64  // in the stream, after the line that was given last
+	skipping   bool   // within a line that is too long
+	whole      bool   // the end of the stream ends a line
+	long       []byte // how the line begins that was too long
 }
 
 func (l *lines) reset(in io.Reader, offset int64) {
@@ -50,6 +54,9 @@ func (l *lines) next() ([]byte, error) {
 		l.seen = l.fin
 		if l.fin-l.start > maxLine {
 			l.offset += int64(l.fin - l.start)
+			if !l.skipping {
+				l.long = append(l.long[:0], l.buf[l.start:l.start+longBytes]...)
+			}
 			l.start, l.seen, l.fin, l.skipping = 0, 0, 0, true
 		}
 		l.room()

@@ -104,7 +104,10 @@ func (m *documents) Run(ctx context.Context, from process.Cursor, emit func(*pro
 		Logger:    m.env.Logger,
 		Tail:      &m.tail,
 		Idle:      m.idle,
-	}, m.line)
+	}, func(line []byte, next process.Cursor) error {
+		m.trouble.line++
+		return m.line(line, next)
+	})
 }
 
 // replay reads every file once.
@@ -113,8 +116,10 @@ func (m *documents) replay(ctx context.Context) error {
 	for _, path := range m.Paths {
 		m.trouble = trouble{path: path}
 		records, malformed := stats.Records.Load(), stats.Malformed.Load()
-		if err := follow.Read(ctx, path, stats, m.env.Logger, m.env.Progress,
-			func(line []byte) error { return m.line(line, process.Cursor{}) }); err != nil {
+		if err := follow.Read(ctx, path, m.env, func(line []byte, number uint64) error {
+			m.trouble.line = number
+			return m.line(line, process.Cursor{})
+		}); err != nil {
 			return err
 		}
 		m.log()
@@ -148,7 +153,6 @@ var utf8Mark = []byte("\xef\xbb\xbf")
 
 // line takes one line.
 func (m *documents) line(line []byte, next process.Cursor) error {
-	m.trouble.line++
 	line = bytes.TrimSpace(bytes.TrimPrefix(line, utf8Mark))
 	if len(line) == 0 {
 		return nil
@@ -157,7 +161,7 @@ func (m *documents) line(line []byte, next process.Cursor) error {
 	e := &m.event
 	if err := m.decoder.Decode(line, e); err != nil {
 		m.env.Stats.Malformed.Add(1)
-		m.trouble.add(explained(line, err))
+		m.malformed(line, explained(line, err))
 		return m.idle()
 	}
 	m.newest.Store(max(m.newest.Load(), e.Time.UnixNano()))

@@ -4,8 +4,12 @@ package ndjson
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/module"
 )
 
 // logEvery is how often the log speaks of malformed lines; in between they are counted.
@@ -27,6 +31,23 @@ func (t *trouble) add(err error) {
 	if t.first == nil {
 		t.first = t.last
 	}
+}
+
+// malformed notes what is wrong with the present line.
+func (m *documents) malformed(line []byte, err error) {
+	m.trouble.add(err)
+	if m.env.Malformed == nil {
+		return
+	}
+	kind := err
+	for _, k := range []error{ecs.ErrJSON, ecs.ErrNoObject, ecs.ErrNoTimestamp} {
+		if errors.Is(err, k) {
+			kind = k
+		}
+	}
+	m.env.Malformed(module.Malformed{
+		File: m.trouble.path, Line: m.trouble.line, Kind: kind.Error(), Why: err.Error(), Text: line,
+	})
 }
 
 // idle logs malformed lines when it is time to.

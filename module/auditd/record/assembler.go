@@ -36,8 +36,10 @@ const (
 type Options struct {
 	Stats  *module.Stats // never nil
 	Logger *logp.Logger  // where malformed records are logged, one in a while
-	Source string        // event.Source of what is emitted: the module's name
-	Names  bool          // take over the names of enriched records; not where they are another host's
+	// Malformed receives what is wrong with the record that was handed in last; nil: nobody asks.
+	Malformed func(why error)
+	Source    string // event.Source of what is emitted: the module's name
+	Names     bool   // take over the names of enriched records; not where they are another host's
 	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them:
 	// process, users and login session, as far as records say. Both are valid during the call only. nil: they are
 	// passed over.
@@ -109,7 +111,7 @@ func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
 	typ, body, node, err := ParseLine(line)
 	if err != nil {
 		a.o.Stats.Records.Add(1)
-		a.malformed(line)
+		a.malformed(line, err)
 		a.last = cursor
 		return nil
 	}
@@ -132,7 +134,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	case unix.AUDIT_LOGIN, userLogin, userLogout, userStart, userEnd:
 		millis, seq, rest, ok := header(body)
 		if !ok {
-			a.malformed(body)
+			a.malformed(body, errNoHeader)
 			return nil
 		}
 		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN ||
@@ -152,7 +154,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	}
 	millis, seq, rest, ok := header(body)
 	if !ok {
-		a.malformed(body)
+		a.malformed(body, errNoHeader)
 		return nil
 	}
 	if millis > a.newest || a.newest-millis > setBack.Milliseconds() {
@@ -604,10 +606,13 @@ func isTTY(name string) bool {
 }
 
 // malformed counts what is no record, and logs one in a while.
-func (a *Assembler) malformed(b []byte) {
+func (a *Assembler) malformed(b []byte, why error) {
 	a.o.Stats.Malformed.Add(1)
+	if a.o.Malformed != nil {
+		a.o.Malformed(why)
+	}
 	if now := time.Now(); a.o.Logger != nil && now.Sub(a.logged) > time.Minute {
 		a.logged = now
-		a.o.Logger.Warnf("%s: this is no audit record: %q", a.o.Source, b[:min(len(b), 200)])
+		a.o.Logger.Warnf("%s: %v: %q", a.o.Source, why, b[:min(len(b), 200)])
 	}
 }

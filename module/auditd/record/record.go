@@ -74,6 +74,9 @@ func typeOf(name []byte) uint16 {
 // ErrNoRecord says that a line is not a record of the audit system.
 var ErrNoRecord = errors.New("this is no audit record")
 
+// errNoHeader says that a record does not say when it was made, or of which event it is.
+var errNoHeader = errors.New("its time and number cannot be read (want audit(SECONDS.MILLISECONDS:NUMBER))")
+
 // ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that
 // nothing is known of. The results share the line's memory.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {

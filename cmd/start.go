@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/beats/v7/libbeat/common"
+	"github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/keystore"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/elastic/go-ucfg"
+	"github.com/spf13/cobra"
+
+	reconfig "github.com/reconbeat/reconbeat/config"
+)
+
+// heedless are the commands that work whatever stands in the configuration.
+var heedless = []string{"diagnostics", "test modules", "version", "help"}
+
+// checkStart looks for those mistakes in the configuration at which libbeat ends before it asks what else is wrong. It
+// then reports everything that is. What cannot be read at all is left to libbeat.
+func checkStart(c *cobra.Command) error {
+	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
+	if slices.Contains(heedless, words) || words == "watch" && !c.Flags().Changed("c") || isCompletion(words) ||
+		has(overwritten(), "management.enabled") {
+		return nil
+	}
+	var keys []error
+	for _, file := range configurationFiles() {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil
+		}
+		keys = append(keys, reconfig.CheckKeys(file, text))
+	}
+	if err := errors.Join(keys...); err != nil {
+		return err
+	}
+	file, err := common.LoadFiles(configurationFiles()...)
+	if err != nil {
+		return nil
+	}
+	root, err := config.MergeConfigs(file, overwritten())
+	if err != nil {
+		return nil
+	}
+	wrong := reconfig.CheckStart(root) // and root lacks it now
+	if wrong == nil {
+		return nil
+	}
+	if err := errors.Join(instance.InitPaths(root), openKeystore(root)); err != nil {
+		return errors.Join(wrong, err)
+	}
+	whole, err := cfgfile.Load("", nil)
+	if err != nil {
+		return errors.Join(wrong, err)
+	}
+	return checkFile(beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}, whole)
+}
+
+// openKeystore lets the configuration refer to secrets, as libbeat does.
+func openKeystore(root *config.C) error {
+	store, err := instance.LoadKeystore(root, Name, paths.Paths)
+	if err != nil || store == nil {
+		return err
+	}
+	config.OverwriteConfigOpts([]ucfg.Option{
+		ucfg.PathSep("."), ucfg.Resolve(keystore.ResolverWrap(store)), ucfg.ResolveEnv, ucfg.VarExp,
+	})
+	return nil
+}
+
+func isCompletion(words string) bool {
+	return strings.HasPrefix(words, "completion") || strings.HasPrefix(words, cobra.ShellCompRequestCmd)
+}
