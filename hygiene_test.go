@@ -101,6 +101,7 @@ var rooms = map[string][]string{
 	},
 	"process":             {},
 	"tools/campaign":      {},
+	"tools/cpu":           {},
 	"tools/integration":   {},
 	"tools/kibana":        {"tools/kibana/fields", "tools/kibana/lint", "tools/kibana/query", "tools/kibana/saved"},
 	"tools/kibana/esql":   {},
