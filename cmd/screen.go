@@ -40,8 +40,8 @@ type screen struct {
 	err    error // the first one
 }
 
-// tooYoung is printed once, above the first row that a young model scored: what looks like an alert, and is none, needs a
-// reason.
+// tooYoung is printed once, above the first row that a young model scored: what looks like an alert, and is none,
+// needs a reason.
 const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (the default of " +
 	"detector.learn_for) reconbeat only learns what is usual here."
 

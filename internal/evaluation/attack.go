@@ -15,7 +15,7 @@ func (h *host) intrude(kind string, signs []string, l look, own []string) {
 	h.visit(kind, signs, 2+h.IntN(4), l, own)
 }
 
-// visit is intrude with so many looks.
+// visit is intrude with so many matches.
 func (h *host) visit(kind string, signs []string, looks int, l look, own []string) {
 	a := &attack{kind: kind, signs: signs, rule: mission}
 	h.attacks = append(h.attacks, a)
@@ -203,7 +203,7 @@ func (h *host) mimic(name string) {
 	)
 }
 
-// neutral are the features that ablation takes an attack's sign of: how a look gets another's. begun is when the attack
+// neutral are the features that ablation takes an attack's sign of: how a match gets another's. begun is when the attack
 // began.
 var neutral = map[string]func(l, from *look, begun time.Time){
 	"as": func(l, from *look, _ time.Time) {
@@ -225,7 +225,7 @@ var neutral = map[string]func(l, from *look, begun time.Time){
 }
 
 // ablate draws one feature of each attack anew, from what the same account did before, or, where it did nothing,
-// another of its kind: once for the attack, the command for each look.
+// another of its kind: once for the attack, the command for each match.
 func (h *host) ablate(feature string) {
 	var seen []look
 	drawn := map[*attack]*look{}

@@ -107,7 +107,7 @@ var young = []kind{
 	},
 	{
 		name: "calm",
-		about: "no intruder: a look at the installation, agents and jobs from the first day on, a team that arrives, " +
+		about: "no intruder: a match at the installation, agents and jobs from the first day on, a team that arrives, " +
 			"one more colleague, another agent, an upgrade",
 		days: watched,
 		build: func(h *host) {
