@@ -105,10 +105,10 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 }
 
 // verdict is what became of the one alert: it listens to the output's observer, to the pipeline, and to the log, where
-// outputs tell their reasons.
+// outputs give their reasons.
 type verdict struct {
 	outputs.Observer
-	told chan struct{} // signalled when something was learned
+	learned chan struct{} // signalled when something was learned
 
 	mu       sync.Mutex
 	settled  bool // the pipeline is done with it
@@ -118,45 +118,45 @@ type verdict struct {
 	reason   string // the last complaint in the log
 }
 
-func newVerdict() *verdict { return &verdict{told: make(chan struct{}, 1)} }
+func newVerdict() *verdict { return &verdict{learned: make(chan struct{}, 1)} }
 
 func (v *verdict) learn(what func()) {
 	v.mu.Lock()
 	what()
 	v.mu.Unlock()
 	select {
-	case v.told <- struct{}{}:
+	case v.learned <- struct{}{}:
 	default:
 	}
 }
 
 func (v *verdict) settle() { v.learn(func() { v.settled = true }) }
 
-// AckedEvents is told when the output has acknowledged the alert.
+// AckedEvents is called when the output has acknowledged the alert.
 func (v *verdict) AckedEvents(n int) {
 	v.Observer.AckedEvents(n)
 	v.learn(func() { v.acked = v.acked || n > 0 })
 }
 
-// DuplicateEvents is told when the output has the alert already, from an attempt whose answer was lost.
+// DuplicateEvents is called when the output has the alert already, from an attempt whose answer was lost.
 func (v *verdict) DuplicateEvents(n int) {
 	v.Observer.DuplicateEvents(n)
 	v.learn(func() { v.acked = v.acked || n > 0 })
 }
 
-// PermanentErrors is told when the output has rejected the alert.
+// PermanentErrors is called when the output has rejected the alert.
 func (v *verdict) PermanentErrors(n int) {
 	v.Observer.PermanentErrors(n)
 	v.fail(n, "the output rejected the alert")
 }
 
-// DeadLetterEvents is told when the output has put the alert aside.
+// DeadLetterEvents is called when the output has put the alert aside.
 func (v *verdict) DeadLetterEvents(n int) {
 	v.Observer.DeadLetterEvents(n)
 	v.fail(n, "the output rejected the alert and put it into the dead letter index")
 }
 
-// FailureStoreEvents is told when the data stream has put the alert aside.
+// FailureStoreEvents is called when the data stream has put the alert aside.
 func (v *verdict) FailureStoreEvents(n int) {
 	v.Observer.FailureStoreEvents(n)
 	v.fail(n, "the data stream could not take the alert and put it into its failure store")
@@ -168,24 +168,24 @@ func (v *verdict) fail(n int, what string) {
 	}
 }
 
-// Filtered is told when a processor has dropped the alert.
+// Filtered is called when a processor has dropped the alert.
 func (v *verdict) Filtered() { v.learn(func() { v.filtered = true }) }
 
-// DroppedOnPublish is told when the pipeline has not taken the alert.
+// DroppedOnPublish is called when the pipeline has not taken the alert.
 func (v *verdict) DroppedOnPublish(beat.Event) {
 	v.fail(1, "libbeat's pipeline did not take the alert")
 }
 
-// NewEvent, Published, Closing and Closed tell nothing that matters here.
+// NewEvent does nothing: an event on its way decides nothing yet.
 func (v *verdict) NewEvent() {}
 
-// Published tells nothing that matters here.
+// Published does nothing: the output has yet to answer.
 func (v *verdict) Published() {}
 
-// Closing tells nothing that matters here.
+// Closing does nothing: the end of the client decides nothing.
 func (v *verdict) Closing() {}
 
-// Closed tells nothing that matters here.
+// Closed does nothing: the end of the client decides nothing.
 func (v *verdict) Closed() {}
 
 // hear keeps the last complaint that was logged.
@@ -208,7 +208,7 @@ func (v *verdict) wait(timeout time.Duration) error {
 	for {
 		late := false
 		select {
-		case <-v.told:
+		case <-v.learned:
 		case <-end.C:
 			late = true
 		}

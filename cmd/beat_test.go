@@ -296,7 +296,7 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 		execs += number("reconbeat.health.execs")
 		alerts += number("reconbeat.health.alerts")
 		require.Equal(t, number("reconbeat.health.execs") > 0, text(doc, "reconbeat.health.lag.ms") != "",
-			"a lag is told where there was an exec")
+			"a lag is reported where there was an exec")
 	}
 	require.InDelta(t, 2, execs, 0, "every exec is counted once")
 	require.InDelta(t, 1, alerts, 0)

@@ -121,7 +121,7 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 }
 
 // TestStackShowsTheAttack looks at the dashboards for a week in which accounts of people are stolen and services broken
-// into, among the thousands of looks of agents: what an analyst must see first is the attack. With RECONBEAT_ANSWERS,
+// into, among the thousands of matches of agents: what an analyst must see first is the attack. With RECONBEAT_ANSWERS,
 // the answers go into that folder, for `tools/dashboards` to draw.
 func TestStackShowsTheAttack(t *testing.T) {
 	h := newHost(t)
@@ -180,10 +180,10 @@ func TestStackShowsTheAttack(t *testing.T) {
 	require.Greater(t, scored, 90.0, "the attack stands over the line")
 	require.Less(t, highest, 25.0, "and nothing else does")
 
-	// The parts that are drawn there are those of the look itself, whatever the agents did in the same three hours.
-	look := hit(investigation["most-unusual"], 0)
-	require.Equal(t, "alice", look["user"].(map[string]any)["name"])
-	parts, err := mapstr.M(look).GetValue("reconbeat.anomaly.parts")
+	// The parts that are drawn there are those of the match itself, whatever the agents did in the same three hours.
+	match := hit(investigation["most-unusual"], 0)
+	require.Equal(t, "alice", match["user"].(map[string]any)["name"])
+	parts, err := mapstr.M(match).GetValue("reconbeat.anomaly.parts")
 	require.NoError(t, err)
 	drawn := map[string]any{}
 	for _, b := range steps(investigation["score-parts"]) {

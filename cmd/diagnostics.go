@@ -48,7 +48,7 @@ rules, with secrets masked; what each module would see here; what the rules mean
 and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the log.
 
 What was learned, events and alerts are not in it. The log names hosts and users: read it before you hand the
-archive on. What could not be collected is told, and in the archive's errors.txt.`,
+archive on. What could not be collected is listed here and in the archive's errors.txt.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file := diagnosticsName(time.Now())
@@ -256,7 +256,7 @@ func (a *archive) running(cfg *config.C) {
 	}
 }
 
-// listFolder tells of each file how large it is and when it was written.
+// listFolder lists each file with its size and when it was written.
 func listFolder(w io.Writer, folder string) error {
 	return filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -45,7 +45,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 `)
 	write("modules.d/ndjson.yml.disabled", "- {module: ndjson, id: other, paths: [/tmp/none], processors: [{script: "+
 		"{params: {token: SECRET11}}}]}\n")
-	write("rules.d/mine.yml", "id: mine\nname: Looks\nhabit: looked\nprograms: [nothing]\n")
+	write("rules.d/mine.yml", "id: mine\nname: Matches\nhabit: looked\nprograms: [nothing]\n")
 	reconbeat := func(args ...string) *exec.Cmd {
 		c := exec.Command(os.Args[0], args...)
 		c.Dir = dir

@@ -27,16 +27,16 @@ func busy(t *testing.T, n int) {
 	}
 }
 
-// looks are the raw events of the output but for the canaries, by the words of their command line.
-func (l *live) looks() map[string][]mapstr.M {
-	looks := map[string][]mapstr.M{}
+// matches are the raw events of the output but for the canaries, by the words of their command line.
+func (l *live) matches() map[string][]mapstr.M {
+	matches := map[string][]mapstr.M{}
 	for _, doc := range l.documents() {
 		if text(doc, "event.kind") == "event" && text(doc, "event.action") == "exec" && !isCanary(doc) {
 			line := flat(doc, "process.args")
-			looks[line] = append(looks[line], doc)
+			matches[line] = append(matches[line], doc)
 		}
 	}
-	return looks
+	return matches
 }
 
 // TestLiveInPlaceExecs has processes start one program after the other while the host is busy: what a process runs by
@@ -58,7 +58,7 @@ func TestLiveInPlaceExecs(t *testing.T) {
 	}
 	l.canary()
 	found := 0
-	for line, docs := range l.looks() {
+	for line, docs := range l.matches() {
 		for _, doc := range docs {
 			found++
 			assert.Equal(t, ss, text(doc, "process.executable"), line)
@@ -151,7 +151,7 @@ func TestLiveDisguises(t *testing.T) {
 			t.Errorf("%s: %v %s", c.name, err, out)
 		}
 		l.canary()
-		docs := l.looks()[c.args]
+		docs := l.matches()[c.args]
 		if assert.Len(t, docs, 1, "%s: %v", c.name, c.command) {
 			assert.Equal(t, c.tool, text(docs[0], "reconbeat.process.tool"), c.name)
 			assert.Equal(t, liveAdmin, text(docs[0], "user.audit.name"), c.name)
@@ -168,9 +168,9 @@ func TestLiveDisguises(t *testing.T) {
 		require.NoError(t, c.Run())
 	}
 	l.canary()
-	looks := l.looks()
+	matches := l.matches()
 	for i := range 50 {
-		docs := looks[fmt.Sprintf("kworker -H -t sport = :%d", 100+i)]
+		docs := matches[fmt.Sprintf("kworker -H -t sport = :%d", 100+i)]
 		if assert.Len(t, docs, 1) {
 			assert.Equal(t, "ss", text(docs[0], "reconbeat.process.tool"))
 			assert.Equal(t, "/memfd:kworker", text(docs[0], "process.executable"))
@@ -274,7 +274,7 @@ func TestLiveFromMemoryInPlace(t *testing.T) {
 		}
 		l.canary()
 		found := 0
-		for line := range l.looks() {
+		for line := range l.matches() {
 			if strings.HasPrefix(line, fmt.Sprintf("kworker -H -t sport = :%d", (20000+1000*load)/1000)) {
 				found++
 			}

@@ -139,7 +139,7 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 			},
 		},
 		{
-			name: "route -n is a look",
+			name: "route -n is a match",
 			run:  func(l *live) *exec.Cmd { return l.as(liveAdmin, "route -n; true") },
 			want: mapstr.M{"process.name": "route", "process.args": "route -n", "user.name": liveAdmin},
 		},
@@ -170,7 +170,7 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 			},
 		},
 		{
-			name: "an ssh session tells its address",
+			name: "an ssh session has its address",
 			run:  func(l *live) *exec.Cmd { return l.ssh(liveAdmin, "ss -xl; true") },
 			want: mapstr.M{
 				"process.name":                              "ss",
@@ -566,14 +566,14 @@ func (l *live) start() {
 	l.canary()
 }
 
-// canaryCommand is a look that the usual user root makes so that the test knows how far reconbeat is.
+// canaryCommand is a match that the usual user root makes so that the test knows how far reconbeat is.
 const canaryCommand = "ss -H -o state closing sport = :%d"
 
 func isCanary(doc mapstr.M) bool {
 	return strings.HasPrefix(text(doc, "process.command_line"), "ss -H -o state closing")
 }
 
-// canary runs a look of its own and waits until it is in the output: everything before it is there too.
+// canary runs a match of its own and waits until it is in the output: everything before it is there too.
 func (l *live) canary() {
 	deadline := time.Now().Add(60 * time.Second)
 	for n := 1; time.Now().Before(deadline); n++ {

@@ -447,7 +447,7 @@ func (b block) watches(t *testing.T, dir string, meanwhile func(until func(func(
 	require.Equal(t, before, auditSettings(t))
 }
 
-// audited reports whether reconbeat is told of program starts: its rules are there, and audit is on, which it switches
+// audited reports whether the kernel reports program starts: its rules are there, and audit is on, which it switches
 // on when they are.
 func audited(t *testing.T) bool {
 	settings := auditSettings(t)

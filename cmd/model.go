@@ -70,7 +70,7 @@ go back to: see model revert.`,
 			RunE: func(*cobra.Command, []string) error { return showModel(settings, format, "") },
 		}),
 		withFormat(&cobra.Command{
-			Use: "explain USER", Short: "Tell all that is known of one user, by name or id", Args: cobra.ExactArgs(1),
+			Use: "explain USER", Short: "Show everything known of one user, by name or id", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return showModel(settings, format, args[0]) },
 		}),
 		&cobra.Command{
@@ -111,7 +111,7 @@ here it asks first.`,
 	return c
 }
 
-// ignorant makes a detector of the configuration that knows nothing, and tells where the state is.
+// ignorant makes a detector of the configuration that knows nothing, and returns where the state is.
 func ignorant(b *instance.Beat) (dir string, d *detector.Detector, err error) {
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
@@ -358,7 +358,7 @@ func most(values []habit.Seen) string {
 	return values[0].Value
 }
 
-// listed tells values with how often each was seen, faded.
+// listed names values with how often each was seen, faded.
 func listed(values []habit.Seen) string {
 	words := make([]string, len(values))
 	for i, v := range values {
@@ -399,7 +399,7 @@ func exportModel(settings instance.Settings, args []string) error {
 		_, err = os.Stdout.Write(data)
 		return err
 	}
-	return os.WriteFile(args[0], data, 0o600) // it tells who works here, and when
+	return os.WriteFile(args[0], data, 0o600) // it shows who works here, and when
 }
 
 func importModel(settings instance.Settings, sure *confirmation, file string) error {

@@ -27,7 +27,7 @@ type places struct {
 	secrets bool   // the configuration says where the keystore is
 }
 
-// installed is the variable by which an installation tells one of libbeat's paths.
+// installed is the variable in which an installation names one of libbeat's paths.
 func installed(path string) string { return "RECONBEAT_PATH_" + strings.ToUpper(path) }
 
 // settle runs when the command line was read, and before libbeat reads it.
@@ -48,7 +48,7 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 		if err := forRoot(c); err != nil {
 			return err
 		}
-		file = config.NewConfig() // whoever needs it tells what is wrong with it
+		file = config.NewConfig() // whoever needs it reports what is wrong with it
 	}
 	for _, path := range []string{"data", "logs"} {
 		if says(file, path) {
@@ -214,8 +214,8 @@ func scratch(p *places) (folder string, err error) {
 	return folder, nil
 }
 
-// unreadable reports whether a file is there, and not for this user to read, or not there at all for all that this
-// user can tell.
+// unreadable reports whether a file is there, and not for this user to read, or not there at all as far as this
+// user can see.
 func unreadable(file string) bool {
 	f, err := os.Open(file)
 	if err == nil {

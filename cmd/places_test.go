@@ -141,7 +141,7 @@ func TestTheUsersPathsWin(t *testing.T) {
 					meets(t, filepath.Join(dir, "wanted", "state", "lock"), out)
 					require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 				}
-				_ = cmd.Wait() // what it ends with is told by other tests
+				_ = cmd.Wait() // other tests hold what it ends with
 				for _, name := range []string{"before", "installed"} {
 					assert.NoDirExists(t, filepath.Join(dir, name), out.All())
 				}

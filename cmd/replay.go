@@ -108,7 +108,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if !f.learn {
 		read = readable(c, "these files are judged with the settings that are built in")
 	}
-	b, silence, err := telling(c, s, func() (*instance.Beat, error) { return read(settings) })
+	b, silence, err := inSentences(c, s, func() (*instance.Beat, error) { return read(settings) })
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	return nil
 }
 
-// inWords tells a person what the files were, whom they taught, and why nothing alerted where nothing did.
+// inWords says what the files were, whom they taught, and why nothing alerted where nothing did.
 func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if s.First.IsZero() {
 		return []string{"Nothing was read that starts a program."}
@@ -256,7 +256,7 @@ func listOf(words []string) string {
 	return list
 }
 
-// unnamed tells how many matches there were of which nobody says whose they are, where there were any.
+// unnamed reports how many matches have no named actor, where there were any.
 func unnamed(n uint64) string {
 	if n == 0 {
 		return ""
@@ -318,10 +318,10 @@ func replayFile(ctx context.Context, r *engine.Replay, moduleName, file string) 
 	return ctx.Err()
 }
 
-// sniffBytes is how much of a file is looked at to tell what it is.
+// sniffBytes is how much of a file is read to recognise its kind.
 const sniffBytes = 64 << 10
 
-// sniff tells what a recording is by its first lines.
+// sniff recognises the kind of a recording by its first lines.
 func sniff(file string) (string, error) {
 	if file == "-" {
 		return "", errors.New(
@@ -342,9 +342,9 @@ func sniff(file string) (string, error) {
 		sample, _ = io.ReadAll(io.LimitReader(z, sniffBytes)) // the sample is cut, so its end is an error
 	}
 	switch {
-	case ndjson.Looks(sample):
+	case ndjson.Recognises(sample):
 		return "ndjson", nil
-	case auditlog.Looks(sample):
+	case auditlog.Recognises(sample):
 		return "auditlog", nil
 	case len(bytes.TrimSpace(sample)) == 0:
 		return "ndjson", nil // nothing is nothing in every language

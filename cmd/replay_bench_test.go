@@ -19,7 +19,7 @@ import (
 
 // BenchmarkReplay runs `reconbeat replay` on one processor over a million documents in the shape of Elastic Defend's, a
 // month of a host, at the default configuration. mixed: one in a hundred looks, by one of thirty users, the others are
-// what else a host runs. looks: every document is a look.
+// what else a host runs. looks: every document is a match.
 //
 //	go test ./cmd -run '^$' -bench Replay -benchtime 1x
 func BenchmarkReplay(b *testing.B) {
@@ -30,7 +30,7 @@ func BenchmarkReplay(b *testing.B) {
 	}
 	for _, c := range []struct {
 		name  string
-		every int // which document is a look
+		every int // which document is a match
 	}{{"mixed", 100}, {"looks", 1}} {
 		b.Run(c.name, func(b *testing.B) {
 			dir := b.TempDir()
@@ -66,7 +66,7 @@ func BenchmarkReplay(b *testing.B) {
 	}
 }
 
-// writeDocuments writes a month of a host as Elastic Defend tells it, without what reconbeat does not read.
+// writeDocuments writes a month of a host as Elastic Defend writes it, without what reconbeat does not read.
 func writeDocuments(w io.Writer, n, every int) error {
 	out := bufio.NewWriterSize(w, 1<<20)
 	others := []string{"ls -l", "cat /etc/hosts", "git status", "grep -r needle .", "systemctl status nginx",

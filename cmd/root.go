@@ -38,7 +38,7 @@ var Version = "0.1.0"
 // says 8.0.0, which has no entry leader.
 const ecsVersion = "9.0.0"
 
-// Settings returns what libbeat is told of the Beat. host.* is not libbeat's to add: documents of other hosts, which
+// Settings returns what libbeat must know of the Beat. host.* is not libbeat's to add: documents of other hosts, which
 // module ndjson reads, would get this host's name.
 func Settings() instance.Settings {
 	return instance.Settings{
@@ -130,7 +130,7 @@ connections (ATT&CK T1049: netstat, ss, route, showmount), learns who uses them,
 ECS alert within milliseconds when an unusual user does.
 
   reconbeat watch --demo   see an alert, now, without configuration
-  reconbeat watch          see every look at this host's connections as it happens
+  reconbeat watch          see every match on this host as it happens
   reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
   reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
   reconbeat model show     who does this here, and how

@@ -40,12 +40,12 @@ type screen struct {
 	err    error // the first one
 }
 
-// tooYoung is told once, above the first row that a young model scored: what looks like an alert, and is none, needs a
-// reason.
+// tooYoung is printed once, above the first row that a young model scored: what looks like an alert, and is none,
+// needs a reason.
 const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (the default of " +
 	"detector.learn_for) reconbeat only learns what is usual here."
 
-// history is told below it to who watches. Who replays gets the end of the replay.
+// history stands below it for who watches. Who replays gets the end of the replay.
 const history = "A history shortens that: reconbeat replay --learn --path.data DIR FILE, then reconbeat watch " +
 	"--path.data DIR. To see an alert now: reconbeat watch --demo."
 
@@ -120,7 +120,7 @@ func (s *screen) show(doc *beat.Event) error {
 		}
 		s.line("", fmt.Sprintf(rowFormat, stamp(doc), score(doc), cut(who(doc), 20), cut(command(doc), 38),
 			cut(text(doc.Fields, "process.parent.name"), 22), from(doc)))
-		if text(doc.Fields, "reconbeat.alert.id") == "" { // else the alert has told it
+		if text(doc.Fields, "reconbeat.alert.id") == "" { // else the alert has said it
 			s.because(dim, reason)
 		}
 	}

@@ -87,7 +87,7 @@ func setupRules(settings instance.Settings, out io.Writer) error {
 // detectionRules are the rules of a Kibana.
 type detectionRules struct {
 	kibana *kibana.Client
-	out    io.Writer // told what was done
+	out    io.Writer // where it says what was done
 }
 
 // rule is a rule as Kibana shows it and takes it, with all keys that we do not look at.

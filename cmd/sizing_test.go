@@ -18,7 +18,7 @@ import (
 
 // TestWhatADocumentCosts holds the figures of docs/sizing.md: how many bytes a document of each kind has when it is
 // sent, and how many it takes in an index of our templates, merged to one segment, without replicas. The documents are
-// real ones of a run, told as if of many hosts and moments.
+// real ones of a run, repeated as if of many hosts and moments.
 func TestWhatADocumentCosts(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)

@@ -46,7 +46,7 @@ func (s *stackSetup) support(_ *logp.Logger, info beat.Info, root *config.C) (id
 	return s.setup.Support(), nil
 }
 
-// checkFile tells what is wrong outside our section before libbeat fails on the first such thing, and with it what is
+// checkFile reports what is wrong outside our section before libbeat fails on the first such thing, and with it what is
 // wrong in ours. An Elastic Agent has no file.
 func checkFile(info beat.Info, root *config.C) error {
 	if root == nil || management.UnderAgent() {

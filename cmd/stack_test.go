@@ -165,8 +165,8 @@ func (h *host) write(docs ...mapstr.M) {
 }
 
 // learnRules has sixty days learned in which two accounts do every hour what the rules are about: root's agent, and a
-// keeper who logs in. The keeper has never come at this time of the day and of the week, so that a look now is a little
-// unusual in that, too, whenever the test runs.
+// keeper who logs in. The keeper has never come at this time of the day and of the week, so that a match now is
+// a little unusual in that, too, whenever the test runs.
 func (h *host) learnRules(config string, rules []detector.Rule) {
 	var b bytes.Buffer
 	now := time.Now()
@@ -242,7 +242,7 @@ func TestStack(t *testing.T) {
 
 	require.Empty(t, node.Documents(t, "logs-reconbeat.rejected-stack"), "what the templates do not declare")
 
-	// A second life in which something is wrong, for heartbeats that tell it.
+	// A second life in which something is wrong, for heartbeats that report it.
 	r = h.start(
 		strings.Replace(config, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},",
 			1),

@@ -28,7 +28,7 @@ import (
 func newTestModulesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "modules",
-		Short: "Tell which sources of program starts work on this host, and what each sees",
+		Short: "Show which sources of program starts work on this host, and what each sees",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { testModules(os.Stdout); return nil },
 	}
@@ -54,7 +54,7 @@ func testModules(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n", wrapped(w, "auto would choose "+kind.Name+": "+support.Why, 0))
 }
 
-// supportIndent is where the column begins that tells about a module.
+// supportIndent is where the column begins that describes a module.
 const supportIndent = 17
 
 func printSupport(w io.Writer, what, text string) {
@@ -172,7 +172,7 @@ func printRules(w io.Writer, list []detector.Rule) {
 	}
 }
 
-// ruleIndent is the column in which it is told what a rule means.
+// ruleIndent is the column in which the meaning of a rule begins.
 const ruleIndent = 5
 
 func onOff(r detector.Rule) string {
@@ -182,7 +182,7 @@ func onOff(r detector.Rule) string {
 	return "off"
 }
 
-// explainRules tells which rules match a command line, and why.
+// explainRules reports which rules match a command line, and why.
 func explainRules(dir string, cfg config.Config, words, argv []string) error {
 	list, err := chosenRules(dir, cfg, words)
 	if err != nil {

@@ -54,7 +54,7 @@ func newWatchCommand(settings instance.Settings, p *places) *cobra.Command {
 	var f watchFlags
 	c := &cobra.Command{
 		Use:   "watch",
-		Short: "Show every look at this host's network connections, with its score, as it happens",
+		Short: "Show every match on this host, with its score, as it happens",
 		Long: `watch runs the whole Beat with a built-in configuration and shows what it would ship: every exec of a
 discovery command as a row with its score, what is unusual with its reason, and alerts marked. As root it
 reads the kernel's audit; as a plain user the process connector, which misses short programs. Where neither
@@ -119,7 +119,7 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	outputs.RegisterType("terminal", newTerminal(s))
 	silence := func() {}
 	if f.format == formatTable && !asItIs(c) {
-		if silence, err = tell(s); err != nil {
+		if silence, err = logInSentences(s); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,7 @@ func printSources(sources []beater.Watched) {
 	}
 }
 
-// setFlags tells libbeat, which reads its configuration by flags alone, what to run with.
+// setFlags gives libbeat, which reads its configuration by flags alone, what to run with.
 func setFlags(c *cobra.Command, home, format string) error {
 	set := [][2]string{
 		{"E", "output.terminal.format=" + format},

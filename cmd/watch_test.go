@@ -47,11 +47,11 @@ func startWatch(t *testing.T, before []string, args ...string) *watching {
 	return w
 }
 
-// until runs a look again and again until watch shows it.
+// until runs a match again and again until watch shows it.
 func (w *watching) until(t *testing.T, what string) {
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		look := exec.Command("sh", "-c", "ss -H -t state closing; sleep 0.2")
-		require.NoError(t, look.Run())
+		match := exec.Command("sh", "-c", "ss -H -t state closing; sleep 0.2")
+		require.NoError(t, match.Run())
 		if strings.Contains(w.out.All(), what) {
 			return
 		}

@@ -136,8 +136,8 @@ func visitOf(key episodeKey, c *Context) Visit {
 	v := c.Result.Visit
 	container, opened := c.Match.Who.Container.Value(), strconv.FormatInt(v.Opened.UnixNano(), 10)
 	return Visit{
-		ID:    process.ID("visit", key.host, key.rule, key.actor, container, v.Way, opened),
-		Start: v.Opened, Matches: v.Looks + 1,
+		ID:    process.ID("visit", key.host, key.rule, key.actor, container, v.Variant, opened),
+		Start: v.Opened, Matches: v.Matches + 1,
 	}
 }
 

@@ -74,7 +74,7 @@ type Rarity struct {
 // Context is what the context model says of an exec, and what it saw.
 type Context struct {
 	habit.Result
-	Match   habit.Look    // its strings are views into the event
+	Match   habit.Match   // its strings are views into the event
 	Profile habit.Profile // what is usual for the actor; of execs over the threshold
 	Known   bool          // there is a Profile: the actor was seen before
 }

@@ -88,7 +88,7 @@ func (d *Detector) score(m *match, rule int) {
 	}
 	d.Watch(m.event)
 	m.habits = d.watching.hosts[rule].model
-	f.Context = &Context{Match: d.reader.Look(m.event, f.Program, m.args, d.zone(m.event))}
+	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
 	if d.lapse(m.key, &f.Context.Match) {
 		m.habits.ForgetUnless(&f.Context.Match, d.o.Habit.Days, forgetAfter)
 	}

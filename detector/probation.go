@@ -88,13 +88,13 @@ const (
 	maxOnProbation = 1000
 )
 
-// unusual are the values that an alert is about: the one that tells the account's actors apart, and those of the parts
+// unusual are the values that an alert is about: the one that splits the account into its actors, and those of the parts
 // that add most.
 func (c *Context) unusual() []unusualValue {
-	identity := c.Match.Class.ToldApart()
+	identity := c.Match.Class.SplitBy()
 	out := []unusualValue{{Part: identity, Text: c.Unusual.Text(identity)}}
 	for p := range habit.Hour + 1 {
-		if c.Parts[p] >= worthNaming {
+		if c.Parts[p] >= habit.WorthNaming {
 			out = append(out, unusualValue{Part: p, Text: c.Unusual.Text(p)})
 		}
 	}
@@ -122,7 +122,7 @@ func nearby(a, b string) bool {
 }
 
 // contains reports whether a match is in the context of the probation.
-func (p *probation) contains(m *habit.Look) bool {
+func (p *probation) contains(m *habit.Match) bool {
 	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
 		now := m.Text(v.Part)
 		return now != v.Text && (v.Part != habit.Hour || !nearby(now, v.Text))
@@ -131,8 +131,8 @@ func (p *probation) contains(m *habit.Look) bool {
 
 // lapse ends the probations of an actor whose contexts were away for forgetAfter. It reports whether the actor of the
 // match was new in one.
-func (d *Detector) lapse(key episodeKey, m *habit.Look) (wasNew bool) {
-	identity := m.Class.ToldApart()
+func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew bool) {
+	identity := m.Class.SplitBy()
 	d.setProbations(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
 		if m.At.Sub(p.Last) <= forgetAfter {
 			return false
@@ -154,7 +154,7 @@ func (d *Detector) setProbations(key episodeKey, list []*probation) {
 
 // attend counts a match in the contexts that its actor is on probation in, and ends those that have become a habit. It
 // returns the last probation that is left, nil where none is, and those that have ended.
-func (d *Detector) attend(key episodeKey, m *habit.Look) (attended *probation, accepted []*probation) {
+func (d *Detector) attend(key episodeKey, m *habit.Match) (attended *probation, accepted []*probation) {
 	list := d.probations[key]
 	if len(list) == 0 {
 		return nil, nil
@@ -187,7 +187,7 @@ func becameHabit(f *Finding, p *probation, h Habit) Finding {
 		Habit: h, Became: Became{Since: p.First, Days: p.Days},
 	}
 	for _, v := range p.Values {
-		out.Became.Context = append(out.Became.Context, habit.Tell(v.Part, v.Text))
+		out.Became.Context = append(out.Became.Context, habit.Describe(v.Part, v.Text))
 	}
 	return out
 }

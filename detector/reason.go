@@ -98,12 +98,8 @@ func (f *Finding) as() string {
 	return account(f.User)
 }
 
-const (
-	// worthNaming is how much a part must add to the surprise for the reason to name it.
-	worthNaming = 0.7
-	// mostNamed is how many parts a reason names.
-	mostNamed = 5
-)
+// mostNamed is how many parts a reason names.
+const mostNamed = 5
 
 // contextReason says how new the actor is, and names the parts that surprise most, each with the value that did, which
 // may be that of an earlier match of the visit.
@@ -111,7 +107,7 @@ func (f *Finding) contextReason() string {
 	opening, first, then := f.opening()
 	reason := opening
 	for i, p := range f.namedParts(first) {
-		reason += []string{then, ", "}[min(i, 1)] + habit.Tell(p, f.Context.Unusual.Text(p))
+		reason += []string{then, ", "}[min(i, 1)] + habit.Describe(p, f.Context.Unusual.Text(p))
 	}
 	return reason + usually(f.TypicalUsers)
 }
@@ -126,10 +122,10 @@ func (f *Finding) opening() (text string, first []int, then string) {
 	case c.First:
 		text, first = f.neverBefore(who)
 		return text, first, "; "
-	case c.Parts[habit.Frequency] >= worthNaming && c.Silent >= 48*time.Hour:
+	case c.Parts[habit.Frequency] >= habit.WorthNaming && c.Silent >= 48*time.Hour:
 		silent := plural(int(c.Silent/(24*time.Hour)), "day")
 		return fmt.Sprintf("%s had not %s on this host for %s", who, f.Rule.Habit, silent), nil, "; "
-	case c.Parts[habit.Frequency] >= worthNaming:
+	case c.Parts[habit.Frequency] >= habit.WorthNaming:
 		return fmt.Sprintf("%s has rarely %s on this host%s", who, f.Rule.Habit, within(c.Days)), nil, "; "
 	}
 	return fmt.Sprintf("%s has %s in an unusual way", who, f.Rule.Habit), nil, ": "
@@ -176,7 +172,7 @@ func (f *Finding) namedParts(first []int) []int {
 	}
 	named := slices.Clone(first)
 	for p := range habit.Parts {
-		if parts[p] >= worthNaming && !slices.Contains(skip, p) && !slices.Contains(first, p) {
+		if parts[p] >= habit.WorthNaming && !slices.Contains(skip, p) && !slices.Contains(first, p) {
 			named = append(named, p)
 		}
 	}
@@ -222,10 +218,10 @@ func actorLine(p *habit.Profile) string {
 	if p.Class == habit.Person.String() {
 		by = habit.TTY
 	}
-	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, habit.Tell(by, p.Way), plural(p.Visits, "visit"))
+	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, habit.Describe(by, p.Way), plural(p.Visits, "visit"))
 	for _, part := range []int{habit.Command, habit.Network} {
 		if seen := p.Features[habit.PartNames[part]]; len(seen) > 0 && seen[0].Value != "none" {
-			line += ", " + habit.Tell(part, seen[0].Value)
+			line += ", " + habit.Describe(part, seen[0].Value)
 		}
 	}
 	return line

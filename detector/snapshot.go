@@ -239,7 +239,7 @@ func (d *Detector) onProbation(rule, host string, actors []habit.Profile) []Prob
 				Actor: name, AlertID: p.AlertID, First: p.First, Last: p.Last, Days: p.Days, Habit: d.o.Habit,
 			}
 			for _, v := range p.Values {
-				public.Context = append(public.Context, habit.Tell(v.Part, v.Text))
+				public.Context = append(public.Context, habit.Describe(v.Part, v.Text))
 			}
 			out = append(out, public)
 		}

@@ -35,7 +35,7 @@ func inTheCode() map[string]string {
 		"cameDays":  number(cameDays) + " days",
 		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(),
 		"usualHours": hoursOfTheDay(),
-		"variety":    number(variety), "told": number(told), "usualPauses": number(usualPauses),
+		"variety":    number(variety), "WorthNaming": number(WorthNaming), "usualPauses": number(usualPauses),
 		"firstPause":     number(days(firstPause)) + " days",
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]),
@@ -118,14 +118,14 @@ func TestTheManualHasEveryConstant(t *testing.T) {
 	_, section, found := strings.Cut(string(manual), "\n## Constants\n")
 	require.True(t, found)
 	section, _, _ = strings.Cut(section, "\n## ")
-	told := map[string]string{}
+	documented := map[string]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| (.+?) \\| `(.+?)` \\| (.+?) \\| (.+?) \\|$").FindAllStringSubmatch(
 		section, -1) {
-		require.NotContains(t, told, row[2], "twice")
-		told[row[2]] = row[3]
+		require.NotContains(t, documented, row[2], "twice")
+		documented[row[2]] = row[3]
 	}
 	code := inTheCode()
-	require.Equal(t, code, told)
+	require.Equal(t, code, documented)
 
 	// And every number that stands in evidence.go under a name is among them.
 	file, err := parser.ParseFile(token.NewFileSet(), "evidence.go", nil, 0)
@@ -146,7 +146,7 @@ func TestTheManualHasEveryConstant(t *testing.T) {
 			for _, name := range spec.Names {
 				_, whole := code[name.Name]
 				_, byClass := code[name.Name+"[Person]"]
-				require.True(t, whole || byClass || name.Name == "unknown", "%s is not told", name.Name)
+				require.True(t, whole || byClass || name.Name == "unknown", "%s is not in the manual", name.Name)
 			}
 		}
 	}

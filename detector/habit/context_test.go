@@ -25,7 +25,7 @@ var (
 	monday  = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 )
 
-// person is a look of somebody who logged in.
+// person is a match of somebody who logged in.
 func person(at time.Time, name, parent, from, command string) *process.Event {
 	e := service(at, name, parent, command)
 	e.Session = process.Session{
@@ -48,9 +48,9 @@ func service(at time.Time, name, parent, command string) *process.Event {
 	return e
 }
 
-func lookOf(e *process.Event) Look {
+func lookOf(e *process.Event) Match {
 	var r Reader
-	return r.Look(e, e.Name, e.Args[1:], time.UTC)
+	return r.Match(e, e.Name, e.Args[1:], time.UTC)
 }
 
 func look(m *Model, e *process.Event) Result {
@@ -123,7 +123,7 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 	}
 	require.Less(t, score(person(afternoon, "bob", "zsh", "151.7.7.7", "netstat -rn")), score(person(afternoon, "alice",
 		"zsh", "151.7.7.7", "netstat -rn")),
-		"who changes addresses tells nothing by yet another")
+		"who changes addresses shows nothing by yet another")
 	require.Greater(
 		t,
 		surprise(person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp")),
@@ -157,7 +157,7 @@ func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
 		look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise,
 		"repeats add nothing")
 	require.Equal(t, "from 151.7.7.0/24, parent python",
-		Tell(Network, b.Unusual.Text(Network))+", "+Tell(Parent, b.Unusual.Text(Parent)),
+		Describe(Network, b.Unusual.Text(Network))+", "+Describe(Parent, b.Unusual.Text(Parent)),
 		"each part with the value that it is about")
 	sum := 0.0
 	for _, p := range b.Parts {
@@ -327,7 +327,7 @@ func TestAnIdThatHasAnotherNameIsSomebodyElse(t *testing.T) {
 	require.True(t, known)
 	require.Equal(t, "mallory", p.Name)
 	require.Equal(t, 1, p.Visits)
-	require.Equal(t, []string{"alice"}, m.Forget("alice"), "alice whom no id was told of is another")
+	require.Equal(t, []string{"alice"}, m.Forget("alice"), "alice without an id is another")
 	require.Equal(t, []string{"1000"}, m.Forget("1000"))
 	_, known = m.Profile(&l)
 	require.False(t, known)
@@ -558,7 +558,7 @@ func TestHowAStrangerComesIsEvidence(t *testing.T) {
 	require.Zero(t, m.Judge(&known).Parts[TTY])
 }
 
-// TestAnOlderPastOfPeopleGoesOnAsThatOfBoth: what an older reconbeat wrote does not tell strangers apart.
+// TestAnOlderPastOfPeopleGoesOnAsThatOfBoth: what an older reconbeat wrote does not distinguish strangers.
 func TestAnOlderPastOfPeopleGoesOnAsThatOfBoth(t *testing.T) {
 	m, _ := office()
 	b, err := json.Marshal(m.Snapshot())
@@ -580,7 +580,7 @@ func BenchmarkJudgeARepeatedContext(b *testing.B) {
 	look(m, e)
 	b.ReportAllocs()
 	for b.Loop() {
-		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
 		m.Learn(&l, m.Judge(&l), Lesson{})
 	}
 }
@@ -592,14 +592,14 @@ func BenchmarkJudgeANewContext(b *testing.B) {
 	e.CWD = "/dev/shm"
 	b.ReportAllocs()
 	for b.Loop() {
-		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
 		m.Judge(&l)
 	}
 }
 
 // TestSlowPoisoningTakesDays is the attack on every model that learns: whoever holds alice's login gets it used to the
 // address, then to python, then to the night, one at a time and each below the threshold, before they do what they came
-// for. The model cannot tell it from alice changing her ways; it makes it slow, and every step is in the raw events.
+// for. The model cannot distinguish it from alice changing her ways; it makes it slow, and every step is in the raw events.
 func TestSlowPoisoningTakesDays(t *testing.T) {
 	goal := func(at time.Time) *process.Event {
 		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
@@ -646,7 +646,7 @@ func crowded(actors, contexts int) *Model {
 			e := person(at, fmt.Sprintf("user%d", a), fmt.Sprintf("shell%c", 'a'+c%20),
 				fmt.Sprintf("10.%d.%d.7", c, a%250), "ss -tlnp --filter"+strings.Repeat("x", c%50))
 			e.CWD = fmt.Sprintf("/srv/project%d/%d", a%100, c)
-			l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+			l := r.Match(e, e.Name, e.Args[1:], time.UTC)
 			m.Learn(&l, m.Judge(&l), Lesson{})
 		}
 		at = at.Add(20 * time.Minute)
@@ -704,7 +704,7 @@ func TestARepeatedContextAllocatesNothing(t *testing.T) {
 	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
 	look(m, e)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		l := r.Look(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
 		m.Learn(&l, m.Judge(&l), Lesson{})
 	}))
 }

@@ -3,7 +3,7 @@
 // Package habit is the model of who matches a rule, and in which context: how much likelier a match is an intruder's
 // than the actor's own, and how often a host where all is well would see as much.
 //
-// An exec becomes a Look: an account of a class (a person who logged in, a service account, root without a login) and
+// An exec becomes a Match: an account of a class (a person who logged in, a service account, root without a login) and
 // values of features: whom they act as, the parent program, terminal, entry, network, command line, folder, working
 // day, hour. An actor is a person on a terminal, the same person without one, or an account without a login by one
 // parent. What an actor does without a pause is a visit.

@@ -64,7 +64,7 @@ const (
 	// maxValues bounds the values of one feature of one actor or class; the lightest is forgotten first.
 	maxValues = 64
 
-	// The hazard of a known actor: goneAfter is how many days of a habit the first look is worth, mostDays how many
+	// The hazard of a known actor: goneAfter is how many days of a habit the first match is worth, mostDays how many
 	// days of looking make a habit as firm as it gets.
 	goneAfter = 10 // (fitted)
 	mostDays  = 12 // (fitted)
@@ -144,10 +144,10 @@ const (
 	// is.
 	strangers = 40
 	// alone is how many actors of a class must be known for what a newcomer's first visit shows one after the other to
-	// be held against them: fewer tell too little of how much people vary.
+	// be held against them: fewer say too little of how much people vary.
 	alone = 3
-	// told is how much a part must add to be worth telling.
-	told = 0.7
+	// WorthNaming is how much a part must add to the surprise for a reason to name it.
+	WorthNaming = 0.7
 )
 
 // weights say how much a part counts: less than one where features depend on each other. (fitted)
@@ -187,18 +187,18 @@ var common = map[text]struct{ usual, intruder float64 }{
 	inHidden:    {0.001, 0.02},
 }
 
-// usualHours is how a person's looks spread over the hours of the host's day where nothing is known of the class.
+// usualHours is how a person's matches spread over the hours of the host's day where nothing is known of the class.
 var usualHours = [24]float64{
 	0.014, 0.012, 0.01, 0.01, 0.01, 0.012, 0.02, 0.045,
 	0.065, 0.072, 0.072, 0.07, 0.062, 0.066, 0.07, 0.07,
 	0.066, 0.06, 0.05, 0.04, 0.034, 0.028, 0.024, 0.018,
 }
 
-// unknown stands for all kinds: where the parent is not told, and of people, whose parents tell nothing.
+// unknown stands for all kinds: where the parent is unknown, and of people, whose parents say nothing.
 const unknown = -1
 
 // kindOf is what kind of program started the tool.
-func kindOf(l *Look) int {
+func kindOf(l *Match) int {
 	if l.Class == Person || l.Value(Parent) == "" {
 		return unknown
 	}
@@ -259,7 +259,7 @@ func programKind(name string) int {
 }
 
 // arrives says in which way an actor appears who was never seen.
-func (m *Model) arrives(l *Look) int {
+func (m *Model) arrives(l *Match) int {
 	if m.ways(l) > 0 {
 		return newWay
 	}
@@ -267,7 +267,7 @@ func (m *Model) arrives(l *Look) int {
 }
 
 // ways is in how many ways the account is known.
-func (m *Model) ways(l *Look) int {
+func (m *Model) ways(l *Match) int {
 	p := m.accounts[member{l.Who, l.Class}]
 	if renamed(p.name, l.Name) {
 		return 0
@@ -275,17 +275,17 @@ func (m *Model) ways(l *Look) int {
 	return p.ways
 }
 
-// arrivesWith is arrives, said of a look whose own actor is known by now.
-func (m *Model) arrivesWith(l *Look) int {
+// arrivesWith is arrives, said of a match whose own actor is known by now.
+func (m *Model) arrivesWith(l *Match) int {
 	if m.ways(l) > 1 {
 		return newWay
 	}
 	return newAccount
 }
 
-// arrival adds to r what it tells that the actor looks on this day at all: how much likelier an intruder is to come as
+// arrival adds to r what it says that the actor looks on this day at all: how much likelier an intruder is to come as
 // they than they are to come themselves.
-func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
+func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
 	g, with := &m.groups[l.Class], &intruders[l.Class]
 	kind := kindOf(l)
 	if a != nil {
@@ -310,7 +310,7 @@ func (m *Model) arrival(l *Look, a *actor, now time.Time, r *Result) {
 
 // hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma
 // distribution whose shape is variety has it, and what was found until now in the share of them that has looked by this
-// age tells where this host stands.
+// age says where this host stands.
 func (m *Model) hidden(c Class, how, kind int, age float64) float64 {
 	prior, found := of(kind, undiscovered[c][how]), of(kind, m.groups[c].Found[how])
 	return (variety + found) / (variety/prior + age/(age+discoveredIn))
@@ -340,7 +340,7 @@ func (m *Model) hazard(a *actor, now time.Time) float64 {
 }
 
 // evidence is the logarithm of how much likelier a value is to be an intruder's than the actor's.
-func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float64 {
+func (m *Model) evidence(l *Match, a, sibling *actor, f int, fade float64) float64 {
 	g := &m.groups[l.Class]
 	v := l.values[f]
 	first, after := g.First[f].tally(v, fade), g.Later[f].tally(v, fade)
@@ -380,7 +380,7 @@ func (m *Model) evidence(l *Look, a, sibling *actor, f int, fade float64) float6
 
 // hour is the same of the hour of the day, of which an intruder has no favourite, and daemons have none either before
 // something is known of them.
-func (m *Model) hour(l *Look, a, sibling *actor, fade float64) float64 {
+func (m *Model) hour(l *Match, a, sibling *actor, fade float64) float64 {
 	p := 1. / 24
 	if l.Class == Person {
 		p = usualHours[l.Hour]

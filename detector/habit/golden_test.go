@@ -42,8 +42,8 @@ func TestEveryArchitectureComputesTheSame(t *testing.T) {
 	require.NoError(t, json.Unmarshal(b, &want))
 	require.Len(t, got.Surprise, len(want.Surprise))
 	for i := range want.Surprise {
-		require.InDelta(t, want.Surprise[i], got.Surprise[i], 1e-9, "look %d", i)
-		require.InEpsilon(t, want.Yearly[i], got.Yearly[i], 1e-9, "look %d", i)
+		require.InDelta(t, want.Surprise[i], got.Surprise[i], 1e-9, "match %d", i)
+		require.InEpsilon(t, want.Yearly[i], got.Yearly[i], 1e-9, "match %d", i)
 		require.False(t, math.IsInf(want.Yearly[i], 0))
 	}
 }

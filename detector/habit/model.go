@@ -12,7 +12,7 @@ import (
 
 // Options shape a Model.
 type Options struct {
-	Idle      time.Duration // a visit ends after this long without a look
+	Idle      time.Duration // a visit ends after this long without a match
 	Longest   time.Duration // and after this long at the latest
 	MaxActors int           // how many actors are remembered; the one who looked least recently is forgotten first
 	HalfLife  time.Duration // after how long something counts half as much. 0: 30 days
@@ -20,7 +20,7 @@ type Options struct {
 
 const day = 24 * time.Hour
 
-// Model is what is known of the looks of one rule on one host. It belongs to one goroutine.
+// Model is what is known of the matches of one rule on one host. It belongs to one goroutine.
 type Model struct {
 	o        Options
 	watched  watched
@@ -33,9 +33,9 @@ type Model struct {
 	evicted  uint64
 }
 
-// key tells whose looks belong together. A person is two actors, one on a terminal and one without, because a playbook
+// key says whose matches belong together. A person is two actors, one on a terminal and one without, because a playbook
 // that runs under somebody's login is not like them; an account without a login is one for each parent, so that nothing
-// hides among the looks of an agent.
+// hides among the matches of an agent.
 type key struct {
 	Who Account
 	Way text
@@ -57,8 +57,8 @@ type member struct {
 	Class
 }
 
-func (l *Look) key() key {
-	return key{l.Who, l.values[l.Class.ToldApart()]}
+func (l *Match) key() key {
+	return key{l.Who, l.values[l.Class.SplitBy()]}
 }
 
 // actor is how an account looks in one way.
@@ -120,9 +120,9 @@ type visit struct {
 	// What was known of the actor before: on how many days they had looked, and, by the clock, when last.
 	DaysBefore int       `json:"days_before,omitempty"`
 	Before     time.Time `json:"before,omitzero"`
-	Looks      int       `json:"looks"`           // how many there were
+	Matches    int       `json:"looks"`           // how many there were
 	Lines      []Line    `json:"lines,omitempty"` // the first distinct command lines, at most maxLines
-	unusual    Look      // what the parts are about
+	unusual    Match     // what the parts are about
 	seen       sights    // what was counted
 }
 
@@ -138,9 +138,9 @@ type Line struct {
 // maxLines is how many distinct command lines a visit remembers.
 const maxLines = 20
 
-// note counts a look and its command line.
-func (v *visit) note(l *Look) {
-	v.Looks++
+// note counts a match and its command line.
+func (v *visit) note(l *Match) {
+	v.Matches++
 	for i := range v.Lines {
 		if l.says(v.Lines[i].Text) {
 			v.Lines[i].Count++
@@ -238,14 +238,14 @@ func (m *Model) Age(t time.Time) time.Duration {
 
 func (m *Model) age(now time.Time) time.Duration { return max(0, now.Sub(m.watched.Began)) }
 
-// Result is what the Model says of a Look.
+// Result is what the Model says of a Match.
 type Result struct {
 	Score    float64        // 0 to 100
 	Yearly   float64        // how many visits a year are expected to be at least this unusual; +Inf: nothing is known
 	Parts    [Parts]float64 // what each part adds to the surprise, in nats
 	Surprise float64        // their sum
 	// Unusual is what the parts are about: of each the last value of the visit that added to it. Its Name is empty.
-	Unusual Look
+	Unusual Match
 	New     bool // the actor was never seen
 	First   bool // never before this visit
 	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a
@@ -253,22 +253,22 @@ type Result struct {
 	KnownElsewise bool
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
 	Days          float64       // for how many days the host has been watched
-	Visit         Visit         // that the look belongs to, as far as it had come before
+	Visit         Visit         // that the match belongs to, as far as it had come before
 }
 
 // Visit is what an actor did without a pause until now.
 type Visit struct {
-	Way    string    // which of the account's actors it is: what ToldApart says of them
-	Opened time.Time // when it began, by the clock
-	Looks  int       // how many there were
-	Lines  []Line    // the first distinct command lines, a view into the Model
+	Variant string    // which of the account's actors it is: its value of SplitBy
+	Opened  time.Time // when it began, by the clock
+	Matches int       // how many there were
+	Lines   []Line    // the first distinct command lines, a view into the Model
 }
 
-// Judge says how unusual a Look is by what is known, together with what the same visit showed before. It learns
+// Judge says how unusual a Match is by what is known, together with what the same visit showed before. It learns
 // nothing.
-func (m *Model) Judge(l *Look) Result {
+func (m *Model) Judge(l *Match) Result {
 	now := m.watched.at(l.At)
-	r := Result{Days: days(m.Age(l.At)), Unusual: *l, Visit: Visit{Way: l.Value(l.Class.ToldApart()), Opened: l.At}}
+	r := Result{Days: days(m.Age(l.At)), Unusual: *l, Visit: Visit{Variant: l.Value(l.Class.SplitBy()), Opened: l.At}}
 	r.Unusual.line, r.Unusual.args = "", nil
 	r.Unusual.Name = "" // a view into the event
 	if m.watched.Began.IsZero() {
@@ -280,7 +280,7 @@ func (m *Model) Judge(l *Look) Result {
 	switch {
 	case v != nil:
 		r.Parts, r.Unusual, r.First, r.Silent = v.Parts, v.unusual, v.First, v.Silent
-		r.Visit.Opened, r.Visit.Looks, r.Visit.Lines = v.Opened, v.Looks, v.Lines
+		r.Visit.Opened, r.Visit.Matches, r.Visit.Lines = v.Opened, v.Matches, v.Lines
 	case a != nil:
 		r.Silent = max(0, now.Sub(a.Until))
 		m.arrival(l, a, now, &r)
@@ -308,7 +308,7 @@ func (m *Model) Judge(l *Look) Result {
 		a = nil // what they showed some moments ago is no habit
 	}
 	for f := range features {
-		if f == l.Class.ToldApart() && !stranger || l.values[f] == untold || v != nil && v.seen.has(f, l.values[f]) {
+		if f == l.Class.SplitBy() && !stranger || l.values[f] == noEvidence || v != nil && v.seen.has(f, l.values[f]) {
 			continue
 		}
 		if f == Origin && !r.First {
@@ -343,15 +343,15 @@ func (r *Result) sum() (sum float64) {
 			sum += v
 		}
 	}
-	if r.Parts[Disguise] >= told {
+	if r.Parts[Disguise] >= WorthNaming {
 		sum = max(sum, 0)
 	}
 	return sum + r.Parts[Disguise]
 }
 
-// ToldApart is the feature that tells the actors of an account apart, a part before Hour: what it says is in the
+// SplitBy is the feature that splits an account into its actors, a part before Hour: what it says is in the
 // arrival.
-func (c Class) ToldApart() int {
+func (c Class) SplitBy() int {
 	if c == Person {
 		return TTY
 	}
@@ -494,7 +494,7 @@ func Score(yearly float64) float64 {
 }
 
 // known is the actor, nil where they were never seen.
-func (m *Model) known(l *Look) *actor {
+func (m *Model) known(l *Match) *actor {
 	a := m.actors[l.key()]
 	if a != nil && renamed(a.Name, l.Name) {
 		return nil
@@ -503,7 +503,7 @@ func (m *Model) known(l *Look) *actor {
 }
 
 // sibling is the same person's other way.
-func (m *Model) sibling(l *Look) *actor {
+func (m *Model) sibling(l *Match) *actor {
 	if l.Class != Person {
 		return nil
 	}
@@ -521,8 +521,8 @@ func (m *Model) sibling(l *Look) *actor {
 // renamed reports whether an id has another name by now: it is somebody else's.
 func renamed(was, is string) bool { return was != "" && is != "" && was != is }
 
-// open is the visit that the look belongs to, nil when it begins one.
-func (m *Model) open(l *Look, now time.Time) *visit {
+// open is the visit that the match belongs to, nil when it begins one.
+func (m *Model) open(l *Match, now time.Time) *visit {
 	if v := m.visits[l.key()]; v != nil && !m.over(v, now) {
 		return v
 	}
@@ -533,7 +533,7 @@ func (m *Model) over(v *visit, t time.Time) bool {
 	return t.Sub(v.Last) > m.o.Idle || t.Sub(v.Start) > m.o.Longest
 }
 
-// Lesson says how much a look that Judge saw teaches.
+// Lesson says how much a match that Judge saw teaches.
 type Lesson struct {
 	Alerted bool // it became an alert, or belongs to one: the visit teaches nobody but its actor
 	// Daily: the actor teaches once a day only, because they are on probation.
@@ -543,8 +543,8 @@ type Lesson struct {
 	Learning bool
 }
 
-// Learn takes a look into account that Judge gave r for.
-func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
+// Learn takes a match into account that Judge gave r for.
+func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	m.Advance(l.At)
 	now := m.watched.at(l.At)
 	// Before the weights grow out of what a number holds: with a half-life of a day that takes more than a year.
@@ -584,7 +584,7 @@ func (m *Model) Learn(l *Look, r Result, lesson Lesson) {
 		m.present(k.Who, l.Class, presence{days: 1})
 	}
 	for f := range features {
-		if l.values[f] == untold || !v.seen.add(f, l.values[f]) || v.Capped {
+		if l.values[f] == noEvidence || !v.seen.add(f, l.values[f]) || v.Capped {
 			continue
 		}
 		s := v.seen.of(f, l.values[f])
@@ -616,14 +616,14 @@ func (m *Model) afterAMonth(k key, a *actor) float64 {
 	alone.watched.observe(a.First)
 	alone.watched.Now = a.First.Add(30 * day)
 	alone.watched.Last = alone.watched.Now
-	l := Look{At: alone.watched.Now, Class: a.Class, Who: k.Who}
+	l := Match{At: alone.watched.Now, Class: a.Class, Who: k.Who}
 	for f := range features {
 		l.values[f] = nothing
 		if top := a.Features[f].heaviest(); top != nil {
 			l.values[f] = top.text
 		}
 	}
-	l.values[a.Class.ToldApart()] = k.Way
+	l.values[a.Class.SplitBy()] = k.Way
 	for hour, w := range a.Hours {
 		if w > a.Hours[l.Hour] {
 			l.Hour = hour
@@ -679,9 +679,9 @@ func (m *Model) welcome(k key, a *actor, how, kind int, since time.Time) {
 	m.present(k.Who, a.Class, presence{taught: 1})
 }
 
-// Accept says that what the actor of a look raised an alert for has become a habit: the class learns from them what it
+// Accept says that what the actor of a match raised an alert for has become a habit: the class learns from them what it
 // has not yet.
-func (m *Model) Accept(l *Look) {
+func (m *Model) Accept(l *Match) {
 	k := l.key()
 	a := m.known(l)
 	if a == nil || a.Taught {
@@ -712,7 +712,7 @@ func latest(a, b time.Time) time.Time {
 }
 
 // join makes an actor known.
-func (m *Model) join(l *Look, now time.Time) *actor {
+func (m *Model) join(l *Match, now time.Time) *actor {
 	if len(m.actors) >= m.o.MaxActors {
 		m.evict()
 	}
@@ -804,8 +804,8 @@ func (m *Model) Forget(idOrName string) (ids []string) {
 	return slices.Compact(ids)
 }
 
-// ForgetUnless makes the actor of a look unknown again, unless they looked on so many days before, or within so long.
-func (m *Model) ForgetUnless(l *Look, days int, within time.Duration) {
+// ForgetUnless makes the actor of a match unknown again, unless they looked on so many days before, or within so long.
+func (m *Model) ForgetUnless(l *Match, days int, within time.Duration) {
 	if a := m.known(l); a != nil && a.Days < days && m.watched.at(l.At).Sub(a.Until) > within {
 		m.forget(l.key())
 	}

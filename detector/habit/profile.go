@@ -62,7 +62,7 @@ func (m *Model) profile(k key, a *actor, t time.Time) Profile {
 
 // Profile is what was usual for the actor of a match before the visit that the match belongs to. false: they were never
 // seen.
-func (m *Model) Profile(l *Look) (Profile, bool) {
+func (m *Model) Profile(l *Match) (Profile, bool) {
 	a, now := m.known(l), m.watched.at(l.At)
 	v := m.open(l, now)
 	if a == nil || v != nil && v.First {

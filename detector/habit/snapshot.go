@@ -184,7 +184,7 @@ func (m *Model) reopen(v *visitOf) error {
 			return errNumbers
 		}
 	}
-	v.Open.unusual = Look{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
+	v.Open.unusual = Match{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
 	for f := range features {
 		v.Open.unusual.values[f] = unique.Make(v.Unusual[PartNames[f]])
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// watch tells a Model that something happened every step from begin on, for so long.
+// watch lets a Model see something every step from begin on, for so long.
 func watch(m *Model, begin time.Time, step, long time.Duration) (end time.Time) {
 	for end = begin; end.Before(begin.Add(long)); end = end.Add(step) {
 		m.Watch(end)
@@ -72,7 +72,7 @@ func TestAgeIsWatchedTime(t *testing.T) {
 			m.Stop()
 			return watch(m, end.AddDate(0, 1, 0), busy, tenDays/2)
 		}, tenDays - time.Hour, tenDays},
-		"nothing but the boot, and a look after a month": {func(m *Model) time.Time {
+		"nothing but the boot, and a match after a month": {func(m *Model) time.Time {
 			m.Watch(monday)
 			return monday.AddDate(0, 1, 0)
 		}, 28 * day, 31 * day},
@@ -95,7 +95,7 @@ func TestAgeIsWatchedTime(t *testing.T) {
 }
 
 func TestAClockThatJumpsChangesNoVerdict(t *testing.T) {
-	stranger := func(end time.Time) *Look {
+	stranger := func(end time.Time) *Match {
 		l := lookOf(service(end.Add(10*time.Hour), "www-data", "sh", "ss -tunap"))
 		return &l
 	}

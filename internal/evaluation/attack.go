@@ -11,13 +11,13 @@ import (
 )
 
 // intrude lets an intruder look a few times, each time as l says, with commands from the pool where it names none.
-func (h *host) intrude(kind string, tells []string, l look, own []string) {
-	h.visit(kind, tells, 2+h.IntN(4), l, own)
+func (h *host) intrude(kind string, signs []string, l look, own []string) {
+	h.visit(kind, signs, 2+h.IntN(4), l, own)
 }
 
-// visit is intrude with so many looks.
-func (h *host) visit(kind string, tells []string, looks int, l look, own []string) {
-	a := &attack{kind: kind, tells: tells, rule: mission}
+// visit is intrude with so many matches.
+func (h *host) visit(kind string, signs []string, looks int, l look, own []string) {
+	a := &attack{kind: kind, signs: signs, rule: mission}
 	h.attacks = append(h.attacks, a)
 	if own == nil {
 		own = commands
@@ -51,13 +51,13 @@ func (h *host) unusedRunner(user string) string {
 
 // webShell is a service account that starts a shell. known: the account looks by habit, from another parent.
 func (h *host) webShell(user string, known bool) {
-	tells := []string{"who", "parent"}
+	signs := []string{"who", "parent"}
 	if known {
-		tells = tells[1:]
+		signs = signs[1:]
 	}
 	h.intrude(
 		"web shell",
-		tells,
+		signs,
 		look{
 			at:     h.late(-1),
 			user:   user,
@@ -85,15 +85,15 @@ func (h *host) rootExploit() {
 	)
 }
 
-// stolenAccount is somebody else behind a person's login, with two tells of four, or more.
+// stolenAccount is somebody else behind a person's login, with two signs of four, or more.
 func (h *host) stolenAccount(name string) {
 	h.stolen(name, sample(h, []string{"address", "hour", "parent", "terminal"}, pick(h, []int{2, 2, 3, 4})))
 }
 
-// stolen is somebody else behind a person's login, with these tells.
-func (h *host) stolen(name string, tells []string) {
+// stolen is somebody else behind a person's login, with these signs.
+func (h *host) stolen(name string, signs []string) {
 	p := h.people[name]
-	slices.Sort(tells)
+	slices.Sort(signs)
 	l := look{
 		user:   name,
 		login:  name,
@@ -104,8 +104,8 @@ func (h *host) stolen(name string, tells []string) {
 		folder: pick(h, folders),
 	}
 	hour := h.around(p.hours[0], p.hours[1])
-	for _, tell := range tells {
-		switch tell {
+	for _, sign := range signs {
+		switch sign {
 		case "address":
 			l.source = h.elsewhere()
 		case "hour":
@@ -118,7 +118,7 @@ func (h *host) stolen(name string, tells []string) {
 		}
 	}
 	l.at = h.late(hour)
-	h.intrude("stolen account", tells, l, nil)
+	h.intrude("stolen account", signs, l, nil)
 }
 
 // dormantAccount is an account that looked on one day, long ago, and comes back with somebody else.
@@ -135,13 +135,13 @@ func (h *host) dormantAccount(name string, day int) {
 		source: pick(h, p.sources),
 		folder: pick(h, folders),
 	}
-	tell := pick(h, []string{"address", "parent"})
-	if tell == "address" {
+	sign := pick(h, []string{"address", "parent"})
+	if sign == "address" {
 		l.source = h.elsewhere()
 	} else {
 		l.parent = pick(h, slices.DeleteFunc(slices.Clone(shells), func(s string) bool { return s == p.shell }))
 	}
-	h.intrude("dormant account", []string{"silence", tell}, l, nil)
+	h.intrude("dormant account", []string{"silence", sign}, l, nil)
 }
 
 // backdoor is an account that an intruder made.
@@ -203,7 +203,7 @@ func (h *host) mimic(name string) {
 	)
 }
 
-// neutral are the features that ablation takes an attack's tell of: how a look gets another's. begun is when the attack
+// neutral are the features that ablation takes an attack's sign of: how a match gets another's. begun is when the attack
 // began.
 var neutral = map[string]func(l, from *look, begun time.Time){
 	"as": func(l, from *look, _ time.Time) {
@@ -225,7 +225,7 @@ var neutral = map[string]func(l, from *look, begun time.Time){
 }
 
 // ablate draws one feature of each attack anew, from what the same account did before, or, where it did nothing,
-// another of its kind: once for the attack, the command for each look.
+// another of its kind: once for the attack, the command for each match.
 func (h *host) ablate(feature string) {
 	var seen []look
 	drawn := map[*attack]*look{}

@@ -11,7 +11,7 @@ import (
 // disguise is how a tool is started that does not run from where its package put it.
 type disguise struct {
 	folder string // that it lies in, "~/" and what follows for one's home; empty: its own
-	name   string // that it has there, so that only its contents tell what it is; empty: its own
+	name   string // that it has there, so that only its contents show what it is; empty: its own
 	loader string // that is asked to start it; empty: none
 }
 

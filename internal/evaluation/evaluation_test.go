@@ -27,8 +27,8 @@ func every(t *testing.T) []kind {
 	return all
 }
 
-// sameLook compares what is drawn; the process id is drawn last, so that nothing before it differs unseen.
-func sameLook(a, b look) bool {
+// sameMatch compares what is drawn; the process id is drawn last, so that nothing before it differs unseen.
+func sameMatch(a, b look) bool {
 	return a.pid == b.pid && a.at.Equal(b.at) && a.user == b.user && a.command == b.command && a.parent == b.parent &&
 		a.source == b.source
 }
@@ -36,8 +36,8 @@ func sameLook(a, b look) bool {
 func TestTheSameSeedMakesTheSameHost(t *testing.T) {
 	for _, k := range every(t) {
 		a, b, other := k.host(3, 60), k.host(3, 60), k.host(4, 60)
-		require.True(t, slices.EqualFunc(a.looks, b.looks, sameLook), k.name)
-		require.False(t, slices.EqualFunc(a.looks, other.looks, sameLook), k.name)
+		require.True(t, slices.EqualFunc(a.looks, b.looks, sameMatch), k.name)
+		require.False(t, slices.EqualFunc(a.looks, other.looks, sameMatch), k.name)
 		of := map[*attack]int{}
 		for i := range a.looks {
 			l := &a.looks[i]

@@ -136,10 +136,10 @@ func (l *look) event(h *host, e *process.Event) {
 	e.Parent.Name = l.parent[strings.LastIndexByte(l.parent, '/')+1:]
 }
 
-// attack is one intrusion: what it did, and by what an observer could tell.
+// attack is one intrusion: what it did, and by which signs an observer could know it.
 type attack struct {
 	kind  string
-	tells []string
+	signs []string
 	rule  string // the id of the rule that is to find it
 }
 
@@ -321,7 +321,7 @@ func (h *host) person(name string, perWeek float64) *person {
 	return p
 }
 
-// session is one visit of a person, of at most so many looks.
+// session is one visit of a person, of at most so many matches.
 func (h *host) session(p *person, day int, hour float64, most int) {
 	at, source, tty, folder := h.moment(day, hour), pick(h, p.sources), !h.chance(p.remote), pick(h, p.folders)
 	if h.chance(p.travel) {

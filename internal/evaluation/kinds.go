@@ -278,7 +278,7 @@ var settled = []kind{
 	},
 }
 
-// group is what the report tells of together.
+// group is what the report lists together.
 type group struct {
 	name, title, about string
 	kinds              []kind
@@ -290,7 +290,7 @@ var groups = []group{
 		name:  "settled",
 		title: "Hosts in their habits",
 		about: "Their attacks come only to hosts older than 30 days, on which the model knows much. The last kind " +
-			"holds attacks that nobody could tell from the admin's own work; they are counted as missed.",
+			"holds attacks that nobody could distinguish from the admin's own work; they are counted as missed.",
 		kinds: settled,
 	},
 	{

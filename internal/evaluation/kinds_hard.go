@@ -60,7 +60,7 @@ var hard = []kind{
 	},
 	{
 		name: "jump",
-		about: "a jump host of 20 to 80 people, joiners among them; two accounts new to it with one tell more or " +
+		about: "a jump host of 20 to 80 people, joiners among them; two accounts new to it with one sign more or " +
 			"two, and a stolen one with two",
 		build: func(h *host) {
 			h.agent(time.Duration(h.spread(1, 15)*float64(time.Minute)), "root", 0, h.days)
@@ -108,13 +108,13 @@ func (h *host) copied(name string) *disguise {
 	})
 }
 
-// newcomer is an account that nobody has seen, with further tells.
-func (h *host) newcomer(name string, tells []string) {
+// newcomer is an account that nobody has seen, with further signs.
+func (h *host) newcomer(name string, signs []string) {
 	l := look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
 		source: h.address(pick(h, h.networks)), folder: pick(h, folders)}
 	hour := h.between(9, 17)
-	for _, tell := range tells {
-		switch tell {
+	for _, sign := range signs {
+		switch sign {
 		case "address":
 			l.source = h.elsewhere()
 		case "hour":
@@ -124,5 +124,5 @@ func (h *host) newcomer(name string, tells []string) {
 		}
 	}
 	l.at = h.late(hour)
-	h.intrude("new account", append([]string{"who"}, tells...), l, nil)
+	h.intrude("new account", append([]string{"who"}, signs...), l, nil)
 }

@@ -107,7 +107,7 @@ var young = []kind{
 	},
 	{
 		name: "calm",
-		about: "no intruder: a look at the installation, agents and jobs from the first day on, a team that arrives, " +
+		about: "no intruder: a match at the installation, agents and jobs from the first day on, a team that arrives, " +
 			"one more colleague, another agent, an upgrade",
 		days: watched,
 		build: func(h *host) {
@@ -241,21 +241,21 @@ func (h *host) inItsHabits() {
 
 // stranger is an account that nobody has seen, who comes by ssh, from the moment on.
 func (h *host) stranger(from time.Time, name string) {
-	kind, tells := "stranger", []string{"who"}
+	kind, signs := "stranger", []string{"who"}
 	var at time.Time
 	source := h.address(pick(h, h.networks))
 	if h.chance(0.65) {
-		tells, source = append(tells, "address"), h.elsewhere()
+		signs, source = append(signs, "address"), h.elsewhere()
 	}
 	if h.chance(0.65) {
-		tells, at = append(tells, "hour"), h.next(from, h.between(0, 5.5))
+		signs, at = append(signs, "hour"), h.next(from, h.between(0, 5.5))
 	} else {
 		at = h.next(from, h.between(9, 17))
 	}
-	if len(tells) == 1 {
+	if len(signs) == 1 {
 		kind = "stranger from the team's network by day"
 	}
-	h.visit(kind, tells, 1+h.IntN(4), look{at: at, user: name, login: name, parent: pick(h, shells),
+	h.visit(kind, signs, 1+h.IntN(4), look{at: at, user: name, login: name, parent: pick(h, shells),
 		tty: h.chance(0.75), entry: process.EntrySSHD, source: source, folder: pick(h, folders)}, nil)
 }
 
@@ -264,12 +264,12 @@ func (h *host) serviceShell(at time.Time, user string) {
 	h.shell("web shell", []string{"who", "parent"}, at, user)
 }
 
-func (h *host) shell(kind string, tells []string, at time.Time, user string) {
+func (h *host) shell(kind string, signs []string, at time.Time, user string) {
 	l := look{at: at, user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h, folders[4:])}
 	if slices.ContainsFunc(h.looks, func(x look) bool { return x.user == user && x.login == "" }) && user != "root" {
-		tells = slices.DeleteFunc(tells, func(t string) bool { return t == "who" }) // it looks by habit
+		signs = slices.DeleteFunc(signs, func(t string) bool { return t == "who" }) // it looks by habit
 	}
-	h.visit(kind, tells, 1+h.IntN(4), l, nil)
+	h.visit(kind, signs, 1+h.IntN(4), l, nil)
 }
 
 // storm is so many accounts that nobody has seen, one after the other within an hour.

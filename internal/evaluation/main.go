@@ -5,7 +5,7 @@
 // A host is made from a kind and a seed: people with habits, agents, jobs, and intruders, who draw their commands,
 // folders, parents, hours and addresses from the same pools as everybody (host.go, attack.go, and the kinds in
 // kinds*.go). A detector of the default configuration sees it from beginning to end (measure.go). An alert finds an
-// attack when it is about one of its looks; all others are false alarms, those on newcomers and on jobs that somebody
+// attack when it is about one of its matches; all others are false alarms, those on newcomers and on jobs that somebody
 // added among them.
 //
 // The constants of the context model are chosen on seeds 1 to 10 and reported on seeds 101 to 140, which nobody looks
@@ -37,8 +37,8 @@ func main() {
 	only := flag.String("kinds", "",
 		"only these kinds or groups (settled, young, hard, rules) of hosts, with commas; empty: all")
 	ablated := flag.String("ablate", "", "the feature that intruders show as the account's owner does")
-	verbose := flag.Bool("v", false, "tell each attack that was missed and each false alarm, with its parts")
-	blind := flag.Bool("blind", false, "tell instead from which hour on a stranger is found")
+	verbose := flag.Bool("v", false, "print each missed attack and each false alarm, with its parts")
+	blind := flag.Bool("blind", false, "print instead from which hour on a stranger is found")
 	report := flag.String("report", "",
 		"write the whole report, tables and plots, to this folder instead; of seeds 101 to 140")
 	write := flag.String("write", "", "write the hosts' events and the truth about them to this folder instead")

@@ -39,7 +39,7 @@ type found struct {
 	*attack
 	peak
 	alerted bool
-	after   time.Duration // from its first look to the alert
+	after   time.Duration // from its first match to the alert
 }
 
 // floor is the score from which visits are kept.
@@ -159,12 +159,12 @@ func watch(d *detector.Detector, from, to time.Time, out []detector.Finding) []d
 	return d.Advance(to, out)
 }
 
-// why tells a finding in one line, for the person who works on the model.
+// why describes a finding in one line, for the person who works on the model.
 func why(h *host, l *look, f *detector.Finding) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s/%s", h.name, l.at.Format("01-02 15:04"), l.user, l.login)
 	if l.attack != nil {
-		fmt.Fprintf(&b, " %s %v", l.attack.kind, l.attack.tells)
+		fmt.Fprintf(&b, " %s %v", l.attack.kind, l.attack.signs)
 	}
 	fmt.Fprintf(&b, " %.0f:", f.Score)
 	if f.Context != nil {
@@ -266,7 +266,7 @@ func (a age) months(months float64) float64 {
 	return max(0, min(months, a.to.Hours()/month.Hours())-a.from.Hours()/month.Hours())
 }
 
-// of counts what is of the age: attacks by their first look.
+// of counts what is of the age: attacks by their first match.
 func (a age) of(outcomes []outcome) tally {
 	var t tally
 	for i := range outcomes {
@@ -297,7 +297,7 @@ func (t *tally) rate() float64 { return float64(t.falses) / t.months }
 // monthly are the false alarms of the first 30 days, for each host.
 func (t *tally) monthly() float64 { return float64(t.month) / float64(t.hosts) }
 
-// median is the time from an attack's first look to its alert that half of those found stay below.
+// median is the time from an attack's first match to its alert that half of those found stay below.
 func (t *tally) median() time.Duration {
 	if len(t.after) == 0 {
 		return 0

@@ -24,12 +24,12 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// independent tells what was measured on hosts of another generator, by hand: the end of the report.
+// independent is what was measured on hosts of another generator, by hand: the end of the report.
 //
 //go:embed independent.md
 var independent string
 
-// rates are the false alarms a host-month at which the curve is told.
+// rates are the false alarms a host-month at which the curve is read.
 var rates = []float64{0.1, 0.3, 1, 3}
 
 // The seeds on which the constants were chosen, those that are reported, and, of each, those for what is measured more
@@ -101,7 +101,7 @@ of the model were chosen on seeds 1 to 10.
 		return err
 	}
 	b.WriteString(
-		"\n## Kinds of attacks\n\n| attack | what an observer could tell it by | found by context | by rare " +
+		"\n## Kinds of attacks\n\n| attack | by which signs an observer could know it | found by context | by rare " +
 			"|\n|---|---|---|---|\n",
 	)
 	byAttack(&b, context, rare)
@@ -207,19 +207,19 @@ func calibrated(b *bytes.Buffer, context, fitted []outcome) {
 func byAttack(b *bytes.Buffer, context, rare []outcome) {
 	for _, kind := range attackKinds(context) {
 		c, r := attacksOf(context, kind), attacksOf(rare, kind)
-		var tells []string
+		var signs []string
 		for i := range context {
 			for _, a := range context[i].attacks {
 				if a.kind == kind {
-					tells = append(tells, a.tells...)
+					signs = append(signs, a.signs...)
 				}
 			}
 		}
-		slices.Sort(tells)
-		if tells = slices.Compact(tells); len(tells) == 0 {
-			tells = []string{"nothing"}
+		slices.Sort(signs)
+		if signs = slices.Compact(signs); len(signs) == 0 {
+			signs = []string{"nothing"}
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", kind, strings.Join(tells, ", "), c.share(), r.share())
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", kind, strings.Join(signs, ", "), c.share(), r.share())
 	}
 }
 
@@ -233,7 +233,7 @@ func ablation(b *bytes.Buffer) error {
 	b.WriteString(
 		"\n## Ablation\n\nWhat is still found when intruders show one feature as the account's owner does, or, where " +
 			"it has none, as others of its class do: the model rests on no single one. Hosts in their habits, seeds " +
-			"1 to 4.\n\n| feature without a tell | found |\n|---|---|\n",
+			"1 to 4.\n\n| feature without a sign | found |\n|---|---|\n",
 	)
 	for _, f := range slices.Concat([]string{""}, features) {
 		outcomes, err := run(settled, ablatedOn, days, "context", f)
@@ -324,7 +324,7 @@ func addCurves(p *plot.Plot, context, rare []point, xy func(point) (x, y float64
 		for _, q := range c.points {
 			x, y, ok := xy(q)
 			if n := len(line); ok &&
-				// what an eye can tell
+				// what an eye can see
 				(n == 0 || math.Abs(y-line[n-1].Y) >= 0.5 || math.Abs(math.Log(x/line[n-1].X)) >= 0.02) {
 				line = append(line, plotter.XY{X: x, Y: y})
 			}
@@ -363,13 +363,13 @@ func (h *host) write(base string) error {
 	var events bytes.Buffer
 	type truth struct {
 		Kind   string   `json:"kind"`
-		Tells  []string `json:"tells"`
+		Signs  []string `json:"signs"`
 		Events [][]any  `json:"events"` // time and process id
 	}
 	attacks := make([]truth, len(h.attacks))
 	of := map[*attack]int{}
 	for i, a := range h.attacks {
-		of[a], attacks[i] = i, truth{Kind: a.kind, Tells: a.tells}
+		of[a], attacks[i] = i, truth{Kind: a.kind, Signs: a.signs}
 	}
 	var e process.Event
 	for i := range h.looks {

@@ -64,7 +64,7 @@ type view struct {
 	Actors                   []actorView
 	Others                   int
 	WhatIf                   []whatIf
-	Monthly                  bool // what a threshold would have shown is told by month, too
+	Monthly                  bool // what a threshold would have shown is listed by month, too
 	Learning                 int
 	MalformedKinds           []malformedRow
 	OtherKinds               int

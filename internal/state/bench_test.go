@@ -21,11 +21,11 @@ func quantiles(b *testing.B, took []time.Duration) {
 // One alert at a time, from Append to Committed: what the journal adds to an alert's way. Its raw event travels along,
 // and what came before is acknowledged.
 func BenchmarkAlertToCommitted(b *testing.B) {
-	told := make(chan uint64, 16)
+	committed := make(chan uint64, 16)
 	s := mustOpen(b, benchDir(b), Options{Committed: func(e []Entry) {
 		for _, e := range e {
 			if e.Durable {
-				told <- e.Seq
+				committed <- e.Seq
 			}
 		}
 	}})
@@ -37,7 +37,7 @@ func BenchmarkAlertToCommitted(b *testing.B) {
 		a.Document, e.Document = document, document
 		start := time.Now()
 		appendAll(b, s, e, a)
-		seq := <-told
+		seq := <-committed
 		took = append(took, time.Since(start))
 		s.Acknowledged(seq)
 	}

@@ -20,11 +20,11 @@ import (
 )
 
 // child is a Beat in a process of its own, to be killed: it reads a source of numbered events from the snapshot's
-// cursor, every tenth an alert, acknowledges in the order of Seq, and says on standard output what it was told to be
-// committed ("c ID") and what it acknowledged ("a ID").
+// cursor, every tenth an alert, acknowledges in the order of Seq, and says on standard output what was reported to it
+// as committed ("c ID") and what it acknowledged ("a ID").
 func child(dir string) {
-	told := make(chan []Entry, 1<<16)
-	s, err := Open(dir, Options{Committed: func(e []Entry) { told <- e }})
+	committed := make(chan []Entry, 1<<16)
+	s, err := Open(dir, Options{Committed: func(e []Entry) { committed <- e }})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -48,7 +48,7 @@ func child(dir string) {
 		for _, e := range again {
 			settle(e)
 		}
-		for group := range told {
+		for group := range committed {
 			for _, e := range group {
 				fmt.Println("c", e.ID)
 			}
@@ -133,7 +133,7 @@ func TestAKilledBeatLosesNothingAndDuplicatesNothing(t *testing.T) {
 					}
 				}
 			case "p":
-				committed[n] = true // it may have been committed without having been told
+				committed[n] = true // it may have been committed without having been reported
 				order = append(order, n)
 			}
 		}

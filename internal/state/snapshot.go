@@ -187,7 +187,7 @@ func Days(dir string) ([]string, error) {
 	return days, nil
 }
 
-// ReadDay reads the snapshot of a day that Days told. The error wraps fs.ErrNotExist when there is none.
+// ReadDay reads the snapshot of a day that Days listed. The error wraps fs.ErrNotExist when there is none.
 func ReadDay(dir, day string) (Snapshot, error) {
 	if _, err := time.Parse(dayLayout, day); err != nil {
 		return Snapshot{}, fmt.Errorf("the day %q is not allowed; it must be YYYY-MM-DD: %w", day, err)

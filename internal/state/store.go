@@ -42,8 +42,8 @@ type Options struct {
 	MaxEvents     int           // raw events in the journal; the oldest is dropped first. 0: 10,000
 	MaxEventBytes int64         // their size together in bytes. 0: 32 MiB
 	// Committed is given what was committed, each entry once, in the order of Seq, from one goroutine. It may block as
-	// long as the output does: meanwhile entries wait in the journal. It must return before Close can. nil: nobody is
-	// told.
+	// long as the output does: meanwhile entries wait in the journal. It must return before Close can. nil: nothing
+	// is called.
 	Committed func([]Entry)
 	Now       func() time.Time // for conditions and names of files. nil: time.Now
 }

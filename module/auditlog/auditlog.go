@@ -172,8 +172,8 @@ func Probe() module.Support {
 	return s
 }
 
-// Looks reports whether the first bytes of a recording are those of a log of auditd's.
-func Looks(sample []byte) bool {
+// Recognises reports whether the first bytes of a recording are those of a log of auditd's.
+func Recognises(sample []byte) bool {
 	read := 0
 	for line := range bytes.Lines(sample) {
 		if len(bytes.TrimSpace(line)) == 0 {

@@ -111,7 +111,7 @@ func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
 		}
 	}
 	require.Len(t, wanted, 25)
-	for _, nested := range nestedLooks {
+	for _, nested := range nestedExecs {
 		wanted[nested]++
 	}
 	require.Equal(t, wanted, inScope, "every exec of the four programs, and none more")
@@ -119,9 +119,9 @@ func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
 	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load()+stats.Truncated.Load())
 }
 
-// nestedLooks are execs that the truth does not list, because it has what the recording's generator started itself, by
+// nestedExecs are execs that the truth does not list, because it has what the recording's generator started itself, by
 // the name that it gave it: shells of its started these, or they ran under a name that is no tool's.
-var nestedLooks = []string{
+var nestedExecs = []string{
 	`["ss" "-tan"] in /home/evcarol`, `["netstat" "-rn"] in /home/evcarol`, // sh -c "ss -tan; netstat -rn; ip a"
 	// bash -c "exec -a kworker/0:1 ss -tunap"
 	`["kworker/0:1" "-tunap"] in /home/evcarol`,
@@ -208,7 +208,7 @@ func TestARecordingIsKnownByItsFirstLines(t *testing.T) {
 		"":                                                            false,
 		"some prose\nand more\n":                                      false,
 	} {
-		require.Equal(t, want, Looks([]byte(sample)), sample)
+		require.Equal(t, want, Recognises([]byte(sample)), sample)
 	}
 }
 

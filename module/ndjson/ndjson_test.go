@@ -294,7 +294,7 @@ func TestWhatCountsAsDocuments(t *testing.T) {
 		"{torn\n":                     false,
 		"type=SYSCALL msg=audit(1700000000.1:5): arch=1\n": false,
 	} {
-		assert.Equal(t, want, Looks([]byte(sample)), "%.60q", sample)
+		assert.Equal(t, want, Recognises([]byte(sample)), "%.60q", sample)
 	}
 }
 

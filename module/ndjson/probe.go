@@ -29,9 +29,9 @@ func Probe() module.Support {
 	}
 }
 
-// Looks reports whether a file that begins with the sample is one for this module: its first line is a JSON object, or
-// is the beginning of one that is longer than the sample.
-func Looks(sample []byte) bool {
+// Recognises reports whether a file that begins with the sample is one for this module: its first line is a JSON
+// object, or is the beginning of one that is longer than the sample.
+func Recognises(sample []byte) bool {
 	sample = bytes.TrimLeft(bytes.TrimPrefix(sample, utf8Mark), " \t\r\n")
 	line, _, complete := bytes.Cut(sample, []byte{'\n'})
 	line = bytes.TrimSpace(line)

@@ -390,7 +390,7 @@ func (b bars) content(types fields.Types) (any, []saved.Reference) {
 	}
 	drawn.Layers = append(drawn.Layers, saved.XYLayer{
 		LayerID: b.lineLayer(), LayerType: saved.ReferenceLine, Accessors: []string{"line"},
-		YConfig: []saved.YLook{{ForAccessor: "line", AxisMode: "left", Color: "#BD271E", LineStyle: "dashed",
+		YConfig: []saved.YStyle{{ForAccessor: "line", AxisMode: "left", Color: "#BD271E", LineStyle: "dashed",
 			LineWidth: 2, Fill: "none", TextVisibility: true}},
 	})
 	attributes, _ := b.lens(types, "lnsXY", drawn)

@@ -131,7 +131,7 @@ func TestFaults(t *testing.T) {
 		{"terms in no order", overview, `"columnId":"score"},"orderDirection":"desc"`, `"columnId":"actor"},"orderDirection":"desc"`, "no value that one can order by"},
 		{"terms in an order on which shards do not agree", overview, `"columnId":"score"},"orderDirection":"desc"`, `"columnId":"score"},"orderDirection":"asc"`, "ordered by a max, asc: over several shards that is wrong"},
 		{"terms in an order that is no field's", investigation, `"orderAgg":{"label":"Highest score"`, `"orderAgg":{"label":""`, "has no label of its own"},
-		{"a line that is no number", investigation, `"value":"25"`, `"value":"high"`, "is no value with a label"},
+		{"a line without a number", investigation, `"value":"25"`, `"value":"high"`, "is no value with a label"},
 		{"terms without a size", overview, `"size":50,`, ``, "has no size or no order"},
 		{"an operation that is not known", overview, `"operationType":"count"`, `"operationType":"formula"`, `the operation "formula", which is not known`},
 		{"a column without a label", overview, `"label":"Alerts","customLabel":true`, `"label":"","customLabel":true`, "has no label of its own"},
@@ -229,7 +229,7 @@ func TestFaults(t *testing.T) {
 			new: `"value":"50"`, want: `severity_mapping takes "50" for "medium"`,
 		},
 		{
-			name: "a risk that is no number", file: saved.RulesFile, old: `{"field":"event.risk_score"`,
+			name: "a risk without a number", file: saved.RulesFile, old: `{"field":"event.risk_score"`,
 			new: `{"field":"event.kind"`, want: "risk_score_mapping does not take the number",
 		},
 		{

@@ -242,7 +242,7 @@ type XYLayer struct {
 	Position      string   `json:"position,omitempty"`
 	ShowGridlines bool     `json:"showGridlines"`
 	Palette       *Palette `json:"palette,omitempty"` // of the parts that splitAccessor makes
-	YConfig       []YLook  `json:"yConfig,omitempty"`
+	YConfig       []YStyle `json:"yConfig,omitempty"`
 }
 
 // Palette is a set of colours: one that Kibana has, or our own with its borders.
@@ -272,8 +272,8 @@ type Stop struct {
 	Stop  float64 `json:"stop"`
 }
 
-// YLook is how the values of a column are drawn.
-type YLook struct {
+// YStyle is how the values of a column are drawn.
+type YStyle struct {
 	ForAccessor    string `json:"forAccessor"`
 	AxisMode       string `json:"axisMode,omitempty"`
 	Color          string `json:"color,omitempty"`

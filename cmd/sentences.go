@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// tell has the log, which libbeat writes to standard error as JSON, come as sentences that leave the table whole. The
-// function that it returns ends that.
-func tell(s *screen) (stop func(), err error) {
+// logInSentences has the log, which libbeat writes to standard error as JSON, come as sentences that leave the table
+// whole. The function that it returns ends that.
+func logInSentences(s *screen) (stop func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe for the log: %w", err)
@@ -46,8 +46,8 @@ func tell(s *screen) (stop func(), err error) {
 	}, nil
 }
 
-// telling makes a Beat whose log comes as sentences until stop is called.
-func telling(
+// inSentences makes a Beat whose log comes as sentences until stop is called.
+func inSentences(
 	c *cobra.Command, s *screen, read func() (*instance.Beat, error),
 ) (b *instance.Beat, stop func(), err error) {
 	if s.format != formatTable || asItIs(c) {
@@ -55,7 +55,7 @@ func telling(
 		return b, func() {}, err
 	}
 	stderr := os.Stderr
-	if stop, err = tell(s); err != nil {
+	if stop, err = logInSentences(s); err != nil {
 		return nil, nil, err
 	}
 	b, err = read()

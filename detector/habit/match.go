@@ -27,7 +27,7 @@ const (
 	classes
 )
 
-// The parts of a surprise. Those before Hour are the features of a Look, values without an order.
+// The parts of a surprise. Those before Hour are the features of a Match, values without an order.
 const (
 	As          = iota // whom the actor acts as
 	Parent             // the program that started the tool, without its version
@@ -66,8 +66,8 @@ var PartNames = [Parts]string{
 	"actor",
 }
 
-// Look is an exec as the Model sees it.
-type Look struct {
+// Match is an exec as the Model sees it.
+type Match struct {
 	At    time.Time
 	Class Class
 	Who   Account
@@ -79,8 +79,8 @@ type Look struct {
 	args   []string // a view, too
 }
 
-// says reports whether text is the look's command line, as Line gives it.
-func (l *Look) says(text string) bool {
+// says reports whether text is the match's command line, as Line gives it.
+func (l *Match) says(text string) bool {
 	if l.line != "" {
 		return text == l.line[:min(len(l.line), maxLine)]
 	}
@@ -103,8 +103,8 @@ func (l *Look) says(text string) bool {
 	return text == ""
 }
 
-// Line is the look's command line, of its first 256 bytes.
-func (l *Look) Line() string {
+// Line is the match's command line, of its first 256 bytes.
+func (l *Match) Line() string {
 	line := l.line
 	if line == "" {
 		line = strings.Join(l.args, " ")
@@ -115,22 +115,22 @@ func (l *Look) Line() string {
 // maxLine bounds a command line that a visit remembers, in bytes.
 const maxLine = 256
 
-// Account tells accounts of one host apart.
+// Account identifies an account of a host.
 type Account struct {
 	Container text // the image of the container; "" outside of one
 	ID        text // the user id, or the name where no id is known
 }
 
 // Value returns the value of a feature, a part before Hour.
-func (l *Look) Value(feature int) string { return l.values[feature].Value() }
+func (l *Match) Value(feature int) string { return l.values[feature].Value() }
 
 // OnTerminal reports whether there was one.
-func (l *Look) OnTerminal() bool { return l.values[TTY] == terminal }
+func (l *Match) OnTerminal() bool { return l.values[TTY] == terminal }
 
 // AsSelf reports whether the actor acts as themselves, and not as another account.
-func (l *Look) AsSelf() bool { return l.values[As] == self }
+func (l *Match) AsSelf() bool { return l.values[As] == self }
 
-// Reader makes Looks of events. It remembers what it made of texts that come again and again, and belongs to one
+// Reader makes Matches of events. It remembers what it made of texts that come again and again, and belongs to one
 // goroutine. The zero Reader is ready.
 type Reader struct {
 	commands map[string]text
@@ -143,9 +143,9 @@ type Reader struct {
 // maxRemembered bounds what a Reader remembers of one kind; at the bound it forgets all.
 const maxRemembered = 4096
 
-// Look describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
-func (r *Reader) Look(e *process.Event, program string, args []string, zone *time.Location) Look {
-	l := Look{At: e.Time, line: e.CommandLine, args: e.Args}
+// Match describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
+func (r *Reader) Match(e *process.Event, program string, args []string, zone *time.Location) Match {
+	l := Match{At: e.Time, line: e.CommandLine, args: e.Args}
 	who := e.User
 	switch login := e.Session.User; {
 	case login.Known() && e.Session.Entry != process.EntryCron:
@@ -181,7 +181,7 @@ func (r *Reader) Look(e *process.Event, program string, args []string, zone *tim
 }
 
 var (
-	untold     = unique.Make("") // no evidence, and nothing to learn
+	noEvidence = unique.Make("") // no evidence, and nothing to learn
 	self       = unique.Make("self")
 	terminal   = unique.Make("terminal")
 	noTerminal = unique.Make("none")
@@ -267,7 +267,7 @@ func disguise(e *process.Event, program string) text {
 	file := path.Base(e.Executable)
 	switch {
 	case e.Executable == "":
-		return untold
+		return noEvidence
 	case strings.HasPrefix(e.Executable, "/memfd:") || strings.HasPrefix(e.Executable, "memfd:"):
 		return inMemory
 	case e.Deleted:
@@ -282,14 +282,14 @@ func disguise(e *process.Event, program string) text {
 }
 
 // Disguised is how the tool hides what it is, in words; empty where it does not.
-func (l *Look) Disguised() string {
-	if v := l.values[Disguise]; v != untold && v != plain {
+func (l *Match) Disguised() string {
+	if v := l.values[Disguise]; v != noEvidence && v != plain {
 		return v.Value()
 	}
 	return ""
 }
 
-// place is what tells of an executable that it lies where its user may have put it; the zero text where it does not.
+// place says of an executable that it lies where its user may have put it; the zero text where it does not.
 func place(executable string) text {
 	for _, p := range places {
 		if strings.HasPrefix(executable, p.folder) {
@@ -434,16 +434,16 @@ func folder(cwd, login, user string) string {
 	return cwd
 }
 
-// Text is a part's value of the look, a part up to Hour.
-func (l *Look) Text(part int) string {
+// Text is a part's value of the match, a part up to Hour.
+func (l *Match) Text(part int) string {
 	if part == Hour {
 		return strconv.Itoa(l.Hour)
 	}
 	return l.Value(part)
 }
 
-// Tell says a part's value in words, as one of a list of circumstances. text is what Look.Text says of it.
-func Tell(part int, text string) string {
+// Describe says a part's value in words, as one of a list of circumstances. text is what Match.Text says of it.
+func Describe(part int, text string) string {
 	switch part {
 	case As:
 		switch text {
