@@ -317,7 +317,7 @@ var houseWords = []struct {
 		word: regexp.MustCompile(`(?i)\b(told|tells?|telling)\b`),
 		say:  "report, log, say, name or ask",
 		// CONTRIBUTING.md names the word.
-		// "told" is a constant of the context model that docs/model.md lists.
+		// The latter is a constant of the context model that docs/model.md lists.
 		except: regexp.MustCompile("`(tell|told)`"),
 	},
 	{
