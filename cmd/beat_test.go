@@ -578,7 +578,7 @@ func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
 	c, _ := h.command(oneModule+theFile, "model", "show")
 	out, err := c.CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(out), "the detector's snapshot is of version 99; this reconbeat knows versions 1 to 2")
+	require.Contains(t, string(out), "the detector's snapshot has version 99; this reconbeat reads versions 1 to 2")
 	r := h.start(oneModule + theFile)
 	h.look("root", "ss -s")
 	r.wait("detector.matched", 1)
@@ -879,7 +879,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	for what, broken := range map[string]string{
 		"is no export":                `{}`,
 		"knows version 1":             `{"format":"reconbeat-model","version":9}`,
-		"of version 0":                `{"format":"reconbeat-model","version":1,"model":{}}`,
+		"has version 0":               `{"format":"reconbeat-model","version":1,"model":{}}`,
 		"unexpected end of JSON inpu": `{"format":`,
 	} {
 		require.NoError(t, os.WriteFile(file, []byte(broken), 0o600))

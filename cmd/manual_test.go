@@ -28,6 +28,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
@@ -332,7 +333,8 @@ var day = regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`)
 func TestStackRunsTheManual(t *testing.T) {
 	node := stack.Start(t)
 	k := newKibana(t, "")
-	h := &host{t: t, dir: reader(t)}
+	dir := reader(t)
+	h := &host{Host: &beattest.Host{T: t, Dir: dir}, t: t, dir: dir}
 	require.NoError(t, os.WriteFile(h.input(), nil, 0o644))
 	shipped, err := filepath.Abs("../_meta/kibana")
 	require.NoError(t, err)
