@@ -15,9 +15,9 @@ import (
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
-// direct hands raw events that no rule matched, which only `events: all` ships, to libbeat past the journal. They are by
-// far the most, and the least important: whoever brings them never waits. While the output takes none they wait here, and
-// once too many do, the newest are dropped and counted.
+// direct hands raw events that no rule matched, which only `events: all` ships, to libbeat past the journal. They are
+// by far the most, and the least important: whoever brings them never waits. While the output takes none they wait
+// here, and once too many do, the newest are dropped and counted.
 //
 // It has a client of its own, so that an alert waits for libbeat's queue, never behind what waits here.
 type direct struct {

@@ -24,8 +24,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// heartbeat reports once a period that this host is watched and how that goes, so that a host that falls silent can be an
-// alert. It has a client of its own and bypasses the journal: a heartbeat that could not ship in its minute is of no
+// heartbeat reports once a period that this host is watched and how that goes, so that a host that falls silent can be
+// an alert. It has a client of its own and bypasses the journal: a heartbeat that could not ship in its minute is of no
 // use an hour later. While the output takes none, none is made; its counts go into the next one.
 type heartbeat struct {
 	health   *health.Board
@@ -236,7 +236,8 @@ func (h *heartbeat) count() tally {
 	c := h.engine.Counts
 	t := h.modules.tally()
 	t.execs, t.matched, t.alerts = c.Execs.Load(), c.Matched.Load(), c.Alerts.Load()
-	t.lost += h.ring.Dropped.Load() + h.direct.dropped.Load() + h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
+	t.lost += h.ring.Dropped.Load() + h.direct.dropped.Load()
+	t.lost += h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
 	return t
 }
 

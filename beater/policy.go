@@ -329,8 +329,8 @@ type reporter struct {
 	reason string
 }
 
-// reporters report to the Agent how each stream is: by the conditions on the board that are about its module, or about no
-// module.
+// reporters report to the Agent how each stream is: by the conditions on the board that are about its module, or about
+// no module.
 type reporters struct {
 	board   *health.Board
 	mu      sync.Mutex

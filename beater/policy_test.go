@@ -42,8 +42,17 @@ func testPolicy(t *testing.T) *policy {
 	r := &sensor{config: config.Default(), logger: logger, health: board, host: testHost, modules: modules,
 		rulesDir: t.TempDir()}
 	l := &loop{
-		engine: testEngine(t), ring: engine.NewRing(8), cursors: &cursors{}, running: &moduleSet{}, health: board,
-		latency: newLatencies(), heart: &heartbeat{}, logger: logger, direct: newDirect(logger), calls: make(chan func()), ended: make(chan struct{}),
+		engine:  testEngine(t),
+		ring:    engine.NewRing(8),
+		cursors: &cursors{},
+		running: &moduleSet{},
+		health:  board,
+		latency: newLatencies(),
+		heart:   &heartbeat{},
+		logger:  logger,
+		direct:  newDirect(logger),
+		calls:   make(chan func()),
+		ended:   make(chan struct{}),
 	}
 	l.engine.Tally(time.Now())
 	h, err := host.Open(nil)

@@ -41,7 +41,13 @@ type publisher struct {
 const stalledAfter = time.Minute
 
 func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher {
-	return &publisher{health: h, latency: l, logger: logger.Named("publisher"), ready: make(chan struct{}), quit: make(chan struct{})}
+	return &publisher{
+		health:  h,
+		latency: l,
+		logger:  logger.Named("publisher"),
+		ready:   make(chan struct{}),
+		quit:    make(chan struct{}),
+	}
 }
 
 // start connects to libbeat's pipeline and begins with what an earlier run left unsettled. It does not wait: under an
@@ -108,7 +114,10 @@ func (p *publisher) publish(e state.Entry) error {
 	event, err := decode(e.Document)
 	if err != nil {
 		p.logger.Errorf("an entry of the journal cannot be read and is given up: %v", err)
-		event = beat.Event{Timestamp: e.Time, Fields: mapstr.M{"message": "an entry of reconbeat's journal could not be read"}}
+		event = beat.Event{
+			Timestamp: e.Time,
+			Fields:    mapstr.M{"message": "an entry of reconbeat's journal could not be read"},
+		}
 	}
 	on := handedOn{seq: e.Seq}
 	if kind, _ := event.Fields.GetValue("event.kind"); kind == "alert" {
@@ -191,6 +200,11 @@ func (p *publisher) checkStalled(now time.Time) {
 	waiting, since := p.waiting, now.Sub(p.progress)
 	p.mu.Unlock()
 	if waiting > 0 && since > stalledAfter {
-		p.health.Set(health.OutputStalled, "", fmt.Sprintf("%s handed on, none acknowledged for %s", plural(waiting, "document"), since.Round(time.Second)), now)
+		p.health.Set(
+			health.OutputStalled,
+			"",
+			fmt.Sprintf("%s handed on, none acknowledged for %s", plural(waiting, "document"), since.Round(time.Second)),
+			now,
+		)
 	}
 }

@@ -61,13 +61,24 @@ func (s *sink) messages() []string {
 func newPipeline(t *testing.T, s *sink, drops string) *pipeline.Pipeline {
 	t.Helper()
 	logger := logp.NewNopLogger()
-	settings, err := conf.NewConfigWithYAML([]byte("processors: [{drop_event.when.equals.message: '"+drops+"'}]"), "test")
+	settings, err := conf.NewConfigWithYAML(
+		[]byte("processors: [{drop_event.when.equals.message: '"+drops+"'}]"),
+		"test",
+	)
 	require.NoError(t, err)
 	processors, err := processing.MakeDefaultSupport(true, nil)(beat.Info{Logger: logger}, logger, settings)
 	require.NoError(t, err)
-	p, err := pipeline.New(beat.Info{Logger: logger}, pipeline.Monitors{Logger: logger}, conf.Namespace{},
-		outputs.Group{Clients: []outputs.Client{s}, BatchSize: 10, QueueFactory: memqueue.FactoryForSettings(memqueue.Settings{Events: 64, MaxGetRequest: 1})},
-		pipeline.Settings{Processors: processors})
+	p, err := pipeline.New(
+		beat.Info{Logger: logger},
+		pipeline.Monitors{Logger: logger},
+		conf.Namespace{},
+		outputs.Group{
+			Clients:      []outputs.Client{s},
+			BatchSize:    10,
+			QueueFactory: memqueue.FactoryForSettings(memqueue.Settings{Events: 64, MaxGetRequest: 1}),
+		},
+		pipeline.Settings{Processors: processors},
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	return p
@@ -85,7 +96,9 @@ func testJournal(t *testing.T, dir string) (*state.Store, *publisher) {
 func appendDocuments(t *testing.T, store *state.Store, kind string, messages ...string) {
 	t.Helper()
 	for _, m := range messages {
-		text, err := encode(&beat.Event{Timestamp: time.Now(), Fields: mapstr.M{"message": m, "event": mapstr.M{"kind": kind}}})
+		text, err := encode(
+			&beat.Event{Timestamp: time.Now(), Fields: mapstr.M{"message": m, "event": mapstr.M{"kind": kind}}},
+		)
 		require.NoError(t, err)
 		_, err = store.Append(state.Entry{ID: m, Durable: true, Time: time.Now(), Document: text})
 		require.NoError(t, err)
@@ -100,7 +113,11 @@ func eventually(t *testing.T, condition func() bool, what string) {
 // settles waits until the output has these documents, in this order, and the journal owes none.
 func settles(t *testing.T, store *state.Store, out *sink, messages ...string) {
 	t.Helper()
-	eventually(t, func() bool { return len(out.messages()) >= len(messages) && store.Stats().Pending.Load() == 0 }, "all are settled")
+	eventually(
+		t,
+		func() bool { return len(out.messages()) >= len(messages) && store.Stats().Pending.Load() == 0 },
+		"all are settled",
+	)
 	require.Equal(t, messages, out.messages())
 }
 
@@ -110,7 +127,11 @@ func TestUnacknowledgedShipFirstAcknowledgedNever(t *testing.T) {
 	out := &sink{pass: make(chan struct{})}
 	appendDocuments(t, store, "event", "one", "two")
 	p.start(newPipeline(t, out, ""), store)
-	eventually(t, func() bool { return len(out.messages()) == 2 && store.Stats().Pending.Load() == 2 }, "both are handed on, and nothing is settled before the output says so")
+	eventually(
+		t,
+		func() bool { return len(out.messages()) == 2 && store.Stats().Pending.Load() == 2 },
+		"both are handed on, and nothing is settled before the output says so",
+	)
 	p.stop()
 	require.NoError(t, store.Close())
 
@@ -212,10 +233,19 @@ func TestUnreadableEntryIsGivenUpAndTheRestShips(t *testing.T) {
 }
 
 func TestNumbersComeBackFromTheJournalAsTheyWent(t *testing.T) {
-	text, err := encode(&beat.Event{Meta: mapstr.M{"n": 1}, Fields: mapstr.M{"big": int64(1)<<62 + 1, "float": 2.5, "list": []any{int64(7), mapstr.M{"small": 3}}}})
+	text, err := encode(
+		&beat.Event{
+			Meta:   mapstr.M{"n": 1},
+			Fields: mapstr.M{"big": int64(1)<<62 + 1, "float": 2.5, "list": []any{int64(7), mapstr.M{"small": 3}}},
+		},
+	)
 	require.NoError(t, err)
 	e, err := decode(text)
 	require.NoError(t, err)
 	require.Equal(t, mapstr.M{"n": int64(1)}, e.Meta)
-	require.Equal(t, mapstr.M{"big": int64(1)<<62 + 1, "float": 2.5, "list": []any{int64(7), mapstr.M{"small": int64(3)}}}, e.Fields)
+	require.Equal(
+		t,
+		mapstr.M{"big": int64(1)<<62 + 1, "float": 2.5, "list": []any{int64(7), mapstr.M{"small": int64(3)}}},
+		e.Fields,
+	)
 }

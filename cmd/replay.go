@@ -218,7 +218,7 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 		}
 	}
 	if len(users) > 0 {
-		lines = append(lines, fmt.Sprintf("%s looked: %s.", counted(len(users), "user"),
+		lines = append(lines, fmt.Sprintf("Matches of %s: %s.", counted(len(users), "user"),
 			listOf(slices.Sorted(maps.Keys(users)))))
 	}
 	if len(actors) > 0 {
@@ -325,7 +325,7 @@ const sniffBytes = 64 << 10
 func sniff(file string) (string, error) {
 	if file == "-" {
 		return "", errors.New(
-			"standard input cannot be looked at before it is read: name its kind with --module auditlog or --module " +
+			"the kind of standard input is unknown until it is read: name its kind with --module auditlog or --module " +
 				"ndjson",
 		)
 	}

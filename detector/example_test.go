@@ -47,9 +47,8 @@ func Example() {
 	}
 	judge(exec(at, 33, "www-data", "sh", "/usr/bin/ss", "-tunap"))
 
-	// Output:
-	// Unusual network connection discovery by www-data
-	// www-data has never looked at network connections on this host in 30 days; parent sh, no terminal; usually zabbix does
+	// Output: Unusual network connection discovery by www-data www-data has never looked at network connections on this
+	// host in 30 days; parent sh, no terminal; usually zabbix does
 }
 
 // exec is a program start by a daemon.

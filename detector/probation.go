@@ -88,8 +88,8 @@ const (
 	maxOnProbation = 1000
 )
 
-// unusual are the values that an alert is about: the one that splits the account into its actors, and those of the parts
-// that add most.
+// unusual are the values that an alert is about: the one that splits the account into its actors, and those of the
+// parts that add most.
 func (c *Context) unusual() []unusualValue {
 	identity := c.Match.Class.SplitBy()
 	out := []unusualValue{{Part: identity, Text: c.Unusual.Text(identity)}}

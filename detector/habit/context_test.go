@@ -599,7 +599,8 @@ func BenchmarkJudgeANewContext(b *testing.B) {
 
 // TestSlowPoisoningTakesDays is the attack on every model that learns: whoever holds alice's login gets it used to the
 // address, then to python, then to the night, one at a time and each below the threshold, before they do what they came
-// for. The model cannot distinguish it from alice changing her ways; it makes it slow, and every step is in the raw events.
+// for. The model cannot distinguish it from alice changing her ways; it makes it slow, and every step is in the raw
+// events.
 func TestSlowPoisoningTakesDays(t *testing.T) {
 	goal := func(at time.Time) *process.Event {
 		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")

@@ -121,7 +121,11 @@ func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detec
 }
 
 // conclusions are the values of event.action of findings that are about more than one exec.
-var conclusions = map[detector.Kind]string{detector.Summary: "alert-summary", detector.Habitual: "habit", detector.Learned: "learned"}
+var conclusions = map[detector.Kind]string{
+	detector.Summary:  "alert-summary",
+	detector.Habitual: "habit",
+	detector.Learned:  "learned",
+}
 
 // conclusion makes the event about more than one exec, with what is configured for the module that it came
 // from. nil: the module's processors dropped it.
@@ -152,7 +156,12 @@ func (s *Engine) conclusionID(f *detector.Finding) string {
 	case detector.Habitual:
 		return process.ID("habit", f.AlertID, strconv.FormatInt(f.Time.UnixNano(), 10))
 	case detector.Learned:
-		return process.ID("learned", cmp.Or(f.Report.Host, s.host.ID), f.Rule.ID, strconv.FormatInt(f.Time.Unix()/86400, 10))
+		return process.ID(
+			"learned",
+			cmp.Or(f.Report.Host, s.host.ID),
+			f.Rule.ID,
+			strconv.FormatInt(f.Time.Unix()/86400, 10),
+		)
 	}
 	return process.ID("summary", f.Episode.ID)
 }
@@ -201,7 +210,12 @@ func (s *Engine) execID(e *process.Event) string {
 	if e.ID != "" {
 		return process.ID(host, e.ID)
 	}
-	return process.ID(host, strconv.FormatInt(e.Time.UnixNano(), 10), strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10))
+	return process.ID(
+		host,
+		strconv.FormatInt(e.Time.UnixNano(), 10),
+		strconv.FormatUint(uint64(e.PID), 10),
+		strconv.FormatUint(e.Sequence, 10),
+	)
 }
 
 // related fills related.*: what an analyst pivots on.

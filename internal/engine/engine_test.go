@@ -251,7 +251,8 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 			"event.severity":                   73,
 			"event.risk_score":                 73.0,
 			"event.sequence":                   int64(17),
-			"event.reason":                     "eve (as root), with /usr/bin/auditctl (process 4711), switched the kernel's audit off",
+			"event.reason":                     "eve (as root), with /usr/bin/auditctl (process 4711), " +
+				"switched the kernel's audit off",
 			"message":                          "Tampering with the Linux audit system by eve",
 			"rule.name":                        "Tampering with the Linux audit system",
 			"user.audit.name":                  "eve",

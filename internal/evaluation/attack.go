@@ -203,8 +203,8 @@ func (h *host) mimic(name string) {
 	)
 }
 
-// neutral are the features that ablation takes an attack's sign of: how a match gets another's. begun is when the attack
-// began.
+// neutral are the features that ablation takes an attack's sign of: how a match gets another's. begun is when the
+// attack began.
 var neutral = map[string]func(l, from *look, begun time.Time){
 	"as": func(l, from *look, _ time.Time) {
 		if l.user = from.user; from.user == from.login {

@@ -209,8 +209,13 @@ func TestThePageIsDrawn(t *testing.T) {
 	r.AddMalformed(hostileLine)
 	file := filepath.Join(t.TempDir(), "page.html")
 	require.NoError(t,
-		os.WriteFile(file,
-			[]byte(written(t, &r, Facts{Files: []string{"audit.log"}, Execs: 900, Matched: 40, Alerts: 1, Malformed: 1})), 0o600))
+		os.WriteFile(
+			file,
+			[]byte(
+				written(t, &r, Facts{Files: []string{"audit.log"}, Execs: 900, Matched: 40, Alerts: 1, Malformed: 1}),
+			),
+			0o600,
+		))
 	seen := map[string]color.Color{}
 	for scheme, c := range map[string]struct {
 		setting  string

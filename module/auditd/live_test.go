@@ -155,7 +155,8 @@ func user(t *testing.T, name string) (uid string) {
 
 // as returns a command line that logs a user in and runs a command as them, as a login program would.
 func as(uid string, command ...string) *exec.Cmd {
-	script := `echo "$1" > /proc/self/loginuid && uid=$1 && shift && exec setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"`
+	script := `echo "$1" > /proc/self/loginuid && uid=$1 && shift && exec setpriv --reuid="$uid" --regid="$uid" ` +
+		`--clear-groups -- "$@"`
 	return exec.Command("/bin/sh", append([]string{"-c", script, "login", uid}, command...)...)
 }
 

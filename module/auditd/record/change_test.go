@@ -49,8 +49,8 @@ type=EOE msg=audit(AT:SEQ):
 
 const auditctlOff = "617564697463746C002D650030" // auditctl -e 0
 
-// judged runs lines through an Assembler and a Tampering, and returns what was reported and which conditions hold at the
-// end.
+// judged runs lines through an Assembler and a Tampering, and returns what was reported and which conditions hold at
+// the end.
 func judged(t *testing.T, lines string) (reported []*process.Event, holds []health.State) {
 	board := &health.Board{}
 	keep := func(e *process.Event) error {
