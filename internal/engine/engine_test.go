@@ -242,16 +242,16 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 	ids := map[string]bool{}
 	for i, want := range []map[string]any{
 		{
-			"event.kind":                       "alert",
-			"event.action":                     "changed-audit-configuration",
-			"event.category":                   []string{"process", "configuration"},
-			"event.type":                       []string{"change"},
-			"event.module":                     "reconbeat",
-			"event.dataset":                    "reconbeat.alert",
-			"event.severity":                   73,
-			"event.risk_score":                 73.0,
-			"event.sequence":                   int64(17),
-			"event.reason":                     "eve (as root), with /usr/bin/auditctl (process 4711), " +
+			"event.kind":       "alert",
+			"event.action":     "changed-audit-configuration",
+			"event.category":   []string{"process", "configuration"},
+			"event.type":       []string{"change"},
+			"event.module":     "reconbeat",
+			"event.dataset":    "reconbeat.alert",
+			"event.severity":   73,
+			"event.risk_score": 73.0,
+			"event.sequence":   int64(17),
+			"event.reason": "eve (as root), with /usr/bin/auditctl (process 4711), " +
 				"switched the kernel's audit off",
 			"message":                          "Tampering with the Linux audit system by eve",
 			"rule.name":                        "Tampering with the Linux audit system",
