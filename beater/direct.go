@@ -25,7 +25,6 @@ type direct struct {
 	dropped atomic.Uint64 // documents
 
 	quit chan struct{}
-	done sync.WaitGroup
 	wake chan struct{} // holds a token when what waits is to be handed on
 
 	mu      sync.Mutex
@@ -63,7 +62,7 @@ func (d *direct) start(pipeline beat.Pipeline) {
 		d.mu.Unlock()
 		connected <- err
 	}()
-	d.done.Go(func() {
+	go func() {
 		select {
 		case <-d.quit:
 			return
@@ -74,52 +73,37 @@ func (d *direct) start(pipeline beat.Pipeline) {
 			}
 		}
 		d.run()
-	})
+	}()
 }
 
 // run hands on what waits, whenever it is to, until stop.
 func (d *direct) run() {
-	var events []beat.Event
+	events := make([]beat.Event, 0, directChunk)
 	for {
 		select {
 		case <-d.quit:
 			return
 		case <-d.wake:
 		}
-		taken := d.take()
-		for i := 0; i < len(taken); i += directChunk {
-			select {
-			case <-d.quit:
-				d.giveBack(taken[i:])
-				return
-			default:
-			}
-			events = events[:0]
-			for _, doc := range taken[i:min(i+directChunk, len(taken))] {
-				events = append(events, doc.Event)
-			}
+		for events = d.take(events[:0]); len(events) > 0; events = d.take(events[:0]) {
 			d.client.PublishAll(events)
+			clear(events)
 		}
-		clear(events)
-		d.mu.Lock()
-		d.busy = false
-		d.mu.Unlock()
 	}
 }
 
-func (d *direct) take() []*engine.Document {
+// take takes the next of what waits; none once stopped.
+func (d *direct) take(into []beat.Event) []beat.Event {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	taken := d.waiting
-	d.waiting, d.busy = make([]*engine.Document, 0, min(directWaiting, 2*len(taken))), true
-	return taken
-}
-
-// giveBack puts what was taken and not handed on before all that waits.
-func (d *direct) giveBack(docs []*engine.Document) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.waiting = append(docs, d.waiting...)
+	n := min(directChunk, len(d.waiting))
+	for _, doc := range d.waiting[:n] {
+		into = append(into, doc.Event)
+	}
+	clear(d.waiting[:n])
+	d.waiting = d.waiting[n:]
+	d.busy = n > 0
+	return into
 }
 
 // write takes a document, and reports whether it is this way that it goes: once stopped it is the journal's.
@@ -169,7 +153,8 @@ func (d *direct) drain(most time.Duration) {
 	}
 }
 
-// stop ends it and returns what was not handed on, which is the journal's, and so is what comes afterwards.
+// stop ends it and returns what was not handed on, which is the journal's, and so is what comes afterwards. It does not
+// wait for a Publish under way: in a full queue only the end of libbeat's pipeline frees that, which comes later.
 func (d *direct) stop() (left []*engine.Document) {
 	d.mu.Lock()
 	if d.stopped {
@@ -178,13 +163,12 @@ func (d *direct) stop() (left []*engine.Document) {
 	}
 	d.stopped = true
 	client := d.client
+	left, d.waiting = d.waiting, nil
 	d.mu.Unlock()
 	close(d.quit)
 	if client != nil {
-		_ = client.Close() // also frees a Publish that waits for room in the queue
+		_ = client.Close()
 	}
-	d.done.Wait()
-	left, d.waiting = d.waiting, nil
 	return left
 }
 
