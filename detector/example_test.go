@@ -42,13 +42,14 @@ func Example() {
 
 	at := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
 	for range 30 * 24 {
-		judge(exec(at, 111, "zabbix", "zabbix_agentd", "/usr/bin/ss", "-s"))
+		judge(exec(at, 111, "agent", "agent_agentd", "/usr/bin/ss", "-s"))
 		at = at.Add(time.Hour)
 	}
 	judge(exec(at, 33, "www-data", "sh", "/usr/bin/ss", "-tunap"))
 
-	// Output: Unusual network connection discovery by www-data www-data has never looked at network connections on this
-	// host in 30 days; parent sh, no terminal; usually zabbix does
+	// Output:
+	// Unusual network connection discovery by www-data
+	// www-data has never looked at network connections on this host in 30 days; parent sh, no terminal; usually agent does
 }
 
 // exec is a program start by a daemon.
