@@ -588,10 +588,10 @@ func TestStackLosesNothingOnABadDay(t *testing.T) {
 			node, es := cluster(t, h)
 			namespace := fmt.Sprintf("bad_day_%d", time.Now().UnixNano())
 			es.SetFault(c.fault())
-			r := h.start(oneModule + toElasticsearch(es, namespace) + "reconbeat: {events: all, heartbeat.period: 0}\n")
+			r := h.start(oneModule + toElasticsearch(es, namespace) + "reconbeat: {heartbeat.period: 0}\n")
 			var commands []string
 			for i := range execs {
-				commands = append(commands, fmt.Sprintf("ls exec-%d", i))
+				commands = append(commands, fmt.Sprintf("ss exec-%d", i))
 			}
 			h.look("root", commands...)
 			r.wait("journal.committed", execs)
