@@ -16,8 +16,8 @@ import (
 )
 
 // TestLiveStrangersOnAQuietHost has three unknown accounts match on a host where for four days nobody but an agent has:
-// each is an alert, whatever the one before. It is night there, whenever the test runs: at noon a person who comes in no
-// unusual way scores just below the threshold after four days.
+// each is an alert, whatever the one before. It is night there, whenever the test runs: at noon a person who comes in
+// no unusual way scores just below the threshold after four days.
 func TestLiveStrangersOnAQuietHost(t *testing.T) {
 	l := newLive(t, "context")
 	l.more = fmt.Sprintf("reconbeat.detector.timezone: Etc/GMT%+d\n", nightOffset(time.Now().UTC().Hour()))
@@ -51,8 +51,8 @@ func TestLiveStrangersOnAQuietHost(t *testing.T) {
 	assert.Len(t, visits, 3)
 }
 
-// nightOffset is the number of the zone Etc/GMT in which it is about three in the morning at an hour of UTC. Those zones
-// count westward: +5 is five hours behind.
+// nightOffset is the number of the zone Etc/GMT in which it is about three in the morning at an hour of UTC. Those
+// zones count westward: +5 is five hours behind.
 func nightOffset(utc int) int {
 	behind := (utc - 3 + 24) % 24
 	if behind > 12 {
