@@ -386,7 +386,9 @@ func ownAudit(t *testing.T) {
 		}
 	}
 	livetest.LockAudit(t)
-	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil || !strings.Contains(string(out), "\npid 0\n") {
+	if out, err := exec.Command("auditctl", "-s").
+		CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "\npid 0\n") {
 		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
 	}
 }
