@@ -90,7 +90,9 @@ var unconfigured = []string{"watch", "replay", "diagnostics", "test modules", "t
 // forRoot says what to do where a command needs a configuration that this user may not read.
 func forRoot(c *cobra.Command) error {
 	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
-	if slices.Contains(unconfigured, words) && !c.Flags().Changed("c") || isCompletion(words) {
+	// replay without --learn keeps nothing, so it needs no configuration
+	needs := !slices.Contains(unconfigured, words) || c.Flags().Changed("c") || c.Flags().Changed("learn")
+	if !needs || isCompletion(words) {
 		return nil
 	}
 	for _, file := range configurationFiles() {

@@ -162,3 +162,55 @@ func meets(t *testing.T, file string, out fmt.Stringer) {
 		require.True(t, time.Now().Before(deadline), "%s does not come:\n%s", file, out)
 	}
 }
+
+// TestAPlainUserOfAnInstallation types every command as somebody who may read neither the service's configuration nor
+// its state. What can do without them does, and the rest says how to run it.
+func TestAPlainUserOfAnInstallation(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: BECOMING ANOTHER USER NEEDS ROOT")
+	}
+	dir, err := os.MkdirTemp("", "reconbeat-plain-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	self, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	binary := filepath.Join(dir, Name)
+	require.NoError(t, os.WriteFile(binary, self, 0o755))
+	etc, data, home := filepath.Join(dir, "etc"), filepath.Join(dir, "data"), filepath.Join(dir, "home")
+	require.NoError(t, os.Mkdir(etc, 0o755))
+	require.NoError(t, os.Mkdir(data, 0o700))
+	require.NoError(t, os.Mkdir(home, 0o777))
+	require.NoError(t, os.Chmod(home, 0o777))
+	for file, text := range map[string]string{
+		filepath.Join(etc, "reconbeat.yml"):       "reconbeat.modules: [{module: auditd}]\n",
+		filepath.Join(data, "reconbeat.keystore"): "secret",
+		filepath.Join(data, "meta.json"):          "{}",
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	const match = `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(home, "look.ndjson"), []byte(match), 0o644))
+	for _, c := range every {
+		if c.words == "watch" {
+			continue // TestLiveWatchAsAPlainUser
+		}
+		t.Run(c.words, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups", "timeout", "60", binary}
+			cmd := exec.Command("setpriv", append(args, strings.Fields(c.words)...)...)
+			cmd.Dir = home
+			cmd.Env = append(os.Environ(), asReconbeat+"=1", installed("config")+"="+etc, installed("data")+"="+data)
+			said, err := cmd.CombinedOutput()
+			command, _, _ := strings.Cut(c.words+" ", " look.ndjson")
+			command = strings.TrimSpace(command)
+			if c.cannot || command == "replay" || command == "test rules" {
+				assert.NoError(t, err, "%s", said)
+				return
+			}
+			assert.Error(t, err)
+			assert.Contains(t, string(said), "is not for this user to read: run `sudo reconbeat ")
+			assert.Equal(t, 1, strings.Count(string(said), "Error: "), "%s", said)
+		})
+	}
+}

@@ -113,7 +113,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
 		newDiagnosticsCommand())
-	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings), newTestAlertCommand(settings, s))
+	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestAlertCommand(settings, s))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
 	askBeforeSecrets(root.KeystoreCmd)

@@ -95,7 +95,7 @@ func wrap(s string, column, width int) string {
 	return b.String()
 }
 
-func newTestRulesCommand(settings instance.Settings) *cobra.Command {
+func newTestRulesCommand(settings instance.Settings, p *places) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rules [FILE|RULE...] [-- COMMAND ARGUMENT...]",
 		Short: "Check the rules, say what each means, and explain why one matches a command or not",
@@ -106,6 +106,11 @@ With a command line behind -- it says for each rule whether it matches that, and
 program is looked up on this host.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, words []string) error {
+			folder, err := scratch(p)
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(folder)
 			b, err := readable(c, "these are the rules that are built in, and the files that you name")(settings)
 			if err != nil {
 				return err

@@ -281,11 +281,15 @@ func (h host) guests() {
 	out := h.run("setpriv", append(plain, "reconbeat", "replay", history)...)
 	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these files are judged "+
 		"with the settings that are built in.")
-	said, err := h.command("setpriv", append(plain, "reconbeat", "test", "rules")...).CombinedOutput()
+	out = h.run("setpriv", append(plain, "reconbeat", "test", "rules")...)
+	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these are the rules that "+
+		"are built in, and the files that you name.")
+	assert.Contains(h.t, out, "Rules OK")
+	said, err := h.command("setpriv", append(plain, "reconbeat", "test", "config")...).CombinedOutput()
 	assert.Error(h.t, err)
 	assert.Equal(
 		h.t,
-		"Error: /etc/reconbeat/reconbeat.yml is not for this user to read: run `sudo reconbeat test rules`, "+
+		"Error: /etc/reconbeat/reconbeat.yml is not for this user to read: run `sudo reconbeat test config`, "+
 			"or name another file with -c\n",
 		string(said),
 	)
@@ -343,7 +347,7 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	assert.Contains(t, h.run("dpkg-query", "-W", "reconbeat"), "999.0.0")
 	assert.Equal(t, configuration, h.read("/etc/reconbeat/reconbeat.yml"), "what was configured stays")
 	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml.dpkg-dist"), "Said by the next version")
-	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Enabled:\necs\n")
+	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Enabled:\nndjson\n")
 	assert.NotContains(t, h.files(), "/etc/reconbeat/modules.d/ndjson.yml.disabled",
 		"a module that was enabled is not there twice")
 	assert.Equal(t, model, h.model(), "what was learned stays")
@@ -464,7 +468,7 @@ func TestTheRPMIsInstalledUpgradedAndRemoved(t *testing.T) {
 	assert.Equal(t, configuration, h.read("/etc/reconbeat/reconbeat.yml"), "what was configured stays")
 	assert.Contains(t, h.read("/etc/reconbeat/reconbeat.yml.rpmnew"), "Said by the next version")
 	assert.Equal(t, model, h.model(), "what was learned stays")
-	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Enabled:\necs\n")
+	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Enabled:\nndjson\n")
 	h.serve()
 
 	rpm("-e", "reconbeat")
