@@ -176,25 +176,32 @@ func Test() error {
 	return all(append(steps, step{"tests", testModules})...)
 }
 
-// testModules runs the tests of every module, two modules at a time: those of the Beat, which are the longest, wait for
-// the kernel and for other programs more than they compute. What theirs print is seen at once, that of the others when
-// all have ended.
+// testModules runs the tests of every module with the race detector, and those without it of the packages that import
+// internal/race, where they do all their rounds. Two commands run at a time: the tests of the Beat, which are the
+// longest, wait for the kernel and for other programs more than they compute. What theirs print is seen at once, that
+// of the others when all have ended.
 func testModules() error {
+	var commands [][]string
+	for _, module := range modules {
+		commands = append(commands, []string{"-C", module, "test", "-race", "-timeout", "40m", "./..."})
+	}
+	commands = append(commands,
+		[]string{"test", ".", "./ecs", "./detector/..."},
+		[]string{"-C", "internal/evaluation", "test", "."})
 	var running errgroup.Group
 	running.SetLimit(2)
-	printed, failures := make([]bytes.Buffer, len(modules)), make([]error, len(modules))
-	for i, module := range modules {
+	printed, failures := make([]bytes.Buffer, len(commands)), make([]error, len(commands))
+	for i, words := range commands {
 		out := io.Writer(&printed[i])
 		if i == 0 {
 			out = io.MultiWriter(os.Stdout, out)
 		}
 		running.Go(func() error {
-			_, err := sh.Exec(raced, out, out, "go", "-C", module, "test", "-race", "-timeout", "40m", "./...")
-			if err != nil {
+			if _, err := sh.Exec(raced, out, out, "go", words...); err != nil {
 				failed := failedTest.FindAllString(printed[i].String(), -1)
-				failures[i] = fmt.Errorf("module %s: %w: %s", module, err, strings.Join(failed, ", "))
+				failures[i] = fmt.Errorf("%w: %s", err, strings.Join(failed, ", "))
 			}
-			return nil // the other modules are tested all the same
+			return nil // the others run all the same
 		})
 	}
 	if err := running.Wait(); err != nil {
