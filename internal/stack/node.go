@@ -125,17 +125,31 @@ func start() (*Node, error) {
 	return &Node{url: fmt.Sprintf("http://127.0.0.1:%d", port), life: life}, nil
 }
 
-// freePort finds a port that the node's runner allows.
+// freePort finds a port that the node's runner allows, and keeps it from the tests of other packages, as long as this
+// process lives: a node listens only seconds later.
 func freePort() (int, error) {
 	for i := range 90 {
 		port := 9205 + (i+os.Getpid())%90
+		lock, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprintf("reconbeat-node-%d.lock", port)))
+		if err != nil {
+			return 0, err
+		}
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			lock.Close()
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
+			kept = lock
 			return port, l.Close()
 		}
+		lock.Close()
 	}
 	return 0, errors.New("no port from 9205 to 9294 is free")
 }
+
+// kept is the lock of this process's port. A file that nobody refers to would be closed.
+var kept *os.File
 
 // dependencies returns the folder of the node's jars, loaded once for each version of pom.xml.
 func dependencies() (string, error) {
