@@ -218,8 +218,8 @@ func testModules() error {
 // failedTest finds in what `go test` prints the tests and packages that failed.
 var failedTest = regexp.MustCompile(`(?m)^(--- FAIL: \w+|FAIL\t\S+)`)
 
-// raced is the environment of tests with the race detector: a process ends when it is done. By default it waits a second
-// for other threads to report a race, and the tests run reconbeat some 500 times.
+// raced is the environment of tests with the race detector: a process ends when it is done. By default it waits a
+// second for other threads to report a race, and the tests run reconbeat some 500 times.
 var raced = map[string]string{"GORACE": "atexit_sleep_ms=0 " + os.Getenv("GORACE")}
 
 // Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when

@@ -50,9 +50,9 @@ var unraced struct {
 	err    error
 }
 
-// withoutRaceDetector returns a reconbeat for tests of what a command says and keeps, and for what comes before a test's
-// subject: under the race detector each command costs some ten times as much. Where this test binary has none, it is
-// that itself; else one is built, once, as `mage build` does.
+// withoutRaceDetector returns a reconbeat for tests of what a command says and keeps, and for what comes before a
+// test's subject: under the race detector each command costs some ten times as much. Where this test binary has none,
+// it is that itself; else one is built, once, as `mage build` does.
 func withoutRaceDetector(t testing.TB) string {
 	t.Helper()
 	unraced.once.Do(func() {

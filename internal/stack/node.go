@@ -130,26 +130,23 @@ func start() (*Node, error) {
 func freePort() (int, error) {
 	for i := range 90 {
 		port := 9205 + (i+os.Getpid())%90
-		lock, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprintf("reconbeat-node-%d.lock", port)))
+		file := filepath.Join(os.TempDir(), fmt.Sprintf("reconbeat-node-%d.lock", port))
+		// An os.File would be closed, and its lock be gone, once nothing refers to it.
+		lock, err := syscall.Open(file, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
 		if err != nil {
+			continue // another user's
+		}
+		if syscall.Flock(lock, syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+				return port, l.Close()
+			}
+		}
+		if err := syscall.Close(lock); err != nil {
 			return 0, err
 		}
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			lock.Close()
-			continue
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			kept = lock
-			return port, l.Close()
-		}
-		lock.Close()
 	}
 	return 0, errors.New("no port from 9205 to 9294 is free")
 }
-
-// kept is the lock of this process's port. A file that nobody refers to would be closed.
-var kept *os.File
 
 // dependencies returns the folder of the node's jars, loaded once for each version of pom.xml.
 func dependencies() (string, error) {
