@@ -169,8 +169,8 @@ func text(doc mapstr.M, field string) string {
 	return fmt.Sprint(v)
 }
 
-// fileOutput is an output.file in a folder. A Filebeat that stops while more than five of its files are open waits for a
-// minute: each reader says that it ends to a watcher that has ended, whose channel holds five
+// fileOutput is an output.file in a folder. A Filebeat that stops while more than five of its files are open waits for
+// a minute: each reader says that it ends to a watcher that has ended, whose channel holds five
 // (filebeat/input/filestream/fswatch.go).
 func fileOutput(folder string) map[string]any {
 	return map[string]any{
