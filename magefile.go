@@ -148,7 +148,13 @@ type step struct {
 
 // command is a step that runs a command.
 func command(words ...string) step {
-	return step{strings.Join(words, " "), func() error { return sh.RunV(words[0], words[1:]...) }}
+	return step{strings.Join(words, " "), func() error {
+		err := sh.RunV(words[0], words[1:]...)
+		if err != nil && sh.CmdRan(err) {
+			err = fmt.Errorf("exit code %d", sh.ExitStatus(err)) // the step's name says the rest
+		}
+		return err
+	}}
 }
 
 // all runs every step, whatever fails, and says in the end what did: one failure hides no other.
