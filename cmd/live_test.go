@@ -405,7 +405,8 @@ func newLive(t *testing.T, model string) *live {
 		require.NoError(t, err, string(out))
 		t.Cleanup(func() { _ = exec.Command("userdel", "-rf", name).Run() })
 	}
-	sudoers := "/etc/sudoers.d/reconbeat-live-test"
+	// The tests of the packages, which run beside this one on a copy of this host, look for files with reconbeat's name.
+	sudoers := "/etc/sudoers.d/beat-live-test"
 	require.NoError(
 		t,
 		os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"+liveAdmin+" ALL=(ALL) NOPASSWD: ALL\n"),
