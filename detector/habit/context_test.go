@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -208,7 +209,7 @@ func run(m *Model, events []*process.Event) (results []Result) {
 }
 
 func TestARestoredModelGoesOnIdentically(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(race.Rounds(5, 2)) {
 		events := traffic(seed, 3000)
 		cut := rand.New(rand.NewPCG(seed, 2)).IntN(len(events))
 		whole := New(options)
@@ -360,7 +361,7 @@ func TestAnIdThatHasAnotherNameKeepsNeitherOfItsWays(t *testing.T) {
 func TestNoOrderOfTimesMakesNonsense(t *testing.T) {
 	o := options
 	o.HalfLife = 24 * time.Hour
-	for seed := range uint64(20) {
+	for seed := range uint64(race.Rounds(20, 4)) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		m := New(o)
 		for i, e := range traffic(seed, 1500) {
@@ -693,6 +694,9 @@ func crowded(actors, contexts int) *Model {
 }
 
 func TestAThousandActorsWithFiftyContextsFitInto16MiB(t *testing.T) {
+	if race.Enabled {
+		t.Skip("SKIPPED UNDER THE RACE DETECTOR: this measures memory")
+	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
