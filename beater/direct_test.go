@@ -80,7 +80,7 @@ func TestAnAlertPassesAFloodThatWaits(t *testing.T) {
 	j.ship(&engine.Document{
 		Event: beat.Event{Timestamp: time.Now(), Fields: mapstr.M{"message": "alert"}}, ID: "alert", Keep: engine.Durable,
 	})
-	eventually(t, func() bool { return store.Stats().Committed.Load() == 0 && store.Stats().Commits.Load() == 1 },
+	eventually(t, func() bool { return store.Stats().Committed.Load() == 1 },
 		"the alert is on disk and waits for the queue")
 	close(out.pass)
 	eventually(t, func() bool { return len(out.messages()) == len(flood)+1 }, "everything has shipped")
