@@ -830,6 +830,109 @@ func TestTheManualHasEveryCondition(t *testing.T) {
 	}
 }
 
+// TestTheManualHasEveryKeyOfARule holds the tables of docs/rules.md, with their defaults, against rules and their
+// conditions, and the list of the shipped rules against these.
+func TestTheManualHasEveryKeyOfARule(t *testing.T) {
+	text, err := os.ReadFile("docs/rules.md")
+	require.NoError(t, err)
+	shippedTable, rest, found := strings.Cut(string(text), "## Change a rule")
+	require.True(t, found)
+	_, rest, found = strings.Cut(rest, "## Write a rule")
+	require.True(t, found)
+	keyTable, rest, found := strings.Cut(rest, "A condition of `except` has")
+	require.True(t, found)
+
+	minimal := filepath.Join(t.TempDir(), "minimal.yml")
+	require.NoError(t, os.WriteFile(minimal, []byte("{id: a, name: b, habit: c, programs: [d]}"), 0o600))
+	rule, err := config.ReadRule(minimal)
+	require.NoError(t, err)
+	kind := reflect.TypeFor[detector.Rule]()
+	keys := tags(kind)
+	var documented []string
+	given := regexp.MustCompile("(?:, |^)`?([a-z0-9]+)`?(?: by default| \\(the default\\))")
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\| ([^|]*?) ?\\|").FindAllStringSubmatch(keyTable, -1) {
+		for _, key := range regexp.MustCompile("[a-z_]+").FindAllString(row[1], -1) {
+			documented = append(documented, key)
+			i := slices.Index(keys, key)
+			if !assert.GreaterOrEqual(t, i, 0, "docs/rules.md describes %s, which no rule has", key) {
+				continue
+			}
+			value := reflect.ValueOf(rule).Field(i)
+			if m := given.FindStringSubmatch(row[2]); m != nil {
+				assert.Equal(t, m[1], fmt.Sprint(value), "the default of %s", key)
+			} else if !slices.Contains([]string{"id", "name", "habit", "programs"}, key) {
+				assert.True(t, value.IsZero(), "docs/rules.md does not give the default of %s", key)
+			}
+		}
+	}
+	assert.ElementsMatch(t, keys, documented)
+	conditions, _, _ := strings.Cut(rest, "\n")
+	for _, key := range tags(reflect.TypeFor[detector.Except]()) {
+		assert.Contains(t, conditions, "`"+key, "a condition's key")
+	}
+
+	shipped, err := config.LoadRules("", nil)
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (.*) \\| (\\d+) \\| (yes|no) \\|$").
+		FindAllStringSubmatch(shippedTable, -1)
+	require.Len(t, rows, len(shipped))
+	for _, row := range rows {
+		i := slices.IndexFunc(shipped, func(r detector.Rule) bool { return r.ID == row[1] })
+		if !assert.GreaterOrEqual(t, i, 0, "no rule %s is shipped", row[1]) {
+			continue
+		}
+		assert.Equal(t, fmt.Sprint(shipped[i].Threshold), row[3], row[1])
+		assert.Equal(t, shipped[i].Enabled, row[4] == "yes", row[1])
+		programs := quoted(row[2])
+		assert.Subset(t, shipped[i].Programs, programs, row[1])
+		if !strings.HasSuffix(row[2], "...") {
+			assert.ElementsMatch(t, shipped[i].Programs, programs, row[1])
+		}
+	}
+}
+
+// quoted are the names in backquotes.
+func quoted(text string) (names []string) {
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// TestTheExampleInTheManualChangesRules reads the first example of docs/rules.md: it changes what it names, and
+// nothing else.
+func TestTheExampleInTheManualChangesRules(t *testing.T) {
+	text, err := os.ReadFile("docs/rules.md")
+	require.NoError(t, err)
+	_, example, found := strings.Cut(string(text), "```yaml\n")
+	require.True(t, found)
+	example, _, _ = strings.Cut(example, "```")
+	require.NotContains(t, strings.SplitAfterN(string(text), "```yaml", 2)[1], "```yaml", "another example to be read")
+	all, err := conf.NewConfigWithYAML([]byte(example), "docs/rules.md")
+	require.NoError(t, err)
+	section, err := all.Child("reconbeat", -1)
+	require.NoError(t, err)
+	cfg, err := config.Parse(section)
+	require.NoError(t, err)
+	list, err := config.LoadRules("", cfg.Detector.Rules)
+	require.NoError(t, err)
+	before, err := config.LoadRules("", nil)
+	require.NoError(t, err)
+	require.Len(t, list, len(before))
+	for i, r := range list {
+		want := before[i]
+		switch r.ID {
+		case "network-connection-discovery":
+			want.Threshold = 50
+		case "network-tool-discovery":
+			want.Enabled, want.Programs = true, []string{"lsof", "conntrack"}
+			require.Len(t, r.Except, 2)
+			want.Except = r.Except
+		}
+		require.Equal(t, want, r)
+	}
+}
+
 func TestTheExampleRuleIsARule(t *testing.T) {
 	_, err := config.ReadRule("rules.d/example.yml.disabled")
 	require.NoError(t, err)

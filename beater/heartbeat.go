@@ -38,7 +38,6 @@ type heartbeat struct {
 	journal  *state.Stats
 	direct   *direct
 
-	done sync.WaitGroup
 	made atomic.Uint64
 
 	mu     sync.Mutex // guards what follows
@@ -117,12 +116,13 @@ func (h *heartbeat) start() error {
 	if h.over {
 		return client.Close()
 	}
-	h.client, h.next, h.began = client, make(chan beat.Event, 1), time.Now()
-	h.done.Go(func() {
-		for event := range h.next {
-			h.client.Publish(event)
+	next := make(chan beat.Event, 1)
+	h.client, h.next, h.began = client, next, time.Now()
+	go func() { // nobody waits for it: in a full queue only the end of libbeat's pipeline frees a Publish
+		for event := range next {
+			client.Publish(event)
 		}
-	})
+	}()
 	return nil
 }
 
@@ -147,24 +147,40 @@ func (h *heartbeat) beat(now time.Time) {
 	h.next <- h.make(kind, now)
 }
 
-// end makes the last heartbeat, which goes past all that wait or not at all, and stops.
+// end stops, and makes the last heartbeat, which passes whatever waits. It gives a full queue a moment: there a client
+// waits even with DropIfFull, which drops only while many others wait, too.
 func (h *heartbeat) end(now time.Time) {
+	if last, ok := h.stop(now); ok {
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			if client, err := h.pipeline.ConnectWith(beat.ClientConfig{PublishMode: beat.DropIfFull}); err == nil {
+				client.Publish(last)
+				_ = client.Close()
+			}
+		}()
+		select {
+		case <-sent:
+		case <-time.After(lastMoment):
+		}
+	}
+}
+
+// stop stops the beating, and returns the last heartbeat if there is to be one.
+func (h *heartbeat) stop(now time.Time) (last beat.Event, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.over = true
 	if h.began.IsZero() {
-		return
+		return beat.Event{}, false
 	}
-	if h.period > 0 {
-		if client, err := h.pipeline.ConnectWith(beat.ClientConfig{PublishMode: beat.DropIfFull}); err == nil {
-			client.Publish(h.make("end", now))
-			_ = client.Close()
-		}
+	if ok = h.period > 0; ok {
+		last = h.make("end", now)
 	}
 	h.began = time.Time{}
 	close(h.next)
-	_ = h.client.Close() // also frees a Publish that waits for room in the queue
-	h.done.Wait()
+	_ = h.client.Close()
+	return last, ok
 }
 
 // make makes the heartbeat of now. h.mu is held.

@@ -27,9 +27,10 @@ type publisher struct {
 	latency *latencies
 
 	store *state.Store
-	ready chan struct{} // closed once what an earlier run left is handed on: new entries come after it
+	ready chan struct{}   // closed once what an earlier run left is handed on: new entries come after it
+	next  chan beat.Event // what is handed on next
 	quit  chan struct{}
-	done  sync.WaitGroup
+	done  sync.WaitGroup // of what reads the store
 
 	mu       sync.Mutex
 	client   beat.Client // nil until libbeat has an output
@@ -46,6 +47,7 @@ func newPublisher(h *health.Board, l *latencies, logger *logp.Logger) *publisher
 		latency: l,
 		logger:  logger.Named("publisher"),
 		ready:   make(chan struct{}),
+		next:    make(chan beat.Event),
 		quit:    make(chan struct{}),
 	}
 }
@@ -76,6 +78,7 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 				return
 			}
 		}
+		go p.handOn()
 		defer close(p.ready)
 		left := 0
 		err := store.Pending(func(e state.Entry) error { left++; return p.publish(e) })
@@ -86,6 +89,19 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 			p.logger.Infof("shipping %s of an earlier run again, not acknowledged until now", plural(left, "document"))
 		}
 	})
+}
+
+// handOn hands events to libbeat until the publisher stops. It has a goroutine of its own, for which nobody waits: in a
+// full queue only the end of libbeat's pipeline frees a Publish.
+func (p *publisher) handOn() {
+	for {
+		select {
+		case event := <-p.next:
+			p.client.Publish(event)
+		case <-p.quit:
+			return
+		}
+	}
 }
 
 // committed is given entries by the journal. It blocks as long as the output does.
@@ -125,8 +141,13 @@ func (p *publisher) publish(e state.Entry) error {
 		p.latency.publish.Update(on.alert.Sub(event.Timestamp).Microseconds())
 	}
 	event.Private = on
-	p.began().Publish(event)
-	return nil
+	p.begin()
+	select {
+	case p.next <- event:
+		return nil
+	case <-p.quit:
+		return errStopping
+	}
 }
 
 // handedOn is what libbeat gives back of an entry when it is settled.
@@ -135,27 +156,26 @@ type handedOn struct {
 	alert time.Time // when it was handed on; zero: it is no alert
 }
 
-// stop ends the publisher; what is not settled stays in the journal.
+// stop ends the publisher; what is not settled stays in the journal. It does not wait for a full queue.
 func (p *publisher) stop() {
 	close(p.quit)
 	p.mu.Lock()
 	client := p.client
 	p.mu.Unlock()
 	if client != nil {
-		_ = client.Close() // also frees a Publish that waits for room in the queue
+		_ = client.Close()
 	}
 	p.done.Wait()
 }
 
-// began counts an entry that is handed on, and returns whom to.
-func (p *publisher) began() beat.Client {
+// begin counts an entry that is handed on.
+func (p *publisher) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waiting == 0 {
 		p.progress = time.Now()
 	}
 	p.waiting++
-	return p.client
 }
 
 // settled hears from libbeat, in order, which events are through: acknowledged by the output, or dropped by a

@@ -112,7 +112,7 @@ func diagnose(file string) error {
 		if err != nil {
 			return err
 		}
-		printRules(w, list)
+		printRules(w, list, false)
 		return nil
 	})
 	a.add("state.txt", func(w io.Writer) error { return listFolder(w, where.Data) })

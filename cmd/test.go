@@ -100,7 +100,7 @@ func newTestRulesCommand(settings instance.Settings, p *places) *cobra.Command {
 		Use:   "rules [FILE|RULE...] [-- COMMAND ARGUMENT...]",
 		Short: "Check the rules, say what each means, and explain why one matches a command or not",
 		Long: `rules checks the shipped rules and the configured ones in rules.d, or the files given, and says what each
-means. The id of a rule shows that one.
+means. The id of a rule shows that one, with its guide for whoever investigates an alert.
 
 With a command line behind -- it says for each rule whether it matches that, and why. The command is not run; its
 program is looked up on this host.`,
@@ -159,21 +159,47 @@ func testRules(dir string, cfg config.Config, words []string) error {
 	if err != nil {
 		return err
 	}
-	printRules(os.Stdout, list)
+	printRules(os.Stdout, list, len(words) > 0)
 	fmt.Println("Rules OK")
 	return nil
 }
 
-// printRules says what each rule means, and what is noteworthy about it.
-func printRules(w io.Writer, list []detector.Rule) {
+// printRules says what each rule means, and what is noteworthy about it; with guides, also what a rule has for whoever
+// investigates its alerts.
+func printRules(w io.Writer, list []detector.Rule, guides bool) {
 	for _, r := range list {
 		fmt.Fprintf(w, "%-3s  %-32s threshold %-4v %s\n", onOff(r), r.ID, r.Threshold, strings.Join(r.Programs, " "))
 		for _, line := range r.Meaning() {
 			fmt.Fprintf(w, "%*s%s\n", ruleIndent, "", wrapped(w, line, ruleIndent))
 		}
+		if guides {
+			printGuide(w, r)
+		}
 	}
 	for _, note := range config.LintRules(list) {
 		fmt.Fprintln(w, "note: "+note)
+	}
+}
+
+// printGuide prints what a rule says of its alerts that has no field in them.
+func printGuide(w io.Writer, r detector.Rule) {
+	if len(r.Tags) > 0 {
+		fmt.Fprintln(w, "\nTags: "+strings.Join(r.Tags, ", "))
+	}
+	for _, list := range []struct {
+		title string
+		items []string
+	}{{"False positives", r.FalsePositives}, {"References", r.References}} {
+		if len(list.items) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s:\n\n", list.title)
+		for _, item := range list.items {
+			fmt.Fprintln(w, "- "+wrapped(w, item, len("- ")))
+		}
+	}
+	if r.Note != "" {
+		fmt.Fprintf(w, "\n%s\n\n", strings.TrimSpace(r.Note))
 	}
 }
 

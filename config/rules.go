@@ -157,11 +157,29 @@ func override(list []detector.Rule, o *conf.C) error {
 		}
 	}
 	errRead := errors.Join(settings.Read("", o, &changed), settings.Unknown("", o, changed))
+	if o.HasField("programs") && !o.HasField("except") {
+		changed.Except = exceptionsOf(changed.Programs, changed.Except)
+	}
 	if err := settings.Behind(errRead, changed.Check()); err != nil {
 		return err
 	}
 	list[i] = changed
 	return nil
+}
+
+// exceptionsOf are the exceptions that are about these programs: those of a program that a rule no longer has go with
+// it.
+func exceptionsOf(programs []string, exceptions []detector.Except) (kept []detector.Except) {
+	for _, e := range exceptions {
+		about := slices.DeleteFunc(slices.Clone(e.Programs), func(p string) bool {
+			return !slices.Contains(programs, p)
+		})
+		if len(e.Programs) == 0 || len(about) > 0 {
+			e.Programs = about
+			kept = append(kept, e)
+		}
+	}
+	return kept
 }
 
 func ids(list []detector.Rule) []string {
@@ -193,13 +211,13 @@ func LintRules(list []detector.Rule) []string {
 			note(r, "threshold: 0 alerts on every exec of every user")
 		}
 		if r.Threshold > 95 {
-			note(r, "threshold: %v is reached by hardly anybody", r.Threshold)
+			note(r, "threshold: %v is hardly ever reached", r.Threshold)
 		}
 		if len(r.Threat) == 0 {
 			note(r, "threat: is missing; alerts will not show in ATT&CK views")
 		}
 		if r.Note == "" {
-			note(r, "note: is missing; the alert comes without a guide")
+			note(r, "note: is missing; whoever investigates an alert finds no guide in the rule")
 		}
 	}
 	return notes

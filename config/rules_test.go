@@ -5,10 +5,13 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/detector"
 )
 
 func write(t *testing.T, dir, name, text string) string {
@@ -51,11 +54,6 @@ func TestARuleOfTheUsersOwnIsShort(t *testing.T) {
 }
 
 func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
-	_, err := LoadRules("",
-		[]*conf.C{conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, programs: [ss]}`)})
-	require.Error(t, err, "the exception names route, which is no program of the rule any more")
-	require.ErrorContains(t, err,
-		`reconbeat.detector.rules.0.except.0.programs: "route" is missing from the rule's programs`)
 	list, err := LoadRules("",
 		[]*conf.C{
 			conf.MustNewConfigFrom(`{id: network-connection-discovery, threshold: 50, tags: [mine], references: []}`),
@@ -70,6 +68,28 @@ func TestAnOverrideChangesOnlyWhatItNames(t *testing.T) {
 	for _, r := range list {
 		require.Equal(t, r.ID == "sudo-use" || r.ID == "network-connection-discovery", r.Enabled, r.ID)
 	}
+}
+
+// TestExceptionsGoWithTheirPrograms has a list of programs that is shorter than the shipped one.
+func TestExceptionsGoWithTheirPrograms(t *testing.T) {
+	exceptions := func(programs, more string) []detector.Except {
+		list, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom("{id: network-tool-discovery, programs: [" + programs +
+			"]" + more + "}")})
+		require.NoError(t, err)
+		i := slices.IndexFunc(list, func(r detector.Rule) bool { return r.ID == "network-tool-discovery" })
+		return list[i].Except
+	}
+	left := exceptions("lsof, conntrack", "")
+	require.Len(t, left, 2)
+	require.Equal(t, []string{"lsof"}, left[0].Programs)
+	require.Equal(t, []string{"conntrack"}, left[1].Programs)
+	require.Empty(t, exceptions("nstat", ""))
+	require.Len(t, exceptions("nstat", ", except: [{no_args: true}]"), 1)
+
+	_, err := LoadRules("", []*conf.C{conf.MustNewConfigFrom(
+		`{id: network-connection-discovery, programs: [ss], except: [{programs: [route], no_args: true}]}`)})
+	require.ErrorContains(t, err,
+		`reconbeat.detector.rules.0.except.0.programs: "route" is missing from the rule's programs`)
 }
 
 func TestAllThatIsWrongWithRulesIsReportedAtOnce(t *testing.T) {

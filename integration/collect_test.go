@@ -203,7 +203,7 @@ func recorded(t *testing.T) string {
 		"reconbeat": map[string]any{
 			"modules": []any{
 				map[string]any{
-					"module":   "ecs",
+					"module":   "ndjson",
 					"from":     "beginning",
 					"paths":    []any{input},
 					"pipeline": "not-the-package's",

@@ -144,8 +144,8 @@ func TestStreamsThatDisagreeFail(t *testing.T) {
 		return a.unit(proto.UnitType_INPUT,
 			fmt.Sprintf("{id: %s, type: reconbeat, %s streams: [{id: %s-stream, %s}]}", id, settings, id, stream))
 	}
-	ecs := fmt.Sprintf("module: ndjson, paths: [%q]", h.input())
-	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ecs), input("two", "", ecs))
+	ndjson := fmt.Sprintf("module: ndjson, paths: [%q]", h.input())
+	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ndjson), input("two", "", ndjson))
 	for _, unit := range []string{"one", "two"} {
 		message := a.wait(r, unit, "FAILED", "the policy is not applied, and nothing is watched")
 		require.Regexp(t,
@@ -153,14 +153,14 @@ func TestStreamsThatDisagreeFail(t *testing.T) {
 				`"(rare|context)"`,
 			message)
 	}
-	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ecs),
-		input("two", "detector: {model: rare},", ecs))
+	a.expect(h.output(a, "out"), input("one", "detector: {model: rare},", ndjson),
+		input("two", "detector: {model: rare},", ndjson))
 	a.wait(r, "one", "HEALTHY", "Healthy")
 	a.wait(r, "two", "HEALTHY", "Healthy")
 
 	a.expect(h.output(a, "out"),
 		input("one", "detector: {model: rare},", "module: auditd, socket_type: carrier pigeon"),
-		input("two", "detector: {model: rare},", ecs))
+		input("two", "detector: {model: rare},", ndjson))
 	for _, unit := range []string{"one", "two"} { // all or nothing: the other unit is not applied either
 		a.wait(r, unit, "FAILED", `socket_type: "carrier pigeon" is not allowed; it must be auto, unicast or multicast`)
 	}
