@@ -352,7 +352,7 @@ var investigation = dashboard{
 			},
 		},
 		{
-			height: 19,
+			height: 20,
 			panels: []panel{
 				bars{chart: chart{
 					frame: frame{"score-parts", "What made it unusual, over time",
@@ -375,9 +375,8 @@ var investigation = dashboard{
 					judged,
 					"reconbeat.anomaly.score",
 					[]string{"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name",
-						"process.command_line", "process.parent.name", "process.parent.command_line",
-						"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise",
-						"process.working_directory", "reconbeat.alert.id"},
+						"process.command_line", "process.parent.name", "process.entry_leader.entry_meta.type",
+						"source.ip", "reconbeat.process.disguise"},
 				},
 			},
 		},
@@ -639,7 +638,7 @@ var sensorHealth = dashboard{
 						query: heartbeats,
 						columns: []column{
 							overTime(),
-							percentile("most-hosts", "95 of 100 heartbeats", "reconbeat.health.lag.ms",
+							percentile("most-hosts", "95th percentile", "reconbeat.health.lag.ms",
 								95).decimals(0, " ms"),
 							most("worst", "Worst", "reconbeat.health.lag.ms").decimals(0, " ms"),
 						},
