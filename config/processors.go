@@ -12,10 +12,8 @@ import (
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/conditions"
-	"github.com/elastic/beats/v7/libbeat/processors/add_docker_metadata"
 	"github.com/elastic/beats/v7/libbeat/processors/add_host_metadata"
 	"github.com/elastic/beats/v7/libbeat/processors/add_observer_metadata"
-	"github.com/elastic/beats/v7/libbeat/processors/script/javascript"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/transport/tlscommon"
 
@@ -75,7 +73,25 @@ var processorSettings = map[string]any{
 		Providers []string          `config:"providers"`
 		Host      string            `config:"host"`
 	}{},
-	"add_docker_metadata": add_docker_metadata.Config{},
+	// libbeat's own struct is exported, and would link Kubernetes' client to whatever reads a configuration.
+	"add_docker_metadata": struct {
+		Host string `config:"host"`
+		TLS  struct {
+			CA          string `config:"certificate_authority"`
+			Certificate string `config:"certificate"`
+			Key         string `config:"key"`
+		} `config:"ssl"`
+		MatchFields      []string `config:"match_fields"`
+		MatchSource      bool     `config:"match_source"`
+		MatchShortID     bool     `config:"match_short_id"`
+		MatchSourceIndex int      `config:"match_source_index"`
+		MatchPIDs        []string `config:"match_pids"`
+		HostFS           string   `config:"hostfs"`
+		Labels           struct {
+			Dedot bool `config:"dedot"`
+		} `config:"labels"`
+		CleanupTimeout time.Duration `config:"cleanup_timeout"`
+	}{},
 	"add_fields": struct {
 		Fields map[string]any `config:"fields"`
 		Target string         `config:"target"`
@@ -301,8 +317,16 @@ var processorSettings = map[string]any{
 		FailOnError   bool `config:"fail_on_error"`
 	}{},
 	"script": struct {
-		Lang              string `config:"lang"`
-		javascript.Config `config:",inline"`
+		Lang               string         `config:"lang"`
+		Tag                string         `config:"tag"`
+		Source             string         `config:"source"`
+		File               string         `config:"file"`
+		Files              []string       `config:"files"`
+		Params             map[string]any `config:"params"`
+		Timeout            time.Duration  `config:"timeout"`
+		TagOnException     string         `config:"tag_on_exception"`
+		MaxCachedSessions  int            `config:"max_cached_sessions"`
+		OnlyCachedSessions bool           `config:"only_cached_sessions"`
 	}{},
 	"syslog": struct {
 		Field         string `config:"field"`
