@@ -636,29 +636,36 @@ func Config() error {
 		"."); err != nil {
 		return err
 	}
-	// The presets of the Elasticsearch output bring a queue that gathers events for seconds: reconbeat's alerts would
-	// wait.
-	reference, err := os.ReadFile("reconbeat.reference.yml")
+	text, err := os.ReadFile("reconbeat.reference.yml")
 	if err != nil {
 		return err
 	}
-	if bytes.Count(reference, []byte("  preset: balanced\n")) != 1 {
-		return errors.New(
-			"libbeat's template of the Elasticsearch output no longer says `preset: balanced`; look what it says now")
+	reference := string(text)
+	for _, c := range corrections {
+		if strings.Count(reference, c.libbeat) != 1 {
+			return fmt.Errorf("libbeat's templates no longer say %q once; look what they say now", c.libbeat)
+		}
+		reference = strings.Replace(reference, c.libbeat, c.ours, 1)
 	}
-	reference = bytes.Replace(
-		reference,
-		[]byte("  preset: balanced\n"),
-		[]byte(
-			"  # The others gather events for seconds; custom keeps reconbeat's queue, which hands an alert on at "+
-				"once.\n  preset: custom\n",
-		),
-		1,
-	)
-	if err := os.WriteFile("reconbeat.reference.yml", reference, 0o644); err != nil {
+	if err := os.WriteFile("reconbeat.reference.yml", []byte(reference), 0o644); err != nil {
 		return err
 	}
-	return policyReference(string(reference))
+	return policyReference(reference)
+}
+
+// corrections are what libbeat's templates of the reference configuration say, and what is true of reconbeat.
+var corrections = []struct{ libbeat, ours string }{
+	{
+		// The presets bring a queue that gathers events for seconds: reconbeat's alerts would wait.
+		libbeat: "  preset: balanced\n",
+		ours: "  # The others gather events for seconds; custom keeps reconbeat's queue, which hands an alert on at " +
+			"once.\n  preset: custom\n",
+	},
+	{
+		// libbeat reads the file's settings one level deeper than its template says.
+		libbeat: "#logging.event_data:\n",
+		ours:    "#logging.event_data.files:\n",
+	},
 }
 
 // policyReference makes of the reference configuration the policy of an Elastic Agent with every setting: the modules

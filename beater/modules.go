@@ -5,6 +5,7 @@ package beater
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -38,7 +39,7 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 		m, err := resolved(m)
 		if err == nil && m.Enabled() {
 			all = append(all, m)
-			err = errors.Join(c.check(m), misspelt(m))
+			err = errors.Join(checkProcessors(m), c.check(m), misspelt(m))
 		}
 		if err != nil {
 			errs = append(errs, settings.At(where+": ", err))
@@ -53,7 +54,7 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is no pattern: %w", c.glob, err)
 		}
 		for _, file := range files {
-			list, err := cfgfile.LoadList(file, c.logger)
+			list, err := c.read(file)
 			if err != nil {
 				errs = append(errs, err)
 				continue
@@ -70,6 +71,30 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 		)
 	}
 	return all, errors.Join(append(errs, together(all)...)...)
+}
+
+// checkProcessors takes processors out of a module in which something is wrong: libbeat would report the first such
+// thing again.
+func checkProcessors(m *conf.C) error {
+	err := config.CheckProcessors("", m)
+	if err == nil {
+		return nil
+	}
+	_, errRemove := m.Remove("processors", -1)
+	return errors.Join(err, errRemove)
+}
+
+// read reads a file of modules.d.
+func (c *moduleConfig) read(file string) ([]*conf.C, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading modules: %w", err)
+	}
+	if err := config.CheckKeys(file, text); err != nil {
+		return nil, err
+	}
+	list, err := cfgfile.LoadList(file, c.logger)
+	return list, settings.At(file+": ", err)
 }
 
 // blueprint is a module that can be opened, as one configuration describes it.

@@ -3,15 +3,35 @@
 package config
 
 import (
+	"cmp"
+	"go/build"
+	"maps"
 	"os"
+	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	_ "github.com/elastic/beats/v7/libbeat/cmd/instance" // links the processors
+	"github.com/elastic/beats/v7/libbeat/common/transport/kerberos"
+	"github.com/elastic/beats/v7/libbeat/dashboards"
+	"github.com/elastic/beats/v7/libbeat/instrumentation"
 	"github.com/elastic/beats/v7/libbeat/outputs/console"
 	"github.com/elastic/beats/v7/libbeat/outputs/elasticsearch"
 	"github.com/elastic/beats/v7/libbeat/outputs/logstash"
+	"github.com/elastic/beats/v7/libbeat/pprof"
+	"github.com/elastic/beats/v7/libbeat/processors"
+	"github.com/elastic/elastic-agent-libs/api"
 	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/keystore"
+	"github.com/elastic/elastic-agent-libs/kibana"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/elastic/elastic-agent-libs/transport/tlscommon"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config/settings"
@@ -30,7 +50,7 @@ http.enabledd: true
 path.cnofig: /etc
 setup.tempate.enabled: false
 setup.kibana.password: ${RECONBEAT_TEST_LATER}
-queue: {mem.evnts: 5, mem.flush.timeout: soon, disk.read_ahead: 3}
+queue: {mem.evnts: 5, mem.flush.timeout: soon, disk.enabled: false}
 output.elasticsearch:
   hostss: [a]
   hosts: ["${RECONBEAT_TEST_SET}", "${RECONBEAT_TEST_HOST}"]
@@ -38,65 +58,28 @@ output.elasticsearch:
   ssl.restart_on_cert_change.enabled: true
   queue.mem.event: 3
 output.logstash: {enabled: false, hostss: [a], password: "${RECONBEAT_TEST_OFF}"}
-output.kafak: {hosts: [a]}
+output.kafak: {hosts: [a], enabled: false}
 `))
 	const notSet = " is not set; set the environment variable, or put it into the keystore: reconbeat keystore add "
 	want := []string{
 		"recombeat: no such setting; is reconbeat meant?",
 		"loging: no such setting; is logging meant?",
-		"logging.to_file: no such setting; known here are ecs, event_data, ",
+		"logging.to_file: no such setting; known here are addcaller, ecs, event_data, ",
 		"http.enabledd: no such setting; known here are buffer, enabled, host, ",
 		"path.cnofig: no such setting; known here are config, data, home, logs",
 		"setup.tempate: no such setting; known here are dashboards, dsl, ilm, kibana, template",
-		"queue.mem.evnts: no such setting; known here are events, flush",
+		"queue.mem.evnts: no such setting; known here are enabled, events, flush",
 		`queue.mem.flush.timeout: "soon" is not allowed; it must be a duration`,
 		"output.elasticsearch.hostss: no such setting; known here are allow_older_versions, api_key, ",
 		"output.elasticsearch.hosts.1: ${RECONBEAT_TEST_HOST}" + notSet + "RECONBEAT_TEST_HOST",
 		"output.elasticsearch.ssl.certificate_autorities: no such setting; known here are ",
-		"output.elasticsearch.queue.mem.event: no such setting; known here are events, flush",
+		"output.elasticsearch.queue.mem.event: no such setting; known here are enabled, events, flush",
 		"output.kafak: no such output; known outputs are console, discard, elasticsearch, file, kafka, logstash, redis",
 	}
 	for _, one := range want {
 		require.ErrorContains(t, err, one)
 	}
 	require.Len(t, strings.Split(err.Error(), "\n"), len(want), "%v", err)
-}
-
-func TestEverySettingOfAnOutputIsKnown(t *testing.T) {
-	text, err := os.ReadFile("../reconbeat.reference.yml")
-	require.NoError(t, err)
-	section, name := regexp.MustCompile(`^#?output\.(\w+):`), regexp.MustCompile(`^  #?([a-z_]+)[.:]`)
-	var output string
-	found := map[string]bool{}
-	for line := range strings.Lines(string(text)) {
-		if m := section.FindStringSubmatch(line); m != nil {
-			output = m[1]
-		} else if regexp.MustCompile(`^#?[a-z]`).MatchString(line) {
-			output = ""
-		} else if m := name.FindStringSubmatch(line); m != nil && output != "" {
-			found[output] = true
-			require.Contains(t, namesOf(t, newOutput[output]()), m[1],
-				"output.%s of the reference configuration", output)
-		}
-	}
-	require.Len(t, found, 6, "the reference has all outputs but discard")
-	for name, options := range map[string]any{
-		"elasticsearch": elasticsearch.ElasticsearchConfig{}, "logstash": logstash.Config{},
-		"console": console.Config{},
-	} {
-		for _, known := range namesOf(t, options) {
-			require.Contains(t, namesOf(t, newOutput[name]()), known, "output.%s of libbeat", name)
-		}
-	}
-}
-
-// namesOf are the settings that a struct has.
-func namesOf(t *testing.T, options any) []string {
-	t.Helper()
-	err := settings.Unknown("", conf.MustNewConfigFrom(map[string]any{"unknown": 1}), options)
-	require.ErrorContains(t, err, "known here are ")
-	_, list, _ := strings.Cut(err.Error(), "known here are ")
-	return strings.Split(list, ", ")
 }
 
 // A value of a wrong type outside our section hides no other.
@@ -127,6 +110,8 @@ output.console.pretty: perhaps
 `
 	err := CheckFile(conf.MustNewConfigFrom(text))
 	want := []string{
+		"output: console, elasticsearch, file, kafka, logstash and redis are on; only one is allowed: " +
+			"remove the others, or set `enabled: false` in them",
 		`max_procs: "lots" is not allowed; it must be a whole number`,
 		`name: a list is not allowed; it must be a text`,
 		`fields: "x" is not allowed; it must be a mapping of settings`,
@@ -166,6 +151,7 @@ output.console.pretty: perhaps
 	require.Len(t, strings.Split(err.Error(), "\n"), len(want), "%v", err)
 	start := CheckStart(conf.MustNewConfigFrom(text))
 	require.ErrorContains(t, start, want[0])
+	require.ErrorContains(t, start, want[1])
 	require.NotContains(t, start.Error(), "output.")
 }
 
@@ -189,4 +175,299 @@ func TestNamesThatVariablesReferToAreNoMistakes(t *testing.T) {
 	require.NoError(t,
 		CheckFile(conf.MustNewConfigFrom("es: {host: a}\nmy_tags: [x]\noutput.elasticsearch.hosts: "+
 			"['${es.host}']\nqueue.disk: {max_size: 10GB}\n")))
+}
+
+// What belongs under `reconbeat:` is an error at the root, with the path that is right; what a variable refers to is
+// not.
+func TestOurSettingsAtTheRootAreMistakes(t *testing.T) {
+	err := CheckFile(conf.MustNewConfigFrom(`
+events: all
+evnts: all
+modules: [{module: auditd}]
+detector: {learn_for: 1h, episode.idle: 5m, rules: [{id: a}]}
+config.modules.path: x
+heartbeat.period: 5s
+dataset: acme
+reconbeat.dataset: ${dataset}
+`))
+	require.EqualError(t, err, strings.Join([]string{
+		"config.modules.path: no such setting at the root of the file; write reconbeat.config.modules.path",
+		"detector.episode.idle: no such setting at the root of the file; write reconbeat.detector.episode.idle",
+		"detector.learn_for: no such setting at the root of the file; write reconbeat.detector.learn_for",
+		"detector.rules: no such setting at the root of the file; write reconbeat.detector.rules",
+		"events: no such setting at the root of the file; write reconbeat.events",
+		"evnts: no such setting; is reconbeat.events meant?",
+		"heartbeat.period: no such setting at the root of the file; write reconbeat.heartbeat.period",
+		"modules: no such setting at the root of the file; write reconbeat.modules",
+	}, "\n"))
+}
+
+// A misspelt name is found however deep it stands.
+func TestMisspeltNamesAreFoundAtAnyDepth(t *testing.T) {
+	for text, want := range map[string]string{
+		"setup.kibana.hots: x":                             "setup.kibana.hots",
+		"setup.kibana.ssl.certificat: x":                   "setup.kibana.ssl.certificat",
+		"setup.kibana.space.ids: x":                        "setup.kibana.space.ids",
+		"setup.dashboards.retry.maximun: 3":                "setup.dashboards.retry.maximun",
+		"setup.template.overwite: true":                    "setup.template.overwite",
+		"setup.template.settings.indx.number_of_shards: 1": "setup.template.settings.indx",
+		"setup.ilm.enabeld: false":                         "setup.ilm.enabeld",
+		"setup.dsl.enabeld: false":                         "setup.dsl.enabeld",
+		"logging.files.kepfiles: 3":                        "logging.files.kepfiles",
+		"logging.event_data.files.nam: x":                  "logging.event_data.files.nam",
+		"logging.event_data.path: /var/log":                "logging.event_data.path",
+		"monitoring.enabeld: true":                         "monitoring.enabeld",
+		"monitoring.elasticsearch.hots: [a]":               "monitoring.elasticsearch.hots",
+		"monitoring.elasticsearch.metrics.peroid: 3s":      "monitoring.elasticsearch.metrics.peroid",
+		"monitoring.cloud.i: x":                            "monitoring.cloud.i",
+		"http.pprof.enbled: true":                          "http.pprof.enbled",
+		"http.buffer.sice: 3":                              "http.buffer.sice",
+		"cloud.ids: x":                                     "cloud.ids",
+		"features.fqnd.enabled: true":                      "features.fqnd",
+		"keystore.pth: x":                                  "keystore.pth",
+		"migration.6_to_8.enabled: true":                   "migration.6_to_8",
+		"instrumentation.profiling.cpu.intervall: 3s":      "instrumentation.profiling.cpu.intervall",
+		"seccomp.sycalls: []":                              "seccomp.sycalls",
+		"timestamp.precison: millisecond":                  "timestamp.precison",
+		"output.elasticsearch.kerberos: {auth_type: keytab, keytab: c, username: d, config_path: a, realm: b, reallm: x}": "output.elasticsearch.kerberos.reallm",
+		"output.elasticsearch.backoff.maxi: 1s":                             "output.elasticsearch.backoff.maxi",
+		"output.elasticsearch.indices: [{indx: a}]":                         "output.elasticsearch.indices.0.indx",
+		"output.elasticsearch.indices: [{index: a, when.eqals: 1}]":         "output.elasticsearch.indices.0.when.eqals",
+		"output.elasticsearch.non_indexable_policy.drp: ~":                  "output.elasticsearch.non_indexable_policy.drp",
+		"output.kafka: {hosts: [a], metadata.retry.mx: 1}":                  "output.kafka.metadata.retry.mx",
+		"output.kafka: {hosts: [a], partition.hash.reachable: 1}":           "output.kafka.partition.hash.reachable",
+		"output.kafka: {hosts: [a], sasl.mechanisms: PLAIN}":                "output.kafka.sasl.mechanisms",
+		"output.file.codec.json.prety: true":                                "output.file.codec.json.prety",
+		"processors: [{add_locale.fromat: offset}]":                         "processors.0.add_locale.fromat",
+		"processors: [{add_host_metadata.cach.ttl: 5m}]":                    "processors.0.add_host_metadata.cach",
+		"processors: [{drop_event.when.or: [{equals.a: 1}, {eqals.a: 1}]}]": "processors.0.drop_event.when.or.1.eqals",
+		"processors: [{drop_event.when.not.and: [{has_field: [a]}]}]":       "processors.0.drop_event.when.not.and.0.has_field",
+		"processors: [{if.equals.a: 1, then: [{drop_evnt: ~}], else: []}]":  "processors.0.then.0.drop_evnt",
+		"processors: [{if.equals.a: 1, than: [{drop_event: ~}]}]":           "processors.0.than",
+		"processors: [{rename.fields: [{form: a, to: b}]}]":                 "processors.0.rename.fields.0.form",
+		"processors: [{add_locle: ~}]":                                      "processors.0.add_locle",
+	} {
+		t.Run(text, func(t *testing.T) {
+			err := CheckFile(conf.MustNewConfigFrom(text))
+			require.ErrorContains(t, err, want+": ")
+			require.Len(t, strings.Split(err.Error(), "\n"), 1, "%v", err)
+			require.Regexp(t, `no such (setting|processor); known`, err.Error())
+		})
+	}
+}
+
+// reconbeat makes its templates itself, and says where to write what another Beat has a setting for.
+func TestSettingsOfOtherBeatsTemplatesAreRefused(t *testing.T) {
+	err := CheckFile(conf.MustNewConfigFrom("reconbeat.dataset: acme\nsetup: {template: {name: mine, pattern: mine-*, " +
+		"settings._source.enabled: true}, ilm.policy_name: mine, dsl.enabled: true}"))
+	for _, path := range []string{"setup.template.name", "setup.template.pattern", "setup.template.settings._source",
+		"setup.ilm.policy_name", "setup.dsl.enabled"} {
+		require.ErrorContains(t, err, path+": reconbeat makes its templates itself and has no such setting; what is "+
+			"to be different goes into the component template acme@custom")
+	}
+	require.Len(t, strings.Split(err.Error(), "\n"), 5, "%v", err)
+}
+
+// Values of a wrong type in processors and below are reported with the rest.
+func TestValuesOfProcessorsAreChecked(t *testing.T) {
+	err := CheckFile(conf.MustNewConfigFrom(`
+processors:
+- add_host_metadata: {cache.ttl: soon, netinfo.enabled: perhaps}
+- {add_locale: ~, drop_event: ~}
+- dns: {type: reverse, timeout: x, fields: {a: b}}
+- drop_event.when.equals: 7
+output.console.codec: {json: {pretty: perhaps}, format.string: x}
+`))
+	require.EqualError(t, err, strings.Join([]string{
+		"output.console.codec.json.pretty: \"perhaps\" is not allowed; it must be true or false",
+		"output.console.codec: format and json are on; only one is allowed: remove the others, or set " +
+			"`enabled: false` in them",
+		"processors.0.add_host_metadata.cache.ttl: \"soon\" is not allowed; it must be a duration such as 90s, 15m " +
+			"or 24h",
+		"processors.0.add_host_metadata.netinfo.enabled: \"perhaps\" is not allowed; it must be true or false",
+		"processors.1: add_locale and drop_event are in one element of the list; each processor is an element of its own",
+		"processors.2.dns.timeout: \"x\" is not allowed; it must be a duration such as 90s, 15m or 24h",
+		"processors.3.drop_event.when.equals: 7 is not allowed: wrong type, expect map",
+	}, "\n"))
+}
+
+// A setting that libbeat documents is known: each line of the reference configuration, taken out of its comment.
+func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
+	text, err := os.ReadFile("../reconbeat.reference.yml")
+	require.NoError(t, err)
+	pieces := uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
+	require.Greater(t, len(pieces), 300)
+	pairs := regexp.MustCompile(`is missing$|not configured$`) // of settings that go together, one alone is not enough
+	for _, piece := range pieces {
+		c, err := conf.NewConfigFrom(piece)
+		require.NoError(t, err, piece)
+		if err := CheckFile(c); err != nil {
+			require.Regexp(t, pairs, err.Error(), piece)
+			require.NotContains(t, err.Error(), "no such", piece)
+		}
+	}
+}
+
+// uncommented are the settings in a file of comments, each with the sections that it stands in.
+func uncommented(text string) (pieces []string) {
+	line := regexp.MustCompile(`^( *)#?( *(?:- )?)([\w."]+):( .*)?$`)
+	type section struct {
+		depth int
+		text  string
+	}
+	var within []section
+	for one := range strings.Lines(text) {
+		one = strings.TrimRight(one, "\n")
+		m := line.FindStringSubmatch(one)
+		if m == nil || strings.HasPrefix(m[2], " ") && !strings.HasPrefix(m[2], "  ") && strings.Contains(one, "#") {
+			continue // a sentence has one blank behind the sign
+		}
+		depth := len(m[1]) + len(m[2])
+		item := strings.HasSuffix(m[2], "- ")
+		if item {
+			depth -= 2 // what follows at the depth of its name is in the same element
+		}
+		for len(within) > 0 && within[len(within)-1].depth >= depth {
+			within = within[:len(within)-1]
+		}
+		own := strings.Repeat(" ", len(m[1])) + m[2] + m[3] + ":" + m[4]
+		piece := own
+		for _, around := range slices.Backward(within) {
+			piece = around.text + "\n" + piece
+		}
+		pieces = append(pieces, piece)
+		if item || strings.TrimSpace(m[4]) == "" {
+			within = append(within, section{depth, own})
+		}
+	}
+	return pieces
+}
+
+// Every name that libbeat's own structs have is known: of those that are exported, by reflection; of the others, by the
+// tags in their source.
+func TestEverySettingOfLibbeatIsKnown(t *testing.T) {
+	for path, of := range map[string]any{
+		"path": paths.Path{}, "logging": logp.Config{}, "logging.event_data": logp.Config{}, "http": api.Config{},
+		"http.pprof": pprof.Config{}, "setup.dashboards": dashboards.Config{}, "setup.kibana": kibana.ClientConfig{},
+		"instrumentation": instrumentation.Config{}, "keystore": keystore.Config{},
+		"monitoring.elasticsearch": elasticsearch.ElasticsearchConfig{},
+		"output.elasticsearch":     elasticsearch.ElasticsearchConfig{}, "output.logstash": logstash.Config{},
+		"output.console": console.Config{}, "output.elasticsearch.ssl": tlscommon.Config{},
+		"output.kafka.kerberos": kerberos.Config{},
+	} {
+		for name := range settings.Fields(of) {
+			requireKnown(t, path+"."+name)
+		}
+	}
+	for path, folder := range map[string]string{
+		"output.kafka": "outputs/kafka", "output.redis": "outputs/redis", "output.file": "outputs/fileout",
+		"queue.mem": "publisher/queue/memqueue", "queue.disk": "publisher/queue/diskqueue",
+		"monitoring.elasticsearch": "monitoring/report/elasticsearch",
+	} {
+		for _, name := range tagsIn(t, folder, "config.go") {
+			if path != "output.kafka" || !slices.Contains([]string{"retry", "refresh_frequency", "full", "max", "init",
+				"value", "backoff"}, name) {
+				requireKnown(t, path+"."+name)
+			}
+		}
+	}
+}
+
+// requireKnown holds that a name is no mistake; what its value may be is another matter.
+func requireKnown(t *testing.T, path string) {
+	t.Helper()
+	c := conf.NewConfig()
+	require.NoError(t, c.SetString(path, -1, "x"), path)
+	if err := CheckFile(c); err != nil {
+		require.NotContains(t, err.Error(), "no such", path)
+	}
+}
+
+// libbeat is the folder of libbeat's source.
+var libbeat = sync.OnceValue(func() string {
+	pkg, err := build.Import("github.com/elastic/beats/v7/libbeat/beat", ".", build.FindOnly)
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Dir(pkg.Dir)
+})
+
+var tag = regexp.MustCompile("`config:\"([\\w.]+)[\",]")
+
+// tagsIn are the names in the tags of a folder's source, or of one file in it.
+func tagsIn(t *testing.T, folder, file string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(libbeat(), folder, file))
+	require.NoError(t, err)
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, m := range tag.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, m[1])
+		}
+	}
+	require.NotEmpty(t, names, folder)
+	return names
+}
+
+// Every processor that is linked is known, and every name in the source of each.
+func TestEveryProcessorOfLibbeatIsKnown(t *testing.T) {
+	_, err := processors.New(processors.PluginConfig{conf.MustNewConfigFrom("none: ~")}, logp.NewNopLogger())
+	require.Error(t, err)
+	_, valid, found := strings.Cut(err.Error(), "Valid actions: ")
+	require.True(t, found, "%v", err)
+	require.ElementsMatch(t, strings.Split(valid, ", "), slices.Collect(maps.Keys(processorSettings)))
+
+	elsewhere := map[string]string{
+		"community_id": "communityid", "rate_limit": "ratelimit", "script": "script/javascript",
+	}
+	for name := range processorSettings {
+		folder := "processors/" + cmp.Or(elsewhere[name], name)
+		file := "*.go"
+		if _, err := os.Stat(filepath.Join(libbeat(), folder)); err != nil {
+			folder, file = "processors/actions", name+".go"
+		}
+		if slices.Contains([]string{"lowercase", "uppercase"}, name) {
+			file = "alterFieldProcessor.go"
+		}
+		if name == "add_fields" {
+			folder, file = "processors/actions/addfields", "*.go"
+		}
+		if name == "drop_event" {
+			continue // it has none
+		}
+		if name == "add_kubernetes_metadata" {
+			file = "config.go"
+		}
+		known := namesBelow(reflect.TypeOf(processorSettings[name]))
+		for _, one := range tagsIn(t, folder, file) {
+			for part := range strings.SplitSeq(one, ".") {
+				// Of logs_path's matcher, which Filebeat has.
+				assert.True(t, known[part] || part == "logs_path" || part == "resource_type", "%s of processor %s",
+					part, name)
+			}
+		}
+	}
+}
+
+// namesBelow are the names in a struct and in those within it.
+func namesBelow(t reflect.Type) map[string]bool {
+	names := map[string]bool{}
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[conf.C]() {
+		return names
+	}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("config"), ",")
+		for part := range strings.SplitSeq(name, ".") {
+			names[part] = true
+		}
+		maps.Copy(names, namesBelow(t.Field(i).Type))
+	}
+	return names
 }

@@ -18,7 +18,8 @@ import (
 var booleans = []string{"y", "yes", "on", "n", "no", "off"}
 
 // CheckKeys returns an error for each name in a configuration file that YAML does not take for a text. libbeat ends
-// there with a stack trace. A file that is no YAML has no such names: libbeat says what is wrong with it.
+// there with a stack trace. A file that is no YAML has no such names: libbeat says what is wrong with it. file may be
+// empty, where whoever calls names it.
 func CheckKeys(file string, text []byte) error {
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
@@ -41,8 +42,9 @@ func CheckKeys(file string, text []byte) error {
 				key := n.Content[i]
 				at := settings.Join(path, key.Value)
 				if kind := kindOfKey(key); kind != "" {
-					errs = append(errs, fmt.Errorf("%s line %d: %s: the name %s is %s in YAML; it must be a text: "+
-						"put it in quotes if it is meant, %q", file, key.Line, at, key.Value, kind, key.Value))
+					line := strings.TrimSpace(fmt.Sprintf("%s line %d", file, key.Line))
+					errs = append(errs, fmt.Errorf("%s: %s: the name %s is %s in YAML; it must be a text: put it in "+
+						"quotes if it is meant, %q", line, at, key.Value, kind, key.Value))
 				}
 				visit(at, n.Content[i+1])
 			}

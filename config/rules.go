@@ -131,6 +131,9 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 			err = fmt.Errorf("invalid YAML: %v", p)
 		}
 	}()
+	if err := CheckKeys("", text); err != nil {
+		return detector.Rule{}, err
+	}
 	c, err := yaml.NewConfig(text, ucfg.PathSep("."))
 	if err != nil {
 		return detector.Rule{}, fmt.Errorf("invalid YAML: %w", err)

@@ -131,7 +131,7 @@ func under(c *conf.C, at string) string {
 // mistakes are the errors about the value at a place.
 func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error {
 	where := Join(path, at)
-	if reason(err) == ucfg.ErrRequired {
+	if there, none := c.Has(at, -1); reason(err) == ucfg.ErrRequired || none == nil && !there {
 		return []error{fmt.Errorf("%s: is missing", where)}
 	}
 	if errs := unset(path, at, c); len(errs) > 0 {
@@ -145,6 +145,9 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 	}
 	if bound, ok := strings.CutPrefix(reason(err).Error(), "requires value "); ok {
 		return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), bound)}
+	}
+	if sub, none := c.Child(at, -1); none == nil && sub.IsDict() && t != nil && t.Kind() == reflect.Struct {
+		return []error{fmt.Errorf("%s: %w", where, reason(err))} // its parts do not go together
 	}
 	if t == nil || readsItself(t) {
 		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), reason(err))}
@@ -187,14 +190,18 @@ func (e unsetError) Error() string {
 		"reconbeat keystore add %s", e.path, e.name, e.name)
 }
 
-// WithoutUnset is an error of Read without what it says of variables that are not set.
-func WithoutUnset(err error) error {
+// WithoutUnset is an error of Read without what it says of variables that are not set under paths, or anywhere where
+// no path is given.
+func WithoutUnset(err error, paths ...string) error {
 	all, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err
 	}
 	return errors.Join(slices.DeleteFunc(slices.Clone(all.Unwrap()), func(one error) bool {
-		return errors.As(one, &unsetError{})
+		var unset unsetError
+		return errors.As(one, &unset) && (len(paths) == 0 || slices.ContainsFunc(paths, func(path string) bool {
+			return strings.HasPrefix(unset.path, path+".")
+		}))
 	})...)
 }
 
@@ -214,6 +221,23 @@ func missing(c *conf.C, at string) string {
 		return ""
 	}
 	return last
+}
+
+// RefersTo reports whether a value in c, which is a whole configuration, refers to a name in it, or to one below.
+func RefersTo(c *conf.C, name string) bool {
+	without, err := conf.MergeConfigs(c)
+	if err != nil {
+		return false
+	}
+	if removed, err := without.Remove(name, -1); err != nil || !removed {
+		return false
+	}
+	for _, key := range without.FlattenedKeys() {
+		if asked := missing(without, key); asked == name || strings.HasPrefix(asked, name+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // value is the value at a place as messages have it.

@@ -127,3 +127,33 @@ func TestAMistakeIsReportedOnce(t *testing.T) {
 	require.EqualError(t, err, "a: no number\nb: is missing")
 	require.NoError(t, Behind(nil, nil))
 }
+
+// A name that a variable stands for is in use, however deep it is; one that a default stands for is not.
+func TestAVariableRefersToANameInTheFile(t *testing.T) {
+	c := conf.MustNewConfigFrom(`
+es: {host: a}
+namespace: x
+list: [1, 2]
+alone: 1
+output.elasticsearch.hosts: ["${es.host}"]
+reconbeat: {namespace: "a-${namespace}", paths: "${list}", other: "${none:5}"}
+`)
+	for name, used := range map[string]bool{
+		"es": true, "namespace": true, "list": true, "alone": false, "none": false, "output": false,
+	} {
+		require.Equal(t, used, RefersTo(c, name), name)
+	}
+}
+
+// A struct may be in itself.
+func TestUnknownNamesAreFoundInAStructWithinItself(t *testing.T) {
+	type condition struct {
+		Equals any              `config:"equals"`
+		Not    *struct{ N int } `config:"not"`
+		Or     []condition      `config:"or"`
+		Beat   string           `config:",ignore"`
+	}
+	err := Unknown("when", conf.MustNewConfigFrom("or: [{equals.a: 1}, {or: [{eqals: 1}]}]\nbeat: x\n"), condition{})
+	require.EqualError(t, err, "when.beat: no such setting; known here are equals, not, or\n"+
+		"when.or.1.or.0.eqals: no such setting; known here are equals, not, or")
+}

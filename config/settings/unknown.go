@@ -18,9 +18,9 @@ import (
 // with it the setting. It also ignores a mapping where a list belongs, which is an error here, too. path is what
 // messages call c. Values are not checked.
 func Unknown(path string, c *conf.C, into ...any) error {
-	all := placeOf(reflect.TypeOf(into[0]))
-	for _, more := range into[1:] {
-		all.merge(placeOf(reflect.TypeOf(more)))
+	all := &place{}
+	for _, one := range into {
+		all.merge(placeOf(reflect.TypeOf(one), nil))
 	}
 	return errors.Join(all.unknown(path, c)...)
 }
@@ -31,42 +31,65 @@ type place struct {
 	element *place
 }
 
-// placeOf follows the config tags of t. What reads itself (a list of *config.C, a map) takes anything.
-func placeOf(t reflect.Type) *place {
+// placeOf follows the config tags of t. What reads itself (a list of *config.C, a map) takes anything. around are the
+// places of the structs that t is in: a struct may be in itself, as a condition is.
+func placeOf(t reflect.Type, around map[reflect.Type]*place) *place {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch {
-	case t == reflect.TypeFor[conf.C]():
-		return &place{}
-	case readsItself(t):
+	case t == reflect.TypeFor[conf.C](), readsItself(t):
 		return &place{}
 	case t.Kind() == reflect.Slice:
-		return &place{element: placeOf(t.Elem())}
+		return &place{element: placeOf(t.Elem(), around)}
 	case t.Kind() != reflect.Struct:
 		return &place{}
+	case around[t] != nil:
+		return around[t]
 	}
 	p := &place{names: map[string]*place{}}
-	p.add(t)
+	within := maps.Clone(around)
+	if within == nil {
+		within = map[reflect.Type]*place{}
+	}
+	within[t] = p
+	p.add(t, within)
 	return p
 }
 
-func (p *place) add(t reflect.Type) {
+func (p *place) add(t reflect.Type, around map[reflect.Type]*place) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, inline := nameOf(f)
 		switch {
 		case inline:
-			p.add(f.Type)
+			p.add(f.Type, around)
 		case name != "":
-			p.child(strings.Split(name, ".")).merge(placeOf(f.Type))
+			p.child(strings.Split(name, ".")).merge(placeOf(f.Type, around))
 		}
 	}
+}
+
+// Fields are the settings of a struct: their names, and what each is read into, empty.
+func Fields(of any) map[string]any {
+	all := map[string]any{}
+	t := reflect.TypeOf(of)
+	for i := range t.NumField() {
+		if name, inline := nameOf(t.Field(i)); inline {
+			maps.Copy(all, Fields(reflect.Zero(t.Field(i).Type).Interface()))
+		} else if name != "" {
+			all[name] = reflect.Zero(t.Field(i).Type).Interface()
+		}
+	}
+	return all
 }
 
 // nameOf is how a user calls a field of a struct; the fields of an inline one stand beside the others.
 func nameOf(f reflect.StructField) (name string, inline bool) {
 	name, option, _ := strings.Cut(f.Tag.Get("config"), ",")
+	if option == "ignore" {
+		return "", false
+	}
 	if name == "" && f.IsExported() {
 		name = strings.ToLower(f.Name) // go-ucfg's own default
 	}
@@ -126,3 +149,6 @@ func (p *place) unknown(path string, c *conf.C) []error {
 	}
 	return errs
 }
+
+// New returns a pointer to a new struct of the type of one.
+func New(of any) any { return reflect.New(reflect.TypeOf(of)).Interface() }

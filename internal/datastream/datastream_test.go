@@ -126,14 +126,6 @@ func TestTheSettingsOfTheUserHold(t *testing.T) {
 	require.Equal(t, "best_compression", value(t, settings, "template.settings.index.codec"))
 }
 
-func TestSettingsOfOtherBeatsTemplatesAreRefused(t *testing.T) {
-	_, err := setup(t, "setup: {template: {name: mine, pattern: mine-*}, ilm.policy_name: mine, dsl.enabled: true}")
-	for _, path := range []string{"setup.template.name", "setup.template.pattern", "setup.ilm.policy_name",
-		"setup.dsl.enabled"} {
-		require.ErrorContains(t, err, path+": reconbeat makes its templates itself")
-	}
-}
-
 func TestWhereADocumentGoes(t *testing.T) {
 	inStream := mapstr.M{
 		"data_stream": mapstr.M{"type": "logs", "dataset": "acme.alert", "namespace": "prod"},

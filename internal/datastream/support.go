@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -44,13 +42,6 @@ type Setup struct {
 	logger *logp.Logger
 }
 
-// known are the settings of other Beats' index management that reconbeat has as well. It makes its templates itself.
-var known = map[string][]string{
-	"setup.template": {"enabled", "overwrite", "settings"},
-	"setup.ilm":      {"enabled", "overwrite"},
-	"setup.dsl":      {},
-}
-
 // ReadSetup reads the Beat's whole configuration. fields is fields.yml.
 func ReadSetup(info beat.Info, root *config.C, fields []byte) (*Setup, error) {
 	s := &Setup{Dataset: dataset.Prefix, info: info, fields: fields, logger: info.Logger.Named("index-management")}
@@ -61,25 +52,7 @@ func ReadSetup(info beat.Info, root *config.C, fields []byte) (*Setup, error) {
 	if err := root.Unpack(s); err != nil {
 		return nil, fmt.Errorf("reading setup.template and setup.ilm: %w", err)
 	}
-	var errs []error
-	for _, path := range slices.Sorted(maps.Keys(known)) {
-		section, err := root.Child(path, -1)
-		if err != nil {
-			continue // it is not there
-		}
-		for _, name := range section.GetFields() {
-			if !slices.Contains(known[path], name) {
-				errs = append(errs, fmt.Errorf(
-					"%s.%s: reconbeat makes its templates itself and has no such setting; what is to be different "+
-						"goes into the component template %s@custom",
-					path,
-					name,
-					s.Dataset,
-				))
-			}
-		}
-	}
-	return s, errors.Join(errs...)
+	return s, nil
 }
 
 // Assets makes the assets for a cluster.

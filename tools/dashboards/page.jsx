@@ -15,6 +15,9 @@ const series = ['#16C5C0', '#61A2FF', '#EE72A6', '#F6726A', '#EAAE01', '#BFA180'
 const status = ['#24C292', '#AEE8D2', '#FCD883', '#F6726A', '#C61E25'];
 const heat = ['#61A2FF', '#BFDBFF', '#FBE9C0', '#FFC9C2', '#F6726A'];
 
+// The widths of legends in Kibana.
+const legendSizes = { small: 80, medium: 130, large: 180, xlarge: 230 };
+
 const isTime = (column) => column.dataType === 'date';
 
 // shown is a value as its column shows it.
@@ -117,7 +120,7 @@ function Bars({ panel, found }) {
   const day = to - from > 2 * 86400e3;
   return (
     <Chart>
-      <Settings baseTheme={LIGHT_THEME} theme={{ chartMargins: { right: lines.length ? 44 : 10 } }} showLegend={panel.visualization.legend.isVisible} legendPosition={Position.Right} legendSize={150} xDomain={{ min: from, max: to }} locale="en" />
+      <Settings baseTheme={LIGHT_THEME} theme={{ chartMargins: { right: lines.length ? 44 : 10 } }} showLegend={panel.visualization.legend.isVisible} legendPosition={Position.Right} legendSize={legendSizes[panel.visualization.legend.legendSize]} xDomain={{ min: from, max: to }} locale="en" />
       <Axis id="x" position={Position.Bottom} tickFormat={(v) => new Date(v).toISOString().slice(day ? 5 : 11, day ? 10 : 16)} />
       <Axis id="y" position={Position.Left} ticks={5} tickFormat={(v) => (Number.isInteger(v) ? v.toLocaleString('en-US') : '')} gridLine={{ visible: true }} domain={{ fit: false, min: NaN, max: NaN }} />
       {lines.map((l) => {
@@ -140,7 +143,7 @@ function Heat({ panel, found }) {
   const bands = steps.map(({ color, stop }, i) => ({ start: stop, end: steps[i + 1]?.stop ?? Infinity, color }));
   return (
     <Chart>
-      <Settings baseTheme={LIGHT_THEME} theme={{ heatmap: { cell: { label: { visible: false } } } }} showLegend legendPosition={Position.Right} />
+      <Settings baseTheme={LIGHT_THEME} theme={{ heatmap: { cell: { label: { visible: false } } } }} showLegend legendPosition={Position.Right} legendSize={legendSizes[panel.visualization.legend.legendSize]} />
       <Heatmap id="h" data={rows} xAccessor="x" yAccessor="y" valueAccessor="v" valueFormatter={(v) => shown(v, panel.columns[valueAccessor])} colorScale={{ type: 'bands', bands }}
         xSortPredicate="alphaAsc" ySortPredicate="alphaAsc" xScale={{ type: 'ordinal' }} name={panel.columns[valueAccessor].label} />
     </Chart>

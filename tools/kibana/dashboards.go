@@ -27,11 +27,11 @@ var tag = object("tag", "reconbeat-tag",
 // The queries that panels start from. A test alert is of nobody, and a summary is no alert.
 const (
 	alertsOnly = "event.kind:alert and not reconbeat.alert.test:true"
-	looks      = "event.kind:event and reconbeat.rules:*"
+	matches    = "event.kind:event and reconbeat.rules:*"
 	heartbeats = "event.dataset:reconbeat.health"
 	unwell     = heartbeats + " and reconbeat.health.status:(degraded or failed)"
-	// judged are the looks whose score means something: while a host is learned, everything is new.
-	judged = looks + " and not reconbeat.anomaly.learning:true"
+	// judged are the matches whose score means something: while a host is learned, everything is new.
+	judged = matches + " and not reconbeat.anomaly.learning:true"
 )
 
 // threshold is the score from which on rules alert, where nothing else is configured.
@@ -49,28 +49,28 @@ var savedQueries = []struct{ id, title, description, query string }{
 		query:       alertsOnly + " and reconbeat.anomaly.score >= 75",
 	},
 	{
-		id: "reconbeat-first-time", title: "Reconbeat: actors who never looked before",
+		id: "reconbeat-first-time", title: "Reconbeat: actors without a match before",
 		description: "Alerts on actors of whom nothing was known.",
 		query:       alertsOnly + " and reconbeat.anomaly.first_occurrence:true",
 	},
 	{
 		id: "reconbeat-services", title: "Reconbeat: service accounts",
-		description: "Alerts on accounts that nobody logs in with: a web server or a database that looks around.",
+		description: "Alerts on accounts that nobody logs in with: a web server or a database.",
 		query:       alertsOnly + " and reconbeat.actor.kind:service",
 	},
 	{
 		id: "reconbeat-remote", title: "Reconbeat: from elsewhere",
-		description: "Execs and alerts of sessions that came over the network.",
+		description: "Matches and alerts of sessions that came over the network.",
 		query:       "reconbeat.rules:* and source.ip:*",
 	},
 	{
 		id: "reconbeat-containers", title: "Reconbeat: in containers",
-		description: "Execs and alerts inside containers.", query: "reconbeat.rules:* and container.id:*",
+		description: "Matches and alerts inside containers.", query: "reconbeat.rules:* and container.id:*",
 	},
 	{
 		id:    "reconbeat-disguised",
 		title: "Reconbeat: under another name",
-		description: "Execs and alerts of a program that hides which one it is: under another name, as a copy, or " +
+		description: "Matches and alerts of a program that hides which one it is: under another name, as a copy, or " +
 			"through a loader.",
 		query: "reconbeat.process.disguise:*",
 	},
@@ -90,7 +90,7 @@ var bands = parts("band", "Score",
 	part{"90 and more", "reconbeat.anomaly.score >= 90"})
 
 // scores are the bands' colours in a heat map. As parts of the highest score, which Kibana would take, the most unusual
-// hour of a calm week would look as an attack does.
+// hour of a calm week would have the colour of an attack.
 var scores = []shade{{0, "#BFDBFF"}, {threshold, "#FBE9C0"}, {50, "#FFC9C2"}, {75, "#F6726A"}, {90, "#C61E25"}}
 
 // severities are what event.severity means to Elastic Security.
@@ -105,7 +105,7 @@ func mostUnusual() column {
 	return most("score", "Highest score", "reconbeat.anomaly.score").decimals(0, "")
 }
 
-// Tables begin with the most unusual. An intruder looks once, an agent a thousand times: by how often, the one who
+// Tables begin with the most unusual. An intruder has one match, an agent a thousand: by how often, the one who
 // matters comes last.
 const byScore = "score"
 
@@ -138,7 +138,7 @@ func linksFrom(id string) links {
 var overview = dashboard{
 	id:    overviewID,
 	title: prefix + "Overview",
-	description: "Who looked at network connections and should not have: alerts over time, their actors, hosts and " +
+	description: "Unusual discovery of network connections: alerts over time, their actors, hosts and " +
 		"commands.",
 	datasets: []string{alertView.dataset},
 	controls: []control{
@@ -276,7 +276,7 @@ var partsOf = []struct{ id, label string }{
 }
 
 // mostUnusualVisit parts each step of time by the visit with the highest score, and shows the parts of that one alone:
-// added up, an agent's thousand looks, each a little more usual than an intruder's, bury the intruder.
+// added up, an agent's thousand matches, each a little more usual than an intruder's, bury the intruder.
 func mostUnusualVisit() []column {
 	columns := []column{overTime(), first("visit", "Most unusual visit", "reconbeat.visit.id", mostUnusual())}
 	for _, p := range partsOf {
@@ -302,7 +302,7 @@ var investigation = dashboard{
 			panels: []panel{
 				metric{
 					chart{
-						frame: frame{"highest", "Highest score", "The most unusual exec since the host was learned.",
+						frame: frame{"highest", "Highest score", "The most unusual match since the host was learned.",
 							12},
 						view:    processView,
 						query:   judged,
@@ -321,10 +321,10 @@ var investigation = dashboard{
 				},
 				metric{
 					chart{
-						frame:   frame{"execs", "Looks", "Execs that a rule is about.", 12},
+						frame:   frame{"execs", "Matches", "Program starts that a rule names.", 12},
 						view:    processView,
-						query:   looks,
-						columns: []column{count("count", "Looks")},
+						query:   matches,
+						columns: []column{count("count", "Matches")},
 					},
 					"",
 				},
@@ -332,7 +332,7 @@ var investigation = dashboard{
 					chart{
 						frame:   frame{"commands-known", "Different commands", "Different command lines.", 12},
 						view:    processView,
-						query:   looks,
+						query:   matches,
 						columns: []column{unique("count", "Commands", "process.command_line")},
 					},
 					"",
@@ -344,7 +344,7 @@ var investigation = dashboard{
 			panels: []panel{
 				bars{chart: chart{
 					frame: frame{"score-over-time", "How unusual, over time",
-						"The most unusual look of each step of time. From the line on, rules alert.", 48},
+						"The most unusual match of each step of time. From the line on, rules alert.", 48},
 					view:    processView,
 					query:   judged,
 					columns: []column{overTime(), mostUnusual()},
@@ -352,7 +352,7 @@ var investigation = dashboard{
 			},
 		},
 		{
-			height: 19,
+			height: 20,
 			panels: []panel{
 				bars{chart: chart{
 					frame: frame{"score-parts", "What made it unusual, over time",
@@ -369,15 +369,14 @@ var investigation = dashboard{
 			height: 14,
 			panels: []panel{
 				list{
-					frame{"most-unusual", "The most unusual looks first",
-						"Looks by their score, since the host was learned.", 48},
+					frame{"most-unusual", "The most unusual matches first",
+						"Matches by their score, since the host was learned.", 48},
 					processView,
 					judged,
 					"reconbeat.anomaly.score",
 					[]string{"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name",
-						"process.command_line", "process.parent.name", "process.parent.command_line",
-						"process.entry_leader.entry_meta.type", "source.ip", "reconbeat.process.disguise",
-						"process.working_directory", "reconbeat.alert.id"},
+						"process.command_line", "process.parent.name", "process.entry_leader.entry_meta.type",
+						"source.ip", "reconbeat.process.disguise"},
 				},
 			},
 		},
@@ -386,12 +385,12 @@ var investigation = dashboard{
 			panels: []panel{
 				heatmap{
 					chart: chart{
-						frame: frame{"week", "When in the week they look",
-							"How many looks, by weekday and hour, on the clock of the host.", 24},
+						frame: frame{"week", "When in the week matches come",
+							"How many matches, by weekday and hour, on the clock of the host.", 24},
 						view:  processView,
-						query: looks,
+						query: matches,
 						columns: []column{inOrder("hour", "Hour", "reconbeat.local.hour", 24),
-							inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), count("count", "Looks")},
+							inOrder("weekday", "Weekday", "reconbeat.local.weekday", 7), count("count", "Matches")},
 					},
 				},
 				heatmap{
@@ -417,7 +416,7 @@ var investigation = dashboard{
 						view:  processView,
 						query: judged,
 						columns: []column{by("command", "Command", "process.command_line", 50, byScore), mostUnusual(),
-							count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
+							count("matches", "Matches"), unique("actors", "Actors", "reconbeat.actor.name"),
 							least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")},
 					},
 					byScore,
@@ -432,7 +431,7 @@ var investigation = dashboard{
 						query: judged,
 						columns: []column{by("parent", "Parent", "process.parent.name", 20, byScore).orNone(),
 							by("parent-path", "Executable", "process.parent.executable", 3, byScore).orNone(),
-							mostUnusual(), count("looks", "Looks"), least("first", "First seen", "@timestamp"),
+							mostUnusual(), count("matches", "Matches"), least("first", "First seen", "@timestamp"),
 							most("seen", "Last seen", "@timestamp")},
 					},
 					byScore,
@@ -453,7 +452,7 @@ var investigation = dashboard{
 						columns: []column{
 							by("entry", "Way in", "process.entry_leader.entry_meta.type", 10, byScore).orNone(),
 							by("as", "Acting as", "user.name", 10, byScore).orNone(), mostUnusual(),
-							count("looks", "Looks"), least("first", "First seen", "@timestamp"),
+							count("matches", "Matches"), least("first", "First seen", "@timestamp"),
 							most("seen", "Last seen", "@timestamp")},
 					},
 					byScore,
@@ -467,7 +466,7 @@ var investigation = dashboard{
 						view:  processView,
 						query: judged,
 						columns: []column{by("address", "Address", "source.ip", 50, byScore), mostUnusual(),
-							count("looks", "Looks"), unique("actors", "Actors", "reconbeat.actor.name"),
+							count("matches", "Matches"), unique("actors", "Actors", "reconbeat.actor.name"),
 							least("first", "First seen", "@timestamp"), most("seen", "Last seen", "@timestamp")},
 					},
 					byScore,
@@ -480,10 +479,10 @@ var investigation = dashboard{
 			height: 18,
 			panels: []panel{
 				list{
-					frame{"list", "All execs, newest first",
-						"Every exec that a rule is about; those of an alert carry its id.", 48},
+					frame{"list", "All matches, newest first",
+						"Every match; those of an alert carry its id.", 48},
 					processView,
-					looks,
+					matches,
 					"@timestamp",
 					[]string{"host.name", "reconbeat.actor.name", "user.name", "process.command_line",
 						"process.parent.command_line", "process.working_directory",
@@ -639,7 +638,7 @@ var sensorHealth = dashboard{
 						query: heartbeats,
 						columns: []column{
 							overTime(),
-							percentile("most-hosts", "95 of 100 heartbeats", "reconbeat.health.lag.ms",
+							percentile("most-hosts", "95th percentile", "reconbeat.health.lag.ms",
 								95).decimals(0, " ms"),
 							most("worst", "Worst", "reconbeat.health.lag.ms").decimals(0, " ms"),
 						},
@@ -678,11 +677,11 @@ var sensorHealth = dashboard{
 				bars{
 					chart: chart{
 						frame: frame{"execs-over-time", "Program starts over time",
-							"Program starts seen, and those that a rule is about.", 24},
+							"Program starts seen, and those that a rule names.", 24},
 						view:  healthView,
 						query: heartbeats,
 						columns: []column{overTime(), sum("execs", "Program starts", "reconbeat.health.execs"),
-							sum("matched", "Of a rule", "reconbeat.health.matched")},
+							sum("matched", "Matches", "reconbeat.health.matched")},
 					},
 					series: "line",
 				},

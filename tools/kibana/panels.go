@@ -383,7 +383,8 @@ func (b bars) content(types fields.Types) (any, []saved.Reference) {
 		}
 	}
 	several := len(l.Accessors) > 1 || l.SplitAccessor != "" && l.CollapseFn == ""
-	drawn := saved.XY{PreferredSeriesType: b.series, Legend: saved.Legend{IsVisible: several, Position: "right"},
+	drawn := saved.XY{PreferredSeriesType: b.series,
+		Legend:      saved.Legend{IsVisible: several, Position: "right", LegendSize: "large"},
 		ValueLabels: "hide", FittingFunction: "None", Layers: []saved.XYLayer{l}}
 	if b.line == nil {
 		return b.lens(types, "lnsXY", drawn)
@@ -448,7 +449,7 @@ func (h heatmap) content(types fields.Types) (any, []saved.Reference) {
 		XAccessor: h.columns[0].id, YAccessor: h.columns[1].id, ValueAccessor: h.columns[2].id,
 		Palette:    palette(h.scale, 100),
 		GridConfig: saved.GridConfig{Type: "heatmap_grid", IsXAxisLabelVisible: true, IsYAxisLabelVisible: true},
-		Legend:     saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right"}})
+		Legend:     saved.Legend{Type: "heatmap_legend", IsVisible: true, Position: "right", LegendSize: "medium"}})
 }
 
 func (list) kind() string { return "search" }

@@ -20,20 +20,20 @@ import (
 	"github.com/reconbeat/reconbeat/tools/kibana/saved"
 )
 
-// linter looks at all files, and gathers what is wrong.
+// linter checks all files, and gathers what is wrong.
 type linter struct {
 	types  fields.Types
 	files  saved.Files
 	views  map[string]string // data views' titles by their ids
 	faults []error
-	at     string // what is being looked at
+	at     string // what is being checked
 }
 
 func (l *linter) fault(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Errorf("%s: %w", l.at, fmt.Errorf(format, args...)))
 }
 
-// Check looks at a folder like _meta/kibana, and at the rules' sums. The error has a line for each fault.
+// Check checks a folder like _meta/kibana, and at the rules' sums. The error has a line for each fault.
 func Check(folder fs.FS, types fields.Types, sumsIn fs.FS, sums string) error {
 	files, err := saved.Load(folder)
 	if err != nil {
@@ -169,13 +169,13 @@ func (l *linter) dataView(o saved.Object) {
 		"runtimeFieldMap": v.RuntimeFieldMap} {
 		var any map[string]any
 		if saved.Read([]byte(text), &any) != nil {
-			l.fault("%s is no object in a string", field)
+			l.fault("%s is not an object in a string", field)
 		}
 	}
 	for field, text := range map[string]string{"fields": v.Fields, "sourceFilters": v.SourceFilters} {
 		var any []any
 		if saved.Read([]byte(text), &any) != nil {
-			l.fault("%s is no list in a string", field)
+			l.fault("%s is not a list in a string", field)
 		}
 	}
 }

@@ -340,7 +340,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			"a data view whose string holds no object", view, `"fieldAttrs":"{}"`, `"fieldAttrs":""`,
-			"fieldAttrs is no object in a string",
+			"fieldAttrs is not an object in a string",
 		},
 
 		{
@@ -397,7 +397,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "a rule that looks at no time", file: saved.RulesFile, old: `"from":"now-5m"`, new: `"from":"5m"`,
-			want: "it looks from",
+			want: "it searches from",
 		},
 		{
 			name: "a rule without an interval", file: saved.RulesFile, old: `"interval":"1m"`,

@@ -115,7 +115,7 @@ func (l *linter) asked(r saved.Rule) {
 	}
 }
 
-// times wants looks that overlap: one that comes late misses nothing.
+// times wants searches that overlap: one that comes late misses nothing.
 func (l *linter) times(r saved.Rule) {
 	interval, err := time.ParseDuration(r.Interval)
 	if err != nil || interval <= 0 {
@@ -124,11 +124,11 @@ func (l *linter) times(r saved.Rule) {
 	}
 	back, err := time.ParseDuration(strings.TrimPrefix(r.From, "now-"))
 	if err != nil || !strings.HasPrefix(r.From, "now-") || r.To != "now" {
-		l.fault("it looks from %q to %q", r.From, r.To)
+		l.fault("it searches from %q to %q", r.From, r.To)
 		return
 	}
 	if back < 2*interval {
-		l.fault("it looks back %s every %s: a search that comes late leaves a gap", back, interval)
+		l.fault("it searches the last %s every %s: a search that comes late leaves a gap", back, interval)
 	}
 	if r.MaxSignals < 1 || r.MaxSignals > 1000 {
 		l.fault("max_signals is %d", r.MaxSignals)

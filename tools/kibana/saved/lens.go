@@ -225,9 +225,10 @@ type XY struct {
 
 // Legend is a chart's legend.
 type Legend struct {
-	Type      string `json:"type,omitempty"`
-	IsVisible bool   `json:"isVisible"`
-	Position  string `json:"position"`
+	Type       string `json:"type,omitempty"`
+	IsVisible  bool   `json:"isVisible"`
+	Position   string `json:"position"`
+	LegendSize string `json:"legendSize"` // its width: medium has room for a range of numbers, large for a name
 }
 
 // XYLayer is one set of bars or lines.
