@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package follow reads the lines of a file that somebody else writes: on across rotation and truncation, from where it
-// was left at a restart, or once from beginning to end in a replay.
+// was left at a restart.
 //
 // A place in a file is a process.Cursor: device, inode, a fingerprint of the first bytes (an inode is soon another
 // file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1 and
@@ -14,7 +14,6 @@ package follow
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -30,14 +29,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 const (
 	// pollEvery is how often a file's size is read: the latency that following adds.
 	pollEvery = 50 * time.Millisecond
-	// maxLine bounds a line in bytes; a longer one is passed over and counted.
-	maxLine = 1 << 20
 	// headBytes is how many of a file's first bytes make its fingerprint.
 	headBytes = 256
 )
@@ -115,7 +113,7 @@ type follower struct {
 	line func([]byte, process.Cursor) error
 
 	file    *os.File
-	reader  *lines
+	reader  *recording.Lines
 	id      process.Cursor // device and inode of file
 	head    []byte         // its first bytes
 	size    int64          // when read last
@@ -230,9 +228,9 @@ func (f *follower) use(file *os.File, offset int64) error {
 	}
 	f.file, f.id, f.head, f.size, f.started = file, process.Cursor{Device: dev, Inode: ino}, f.head[:0], size, true
 	if f.reader == nil {
-		f.reader = &lines{}
+		f.reader = &recording.Lines{}
 	}
-	f.reader.reset(file, offset)
+	f.reader.Reset(file, offset)
 	return nil
 }
 
@@ -249,18 +247,18 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 		return f.open()
 	}
 	for ctx.Err() == nil {
-		line, err := f.reader.next()
+		line, err := f.reader.Next()
 		if errors.Is(err, io.EOF) {
 			return f.atEnd()
 		}
-		if errors.Is(err, errTooLong) {
+		if errors.Is(err, recording.ErrTooLong) {
 			f.Stats.Records.Add(1)
 			f.Stats.Malformed.Add(1)
 			f.Logger.Warnf(
 				"%s: a line of more than %d bytes ends at byte %d and is passed over",
 				f.file.Name(),
-				maxLine,
-				f.reader.offset,
+				recording.MaxLine,
+				f.reader.Offset,
 			)
 			continue
 		}
@@ -278,7 +276,7 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 // place is the place after the line just read.
 func (f *follower) place() process.Cursor {
 	c := f.id
-	c.Offset = f.reader.offset
+	c.Offset = f.reader.Offset
 	if want := min(headBytes, c.Offset); int64(len(f.head)) < want {
 		f.head = slices.Grow(f.head[:0], headBytes)[:want]
 		n, _ := f.file.ReadAt(f.head, 0)
@@ -315,9 +313,9 @@ func (f *follower) atEnd() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if size < f.reader.offset {
-		if f.size > f.reader.offset {
-			f.Stats.LostFile.Add(uint64(f.size - f.reader.offset)) // more than 0
+	if size < f.reader.Offset {
+		if f.size > f.reader.Offset {
+			f.Stats.LostFile.Add(uint64(f.size - f.reader.Offset)) // more than 0
 		}
 		f.Logger.Infof("%s was truncated; reading goes on at its start", f.file.Name())
 		file := f.file
@@ -326,7 +324,7 @@ func (f *follower) atEnd() (more bool, err error) {
 	}
 	grown := size > f.size
 	f.size = size
-	if grown && size > f.reader.end() {
+	if grown && size > f.reader.End() {
 		return true, nil
 	}
 	if f.file.Name() != f.Path {
@@ -340,83 +338,9 @@ func (f *follower) atEnd() (more bool, err error) {
 	}
 	// Another file stands under the path. The writer may have written to the old one a moment ago: it is read once more
 	// to its end, and then left.
-	if size > f.reader.end() {
+	if size > f.reader.End() {
 		return true, nil
 	}
 	f.close()
 	return true, nil
-}
-
-// Read calls line with each line of a recording, and its number from 1: a plain or gzip-compressed file, or standard
-// input for "-". env.Progress is kept at the number of bytes of the file that were read. The last line counts even
-// without a newline.
-func Read(ctx context.Context, path string, env module.Env, line func(line []byte, number uint64) error) error {
-	var in io.Reader = os.Stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("cannot read %s: %w", path, err)
-		}
-		defer file.Close()
-		in = file
-	}
-	progress := env.Progress
-	if progress == nil {
-		progress = &atomic.Int64{}
-	}
-	r := &lines{whole: true}
-	in, err := unpacked(&counted{in, progress})
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	r.reset(in, 0)
-	for number := uint64(1); ctx.Err() == nil; number++ {
-		l, err := r.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, errTooLong):
-			env.Stats.Records.Add(1)
-			env.Stats.Malformed.Add(1)
-			env.Logger.Warnf("%s: line %d has more than %d bytes and is passed over", path, number, maxLine)
-			if env.Malformed != nil {
-				env.Malformed(module.Malformed{
-					File: path, Line: number, Kind: errTooLong.Error(), Text: r.long,
-					Why: fmt.Sprintf("it has more than %d bytes", maxLine),
-				})
-			}
-			continue
-		case err != nil:
-			return fmt.Errorf("reading %s: %w", path, err)
-		}
-		if err := line(l, number); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-type counted struct {
-	io.Reader
-	n *atomic.Int64
-}
-
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-// unpacked reads the first bytes, and unpacks what is gzip-compressed.
-func unpacked(in io.Reader) (io.Reader, error) {
-	magic := make([]byte, 2)
-	n, err := io.ReadFull(in, magic)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
-	}
-	in = io.MultiReader(bytes.NewReader(magic[:n]), in)
-	if n < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return in, nil
-	}
-	return gzip.NewReader(in)
 }

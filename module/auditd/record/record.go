@@ -160,7 +160,7 @@ func parseBehind(line []byte) (typ uint16, body, node []byte, err error) {
 }
 
 // separators are what may stand right before a record.
-var separators = []byte(" \t:|>'\"")
+var separators = []byte(" \t:|>\x00")
 
 // isSeparator says whether a line only parts events or pages: those of ausearch, of journalctl, and empty ones.
 func isSeparator(line []byte) bool {
@@ -227,6 +227,22 @@ func syslogHost(head []byte) []byte {
 func isMonth(b []byte) bool {
 	_, err := time.Parse("Jan", string(b))
 	return err == nil
+}
+
+// Time is when the record on a line was made, in nanoseconds since 1970; false for what is no record.
+func Time(line []byte) (int64, bool) {
+	_, body, _, err := ParseLine(line)
+	if err != nil {
+		return 0, false
+	}
+	millis, _, _, ok := header(body)
+	return millis * int64(time.Millisecond), ok
+}
+
+// Recognises reports whether a line is a record, or what some program makes of one.
+func Recognises(line []byte) bool {
+	_, body, _, err := ParseLine(line)
+	return err == nil && len(body) > 0 || errors.Is(err, errJournal)
 }
 
 // header reads `audit(SECONDS.MILLIS:SEQUENCE): ` and returns what follows.
