@@ -229,7 +229,7 @@ func incomplete(n uint64) string {
 func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if s.First.IsZero() {
 		return []string{fmt.Sprintf("Nothing was read that starts a program: of %s none reports one.",
-			counted(n.Records, "record and document"))}
+			counted(n.Records, "line"))}
 	}
 	const minute = "2006-01-02 15:04 MST"
 	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute),

@@ -4,8 +4,13 @@
 // was left at a restart.
 //
 // A place in a file is a process.Cursor: device, inode, a fingerprint of the first bytes (an inode is soon another
-// file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1 and
-// so on), so that what was written before and after a rotation in between is read.
+// file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1,
+// PATH-20260303 and so on), so that what was written before and after a rotation in between is read. A file that was
+// truncated, or written anew in its place, is read from its start; what was not read of it before is searched in the copy
+// that logrotate's copytruncate makes.
+//
+// A path may be a pattern, for writers that name each file by its date: then the file that was changed last is followed,
+// and those are read to their ends that came before it.
 //
 // libbeat's filestream input would do this and much more, but as an input of Filebeat with its own registry; the tail
 // libraries at hand resume by offset alone. So this is our own, and it polls: a stat twenty times a second costs
@@ -14,6 +19,7 @@ package follow
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +49,7 @@ const (
 
 // Options say what is followed and how.
 type Options struct {
-	Path      string
+	Path      string         // of the file, or a pattern of files that follow one another
 	From      process.Cursor // where to go on; the zero Cursor: see FromStart
 	FromStart bool           // without a cursor, begin at the start instead of the end
 	Stats     *module.Stats  // never nil
@@ -116,9 +123,14 @@ type follower struct {
 	reader  *recording.Lines
 	id      process.Cursor // device and inode of file
 	head    []byte         // its first bytes
+	tail    []byte         // the bytes before the place where the end was
+	rested  bool           // the end was reached; head and tail are those of then
+	written time.Time      // when the file had been written to last
 	size    int64          // when read last
 	rotated []string       // older files still to read before Path, the oldest first
 	started bool           // the first file was opened
+	newest  string         // of a pattern's files
+	listed  time.Time      // when that was found
 	logged  time.Time      // when a missing file was last logged
 }
 
@@ -127,18 +139,20 @@ func (f *follower) resume() error {
 	if f.From == (process.Cursor{}) {
 		return nil
 	}
-	candidates := append(siblings(f.Path), f.Path)
-	for i, path := range candidates {
-		file, err := os.Open(path)
-		if err != nil {
-			continue
+	candidates := f.files()
+	for _, holds := range []func(*os.File, process.Cursor) bool{holds, isCopy} {
+		for i, path := range candidates {
+			file, err := os.Open(path)
+			if err != nil {
+				continue
+			}
+			if !holds(file, f.From) {
+				file.Close()
+				continue
+			}
+			f.rotated = candidates[i+1 : max(i+1, len(candidates)-1)]
+			return f.use(file, f.From.Offset)
 		}
-		if !holds(file, f.From) {
-			file.Close()
-			continue
-		}
-		f.rotated = candidates[i+1 : max(i+1, len(candidates)-1)]
-		return f.use(file, f.From.Offset)
 	}
 	f.Logger.Warnf(
 		"%s: the file that was read last is gone, and what was not read of it; reading goes on at the start of the one "+
@@ -150,11 +164,49 @@ func (f *follower) resume() error {
 	return nil
 }
 
-// siblings returns the rotated files beside a path that are plain, the oldest first.
-func siblings(path string) []string {
-	all, err := filepath.Glob(escaped(path) + ".*")
-	if err != nil {
-		return nil
+// files are those that may be read, the oldest first, and last the one that is written to.
+func (f *follower) files() []string {
+	if f.pattern() {
+		all := plain(f.Path)
+		if len(all) == 0 {
+			return []string{f.Path}
+		}
+		return all
+	}
+	return append(plain(escaped(f.Path)+".*", escaped(f.Path)+"-*"), f.Path)
+}
+
+// pattern says whether the path is one.
+func (f *follower) pattern() bool {
+	if !strings.ContainsAny(f.Path, `*?[`) {
+		return false
+	}
+	_, err := os.Stat(f.Path)
+	return err != nil // a file may be called so
+}
+
+// present is the file that is written to.
+func (f *follower) present() string {
+	if !f.pattern() {
+		return f.Path
+	}
+	if now := time.Now(); f.newest == "" || now.Sub(f.listed) > listEvery {
+		files := f.files()
+		f.newest, f.listed = files[len(files)-1], now
+	}
+	return f.newest
+}
+
+// listEvery is how often a pattern's folder is read.
+const listEvery = time.Second
+
+// plain are the files of patterns that are neither folders nor compressed, in the order in which they were changed last.
+func plain(patterns ...string) (all []string) {
+	for _, p := range patterns {
+		some, err := filepath.Glob(p)
+		if err == nil {
+			all = append(all, some...)
+		}
 	}
 	times := map[string]time.Time{}
 	for _, p := range all {
@@ -163,7 +215,9 @@ func siblings(path string) []string {
 		}
 	}
 	all = slices.DeleteFunc(all, func(p string) bool { _, ok := times[p]; return !ok })
-	slices.SortFunc(all, func(a, b string) int { return times[a].Compare(times[b]) })
+	slices.SortFunc(all, func(a, b string) int {
+		return cmp.Or(times[a].Compare(times[b]), cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	})
 	return all
 }
 
@@ -192,9 +246,19 @@ func holds(file *os.File, c process.Cursor) bool {
 	if err != nil || dev != c.Device || ino != c.Inode || size < c.Offset {
 		return false
 	}
+	return begins(file, c)
+}
+
+func begins(file *os.File, c process.Cursor) bool {
 	head := make([]byte, min(headBytes, c.Offset))
 	n, _ := file.ReadAt(head, 0)
 	return fingerprint(head[:n]) == c.Fingerprint
+}
+
+// isCopy reports whether a file is a copy of the one that a cursor is a place in.
+func isCopy(file *os.File, c process.Cursor) bool {
+	_, ino, size, err := identity(file)
+	return err == nil && ino != c.Inode && size >= c.Offset && c.Offset >= headBytes && begins(file, c)
 }
 
 func fingerprint(head []byte) uint64 {
@@ -227,6 +291,7 @@ func (f *follower) use(file *os.File, offset int64) error {
 		return fmt.Errorf("going to the place in %s: %w", file.Name(), err)
 	}
 	f.file, f.id, f.head, f.size, f.started = file, process.Cursor{Device: dev, Inode: ino}, f.head[:0], size, true
+	f.tail, f.rested, f.written = f.tail[:0], false, time.Time{}
 	if f.reader == nil {
 		f.reader = &recording.Lines{}
 	}
@@ -245,6 +310,12 @@ func (f *follower) close() {
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.file == nil {
 		return f.open()
+	}
+	if f.rested {
+		f.rested = false
+		if size, changed := f.changed(); changed && size >= f.reader.Offset && !f.same() {
+			return true, f.anew("was written anew in its place")
+		}
 	}
 	for ctx.Err() == nil {
 		line, err := f.reader.Next()
@@ -289,7 +360,7 @@ func (f *follower) place() process.Cursor {
 
 // open opens the next file: an older one that is still to read, or the one under the path.
 func (f *follower) open() (more bool, err error) {
-	path, offset := f.Path, int64(0)
+	path, offset := f.present(), int64(0)
 	if len(f.rotated) > 0 {
 		path, f.rotated = f.rotated[0], f.rotated[1:]
 	} else if !f.started && !f.FromStart {
@@ -314,25 +385,25 @@ func (f *follower) atEnd() (more bool, err error) {
 		return false, err
 	}
 	if size < f.reader.Offset {
-		if f.size > f.reader.Offset {
-			f.Stats.LostFile.Add(uint64(f.size - f.reader.Offset)) // more than 0
-		}
-		f.Logger.Infof("%s was truncated; reading goes on at its start", f.file.Name())
-		file := f.file
-		f.file = nil
-		return true, f.use(file, 0)
+		return true, f.anew("was truncated")
 	}
 	grown := size > f.size
 	f.size = size
 	if grown && size > f.reader.End() {
 		return true, nil
 	}
-	if f.file.Name() != f.Path {
-		f.close() // an older file: nobody writes to it any more
-		return true, nil
+	f.remember()
+	path := f.present()
+	if f.file.Name() != path && f.pattern() {
+		return true, f.after()
+	}
+	if f.file.Name() != path {
+		err := f.rest() // an older file: nobody writes to it any more
+		f.close()
+		return true, err
 	}
 	var st unix.Stat_t
-	if unix.Stat(f.Path, &st) != nil ||
+	if unix.Stat(path, &st) != nil ||
 		uint64(st.Dev) == f.id.Device && st.Ino == f.id.Inode { //nolint:unconvert // the types differ by architecture
 		return false, nil
 	}
@@ -341,6 +412,93 @@ func (f *follower) atEnd() (more bool, err error) {
 	if size > f.reader.End() {
 		return true, nil
 	}
+	return true, f.after()
+}
+
+// after leaves a file that was rotated away for those that were rotated away after it, and then the present one.
+func (f *follower) after() error {
+	files := f.files()
+	at := slices.IndexFunc(files, func(name string) bool {
+		var st unix.Stat_t
+		return unix.Stat(name, &st) == nil && st.Ino == f.id.Inode &&
+			uint64(st.Dev) == f.id.Device //nolint:unconvert // the types differ by architecture
+	})
+	f.rotated = nil
+	if at >= 0 && at < len(files)-1 {
+		f.rotated = files[at+1 : len(files)-1]
+	}
+	err := f.rest()
 	f.close()
-	return true, nil
+	return err
+}
+
+// rest hands on the last line of a file to which nobody writes any more, which may lack its newline.
+func (f *follower) rest() error {
+	if rest := f.reader.Rest(); len(rest) > 0 {
+		return f.line(rest, f.place())
+	}
+	return nil
+}
+
+// tailBytes is how much before the place is compared with what stood there.
+const tailBytes = 64
+
+// remember keeps what stands before the place.
+func (f *follower) remember() {
+	f.rested = true
+	if _, changed := f.changed(); !changed {
+		return
+	}
+	f.place()
+	end := f.reader.End()
+	f.tail = slices.Grow(f.tail[:0], tailBytes)[:min(tailBytes, end)]
+	n, _ := f.file.ReadAt(f.tail, end-int64(len(f.tail)))
+	f.tail = f.tail[:n]
+	if info, err := f.file.Stat(); err == nil {
+		f.written = info.ModTime()
+	}
+}
+
+// changed says whether the file was written to since its end was reached, and how long it is.
+func (f *follower) changed() (int64, bool) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return 0, false
+	}
+	return info.Size(), !info.ModTime().Equal(f.written) || info.Size() != f.reader.End()
+}
+
+// same says whether what was read stands in the file as it did.
+func (f *follower) same() bool {
+	head, tail := make([]byte, len(f.head)), make([]byte, len(f.tail))
+	n, _ := f.file.ReadAt(head, 0)
+	m, _ := f.file.ReadAt(tail, f.reader.End()-int64(len(tail)))
+	return bytes.Equal(head[:n], f.head) && bytes.Equal(tail[:m], f.tail)
+}
+
+// anew reads the file from its start, whose contents are others now; and before it what was not read of the former ones,
+// where somebody made a copy of them.
+func (f *follower) anew(what string) error {
+	place := f.place()
+	for _, path := range f.files() {
+		file, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if isCopy(file, place) {
+			f.Logger.Infof("%s %s; its former contents are read on in %s", f.file.Name(), what, path)
+			return f.use(file, place.Offset)
+		}
+		file.Close()
+	}
+	if lost := max(f.size, f.reader.End()) - f.reader.Offset; lost > 0 {
+		f.Stats.LostFile.Add(uint64(lost))
+		f.Logger.Warnf("%s %s before all of it was read; at least %d bytes are lost, and reading goes on at its start",
+			f.file.Name(), what, lost)
+	} else {
+		f.Logger.Warnf("%s %s; reading goes on at its start", f.file.Name(), what)
+	}
+	file := f.file
+	f.file = nil
+	return f.use(file, 0)
 }

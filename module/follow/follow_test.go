@@ -204,3 +204,127 @@ func TestTheReceiversErrorEndsFollowing(t *testing.T) {
 	)
 	require.ErrorIs(t, err, stop)
 }
+
+func rewrite(t *testing.T, path, text string) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, errors.Join(err, f.Close()))
+}
+
+// A copy over a file keeps its inode, and may be longer than what was there.
+func TestAFileWrittenAnewInItsPlaceIsReadAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, "one\ntwo\n")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait("one", "two")
+	f.atEnd()
+	rewrite(t, path, "three\nfour\nfive\n")
+	f.wait("one", "two", "three", "four", "five")
+	appendTo(t, path, "six\n")
+	f.wait("one", "two", "three", "four", "five", "six")
+	require.Zero(t, f.stats.LostFile.Load())
+}
+
+// What begins as before and goes on otherwise is another content, too.
+func TestOnlyTheEndMayShowThatAFileIsNew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	head := strings.Repeat("x", 300) + "\n"
+	appendTo(t, path, head+"one\n")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait(head[:300], "one")
+	f.atEnd()
+	rewrite(t, path, head+"two\nthree\n")
+	f.wait(head[:300], "one", head[:300], "two", "three")
+}
+
+// copytruncate copies what is there and cuts the file: what was not read of it stands in the copy.
+func TestWhatWasCutIsReadInTheCopy(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log")
+	head := strings.Repeat("x", 300)
+	appendTo(t, path, head+"\none\n")
+	cursor := func() process.Cursor {
+		f := follow(t, path, process.Cursor{}, true)
+		defer f.stop()
+		f.wait(head, "one")
+		return f.last
+	}()
+	appendTo(t, path, "two\n")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path+".1", text, 0o600))
+	rewrite(t, path, "three\n")
+	f := follow(t, path, cursor, false)
+	defer f.stop()
+	f.wait("two", "three")
+	require.Zero(t, f.stats.LostFile.Load())
+}
+
+func TestRotatedFilesMayHaveDates(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log")
+	appendTo(t, path, "one\n")
+	cursor := func() process.Cursor {
+		f := follow(t, path, process.Cursor{}, true)
+		defer f.stop()
+		f.wait("one")
+		return f.last
+	}()
+	appendTo(t, path, "two\n")
+	require.NoError(t, os.Rename(path, path+"-20260303"))
+	appendTo(t, path, "three\n")
+	f := follow(t, path, cursor, false)
+	defer f.stop()
+	f.wait("two", "three")
+}
+
+// Beats name each file by its date, and number those of a day.
+func TestAPatternFollowsFilesThatAreNamedByDates(t *testing.T) {
+	dir := t.TempDir()
+	name := func(s string) string { return filepath.Join(dir, "auditbeat-"+s+".ndjson") }
+	appendTo(t, name("20260302"), "one\n")
+	f := follow(t, filepath.Join(dir, "auditbeat-*.ndjson"), process.Cursor{}, true)
+	f.wait("one")
+	appendTo(t, name("20260303"), "two\n")
+	f.wait("one", "two")
+	appendTo(t, name("20260303-1"), "three\n")
+	f.wait("one", "two", "three")
+	appendTo(t, name("20260303-1"), "four\n")
+	f.wait("one", "two", "three", "four")
+	f.stop()
+	appendTo(t, name("20260303-1"), "five\n")
+	appendTo(t, name("20260303-2"), "six\n")
+	again := follow(t, filepath.Join(dir, "auditbeat-*.ndjson"), f.last, false)
+	defer again.stop()
+	again.wait("five", "six")
+}
+
+// Between two looks at the file a busy writer may rotate it more than once.
+func TestTwoRotationsAtOnceLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log")
+	appendTo(t, path, "one\n")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait("one")
+	f.atEnd()
+	require.NoError(t, os.Rename(path, path+".2"))
+	appendTo(t, path+".1", "two\n")
+	appendTo(t, path, "three\n")
+	f.wait("one", "two", "three")
+}
+
+// The last line of a file that was rotated away may lack its newline.
+func TestTheLastLineOfARotatedFileCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, "one\ntwo")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait("one")
+	require.NoError(t, os.Rename(path, path+".1"))
+	appendTo(t, path, "three\n")
+	f.wait("one", "two", "three")
+}

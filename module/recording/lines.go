@@ -88,6 +88,17 @@ func (l *Lines) Next() ([]byte, error) {
 	}
 }
 
+// Rest returns what stands behind the last complete line, and passes it over.
+func (l *Lines) Rest() []byte {
+	rest := l.buf[l.start:l.fin]
+	l.Offset += int64(len(rest))
+	l.start, l.seen = l.fin, l.fin
+	if l.skipping {
+		return nil
+	}
+	return rest
+}
+
 // room makes place for more: by moving what is left to the front, or by growing.
 func (l *Lines) room() {
 	if l.fin < len(l.buf) {
