@@ -228,6 +228,9 @@ func incomplete(n uint64) string {
 // inWords says what the files were, whom they taught, and why nothing alerted where nothing did.
 func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if s.First.IsZero() {
+		if n.Records == 0 {
+			return []string{"Nothing was read that starts a program."}
+		}
 		return []string{fmt.Sprintf("Nothing was read that starts a program: of %s none reports one.",
 			counted(n.Records, "line"))}
 	}

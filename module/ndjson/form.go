@@ -33,9 +33,9 @@ func formOf(sample []byte) form {
 	}
 	first, _, whole := bytes.Cut(sample, []byte{'\n'})
 	switch name := answerOf(sample); {
-	case sample[0] == '{' && name == "columns":
+	case name == "columns":
 		return columns
-	case sample[0] == '{' && name != "":
+	case name != "":
 		return answers
 	case !whole && sample[0] == '{' && !jsontext.Value(first).IsValid():
 		if rest := bytes.TrimLeft(sample[1:], blank); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
