@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -283,4 +285,37 @@ func TestWhatIsWholeNeedNotWait(t *testing.T) {
 	require.NoError(t, a.Whole())
 	require.Equal(t, 1, out)
 	require.Zero(t, a.Pending())
+}
+
+// What hides one host's program starts is over when that host reports one, not when another does.
+func TestTamperingIsOfItsHost(t *testing.T) {
+	var out []string
+	emit := func(e *process.Event) error {
+		if e.Kind == process.Tamper {
+			out = append(out, e.Host.Name+" "+e.Change.Action)
+		}
+		return nil
+	}
+	board := &health.Board{}
+	tampering := NewTampering(module.Env{ID: "log", Logger: logp.NewNopLogger(), Health: board, Replay: true}, emit)
+	a := NewAssembler(Options{Stats: &module.Stats{}, Changed: tampering.Changed}, tampering.Watch(emit))
+	later := func(node string, seconds, seq int) {
+		for _, line := range recordsOf(seq, 10) {
+			line = strings.Replace(line, "1700000000.123", fmt.Sprintf("%d.123", 1700000000+seconds), 1)
+			require.NoError(t, a.Line([]byte(node+line), process.Cursor{}))
+		}
+	}
+	later("node=east ", 0, 1)
+	require.NoError(t, a.Line([]byte("node=east type=CONFIG_CHANGE msg=audit(1700000001.000:2): op=set audit_enabled=0 old=1 "+
+		"auid=1000 ses=7 res=1"), process.Cursor{}))
+	require.NoError(t, a.Flush())
+	later("node=west ", 10, 3)
+	later("", 11, 4)
+	require.NoError(t, a.Flush())
+	require.Equal(t, []string{"east changed-audit-configuration"}, out)
+	require.Len(t, board.Active(), 1)
+	later("node=east ", 20, 5)
+	require.NoError(t, a.Flush())
+	require.Equal(t, []string{"east changed-audit-configuration", "east restored-audit-configuration"}, out)
+	require.Empty(t, board.Active())
 }
