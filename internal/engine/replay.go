@@ -360,7 +360,7 @@ func (r *Replay) passOver(file string, line uint64, what string) {
 	r.passed = append(r.passed, Passed{What: strings.Clone(what), Count: 1, File: file, Line: line})
 }
 
-// passedKinds bounds how many reasons are told apart.
+// passedKinds bounds how many reasons are counted each for itself.
 const passedKinds = 32
 
 // Passed is what was not judged for one reason.

@@ -140,6 +140,10 @@ func (p *part) tooLong(err error) {
 // end says so where nothing was understood.
 func (p *part) end() {
 	if p.count > 0 && p.bad == p.count && p.first != nil {
-		p.of.errs = append(p.of.errs, fmt.Errorf("none of the %d lines of %s is an audit record: %w", p.count, p.Path, p.first))
+		text := "none of the %d lines of %s is an audit record: %w"
+		if p.count == 1 {
+			text = "the %d line of %s is not an audit record: %w"
+		}
+		p.of.errs = append(p.of.errs, fmt.Errorf(text, p.count, p.Path, p.first))
 	}
 }

@@ -101,8 +101,8 @@ func message(doc string) string {
 func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 	const record = `{"@timestamp":"2026-03-03T01:06:40Z","message":"type=SYSCALL msg=audit(1.1:1): arch=1"}`
 	for text, want := range map[string]string{
-		record + "\n" + record: "of the 2 documents of FILE none tells of a program start: the first is a single record of audit",
-		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not tell of a program start: it is " +
+		record + "\n" + record: "of the 2 documents of FILE none reports a program start: the first is a single record of audit",
+		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not report a program start: it is " +
 			"a document in which nothing is said of a process",
 		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`: "FILE is an answer of ES|QL or SQL",
 		`{"error":{"root_cause":[]},"status":404}`:                      "it is an error that Elasticsearch answered",

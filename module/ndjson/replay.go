@@ -213,9 +213,9 @@ func (s *source) end() {
 		*s.errs = append(*s.errs, fmt.Errorf(text, s.count, s.Path, s.trouble.first))
 		return
 	}
-	text := "of the %d documents of %s none tells of a program start: the first is %s"
+	text := "of the %d documents of %s none reports a program start: the first is %s"
 	if s.count == 1 {
-		text = "the %d document of %s does not tell of a program start: it is %s"
+		text = "the %d document of %s does not report a program start: it is %s"
 	}
 	*s.errs = append(*s.errs, fmt.Errorf(text, s.count, s.Path, s.stranger))
 }
