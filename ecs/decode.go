@@ -74,8 +74,11 @@ func (d *Decoder) inner(e *process.Event, outer error) error {
 // Other says what the last document was of which Decode made no event, and whether that is known: a document of which
 // nothing is may carry one in a way that nobody has thought of.
 func (d *Decoder) Other() (what string, known bool) {
-	return string(d.draft.other), d.draft.other != otherText && d.draft.other != otherNothing &&
-		d.draft.other != otherRecord
+	switch d.draft.other {
+	case otherText, otherNothing, otherRecord, otherIntegration:
+		return string(d.draft.other), false
+	}
+	return string(d.draft.other), true
 }
 
 func (d *Decoder) document() error {

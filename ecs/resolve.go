@@ -31,7 +31,8 @@ type draft struct {
 	hit     bool   // it is a search's hit, of which no source was seen
 	system  string // host.os.platform, family or name
 	message []byte // a document in a text; reused
-	record  bool   // a text holds a record of audit, or it is one
+	record  bool   // a text holds a record of audit
+	single  bool   // it is a record of audit, taken to pieces
 	ran     bool   // the action says that the process ran already
 	other   other  // what it is that is no event
 
@@ -64,8 +65,10 @@ const (
 	otherSystem   other = "an event of another operating system"
 	otherAction   other = "another event of a process (event.action, event.type)"
 	otherNameless other = "an event of a process without a name"
-	otherRecord   other = "a single record of audit, of which an event has several: pass the records to module auditlog, as in " +
-		"jq -r '.event.original // .message' FILE | reconbeat replay --module auditlog -"
+	otherRecord   other = "a single record of audit, of which an event has several: pass the records to module auditlog, " +
+		"as in jq -r '.event.original // .message' FILE | reconbeat replay --module auditlog -"
+	otherIntegration other = "a document of the integration Auditd Logs, which has one record of an event's several: " +
+		"read auditd's log itself, or what the integration auditd_manager ships"
 	otherText    other = "a text in which nothing is said of a process"
 	otherNothing other = "a document in which nothing is said of a process"
 )
@@ -152,13 +155,16 @@ func (d *draft) kind() process.Kind {
 	switch {
 	case d.record && k&didExec == 0:
 		return d.no(otherRecord)
+	case d.single && k&didExec == 0:
+		return d.no(otherIntegration)
 	case k&isOther != 0:
 		return d.no(otherKind)
 	case k&saysCategory != 0 && k&isProcess == 0:
 		return d.no(otherCategory)
 	case d.foreign():
 		return d.no(otherSystem)
-	case k&didExec != 0, k&saysAction == 0 && (k&isStart != 0 || k&saysType == 0), !known && k&isProcess != 0 && k&isStart != 0:
+	case k&didExec != 0, k&saysAction == 0 && (k&isStart != 0 || k&saysType == 0),
+		!known && k&isProcess != 0 && k&isStart != 0:
 		switch {
 		case d.Name != "":
 			return process.Exec

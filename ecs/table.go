@@ -488,7 +488,7 @@ func aliases() []Field {
 		as("event.original", (*draft).addMessage),
 		as("log", (*draft).addMessage),                                            // Docker
 		as("MESSAGE", (*draft).addMessage),                                        // the journal
-		as("auditd.log.record_type", func(d *draft, _ value) { d.record = true }), // the integration Auditd Logs
+		as("auditd.log.record_type", func(d *draft, _ value) { d.single = true }), // the integration Auditd Logs
 		named("process.exe", "process.executable"),                                // auditbeat before 7, as what follows
 		named("process.cwd", "process.working_directory"),
 		named("user.auid", "user.audit.id"),
