@@ -56,7 +56,7 @@ var rooms = map[string][]string{
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/dataset",
 		"internal/datastream", "internal/engine", "internal/include", "internal/report", "internal/state",
-		"module/auditlog", "module/catalog", "module/ndjson", "process",
+		"module/catalog", "process",
 	},
 	"config":              {"config/settings", "detector", "detector/rare", "detector/rules", "internal/dataset"},
 	"config/settings":     {},
@@ -75,7 +75,7 @@ var rooms = map[string][]string{
 	"internal/datastream": {"internal/dataset"},
 	"internal/engine": {
 		"config", "detector", "detector/rare", "ecs", "internal/dataset", "internal/health", "internal/host",
-		"module", "module/catalog", "process",
+		"module", "module/catalog", "module/recording", "process",
 	},
 	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
 	"internal/health":          {},
@@ -88,16 +88,19 @@ var rooms = map[string][]string{
 	"internal/report":          {"module"},
 	"internal/stack":           {},
 	"internal/state":           {"internal/health", "process"},
-	"module":                   {"internal/health", "process"},
+	"module":                   {"internal/health", "module/recording", "process"},
 	"module/auditd": {
 		"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process",
 	},
 	"module/auditd/record": {"internal/health", "module", "process"},
-	"module/auditlog":      {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
-	"module/catalog":       {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
-	"module/follow":        {"module", "process"},
-	"module/ndjson":        {"config/settings", "ecs", "module", "module/follow", "process"},
-	"module/netlink":       {},
+	"module/auditlog": {
+		"config/settings", "module", "module/auditd/record", "module/follow", "module/recording", "process",
+	},
+	"module/catalog":   {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/follow":    {"module", "module/recording", "process"},
+	"module/ndjson":    {"config/settings", "ecs", "module", "module/follow", "module/recording", "process"},
+	"module/netlink":   {},
+	"module/recording": {},
 	"module/procconn": {
 		"config/settings", "internal/health", "internal/host/procfs", "module", "module/netlink", "process",
 	},

@@ -153,7 +153,7 @@ func (r *runner) once(ctx context.Context) error {
 	return m.Run(ctx, r.factory.cursors.get(r.source.ID), func(e *process.Event) error {
 		r.factory.health.Clear(health.SourceFailed, r.source.ID)
 		r.stats.LastEvent.Store(e.Time.UnixNano())
-		if e.Kind == process.Exec && r.source.Local {
+		if e.Kind == process.Exec && r.source.Local && e.Host == (process.Host{}) {
 			r.factory.host.Identify(e)
 		}
 		taken, err := r.factory.ring.Send(e, r.source)

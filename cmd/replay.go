@@ -4,9 +4,7 @@ package cmd
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,9 +35,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
-	"github.com/reconbeat/reconbeat/module/auditlog"
 	"github.com/reconbeat/reconbeat/module/catalog"
-	"github.com/reconbeat/reconbeat/module/ndjson"
 )
 
 type replayFlags struct {
@@ -47,6 +44,7 @@ type replayFlags struct {
 	events  bool
 	records bool
 	learn   bool
+	host    string
 	sure    confirmation
 }
 
@@ -55,12 +53,14 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
 		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
-		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be
-- for standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this
-host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
+		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (gzip, zstd, xz,
+bzip2), may be a pipe, and may be - for standard input. Several files are read as one, in the order of their times, in
+whatever order they are named. It starts knowing nothing and writes nothing; with --learn it saves what it learned as
+this host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
-It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why
-nothing alerted where nothing did. The exit status is 1 when a file cannot be read.`,
+It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, why nothing
+alerted where nothing did, and what was passed over. The exit status is 1 when a file cannot be read, or nothing of
+it can be understood.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
@@ -76,6 +76,8 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 			"in the shape of Elastic's anomaly records")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
+	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn of "+
+		"several hosts it says whose habits are meant, where that is not this host")
 	f.sure.flag(c)
 	return c
 }
@@ -131,6 +133,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
 		OwnHost:   f.learn,
+		OnlyHost:  f.host,
 		Document: func(doc *beat.Event) error {
 			if f.format == formatHTML {
 				found.Add(doc)
@@ -154,10 +157,11 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	for _, file := range files {
-		if err := replayFile(ctx, r, f.module, file); err != nil {
-			return errors.Join(err, out.Flush())
-		}
+	stop := showProgress(r, files)
+	err = r.Files(ctx, f.module, files)
+	stop()
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return errors.Join(fmt.Errorf("replaying: %w", err), out.Flush())
 	}
 	if f.learn {
 		if err := learn(b.Paths, r); err != nil {
@@ -181,18 +185,54 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s\n",
-		counted(n.Execs, "exec"), n.Matched, counted(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed))
+	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s\n", counted(n.Execs, "exec"), n.Matched,
+		counted(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete))
 	for _, line := range inWords(summary, n) {
+		fmt.Fprintln(os.Stderr, line)
+	}
+	if line := passedOver(summary.Passed); line != "" {
 		fmt.Fprintln(os.Stderr, line)
 	}
 	return nil
 }
 
+// passedOver says what was not judged, by reason, and where the first of each stands; empty: nothing.
+func passedOver(list []engine.Passed) string {
+	if len(list) == 0 {
+		return ""
+	}
+	var all uint64
+	var reasons []string
+	for _, p := range list {
+		all += p.Count
+		reason := fmt.Sprintf("%d times %s", p.Count, p.What)
+		if p.Count == 1 {
+			reason = "once " + p.What
+		}
+		if p.File != "" {
+			reason += fmt.Sprintf(" (first %s, line %d)", p.File, p.Line)
+		}
+		reasons = append(reasons, reason)
+	}
+	return fmt.Sprintf("Passed over %d: %s.", all, strings.Join(reasons, "; "))
+}
+
+// incomplete reports of how many execs a part is missing, where there were any.
+func incomplete(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d incomplete", n)
+}
+
 // inWords says what the files were, whom they taught, and why nothing alerted where nothing did.
 func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if s.First.IsZero() {
-		return []string{"Nothing was read that starts a program."}
+		if n.Records == 0 {
+			return []string{"Nothing was read that starts a program."}
+		}
+		return []string{fmt.Sprintf("Nothing was read that starts a program: of %s none reports one.",
+			counted(n.Records, "line"))}
 	}
 	const minute = "2006-01-02 15:04 MST"
 	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute),
@@ -201,6 +241,10 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 		line += fmt.Sprintf(", on %s: %s", counted(len(s.Hosts), "host"), listOf(s.Hosts))
 	}
 	lines = append(lines, line+".")
+	if s.Disorder > time.Minute {
+		lines = append(lines, fmt.Sprintf("Events were not in the order of their times, by up to %s, and were sorted.",
+			report.Span(s.Disorder)))
+	}
 	var actors []string
 	users := map[string]bool{}
 	for _, k := range s.Known {
@@ -214,6 +258,9 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 			actors = append(actors, who)
 		}
 		for _, u := range k.Users {
+			if _, err := strconv.ParseUint(u, 10, 32); err == nil {
+				u = "uid " + u
+			}
 			users[u] = true
 		}
 	}
@@ -301,64 +348,16 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 	return instance.NewInitializedBeat(settings)
 }
 
-// replayFile runs one file, with a progress bar where it is long and somebody looks.
-func replayFile(ctx context.Context, r *engine.Replay, moduleName, file string) error {
-	if moduleName == "auto" {
-		var err error
-		if moduleName, err = sniff(file); err != nil {
-			return err
-		}
-	}
-	stop := showProgress(r, file)
-	err := r.File(ctx, moduleName, file)
-	stop()
-	if err != nil {
-		return fmt.Errorf("replaying %s as %s: %w", file, moduleName, err)
-	}
-	return ctx.Err()
-}
-
-// sniffBytes is how much of a file is read to recognise its kind.
-const sniffBytes = 64 << 10
-
-// sniff recognises the kind of a recording by its first lines.
-func sniff(file string) (string, error) {
-	if file == "-" {
-		return "", errors.New(
-			"the kind of standard input is unknown until it is read: name its kind with --module auditlog or --module " +
-				"ndjson",
-		)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", file, err)
-	}
-	defer f.Close()
-	sample, err := io.ReadAll(io.LimitReader(f, sniffBytes))
-	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", file, err)
-	}
-	if z, err := gzip.NewReader(bytes.NewReader(sample)); err == nil {
-		sample, _ = io.ReadAll(io.LimitReader(z, sniffBytes)) // the sample is cut, so its end is an error
-	}
-	switch {
-	case ndjson.Recognises(sample):
-		return "ndjson", nil
-	case auditlog.Recognises(sample):
-		return "auditlog", nil
-	case len(bytes.TrimSpace(sample)) == 0:
-		return "ndjson", nil // nothing is nothing in every language
-	}
-	return "", fmt.Errorf("%s looks like neither an audit.log nor NDJSON; name its kind with --module", file)
-}
-
-// longFile is the size from which on the progress is worth a line.
+// longFile is the size of all files from which on the progress is worth a line.
 const longFile = 16 << 20
 
-func showProgress(r *engine.Replay, file string) (stop func()) {
-	info, err := os.Stat(file)
-	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
+func showProgress(r *engine.Replay, files []string) (stop func()) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
+	}
+	name := filepath.Base(files[0])
+	if len(files) > 1 {
+		name = counted(len(files), "file")
 	}
 	s := &screen{out: os.Stderr, status: true, colour: os.Getenv("NO_COLOR") == ""}
 	done, gone := make(chan struct{}), make(chan struct{})
@@ -369,7 +368,9 @@ func showProgress(r *engine.Replay, file string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				s.setStatus(progress(file, r.Read(), info.Size()))
+				if read, size := r.Read(); size >= longFile {
+					s.setStatus(progress(name, read, size))
+				}
 			case <-done:
 				s.setStatus("")
 				return
@@ -382,7 +383,7 @@ func showProgress(r *engine.Replay, file string) (stop func()) {
 // progress says how much of a file has been read. It fits on a line, which is redrawn in place.
 func progress(file string, read, size int64) string {
 	read = min(read, size) // a file that grows
-	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(filepath.Base(file), 40), read>>20, size>>20, 100*read/size)
+	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(file, 40), read>>20, size>>20, 100*read/size)
 }
 
 // record is an anomaly record in the shape of Elastic's results index.

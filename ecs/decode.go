@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -23,9 +24,10 @@ var (
 // Decoder reads documents into events. It is used again and again, by one goroutine. Its zero value is ready. It must
 // not be copied.
 type Decoder struct {
-	json  jsontext.Decoder
-	input bytes.Buffer
-	draft draft
+	json    jsontext.Decoder
+	input   bytes.Buffer
+	draft   draft
+	carried []byte // a document that another one carries in a text; reused
 }
 
 // Decode makes e what one JSON document says. Its keys may be nested, dotted, or both in any mix; where it says one
@@ -33,14 +35,50 @@ type Decoder struct {
 // pid of "x") is taken as not said.
 //
 // e.Kind is Exec, Fork or Exit, or 0 for a document that is well-formed and of something else: a connection, a file, an
-// alert, a process that ran already, another operating system.
+// alert, a process that ran already, another operating system. Other then says what. A document that carries another one
+// in its message (as Filebeat and Docker ship lines) is the one that it carries.
 //
 // The error says why it is no document: it is one of ErrJSON, ErrNoObject, or ErrNoTimestamp. e is then of no use.
 func (d *Decoder) Decode(doc []byte, e *process.Event) error {
+	err := d.decode(doc, e)
+	if len(d.draft.message) == 0 || err != nil && !errors.Is(err, ErrNoTimestamp) || e.Kind != 0 {
+		return err
+	}
+	return d.inner(e, err)
+}
+
+func (d *Decoder) decode(doc []byte, e *process.Event) error {
 	d.draft.begin(e)
 	d.input = *bytes.NewBuffer(doc[:len(doc):len(doc)])
 	d.json.Reset(&d.input, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	return d.document()
+}
+
+// inner makes e the document that the last one carries; outer is what Decode returns where that is none.
+func (d *Decoder) inner(e *process.Event, outer error) error {
+	d.carried = append(d.carried[:0], d.draft.message...)
+	host := process.Host{
+		ID: strings.Clone(e.Host.ID), Name: strings.Clone(e.Host.Name), OSType: strings.Clone(e.Host.OSType),
+	}
+	at, what := e.Time, d.draft.other
+	if err := d.decode(d.carried, e); err != nil {
+		e.Kind, e.Time, d.draft.other = 0, at, what
+		return outer
+	}
+	if e.Host.Key() == "" {
+		e.Host = host
+	}
+	return nil
+}
+
+// Other says what the last document was of which Decode made no event, and whether that is known: a document of which
+// nothing is may carry one in a way that nobody has thought of.
+func (d *Decoder) Other() (what string, known bool) {
+	switch d.draft.other {
+	case otherText, otherNothing, otherRecord, otherIntegration:
+		return string(d.draft.other), false
+	}
+	return string(d.draft.other), true
 }
 
 func (d *Decoder) document() error {
@@ -80,7 +118,11 @@ func (d *Decoder) object(n *node) error {
 		if err != nil {
 			return err
 		}
-		next := n.find(d.draft.bytes(value{raw: key}))
+		name := d.draft.bytes(value{raw: key})
+		next := n.find(name)
+		if n == names {
+			next = d.draft.ofHit(name, next)
+		}
 		if err := d.member(next); err != nil {
 			return err
 		}
@@ -98,6 +140,8 @@ func (d *Decoder) member(n *node) error {
 		return d.object(n)
 	case kind == '[' && n.field != nil:
 		return d.list(n.field)
+	case kind == '[' && n.next != nil:
+		return d.objects(n)
 	case kind == '{' || kind == '[' || n.field == nil:
 		return d.json.SkipValue()
 	}
@@ -106,6 +150,30 @@ func (d *Decoder) member(n *node) error {
 		n.field.set(&d.draft, value{raw: raw})
 	}
 	return err
+}
+
+// objects reads a list where an object belongs: its first one.
+func (d *Decoder) objects(n *node) error {
+	if _, err := d.json.ReadToken(); err != nil {
+		return err
+	}
+	for first := true; ; {
+		kind := d.json.PeekKind()
+		var err error
+		switch {
+		case kind == ']':
+			_, err := d.json.ReadToken()
+			return err
+		case kind == '{' && first:
+			first = false
+			err = d.object(n)
+		default:
+			err = d.json.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // list reads a list: all of its scalars, or where the field has one value the first.

@@ -107,6 +107,9 @@ func (r random) event() *process.Event {
 	e.Process, e.Parent, e.Leader, e.Entry = r.process(), r.process(), r.process(), r.process()
 	e.Leader.Binary.SHA256, e.Entry.Binary.SHA256 = "", "" // ECS has no place for them
 	e.PID = 1 + r.Uint32N(1<<22)
+	if len(e.Args) == 0 {
+		e.CommandLine = "" // its words would be the arguments
+	}
 	if e.Name == "" {
 		e.Name = "ss"
 	}

@@ -76,6 +76,26 @@ func grow(sets ...[]Field) *node {
 	return root
 }
 
+// ofHit finds the name of a field in a search's hit: next, or the document where the hit has its fields as lists and no
+// source. What a user calls fields is none of it.
+func (d *draft) ofHit(name []byte, next *node) *node {
+	switch string(name) {
+	case "_index", "_id":
+		d.hit = true
+	case "_source":
+		d.hit = false
+	case "fields":
+		if d.hit {
+			return names
+		}
+	case "doc": // of an update in bulk
+		if d.Time.IsZero() {
+			return names
+		}
+	}
+	return next
+}
+
 // find follows a key, which may be dotted. It returns nil where no field lies.
 func (n *node) find(key []byte) *node {
 	for n != nil {

@@ -3,6 +3,7 @@
 package ecs
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -27,6 +28,14 @@ type draft struct {
 	terminals             [roles]process.Terminal
 	said                  [roles]bool // process.interactive, of each process
 
+	hit     bool   // it is a search's hit, of which no source was seen
+	system  string // host.os.platform, family or name
+	message []byte // a document in a text; reused
+	record  bool   // a text holds a record of audit
+	single  bool   // it is a record of audit, taken to pieces
+	ran     bool   // the action says that the process ran already
+	other   other  // what it is that is no event
+
 	unquoted []byte // the text of a string with escapes
 	utc      []byte // a time without its offset
 }
@@ -47,6 +56,23 @@ const (
 	isOther // kind: an alert, a metric, a state
 )
 
+// other is what a document is of which no event was made.
+type other string
+
+const (
+	otherKind     other = "an alert, a metric, a state or an error (event.kind)"
+	otherCategory other = "an event of something else than a process (event.category)"
+	otherSystem   other = "an event of another operating system"
+	otherAction   other = "another event of a process (event.action, event.type)"
+	otherNameless other = "an event of a process without a name"
+	otherRecord   other = "a single record of audit, of which an event has several: pass the records to module auditlog, " +
+		"as in jq -r '.event.original // .message' FILE | reconbeat replay --module auditlog -"
+	otherIntegration other = "a document of the integration Auditd Logs, which has one record of an event's several: " +
+		"read auditd's log itself, or what the integration auditd_manager ships"
+	otherText    other = "a text in which nothing is said of a process"
+	otherNothing other = "a document in which nothing is said of a process"
+)
+
 func (d *draft) addKind(v value) {
 	if string(d.bytes(v)) != "event" {
 		d.kinds |= isOther
@@ -55,7 +81,8 @@ func (d *draft) addKind(v value) {
 
 func (d *draft) addCategory(v value) {
 	d.kinds |= saysCategory
-	if string(d.bytes(v)) == "process" {
+	switch string(d.bytes(v)) {
+	case "process", "audit-rule": // auditbeat before ECS had categories
 		d.kinds |= isProcess
 	}
 }
@@ -75,12 +102,38 @@ func (d *draft) addAction(v value) {
 	switch string(d.bytes(v)) {
 	case "exec", // Elastic Defend
 		"executed",                                                // auditd_manager, auditbeat's auditd
-		"process_started", "process_ran", "process_changed_image": // auditbeat's system/process
+		"process_started", "process_ran", "process_changed_image", // auditbeat's system/process
+		"exec_event": // Endgame
 		d.kinds |= didExec
-	case "fork":
+	case "fork", "fork_event":
 		d.kinds |= didFork
-	case "end", "exit", "process_stopped":
+	case "end", "exit", "process_stopped", "termination_event":
 		d.kinds |= didEnd
+	case "existing_process", "already_running", "SyntheticProcessRollup2":
+		d.ran = true
+	}
+}
+
+// addSystem takes what a document calls the host's operating system beside its type.
+func (d *draft) addSystem(v value) {
+	b := d.bytes(v)
+	switch {
+	case len(b) >= 7 && strings.EqualFold(d.view(v)[:7], "windows"):
+		d.system = "windows"
+	case len(b) >= 5 && strings.EqualFold(d.view(v)[:5], "macos"), strings.HasPrefix(d.view(v), "Mac OS"),
+		strings.EqualFold(d.view(v), "darwin"):
+		d.system = "macos"
+	}
+}
+
+// addMessage takes a text that may carry a document.
+func (d *draft) addMessage(v value) {
+	b := bytes.TrimSpace(d.bytes(v))
+	switch {
+	case len(b) > 1 && b[0] == '{' && b[len(b)-1] == '}':
+		d.message = append(d.message[:0], b...)
+	case bytes.Contains(b, []byte("audit(")):
+		d.record = true
 	}
 }
 
@@ -94,25 +147,70 @@ func (d *draft) addOutcome(v value) {
 }
 
 // kind is what the document is about. Where neither an action nor a type is said, a document with a process is an exec.
-// A document of a whole life (exec and end in one) is an exec.
+// A document of a whole life (exec and end in one) is an exec. Agents have many words for an exec in event.action; what
+// they agree on is the category process and the type start.
 func (d *draft) kind() process.Kind {
 	k := d.kinds
+	known := k&(didExec|didFork|didEnd) != 0 || d.ran
 	switch {
-	case k&isOther != 0, k&saysCategory != 0 && k&isProcess == 0, d.Host.OSType != "" && d.Host.OSType != "linux":
-		return 0
-	case k&didExec != 0, k&saysAction == 0 && (k&isStart != 0 || k&saysType == 0):
-		if d.Name == "" {
-			return 0
+	case d.record && k&didExec == 0:
+		return d.no(otherRecord)
+	case d.single && k&didExec == 0:
+		return d.no(otherIntegration)
+	case k&isOther != 0:
+		return d.no(otherKind)
+	case k&saysCategory != 0 && k&isProcess == 0:
+		return d.no(otherCategory)
+	case d.foreign():
+		return d.no(otherSystem)
+	case k&didExec != 0, k&saysAction == 0 && (k&isStart != 0 || k&saysType == 0),
+		!known && k&isProcess != 0 && k&isStart != 0:
+		switch {
+		case d.Name != "":
+			return process.Exec
+		case k&(saysAction|saysType|saysCategory) != 0:
+			return d.no(otherNameless)
+		case len(d.message) > 0:
+			return d.no(otherText)
 		}
-		return process.Exec
+		return d.no(otherNothing)
 	case d.PID == 0 && d.EntityID == "":
-		return 0
+		return d.no(otherAction)
 	case k&didFork != 0:
 		return process.Fork
-	case k&didEnd != 0:
+	case k&didEnd != 0, !known && k&isProcess != 0 && k&isEnd != 0:
 		return process.Exit
 	}
+	return d.no(otherAction)
+}
+
+func (d *draft) no(what other) process.Kind {
+	d.other = what
 	return 0
+}
+
+// foreign says whether the host runs something else than Linux. Where no document says what, paths do.
+func (d *draft) foreign() bool {
+	if d.Host.OSType == "" {
+		d.Host.OSType = d.system
+	}
+	for r := subject; r < roles && d.Host.OSType == ""; r++ {
+		d.Host.OSType = systemOf(r.of(d.Event).Executable)
+	}
+	return d.Host.OSType != "" && d.Host.OSType != "linux"
+}
+
+// systemOf is the operating system that has programs at such a path; empty: Linux may have.
+func systemOf(path string) string {
+	if len(path) > 2 && path[1] == ':' && path[2] == '\\' {
+		return "windows"
+	}
+	for _, folder := range []string{"/System/", "/Applications/", "/Library/", "/Users/", "/private/", "/sbin/launchd"} {
+		if strings.HasPrefix(path, folder) {
+			return "macos"
+		}
+	}
+	return ""
 }
 
 // begin starts with an event of which nothing is known.
@@ -125,6 +223,7 @@ func (d *draft) begin(e *process.Event) {
 		real:           nobody,
 		group:          nobody,
 		effectiveGroup: nobody,
+		message:        d.message[:0],
 		unquoted:       d.unquoted,
 		utc:            d.utc,
 	}
@@ -156,8 +255,13 @@ func (d *draft) complete(r role) {
 	p := r.of(d.Event)
 	p.Executable, p.Deleted = process.TrimDeleted(p.Executable)
 	p.Name, _ = process.TrimDeleted(p.Name)
+	if r == subject && len(p.Args) == 0 && p.CommandLine != "" {
+		d.words(p)
+	}
 	if base := p.Executable[strings.LastIndexByte(p.Executable, '/')+1:]; base != "" {
 		p.Name = base
+	} else if r == subject && p.Name == "" && len(p.Args) > 0 {
+		p.Name = p.Args[0][strings.LastIndexByte(p.Args[0], '/')+1:]
 	}
 	p.ArgsCount = max(p.ArgsCount, len(p.Args))
 	if r == subject && p.TTY == "" && d.tty != "(none)" && d.tty != "?" {
@@ -169,6 +273,27 @@ func (d *draft) complete(r role) {
 	}
 	if !d.said[r] {
 		p.Interactive = p.TTY != ""
+	}
+}
+
+// words makes the arguments of a command line that is all that a document has: its words, as a shell parts them.
+func (d *draft) words(p *process.Process) {
+	line := p.CommandLine
+	for line = strings.TrimLeft(line, blanks); line != ""; line = strings.TrimLeft(line, blanks) {
+		d.unquoted = d.unquoted[:0]
+		quote, end := byte(0), 0
+		for ; end < len(line) && (quote != 0 || strings.IndexByte(blanks, line[end]) < 0); end++ {
+			switch c := line[end]; {
+			case quote == 0 && (c == '\'' || c == '"') && strings.IndexByte(line[end+1:], c) >= 0:
+				quote = c
+			case c == quote && quote != 0:
+				quote = 0
+			default:
+				d.unquoted = append(d.unquoted, c)
+			}
+		}
+		line = line[end:]
+		d.AddArg(p, d.unquoted)
 	}
 }
 

@@ -481,6 +481,22 @@ func aliases() []Field {
 		named("process.ppid", "process.parent.pid"), // auditbeat before 8
 		named("auditd.sequence", "event.sequence"),  // auditbeat before 7
 		named("auditd.session", "reconbeat.session.id"),
+		as("host.os.platform", (*draft).addSystem),
+		as("host.os.family", (*draft).addSystem),
+		as("host.os.name", (*draft).addSystem),
+		as("message", (*draft).addMessage),
+		as("event.original", (*draft).addMessage),
+		as("log", (*draft).addMessage),                                            // Docker
+		as("MESSAGE", (*draft).addMessage),                                        // the journal
+		as("auditd.log.record_type", func(d *draft, _ value) { d.single = true }), // the integration Auditd Logs
+		named("process.exe", "process.executable"),                                // auditbeat before 7, as what follows
+		named("process.cwd", "process.working_directory"),
+		named("user.auid", "user.audit.id"),
+		named("user.uid", "user.id"),
+		named("user.euid", "user.effective.id"),
+		named("user.name_map.auid", "user.audit.name"),
+		named("user.name_map.uid", "user.name"),
+		named("user.name_map.euid", "user.effective.name"),
 		as("auditd.data.tty", func(d *draft, v value) { d.text(&d.tty, v) }),
 		as("auditd.result", (*draft).addOutcome),
 		as("auditd.summary.actor.primary", func(d *draft, v value) { d.text(&d.primary, v) }),

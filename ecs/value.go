@@ -100,30 +100,41 @@ var (
 )
 
 // time reads what Elasticsearch reads as strict_date_optional_time||epoch_millis: RFC 3339 with any fraction and
-// offset, also without a zone (UTC), without seconds, without a time; or milliseconds since 1970.
+// offset, also without a zone (UTC), without seconds, without a time; or a number since 1970.
 func (d *draft) time(v value) (time.Time, bool) {
 	b := d.bytes(v)
-	t, ok := epochMillis(b)
+	t, ok := epoch(b)
 	if !ok && v.isString() {
 		t, ok = d.calendar(b)
 	}
 	return t, ok && !t.Before(earliest) && t.Before(latest)
 }
 
-// epochMillis reads milliseconds since 1970, of which Elasticsearch ships fractions where a date has nanoseconds.
-func epochMillis(b []byte) (time.Time, bool) {
+// epoch reads a number since 1970: milliseconds, of which Elasticsearch ships fractions where a date has nanoseconds; and
+// as other agents write them, seconds, microseconds and nanoseconds, which how many digits there are distinguishes.
+func epoch(b []byte) (time.Time, bool) {
 	whole, fraction, _ := bytes.Cut(b, []byte{'.'})
-	if !decimal(whole) || len(whole) < 5 || len(whole) > 15 || len(fraction) > 0 && !decimal(fraction) {
+	if !decimal(whole) || len(whole) < 5 || len(whole) > 19 || len(fraction) > 0 && !decimal(fraction) {
 		return time.Time{}, false
 	}
-	var ms, ns int64
+	unit := time.Millisecond
+	switch n := len(whole); {
+	case n == 9, n == 10: // 1973 to 2286; in milliseconds they would be days of 1970
+		unit = time.Second
+	case n == 16:
+		unit = time.Microsecond
+	case n > 16:
+		unit = time.Nanosecond
+	}
+	var n, ns int64
 	for _, c := range whole {
-		ms = ms*10 + int64(c-'0')
+		n = n*10 + int64(c-'0')
 	}
-	for i, unit := 0, int64(100_000); i < len(fraction) && unit > 0; i, unit = i+1, unit/10 {
-		ns += int64(fraction[i]-'0') * unit
+	for i, part := 0, int64(unit/10); i < len(fraction) && part > 0; i, part = i+1, part/10 {
+		ns += int64(fraction[i]-'0') * part
 	}
-	return time.UnixMilli(ms).Add(time.Duration(ns)).UTC(), true
+	per := int64(time.Second / unit)
+	return time.Unix(n/per, n%per*int64(unit)+ns).UTC(), true
 }
 
 // calendar reads a date and time. time.Parse makes a location of every offset, on the heap; so it sees the time as UTC

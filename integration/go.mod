@@ -31,6 +31,7 @@ require (
 	github.com/prometheus/client_golang v1.23.2 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
 	github.com/prometheus/common v0.67.4 // indirect
+	github.com/ulikunitz/xz v0.5.15 // indirect
 )
 
 require (

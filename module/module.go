@@ -20,6 +20,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -41,11 +42,14 @@ type Env struct {
 	// Started is called at an exec on this host as soon as a source knows its pid, and before it knows the rest; may be
 	// nil.
 	Started func(pid uint32, at time.Time)
-	// Progress, in a replay, is kept at the number of bytes that were read of the recordings; may be nil.
-	Progress *atomic.Int64
+	// Recordings, in a replay, are the files of the option paths, opened; nil: the module opens them.
+	Recordings []*recording.Recording
 	// Malformed, in a replay, receives each thing that Stats.Malformed counts; may be nil.
 	Malformed func(Malformed)
-	Replay    bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
+	// Other, in a replay, receives each thing that is well-formed and no program start, and what it is instead, in one
+	// of a few texts; may be nil.
+	Other  func(Other)
+	Replay bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
 }
 
 // Malformed is a record, line or document that could not be understood.
@@ -55,6 +59,13 @@ type Malformed struct {
 	Kind string // what is wrong, in one of a few texts, by which a reader counts
 	Why  string // what exactly is wrong
 	Text []byte // how it begins; valid during the call only
+}
+
+// Other is a document that is well-formed and no program start.
+type Other struct {
+	File string // where it stands; "-" is standard input
+	Line uint64 // its number in the file, from 1
+	What string // what it is instead, in one of a few texts
 }
 
 // Stats counts what a module saw and, above all, every way in which it missed something. All are safe to read at any

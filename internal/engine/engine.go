@@ -156,7 +156,7 @@ func (s *Engine) Take(e *process.Event, from *Source) bool {
 		return false
 	}
 	switch {
-	case from.Local && s.machine != nil:
+	case from.Local && s.machine != nil && e.Host == (process.Host{}):
 		s.machine.Complete(e, s.table)
 	case !s.table.Complete(e) && rules != 0 && e.Parent.Known() && from.Rereadable, s.waiting.n > 0:
 		s.wait(e, from, rules)

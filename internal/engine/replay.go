@@ -3,8 +3,13 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,6 +26,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/catalog"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -34,8 +40,16 @@ type Replay struct {
 	health    health.Board
 	// accounts fills in this host's names; nil where the recording may be another host's.
 	accounts *host.Accounts
-	read     atomic.Int64 // bytes of the file
-	err      error        // of the receiver of documents
+	read     atomic.Int64 // bytes of the files
+	size     atomic.Int64 // how many there are
+	order    order
+	passed   []Passed
+	onlyHost string                  // id or name; empty: all are judged
+	ownHost  bool                    // all is to be the model of one host
+	hostname string                  // of the host that reconbeat runs on
+	met      map[string]process.Host // by their keys
+	from     Source
+	err      error // of the receiver of documents
 	first    time.Time
 	last     time.Time
 	hosts    map[string]string // names by ids
@@ -50,6 +64,9 @@ type ReplayOptions struct {
 	Document  func(*beat.Event) error // receives alerts, summaries and, as Config.Events says, raw events
 	// OwnHost: the recording is this host's, and so are the names of its accounts where it has ids alone.
 	OwnHost bool
+	// OnlyHost is the id or the name of the host whose events are judged; empty: every host's, or where the model is to be
+	// OwnHost's those of one host alone.
+	OnlyHost string
 	// OneHost: whatever host a document names, it is the one that the model learns of.
 	OneHost bool
 	// Malformed receives what is malformed in the recordings; nil: nobody asks.
@@ -65,7 +82,9 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 		return nil, err
 	}
 	options.HostID, options.OnRecord, options.OneHost = o.HostID, o.Record, o.OwnHost || o.OneHost
-	r := &Replay{logger: o.Logger, malformed: o.Malformed, hosts: map[string]string{}}
+	r := &Replay{logger: o.Logger, malformed: o.Malformed, hosts: map[string]string{},
+		onlyHost: o.OnlyHost, ownHost: o.OwnHost, met: map[string]process.Host{}}
+	r.hostname, _ = os.Hostname()
 	if o.OwnHost {
 		r.accounts = host.NewAccounts()
 	}
@@ -88,33 +107,268 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 
 // File runs one recording, read by the named module, through the engine.
 func (r *Replay) File(ctx context.Context, moduleName, path string) error {
-	kind, err := catalog.Find(moduleName)
+	return r.Files(ctx, moduleName, []string{path})
+}
+
+// Files runs recordings as one, in the order of their times. They are read by the named module, each by its own where the
+// name is catalog.Auto.
+func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) error {
+	list, err := recording.OpenAll(paths, &r.read)
 	if err != nil {
 		return err
 	}
-	cfg := conf.MustNewConfigFrom(map[string]any{"module": moduleName, "paths": []string{path}})
-	m, err := kind.New(cfg, module.Env{
-		ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
-		Malformed: r.malformed,
-	})
+	defer recording.CloseAll(list)
+	for _, one := range list {
+		r.size.Add(one.Size)
+	}
+	r.order = order{take: r.take, late: func() { r.passOver("", 0, late) }}
+	defer r.order.close()
+	groups, err := grouped(moduleName, list)
 	if err != nil {
 		return err
 	}
-	r.read.Store(0)
-	from := &Source{Module: config.Module{Module: kind.Name, ID: kind.Name}, Rereadable: true}
-	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
-		if e.Kind == process.Exec {
-			r.stats.Execs.Add(1)
-			r.engine.Advance(e.Time)
-			r.note(e)
-			if r.accounts != nil {
-				r.accounts.User(&e.User)
-				r.accounts.User(&e.Session.User)
+	if len(groups) == 0 {
+		return nil
+	}
+	name := groups[0].kind.Name
+	r.from = Source{Module: config.Module{Module: name, ID: name}, Rereadable: true}
+	if err := r.run(ctx, groups); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return r.order.end()
+}
+
+// late is an event that comes so much behind later ones that it was not sorted among them.
+const late = "an event far behind later ones"
+
+// group is the recordings that one module reads.
+type group struct {
+	kind catalog.Kind
+	list []*recording.Recording
+}
+
+// grouped finds the module of each recording.
+func grouped(moduleName string, list []*recording.Recording) (groups []group, err error) {
+	var errs []error
+	for _, one := range list {
+		kind, err := kindOf(moduleName, one)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g group) bool { return g.kind.Name == kind.Name })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, group{kind: kind})
+		}
+		groups[i].list = append(groups[i].list, one)
+	}
+	return groups, errors.Join(errs...)
+}
+
+func kindOf(moduleName string, one *recording.Recording) (catalog.Kind, error) {
+	if moduleName != catalog.Auto {
+		return catalog.Find(moduleName)
+	}
+	for _, kind := range catalog.All() {
+		if kind.Recognises != nil && kind.Recognises(one.Sample()) {
+			return kind, nil
+		}
+	}
+	if len(bytes.TrimSpace(one.Sample())) == 0 {
+		return catalog.Find("ndjson") // nothing is nothing in every language
+	}
+	first, _, _ := bytes.Cut(bytes.TrimSpace(one.Sample()), []byte{'\n'})
+	return catalog.Kind{}, fmt.Errorf("%s looks like neither an audit.log nor JSON documents; it begins with %.80q", one.Path,
+		first)
+}
+
+// run reads the groups, in the order of their events' times.
+func (r *Replay) run(ctx context.Context, groups []group) error {
+	if len(groups) == 1 {
+		return r.read1(ctx, groups[0], r.order.add)
+	}
+	type head struct {
+		next  func() (*process.Event, error, bool)
+		event *process.Event
+	}
+	var heads []*head
+	var errs []error
+	advance := func(h *head) {
+		e, err, ok := h.next()
+		switch {
+		case !ok:
+			return
+		case err != nil:
+			errs = append(errs, err)
+			return
+		}
+		h.event = e
+		heads = append(heads, h)
+	}
+	for _, g := range groups {
+		next, stop := iter.Pull2(func(yield func(*process.Event, error) bool) {
+			err := r.read1(ctx, g, func(e *process.Event) error {
+				if !yield(e, nil) {
+					return context.Canceled
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, context.Canceled) {
+				yield(nil, err)
+			}
+		})
+		defer stop()
+		advance(&head{next: next})
+	}
+	for len(heads) > 0 && ctx.Err() == nil {
+		first := 0
+		for i, h := range heads {
+			if h.event.Time.Before(heads[first].event.Time) {
+				first = i
 			}
 		}
-		r.engine.Take(e, from)
-		return r.err
+		h := heads[first]
+		heads = slices.Delete(heads, first, first+1)
+		if err := r.order.add(h.event); err != nil {
+			return err
+		}
+		advance(h)
+	}
+	return errors.Join(errs...)
+}
+
+// read1 has one module read its recordings.
+func (r *Replay) read1(ctx context.Context, g group, emit func(*process.Event) error) error {
+	var paths []string
+	for _, one := range g.list {
+		paths = append(paths, one.Path)
+	}
+	cfg := conf.MustNewConfigFrom(map[string]any{"module": g.kind.Name, "paths": paths})
+	m, err := g.kind.New(cfg, module.Env{
+		ID: g.kind.Name, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Recordings: g.list,
+		Malformed: func(bad module.Malformed) {
+			r.passOver(bad.File, bad.Line, bad.Kind)
+			if r.malformed != nil {
+				r.malformed(bad)
+			}
+		},
+		Other: func(o module.Other) { r.passOver(o.File, o.Line, o.What) },
 	})
+	if err != nil {
+		return err
+	}
+	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
+		r.meet(e)
+		return emit(e)
+	})
+}
+
+// take judges an event in its turn.
+func (r *Replay) take(e *process.Event) error {
+	if meant, err := r.meant(e); !meant || err != nil {
+		return err
+	}
+	if e.Kind == process.Exec {
+		r.stats.Execs.Add(1)
+		r.engine.Advance(e.Time)
+		r.note(e)
+		if r.accounts != nil && (e.Host.Key() == "" || r.own(e.Host)) {
+			r.accounts.User(&e.User)
+			r.accounts.User(&e.Session.User)
+		}
+	}
+	r.engine.Take(e, &r.from)
+	return r.err
+}
+
+// meet notes the hosts of events before they are judged.
+func (r *Replay) meet(e *process.Event) {
+	if key := e.Host.Key(); key != "" {
+		if _, known := r.met[key]; !known && len(r.met) < hostsNamed {
+			id, name := strings.Clone(e.Host.ID), strings.Clone(e.Host.Name)
+			r.met[cmp.Or(id, name)] = process.Host{ID: id, Name: name}
+		}
+	}
+}
+
+// meant says whether an event is one to judge: of the host that is asked for, and where all is to be one host's of that
+// alone.
+func (r *Replay) meant(e *process.Event) (bool, error) {
+	if r.onlyHost == "" && !r.ownHost || e.Host.Key() == "" {
+		return true, nil
+	}
+	if r.onlyHost == "" { // it is decided once, of all that have been read until now
+		switch {
+		case len(r.met) == 1:
+			r.onlyHost = e.Host.Key()
+		default:
+			for _, h := range r.met {
+				if r.own(h) {
+					r.onlyHost = h.Key()
+				}
+			}
+		}
+		if r.onlyHost == "" {
+			var names []string
+			for _, h := range r.met {
+				names = append(names, cmp.Or(h.Name, h.ID))
+			}
+			slices.Sort(names)
+			return false, fmt.Errorf("the files are about %d hosts, and none of them is this one: say with --host whose "+
+				"they should be; there are %s", len(names), strings.Join(names[:min(len(names), 12)], ", "))
+		}
+	}
+	if r.onlyHost == e.Host.ID || strings.EqualFold(r.onlyHost, e.Host.Name) {
+		return true, nil
+	}
+	r.passOver("", 0, otherHost)
+	return false, nil
+}
+
+// otherHost is an event that is not of the host that was asked for.
+const otherHost = "an event of another host"
+
+// own says whether a host is the one that reconbeat runs on.
+func (r *Replay) own(h process.Host) bool {
+	short, _, _ := strings.Cut(r.hostname, ".")
+	name, _, _ := strings.Cut(h.Name, ".")
+	return r.hostname != "" && (strings.EqualFold(h.Name, r.hostname) || strings.EqualFold(name, short))
+}
+
+// passOver counts what is not judged, by what it is.
+func (r *Replay) passOver(file string, line uint64, what string) {
+	for i := range r.passed {
+		if p := &r.passed[i]; p.What == what {
+			p.Count++
+			return
+		}
+	}
+	if len(r.passed) == passedKinds {
+		what = "something else"
+		if last := &r.passed[passedKinds-1]; last.What == what {
+			last.Count++
+			return
+		}
+		r.passed[passedKinds-1].What = what
+		r.passed[passedKinds-1].Count++
+		return
+	}
+	r.passed = append(r.passed, Passed{What: strings.Clone(what), Count: 1, File: file, Line: line})
+}
+
+// passedKinds bounds how many reasons are counted each for itself.
+const passedKinds = 32
+
+// Passed is what was not judged for one reason.
+type Passed struct {
+	What  string
+	Count uint64
+	File  string // where the first one stands; empty: that is not known
+	Line  uint64
 }
 
 // note keeps what the summary says of an exec.
@@ -141,6 +395,8 @@ type ReplaySummary struct {
 	Learned  time.Duration
 	LearnFor time.Duration // how long it must before it alerts; 0 where it is rare
 	Rules    []string      // the enabled ones
+	Passed   []Passed      // what was not judged, and why, the most frequent first
+	Disorder time.Duration // by how much events lay behind later ones, which they were sorted before
 }
 
 // Summary returns what is known at the end of the input. It must come before Finish, after which nothing is open any
@@ -148,7 +404,7 @@ type ReplaySummary struct {
 func (r *Replay) Summary() ReplaySummary {
 	r.engine.Settle()
 	d, cfg := r.engine.detector, r.engine.config.Detector
-	s := ReplaySummary{First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last)}
+	s := ReplaySummary{Disorder: time.Duration(r.order.back), Passed: slices.Clone(r.passed), First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last)}
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
 	}
@@ -158,6 +414,7 @@ func (r *Replay) Summary() ReplaySummary {
 		}
 	}
 	slices.Sort(s.Hosts)
+	slices.SortStableFunc(s.Passed, func(a, b Passed) int { return cmp.Compare(b.Count, a.Count) })
 	for _, rule := range d.Rules() {
 		s.Rules = append(s.Rules, rule.ID)
 	}
@@ -170,8 +427,8 @@ func (r *Replay) Model() ([]byte, error) {
 	return r.engine.detector.Learned()
 }
 
-// Read returns how many bytes of the present file have been read; it may be called while File runs.
-func (r *Replay) Read() int64 { return r.read.Load() }
+// Read returns how many bytes of the files have been read, and how many there are; it may be called while Files runs.
+func (r *Replay) Read() (n, of int64) { return r.read.Load(), r.size.Load() }
 
 // Finish closes the buckets and episodes that the end of the input left open.
 func (r *Replay) Finish() error {
@@ -188,6 +445,8 @@ func (r *Replay) Finish() error {
 type ReplayCounts struct {
 	Execs, Matched, Alerts, Malformed uint64
 	Unnamed                           uint64 // matches without a user; set by Finish
+	Records                           uint64 // records, lines and documents
+	Incomplete                        uint64 // execs of which a part is missing
 }
 
 // Counts returns what happened so far; it may be called while File runs.
@@ -196,5 +455,6 @@ func (r *Replay) Counts() ReplayCounts {
 	return ReplayCounts{
 		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(),
+		Records: r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
 	}
 }

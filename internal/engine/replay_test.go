@@ -202,7 +202,7 @@ func TestAReplayCountsMatchesWithoutAUser(t *testing.T) {
 	doc := `{"@timestamp":"2026-03-03T01:06:42.000Z","event":{"action":"exec","category":["process"]},` +
 		`"process":{"pid":1,"name":"ss","parent":{"pid":9}}}`
 	_, counts := replayed(t, []string{doc})
-	require.Equal(t, ReplayCounts{Execs: 1, Matched: 1, Unnamed: 1}, counts)
+	require.Equal(t, ReplayCounts{Execs: 1, Matched: 1, Unnamed: 1, Records: 1}, counts)
 }
 
 // Whatever a replay counts as malformed it hands on, with file, line and reason.
@@ -223,7 +223,7 @@ func TestAReplayHandsOnWhatIsMalformed(t *testing.T) {
 			want: []module.Malformed{
 				{Line: 3, Kind: "no @timestamp, or none that can be read", Text: []byte(`{"a":1}`)},
 				{
-					Line: 4, Kind: "the line is too long", Why: "it has more than 1048576 bytes",
+					Line: 4, Kind: "the line is too long", Why: "the line is too long: it has more than 1048576 bytes",
 					Text: []byte(long[:1<<10]),
 				},
 				{Line: 5, Kind: "not a JSON object", Text: []byte("[1]")},
@@ -244,11 +244,11 @@ func TestAReplayHandsOnWhatIsMalformed(t *testing.T) {
 		},
 		{
 			module: "auditlog",
-			lines:  []string{"Once upon a time", long, login},
+			lines:  []string{"Once upon a time", long, login, "type=EOE msg=audit(1.1:1): "},
 			want: []module.Malformed{
 				{Line: 1, Kind: noRecord, Text: []byte("Once upon a time")},
 				{
-					Line: 2, Kind: "the line is too long", Why: "it has more than 1048576 bytes",
+					Line: 2, Kind: "the line is too long", Why: "the line is too long: it has more than 1048576 bytes",
 					Text: []byte(long[:1<<10]),
 				},
 				{Line: 3, Kind: badHeader, Text: []byte(login)},

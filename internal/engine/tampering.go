@@ -78,12 +78,12 @@ func (s *Engine) tampered(e *process.Event, from *Source) {
 	if !restored {
 		s.Counts.Tampered.Add(1)
 	}
-	if from.Local && s.machine != nil && e.PID != 0 {
+	if from.Local && s.machine != nil && e.PID != 0 && e.Host == (process.Host{}) {
 		s.machine.Complete(e, s.table)
 	} else if e.PID != 0 {
 		s.table.Complete(e)
 	}
-	if s.machine != nil && e.Container.ID == "" {
+	if s.machine != nil && e.Container.ID == "" && e.Host == (process.Host{}) {
 		s.machine.Name(&e.User, &e.Session.User)
 	}
 	text := strings.Clone(e.Change.Text)

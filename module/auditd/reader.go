@@ -32,7 +32,7 @@ type reader struct {
 
 func (r *run) newReader(s *setup) *reader {
 	o := record.Options{
-		Stats: r.env.Stats, Logger: r.env.Logger, Started: r.env.Started, Changed: r.exchange.changed,
+		Stats: r.env.Stats, Logger: r.env.Logger, Ordered: true, Started: r.env.Started, Changed: r.exchange.changed,
 	}
 	emit := r.emit
 	if s.plan.blind { // nobody can be asked, so records alone say what is tampering

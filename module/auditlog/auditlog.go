@@ -60,9 +60,14 @@ func New(c *conf.C, env module.Env) (module.Module, error) {
 	return &Log{o: o, env: env}, nil
 }
 
-// flushAfter is how long the log must have been at its end for an event without an end mark to count as complete:
-// auditd writes an event's records at once.
-const flushAfter = 100 * time.Millisecond
+const (
+	// wholeAfter is how long the log must have been at its end for an event that lacks only its end mark to count as
+	// complete.
+	wholeAfter = 100 * time.Millisecond
+	// giveUpAfter is for how long the rest of an event is waited for: a log that is relayed, or copied, grows in
+	// portions, and after a rotation the rest comes in the next file.
+	giveUpAfter = 10 * time.Second
+)
 
 // Run follows the log, or reads recordings.
 func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error {
@@ -75,31 +80,15 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		Names:   true,
 		Changed: tampering.Changed,
 	}
-	var present module.Malformed // the line that is being read in a replay, should it be malformed
-	if l.env.Malformed != nil {
-		o.Malformed = func(why error) {
-			present.Kind, present.Why = why.Error(), why.Error()
-			l.env.Malformed(present)
-		}
-	}
-	a := record.NewAssembler(o, tampering.Watch(func(e *process.Event) error {
+	emitted := tampering.Watch(func(e *process.Event) error {
 		l.last.Store(e.Time.UnixNano())
 		return emit(e)
-	}))
+	})
 	if l.env.Replay {
-		for _, path := range l.o.Paths {
-			if err := follow.Read(ctx, path, l.env, func(line []byte, number uint64) error {
-				present = module.Malformed{File: path, Line: number, Text: line}
-				return a.Line(line, process.Cursor{})
-			}); err != nil {
-				return err
-			}
-			if err := a.Flush(); err != nil {
-				return err
-			}
-		}
-		return nil
+		return l.replay(ctx, o, emitted)
 	}
+	o.Own = ownNode()
+	a := record.NewAssembler(o, emitted)
 	return follow.Follow(ctx, follow.Options{
 		Path:      l.o.Paths[0],
 		From:      from,
@@ -108,15 +97,15 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		Logger:    l.env.Logger,
 		Tail:      &l.tail,
 		Idle: func() error {
-			if a.Pending() > 0 && l.tail.AtEnd(time.Now()) >= flushAfter {
-				if err := a.Flush(); err != nil {
-					return err
-				}
+			atEnd := l.tail.AtEnd(time.Now())
+			if atEnd < wholeAfter {
+				return nil
 			}
-			if l.tail.AtEnd(time.Now()) >= flushAfter {
-				return tampering.Advance(time.Now())
+			err := a.Whole()
+			if atEnd >= giveUpAfter {
+				err = errors.Join(err, a.Flush())
 			}
-			return nil
+			return errors.Join(err, tampering.Advance(time.Now()))
 		},
 	}, a.Line)
 }
@@ -172,18 +161,12 @@ func Probe() module.Support {
 	return s
 }
 
-// Recognises reports whether the first bytes of a recording are those of a log of auditd's.
+// Recognises reports whether the first bytes of a recording are those of a log of audit records, whatever has been put
+// before them.
 func Recognises(sample []byte) bool {
-	read := 0
 	for line := range bytes.Lines(sample) {
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		if _, _, _, err := record.ParseLine(line); err == nil {
+		if record.Recognises(line) {
 			return true
-		}
-		if read++; read == 10 {
-			return false
 		}
 	}
 	return false

@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// truth is one exec that really happened while the recording was made.
+// truth is one exec that really happened while the recorded was made.
 type truth struct {
 	PID, PPID  uint32
 	UID, AUID  uint32
@@ -76,11 +76,11 @@ func replay(t testing.TB, options string, each func(*process.Event)) *module.Sta
 	return stats
 }
 
-const recording = `paths: [testdata/audit.log.gz]`
+const recorded = `paths: [testdata/audit.log.gz]`
 
 func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
 	whole, inScope := map[string]int{}, map[string]int{}
-	stats := replay(t, recording, func(e *process.Event) {
+	stats := replay(t, recorded, func(e *process.Event) {
 		if e.Kind != process.Exec {
 			return
 		}
@@ -216,7 +216,7 @@ func BenchmarkRecording(b *testing.B) {
 	b.ReportAllocs()
 	execs := 0
 	for b.Loop() {
-		replay(b, recording, func(e *process.Event) { execs++ })
+		replay(b, recorded, func(e *process.Event) { execs++ })
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(execs), "ns/exec")
 }

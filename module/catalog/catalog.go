@@ -23,6 +23,8 @@ type Kind struct {
 	Former string // an earlier name that configurations may still have; empty: none
 	New    func(*conf.C, module.Env) (module.Module, error)
 	Probe  func() module.Support
+	// Recognises says whether a recording that begins so is one of the module's; nil: it reads none.
+	Recognises func(sample []byte) bool
 	// Options is the zero value of its own options.
 	Options any
 	// Local modules report this host's execs as they happen. At most one of them runs. /proc and the accounts of this
@@ -42,12 +44,12 @@ func All() []Kind {
 		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Options: auditd.Options{}, Local: true},
 		{
 			Name: "auditlog", New: auditlog.New, Probe: auditlog.Probe, Options: auditlog.Options{},
-			Local: true, Rereadable: true,
+			Local: true, Rereadable: true, Recognises: auditlog.Recognises,
 		},
 		{Name: "procconn", New: procconn.New, Probe: procconn.Probe, Options: procconn.Options{}, Local: true},
 		{
 			Name: "ndjson", Former: "ecs", New: ndjson.New, Probe: ndjson.Probe, Options: ndjson.Options{},
-			Rereadable: true,
+			Rereadable: true, Recognises: ndjson.Recognises,
 		},
 	}
 }

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package follow reads the lines of a file that somebody else writes: on across rotation and truncation, from where it
-// was left at a restart, or once from beginning to end in a replay.
+// was left at a restart.
 //
 // A place in a file is a process.Cursor: device, inode, a fingerprint of the first bytes (an inode is soon another
-// file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1 and
-// so on), so that what was written before and after a rotation in between is read.
+// file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1,
+// PATH-20260303 and so on), so that what was written before and after a rotation in between is read. A file that was
+// truncated, or written anew in its place, is read from its start; what was not read of it before is searched in the copy
+// that logrotate's copytruncate makes.
+//
+// A path may be a pattern, for writers that name each file by its date: then the file that was changed last is followed,
+// and those are read to their ends that came before it.
 //
 // libbeat's filestream input would do this and much more, but as an input of Filebeat with its own registry; the tail
 // libraries at hand resume by offset alone. So this is our own, and it polls: a stat twenty times a second costs
@@ -14,7 +19,7 @@ package follow
 
 import (
 	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,21 +36,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 const (
 	// pollEvery is how often a file's size is read: the latency that following adds.
 	pollEvery = 50 * time.Millisecond
-	// maxLine bounds a line in bytes; a longer one is passed over and counted.
-	maxLine = 1 << 20
 	// headBytes is how many of a file's first bytes make its fingerprint.
 	headBytes = 256
 )
 
 // Options say what is followed and how.
 type Options struct {
-	Path      string
+	Path      string         // of the file, or a pattern of files that follow one another
 	From      process.Cursor // where to go on; the zero Cursor: see FromStart
 	FromStart bool           // without a cursor, begin at the start instead of the end
 	Stats     *module.Stats  // never nil
@@ -115,12 +120,17 @@ type follower struct {
 	line func([]byte, process.Cursor) error
 
 	file    *os.File
-	reader  *lines
+	reader  *recording.Lines
 	id      process.Cursor // device and inode of file
 	head    []byte         // its first bytes
+	tail    []byte         // the bytes before the place where the end was
+	rested  bool           // the end was reached; head and tail are those of then
+	written time.Time      // when the file had been written to last
 	size    int64          // when read last
 	rotated []string       // older files still to read before Path, the oldest first
 	started bool           // the first file was opened
+	newest  string         // of a pattern's files
+	listed  time.Time      // when that was found
 	logged  time.Time      // when a missing file was last logged
 }
 
@@ -129,18 +139,20 @@ func (f *follower) resume() error {
 	if f.From == (process.Cursor{}) {
 		return nil
 	}
-	candidates := append(siblings(f.Path), f.Path)
-	for i, path := range candidates {
-		file, err := os.Open(path)
-		if err != nil {
-			continue
+	candidates := f.files()
+	for _, holds := range []func(*os.File, process.Cursor) bool{holds, isCopy} {
+		for i, path := range candidates {
+			file, err := os.Open(path)
+			if err != nil {
+				continue
+			}
+			if !holds(file, f.From) {
+				file.Close()
+				continue
+			}
+			f.rotated = candidates[i+1 : max(i+1, len(candidates)-1)]
+			return f.use(file, f.From.Offset)
 		}
-		if !holds(file, f.From) {
-			file.Close()
-			continue
-		}
-		f.rotated = candidates[i+1 : max(i+1, len(candidates)-1)]
-		return f.use(file, f.From.Offset)
 	}
 	f.Logger.Warnf(
 		"%s: the file that was read last is gone, and what was not read of it; reading goes on at the start of the one "+
@@ -152,11 +164,49 @@ func (f *follower) resume() error {
 	return nil
 }
 
-// siblings returns the rotated files beside a path that are plain, the oldest first.
-func siblings(path string) []string {
-	all, err := filepath.Glob(escaped(path) + ".*")
-	if err != nil {
-		return nil
+// files are those that may be read, the oldest first, and last the one that is written to.
+func (f *follower) files() []string {
+	if f.pattern() {
+		all := plain(f.Path)
+		if len(all) == 0 {
+			return []string{f.Path}
+		}
+		return all
+	}
+	return append(plain(escaped(f.Path)+".*", escaped(f.Path)+"-*"), f.Path)
+}
+
+// pattern says whether the path is one.
+func (f *follower) pattern() bool {
+	if !strings.ContainsAny(f.Path, `*?[`) {
+		return false
+	}
+	_, err := os.Stat(f.Path)
+	return err != nil // a file may be called so
+}
+
+// present is the file that is written to.
+func (f *follower) present() string {
+	if !f.pattern() {
+		return f.Path
+	}
+	if now := time.Now(); f.newest == "" || now.Sub(f.listed) > listEvery {
+		files := f.files()
+		f.newest, f.listed = files[len(files)-1], now
+	}
+	return f.newest
+}
+
+// listEvery is how often a pattern's folder is read.
+const listEvery = time.Second
+
+// plain are the files of patterns that are neither folders nor compressed, in the order in which they were changed last.
+func plain(patterns ...string) (all []string) {
+	for _, p := range patterns {
+		some, err := filepath.Glob(p)
+		if err == nil {
+			all = append(all, some...)
+		}
 	}
 	times := map[string]time.Time{}
 	for _, p := range all {
@@ -165,7 +215,9 @@ func siblings(path string) []string {
 		}
 	}
 	all = slices.DeleteFunc(all, func(p string) bool { _, ok := times[p]; return !ok })
-	slices.SortFunc(all, func(a, b string) int { return times[a].Compare(times[b]) })
+	slices.SortFunc(all, func(a, b string) int {
+		return cmp.Or(times[a].Compare(times[b]), cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	})
 	return all
 }
 
@@ -194,9 +246,19 @@ func holds(file *os.File, c process.Cursor) bool {
 	if err != nil || dev != c.Device || ino != c.Inode || size < c.Offset {
 		return false
 	}
+	return begins(file, c)
+}
+
+func begins(file *os.File, c process.Cursor) bool {
 	head := make([]byte, min(headBytes, c.Offset))
 	n, _ := file.ReadAt(head, 0)
 	return fingerprint(head[:n]) == c.Fingerprint
+}
+
+// isCopy reports whether a file is a copy of the one that a cursor is a place in.
+func isCopy(file *os.File, c process.Cursor) bool {
+	_, ino, size, err := identity(file)
+	return err == nil && ino != c.Inode && size >= c.Offset && c.Offset >= headBytes && begins(file, c)
 }
 
 func fingerprint(head []byte) uint64 {
@@ -229,10 +291,11 @@ func (f *follower) use(file *os.File, offset int64) error {
 		return fmt.Errorf("going to the place in %s: %w", file.Name(), err)
 	}
 	f.file, f.id, f.head, f.size, f.started = file, process.Cursor{Device: dev, Inode: ino}, f.head[:0], size, true
+	f.tail, f.rested, f.written = f.tail[:0], false, time.Time{}
 	if f.reader == nil {
-		f.reader = &lines{}
+		f.reader = &recording.Lines{}
 	}
-	f.reader.reset(file, offset)
+	f.reader.Reset(file, offset)
 	return nil
 }
 
@@ -248,19 +311,25 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.file == nil {
 		return f.open()
 	}
+	if f.rested {
+		f.rested = false
+		if size, changed := f.changed(); changed && size >= f.reader.Offset && !f.same() {
+			return true, f.anew("was written anew in its place")
+		}
+	}
 	for ctx.Err() == nil {
-		line, err := f.reader.next()
+		line, err := f.reader.Next()
 		if errors.Is(err, io.EOF) {
 			return f.atEnd()
 		}
-		if errors.Is(err, errTooLong) {
+		if errors.Is(err, recording.ErrTooLong) {
 			f.Stats.Records.Add(1)
 			f.Stats.Malformed.Add(1)
 			f.Logger.Warnf(
 				"%s: a line of more than %d bytes ends at byte %d and is passed over",
 				f.file.Name(),
-				maxLine,
-				f.reader.offset,
+				recording.MaxLine,
+				f.reader.Offset,
 			)
 			continue
 		}
@@ -278,7 +347,7 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 // place is the place after the line just read.
 func (f *follower) place() process.Cursor {
 	c := f.id
-	c.Offset = f.reader.offset
+	c.Offset = f.reader.Offset
 	if want := min(headBytes, c.Offset); int64(len(f.head)) < want {
 		f.head = slices.Grow(f.head[:0], headBytes)[:want]
 		n, _ := f.file.ReadAt(f.head, 0)
@@ -291,7 +360,7 @@ func (f *follower) place() process.Cursor {
 
 // open opens the next file: an older one that is still to read, or the one under the path.
 func (f *follower) open() (more bool, err error) {
-	path, offset := f.Path, int64(0)
+	path, offset := f.present(), int64(0)
 	if len(f.rotated) > 0 {
 		path, f.rotated = f.rotated[0], f.rotated[1:]
 	} else if !f.started && !f.FromStart {
@@ -315,108 +384,121 @@ func (f *follower) atEnd() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if size < f.reader.offset {
-		if f.size > f.reader.offset {
-			f.Stats.LostFile.Add(uint64(f.size - f.reader.offset)) // more than 0
-		}
-		f.Logger.Infof("%s was truncated; reading goes on at its start", f.file.Name())
-		file := f.file
-		f.file = nil
-		return true, f.use(file, 0)
+	if size < f.reader.Offset {
+		return true, f.anew("was truncated")
 	}
 	grown := size > f.size
 	f.size = size
-	if grown && size > f.reader.end() {
+	if grown && size > f.reader.End() {
 		return true, nil
 	}
-	if f.file.Name() != f.Path {
-		f.close() // an older file: nobody writes to it any more
-		return true, nil
+	f.remember()
+	path := f.present()
+	if f.file.Name() != path && f.pattern() {
+		return true, f.after()
+	}
+	if f.file.Name() != path {
+		err := f.rest() // an older file: nobody writes to it any more
+		f.close()
+		return true, err
 	}
 	var st unix.Stat_t
-	if unix.Stat(f.Path, &st) != nil ||
+	if unix.Stat(path, &st) != nil ||
 		uint64(st.Dev) == f.id.Device && st.Ino == f.id.Inode { //nolint:unconvert // the types differ by architecture
 		return false, nil
 	}
 	// Another file stands under the path. The writer may have written to the old one a moment ago: it is read once more
 	// to its end, and then left.
-	if size > f.reader.end() {
+	if size > f.reader.End() {
 		return true, nil
 	}
-	f.close()
-	return true, nil
+	return true, f.after()
 }
 
-// Read calls line with each line of a recording, and its number from 1: a plain or gzip-compressed file, or standard
-// input for "-". env.Progress is kept at the number of bytes of the file that were read. The last line counts even
-// without a newline.
-func Read(ctx context.Context, path string, env module.Env, line func(line []byte, number uint64) error) error {
-	var in io.Reader = os.Stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("cannot read %s: %w", path, err)
-		}
-		defer file.Close()
-		in = file
+// after leaves a file that was rotated away for those that were rotated away after it, and then the present one.
+func (f *follower) after() error {
+	files := f.files()
+	at := slices.IndexFunc(files, func(name string) bool {
+		var st unix.Stat_t
+		return unix.Stat(name, &st) == nil && st.Ino == f.id.Inode &&
+			uint64(st.Dev) == f.id.Device //nolint:unconvert // the types differ by architecture
+	})
+	f.rotated = nil
+	if at >= 0 && at < len(files)-1 {
+		f.rotated = files[at+1 : len(files)-1]
 	}
-	progress := env.Progress
-	if progress == nil {
-		progress = &atomic.Int64{}
-	}
-	r := &lines{whole: true}
-	in, err := unpacked(&counted{in, progress})
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	r.reset(in, 0)
-	for number := uint64(1); ctx.Err() == nil; number++ {
-		l, err := r.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, errTooLong):
-			env.Stats.Records.Add(1)
-			env.Stats.Malformed.Add(1)
-			env.Logger.Warnf("%s: line %d has more than %d bytes and is passed over", path, number, maxLine)
-			if env.Malformed != nil {
-				env.Malformed(module.Malformed{
-					File: path, Line: number, Kind: errTooLong.Error(), Text: r.long,
-					Why: fmt.Sprintf("it has more than %d bytes", maxLine),
-				})
-			}
-			continue
-		case err != nil:
-			return fmt.Errorf("reading %s: %w", path, err)
-		}
-		if err := line(l, number); err != nil {
-			return err
-		}
+	err := f.rest()
+	f.close()
+	return err
+}
+
+// rest hands on the last line of a file to which nobody writes any more, which may lack its newline.
+func (f *follower) rest() error {
+	if rest := f.reader.Rest(); len(rest) > 0 {
+		return f.line(rest, f.place())
 	}
 	return nil
 }
 
-type counted struct {
-	io.Reader
-	n *atomic.Int64
+// tailBytes is how much before the place is compared with what stood there.
+const tailBytes = 64
+
+// remember keeps what stands before the place.
+func (f *follower) remember() {
+	f.rested = true
+	if _, changed := f.changed(); !changed {
+		return
+	}
+	f.place()
+	end := f.reader.End()
+	f.tail = slices.Grow(f.tail[:0], tailBytes)[:min(tailBytes, end)]
+	n, _ := f.file.ReadAt(f.tail, end-int64(len(f.tail)))
+	f.tail = f.tail[:n]
+	if info, err := f.file.Stat(); err == nil {
+		f.written = info.ModTime()
+	}
 }
 
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.n.Add(int64(n))
-	return n, err
+// changed says whether the file was written to since its end was reached, and how long it is.
+func (f *follower) changed() (int64, bool) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return 0, false
+	}
+	return info.Size(), !info.ModTime().Equal(f.written) || info.Size() != f.reader.End()
 }
 
-// unpacked reads the first bytes, and unpacks what is gzip-compressed.
-func unpacked(in io.Reader) (io.Reader, error) {
-	magic := make([]byte, 2)
-	n, err := io.ReadFull(in, magic)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
+// same says whether what was read stands in the file as it did.
+func (f *follower) same() bool {
+	head, tail := make([]byte, len(f.head)), make([]byte, len(f.tail))
+	n, _ := f.file.ReadAt(head, 0)
+	m, _ := f.file.ReadAt(tail, f.reader.End()-int64(len(tail)))
+	return bytes.Equal(head[:n], f.head) && bytes.Equal(tail[:m], f.tail)
+}
+
+// anew reads the file from its start, whose contents are others now; and before it what was not read of the former ones,
+// where somebody made a copy of them.
+func (f *follower) anew(what string) error {
+	place := f.place()
+	for _, path := range f.files() {
+		file, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if isCopy(file, place) {
+			f.Logger.Infof("%s %s; its former contents are read on in %s", f.file.Name(), what, path)
+			return f.use(file, place.Offset)
+		}
+		file.Close()
 	}
-	in = io.MultiReader(bytes.NewReader(magic[:n]), in)
-	if n < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return in, nil
+	if lost := max(f.size, f.reader.End()) - f.reader.Offset; lost > 0 {
+		f.Stats.LostFile.Add(uint64(lost))
+		f.Logger.Warnf("%s %s before all of it was read; at least %d bytes are lost, and reading goes on at its start",
+			f.file.Name(), what, lost)
+	} else {
+		f.Logger.Warnf("%s %s; reading goes on at its start", f.file.Name(), what)
 	}
-	return gzip.NewReader(in)
+	file := f.file
+	f.file = nil
+	return f.use(file, 0)
 }

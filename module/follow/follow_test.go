@@ -3,17 +3,12 @@
 package follow
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -192,7 +188,7 @@ func TestAFileThatIsGoneIsCountedAndTheNextOneRead(t *testing.T) {
 func TestALineThatIsTooLongIsPassedOverAndCounted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	f := follow(t, path, process.Cursor{}, true)
-	appendTo(t, path, "a\n"+strings.Repeat("x", 3*maxLine)+"\nb\n")
+	appendTo(t, path, "a\n"+strings.Repeat("x", 3*recording.MaxLine)+"\nb\n")
 	f.wait("a", "b")
 	require.EqualValues(t, 1, f.stats.Malformed.Load())
 }
@@ -209,90 +205,126 @@ func TestTheReceiversErrorEndsFollowing(t *testing.T) {
 	require.ErrorIs(t, err, stop)
 }
 
-func replay(t *testing.T, path string) ([]string, int64, error) {
-	var got []string
-	var progress atomic.Int64
-	env := module.Env{Stats: &module.Stats{}, Logger: logp.NewNopLogger(), Progress: &progress}
-	err := Read(context.Background(), path, env, func(line []byte, number uint64) error {
-		got = append(got, string(line))
-		require.EqualValues(t, len(got), number)
-		return nil
-	})
-	return got, progress.Load(), err
+func rewrite(t *testing.T, path, text string) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, errors.Join(err, f.Close()))
 }
 
-func TestARecordingIsReadToALastLineWithoutANewline(t *testing.T) {
+// A copy over a file keeps its inode, and may be longer than what was there.
+func TestAFileWrittenAnewInItsPlaceIsReadAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	require.NoError(t, os.WriteFile(path, []byte("a\n\nb\nlast"), 0o600))
-	got, n, err := replay(t, path)
-	require.NoError(t, err)
-	require.Equal(t, []string{"a", "", "b", "last"}, got)
-	require.EqualValues(t, 9, n)
+	appendTo(t, path, "one\ntwo\n")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait("one", "two")
+	f.atEnd()
+	rewrite(t, path, "three\nfour\nfive\n")
+	f.wait("one", "two", "three", "four", "five")
+	appendTo(t, path, "six\n")
+	f.wait("one", "two", "three", "four", "five", "six")
+	require.Zero(t, f.stats.LostFile.Load())
 }
 
-func TestACompressedRecordingIsUnpacked(t *testing.T) {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	for i := range 100000 {
-		fmt.Fprintln(z, i)
-	}
-	require.NoError(t, z.Close())
-	path := filepath.Join(t.TempDir(), "log.gz")
-	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
-	got, n, err := replay(t, path)
-	require.NoError(t, err)
-	require.Len(t, got, 100000)
-	require.Equal(t, "99999", got[99999])
-	require.EqualValues(t, b.Len(), n)
+// What begins as before and goes on otherwise is another content, too.
+func TestOnlyTheEndMayShowThatAFileIsNew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	head := strings.Repeat("x", 300) + "\n"
+	appendTo(t, path, head+"one\n")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait(head[:300], "one")
+	f.atEnd()
+	rewrite(t, path, head+"two\nthree\n")
+	f.wait(head[:300], "one", head[:300], "two", "three")
 }
 
-func TestAnEmptyFileHasNoLinesAndAMissingOneIsAnError(t *testing.T) {
+// copytruncate copies what is there and cuts the file: what was not read of it stands in the copy.
+func TestWhatWasCutIsReadInTheCopy(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "empty"), nil, 0o600))
-	got, _, err := replay(t, filepath.Join(dir, "empty"))
+	path := filepath.Join(dir, "log")
+	head := strings.Repeat("x", 300)
+	appendTo(t, path, head+"\none\n")
+	cursor := func() process.Cursor {
+		f := follow(t, path, process.Cursor{}, true)
+		defer f.stop()
+		f.wait(head, "one")
+		return f.last
+	}()
+	appendTo(t, path, "two\n")
+	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Empty(t, got)
-	_, _, err = replay(t, filepath.Join(dir, "missing"))
-	require.ErrorContains(t, err, "cannot read")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "torn.gz"), []byte{0x1f, 0x8b, 8}, 0o600))
-	_, _, err = replay(t, filepath.Join(dir, "torn.gz"))
-	require.Error(t, err)
+	require.NoError(t, os.WriteFile(path+".1", text, 0o600))
+	rewrite(t, path, "three\n")
+	f := follow(t, path, cursor, false)
+	defer f.stop()
+	f.wait("two", "three")
+	require.Zero(t, f.stats.LostFile.Load())
 }
 
-func FuzzLines(f *testing.F) {
-	f.Add([]byte("a\nbb\n\nccc"), uint8(3))
-	f.Fuzz(func(t *testing.T, b []byte, chunk uint8) {
-		l := &lines{whole: true}
-		l.reset(&chopped{b, int(chunk)%7 + 1}, 0)
-		var got []string
-		for {
-			line, err := l.next()
-			if err != nil {
-				break
-			}
-			got = append(got, string(line))
-		}
-		want := strings.Split(string(b), "\n")
-		if want[len(want)-1] == "" {
-			want = want[:len(want)-1]
-		}
-		if strings.Join(want, "\n") != strings.Join(got, "\n") || len(want) != len(got) || l.offset != int64(len(b)) {
-			t.Fatalf("%q: got %q", b, got)
-		}
-	})
+func TestRotatedFilesMayHaveDates(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log")
+	appendTo(t, path, "one\n")
+	cursor := func() process.Cursor {
+		f := follow(t, path, process.Cursor{}, true)
+		defer f.stop()
+		f.wait("one")
+		return f.last
+	}()
+	appendTo(t, path, "two\n")
+	require.NoError(t, os.Rename(path, path+"-20260303"))
+	appendTo(t, path, "three\n")
+	f := follow(t, path, cursor, false)
+	defer f.stop()
+	f.wait("two", "three")
 }
 
-// chopped gives a few bytes at a time.
-type chopped struct {
-	b []byte
-	n int
+// Beats name each file by its date, and number those of a day.
+func TestAPatternFollowsFilesThatAreNamedByDates(t *testing.T) {
+	dir := t.TempDir()
+	name := func(s string) string { return filepath.Join(dir, "auditbeat-"+s+".ndjson") }
+	appendTo(t, name("20260302"), "one\n")
+	f := follow(t, filepath.Join(dir, "auditbeat-*.ndjson"), process.Cursor{}, true)
+	f.wait("one")
+	appendTo(t, name("20260303"), "two\n")
+	f.wait("one", "two")
+	appendTo(t, name("20260303-1"), "three\n")
+	f.wait("one", "two", "three")
+	appendTo(t, name("20260303-1"), "four\n")
+	f.wait("one", "two", "three", "four")
+	f.stop()
+	appendTo(t, name("20260303-1"), "five\n")
+	appendTo(t, name("20260303-2"), "six\n")
+	again := follow(t, filepath.Join(dir, "auditbeat-*.ndjson"), f.last, false)
+	defer again.stop()
+	again.wait("five", "six")
 }
 
-func (c *chopped) Read(b []byte) (int, error) {
-	if len(c.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(b, c.b[:min(c.n, len(c.b))])
-	c.b = c.b[n:]
-	return n, nil
+// Between two looks at the file a busy writer may rotate it more than once.
+func TestTwoRotationsAtOnceLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log")
+	appendTo(t, path, "one\n")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait("one")
+	f.atEnd()
+	require.NoError(t, os.Rename(path, path+".2"))
+	appendTo(t, path+".1", "two\n")
+	appendTo(t, path, "three\n")
+	f.wait("one", "two", "three")
+}
+
+// The last line of a file that was rotated away may lack its newline.
+func TestTheLastLineOfARotatedFileCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, "one\ntwo")
+	f := follow(t, path, process.Cursor{}, true)
+	defer f.stop()
+	f.wait("one")
+	require.NoError(t, os.Rename(path, path+".1"))
+	appendTo(t, path, "three\n")
+	f.wait("one", "two", "three")
 }

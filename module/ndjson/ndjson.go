@@ -9,7 +9,6 @@
 package ndjson
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,10 +90,10 @@ type documents struct {
 // Run reads documents until ctx ends, and in a replay until the last file does.
 func (m *documents) Run(ctx context.Context, from process.Cursor, emit func(*process.Event) error) error {
 	m.emit = emit
-	defer m.log()
 	if m.env.Replay {
 		return m.replay(ctx)
 	}
+	defer m.log(&m.trouble)
 	m.trouble = trouble{path: m.Paths[0]}
 	return follow.Follow(ctx, follow.Options{
 		Path:      m.Paths[0],
@@ -108,31 +107,6 @@ func (m *documents) Run(ctx context.Context, from process.Cursor, emit func(*pro
 		m.trouble.line++
 		return m.line(line, next)
 	})
-}
-
-// replay reads every file once.
-func (m *documents) replay(ctx context.Context) error {
-	stats := m.env.Stats
-	for _, path := range m.Paths {
-		m.trouble = trouble{path: path}
-		records, malformed := stats.Records.Load(), stats.Malformed.Load()
-		if err := follow.Read(ctx, path, m.env, func(line []byte, number uint64) error {
-			m.trouble.line = number
-			return m.line(line, process.Cursor{})
-		}); err != nil {
-			return err
-		}
-		m.log()
-		records, malformed = stats.Records.Load()-records, stats.Malformed.Load()-malformed
-		if records > 0 && malformed == records && m.trouble.first != nil {
-			lines := "none of the %d lines of %s is a document: %w"
-			if records == 1 {
-				lines = "the %d line of %s is not a document: %w"
-			}
-			return fmt.Errorf(lines, records, path, m.trouble.first)
-		}
-	}
-	return nil
 }
 
 // Watermark is the time of the newest document, and shortly before now while the file has been at its end for a minute.
@@ -153,25 +127,33 @@ var utf8Mark = []byte("\xef\xbb\xbf")
 
 // line takes one line.
 func (m *documents) line(line []byte, next process.Cursor) error {
-	line = bytes.TrimSpace(bytes.TrimPrefix(line, utf8Mark))
+	line = document(line)
 	if len(line) == 0 {
 		return nil
 	}
 	m.env.Stats.Records.Add(1)
 	e := &m.event
 	if err := m.decoder.Decode(line, e); err != nil {
+		if isAction(line) {
+			return nil
+		}
 		m.env.Stats.Malformed.Add(1)
-		m.malformed(line, explained(line, err))
+		m.trouble.add(explained(line, err))
 		return m.idle()
 	}
 	m.newest.Store(max(m.newest.Load(), e.Time.UnixNano()))
 	if e.Kind == 0 {
 		return nil
 	}
+	e.Cursor = next
+	return m.hand(e)
+}
+
+// hand hands an event on.
+func (m *documents) hand(e *process.Event) error {
 	if e.Source == "" {
 		e.Source = "ndjson"
 	}
-	e.Cursor = next
 	err := m.emit(e)
 	e.Shrink(maxEvent)
 	return err

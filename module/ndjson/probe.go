@@ -2,14 +2,7 @@
 
 package ndjson
 
-import (
-	"bytes"
-	"errors"
-
-	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/module"
-	"github.com/reconbeat/reconbeat/process"
-)
+import "github.com/reconbeat/reconbeat/module"
 
 // Probe says whether the module works here. It works everywhere; what it sees is what the agent that writes the file
 // sees.
@@ -29,21 +22,6 @@ func Probe() module.Support {
 	}
 }
 
-// Recognises reports whether a file that begins with the sample is one for this module: its first line is a JSON
-// object, or is the beginning of one that is longer than the sample.
-func Recognises(sample []byte) bool {
-	sample = bytes.TrimLeft(bytes.TrimPrefix(sample, utf8Mark), " \t\r\n")
-	line, _, complete := bytes.Cut(sample, []byte{'\n'})
-	line = bytes.TrimSpace(line)
-	if len(line) < 2 || line[0] != '{' {
-		return false
-	}
-	if !complete {
-		rest := bytes.TrimLeft(line[1:], " \t")
-		return len(rest) > 0 && (rest[0] == '"' || rest[0] == '}')
-	}
-	var d ecs.Decoder
-	var e process.Event
-	err := d.Decode(line, &e)
-	return err == nil || errors.Is(err, ecs.ErrNoTimestamp)
-}
+// Recognises reports whether a recording that begins with the sample is one for this module, or one of documents in a
+// form of which it can say how to make it readable.
+func Recognises(sample []byte) bool { return formOf(sample) != unknown }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/ecs"
-	"github.com/reconbeat/reconbeat/module"
 )
 
 // logEvery is how often the log speaks of malformed lines; in between they are counted.
@@ -33,34 +32,16 @@ func (t *trouble) add(err error) {
 	}
 }
 
-// malformed notes what is wrong with the present line.
-func (m *documents) malformed(line []byte, err error) {
-	m.trouble.add(err)
-	if m.env.Malformed == nil {
-		return
-	}
-	kind := err
-	for _, k := range []error{ecs.ErrJSON, ecs.ErrNoObject, ecs.ErrNoTimestamp} {
-		if errors.Is(err, k) {
-			kind = k
-		}
-	}
-	m.env.Malformed(module.Malformed{
-		File: m.trouble.path, Line: m.trouble.line, Kind: kind.Error(), Why: err.Error(), Text: line,
-	})
-}
-
 // idle logs malformed lines when it is time to.
 func (m *documents) idle() error {
 	if m.trouble.count > 0 && time.Since(m.trouble.logged) >= logEvery {
-		m.log()
+		m.log(&m.trouble)
 	}
 	return nil
 }
 
 // log logs the malformed lines that the log does not have yet.
-func (m *documents) log() {
-	t := &m.trouble
+func (m *documents) log(t *trouble) {
 	switch {
 	case t.count == 0:
 		return
@@ -74,8 +55,23 @@ func (m *documents) log() {
 
 // explained adds to an error what is most likely the matter.
 func explained(line []byte, err error) error {
-	if bytes.Equal(line, []byte("{")) || bytes.Equal(line, []byte("[")) {
+	switch {
+	case bytes.Equal(line, []byte("{")) || bytes.Equal(line, []byte("[")):
 		return fmt.Errorf("%w; it may be pretty-printed JSON: write one document a line (jq -c)", err)
+	case errors.Is(err, ecs.ErrNoTimestamp) && bytes.HasPrefix(line, []byte(`{"error":`)):
+		return fmt.Errorf("%w; it is an error that Elasticsearch answered", err)
 	}
 	return err
+}
+
+// isAction says whether a line is one of the bulk API's, which says where the document goes that follows.
+func isAction(line []byte) bool {
+	line = bytes.TrimLeft(bytes.TrimPrefix(line, []byte("{")), blank)
+	for _, action := range []string{`"index"`, `"create"`, `"update"`, `"delete"`} {
+		if rest, ok := bytes.CutPrefix(line, []byte(action)); ok {
+			rest = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(rest, blank), []byte(":")), blank)
+			return len(rest) > 0 && rest[0] == '{'
+		}
+	}
+	return false
 }

@@ -26,6 +26,7 @@ require (
 	github.com/prometheus/common v0.67.4 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
+	github.com/ulikunitz/xz v0.5.15 // indirect
 	go.uber.org/zap v1.27.1 // indirect
 	golang.org/x/sys v0.46.0 // indirect
 	golang.org/x/term v0.44.0 // indirect

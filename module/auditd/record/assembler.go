@@ -40,6 +40,10 @@ type Options struct {
 	Malformed func(why error)
 	Source    string // event.Source of what is emitted: the module's name
 	Names     bool   // take over the names of enriched records; not where they are another host's
+	// Ordered: an event's records come in the kernel's order, so that after its end mark nothing of it comes.
+	Ordered bool
+	// Own says whether a node is the host that reconbeat runs on. nil: none is, and each is a host of its own.
+	Own func(node []byte) bool
 	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them:
 	// process, users and login session, as far as records say. Both are valid during the call only. nil: they are
 	// passed over.
@@ -51,39 +55,58 @@ type Options struct {
 
 // Assembler makes process events of records. It belongs to one goroutine.
 type Assembler struct {
-	o      Options
-	emit   func(*process.Event) error
-	slots  [inFlight]pending
-	order  []*pending // the ones in use, the oldest first
-	free   []*pending
-	buf    []byte // reused
-	key    []byte // of the last exec's rule, as it stands in the record; reused
+	o     Options
+	emit  func(*process.Event) error
+	slots [inFlight]pending
+	order []*pending // the ones in use, the oldest first
+	free  []*pending
+	buf   []byte // reused
+	key   []byte // of the last exec's rule, as it stands in the record; reused
+	// the events that were completed last, each where its hash says: a record of one comes late, or again
+	done   [doneEvents]identity
 	last   process.Cursor
 	login  process.Event // reused
 	newest int64         // the newest time of a record, in milliseconds since 1970
 	logged time.Time     // when a malformed record was last logged; wall clock
 }
 
+// identity is what the records of one event share.
+type identity struct {
+	node   uint64 // the host, hashed: the log of several hosts has the same numbers
+	millis int64  // the time, in milliseconds since 1970: numbers begin anew at a boot
+	seq    uint64
+}
+
+// doneEvents is how many complete events are remembered.
+const doneEvents = 256
+
+func (a *Assembler) place(id identity) *identity {
+	const spread = 0x9e3779b97f4a7c15
+	return &a.done[(id.node^id.seq*spread^uint64(id.millis)*spread)>>32%doneEvents]
+}
+
 // pending is an event that is not complete yet.
 type pending struct {
-	seq  uint64
-	node uint64 // of the host that it is from, hashed: the log of several hosts has the same numbers
+	identity
 	// the time, in milliseconds since 1970, of a record that comes so late that no more of this event is expected
 	due     int64
 	start   process.Cursor // before its first record
 	event   process.Event
 	ignored bool // no exec, or one that failed
+	called  bool // its SYSCALL record came
 	sure    bool // SYSCALL says that it is an exec
-	execve  bool // an EXECVE record came
+	ended   bool // its end mark came
 	cut     bool
 	missing bool
 	items   int // how many files SYSCALL says that the kernel opened
 	opened  [mostFiles]opened
-	bytes   int
-	index   int    // of the argument in part
-	part    []byte // an argument that comes in pieces
-	inPart  bool
+	command command
 	changes []Change // of audit itself; the event is then no exec
+}
+
+// whole says whether nothing that matters can come any more.
+func (p *pending) whole() bool {
+	return p.called && (p.ignored || len(p.changes) > 0 || p.command.whole(p.event.ArgsCount))
 }
 
 // mostFiles is how many files one exec may open: the kernel follows five scripts that are each other's interpreters,
@@ -110,6 +133,10 @@ func NewAssembler(o Options, emit func(*process.Event) error) *Assembler {
 func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
 	typ, body, node, err := ParseLine(line)
 	if err != nil {
+		if isSeparator(line) {
+			a.last = cursor
+			return nil
+		}
 		a.o.Stats.Records.Add(1)
 		a.malformed(line, err)
 		a.last = cursor
@@ -134,10 +161,10 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	case unix.AUDIT_LOGIN, userLogin, userLogout, userStart, userEnd:
 		millis, seq, rest, ok := header(body)
 		if !ok {
-			a.malformed(body, errNoHeader)
+			a.malformed(body, noHeader(body))
 			return nil
 		}
-		if err := a.session(typ, millis, seq, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN ||
+		if err := a.session(typ, millis, seq, node, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN ||
 			!relabels(rest) {
 			return err
 		}
@@ -154,7 +181,7 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	}
 	millis, seq, rest, ok := header(body)
 	if !ok {
-		a.malformed(body, errNoHeader)
+		a.malformed(body, noHeader(body))
 		return nil
 	}
 	if millis > a.newest || a.newest-millis > setBack.Milliseconds() {
@@ -163,27 +190,28 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	if err := a.overdue(millis); err != nil {
 		return err
 	}
-	host := hashed(node)
-	p := a.find(seq, host)
+	id := identity{node: hashed(node), millis: millis, seq: seq}
+	p := a.find(id)
+	if p == nil {
+		if typ == unix.AUDIT_EOE || !changes(typ) && *a.place(id) == id {
+			return nil // late, or again
+		}
+		var err error
+		if p, err = a.begin(id, node, before); err != nil {
+			return err
+		}
+	}
 	switch typ {
 	case unix.AUDIT_SYSCALL:
-		if p == nil {
-			var err error
-			if p, err = a.begin(seq, host, millis, before); err != nil {
-				return err
-			}
+		if !p.called { // not again
+			a.syscall(p, rest)
 		}
-		a.syscall(p, rest)
 	case unix.AUDIT_EXECVE:
-		if p == nil { // its SYSCALL record was lost: who did it is not known, and a guess is worse than a count
-			a.o.Stats.Incomplete.Add(1)
-			return nil
-		}
 		if !p.ignored {
 			a.execve(p, rest)
 		}
 	case unix.AUDIT_CWD:
-		if p != nil && !p.ignored {
+		if !p.ignored {
 			for key, v, more, ok := next(rest); ok; key, v, more, ok = next(more) {
 				if string(key) == "cwd" {
 					a.buf = text(v, a.buf[:0])
@@ -192,29 +220,49 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 			}
 		}
 	case unix.AUDIT_PATH:
-		if p != nil && !p.ignored {
+		if !p.ignored {
 			a.path(p, rest)
 		}
-	case unix.AUDIT_PROCTITLE, unix.AUDIT_EOE:
-		if p != nil {
-			if len(p.changes) > 0 {
-				a.title(p, rest)
-			}
+	case unix.AUDIT_PROCTITLE:
+		p.ended = true
+		if len(p.changes) > 0 {
+			a.title(p, rest)
+		} else if !p.ignored {
+			p.command.named(rest)
+		}
+	case unix.AUDIT_EOE:
+		p.ended = true
+		if a.o.Ordered {
 			return a.complete(p)
 		}
-	case unix.AUDIT_CONFIG_CHANGE,
-		unix.AUDIT_FEATURE_CHANGE,
-		unix.AUDIT_LOGIN,
-		unix.AUDIT_DAEMON_START,
-		unix.AUDIT_DAEMON_END,
-		unix.AUDIT_DAEMON_ABORT:
-		if p == nil {
-			var err error
-			if p, err = a.begin(seq, host, millis, before); err != nil {
-				return err
-			}
-		}
+	default:
 		return a.change(p, typ, rest)
+	}
+	if p.ended && p.whole() {
+		return a.complete(p)
+	}
+	return nil
+}
+
+// changes says whether a record reports a change of audit itself, and may stand alone.
+func changes(typ uint16) bool {
+	switch typ {
+	case unix.AUDIT_SYSCALL, unix.AUDIT_EXECVE, unix.AUDIT_CWD, unix.AUDIT_PATH, unix.AUDIT_PROCTITLE:
+		return false
+	}
+	return true
+}
+
+// Whole hands on the events that lack nothing but their end mark: none came for a while, and not every log has one.
+func (a *Assembler) Whole() error {
+	for i := 0; i < len(a.order); {
+		if !a.order[i].whole() {
+			i++
+			continue
+		}
+		if err := a.complete(a.order[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -254,16 +302,16 @@ func hashed(node []byte) uint64 {
 	return h
 }
 
-func (a *Assembler) find(seq, node uint64) *pending {
+func (a *Assembler) find(id identity) *pending {
 	for _, p := range a.order {
-		if p.seq == seq && p.node == node {
+		if p.identity == id {
 			return p
 		}
 	}
 	return nil
 }
 
-func (a *Assembler) begin(seq, node uint64, millis int64, start process.Cursor) (*pending, error) {
+func (a *Assembler) begin(id identity, node []byte, start process.Cursor) (*pending, error) {
 	if len(a.free) == 0 {
 		if err := a.complete(a.order[0]); err != nil {
 			return nil, err
@@ -271,29 +319,45 @@ func (a *Assembler) begin(seq, node uint64, millis int64, start process.Cursor) 
 	}
 	p := a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
-	event, part := p.event, p.part[:0]
-	*p = pending{seq: seq, node: node, due: a.newest + patience.Milliseconds(), start: start, event: event, part: part}
+	event, command := p.event, p.command
+	command.reset()
+	*p = pending{
+		identity: id, due: a.newest + patience.Milliseconds(), start: start, event: event, command: command,
+	}
 	p.event.Reset()
-	p.event.Kind, p.event.Sequence, p.event.Source = process.Exec, seq, a.o.Source
-	p.event.Time = time.UnixMilli(millis).UTC()
+	p.event.Kind, p.event.Sequence, p.event.Source = process.Exec, id.seq, a.o.Source
+	p.event.Time = time.UnixMilli(id.millis).UTC()
+	a.host(&p.event, node)
 	a.order = append(a.order, p)
 	return p, nil
+}
+
+// host says which host an event is of.
+func (a *Assembler) host(e *process.Event, node []byte) {
+	if len(node) > 0 && (a.o.Own == nil || !a.o.Own(node)) {
+		e.Host = process.Host{Name: e.Text(node), OSType: "linux"}
+	}
 }
 
 // complete hands an event on, if it is an exec that succeeded, and frees its place.
 func (a *Assembler) complete(p *pending) error {
 	a.order = slices.DeleteFunc(a.order, func(o *pending) bool { return o == p })
 	a.free = append(a.free, p)
+	*a.place(p.identity) = p.identity
 	if len(p.changes) > 0 {
 		return a.changed(p)
 	}
-	if p.ignored || !p.sure && !p.execve {
+	if p.ignored || !p.sure && !p.command.came {
 		return nil
 	}
-	p.endPart()
+	if !p.called { // its SYSCALL record was lost: who did it is not known, and a guess is worse than a count
+		a.o.Stats.Incomplete.Add(1)
+		return nil
+	}
 	e := &p.event
+	a.buf = p.command.fill(e, a.buf)
 	e.File = p.executable()
-	if p.missing || !p.execve || len(e.Args) < e.ArgsCount && !p.cut {
+	if p.missing || p.command.missing || len(e.Args) < e.ArgsCount && !p.cut {
 		a.o.Stats.Incomplete.Add(1)
 		e.Lossy = true
 	}
@@ -320,10 +384,19 @@ func (a *Assembler) resume() process.Cursor {
 func (a *Assembler) syscall(p *pending, b []byte) {
 	var arch []byte
 	var call uint32
-	success := false
+	success, exe := false, false
 	e := &p.event
+	p.called = true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
+		if len(rest) == 0 && !exe && string(key) != "exe" && p.sure { // torn: a part of a number is another number
+			p.missing = true
+			break
+		}
 		switch string(key) {
+		case "exe":
+			if exe = !torn(v) && (len(rest) > 0 || len(v) > 0 && v[0] == '"'); exe {
+				a.who(e, key, v)
+			}
 		case "arch":
 			arch = v
 		case "syscall":
@@ -353,6 +426,7 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 		p.ignored = true
 		return
 	}
+	p.missing = p.missing || !exe && p.sure
 	if p.sure && a.o.Started != nil {
 		a.o.Started(e.PID, e.Time)
 	}
@@ -422,43 +496,26 @@ func id(v []byte) uint32 {
 	return process.Unset
 }
 
-// execve takes the arguments of one EXECVE record: a0=..., and for a long one a0_len=N a0[0]=... a0[1]=..., over as
-// many records as it needs.
+// execve takes the arguments of one EXECVE record.
 func (a *Assembler) execve(p *pending, b []byte) {
-	p.execve = true
+	c := &p.command
+	c.came = true
+	c.records++
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
 		if string(key) == "argc" {
-			n, _ := number(v)
-			p.event.ArgsCount = int(n)
+			n, ok := number(v)
+			p.event.ArgsCount, c.counted = int(n), ok
 			continue
 		}
-		index, piece, ok := argument(key)
+		index, number, ok := argument(key)
 		if !ok {
 			continue
 		}
-		if p.inPart && (index != p.index || piece == 0) {
-			p.endPart()
-		}
-		if index != len(p.event.Args) {
-			if index > len(p.event.Args) && !p.cut {
-				p.missing = true // a record in between was lost
-			}
-			continue
-		}
-		if p.bytes >= maxText || index >= maxArgs {
+		if len(c.text) >= maxText || index >= maxArgs {
 			p.cut = true
 			continue
 		}
-		a.buf = text(v, a.buf[:0])
-		if room := maxText - p.bytes; len(a.buf) > room {
-			a.buf, p.cut = a.buf[:room], true
-		}
-		p.bytes += len(a.buf) + 1
-		if piece < 0 {
-			p.event.AddArg(&p.event.Process, a.buf)
-			continue
-		}
-		p.part, p.inPart, p.index = append(p.part, a.buf...), true, index
+		p.cut = c.add(index, number, v) || p.cut
 	}
 }
 
@@ -524,32 +581,11 @@ func (p *pending) executable() process.FileID {
 	return p.opened[0].file
 }
 
-// endPart adds the argument that came in pieces.
-func (p *pending) endPart() {
-	if p.inPart {
-		p.event.AddArg(&p.event.Process, p.part)
-		p.part, p.inPart = p.part[:0], false
-	}
-}
-
-// argument reads a key of EXECVE: a3 is argument 3 (piece -1), a3[1] its piece 1. Anything else, a3_len too, is none.
-func argument(key []byte) (index, piece int, ok bool) {
-	if len(key) < 2 || key[0] != 'a' {
-		return 0, 0, false
-	}
-	name, in, pieces := bytes.Cut(key[1:], []byte("["))
-	n, ok := number(name)
-	if !ok || !pieces {
-		return int(n), -1, ok
-	}
-	m, ok := number(bytes.TrimSuffix(in, []byte("]")))
-	return int(n), int(m), ok
-}
-
 // session hands on what a record says of a login session.
-func (a *Assembler) session(typ uint16, millis int64, seq uint64, b []byte) error {
+func (a *Assembler) session(typ uint16, millis int64, seq uint64, node, b []byte) error {
 	e := &a.login
 	e.Reset()
+	a.host(e, node)
 	e.Kind, e.Time, e.Sequence = process.Login, time.UnixMilli(millis).UTC(), seq
 	e.Source, e.Cursor = a.o.Source, a.resume()
 	res := true

@@ -19,6 +19,8 @@ package record
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
@@ -68,38 +70,179 @@ func typeOf(name []byte) uint16 {
 	case "DAEMON_ABORT":
 		return unix.AUDIT_DAEMON_ABORT
 	}
+	if n, ok := number(name); ok && n < 1<<16 { // as the kernel's own log has it
+		return uint16(n)
+	}
 	return 0
 }
 
-// ErrNoRecord says that a line is not a record of the audit system.
-var ErrNoRecord = errors.New("this is no audit record")
+// Why a line is no record. Each of the special ones is an ErrNoRecord, too, and says how to get records instead.
+var (
+	ErrNoRecord    = errors.New("this is no audit record")
+	errInterpreted = fmt.Errorf("%w, but what ausearch -i makes of one: write records with ausearch --raw", ErrNoRecord)
+	errJournal     = fmt.Errorf("%w, but the journal's short form, which lacks the event's number: write records with %s",
+		ErrNoRecord, "journalctl _TRANSPORT=audit -o json | jq -r '(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) "+
+			"as $t | \"type=\\(._AUDIT_TYPE_NAME) msg=audit(\\($t[:-6]).\\($t[-6:-3]):\\(._AUDIT_ID)): "+
+			"\\(.MESSAGE | sub(\"^[^ ]+ \"; \"\"))\"'")
+)
 
 // errNoHeader says that a record does not say when it was made, or of which event it is.
 var errNoHeader = errors.New("its time and number cannot be read (want audit(SECONDS.MILLISECONDS:NUMBER))")
 
-// ParseLine splits a line of audit.log, with or without `node=` before it and `msg=` within. The type is 0 for one that
-// nothing is known of. The results share the line's memory.
+// noHeader says why a record's time and number cannot be read.
+func noHeader(body []byte) error {
+	if at, _, ok := bytes.Cut(body, []byte(")")); ok && bytes.IndexByte(at, '/') > 0 {
+		return errInterpreted
+	}
+	return errNoHeader
+}
+
+// ParseLine splits a line of audit.log, with or without `msg=` within. What a syslog daemon, the journal or the kernel's
+// log has put before the record is cut off. node is the host that `node=` names, or else the syslog header; nil: neither
+// does. The type is 0 for one that nothing is known of. The results share the line's memory.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	line = bytes.TrimRight(line, "\r\n")
-	if rest, ok := bytes.CutPrefix(line, []byte("node=")); ok {
+	if rest, ok := bytes.CutPrefix(line, nodeMark); ok {
 		node, line, ok = bytes.Cut(rest, []byte(" "))
 		if !ok {
 			return 0, nil, nil, ErrNoRecord
 		}
 	}
-	rest, ok := bytes.CutPrefix(line, []byte("type="))
+	if typ, body, ok := parse(line); ok {
+		return typ, body, node, nil
+	}
+	return parseBehind(line)
+}
+
+var (
+	nodeMark = []byte("node=")
+	typeMark = []byte("type=")
+)
+
+// parse splits a record that begins the line.
+func parse(line []byte) (typ uint16, body []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(line, typeMark)
 	if !ok {
-		return 0, nil, nil, ErrNoRecord
+		return 0, nil, false
 	}
 	name, body, ok := bytes.Cut(rest, []byte(" "))
 	if !ok {
-		return 0, nil, nil, ErrNoRecord
+		return 0, nil, false
 	}
 	body = bytes.TrimPrefix(body, []byte("msg="))
-	if !bytes.HasPrefix(body, []byte("audit(")) {
-		return 0, nil, nil, ErrNoRecord
+	return typeOf(name), body, bytes.HasPrefix(body, []byte("audit("))
+}
+
+// parseBehind finds the record in a line that has something else before it.
+func parseBehind(line []byte) (typ uint16, body, node []byte, err error) {
+	for at := 0; ; {
+		i := bytes.Index(line[at:], typeMark)
+		if i < 0 {
+			break
+		}
+		before := line[:at+i]
+		typ, body, ok := parse(line[at+i:])
+		if at += i + len(typeMark); !ok || len(before) == 0 || bytes.IndexByte(separators, before[len(before)-1]) < 0 {
+			continue
+		}
+		if i := bytes.LastIndex(before, nodeMark); i >= 0 {
+			named := bytes.TrimRight(before[i+len(nodeMark):], " ")
+			if len(named) > 0 && bytes.IndexByte(named, ' ') < 0 {
+				return typ, body, named, nil
+			}
+		}
+		return typ, body, syslogHost(before), nil
 	}
-	return typeOf(name), body, node, nil
+	if isJournal(line) {
+		return 0, nil, nil, errJournal
+	}
+	return 0, nil, nil, ErrNoRecord
+}
+
+// separators are what may stand right before a record.
+var separators = []byte(" \t:|>\x00")
+
+// isSeparator says whether a line only parts events or pages: those of ausearch, of journalctl, and empty ones.
+func isSeparator(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	return len(line) == 0 || string(line) == "----" || bytes.HasPrefix(line, []byte("time->")) ||
+		bytes.HasPrefix(line, []byte("-- ")) && bytes.HasSuffix(line, []byte(" --"))
+}
+
+// isJournal says whether a line is one of audit's as journalctl prints it: its type, and neither time nor number.
+func isJournal(line []byte) bool {
+	_, rest, ok := bytes.Cut(line, []byte(" audit"))
+	if !ok {
+		return false
+	}
+	if pid, behind, ok := bytes.Cut(rest, []byte("]")); ok && len(pid) > 0 && pid[0] == '[' {
+		rest = behind
+	}
+	name, _, ok := bytes.Cut(bytes.TrimPrefix(rest, []byte(": ")), []byte(" "))
+	return ok && len(name) > 2 && len(name) < len(rest)-2 && bytes.Equal(name, bytes.ToUpper(name)) &&
+		bytes.IndexByte(name, '=') < 0
+}
+
+// syslogHost is the host in a syslog header, of RFC 3164 or 5424 or with the times of rsyslog; nil: there is none.
+func syslogHost(head []byte) []byte {
+	if len(head) > 2 && head[0] == '<' {
+		if _, behind, ok := bytes.Cut(head, []byte(">")); ok {
+			head = bytes.TrimPrefix(behind, []byte("1 "))
+		}
+	}
+	word := func() (w []byte) {
+		w, head, _ = bytes.Cut(bytes.TrimLeft(head, " "), []byte(" "))
+		return w
+	}
+	switch first := word(); {
+	case len(first) == 3 && isMonth(first):
+		word() // day
+		at := word()
+		if len(at) == 4 { // with the year
+			at = word()
+		}
+		if bytes.Count(at, []byte(":")) != 2 {
+			return nil
+		}
+	case len(first) >= len("2006-01-02T15:04:05") && first[4] == '-' && first[10] == 'T':
+	default:
+		return nil
+	}
+	host := word()
+	if len(host) == 0 || len(bytes.TrimSpace(head)) == 0 || len(host) > 255 || string(host) == "-" ||
+		string(host) == "stdout" || string(host) == "stderr" {
+		return nil
+	}
+	for _, c := range host {
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && c != '.' && c != '_' && c != ':' {
+			return nil
+		}
+	}
+	if host[len(host)-1] == ':' { // the program, where no host is named
+		return nil
+	}
+	return host
+}
+
+func isMonth(b []byte) bool {
+	_, err := time.Parse("Jan", string(b))
+	return err == nil
+}
+
+// Time is when the record on a line was made, in nanoseconds since 1970; false for what is no record.
+func Time(line []byte) (int64, bool) {
+	_, body, _, err := ParseLine(line)
+	if err != nil {
+		return 0, false
+	}
+	millis, _, _, ok := header(body)
+	return millis * int64(time.Millisecond), ok
+}
+
+// Recognises reports whether a line is a record, or what some program makes of one.
+func Recognises(line []byte) bool {
+	_, body, _, err := ParseLine(line)
+	return err == nil && len(body) > 0 || errors.Is(err, errJournal)
 }
 
 // header reads `audit(SECONDS.MILLIS:SEQUENCE): ` and returns what follows.
@@ -138,11 +281,14 @@ func digits(b []byte, end byte) (n uint64, rest []byte, ok bool) {
 	return 0, nil, false
 }
 
+// escapedMark is the group separator (0x1d) as rsyslog writes it.
+var escapedMark = []byte("#035")
+
 // next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its
 // quotes. ok is false at the end.
 func next(b []byte) (key, value, rest []byte, ok bool) {
 	for {
-		b = bytes.TrimLeft(b, " \x1d,'")
+		b = bytes.TrimPrefix(bytes.TrimLeft(b, " \x1d,'"), escapedMark)
 		eq := bytes.IndexByte(b, '=')
 		if eq < 0 {
 			return nil, nil, nil, false
@@ -163,7 +309,8 @@ func next(b []byte) (key, value, rest []byte, ok bool) {
 			}
 			end += 2
 		} else {
-			for end < len(b) && b[end] != ' ' && b[end] != 0x1d && b[end] != '\'' {
+			for end < len(b) && b[end] != ' ' && b[end] != 0x1d && b[end] != '\'' &&
+				(b[end] != '#' || !bytes.HasPrefix(b[end:], escapedMark)) {
 				end++
 			}
 		}

@@ -19,9 +19,12 @@ import (
 )
 
 // Tampering judges changes of audit by their records alone: those of a log, or where the kernel's rules cannot be
-// read. It emits what is tampering, and when program starts are reported again; the rest it logs. It belongs to
-// one goroutine.
+// read. It emits what is tampering, and when program starts are reported again; the rest it logs. What one host hides
+// is not over when another one reports. It belongs to one goroutine.
 type Tampering struct {
+	host    process.Host          // the zero Host: the one that reconbeat runs on
+	others  map[string]*Tampering // of the other hosts of a log that several write, by their names
+	subject string                // of the condition
 	env     module.Env
 	emit    func(*process.Event) error
 	blind   map[string]blindness // what keeps execs from being reported now
@@ -45,7 +48,28 @@ type deletion struct {
 
 // NewTampering makes a Tampering for a module that hands its events to emit.
 func NewTampering(env module.Env, emit func(*process.Event) error) *Tampering {
-	return &Tampering{env: env, emit: emit, blind: map[string]blindness{}, deleted: map[string]deletion{}}
+	return &Tampering{
+		env: env, emit: emit, subject: env.ID,
+		blind: map[string]blindness{}, deleted: map[string]deletion{}, others: map[string]*Tampering{},
+	}
+}
+
+// mostHosts bounds of how many other hosts changes are judged.
+const mostHosts = 10000
+
+// of is the Tampering of an event's host; nil: there are too many.
+func (t *Tampering) of(e *process.Event) *Tampering {
+	if e.Host.Name == "" {
+		return t
+	}
+	other, ok := t.others[e.Host.Name]
+	if !ok && len(t.others) < mostHosts {
+		other = NewTampering(t.env, t.emit)
+		other.host = process.Host{Name: strings.Clone(e.Host.Name), OSType: "linux"}
+		other.subject = t.env.ID + " of " + other.host.Name
+		t.others[other.host.Name] = other
+	}
+	return other
 }
 
 // reload is for how long a rule may be gone: who loads all rules anew deletes them first.
@@ -53,7 +77,10 @@ const reload = 5 * time.Second
 
 // Changed judges the changes of one event. It is an Assembler's Options.Changed.
 func (t *Tampering) Changed(who *process.Event, changes []Change) error {
-	t.cursor, t.source = who.Cursor, who.Source
+	if t = t.of(who); t == nil {
+		return nil
+	}
+	t.cursor, t.source = who.Cursor, strings.Clone(who.Source)
 	for i := range changes {
 		if err := t.change(who, &changes[i]); err != nil {
 			return err
@@ -75,7 +102,7 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 		}
 		t.log(who, c)
 		return t.end(c.Setting, who.Time)
-	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay), c.Operation == SetSetting && c.Blinds():
+	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay && t.host.Name == ""), c.Operation == SetSetting && c.Blinds():
 		return t.send(Tampered(who, c, c.Text()))
 	case c.Operation == StopDaemon:
 		// The service manager ends auditd, too, at every restart and shutdown: nobody's login.
@@ -129,8 +156,14 @@ func (t *Tampering) send(e *process.Event) error {
 // over when one is reported.
 func (t *Tampering) Watch(emit func(*process.Event) error) func(*process.Event) error {
 	return func(e *process.Event) error {
-		if len(t.blind)+len(t.deleted) > 0 {
-			if err := t.watch(e); err != nil {
+		of := t
+		if len(t.others) > 0 && e.Host.Name != "" {
+			of = t.others[e.Host.Name]
+		} else if e.Host.Name != "" {
+			of = nil
+		}
+		if of != nil && len(of.blind)+len(of.deleted) > 0 {
+			if err := of.watch(e); err != nil {
 				return err
 			}
 		}
@@ -161,6 +194,11 @@ func (t *Tampering) watch(e *process.Event) error {
 
 // Advance says that nothing before a time will come any more: rules that did not come back by then are deleted.
 func (t *Tampering) Advance(now time.Time) error {
+	for _, name := range slices.Sorted(maps.Keys(t.others)) {
+		if err := t.others[name].Advance(now); err != nil {
+			return err
+		}
+	}
 	if len(t.deleted) == 0 {
 		return nil
 	}
@@ -178,13 +216,18 @@ func (t *Tampering) Advance(now time.Time) error {
 }
 
 // Close ends the condition of what holds still: nobody watches any more.
-func (t *Tampering) Close() { t.env.Health.Clear(health.AuditTampered, t.env.ID) }
+func (t *Tampering) Close() {
+	t.env.Health.Clear(health.AuditTampered, t.subject)
+	for _, other := range t.others {
+		other.Close()
+	}
+}
 
 func (t *Tampering) begin(what string, who *process.Event, c *Change, report bool) error {
 	if _, holds := t.blind[what]; !holds {
 		t.blind[what] = blindness{since: who.Time, reported: report, text: c.Text()}
 	}
-	t.env.Health.Set(health.AuditTampered, t.env.ID, By(who)+" "+c.Text(), who.Time)
+	t.env.Health.Set(health.AuditTampered, t.subject, By(who)+" "+c.Text(), who.Time)
 	if !report {
 		t.log(who, c)
 		return nil
@@ -199,12 +242,14 @@ func (t *Tampering) end(what string, at time.Time) error {
 	}
 	delete(t.blind, what)
 	if len(t.blind) == 0 {
-		t.env.Health.Clear(health.AuditTampered, t.env.ID)
+		t.env.Health.Clear(health.AuditTampered, t.subject)
 	}
 	if !b.reported {
 		return nil
 	}
-	return t.send(Restored(t.source, b.since, at))
+	restored := Restored(t.source, b.since, at)
+	restored.Host = t.host
+	return t.send(restored)
 }
 
 func (t *Tampering) log(who *process.Event, c *Change) {

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// recordsOf is the records of an exec of `ss -tulpn`, without PATH.
+func recordsOf(seq, pid int) []string {
+	return []string{
+		sys(seq, pid),
+		fmt.Sprintf("type=EXECVE msg=audit(1700000000.123:%d): argc=2 a0=\"ss\" a1=\"-tulpn\"\n", seq),
+		fmt.Sprintf("type=CWD msg=audit(1700000000.123:%d): cwd=\"/root\"\n", seq),
+		fmt.Sprintf("type=PROCTITLE msg=audit(1700000000.123:%d): proctitle=7373002D74756C706E\n", seq),
+	}
+}
+
+// permuted calls f with every order of the list.
+func permuted(list []string, f func([]string)) {
+	var walk func(n int)
+	walk = func(n int) {
+		if n == len(list) {
+			f(list)
+			return
+		}
+		for i := n; i < len(list); i++ {
+			list[n], list[i] = list[i], list[n]
+			walk(n + 1)
+			list[n], list[i] = list[i], list[n]
+		}
+	}
+	walk(0)
+}
+
+// ausearch prints the records of an event last to first; logs that were sorted or merged have them in any order.
+func TestRecordsOfAnEventComeInAnyOrder(t *testing.T) {
+	permuted(recordsOf(1, 10), func(lines []string) {
+		events, stats := assemble(t, strings.Join(lines, "")+strings.Join(recordsOf(2, 20), ""))
+		require.Len(t, events, 2, "%q", lines)
+		slices.SortFunc(events, func(a, b *process.Event) int { return int(a.PID) - int(b.PID) })
+		for _, e := range events {
+			require.Equal(t, []string{"ss", "-tulpn"}, e.Args, "%q", lines)
+			require.False(t, e.Lossy, "%q", lines)
+		}
+		require.EqualValues(t, 10, events[0].PID)
+		require.Zero(t, stats.Incomplete.Load()+stats.Malformed.Load())
+	})
+}
+
+// A long command line is several EXECVE records, and those may come last to first, too.
+func TestPiecesOfArgumentsComeInAnyOrder(t *testing.T) {
+	lines := []string{
+		sys(1, 10),
+		"type=EXECVE msg=audit(1700000000.123:1): argc=4 a0=\"ss\" a1_len=6 a1[0]=\"ab\"\n",
+		"type=EXECVE msg=audit(1700000000.123:1): a1[1]=\"cd\" a1[2]=\"ef\" a2=\"x\"\n",
+		"type=EXECVE msg=audit(1700000000.123:1): a3=\"y\"\n",
+	}
+	permuted(lines, func(lines []string) {
+		events, _ := assemble(t, strings.Join(lines, ""))
+		require.Len(t, events, 1)
+		require.Equal(t, []string{"ss", "abcdef", "x", "y"}, events[0].Args, "%q", lines)
+		require.False(t, events[0].Lossy)
+	})
+}
+
+func TestAnEventThatComesAgainIsOne(t *testing.T) {
+	exec := recordsOf(1, 10)
+	var twice strings.Builder
+	for _, line := range exec {
+		twice.WriteString(line + line)
+	}
+	for name, lines := range map[string]string{
+		"each record twice":        twice.String(),
+		"the whole event twice":    strings.Join(exec, "") + strings.Join(exec, ""),
+		"again after another":      strings.Join(exec, "") + strings.Join(recordsOf(2, 20), "") + strings.Join(exec, ""),
+		"its end once more":        strings.Join(exec, "") + exec[3],
+		"its first record late":    strings.Join(exec, "") + exec[0],
+		"an end mark of its own":   strings.Join(exec, "") + "type=EOE msg=audit(1700000000.123:1): \n",
+		"an end mark before it":    "type=EOE msg=audit(1700000000.123:1): \n" + strings.Join(exec, ""),
+		"the end mark in between":  exec[0] + exec[3] + exec[1] + exec[2],
+		"the same number, later":   strings.Join(exec, "") + strings.Join(exec[1:], ""),
+		"torn in its first record": strings.Join(exec, "") + exec[0][:60] + "\n",
+	} {
+		events, stats := assemble(t, lines)
+		events = slices.DeleteFunc(events, func(e *process.Event) bool { return e.PID == 20 })
+		require.Len(t, events, 1, name)
+		require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args, name)
+		require.False(t, events[0].Lossy, name)
+		require.Zero(t, stats.Incomplete.Load(), name)
+	}
+}
+
+// A boot begins the numbers anew.
+func TestTheSameNumberAtAnotherTimeIsAnotherEvent(t *testing.T) {
+	later := strings.NewReplacer("1700000000.123", "1700000000.124")
+	a, b := strings.Join(recordsOf(1, 10), ""), later.Replace(strings.Join(recordsOf(1, 20), ""))
+	events, _ := assemble(t, a+b)
+	require.Len(t, events, 2)
+	events, _ = assemble(t, recordsOf(1, 10)[0]+later.Replace(recordsOf(1, 20)[0])+recordsOf(1, 10)[1]+
+		later.Replace(strings.Replace(recordsOf(1, 20)[1], "-tulpn", "-x", 1)))
+	require.Len(t, events, 2)
+	require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args)
+	require.Equal(t, []string{"ss", "-x"}, events[1].Args)
+}
+
+func TestWhatStandsBeforeARecordIsCutOff(t *testing.T) {
+	for before, host := range map[string]string{
+		"": "",
+		"Mar  3 01:06:40 web1 audisp-syslog[812]: ":                    "web1",
+		"Mar  3 01:06:40 web1 audisp-syslog[812]: node=web2 ":          "web2",
+		"Mar 13 2026 01:06:40 web1 audispd: ":                          "web1",
+		"2026-03-03T01:06:40.100+00:00 web1 tag_audit_log: ":           "web1",
+		"<14>1 2026-03-03T01:06:40.100Z web1.example.org audit - - - ": "web1.example.org",
+		"<14>Mar  3 01:06:40 10.1.2.3 audispd: ":                       "10.1.2.3",
+		"Mar  3 01:06:40 web1 kernel: [  712.334455] audit: ":          "web1",
+		"[  712.334455] audit: ":                                       "",
+		"[Tue Mar  3 01:06:40 2026] audit: ":                           "",
+		"2026-03-03T01:06:40.100000000Z stdout F ":                     "",
+		"auditd-1  | ":            "",
+		"Mar  3 01:06:40 audit: ": "",
+		"node=web3 ":              "web3",
+		"\t":                      "",
+		"Mar 03 01:06:40 web1 audispd[1]: type=notarecord node=x y ":                                "web1",
+		"2026-03-03T01:06:40+01:00 fe80::1 audit ":                                                  "fe80::1",
+		"<134>2026-03-03T01:06:40+01:00 web1 audit[7]: ":                                            "web1",
+		"<134>1 2026-03-03T01:06:40+01:00 - audit 7 - - ":                                           "",
+		"Mar  3 01:06:40 web1 audisp-syslog[812]: node=web2.example.org ":                           "web2.example.org",
+		"Mar  3 01:06:40 web1 journal: type=SYSCALL msg=audit: is what follows, node=web1 ":         "web1",
+		"Mar  3 01:06:40 relay audispd: forwarded Mar  3 01:06:39 web1 audisp-syslog: node=origin ": "origin",
+	} {
+		var lines strings.Builder
+		for _, line := range recordsOf(1, 10) {
+			lines.WriteString(before + line)
+		}
+		events, stats := assemble(t, lines.String())
+		require.Len(t, events, 1, "%q", before)
+		require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args, before)
+		require.Equal(t, host, events[0].Host.Name, "%q", before)
+		require.Zero(t, stats.Malformed.Load(), "%q", before)
+	}
+}
+
+// rsyslog writes the group separator of the enriched format as #035.
+func TestAnEscapedSeparatorIsOne(t *testing.T) {
+	exec := recordsOf(1, 10)
+	exec[0] = strings.Replace(exec[0], "key=\"reconbeat\"\n", "key=(null)#035ARCH=x86_64 AUID=\"carol\" UID=\"root\"\n", 1)
+	events, _ := assemble(t, strings.Join(exec, "")+"Mar  3 01:06:40 web1 a: type=LOGIN msg=audit(1700000000.200:2): "+
+		"pid=50 uid=0 auid=1000 tty=(none) ses=7 res=1#035UID=\"root\" AUID=\"carol\"\n")
+	require.Len(t, events, 2)
+	require.Equal(t, "carol", events[0].Session.User.Name)
+	require.Equal(t, "root", events[0].User.Name)
+	require.Equal(t, process.Login, events[1].Kind)
+	require.Equal(t, "web1", events[1].Host.Name)
+}
+
+// The kernel's own log has numbers for types.
+func TestTypesMayBeNumbers(t *testing.T) {
+	numbers := strings.NewReplacer("type=SYSCALL msg=", "type=1300 ", "type=EXECVE msg=", "type=1309 ",
+		"type=CWD msg=", "type=1307 ", "type=PROCTITLE msg=", "type=1327 ")
+	events, _ := assemble(t, numbers.Replace(strings.Join(recordsOf(1, 10), "")))
+	require.Len(t, events, 1)
+	require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args)
+}
+
+func TestAMissingPieceIsNeverJoinedOver(t *testing.T) {
+	execve := func(parts ...string) (lines string) {
+		for _, p := range parts {
+			lines += "type=EXECVE msg=audit(1700000000.123:1): " + p + "\n"
+		}
+		return lines
+	}
+	const title = "type=PROCTITLE msg=audit(1700000000.123:1): proctitle="
+	for name, c := range map[string]struct {
+		lines string
+		args  []string
+		whole bool
+	}{
+		"an empty argument that the title confirms": {
+			execve(`argc=4 a0="ss" a2="dst" a3="10.9.8.7"`) + title + "73730000647374003130\n",
+			[]string{"ss", "", "dst", "10.9.8.7"}, true,
+		},
+		"an empty argument, left out":  {execve(`argc=3 a0="ss" a2="dst"`), []string{"ss", "", "dst"}, false},
+		"the record in between":        {execve(`argc=3 a0="ss"`, `a2="dst"`), []string{"ss", gap, "dst"}, false},
+		"the record before":            {execve(`a2="sport" a3="=" a4=":22"`), []string{gap, gap, "sport", "=", ":22"}, false},
+		"the record before, and title": {execve(`a2="sport"`) + title + "73730078\n", []string{"ss", "x", "sport"}, false},
+		"the last record":              {execve(`argc=3 a0="ss" a1="-t"`), []string{"ss", "-t"}, false},
+		"the last record, and title":   {execve(`argc=3 a0="ss" a1="-t"`) + title + "7373002D740078\n", []string{"ss", "-t", "x"}, true},
+		"every record but the title":   {title + "7373002D74\n", []string{"ss", "-t"}, false},
+		"a title that may be cut off": {
+			execve(`argc=2 a0="ss"`) + title + "737300" + strings.Repeat("61", 125) + "\n", []string{"ss"}, false,
+		},
+		"a piece in the middle": {
+			execve(`argc=2 a0="ss" a1_len=6 a1[0]="ab"`, `a1[2]="ef"`), []string{"ss", "ab" + gap + "ef"}, false,
+		},
+		"the first piece": {execve(`argc=2 a0="ss"`, `a1[1]="cd"`), []string{"ss", gap + "cd"}, false},
+		"the last piece":  {execve(`argc=2 a0="ss" a1_len=6 a1[0]="ab" a1[1]="cd"`), []string{"ss", "abcd" + gap}, false},
+		"a line torn in an argument": {
+			execve(`argc=3 a0="ss" a1="-tu`), []string{"ss", "-tu"}, false,
+		},
+	} {
+		events, stats := assemble(t, sys(1, 10)+c.lines)
+		require.Len(t, events, 1, name)
+		require.Equal(t, c.args, events[0].Args, name)
+		require.Equal(t, !c.whole, events[0].Lossy, name)
+		require.Equal(t, !c.whole, stats.Incomplete.Load() == 1, name)
+	}
+}
+
+// A part of a number is another number: of a line that ends in the middle the last value is not believed.
+func TestATornLineGivesNobodyElsesID(t *testing.T) {
+	line := strings.TrimSuffix(sys(1, 4001), "\n")
+	for end := strings.Index(line, " items="); end < len(line); end++ {
+		torn := line[:end]
+		events, _ := assemble(t, torn+"\n"+strings.Join(recordsOf(1, 10)[1:], ""))
+		require.Len(t, events, 1, torn)
+		e := events[0]
+		require.Contains(t, []uint32{0, 4001}, e.PID, torn)
+		require.Contains(t, []uint32{1000, process.Unset}, e.Session.User.ID, torn)
+		require.Contains(t, []string{"", "ss"}, e.Name, torn)
+		if !strings.Contains(torn, ` exe="/usr/bin/ss"`) {
+			require.True(t, e.Lossy, torn)
+		}
+	}
+}
+
+func TestEachNodeIsAHost(t *testing.T) {
+	own := func(node []byte) bool { return string(node) == "here" }
+	var out []process.Host
+	a := NewAssembler(Options{Stats: &module.Stats{}, Own: own}, func(e *process.Event) error {
+		out = append(out, process.Host{Name: strings.Clone(e.Host.Name), OSType: strings.Clone(e.Host.OSType)})
+		return nil
+	})
+	for _, node := range []string{"", "node=here ", "node=east ", "node=west "} {
+		for _, line := range append(recordsOf(1, 10), "type=LOGIN msg=audit(1700000000.200:2): pid=50 auid=1000 ses=7 res=1\n") {
+			require.NoError(t, a.Line([]byte(node+line), process.Cursor{}))
+		}
+	}
+	east, west := process.Host{Name: "east", OSType: "linux"}, process.Host{Name: "west", OSType: "linux"}
+	require.Equal(t, []process.Host{{}, {}, {}, {}, east, east, west, west}, out)
+}
+
+func TestSeparatorsAreNoRecordsAndNoMistakes(t *testing.T) {
+	for _, line := range []string{"----", "", "  ", "time->Tue Mar  3 01:06:40 2026", "-- Boot 5a91 --", "-- No entries --"} {
+		events, stats := assemble(t, line+"\n"+strings.Join(recordsOf(1, 10), ""))
+		require.Len(t, events, 1, "%q", line)
+		require.Zero(t, stats.Malformed.Load(), "%q", line)
+	}
+}
+
+func TestWhatIsNoRecordIsCalledByItsName(t *testing.T) {
+	for line, want := range map[string]error{
+		`type=EXECVE msg=audit(03/03/26 01:06:40.100:501) : argc=2 a0=ss a1=-tulpn`: errInterpreted,
+		`type=SYSCALL msg=audit(03.03.2026 01:06:40.100:501) : arch=x86_64`:         errNoHeader,
+		`Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e syscall=59`:        errJournal,
+		`Mar 03 01:06:40 web1 audit: BPF prog-id=12 op=LOAD`:                        errJournal,
+		`Mar 03 01:06:40 web1 sshd[1]: Accepted publickey for root`:                 ErrNoRecord,
+	} {
+		var got error
+		a := NewAssembler(Options{Stats: &module.Stats{}, Malformed: func(why error) { got = why }}, nil)
+		require.NoError(t, a.Line([]byte(line), process.Cursor{}))
+		require.Equal(t, want, got, line)
+	}
+}
+
+// What lacks only its end mark is handed on when nothing more comes for a while; what lacks more waits longer.
+func TestWhatIsWholeNeedNotWait(t *testing.T) {
+	var out int
+	a := NewAssembler(Options{Stats: &module.Stats{}}, func(*process.Event) error { out++; return nil })
+	exec := recordsOf(1, 10)
+	require.NoError(t, a.Line([]byte(exec[0]), process.Cursor{}))
+	require.NoError(t, a.Whole())
+	require.Zero(t, out)
+	require.NoError(t, a.Line([]byte(exec[1]), process.Cursor{}))
+	require.NoError(t, a.Whole())
+	require.Equal(t, 1, out)
+	require.Zero(t, a.Pending())
+}
+
+// What hides one host's program starts is over when that host reports one, not when another does.
+func TestTamperingIsOfItsHost(t *testing.T) {
+	var out []string
+	emit := func(e *process.Event) error {
+		if e.Kind == process.Tamper {
+			out = append(out, e.Host.Name+" "+e.Change.Action)
+		}
+		return nil
+	}
+	board := &health.Board{}
+	tampering := NewTampering(module.Env{ID: "log", Logger: logp.NewNopLogger(), Health: board, Replay: true}, emit)
+	a := NewAssembler(Options{Stats: &module.Stats{}, Changed: tampering.Changed}, tampering.Watch(emit))
+	later := func(node string, seconds, seq int) {
+		for _, line := range recordsOf(seq, 10) {
+			line = strings.Replace(line, "1700000000.123", fmt.Sprintf("%d.123", 1700000000+seconds), 1)
+			require.NoError(t, a.Line([]byte(node+line), process.Cursor{}))
+		}
+	}
+	later("node=east ", 0, 1)
+	require.NoError(t, a.Line([]byte("node=east type=CONFIG_CHANGE msg=audit(1700000001.000:2): op=set audit_enabled=0 old=1 "+
+		"auid=1000 ses=7 res=1"), process.Cursor{}))
+	require.NoError(t, a.Flush())
+	later("node=west ", 10, 3)
+	later("", 11, 4)
+	require.NoError(t, a.Flush())
+	require.Equal(t, []string{"east changed-audit-configuration"}, out)
+	require.Len(t, board.Active(), 1)
+	later("node=east ", 20, 5)
+	require.NoError(t, a.Flush())
+	require.Equal(t, []string{"east changed-audit-configuration", "east restored-audit-configuration"}, out)
+	require.Empty(t, board.Active())
+}

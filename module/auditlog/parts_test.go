@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package auditlog
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// halves are the records of an exec, as a rotation or two writes part them.
+const (
+	firstHalf = `type=SYSCALL msg=audit(1772500000.100:501): arch=c000003e syscall=59 success=yes exit=0 ppid=1 pid=4001 ` +
+		`auid=1000 uid=1000 gid=1000 euid=1000 egid=1000 tty=pts0 ses=3 comm="ss" exe="/usr/bin/ss" key="exec"` + "\n"
+	secondHalf = `type=EXECVE msg=audit(1772500000.100:501): argc=2 a0="ss" a1="-tulpn"` + "\n" +
+		`type=PROCTITLE msg=audit(1772500000.100:501): proctitle=7373002D74756C706E` + "\n"
+)
+
+// followed follows a log that step changes when the first half has been read, and returns the first event.
+func followed(t *testing.T, step func(file string)) *process.Event {
+	file := filepath.Join(t.TempDir(), "audit.log")
+	require.NoError(t, os.WriteFile(file, []byte(firstHalf), 0o600))
+	stats := &module.Stats{}
+	m, err := New(conf.MustNewConfigFrom(map[string]any{"paths": []string{file}, "from": "beginning"}),
+		module.Env{ID: "auditlog", Logger: logp.NewNopLogger(), Stats: stats, Health: &health.Board{}})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		for stats.Records.Load() == 0 && ctx.Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(3 * wholeAfter) // the file is at its end for longer than a whole event waits
+		step(file)
+	}()
+	got := &process.Event{}
+	require.NoError(t, m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
+		got.Copy(e)
+		cancel()
+		return nil
+	}))
+	return got
+}
+
+func TestTheRestOfAnEventIsWaitedFor(t *testing.T) {
+	for name, step := range map[string]func(string){
+		"in the next write": func(file string) {
+			f, _ := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+			_, _ = f.WriteString(secondHalf)
+			f.Close()
+		},
+		"in the next file": func(file string) {
+			_ = os.Rename(file, file+".1")
+			_ = os.WriteFile(file, []byte(secondHalf), 0o600)
+		},
+	} {
+		e := followed(t, step)
+		require.Equal(t, []string{"ss", "-tulpn"}, e.Args, name)
+		require.False(t, e.Lossy, name)
+	}
+}
+
+// Recordings are one log in the order of their times, in whatever order they are named.
+func TestAnEventInTwoRecordingsIsOne(t *testing.T) {
+	dir := t.TempDir()
+	older, newer := filepath.Join(dir, "audit.log.1"), filepath.Join(dir, "audit.log")
+	require.NoError(t, os.WriteFile(older, []byte(firstHalf), 0o600))
+	require.NoError(t, os.WriteFile(newer, []byte(secondHalf+strings.NewReplacer("1772500000", "1772500009", ":501", ":502").
+		Replace(firstHalf+secondHalf)), 0o600))
+	var out [][]string
+	stats := replay(t, "paths: ["+newer+", "+older+"]", func(e *process.Event) {
+		c := &process.Event{}
+		c.Copy(e)
+		out = append(out, c.Args)
+		require.False(t, e.Lossy)
+	})
+	require.Equal(t, [][]string{{"ss", "-tulpn"}, {"ss", "-tulpn"}}, out)
+	require.Zero(t, stats.Incomplete.Load()+stats.Malformed.Load())
+}
+
+func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	for text, want := range map[string]string{
+		"----\ntype=CWD msg=audit(03/03/26 01:06:40.100:501) : cwd=/root\n": "the 1 line of FILE is not an audit record: " +
+			"line 2: this is no audit record, but what ausearch -i makes of one: write records with ausearch --raw",
+		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "write records with journalctl _TRANSPORT=audit -o json | jq",
+		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is no audit record",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		m, err := New(conf.MustNewConfigFrom("paths: ["+path+"]"), module.Env{
+			Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}, Replay: true,
+		})
+		require.NoError(t, err)
+		err = m.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+		require.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path))
+	}
+}
+
+func TestANodeThatIsThisHostIsKnown(t *testing.T) {
+	own := ownNode()
+	name, err := os.Hostname()
+	require.NoError(t, err)
+	short, _, _ := strings.Cut(name, ".")
+	for _, node := range []string{name, short, strings.ToUpper(short), "127.0.0.1"} {
+		require.True(t, own([]byte(node)), node)
+	}
+	for _, node := range []string{"another-host", "192.0.2.1", "x" + short, ""} {
+		require.False(t, own([]byte(node)), node)
+	}
+	foreign := []byte("another-host")
+	require.Zero(t, testing.AllocsPerRun(100, func() { own(foreign) }))
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package auditlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/auditd/record"
+	"github.com/reconbeat/reconbeat/module/recording"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// replay reads recordings as one log: an event whose records stand in two files is one.
+func (l *Log) replay(ctx context.Context, o record.Options, emit func(*process.Event) error) error {
+	list := l.env.Recordings
+	if list == nil {
+		var err error
+		if list, err = recording.OpenAll(l.o.Paths, nil); err != nil {
+			return err
+		}
+		defer recording.CloseAll(list)
+	}
+	r := &replayed{env: l.env, alone: len(list) == 1}
+	o.Malformed = r.malformed
+	if l.env.Malformed != nil {
+		o.Logger = nil // whoever receives them says so
+	}
+	r.assembler = record.NewAssembler(o, emit)
+	var sources []recording.Source
+	for _, one := range list {
+		sources = append(sources, &part{Recording: one, of: r})
+	}
+	if err := recording.Merge(ctx, sources); err != nil {
+		return err
+	}
+	return errors.Join(r.assembler.Flush(), errors.Join(r.errs...))
+}
+
+// replayed is a log in the making of its parts.
+type replayed struct {
+	env       module.Env
+	assembler *record.Assembler
+	alone     bool // there is one part: no time is asked for
+	present   *part
+	errs      []error // of parts of which nothing was understood
+}
+
+// malformed is called while a line of the present part is read.
+func (r *replayed) malformed(why error) {
+	p := r.present
+	p.bad++
+	if p.first == nil {
+		p.first = fmt.Errorf("line %d: %w", p.Number(), why)
+	}
+	if r.env.Malformed != nil {
+		r.env.Malformed(module.Malformed{
+			File: p.Path, Line: p.Number(), Kind: why.Error(), Why: why.Error(), Text: p.line,
+		})
+	}
+}
+
+// part is one recording of a log.
+type part struct {
+	*recording.Recording
+	of    *replayed
+	line  []byte
+	at    int64
+	count uint64 // lines, those apart that only part events
+	bad   uint64 // lines that are no record
+	first error  // what was wrong first
+}
+
+// Next implements recording.Source.
+func (p *part) Next() error {
+	for {
+		line, err := p.Line()
+		switch {
+		case errors.Is(err, recording.ErrTooLong):
+			p.tooLong(err)
+			continue
+		case errors.Is(err, io.EOF):
+			p.end()
+			return err
+		case err != nil:
+			return err
+		}
+		p.line = line
+		if p.of.alone {
+			return nil
+		}
+		if at, ok := record.Time(line); ok {
+			p.at = at
+		}
+		return nil
+	}
+}
+
+// Time implements recording.Source: a line that has none of its own belongs to the one before it.
+func (p *part) Time() int64 { return p.at }
+
+// Take implements recording.Source.
+func (p *part) Take() error {
+	p.of.present = p
+	records := &p.of.env.Stats.Records
+	before := records.Load()
+	err := p.of.assembler.Line(p.line, process.Cursor{})
+	p.count += records.Load() - before
+	return err
+}
+
+// First implements recording.Source.
+func (p *part) First() int64 {
+	for line := range bytes.Lines(p.Sample()) {
+		if at, ok := record.Time(line); ok {
+			return at
+		}
+	}
+	return 0
+}
+
+func (p *part) tooLong(err error) {
+	env := p.of.env
+	env.Stats.Records.Add(1)
+	env.Stats.Malformed.Add(1)
+	p.count++
+	p.bad++
+	if env.Malformed != nil {
+		env.Malformed(module.Malformed{
+			File: p.Path, Line: p.Number(), Kind: err.Error(), Text: p.Long(),
+			Why: fmt.Sprintf("%v: it has more than %d bytes", err, recording.MaxLine),
+		})
+	}
+}
+
+// end says so where nothing was understood.
+func (p *part) end() {
+	if p.count > 0 && p.bad == p.count && p.first != nil {
+		text := "none of the %d lines of %s is an audit record: %w"
+		if p.count == 1 {
+			text = "the %d line of %s is not an audit record: %w"
+		}
+		p.of.errs = append(p.of.errs, fmt.Errorf(text, p.count, p.Path, p.first))
+	}
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ndjson
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// pretty is a document over several lines.
+func pretty(second, pid int) string {
+	return fmt.Sprintf("{\n  \"@timestamp\": %d000,\n  \"host\": {\n    \"name\": \"web-01\"\n  },\n  \"process\": {\"name\": \"ss\", "+
+		"\"pid\": %d},\n  \"event\": {\"action\": \"exec\"}\n}", second, pid)
+}
+
+// hit is a document as a search returns it.
+func hit(source string) string {
+	return `{"_index":"logs","_id":"a","_score":1.0,"_source":` + source + `}`
+}
+
+// fields is a document as Discover, or a search for fields, returns it: dotted names and lists.
+func fields(second, pid int) string {
+	return fmt.Sprintf(`{"_index":"logs","_id":"a","fields":{"@timestamp":["%d000"],"process.name":["ss"],"process.pid":[%d],`+
+		`"event.action":["exec"],"process.args":["ss","-tan"]}}`, second, pid)
+}
+
+// Whatever form an export has, its two documents are read.
+func TestDocumentsAreReadInEveryForm(t *testing.T) {
+	a, b := exec(1_700_000_000, 1), exec(1_700_000_060, 2)
+	answer := func(hits ...string) string {
+		return `{"took":3,"timed_out":false,"_shards":{"total":1},"hits":{"total":{"value":2},"hits":[` +
+			strings.Join(hits, ",") + `]},"aggregations":{"x":{"hits":{"hits":[` + a + `]}}}}`
+	}
+	big := fmt.Sprintf(`{"@timestamp":1700000000000,"process":{"name":"ss","pid":1},"event":{"action":"exec"},"x":"%s"}`,
+		strings.Repeat("x", 100_000))
+	for name, text := range map[string]string{
+		"lines":                       a + "\n" + b + "\n",
+		"lines without an end":        a + "\n" + b,
+		"carriage returns":            a + "\r\n" + b + "\r\n",
+		"a torn first line":           `ss","pid":9}}` + "\n" + a + "\n" + b,
+		"zero bytes of a crash":       a + "\n\x00\x00\x00\x00" + b + "\n",
+		"marks within":                "\xef\xbb\xbf" + a + "\n\xef\xbb\xbf" + b,
+		"commas behind":               a + ",\n" + b + ",\n",
+		"an array on one line":        "[" + a + "," + b + "]",
+		"an array, a document a line": "[\n" + a + ",\n" + b + "\n]\n",
+		"an array that a line opens":  "[" + a + ",\n" + b + "]\n",
+		"an array with commas before": "[" + a + "\n," + b + "\n]\n",
+		"arrays behind each other":    "[" + a + "]\n[" + b + "]\n",
+		"a long array":                "[" + big + "," + b + "]",
+		"pretty":                      pretty(1_700_000_000, 1) + "\n" + pretty(1_700_000_060, 2) + "\n",
+		"a pretty array":              "[\n" + pretty(1_700_000_000, 1) + ",\n" + pretty(1_700_000_060, 2) + "\n]\n",
+		"hits":                        hit(a) + "\n" + hit(b),
+		"an answer":                   answer(hit(a), hit(b)),
+		"a pretty answer":             strings.ReplaceAll(answer(hit(a), hit(b)), ",\"", ",\n  \""),
+		"answers a line":              answer(hit(a)) + "\n" + answer(hit(b)) + "\n",
+		"answers in an array":         "[" + answer(hit(a)) + "," + answer(hit(b)) + "]",
+		"of several searches":         `{"took":1,"responses":[` + answer(hit(a)) + "," + answer(hit(b)) + `]}`,
+		"of an asynchronous search":   `{"id":"x","is_running":false,"response":` + answer(hit(a), hit(b)) + `}`,
+		"as Kibana inspects it":       `{"isPartial":false,"rawResponse":` + answer(hit(a), hit(b)) + `}`,
+		"only its hits":               `{"hits":{"hits":[` + hit(a) + `,` + hit(b) + `]}}`,
+		"fields":                      fields(1_700_000_000, 1) + "\n" + fields(1_700_000_060, 2),
+		"an answer of fields":         answer(fields(1_700_000_000, 1), fields(1_700_000_060, 2)),
+		"bulk":                        `{"index":{"_index":"x"}}` + "\n" + a + "\n" + `{ "create" : { } }` + "\n" + b + "\n",
+		"updates in bulk":             `{"update":{"_id":"x"}}` + "\n" + `{"doc":` + a + "}\n" + b + "\n",
+		"behind a syslog header":      "Mar  3 01:06:40 web1 agent[7]: " + a + "\nMar  3 01:06:40 web1 agent[7]: " + b,
+		"in a message":                message(a) + "\n" + message(b),
+		"in Docker's log":             `{"log":` + quoted(a+"\n") + `,"stream":"stdout","time":"2026-03-03T01:06:40Z"}` + "\n" + b,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "events")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			require.True(t, Recognises([]byte(text[:min(len(text), 64<<10)])))
+			r := newRig(t, true, map[string]any{"paths": []string{path}})
+			events := r.replayed(t)
+			require.Len(t, events, 2)
+			require.EqualValues(t, 1, events[0].PID)
+			require.EqualValues(t, 2, events[1].PID)
+			require.EqualValues(t, 1_700_000_060, events[1].Time.Unix())
+			if name != "a torn first line" {
+				require.Zero(t, r.stats.Malformed.Load())
+			}
+		})
+	}
+}
+
+func quoted(s string) string { return fmt.Sprintf("%q", s) }
+
+func message(doc string) string {
+	return `{"@timestamp":"2026-03-03T01:06:40Z","agent":{"type":"filebeat"},"message":` + quoted(doc) + `}`
+}
+
+// A file of which nothing is understood is an error that says what it is.
+func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
+	const record = `{"@timestamp":"2026-03-03T01:06:40Z","message":"type=SYSCALL msg=audit(1.1:1): arch=1"}`
+	for text, want := range map[string]string{
+		record + "\n" + record: "of the 2 documents of FILE none reports a program start: the first is a single record of audit",
+		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not report a program start: it is " +
+			"a document in which nothing is said of a process",
+		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`: "FILE is an answer of ES|QL or SQL",
+		`{"error":{"root_cause":[]},"status":404}`:                      "it is an error that Elasticsearch answered",
+		"\"@timestamp\",\"process.name\"\n\"x\",ss\n":                   "FILE is a table (CSV)",
+		"@timestamp;host.name;process.name\nx;y;ss\n":                   "FILE is a table (CSV)",
+		"[" + exec(1, 1)[:20]:                                           "FILE is not a document",
+	} {
+		path := filepath.Join(t.TempDir(), "events")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		assert.True(t, Recognises([]byte(text)), text)
+		r := newRig(t, true, map[string]any{"paths": []string{path}})
+		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+		assert.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path), text)
+	}
+}
+
+func FuzzForms(f *testing.F) {
+	a := exec(1_700_000_000, 1)
+	f.Add([]byte("[" + a + "," + a + "]"))
+	f.Add([]byte(`{"took":1,"responses":[{"hits":{"hits":[` + hit(a) + `]}}]}`))
+	f.Add([]byte(pretty(1, 1) + pretty(2, 2)))
+	f.Add([]byte(`{"hits":[[{"hits":{}}]]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		formOf(text)
+		for _, form := range []form{values, answers} {
+			c := newCutter(strings.NewReader(string(text)), form)
+			for n := 0; ; n++ {
+				doc, line, err := c.next()
+				if err != nil {
+					break
+				}
+				if len(doc) < 2 || doc[0] != '{' || line == 0 || n > len(text) {
+					t.Fatalf("document %d, on line %d: %q", n, line, doc)
+				}
+			}
+		}
+	})
+}
