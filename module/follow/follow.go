@@ -152,6 +152,14 @@ func (f *follower) resume() error {
 	return nil
 }
 
+// Rotated returns the rotated files beside a path that are plain and were written since then, the oldest first.
+func Rotated(path string, since time.Time) []string {
+	return slices.DeleteFunc(siblings(path), func(p string) bool {
+		info, err := os.Stat(p)
+		return err != nil || info.ModTime().Before(since)
+	})
+}
+
 // siblings returns the rotated files beside a path that are plain, the oldest first.
 func siblings(path string) []string {
 	all, err := filepath.Glob(escaped(path) + ".*")

@@ -19,6 +19,7 @@ package record
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
@@ -122,6 +123,12 @@ func header(body []byte) (millis int64, seq uint64, rest []byte, ok bool) {
 	}
 	b = bytes.TrimPrefix(b, []byte(":"))
 	return int64(sec)*1000 + int64(ms), seq, bytes.TrimPrefix(b, []byte(" ")), true // bounded above
+}
+
+// Time returns when a record was made: `audit(1795517743.742:2): ...`.
+func Time(body []byte) (at time.Time, ok bool) {
+	millis, _, _, ok := header(body)
+	return time.UnixMilli(millis).UTC(), ok
 }
 
 // digits reads a decimal number that ends with end.
