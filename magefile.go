@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"go/format"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -29,8 +30,8 @@ import (
 	"github.com/elastic/beats/v7/dev-tools/mage"
 	"github.com/elastic/beats/v7/libbeat/asset"
 	"github.com/elastic/beats/v7/libbeat/mapping"
-	"github.com/magefile/mage/mg"
 	"github.com/magefile/mage/sh"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
@@ -139,24 +140,93 @@ func stamp() (string, error) {
 	return "-X " + version + "commit=" + commit + " -X " + version + "buildTime=" + at, nil
 }
 
+// A step is one of the things that a target does.
+type step struct {
+	name string
+	run  func() error
+}
+
+// command is a step that runs a command.
+func command(words ...string) step {
+	return step{strings.Join(words, " "), func() error {
+		err := sh.RunV(words[0], words[1:]...)
+		if err != nil && sh.CmdRan(err) {
+			err = fmt.Errorf("exit code %d", sh.ExitStatus(err)) // the step's name says the rest
+		}
+		return err
+	}}
+}
+
+// all runs every step, whatever fails, and says in the end what did: one failure hides no other.
+func all(steps ...step) error {
+	var failures []error
+	for _, s := range steps {
+		if err := s.run(); err != nil {
+			fmt.Fprintf(os.Stderr, "FAILED: %s: %v\n", s.name, err)
+			failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	if len(failures) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d steps failed:\n%w", len(failures), len(steps), errors.Join(failures...))
+}
+
 // Test runs every test there is, with the race detector. As root it first installs what the live tests drive. It makes
 // this machine's packages, which are tested, too.
 func Test() error {
-	if err := installTools(); err != nil {
+	steps := []step{{"installing what the live tests drive", installTools}}
+	if machines[runtime.GOARCH] != "" {
+		steps = append(steps, step{"making the packages", func() error { return pack(runtime.GOARCH) }})
+	}
+	return all(append(steps, step{"tests", testModules})...)
+}
+
+// testModules runs the tests of every module with the race detector, and those without it of the packages that import
+// internal/race, where they do all their rounds. Two commands run at a time: the tests of the Beat, which are the
+// longest, wait for the kernel and for other programs more than they compute. What theirs print is seen at once, that
+// of the others when all have ended.
+func testModules() error {
+	var commands [][]string
+	for _, module := range modules {
+		commands = append(commands, []string{"-C", module, "test", "-race", "-timeout", "40m", "./..."})
+	}
+	commands = append(commands,
+		[]string{"test", ".", "./ecs", "./detector/..."},
+		[]string{"-C", "internal/evaluation", "test", "."})
+	var running errgroup.Group
+	running.SetLimit(2)
+	printed, failures := make([]bytes.Buffer, len(commands)), make([]error, len(commands))
+	for i, words := range commands {
+		out := io.Writer(&printed[i])
+		if i == 0 {
+			out = io.MultiWriter(os.Stdout, out)
+		}
+		running.Go(func() error {
+			if _, err := sh.Exec(raced, out, out, "go", words...); err != nil {
+				failed := failedTest.FindAllString(printed[i].String(), -1)
+				failures[i] = fmt.Errorf("%w: %s", err, strings.Join(failed, ", "))
+			}
+			return nil // the others run all the same
+		})
+	}
+	if err := running.Wait(); err != nil {
 		return err
 	}
-	if machines[runtime.GOARCH] != "" {
-		if err := pack(runtime.GOARCH); err != nil {
+	for i := range printed[1:] {
+		if _, err := printed[1+i].WriteTo(os.Stdout); err != nil {
 			return err
 		}
 	}
-	for _, module := range modules {
-		if err := sh.RunV("go", "-C", module, "test", "-race", "-timeout", "40m", "./..."); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(failures...)
 }
+
+// failedTest finds in what `go test` prints the tests and packages that failed.
+var failedTest = regexp.MustCompile(`(?m)^(--- FAIL: \w+|FAIL\t\S+)`)
+
+// raced is the environment of tests with the race detector: a process ends when it is done. By default it waits a
+// second for other threads to report a race, and the tests run reconbeat some 500 times.
+var raced = map[string]string{"GORACE": "atexit_sleep_ms=0 " + os.Getenv("GORACE")}
 
 // Stack runs the tests against a real search node: what setup installs, every kind of document, and what happens when
 // Elasticsearch has a bad day.
@@ -164,7 +234,7 @@ func Stack() error {
 	if err := installTools(); err != nil {
 		return err
 	}
-	return sh.RunV("go", "test", "-race", "-count", "1", "-run", "^TestStack", "./cmd")
+	return sh.RunWithV(raced, "go", "test", "-race", "-count", "1", "-run", "^TestStack", "./cmd")
 }
 
 // driven are the commands that the live tests run, and Debian's packages with them.
@@ -229,22 +299,12 @@ func installTools() error {
 // Check looks for everything that a machine can find wrong: format, vet, staticcheck, golangci-lint, requirements,
 // generated files.
 func Check() error {
-	files, err := sh.Output("git", "ls-files", "*.go")
-	if err != nil {
-		return err
-	}
-	unformatted, err := sh.Output("gofmt", append([]string{"-l"}, strings.Fields(files)...)...)
-	if err != nil {
-		return err
-	}
-	if unformatted != "" {
-		return fmt.Errorf("not gofmt-ed:\n%s", unformatted)
-	}
 	lint := []string{"go", "tool", "-modfile", linters, "golangci-lint", "run"}
-	commands := [][]string{
-		{"go", "vet", "-tags", "mage", "magefile.go"},
-		append(lint, "--build-tags", "mage", "magefile.go"),
-		{"go", "-C", filepath.Dir(linters), "mod", "tidy", "-diff"},
+	steps := []step{
+		{"gofmt", formatted},
+		command("go", "vet", "-tags", "mage", "magefile.go"),
+		command(append(lint, "--build-tags", "mage", "magefile.go")...),
+		command("go", "-C", filepath.Dir(linters), "mod", "tidy", "-diff"),
 	}
 	for _, module := range modules {
 		tools, err := filepath.Rel(module, "tools/go.mod")
@@ -255,23 +315,47 @@ func Check() error {
 		if err != nil {
 			return err
 		}
-		commands = append(commands,
-			[]string{"go", "-C", module, "mod", "tidy", "-diff"},
-			[]string{"go", "-C", module, "vet", "./..."},
-			[]string{"go", "-C", module, "tool", "-modfile", tools, "staticcheck", "./..."},
-			[]string{"go", "-C", module, "tool", "-modfile", linters, "golangci-lint", "run", "./..."},
+		steps = append(steps,
+			command("go", "-C", module, "mod", "tidy", "-diff"),
+			command("go", "-C", module, "vet", "./..."),
+			command("go", "-C", module, "tool", "-modfile", tools, "staticcheck", "./..."),
+			command("go", "-C", module, "tool", "-modfile", linters, "golangci-lint", "run", "./..."),
 		)
 	}
-	for _, c := range commands {
-		if err := sh.RunV(c[0], c[1:]...); err != nil {
-			return fmt.Errorf("%s: %w", strings.Join(c, " "), err)
-		}
+	return all(append(steps,
+		step{"generated files", upToDate},
+		command("go", "-C", "tools", "run", "./kibana", "check"),
+		step{"the Fleet package", func() error { return validate(fleetPackage) }},
+		step{"the Fleet package of an Elastic Agent", component},
+	)...)
+}
+
+// formatted wants every Go file that is in the repository, or could be added to it, to be as gofmt writes it.
+func formatted() error {
+	names, err := sh.Output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "*.go")
+	if err != nil {
+		return err
 	}
+	files := slices.DeleteFunc(strings.Split(names, "\x00"), func(name string) bool {
+		_, err := os.Stat(name)
+		return errors.Is(err, fs.ErrNotExist) // removed, and not yet committed; or what follows the last name
+	})
+	unformatted, err := sh.Output("gofmt", append([]string{"-l"}, files...)...)
+	if err == nil && unformatted != "" {
+		err = fmt.Errorf("not gofmt-ed:\n%s", unformatted)
+	}
+	return err
+}
+
+// upToDate wants generated files to be what Update makes.
+func upToDate() error {
 	before, err := generated()
 	if err != nil {
 		return err
 	}
-	mg.Deps(Update)
+	if err := Update(); err != nil {
+		return err
+	}
 	after, err := generated()
 	if err != nil {
 		return err
@@ -291,13 +375,7 @@ func Check() error {
 		return fmt.Errorf("not up to date, commit what `go tool mage update` made of them: %s",
 			strings.Join(stale, ", "))
 	}
-	if err := sh.RunV("go", "-C", "tools", "run", "./kibana", "check"); err != nil {
-		return err
-	}
-	if err := validate(fleetPackage); err != nil {
-		return err
-	}
-	return component()
+	return nil
 }
 
 // Vulncheck asks Go's database of vulnerabilities about what the code calls in its libraries. Where the database,
@@ -318,16 +396,15 @@ func Vulncheck() error {
 			return nil
 		}
 	}
+	var steps []step
 	for _, module := range modules {
 		linters, err := filepath.Rel(module, linters)
 		if err != nil {
 			return err
 		}
-		if err := sh.RunV("go", "-C", module, "tool", "-modfile", linters, "govulncheck", "./..."); err != nil {
-			return fmt.Errorf("govulncheck in %s: %w", module, err)
-		}
+		steps = append(steps, command("go", "-C", module, "tool", "-modfile", linters, "govulncheck", "./..."))
 	}
-	return nil
+	return all(steps...)
 }
 
 // fleetPackage is the folder of the Fleet package.
@@ -388,9 +465,11 @@ func generated() (map[string]string, error) {
 // Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, the picture of `watch`,
 // and the parts of the Fleet package.
 func Update() error {
-	mg.SerialDeps(Fields, Config, Notice, Kibana)
-	if err := pictures(); err != nil {
-		return err
+	show := func() error { return pictures() }
+	for _, generate := range []func() error{Fields, Config, Notice, Kibana, show} {
+		if err := generate(); err != nil {
+			return err
+		}
 	}
 	_, err := fleetMake("generate", fleetPackage, ".")
 	return err

@@ -82,8 +82,12 @@ func (h *host) command(config string, args ...string) (*exec.Cmd, string) {
 		"\nhttp: {enabled: true, host: 'unix://%s'}\nlogging: {to_stderr: true, level: info, metrics.enabled: false}\n",
 		socket)
 	require.NoError(h.t, os.WriteFile(file, []byte(config), 0o600))
+	binary := os.Args[0]
+	if args[0] != "run" {
+		binary = withoutRaceDetector(h.t)
+	}
 	c := exec.Command(
-		os.Args[0],
+		binary,
 		append(args, "-c", file, "--path.home", h.dir, "--path.data", filepath.Join(h.dir, "data"), "--path.config",
 			h.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")
@@ -167,9 +171,11 @@ func (h *host) shipped(action string) []string {
 func (h *host) documents() []mapstr.M { return h.Documents("out") }
 
 func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
+	t.Parallel()
 	wantEvents := []string{"mallory ss -tunap", "mallory netstat -rn"}
 	wantAlerts := []string{"mallory ss -tunap"}
 	t.Run("SIGTERM while the output works", func(t *testing.T) {
+		t.Parallel()
 		h := newHost(t)
 		h.learn()
 		r := h.start(oneModule + theFile)
@@ -187,6 +193,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 	})
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(sig.String()+" while the output is down", func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			h.learn()
 			r := h.start(oneModule + deadElasticsearch)
@@ -208,6 +215,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		})
 	}
 	t.Run("the output comes back while reconbeat runs", func(t *testing.T) {
+		t.Parallel()
 		h := newHost(t)
 		h.learn()
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -239,6 +247,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 
 // TestTheHeartTellsFromStartToEnd reads what a host says of itself, over a life that ends in order.
 func TestTheHeartTellsFromStartToEnd(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.learn()
 	r := h.start(oneModule + theFile + "reconbeat.heartbeat.period: 1s\n")
@@ -305,6 +314,7 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 // TestTheLogIsQuiet reads what reconbeat itself says over a life in which nothing is wrong: a line at the start, one at
 // the end, and here one for the model that was learned before.
 func TestTheLogIsQuiet(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.learn()
 	r := h.start(oneModule + theFile)
@@ -345,9 +355,11 @@ func TestTheLogIsQuiet(t *testing.T) {
 // TestAnEndAtAnyMomentLosesNothing ends reconbeat again and again while it is busy, and looks that every exec ships,
 // with one _id.
 func TestAnEndAtAnyMomentLosesNothing(t *testing.T) {
+	t.Parallel()
 	const lives, execs = 6, 300
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			h.learn()
 			wanted := map[string]bool{}
@@ -401,6 +413,7 @@ func (h *host) shippedIDs() map[string]bool {
 
 // TestAnOutputsReasonIsTold sends the test alert to an Elasticsearch that does not want it.
 func TestAnOutputsReasonIsTold(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, item, want string }{
 		{name: "taken", item: `{"create":{"status":201}}`},
 		{
@@ -425,6 +438,7 @@ func TestAnOutputsReasonIsTold(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			var puts atomic.Pointer[[]string]
 			puts.Store(&[]string{})
 			es := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -518,7 +532,9 @@ func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestTheStateIsGuarded(t *testing.T) {
+	t.Parallel()
 	t.Run("a second instance says so and exits", func(t *testing.T) {
+		t.Parallel()
 		h := newHost(t)
 		first := h.start(oneModule + theFile)
 		first.wait("detector.execs", 0)
@@ -532,6 +548,7 @@ func TestTheStateIsGuarded(t *testing.T) {
 	for name, content := range map[string][]byte{"torn": []byte("{"), "foreign": bytes.Repeat([]byte("not ours\n"),
 		3000)} {
 		t.Run("a "+name+" state is set aside", func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			h.learn()
 			r := h.start(oneModule + theFile)
@@ -563,6 +580,7 @@ func TestTheStateIsGuarded(t *testing.T) {
 // An older reconbeat on the state of a newer one: it says so and learns anew, and leaves what the newer one may go back
 // to alone.
 func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	dir := filepath.Join(h.dir, "data", "state")
 	newer, err := state.Open(dir, state.Options{})
@@ -592,6 +610,7 @@ func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
 }
 
 func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.learn()
 	dynamic := "reconbeat.config.modules: {path: '${path.config}/modules.d/*.yml', reload: {enabled: true, period: " +
@@ -652,6 +671,7 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 // TestWhatAModuleIsConfiguredWithIsInAllThatShips looks at a raw event, an alert and a summary of a module that has
 // every setting that modules have, as they are published; and at those of a module that has none.
 func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
+	t.Parallel()
 	const null = "{script: {lang: javascript, source: 'function process(e) { e.Put(\"labels.none\", null); }'}}"
 	for _, c := range []struct {
 		name, module string
@@ -689,6 +709,7 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			h.learn()
 			config := theFile + "reconbeat.detector.episode.idle: 1s\n" +
@@ -740,6 +761,7 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 // A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and
 // the log, which usually lies on that very disk, does not fill with it.
 func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	data := filepath.Join(h.dir, "data")
 	require.NoError(t, os.Mkdir(data, 0o700))
@@ -795,6 +817,7 @@ func (h *host) model(args ...string) string {
 }
 
 func TestTheModelIsManaged(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.learn()
 	r := h.start(oneModule + theFile)

@@ -405,7 +405,8 @@ func newLive(t *testing.T, model string) *live {
 		require.NoError(t, err, string(out))
 		t.Cleanup(func() { _ = exec.Command("userdel", "-rf", name).Run() })
 	}
-	sudoers := "/etc/sudoers.d/reconbeat-live-test"
+	// The tests of the packages, which run beside this one on a copy of this host, look for files with reconbeat's name.
+	sudoers := "/etc/sudoers.d/beat-live-test"
 	require.NoError(
 		t,
 		os.WriteFile(sudoers, []byte(liveNewbie+" ALL=(ALL) NOPASSWD: ALL\n"+liveAdmin+" ALL=(ALL) NOPASSWD: ALL\n"),
@@ -554,7 +555,11 @@ output.file: {path: %s, filename: out, permissions: 0600}
 logging: {to_stderr: true, level: info}
 %s`, l.model, l.dir, l.more)
 	require.NoError(l.t, os.WriteFile(file, []byte(conf), 0o600))
-	c := exec.Command(os.Args[0], append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
+	binary := os.Args[0]
+	if args[0] != "run" {
+		binary = withoutRaceDetector(l.t)
+	}
+	c := exec.Command(binary, append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")
 	return c
 }
@@ -665,7 +670,7 @@ func TestLiveRightsOfTheManual(t *testing.T) {
 	require.NoError(t, err)
 	defer os.RemoveAll(dir)
 	require.NoError(t, os.Chmod(dir, 0o755))
-	self, err := os.ReadFile(os.Args[0])
+	self, err := os.ReadFile(withoutRaceDetector(t))
 	require.NoError(t, err)
 	binary := filepath.Join(dir, Name) // where a plain user may start it
 	require.NoError(t, os.WriteFile(binary, self, 0o755))

@@ -104,6 +104,7 @@ func TestTheUsersPathsWin(t *testing.T) {
 	const config = "reconbeat.modules: [{module: ndjson, paths: ['${path.home}/look.ndjson']}]\n" +
 		"reconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n" +
 		"output.file: {path: '${path.home}', filename: out}\nsetup.kibana.host: '127.0.0.1:9'\n"
+	binary := withoutRaceDetector(t)
 	for _, c := range every {
 		for where, line := range map[string]func(words []string) []string{
 			"behind": func(words []string) []string { return append(words, "--path.data", "wanted") },
@@ -130,7 +131,7 @@ func TestTheUsersPathsWin(t *testing.T) {
 				if c.words == "watch" {
 					words = append(words, "-c", "reconbeat.yml") // which needs neither root nor the kernel
 				}
-				cmd := exec.Command(os.Args[0], line(words)...)
+				cmd := exec.Command(binary, line(words)...)
 				cmd.Dir = dir
 				cmd.Env = append(os.Environ(), asReconbeat+"=1",
 					installed("data")+"="+filepath.Join(dir, "installed"), installed("home")+"="+dir)
@@ -173,7 +174,7 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
-	self, err := os.ReadFile(os.Args[0])
+	self, err := os.ReadFile(withoutRaceDetector(t))
 	require.NoError(t, err)
 	binary := filepath.Join(dir, Name)
 	require.NoError(t, os.WriteFile(binary, self, 0o755))

@@ -29,6 +29,7 @@ func TestCommandLine(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv(asReconbeat, "1")
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("GOLDEN", golden)
 			env.Setenv("RECORDED", recorded)
 			env.Setenv("RECORDING", played)

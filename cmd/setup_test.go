@@ -214,9 +214,7 @@ logging.to_stderr: true
 		[]string{"setup", "-c", config, "--path.home", dir, "--path.data", filepath.Join(dir, "data"), "--path.logs",
 			filepath.Join(dir, "logs")},
 		flags...)
-	self, err := os.Executable()
-	require.NoError(t, err)
-	c := exec.Command(self, args...)
+	c := exec.Command(withoutRaceDetector(t), args...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")
 	out, err := c.CombinedOutput()
 	return string(out), err

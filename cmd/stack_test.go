@@ -584,6 +584,7 @@ func TestStackLosesNothingOnABadDay(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			node, es := cluster(t, h)
 			namespace := fmt.Sprintf("bad_day_%d", time.Now().UnixNano())

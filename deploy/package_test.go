@@ -118,7 +118,8 @@ func (h host) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command("/usr/bin/env", append([]string{"-C", "/", name}, args...)...)
 	c.SysProcAttr = &syscall.SysProcAttr{Chroot: h.root}
 	c.Dir = "/"
-	c.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	// In /usr/local/bin, a live test of package cmd has a reconbeat for a while.
+	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin",
 		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root"}
 	return c
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -295,7 +296,7 @@ func run(t testing.TB, d *Detector, events []*process.Event) string {
 func TestARestoredDetectorGoesOnIdentically(t *testing.T) {
 	second := mission()
 	second.ID, second.Programs, second.Except, second.Threshold = "netstat-only", []string{"netstat"}, nil, 10
-	for seed := range uint64(6) {
+	for seed := range uint64(race.Rounds(6, 2)) {
 		o := options(mission(), second)
 		o.Model = []string{ModelRare, ModelContext}[seed%2]
 		events := traffic(seed, 3000)
@@ -325,7 +326,7 @@ func TestTheSameStreamGivesTheSameBytes(t *testing.T) {
 		if model == ModelRare {
 			require.True(t, strings.Contains(first, `"Kind":2`), "there are alerts in it")
 		}
-		for range 3 {
+		for range race.Rounds(3, 1) {
 			require.Equal(t, first, run(t, mustNew(t, o), events))
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -139,7 +140,7 @@ func TestWhatIsEncodedDecodesToTheSameEvent(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(3, 7))}
 	var d Decoder
 	var got process.Event
-	for range 3000 {
+	for range race.Rounds(3000, 300) {
 		want := r.event()
 		for name, shape := range map[string]func(mapstr.M) mapstr.M{
 			"nested": func(m mapstr.M) mapstr.M { return m },

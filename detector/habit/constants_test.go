@@ -38,13 +38,11 @@ func inTheCode() map[string]string {
 		"variety":    number(variety), "WorthNaming": number(WorthNaming), "usualPauses": number(usualPauses),
 		"firstPause":     number(days(firstPause)) + " days",
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
-		"novelty": parts(novelty[:]),
+		"novelty": parts(novelty[:]), "strangersLike": hosts(strangersLike),
 	}
 	for c := range classes {
 		of := func(name string) string { return fmt.Sprintf("%s[%s]", name, []string{"Person", "Service", "Root"}[c]) }
-		h := hostsLike[c]
-		values[of("hostsLike")] = fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(h.yearly),
-			number(h.from), number(h.scale), number(h.days), number(h.share))
+		values[of("hostsLike")] = hosts(hostsLike[c])
 		values[of("came")] = ways(c, came[c])
 		values[of("undiscovered")] = ways(c, undiscovered[c])
 		values[of("returns")] = number(returns[c])
@@ -54,11 +52,16 @@ func inTheCode() map[string]string {
 	return values
 }
 
+func hosts(p prior) string {
+	return fmt.Sprintf("yearly %s, from %s, scale %s, days %s, share %s", number(p.yearly), number(p.from),
+		number(p.scale), number(p.days), number(p.share))
+}
+
 // pairs are the values of features that have few: of newcomers / of intruders.
 func pairs() string {
 	var out []string
 	for _, v := range []text{
-		terminal, workday, weekend, local, inside, outside, plain, renamedTool, deleted, inMemory, byLoader,
+		terminal, workday, weekend, local, inside, outside, ofPerson, ofSystem, plain, renamedTool, deleted, inMemory, byLoader,
 		inTemporary, inHome, inHidden,
 	} {
 		out = append(out, fmt.Sprintf("%s %s/%s", v.Value(), share(common[v].usual), share(common[v].intruder)))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -208,7 +209,7 @@ func run(m *Model, events []*process.Event) (results []Result) {
 }
 
 func TestARestoredModelGoesOnIdentically(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(race.Rounds(5, 2)) {
 		events := traffic(seed, 3000)
 		cut := rand.New(rand.NewPCG(seed, 2)).IntN(len(events))
 		whole := New(options)
@@ -360,7 +361,7 @@ func TestAnIdThatHasAnotherNameKeepsNeitherOfItsWays(t *testing.T) {
 func TestNoOrderOfTimesMakesNonsense(t *testing.T) {
 	o := options
 	o.HalfLife = 24 * time.Hour
-	for seed := range uint64(20) {
+	for seed := range uint64(race.Rounds(20, 4)) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		m := New(o)
 		for i, e := range traffic(seed, 1500) {
@@ -558,6 +559,42 @@ func TestHowAStrangerComesIsEvidence(t *testing.T) {
 	require.Zero(t, m.Judge(&known).Parts[TTY])
 }
 
+// TestASystemAccountThatLogsInIsEvidence: nobody should log in to an account of the system's, unless this host's
+// people do.
+func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
+	visit := func(m *Model, at time.Time, id uint32) Result {
+		e := person(at, "somebody", "bash", "10.1.2.98", "ss -tlnp")
+		e.Session.User = process.User{ID: id, Name: fmt.Sprintf("user-%d", id)}
+		return look(m, e)
+	}
+	for _, c := range []struct {
+		name   string
+		id     uint32
+		people uint32 // the id of the first who is known here
+		want   func(part float64) bool
+	}{
+		{name: "a daemon's", id: 33, people: 1000, want: func(part float64) bool { return part > 1 }},
+		{name: "a package's", id: 999, people: 1000, want: func(part float64) bool { return part > 1 }},
+		{name: "nobody", id: 65534, people: 1000, want: func(part float64) bool { return part > 1 }},
+		{name: "a person's", id: 1001, people: 1100, want: func(part float64) bool { return part <= 0 }},
+		{name: "root's", id: 0, people: 1000, want: func(part float64) bool { return part <= 0 }},
+		{name: "a directory's", id: 1_200_000_033, people: 1000, want: func(part float64) bool { return part <= 0 }},
+		{name: "a person's where ids begin at 500", id: 533, people: 500, want: func(part float64) bool { return part < 0 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := New(options)
+			for day := range 30 {
+				visit(m, monday.AddDate(0, 0, day).Add(9*time.Hour), c.people+uint32(day%10))
+			}
+			r := visit(m, monday.AddDate(0, 0, 30).Add(9*time.Hour), c.id)
+			require.True(t, r.First)
+			require.True(t, c.want(r.Parts[SystemLogin]), r.Parts[SystemLogin])
+			again := visit(m, monday.AddDate(0, 0, 31).Add(9*time.Hour), c.id)
+			require.Zero(t, again.Parts[SystemLogin], "the account is known")
+		})
+	}
+}
+
 // TestAnOlderPastOfPeopleGoesOnAsThatOfBoth: what an older reconbeat wrote does not distinguish strangers.
 func TestAnOlderPastOfPeopleGoesOnAsThatOfBoth(t *testing.T) {
 	m, _ := office()
@@ -657,6 +694,9 @@ func crowded(actors, contexts int) *Model {
 }
 
 func TestAThousandActorsWithFiftyContextsFitInto16MiB(t *testing.T) {
+	if race.Enabled {
+		t.Skip("SKIPPED UNDER THE RACE DETECTOR: this measures memory")
+	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -95,12 +95,16 @@ const (
 	kinds
 )
 
+// prior is what is known before anything is: that on a host like others yearly visits a year surprise by from or more,
+// by a factor of e fewer with every scale nats more. It is worth so many days of the host's own past, and share is the
+// part of the alerts of a year that such visits may raise.
+type prior struct{ yearly, from, scale, days, share float64 }
+
 var (
-	// hostsLike is what is known before anything is: that on a host like others yearly visits a year surprise by from
-	// or more, by a factor of e fewer with every scale nats more. It is worth so many days of the host's own past, and
-	// a class may raise its share of the alerts of a year. Of people all of it is said twice: of strangers, and of the
-	// others. (fitted)
-	hostsLike = [classes]struct{ yearly, from, scale, days, share float64 }{
+	// hostsLike is the prior of each class, and strangersLike that of people who were never seen: together with
+	// hostsLike[Person] it says of people all of it twice. (fitted)
+	strangersLike = prior{yearly: 13, from: 0, scale: 1.47, days: 21, share: 0.26}
+	hostsLike     = [classes]prior{
 		Person:  {yearly: 17, from: 0, scale: 1.47, days: 21, share: 0.26},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.26},
 		Root:    {yearly: 0.3, from: 3, scale: 1.5, days: 250, share: 0.26},
@@ -154,15 +158,15 @@ const (
 var weights = [classes][Parts]float64{
 	Person: {
 		As: 0.5, Parent: 1, TTY: 0.7, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84,
-		Folder: 0.5, Origin: 0.7, Disguise: 1, Week: 0.7, Hour: 0.7,
+		Folder: 0.5, Origin: 0.7, SystemLogin: 1, Disguise: 1, Week: 0.7, Hour: 0.7,
 	},
 	Service: {
 		As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7,
-		Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
+		Folder: 0.5, Origin: 0, SystemLogin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
 	},
 	Root: {
 		As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7,
-		Folder: 0.5, Origin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
+		Folder: 0.5, Origin: 0, SystemLogin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
 	},
 }
 
@@ -176,6 +180,8 @@ var common = map[text]struct{ usual, intruder float64 }{
 	local:      {0.2, 0.2},
 	inside:     {0.7, 0.35},
 	outside:    {0.1, 0.45},
+	ofPerson:   {0.97, 0.97},
+	ofSystem:   {0.01, 0.05},
 	plain:      {0.97, 0.97},
 
 	renamedTool: {0.002, 0.06},

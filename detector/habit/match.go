@@ -39,6 +39,7 @@ const (
 	Folder             // the working folder
 	Week               // a working day, or a weekend
 	Origin             // the kind of network: none, a private one, the Internet
+	SystemLogin        // whether the account that logged in is one of the system's, and no person's
 	Disguise           // how the tool hides what it is: another name, a folder that its user can write ...
 	Hour               // the hour of the day
 	Frequency          // how seldom the actor looks, and for how long they have not
@@ -60,6 +61,7 @@ var PartNames = [Parts]string{
 	"folder",
 	"week",
 	"origin",
+	"system_login",
 	"disguise",
 	"hour",
 	"frequency",
@@ -161,6 +163,10 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 		l.values[As] = as
 	}
 	l.values[Parent] = r.parent(e)
+	l.values[SystemLogin] = noEvidence
+	if l.Class == Person {
+		l.values[SystemLogin] = systemLogin(who)
+	}
 	l.values[Disguise] = disguise(e, program)
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
@@ -192,6 +198,9 @@ var (
 	local   = unique.Make("local")
 	inside  = unique.Make("a private network")
 	outside = unique.Make("the Internet")
+
+	ofPerson = unique.Make("a person's account")
+	ofSystem = unique.Make("a system account")
 
 	plain       = unique.Make("in the open")
 	nothing     = unique.Make("")
@@ -261,6 +270,25 @@ func origin(a netip.Addr) text {
 
 // sharedSpace are the addresses of carriers and overlay networks (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// lastSystemID is the highest user id of an account that a distribution or a package makes (SYS_UID_MAX of
+// /etc/login.defs), and nobodyID the one that stands for no account.
+const (
+	lastSystemID = 999
+	nobodyID     = 65534
+)
+
+// systemLogin says whether somebody logged in whose account is for daemons: such an account has no password, and often
+// no shell (ATT&CK T1078.003, T1098).
+func systemLogin(login process.User) text {
+	switch {
+	case login.ID == process.Unset:
+		return noEvidence
+	case login.ID > 0 && login.ID <= lastSystemID || login.ID == nobodyID:
+		return ofSystem
+	}
+	return ofPerson
+}
 
 // disguise is how a tool hides what it is (ATT&CK T1036, T1564); plain where it does not.
 func disguise(e *process.Event, program string) text {
@@ -481,6 +509,8 @@ func Describe(part int, text string) string {
 			return "from this host"
 		}
 		return "from " + text
+	case SystemLogin:
+		return text + " that logged in"
 	case Disguise:
 		return "the tool " + text
 	case Hour:

@@ -311,8 +311,8 @@ func (m *Model) Judge(l *Match) Result {
 		if f == l.Class.SplitBy() && !stranger || l.values[f] == noEvidence || v != nil && v.seen.has(f, l.values[f]) {
 			continue
 		}
-		if f == Origin && !r.First {
-			continue // their own networks say more
+		if (f == Origin || f == SystemLogin) && !r.First {
+			continue // their own networks say more, and what account they have is known
 		}
 		evidence := m.evidence(l, a, sibling, f, fade)
 		if f == Origin { // it stands in for what the networks of those who are known would say
@@ -446,6 +446,10 @@ func (m *Model) past(c Class, stranger bool) *past {
 // stranger: and the first of a person's account.
 func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) float64 {
 	fade, like := m.faded(now), &hostsLike[c]
+	if stranger {
+		like = &strangersLike
+	}
+
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
 	if first {
 		sum *= m.activity(c, now)

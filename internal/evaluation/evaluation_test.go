@@ -17,6 +17,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -205,6 +206,9 @@ func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 func TestTheContextModelHoldsTheBar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short: this judges millions of looks")
+	}
+	if race.Enabled {
+		t.Skip("SKIPPED UNDER THE RACE DETECTOR: this judges millions of matches; `go tool mage test` does without it")
 	}
 	outcomes, err := run(every(t), seeds(1, 4), days, "context", "")
 	require.NoError(t, err)

@@ -125,13 +125,24 @@ func start() (*Node, error) {
 	return &Node{url: fmt.Sprintf("http://127.0.0.1:%d", port), life: life}, nil
 }
 
-// freePort finds a port that the node's runner allows.
+// freePort finds a port that the node's runner allows, and keeps it from the tests of other packages, as long as this
+// process lives: a node listens only seconds later.
 func freePort() (int, error) {
 	for i := range 90 {
 		port := 9205 + (i+os.Getpid())%90
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, l.Close()
+		file := filepath.Join(os.TempDir(), fmt.Sprintf("reconbeat-node-%d.lock", port))
+		// An os.File would be closed, and its lock be gone, once nothing refers to it.
+		lock, err := syscall.Open(file, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
+		if err != nil {
+			continue // another user's
+		}
+		if syscall.Flock(lock, syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+				return port, l.Close()
+			}
+		}
+		if err := syscall.Close(lock); err != nil {
+			return 0, err
 		}
 	}
 	return 0, errors.New("no port from 9205 to 9294 is free")

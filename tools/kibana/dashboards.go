@@ -271,7 +271,7 @@ var partsOf = []struct{ id, label string }{
 	{"actor", "New actor"}, {"frequency", "How seldom"},
 	{"parent", "Parent"}, {"tty", "Terminal"}, {"as", "Acting as"},
 	{"entry", "Way in"}, {"network", "Network"}, {"network_wide", "Network, wider"}, {"origin", "Origin"},
-	{"command", "Command"}, {"disguise", "Disguise"}, {"folder", "Folder"},
+	{"command", "Command"}, {"system_login", "System account"}, {"disguise", "Disguise"}, {"folder", "Folder"},
 	{"hour", "Hour"}, {"week", "Weekday"},
 }
 

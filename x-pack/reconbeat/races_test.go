@@ -25,7 +25,7 @@ var librariesRaces = [][2]string{
 
 // races has the race detector of a process, by its environment, report to a file instead of by the exit code.
 func (h *host) races() string {
-	return "GORACE=exitcode=0 log_path=" + filepath.Join(h.dir, "race")
+	return "GORACE=" + os.Getenv("GORACE") + " exitcode=0 log_path=" + filepath.Join(h.dir, "race")
 }
 
 // expectNoRaceOfOurs fails the test for each race in a process of this host that is not a library's.
