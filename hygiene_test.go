@@ -89,6 +89,10 @@ var rooms = map[string][]string{
 	"internal/stack":           {},
 	"internal/state":           {"internal/health", "process"},
 	"module":                   {"internal/health", "module/recording", "process"},
+	"module/audisp": {
+		"config/settings", "internal/health", "module", "module/auditd/record", "module/auditlog", "module/follow",
+		"module/recording", "process",
+	},
 	"module/auditd": {
 		"config/settings", "internal/health", "module", "module/auditd/record", "module/netlink", "process",
 	},
@@ -96,7 +100,7 @@ var rooms = map[string][]string{
 	"module/auditlog": {
 		"config/settings", "module", "module/auditd/record", "module/follow", "module/recording", "process",
 	},
-	"module/catalog":   {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/catalog":   {"module", "module/audisp", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
 	"module/follow":    {"module", "module/recording", "process"},
 	"module/ndjson":    {"config/settings", "ecs", "module", "module/follow", "module/recording", "process"},
 	"module/netlink":   {},

@@ -66,6 +66,12 @@ var (
 		Title: "the kernel dropped events before reconbeat could read them",
 		Help:  "Raise the backlog (auditctl -b) or lower the load; execs of that moment were not seen.",
 	}
+	DispatcherLost = &Condition{
+		Code: "dispatcher_lost", Severity: Degraded,
+		Title: "auditd or its dispatcher dropped events before reconbeat could read them",
+		Help: "Raise q_depth in auditd.conf, or the backlog (auditctl -b); execs of that moment were not seen. auditd's " +
+			"own log says which queue was full.",
+	}
 	SocketOverflow = &Condition{
 		Code: "socket_overflow", Severity: Degraded,
 		Title: "the socket's buffer overflowed (ENOBUFS)",
@@ -134,7 +140,7 @@ var (
 // Conditions returns the whole table.
 func Conditions() []*Condition {
 	return []*Condition{
-		SourceFailed, RulesMissing, AuditTampered, KernelLost, SocketOverflow, RingFull, StateUnreadable,
+		SourceFailed, RulesMissing, AuditTampered, KernelLost, DispatcherLost, SocketOverflow, RingFull, StateUnreadable,
 		StateNotWritten, OutputStalled, JournalFull, EventsDropped,
 		DocumentsRejected, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}

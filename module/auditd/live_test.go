@@ -649,7 +649,7 @@ func TestLiveCaptureForTheBenchmark(t *testing.T) {
 				continue
 			}
 			records = append(records, message{typ, bytes.Clone(body)})
-			if number, ok := sequence(body); ok && typ == unix.AUDIT_SYSCALL &&
+			if number, ok := record.Sequence(body); ok && typ == unix.AUDIT_SYSCALL &&
 				bytes.Contains(body, []byte(" auid="+uid+" ")) {
 				ours[number] = true
 			}
@@ -657,7 +657,7 @@ func TestLiveCaptureForTheBenchmark(t *testing.T) {
 	}
 	var out bytes.Buffer
 	for _, r := range records {
-		if number, ok := sequence(r.body); ok && ours[number] {
+		if number, ok := record.Sequence(r.body); ok && ours[number] {
 			out.Write(binary.LittleEndian.AppendUint16(nil, r.typ))
 			out.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(r.body))))
 			out.Write(r.body)

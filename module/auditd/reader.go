@@ -27,7 +27,7 @@ type reader struct {
 	losses    *losses
 	assembler *record.Assembler
 	emit      func(*process.Event) error
-	numbers   sequences
+	numbers   record.Sequences
 }
 
 func (r *run) newReader(s *setup) *reader {
@@ -82,7 +82,7 @@ func (r *reader) read() error {
 // events. While records come, the rest of an event may be next, and one whose end never comes is given up by the times
 // of others.
 func (r *reader) settle(silent bool) error {
-	r.stats.LostSequence.Add(r.numbers.settle())
+	r.stats.LostSequence.Add(r.numbers.Settle())
 	if !silent {
 		return nil
 	}
@@ -100,8 +100,8 @@ func (r *reader) message(typ uint16, body []byte, ok bool) error {
 	case typ == unix.AUDIT_CONFIG_CHANGE:
 		r.exchange.hurry()
 	}
-	if n, ok := sequence(body); ok {
-		if lost := r.numbers.add(n); lost > 0 {
+	if n, ok := record.Sequence(body); ok {
+		if lost := r.numbers.Add(n); lost > 0 {
 			r.stats.LostSequence.Add(lost)
 		}
 	}

@@ -136,29 +136,31 @@ func Probe() module.Support {
 		Help: "To have auditd report execs: -a always,exit -F arch=b64 -S execve,execveat -F success=1 -k exec, and the " +
 			"same with arch=b32, in /etc/audit/rules.d.",
 	}
-	f, err := os.Open(DefaultPath)
-	if err != nil {
-		s.Why = fmt.Sprintf("%s cannot be read: %v", DefaultPath, errors.Unwrap(err))
-		return s
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		s.Why = fmt.Sprintf("%s cannot be read: %v", DefaultPath, err)
-		return s
-	}
-	sample := make([]byte, min(sampleBytes, info.Size()))
-	n, _ := f.ReadAt(sample, info.Size()-int64(len(sample)))
-	if !bytes.Contains(sample[:n], []byte("type=EXECVE ")) {
-		s.Why = fmt.Sprintf(
-			"%s can be read, but auditd's rules report no execs: there is none in its last %d bytes",
-			DefaultPath,
-			n,
-		)
+	if why := WritesExecs(DefaultPath); why != "" {
+		s.Why = why
 		return s
 	}
 	s.Works, s.Why = true, fmt.Sprintf("auditd writes execs to %s", DefaultPath)
 	return s
+}
+
+// WritesExecs says why a log of auditd's can be read and holds no execs of late, or cannot be read; nothing where it can.
+func WritesExecs(path string) (why string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Sprintf("%s cannot be read: %v", path, errors.Unwrap(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Sprintf("%s cannot be read: %v", path, err)
+	}
+	sample := make([]byte, min(sampleBytes, info.Size()))
+	n, _ := f.ReadAt(sample, info.Size()-int64(len(sample)))
+	if !bytes.Contains(sample[:n], []byte("type=EXECVE ")) {
+		return fmt.Sprintf("%s can be read, but auditd's rules report no execs: there is none in its last %d bytes", path, n)
+	}
+	return ""
 }
 
 // Recognises reports whether the first bytes of a recording are those of a log of audit records, whatever has been put

@@ -11,6 +11,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/audisp"
 	"github.com/reconbeat/reconbeat/module/auditd"
 	"github.com/reconbeat/reconbeat/module/auditlog"
 	"github.com/reconbeat/reconbeat/module/ndjson"
@@ -41,6 +42,7 @@ const Auto = "auto"
 // ones.
 func All() []Kind {
 	return []Kind{
+		{Name: "audisp", New: audisp.New, Probe: audisp.Probe, Options: audisp.Options{}, Local: true},
 		{Name: "auditd", New: auditd.New, Probe: auditd.Probe, Options: auditd.Options{}, Local: true},
 		{
 			Name: "auditlog", New: auditlog.New, Probe: auditlog.Probe, Options: auditlog.Options{},

@@ -13,8 +13,8 @@ func TestFind(t *testing.T) {
 		{name: "ndjson", want: "ndjson"},
 		{name: "ecs", want: "ndjson"}, // its former name
 		{name: "auditd", want: "auditd"},
-		{name: "", wrong: `module: "" is not allowed; it must be auto or one of auditd, auditlog, ndjson, procconn`},
-		{name: "auto", wrong: `module: "auto" is not allowed; it must be auto or one of auditd, auditlog, ndjson, procconn`},
+		{name: "", wrong: `module: "" is not allowed; it must be auto or one of audisp, auditd, auditlog, ndjson, procconn`},
+		{name: "auto", wrong: `module: "auto" is not allowed; it must be auto or one of audisp, auditd, auditlog, ndjson, procconn`},
 	} {
 		kind, err := Find(c.name)
 		if c.wrong != "" {
@@ -28,6 +28,6 @@ func TestFind(t *testing.T) {
 }
 
 func TestOptionsOfAuto(t *testing.T) {
-	require.Len(t, Options(Auto), 3, "auditd, auditlog and procconn")
+	require.Len(t, Options(Auto), 4, "audisp, auditd, auditlog and procconn")
 	require.Nil(t, Options("auditdd"))
 }

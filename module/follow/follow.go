@@ -200,6 +200,14 @@ func (f *follower) present() string {
 // listEvery is how often a pattern's folder is read.
 const listEvery = time.Second
 
+// Rotated returns the rotated files beside a path that are plain and were written since then, the oldest first.
+func Rotated(path string, since time.Time) []string {
+	return slices.DeleteFunc(plain(escaped(path)+".*", escaped(path)+"-*"), func(p string) bool {
+		info, err := os.Stat(p)
+		return err != nil || info.ModTime().Before(since)
+	})
+}
+
 // plain are the files of patterns that are neither folders nor compressed, in the order in which they were changed last.
 func plain(patterns ...string) (all []string) {
 	for _, p := range patterns {

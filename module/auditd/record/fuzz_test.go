@@ -218,3 +218,15 @@ func FuzzRecord(f *testing.F) {
 		require.EqualValues(t, 2, stats.Records.Load())
 	})
 }
+
+func FuzzSequence(f *testing.F) {
+	f.Add([]byte("audit(1795517743.742:2): a=b"), uint32(7))
+	f.Add([]byte("audit(1795517743.742:99999999999): "), uint32(0))
+	f.Add([]byte(":)"), ^uint32(0))
+	f.Fuzz(func(t *testing.T, body []byte, want uint32) {
+		Sequence(body)
+		n, ok := Sequence(fmt.Appendf(nil, "audit(1795517743.742:%d): %s", want, body))
+		require.True(t, ok)
+		require.Equal(t, want, n)
+	})
+}

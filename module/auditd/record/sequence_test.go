@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package auditd
+package record
 
 import (
 	"math/rand/v2"
@@ -10,13 +10,13 @@ import (
 )
 
 func TestSequencesCountsOnlyWhatNeverArrives(t *testing.T) {
-	feed := func(s *sequences, numbers ...uint32) (lost uint64) {
+	feed := func(s *Sequences, numbers ...uint32) (lost uint64) {
 		for _, n := range numbers {
-			lost += s.add(n)
+			lost += s.Add(n)
 		}
 		return lost
 	}
-	rest := func(s *sequences) uint64 { return s.settle() + s.settle() }
+	rest := func(s *Sequences) uint64 { return s.Settle() + s.Settle() }
 	for name, c := range map[string]struct {
 		numbers []uint32
 		lost    uint64
@@ -41,7 +41,7 @@ func TestSequencesCountsOnlyWhatNeverArrives(t *testing.T) {
 		"the last missing one waits for one behind": {[]uint32{10, 11}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s sequences
+			var s Sequences
 			lost := feed(&s, c.numbers...)
 			assert.Equal(t, c.lost, lost+rest(&s))
 			assert.Zero(t, rest(&s), "nothing is counted twice")
@@ -50,20 +50,20 @@ func TestSequencesCountsOnlyWhatNeverArrives(t *testing.T) {
 }
 
 func TestSequencesWaitsASettleBeforeItCounts(t *testing.T) {
-	var s sequences
-	s.add(1)
-	s.add(3)
-	assert.Zero(t, s.settle(), "3 came only just now")
-	s.add(2)
-	s.add(5)
-	assert.Zero(t, s.settle(), "2 came in time")
-	assert.EqualValues(t, 1, s.settle(), "4 did not")
+	var s Sequences
+	s.Add(1)
+	s.Add(3)
+	assert.Zero(t, s.Settle(), "3 came only just now")
+	s.Add(2)
+	s.Add(5)
+	assert.Zero(t, s.Settle(), "2 came in time")
+	assert.EqualValues(t, 1, s.Settle(), "4 did not")
 }
 
 func TestSequencesAgreesWithCountingBySet(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		var s sequences
+		var s Sequences
 		start := random.Uint32()
 		present := map[uint32]bool{}
 		var numbers []uint32
@@ -79,9 +79,9 @@ func TestSequencesAgreesWithCountingBySet(t *testing.T) {
 		}
 		var lost uint64
 		for _, n := range numbers {
-			lost += s.add(n)
+			lost += s.Add(n)
 		}
-		lost += s.settle() + s.settle()
+		lost += s.Settle() + s.Settle()
 		assert.EqualValues(t, int(length)-len(present), lost)
 	}
 }
@@ -99,7 +99,7 @@ func TestSequencesOfARecord(t *testing.T) {
 		"":                                     {0, false},
 		"something else entirely without one ": {0, false},
 	} {
-		n, ok := sequence([]byte(body))
+		n, ok := Sequence([]byte(body))
 		assert.Equal(t, want.ok, ok, body)
 		if ok {
 			assert.Equal(t, want.n, n, body)

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package auditd
+package record
 
 import (
 	"bytes"
 	"math/bits"
+	"time"
 )
 
 // sequenceWindow is how many sequence numbers are remembered as seen or not seen. At 10,000 events a second it holds a
 // second and a half.
 const sequenceWindow = 1 << 14
 
-// sequences counts the audit sequence numbers that never arrived. The kernel takes a number when an event begins and
+// Sequences counts the audit sequence numbers that never arrived. The kernel takes a number when an event begins and
 // queues the record when it is complete, so on several CPUs numbers arrive out of order, and a number is lost only when
-// it is still missing a while after a later one: settle says when. Numbers are 32 bits wide and wrap. The zero value
+// it is still missing a while after a later one: Settle says when. Numbers are 32 bits wide and wrap. The zero value
 // has seen nothing.
-type sequences struct {
+type Sequences struct {
 	seen    [sequenceWindow / 64]uint64 // a bit a number, of base and those that follow it
 	base    uint32                      // the first number that is not settled
 	newest  uint32                      // the newest number seen
-	older   uint32                      // what newest was at the last settle
+	older   uint32                      // what newest was at the last Settle
 	started bool
 }
 
-// add says that a record of an event has arrived; it returns how many numbers had to be given up as lost because the
+// Add says that a record of an event has arrived; it returns how many numbers had to be given up as lost because the
 // window is full.
-func (s *sequences) add(n uint32) (lost uint64) {
+func (s *Sequences) Add(n uint32) (lost uint64) {
 	if !s.started {
 		s.started, s.base, s.newest, s.older = true, n, n, n-1
 	}
@@ -43,9 +44,9 @@ func (s *sequences) add(n uint32) (lost uint64) {
 	return lost
 }
 
-// settle is called at least a second after the previous call. It returns how many of the numbers before the newest of
+// Settle is called at least a second after the previous call. It returns how many of the numbers before the newest of
 // that time are missing still.
-func (s *sequences) settle() (lost uint64) {
+func (s *Sequences) Settle() (lost uint64) {
 	if !s.started {
 		return 0
 	}
@@ -55,7 +56,7 @@ func (s *sequences) settle() (lost uint64) {
 }
 
 // retire settles the numbers before end and returns how many of them were not seen.
-func (s *sequences) retire(end uint32) (lost uint64) {
+func (s *Sequences) retire(end uint32) (lost uint64) {
 	count := end - s.base
 	if int32(count) <= 0 {
 		return 0
@@ -76,8 +77,8 @@ func (s *sequences) retire(end uint32) (lost uint64) {
 	return lost
 }
 
-// sequence returns the sequence number of a record: `audit(1795517743.742:2): ...`.
-func sequence(body []byte) (n uint32, ok bool) {
+// Sequence returns the sequence number of a record: `audit(1795517743.742:2): ...`.
+func Sequence(body []byte) (n uint32, ok bool) {
 	head := body[:min(len(body), 48)]
 	colon := bytes.IndexByte(head, ':')
 	if colon < 0 {
@@ -94,4 +95,10 @@ func sequence(body []byte) (n uint32, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// MadeAt returns when a record was made: `audit(1795517743.742:2): ...`.
+func MadeAt(body []byte) (at time.Time, ok bool) {
+	millis, _, _, ok := header(body)
+	return time.UnixMilli(millis).UTC(), ok
 }
