@@ -90,8 +90,8 @@ func inOrder(errs []error) error {
 	return errors.Join(list...)
 }
 
-// topLevel are the sections that a file may have, and what they are read into. A user may add others for ${...} to refer
-// to.
+// topLevel are the sections that a file may have, and what they are read into. A user may add others for ${...} to
+// refer to.
 var topLevel = func() map[string]any {
 	all := map[string]any{Section: Config{}}
 	maps.Copy(all, settings.Fields(file{}))

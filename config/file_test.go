@@ -229,7 +229,8 @@ func TestMisspeltNamesAreFoundAtAnyDepth(t *testing.T) {
 		"instrumentation.profiling.cpu.intervall: 3s":      "instrumentation.profiling.cpu.intervall",
 		"seccomp.sycalls: []":                              "seccomp.sycalls",
 		"timestamp.precison: millisecond":                  "timestamp.precison",
-		"output.elasticsearch.kerberos: {auth_type: keytab, keytab: c, username: d, config_path: a, realm: b, reallm: x}": "output.elasticsearch.kerberos.reallm",
+		"output.elasticsearch.kerberos: {auth_type: keytab, keytab: c, username: d, config_path: a, realm: b, " +
+			"reallm: x}": "output.elasticsearch.kerberos.reallm",
 		"output.elasticsearch.backoff.maxi: 1s":                             "output.elasticsearch.backoff.maxi",
 		"output.elasticsearch.indices: [{indx: a}]":                         "output.elasticsearch.indices.0.indx",
 		"output.elasticsearch.indices: [{index: a, when.eqals: 1}]":         "output.elasticsearch.indices.0.when.eqals",
@@ -241,7 +242,7 @@ func TestMisspeltNamesAreFoundAtAnyDepth(t *testing.T) {
 		"processors: [{add_locale.fromat: offset}]":                         "processors.0.add_locale.fromat",
 		"processors: [{add_host_metadata.cach.ttl: 5m}]":                    "processors.0.add_host_metadata.cach",
 		"processors: [{drop_event.when.or: [{equals.a: 1}, {eqals.a: 1}]}]": "processors.0.drop_event.when.or.1.eqals",
-		"processors: [{drop_event.when.not.and: [{has_field: [a]}]}]":       "processors.0.drop_event.when.not.and.0.has_field",
+		"processors: [{drop_event.when.not: {has_field: [a]}}]":             "processors.0.drop_event.when.not.has_field",
 		"processors: [{if.equals.a: 1, then: [{drop_evnt: ~}], else: []}]":  "processors.0.then.0.drop_evnt",
 		"processors: [{if.equals.a: 1, than: [{drop_event: ~}]}]":           "processors.0.than",
 		"processors: [{rename.fields: [{form: a, to: b}]}]":                 "processors.0.rename.fields.0.form",

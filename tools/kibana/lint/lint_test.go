@@ -147,7 +147,7 @@ func TestFaults(t *testing.T) {
 			"a layer without a data view", overview, `"indexpattern-datasource-layer-alerts"`,
 			`"indexpattern-datasource-layer-x"`, "the layer alerts has no data view",
 		},
-		{"a dashboard without a description", overview, `"description":"Who`, `"description":"","x":"Who`, "unknown field"},
+		{"a dashboard without a description", overview, `"description":"Unusual`, `"description":"","x":"Who`, "unknown field"},
 		{
 			"a dashboard with an empty description", savedQuery, `"description":"Alerts, without summaries and test alerts."`,
 			`"description":""`, "no description",
@@ -484,7 +484,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "a rule that changed under the same version", file: saved.RulesFile, old: `"max_signals":1000`,
-			new: `"max_signals":100`, want: "it changed and is still of version 2; give it version 3",
+			new: `"max_signals":100`, want: "it changed and is still of version 3; give it version 4",
 		},
 		{
 			name: "a rule of a higher version that the sums do not have", file: saved.RulesFile, old: `"version":2`,
