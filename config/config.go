@@ -201,7 +201,7 @@ func (d Detector) Location(otherwise *time.Location) (*time.Location, error) {
 
 // Module is what every module has beside its own options.
 type Module struct {
-	// Module is auto, auditd, auditlog, ndjson or procconn.
+	// Module is auto, audisp, auditd, auditlog, ndjson or procconn.
 	Module string `config:"module"`
 	// ID distinguishes two modules of one kind, and keeps the place in a file; empty: the module's name.
 	ID      string `config:"id"`
@@ -227,7 +227,7 @@ func ParseModule(c *conf.C) (Module, error) {
 		return m, err
 	}
 	if m.Module == "" {
-		return m, errors.New("module: is missing; it must be auto, auditd, auditlog, ndjson or procconn")
+		return m, errors.New("module: is missing; it must be auto, audisp, auditd, auditlog, ndjson or procconn")
 	}
 	if m.ID == "" {
 		m.ID = m.Module

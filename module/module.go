@@ -2,6 +2,7 @@
 
 // Package module says what a source of process events is; each folder below holds one.
 //
+//	audisp    what auditd hands to the clients of its dispatcher
 //	auditd    the kernel's audit netlink socket: complete; needs root, or CAP_AUDIT_CONTROL, and beside another audit
 //	          daemon CAP_AUDIT_READ, too
 //	auditlog  the log that auditd writes, followed, or read as a recording

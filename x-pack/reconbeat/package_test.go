@@ -228,7 +228,7 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}
-	for _, module := range []string{"auto", "auditd", "auditlog", "procconn", "ndjson"} {
+	for _, module := range []string{"auto", "audisp", "auditd", "auditlog", "procconn", "ndjson"} {
 		all := everyOption(module)
 		for name := range all {
 			chosen[name] = true
