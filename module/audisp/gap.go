@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/module/follow"
 	"github.com/reconbeat/reconbeat/module/recording"
@@ -23,9 +25,10 @@ type place struct {
 	text uint64    // a hash of what the kernel wrote of it
 }
 
-// placeOf is the place of a record of the kernel's; ok is false where there is none.
+// placeOf is the place of a record of the kernel's; ok is false where there is none, as of the mark at an event's end,
+// which auditd hands on and does not write.
 func placeOf(m message) (p place, ok bool) {
-	if !m.kernel() {
+	if !m.kernel() || m.typ == unix.AUDIT_EOE {
 		return place{}, false
 	}
 	if p.n, ok = record.Sequence(m.body); !ok {
