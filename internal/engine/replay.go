@@ -116,8 +116,8 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 	return r.Files(ctx, moduleName, []string{path})
 }
 
-// Files runs recordings as one, in the order of their times. They are read by the named module, each by its own where the
-// name is catalog.Auto.
+// Files runs recordings as one, in the order of their times. They are read by the named module, each by its own where
+// the name is catalog.Auto.
 func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) error {
 	list, err := recording.OpenAll(paths, &r.read)
 	if err != nil {
@@ -188,8 +188,8 @@ func kindOf(moduleName string, one *recording.Recording) (catalog.Kind, error) {
 		return catalog.Find("ndjson") // nothing is nothing in every language
 	}
 	first, _, _ := bytes.Cut(bytes.TrimSpace(one.Sample()), []byte{'\n'})
-	return catalog.Kind{}, fmt.Errorf("%s looks like neither an audit.log nor JSON documents; it begins with %.80q", one.Path,
-		first)
+	return catalog.Kind{}, fmt.Errorf("%s looks like neither an audit.log nor JSON documents; it begins with %.80q",
+		one.Path, first)
 }
 
 // run reads the groups, in the order of their events' times.
@@ -298,8 +298,8 @@ func (r *Replay) take(e *process.Event) error {
 // again is an exec that was judged before: a file may be read twice, or a copy of it, too.
 const again = "an event that came before"
 
-// again says whether an exec, by its source's own id or number, has come before. Events come in the order of their times,
-// so that those of one time are behind each other.
+// again says whether an exec, by its source's own id or number, has come before. Events come in the order of their
+// times, so that those of one time are behind each other.
 func (r *Replay) again(e *process.Event) bool {
 	if e.ID == "" && e.Sequence == 0 {
 		return false
@@ -448,7 +448,10 @@ type ReplaySummary struct {
 func (r *Replay) Summary() ReplaySummary {
 	r.engine.Settle()
 	d, cfg := r.engine.detector, r.engine.config.Detector
-	s := ReplaySummary{Disorder: time.Duration(r.order.back), Passed: slices.Clone(r.passed), First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last)}
+	s := ReplaySummary{
+		First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last),
+		Disorder: time.Duration(r.order.back), Passed: slices.Clone(r.passed),
+	}
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
 	}
