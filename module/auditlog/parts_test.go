@@ -22,7 +22,8 @@ import (
 // halves are the records of an exec, as a rotation or two writes part them.
 const (
 	firstHalf = `type=SYSCALL msg=audit(1772500000.100:501): arch=c000003e syscall=59 success=yes exit=0 ppid=1 ` +
-		`pid=4001 auid=1000 uid=1000 gid=1000 euid=1000 egid=1000 tty=pts0 ses=3 comm="ss" exe="/usr/bin/ss" key="exec"` + "\n"
+		`pid=4001 auid=1000 uid=1000 gid=1000 euid=1000 egid=1000 tty=pts0 ses=3 ` +
+		`comm="ss" exe="/usr/bin/ss" key="exec"` + "\n"
 	secondHalf = `type=EXECVE msg=audit(1772500000.100:501): argc=2 a0="ss" a1="-tulpn"` + "\n" +
 		`type=PROCTITLE msg=audit(1772500000.100:501): proctitle=7373002D74756C706E` + "\n"
 )
