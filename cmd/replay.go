@@ -355,7 +355,7 @@ func showProgress(r *engine.Replay, files []string) (stop func()) {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
 	}
-	name := filepath.Base(files[0])
+	name := files[0]
 	if len(files) > 1 {
 		name = counted(len(files), "file")
 	}
@@ -383,7 +383,7 @@ func showProgress(r *engine.Replay, files []string) (stop func()) {
 // progress says how much of a file has been read. It fits on a line, which is redrawn in place.
 func progress(file string, read, size int64) string {
 	read = min(read, size) // a file that grows
-	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(file, 40), read>>20, size>>20, 100*read/size)
+	return fmt.Sprintf("%s: %d of %d MB, %d%%", cut(filepath.Base(file), 40), read>>20, size>>20, 100*read/size)
 }
 
 // record is an anomaly record in the shape of Elastic's results index.

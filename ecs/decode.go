@@ -35,8 +35,8 @@ type Decoder struct {
 // pid of "x") is taken as not said.
 //
 // e.Kind is Exec, Fork or Exit, or 0 for a document that is well-formed and of something else: a connection, a file, an
-// alert, a process that ran already, another operating system. Other then says what. A document that carries another one
-// in its message (as Filebeat and Docker ship lines) is the one that it carries.
+// alert, a process that ran already, another operating system. Other then says what. A document that carries another
+// one in its message (as Filebeat and Docker ship lines) is the one that it carries.
 //
 // The error says why it is no document: it is one of ErrJSON, ErrNoObject, or ErrNoTimestamp. e is then of no use.
 func (d *Decoder) Decode(doc []byte, e *process.Event) error {

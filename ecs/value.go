@@ -110,8 +110,8 @@ func (d *draft) time(v value) (time.Time, bool) {
 	return t, ok && !t.Before(earliest) && t.Before(latest)
 }
 
-// epoch reads a number since 1970: milliseconds, of which Elasticsearch ships fractions where a date has nanoseconds; and
-// as other agents write them, seconds, microseconds and nanoseconds, which how many digits there are distinguishes.
+// epoch reads a number since 1970: milliseconds, of which Elasticsearch ships fractions where a date has nanoseconds;
+// and as other agents write them, seconds, microseconds and nanoseconds, which how many digits there are distinguishes.
 func epoch(b []byte) (time.Time, bool) {
 	whole, fraction, _ := bytes.Cut(b, []byte{'.'})
 	if !decimal(whole) || len(whole) < 5 || len(whole) > 19 || len(fraction) > 0 && !decimal(fraction) {

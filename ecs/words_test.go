@@ -15,27 +15,29 @@ const at = `"@timestamp":1700000000000,`
 
 // Agents have many words for an exec; category and type are what they agree on.
 func TestOtherAgentsWordsForAnExec(t *testing.T) {
+	// Sysmon, CrowdStrike, SentinelOne, Endgame, auditd_manager with SELinux; auditbeat 7.3 and 6.8 below.
 	const start = `"event.category":["process"],"event.type":["start"],"process":{"name":"ss","pid":7}`
 	for doc, want := range map[string]process.Kind{
-		`"event.action":"log",` + start:                                                                      process.Exec, // Sysmon
-		`"event.action":"ProcessRollup2",` + start:                                                           process.Exec, // CrowdStrike
-		`"event.action":"start",` + start:                                                                    process.Exec, // SentinelOne
-		`"event.action":"exec_event",` + start:                                                               process.Exec, // Endgame
-		`"event.action":"violated-selinux-policy",` + start:                                                  process.Exec, // auditd_manager
-		`"event.action":"Process Create (rule: ProcessCreate)",` + start:                                     process.Exec,
-		`"event.action":["created","seen"],` + start:                                                         process.Exec,
-		`"event.action":"fork_event",` + start:                                                               process.Fork,
-		`"event.action":"fork",` + start:                                                                     process.Fork,
-		`"event.action":"already_running",` + start:                                                          0,
-		`"event.action":"existing_process",` + start:                                                         0,
-		`"event.action":"SyntheticProcessRollup2",` + start:                                                  0,
-		`"event.action":"log","event.category":"process","event.type":"end","process.pid":7`:                 process.Exit,
-		`"event.action":"log","event.category":"process","event.type":"info","process.pid":7`:                0,
-		`"event.action":"connected-to","event.category":"network","event.type":"start","process.name":"ss"`:  0,
-		`"event.action":"executed","event.category":"audit-rule","process.name":"ss"`:                        process.Exec, // auditbeat 7.3
-		`"event.action":"executed","event.category":"audit-rule","event.type":"syscall","process.name":"ss"`: process.Exec, // 6.8
-		`"event.action":"process_error","event.kind":"error","process.name":"ss"`:                            0,
-		`"event.action":"log",` + start + `,"process.name":"x","auditd.log.record_type":"SYSCALL"`:           0,
+		`"event.action":"log",` + start:                                                                     process.Exec,
+		`"event.action":"ProcessRollup2",` + start:                                                          process.Exec,
+		`"event.action":"start",` + start:                                                                   process.Exec,
+		`"event.action":"exec_event",` + start:                                                              process.Exec,
+		`"event.action":"violated-selinux-policy",` + start:                                                 process.Exec,
+		`"event.action":"Process Create (rule: ProcessCreate)",` + start:                                    process.Exec,
+		`"event.action":["created","seen"],` + start:                                                        process.Exec,
+		`"event.action":"fork_event",` + start:                                                              process.Fork,
+		`"event.action":"fork",` + start:                                                                    process.Fork,
+		`"event.action":"already_running",` + start:                                                         0,
+		`"event.action":"existing_process",` + start:                                                        0,
+		`"event.action":"SyntheticProcessRollup2",` + start:                                                 0,
+		`"event.action":"log","event.category":"process","event.type":"end","process.pid":7`:                process.Exit,
+		`"event.action":"log","event.category":"process","event.type":"info","process.pid":7`:               0,
+		`"event.action":"connected-to","event.category":"network","event.type":"start","process.name":"ss"`: 0,
+		`"event.action":"executed","event.category":"audit-rule","process.name":"ss"`:                       process.Exec,
+		`"event.action":"executed","event.category":"audit-rule","event.type":"syscall",` +
+			`"process.name":"ss"`: process.Exec,
+		`"event.action":"process_error","event.kind":"error","process.name":"ss"`:                  0,
+		`"event.action":"log",` + start + `,"process.name":"x","auditd.log.record_type":"SYSCALL"`: 0,
 	} {
 		assert.Equal(t, want, decode(t, "{"+at+doc+"}").Kind, doc)
 	}
@@ -108,7 +110,8 @@ func TestFieldsAreOfAHitAlone(t *testing.T) {
 	e = decode(t, "{"+at+`"process.name":"ss","fields":{"process.name":"x","user.name":"y"}}`)
 	assert.Equal(t, "ss", e.Name)
 	assert.Empty(t, e.User.Name)
-	e = decode(t, `{"_index":"x","_source":{`+at+`"process.name":"ss","process.args":["ss"]},"fields":{"process.name":["x"]}}`)
+	e = decode(t, `{"_index":"x","_source":{`+at+`"process.name":"ss","process.args":["ss"]},`+
+		`"fields":{"process.name":["x"]}}`)
 	assert.Equal(t, "ss", e.Name)
 }
 

@@ -29,8 +29,8 @@ const (
 var errOrder = errors.New("time goes back")
 
 // order hands events on in the order of their times. What fits into orderEvents it sorts in memory. Of a longer input,
-// each event may be that many places from its own. One that begins in another order (an export is often newest first) it
-// sorts in a temporary file, about as long as the input.
+// each event may be that many places from its own. One that begins in another order (an export is often newest first)
+// it sorts in a temporary file, about as long as the input.
 type order struct {
 	take func(*process.Event) error
 	late func() // an event comes too late to be handed on

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"os"
 	"slices"
@@ -49,6 +51,9 @@ type Replay struct {
 	hostname string                  // of the host that reconbeat runs on
 	met      map[string]process.Host // by their keys
 	from     Source
+	seed     maphash.Seed
+	at       time.Time // of the execs that seen has
+	seen     []uint64
 	err      error // of the receiver of documents
 	first    time.Time
 	last     time.Time
@@ -85,6 +90,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 	r := &Replay{logger: o.Logger, malformed: o.Malformed, hosts: map[string]string{},
 		onlyHost: o.OnlyHost, ownHost: o.OwnHost, met: map[string]process.Host{}}
 	r.hostname, _ = os.Hostname()
+	r.seed = maphash.MakeSeed()
 	if o.OwnHost {
 		r.accounts = host.NewAccounts()
 	}
@@ -110,8 +116,8 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 	return r.Files(ctx, moduleName, []string{path})
 }
 
-// Files runs recordings as one, in the order of their times. They are read by the named module, each by its own where the
-// name is catalog.Auto.
+// Files runs recordings as one, in the order of their times. They are read by the named module, each by its own where
+// the name is catalog.Auto.
 func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) error {
 	list, err := recording.OpenAll(paths, &r.read)
 	if err != nil {
@@ -182,8 +188,8 @@ func kindOf(moduleName string, one *recording.Recording) (catalog.Kind, error) {
 		return catalog.Find("ndjson") // nothing is nothing in every language
 	}
 	first, _, _ := bytes.Cut(bytes.TrimSpace(one.Sample()), []byte{'\n'})
-	return catalog.Kind{}, fmt.Errorf("%s looks like neither an audit.log nor JSON documents; it begins with %.80q", one.Path,
-		first)
+	return catalog.Kind{}, fmt.Errorf("%s looks like neither an audit.log nor JSON documents; it begins with %.80q",
+		one.Path, first)
 }
 
 // run reads the groups, in the order of their events' times.
@@ -273,6 +279,10 @@ func (r *Replay) take(e *process.Event) error {
 		return err
 	}
 	if e.Kind == process.Exec {
+		if r.again(e) {
+			r.passOver("", 0, again)
+			return nil
+		}
 		r.stats.Execs.Add(1)
 		r.engine.Advance(e.Time)
 		r.note(e)
@@ -284,6 +294,40 @@ func (r *Replay) take(e *process.Event) error {
 	r.engine.Take(e, &r.from)
 	return r.err
 }
+
+// again is an exec that was judged before: a file may be read twice, or a copy of it, too.
+const again = "an event that came before"
+
+// again says whether an exec, by its source's own id or number, has come before. Events come in the order of their
+// times, so that those of one time are behind each other.
+func (r *Replay) again(e *process.Event) bool {
+	if e.ID == "" && e.Sequence == 0 {
+		return false
+	}
+	if !e.Time.Equal(r.at) {
+		r.at, r.seen = e.Time, r.seen[:0]
+	}
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	_, _ = h.WriteString(e.ID)
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(e.Host.Key())
+	var numbers [12]byte
+	binary.LittleEndian.PutUint64(numbers[:], e.Sequence)
+	binary.LittleEndian.PutUint32(numbers[8:], e.PID)
+	_, _ = h.Write(numbers[:])
+	sum := h.Sum64()
+	if slices.Contains(r.seen, sum) {
+		return true
+	}
+	if len(r.seen) < seenMax {
+		r.seen = append(r.seen, sum)
+	}
+	return false
+}
+
+// seenMax bounds how many events of one time are remembered.
+const seenMax = 1024
 
 // meet notes the hosts of events before they are judged.
 func (r *Replay) meet(e *process.Event) {
@@ -404,7 +448,10 @@ type ReplaySummary struct {
 func (r *Replay) Summary() ReplaySummary {
 	r.engine.Settle()
 	d, cfg := r.engine.detector, r.engine.config.Detector
-	s := ReplaySummary{Disorder: time.Duration(r.order.back), Passed: slices.Clone(r.passed), First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last)}
+	s := ReplaySummary{
+		First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last),
+		Disorder: time.Duration(r.order.back), Passed: slices.Clone(r.passed),
+	}
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
 	}

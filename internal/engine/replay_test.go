@@ -280,3 +280,14 @@ func TestAReplayHandsOnWhatIsMalformed(t *testing.T) {
 		})
 	}
 }
+
+// A copy of a file, or documents that were shipped twice, are judged once.
+func TestWhatComesAgainIsJudgedOnce(t *testing.T) {
+	const rest = `"process":{"name":"ss","pid":1},"user":{"id":"33"}}`
+	const one = `{"@timestamp":"2026-03-03T01:06:42Z","event":{"id":"a"},` + rest
+	const two = `{"@timestamp":"2026-03-03T01:06:42Z","event":{"id":"b"},` + rest
+	const nameless = `{"@timestamp":"2026-03-03T01:06:42Z",` + rest
+	const later = `{"@timestamp":"2026-03-03T01:06:43Z","event":{"id":"a"},` + rest
+	_, counts := replayed(t, []string{one, two, nameless, later, one, nameless, later})
+	require.EqualValues(t, 5, counts.Execs)
+}

@@ -21,8 +21,9 @@ import (
 
 // halves are the records of an exec, as a rotation or two writes part them.
 const (
-	firstHalf = `type=SYSCALL msg=audit(1772500000.100:501): arch=c000003e syscall=59 success=yes exit=0 ppid=1 pid=4001 ` +
-		`auid=1000 uid=1000 gid=1000 euid=1000 egid=1000 tty=pts0 ses=3 comm="ss" exe="/usr/bin/ss" key="exec"` + "\n"
+	firstHalf = `type=SYSCALL msg=audit(1772500000.100:501): arch=c000003e syscall=59 success=yes exit=0 ppid=1 ` +
+		`pid=4001 auid=1000 uid=1000 gid=1000 euid=1000 egid=1000 tty=pts0 ses=3 ` +
+		`comm="ss" exe="/usr/bin/ss" key="exec"` + "\n"
 	secondHalf = `type=EXECVE msg=audit(1772500000.100:501): argc=2 a0="ss" a1="-tulpn"` + "\n" +
 		`type=PROCTITLE msg=audit(1772500000.100:501): proctitle=7373002D74756C706E` + "\n"
 )
@@ -76,8 +77,8 @@ func TestAnEventInTwoRecordingsIsOne(t *testing.T) {
 	dir := t.TempDir()
 	older, newer := filepath.Join(dir, "audit.log.1"), filepath.Join(dir, "audit.log")
 	require.NoError(t, os.WriteFile(older, []byte(firstHalf), 0o600))
-	require.NoError(t, os.WriteFile(newer, []byte(secondHalf+strings.NewReplacer("1772500000", "1772500009", ":501", ":502").
-		Replace(firstHalf+secondHalf)), 0o600))
+	next := strings.NewReplacer("1772500000", "1772500009", ":501", ":502").Replace(firstHalf + secondHalf)
+	require.NoError(t, os.WriteFile(newer, []byte(secondHalf+next), 0o600))
 	var out [][]string
 	stats := replay(t, "paths: ["+newer+", "+older+"]", func(e *process.Event) {
 		c := &process.Event{}
@@ -94,7 +95,8 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 	for text, want := range map[string]string{
 		"----\ntype=CWD msg=audit(03/03/26 01:06:40.100:501) : cwd=/root\n": "the 1 line of FILE is not an audit record: " +
 			"line 2: this is no audit record, but what ausearch -i makes of one: write records with ausearch --raw",
-		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "write records with journalctl _TRANSPORT=audit -o json | jq",
+		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "write records with journalctl " +
+			"_TRANSPORT=audit -o json | jq",
 		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is no audit record",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

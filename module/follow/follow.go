@@ -6,11 +6,11 @@
 // A place in a file is a process.Cursor: device, inode, a fingerprint of the first bytes (an inode is soon another
 // file's) and the offset. After a restart the file is searched under its name and under its rotated names (PATH.1,
 // PATH-20260303 and so on), so that what was written before and after a rotation in between is read. A file that was
-// truncated, or written anew in its place, is read from its start; what was not read of it before is searched in the copy
-// that logrotate's copytruncate makes.
+// truncated, or written anew in its place, is read from its start; what was not read of it before is searched in the
+// copy that logrotate's copytruncate makes.
 //
-// A path may be a pattern, for writers that name each file by its date: then the file that was changed last is followed,
-// and those are read to their ends that came before it.
+// A path may be a pattern, for writers that name each file by its date: then the file that was changed last is
+// followed, and those are read to their ends that came before it.
 //
 // libbeat's filestream input would do this and much more, but as an input of Filebeat with its own registry; the tail
 // libraries at hand resume by offset alone. So this is our own, and it polls: a stat twenty times a second costs
@@ -208,7 +208,8 @@ func Rotated(path string, since time.Time) []string {
 	})
 }
 
-// plain are the files of patterns that are neither folders nor compressed, in the order in which they were changed last.
+// plain are the files of patterns that are neither folders nor compressed, in the order in which they were changed
+// last.
 func plain(patterns ...string) (all []string) {
 	for _, p := range patterns {
 		some, err := filepath.Glob(p)
@@ -484,8 +485,8 @@ func (f *follower) same() bool {
 	return bytes.Equal(head[:n], f.head) && bytes.Equal(tail[:m], f.tail)
 }
 
-// anew reads the file from its start, whose contents are others now; and before it what was not read of the former ones,
-// where somebody made a copy of them.
+// anew reads the file from its start, whose contents are others now; and before it what was not read of the former
+// ones, where somebody made a copy of them.
 func (f *follower) anew(what string) error {
 	place := f.place()
 	for _, path := range f.files() {

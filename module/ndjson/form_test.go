@@ -17,8 +17,8 @@ import (
 
 // pretty is a document over several lines.
 func pretty(second, pid int) string {
-	return fmt.Sprintf("{\n  \"@timestamp\": %d000,\n  \"host\": {\n    \"name\": \"web-01\"\n  },\n  \"process\": {\"name\": \"ss\", "+
-		"\"pid\": %d},\n  \"event\": {\"action\": \"exec\"}\n}", second, pid)
+	return fmt.Sprintf("{\n  \"@timestamp\": %d000,\n  \"host\": {\n    \"name\": \"web-01\"\n  },\n  "+
+		"\"process\": {\"name\": \"ss\", \"pid\": %d},\n  \"event\": {\"action\": \"exec\"}\n}", second, pid)
 }
 
 // hit is a document as a search returns it.
@@ -28,8 +28,8 @@ func hit(source string) string {
 
 // fields is a document as Discover, or a search for fields, returns it: dotted names and lists.
 func fields(second, pid int) string {
-	return fmt.Sprintf(`{"_index":"logs","_id":"a","fields":{"@timestamp":["%d000"],"process.name":["ss"],"process.pid":[%d],`+
-		`"event.action":["exec"],"process.args":["ss","-tan"]}}`, second, pid)
+	return fmt.Sprintf(`{"_index":"logs","_id":"a","fields":{"@timestamp":["%d000"],"process.name":["ss"],`+
+		`"process.pid":[%d],"event.action":["exec"],"process.args":["ss","-tan"]}}`, second, pid)
 }
 
 // Whatever form an export has, its two documents are read.
@@ -72,7 +72,8 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"updates in bulk":             `{"update":{"_id":"x"}}` + "\n" + `{"doc":` + a + "}\n" + b + "\n",
 		"behind a syslog header":      "Mar  3 01:06:40 web1 agent[7]: " + a + "\nMar  3 01:06:40 web1 agent[7]: " + b,
 		"in a message":                message(a) + "\n" + message(b),
-		"in Docker's log":             `{"log":` + quoted(a+"\n") + `,"stream":"stdout","time":"2026-03-03T01:06:40Z"}` + "\n" + b,
+		"in Docker's log": `{"log":` + quoted(a+"\n") + `,"stream":"stdout","time":"2026-03-03T01:06:40Z"}` + "\n" +
+			b,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "events")
@@ -101,9 +102,10 @@ func message(doc string) string {
 func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 	const record = `{"@timestamp":"2026-03-03T01:06:40Z","message":"type=SYSCALL msg=audit(1.1:1): arch=1"}`
 	for text, want := range map[string]string{
-		record + "\n" + record: "of the 2 documents of FILE none reports a program start: the first is a single record of audit",
-		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not report a program start: it is " +
-			"a document in which nothing is said of a process",
+		record + "\n" + record: "of the 2 documents of FILE none reports a program start: the first is a single record " +
+			"of audit",
+		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not report a program " +
+			"start: it is a document in which nothing is said of a process",
 		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`: "FILE is an answer of ES|QL or SQL",
 		`{"error":{"root_cause":[]},"status":404}`:                      "it is an error that Elasticsearch answered",
 		"\"@timestamp\",\"process.name\"\n\"x\",ss\n":                   "FILE is a table (CSV)",

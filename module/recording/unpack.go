@@ -50,8 +50,8 @@ func openZstandard(in io.Reader) (io.Reader, func(), error) {
 	return z, z.Close, nil
 }
 
-// refused are the formats that others unpack: what they are, and the command that makes them readable, with the file for
-// %s. It writes to standard output.
+// refused are the formats that others unpack: what they are, and the command that makes them readable, with the file
+// for %s. It writes to standard output.
 var refused = []struct {
 	magic   string
 	at      int

@@ -190,13 +190,17 @@ func TestAMissingPieceIsNeverJoinedOver(t *testing.T) {
 			execve(`argc=4 a0="ss" a2="dst" a3="10.9.8.7"`) + title + "73730000647374003130\n",
 			[]string{"ss", "", "dst", "10.9.8.7"}, true,
 		},
-		"an empty argument, left out":  {execve(`argc=3 a0="ss" a2="dst"`), []string{"ss", "", "dst"}, false},
-		"the record in between":        {execve(`argc=3 a0="ss"`, `a2="dst"`), []string{"ss", gap, "dst"}, false},
-		"the record before":            {execve(`a2="sport" a3="=" a4=":22"`), []string{gap, gap, "sport", "=", ":22"}, false},
+		"an empty argument, left out": {execve(`argc=3 a0="ss" a2="dst"`), []string{"ss", "", "dst"}, false},
+		"the record in between":       {execve(`argc=3 a0="ss"`, `a2="dst"`), []string{"ss", gap, "dst"}, false},
+		"the record before": {
+			execve(`a2="sport" a3="=" a4=":22"`), []string{gap, gap, "sport", "=", ":22"}, false,
+		},
 		"the record before, and title": {execve(`a2="sport"`) + title + "73730078\n", []string{"ss", "x", "sport"}, false},
 		"the last record":              {execve(`argc=3 a0="ss" a1="-t"`), []string{"ss", "-t"}, false},
-		"the last record, and title":   {execve(`argc=3 a0="ss" a1="-t"`) + title + "7373002D740078\n", []string{"ss", "-t", "x"}, true},
-		"every record but the title":   {title + "7373002D74\n", []string{"ss", "-t"}, false},
+		"the last record, and title": {
+			execve(`argc=3 a0="ss" a1="-t"`) + title + "7373002D740078\n", []string{"ss", "-t", "x"}, true,
+		},
+		"every record but the title": {title + "7373002D74\n", []string{"ss", "-t"}, false},
 		"a title that may be cut off": {
 			execve(`argc=2 a0="ss"`) + title + "737300" + strings.Repeat("61", 125) + "\n", []string{"ss"}, false,
 		},
@@ -242,7 +246,8 @@ func TestEachNodeIsAHost(t *testing.T) {
 		return nil
 	})
 	for _, node := range []string{"", "node=here ", "node=east ", "node=west "} {
-		for _, line := range append(recordsOf(1, 10), "type=LOGIN msg=audit(1700000000.200:2): pid=50 auid=1000 ses=7 res=1\n") {
+		const login = "type=LOGIN msg=audit(1700000000.200:2): pid=50 auid=1000 ses=7 res=1\n"
+		for _, line := range append(recordsOf(1, 10), login) {
 			require.NoError(t, a.Line([]byte(node+line), process.Cursor{}))
 		}
 	}
@@ -251,7 +256,9 @@ func TestEachNodeIsAHost(t *testing.T) {
 }
 
 func TestSeparatorsAreNoRecordsAndNoMistakes(t *testing.T) {
-	for _, line := range []string{"----", "", "  ", "time->Tue Mar  3 01:06:40 2026", "-- Boot 5a91 --", "-- No entries --"} {
+	for _, line := range []string{
+		"----", "", "  ", "time->Tue Mar  3 01:06:40 2026", "-- Boot 5a91 --", "-- No entries --",
+	} {
 		events, stats := assemble(t, line+"\n"+strings.Join(recordsOf(1, 10), ""))
 		require.Len(t, events, 1, "%q", line)
 		require.Zero(t, stats.Malformed.Load(), "%q", line)
@@ -306,8 +313,8 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 		}
 	}
 	later("node=east ", 0, 1)
-	require.NoError(t, a.Line([]byte("node=east type=CONFIG_CHANGE msg=audit(1700000001.000:2): op=set audit_enabled=0 old=1 "+
-		"auid=1000 ses=7 res=1"), process.Cursor{}))
+	require.NoError(t, a.Line([]byte("node=east type=CONFIG_CHANGE msg=audit(1700000001.000:2): op=set "+
+		"audit_enabled=0 old=1 auid=1000 ses=7 res=1"), process.Cursor{}))
 	require.NoError(t, a.Flush())
 	later("node=west ", 10, 3)
 	later("", 11, 4)

@@ -97,9 +97,9 @@ func noHeader(body []byte) error {
 	return errNoHeader
 }
 
-// ParseLine splits a line of audit.log, with or without `msg=` within. What a syslog daemon, the journal or the kernel's
-// log has put before the record is cut off. node is the host that `node=` names, or else the syslog header; nil: neither
-// does. The type is 0 for one that nothing is known of. The results share the line's memory.
+// ParseLine splits a line of audit.log, with or without `msg=` within. What a syslog daemon, the journal or the
+// kernel's log has put before the record is cut off. node is the host that `node=` names, or else the syslog header;
+// nil: neither does. The type is 0 for one that nothing is known of. The results share the line's memory.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	line = bytes.TrimRight(line, "\r\n")
 	if rest, ok := bytes.CutPrefix(line, nodeMark); ok {

@@ -102,7 +102,8 @@ func (t *Tampering) change(who *process.Event, c *Change) error {
 		}
 		t.log(who, c)
 		return t.end(c.Setting, who.Time)
-	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay && t.host.Name == ""), c.Operation == SetSetting && c.Blinds():
+	case c.Operation == SetLogin && !IsLogin(who, !t.env.Replay && t.host.Name == ""),
+		c.Operation == SetSetting && c.Blinds():
 		return t.send(Tampered(who, c, c.Text()))
 	case c.Operation == StopDaemon:
 		// The service manager ends auditd, too, at every restart and shutdown: nobody's login.
