@@ -42,9 +42,11 @@ type Options struct {
 
 // Dispatcher is the module.
 type Dispatcher struct {
-	o        Options
-	env      module.Env
-	patience time.Duration // how long the socket may be away, as while auditd restarts, before that is a condition
+	o   Options
+	env module.Env
+	// patience is how long the socket may be away, as while auditd restarts, before that is a condition; and for how
+	// long nothing must come for an event without an end to count as complete.
+	patience time.Duration
 
 	assembler *record.Assembler
 	tampering *record.Tampering
@@ -73,9 +75,8 @@ func New(c *conf.C, env module.Env) (module.Module, error) {
 const (
 	// retryEvery is how often a socket that is not there is tried: what passes until then is read from the log.
 	retryEvery = 20 * time.Millisecond
-	// flushAfter is how long the socket must be silent for an event without an end to count as complete: auditd hands
-	// on an event's records at once.
-	flushAfter = 100 * time.Millisecond
+	// tick is how often time passes while nothing comes.
+	tick = 100 * time.Millisecond
 	// calm is for how long nothing may be lost for the condition to end.
 	calm = time.Minute
 )
@@ -141,10 +142,9 @@ func (d *Dispatcher) connect(ctx context.Context) (net.Conn, error) {
 // read hands on what comes over one connection until auditd closes it; nil then, and where ctx ends.
 func (d *Dispatcher) read(ctx context.Context, conn net.Conn) error {
 	s := &stream{in: conn}
-	began, first := time.Now(), true
-	settled := began
+	first, came, settled := true, time.Now(), time.Now()
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(flushAfter))
+		_ = conn.SetReadDeadline(time.Now().Add(tick))
 		err := s.fill()
 		for {
 			m, more := s.next()
@@ -173,8 +173,10 @@ func (d *Dispatcher) read(ctx context.Context, conn net.Conn) error {
 			}
 			return nil // the rest of an event may be in the log
 		}
-		// Before the first record the rest of an event of the connection before may still be in the log.
-		if silent && d.assembler.Pending() > 0 && (!first || time.Since(began) > d.patience) {
+		// The rest of an event may come after auditd has started anew: it has left it in the kernel's queue.
+		if !silent {
+			came = time.Now()
+		} else if d.assembler.Pending() > 0 && time.Since(came) > d.patience {
 			if err := d.assembler.Flush(); err != nil {
 				return err
 			}

@@ -156,8 +156,16 @@ func TestLiveEveryExecOnceFromARealAuditd(t *testing.T) {
 			close(end)
 			programs.Wait()
 			m.Canary()
-			time.Sleep(3 * flushAfter) // an event whose end auditd took with it is handed on once nothing comes
 			wrote, never := d.wrote(), 0
+			m.Until("what auditd wrote is there", func() bool {
+				for i := range ran {
+					arg := fmt.Sprint(mark, i)
+					if len(m.Execs(arg)) == 0 && whole(wrote, arg) {
+						return false
+					}
+				}
+				return true
+			})
 			for i := range ran {
 				found := m.Execs(fmt.Sprint(mark, i))
 				if len(found) == 0 && !whole(wrote, fmt.Sprint(mark, i)) { // nothing is kept for an auditd that ends
