@@ -100,7 +100,9 @@ var rooms = map[string][]string{
 	"module/auditlog": {
 		"config/settings", "module", "module/auditd/record", "module/follow", "module/recording", "process",
 	},
-	"module/catalog":   {"module", "module/audisp", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/catalog": {
+		"module", "module/audisp", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn",
+	},
 	"module/follow":    {"module", "module/recording", "process"},
 	"module/ndjson":    {"config/settings", "ecs", "module", "module/follow", "module/recording", "process"},
 	"module/netlink":   {},

@@ -61,8 +61,8 @@ func hosts(p prior) string {
 func pairs() string {
 	var out []string
 	for _, v := range []text{
-		terminal, workday, weekend, local, inside, outside, ofPerson, ofSystem, plain, renamedTool, deleted, inMemory, byLoader,
-		inTemporary, inHome, inHidden,
+		terminal, workday, weekend, local, inside, outside, ofPerson, ofSystem, plain, renamedTool, deleted, inMemory,
+		byLoader, inTemporary, inHome, inHidden,
 	} {
 		out = append(out, fmt.Sprintf("%s %s/%s", v.Value(), share(common[v].usual), share(common[v].intruder)))
 	}

@@ -3,12 +3,12 @@
 // Package audisp reads the audit records that auditd hands to the clients of its dispatcher: from the socket that the
 // dispatcher's plugin af_unix makes.
 //
-// Where auditd owns the kernel's audit, this is the way without loss. auditd queues for a client that falls behind, while
-// the kernel drops what a multicast listener does not read in time, and the log is rotated away from a reader that was
-// stopped for long.
+// Where auditd owns the kernel's audit, this is the way without loss. auditd queues for a client that falls behind,
+// while the kernel drops what a multicast listener does not read in time, and the log is rotated away from a reader that
+// was stopped for long.
 //
-// While nobody is connected, as while auditd restarts, the plugin throws records away; but auditd writes each to its log
-// before it hands it on. So after a connection the numbers of the events that passed meanwhile are known, and they are
+// While nobody is connected, as while auditd restarts, the plugin throws records away; but auditd writes each to its
+// log before it hands it on. So what passed between the last record of one connection and the first one of the next is
 // read from the log (gap.go). What the log does not have either is counted as lost, by the numbers that never came.
 package audisp
 

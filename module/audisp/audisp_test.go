@@ -82,7 +82,7 @@ func TestWhatPassesBetweenConnectionsIsReadFromTheLog(t *testing.T) {
 	require.Equal(t, []uint32{10, 11, 13, 14, 15, 16}, order)
 }
 
-// TestLostNumbersAreCounted: what neither came nor is in the log is a condition that ends when nothing is lost any more.
+// TestLostNumbersAreCounted: what neither came nor is in the log is a condition that ends with the module.
 func TestLostNumbersAreCounted(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "events")
 	d := listen(t, socket)

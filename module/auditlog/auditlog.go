@@ -144,7 +144,8 @@ func Probe() module.Support {
 	return s
 }
 
-// WritesExecs says why a log of auditd's can be read and holds no execs of late, or cannot be read; nothing where it can.
+// WritesExecs says why no execs can be read of a log of auditd's: it cannot be read, or holds none of late. Nothing where
+// they can.
 func WritesExecs(path string) (why string) {
 	f, err := os.Open(path)
 	if err != nil {
