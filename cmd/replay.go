@@ -43,6 +43,7 @@ import (
 
 type replayFlags struct {
 	module  string
+	from    string
 	format  string
 	events  bool
 	records bool
@@ -54,17 +55,27 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	var f replayFlags
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
-		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
+		Short: "Judge recorded program starts: audit.log, NDJSON of other agents, or a cluster's history",
 		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (.gz) and may be
 - for standard input. It starts knowing nothing and writes nothing; with --learn it saves what it learned as this
 host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
+With --module elasticsearch it takes no FILE. It reads, from the time that --from says, what other agents have shipped
+to the cluster of the configured module elasticsearch, and judges each host by its own model.
+
 It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, and why
 nothing alerted where nothing did. The exit status is 1 when a file cannot be read.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(c *cobra.Command, files []string) error {
+			if f.module == clusterModule {
+				return cobra.NoArgs(c, files)
+			}
+			return cobra.MinimumNArgs(1)(c, files)
+		},
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
-	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson")
+	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson; "+
+		"elasticsearch: no files, but a cluster's history")
+	c.Flags().StringVar(&f.from, "from", "", "with --module elasticsearch, from when on: now-60d, 2026-11-01, or beginning")
 	c.Flags().
 		StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one "+
 			"page to read, print or file")
@@ -84,9 +95,12 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.module != catalog.Auto {
 		kind, err := catalog.Find(f.module)
 		if err != nil || !kind.Rereadable {
-			return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ndjson", f.module)
+			return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog, ndjson or elasticsearch", f.module)
 		}
 		f.module = kind.Name
+	}
+	if err := f.checkFrom(); err != nil {
+		return err
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
 		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
@@ -105,7 +119,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		defer os.RemoveAll(folder)
 	}
 	read := configured
-	if !f.learn {
+	if !f.learn && f.module != clusterModule {
 		read = readable(c, "these files are judged with the settings that are built in")
 	}
 	b, silence, err := inSentences(c, s, func() (*instance.Beat, error) { return read(settings) })
@@ -113,7 +127,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	if f.learn {
-		if err := replaces(b, &f.sure, "what these files teach"); err != nil {
+		if err := replaces(b, &f.sure, f.what()+" teach"); err != nil {
 			return err
 		}
 	}
@@ -130,7 +144,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
-		OwnHost:   f.learn,
+		OwnHost:   f.learn && f.module != clusterModule, // a cluster has many hosts, each with its own model
 		Document: func(doc *beat.Event) error {
 			if f.format == formatHTML {
 				found.Add(doc)
@@ -156,6 +170,11 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	defer cancel()
 	for _, file := range files {
 		if err := replayFile(ctx, r, f.module, file); err != nil {
+			return errors.Join(err, out.Flush())
+		}
+	}
+	if f.module == clusterModule {
+		if files, err = replayCluster(ctx, r, b, cfg, f.from); err != nil {
 			return errors.Join(err, out.Flush())
 		}
 	}
@@ -309,7 +328,7 @@ func replayFile(ctx context.Context, r *engine.Replay, moduleName, file string) 
 			return err
 		}
 	}
-	stop := showProgress(r, file)
+	stop := showProgress(r.Read, file)
 	err := r.File(ctx, moduleName, file)
 	stop()
 	if err != nil {
@@ -355,9 +374,17 @@ func sniff(file string) (string, error) {
 // longFile is the size from which on the progress is worth a line.
 const longFile = 16 << 20
 
-func showProgress(r *engine.Replay, file string) (stop func()) {
+func showProgress(read func() int64, file string) (stop func()) {
 	info, err := os.Stat(file)
-	if err != nil || info.Size() < longFile || !term.IsTerminal(int(os.Stderr.Fd())) {
+	if err != nil || info.Size() < longFile {
+		return func() {}
+	}
+	return statusLine(func() string { return progress(file, read(), info.Size()) })
+}
+
+// statusLine keeps a line on the terminal up to date until stop, where somebody looks.
+func statusLine(line func() string) (stop func()) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func() {}
 	}
 	s := &screen{out: os.Stderr, status: true, colour: os.Getenv("NO_COLOR") == ""}
@@ -369,7 +396,7 @@ func showProgress(r *engine.Replay, file string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				s.setStatus(progress(file, r.Read(), info.Size()))
+				s.setStatus(line())
 			case <-done:
 				s.setStatus("")
 				return

@@ -34,7 +34,8 @@ type Replay struct {
 	health    health.Board
 	// accounts fills in this host's names; nil where the recording may be another host's.
 	accounts *host.Accounts
-	read     atomic.Int64 // bytes of the file
+	read     atomic.Int64 // bytes of the file, or documents of the cluster
+	total    atomic.Int64 // documents of the cluster
 	err      error        // of the receiver of documents
 	first    time.Time
 	last     time.Time
@@ -92,18 +93,32 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 	if err != nil {
 		return err
 	}
-	cfg := conf.MustNewConfigFrom(map[string]any{"module": moduleName, "paths": []string{path}})
+	return r.run(ctx, kind, conf.MustNewConfigFrom(map[string]any{"module": moduleName, "paths": []string{path}}))
+}
+
+// Cluster runs what a cluster has through the engine; cfg are the options of module elasticsearch.
+func (r *Replay) Cluster(ctx context.Context, cfg *conf.C) error {
+	kind, err := catalog.Find("elasticsearch")
+	if err != nil {
+		return err
+	}
+	return r.run(ctx, kind, cfg)
+}
+
+// run runs what a module reads through the engine.
+func (r *Replay) run(ctx context.Context, kind catalog.Kind, cfg *conf.C) error {
 	m, err := kind.New(cfg, module.Env{
-		ID: moduleName, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
-		Malformed: r.malformed,
+		ID: kind.Name, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
+		Total: &r.total, Malformed: r.malformed, Programs: r.engine.Programs,
 	})
 	if err != nil {
 		return err
 	}
 	r.read.Store(0)
+	r.total.Store(0)
 	from := &Source{Module: config.Module{Module: kind.Name, ID: kind.Name}, Rereadable: true}
 	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
-		if e.Kind == process.Exec {
+		if e.Kind == process.Exec && !e.Earlier {
 			r.stats.Execs.Add(1)
 			r.engine.Advance(e.Time)
 			r.note(e)
@@ -170,8 +185,12 @@ func (r *Replay) Model() ([]byte, error) {
 	return r.engine.detector.Learned()
 }
 
-// Read returns how many bytes of the present file have been read; it may be called while File runs.
+// Read returns how many bytes of the present file have been read, or documents of the cluster; it may be called while
+// File or Cluster runs.
 func (r *Replay) Read() int64 { return r.read.Load() }
+
+// Total returns how many documents the cluster has; 0: that is not known yet. It may be called while Cluster runs.
+func (r *Replay) Total() int64 { return r.total.Load() }
 
 // Finish closes the buckets and episodes that the end of the input left open.
 func (r *Replay) Finish() error {

@@ -13,6 +13,7 @@ import (
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd"
 	"github.com/reconbeat/reconbeat/module/auditlog"
+	"github.com/reconbeat/reconbeat/module/elasticsearch"
 	"github.com/reconbeat/reconbeat/module/ndjson"
 	"github.com/reconbeat/reconbeat/module/procconn"
 )
@@ -47,6 +48,10 @@ func All() []Kind {
 		{Name: "procconn", New: procconn.New, Probe: procconn.Probe, Options: procconn.Options{}, Local: true},
 		{
 			Name: "ndjson", Former: "ecs", New: ndjson.New, Probe: ndjson.Probe, Options: ndjson.Options{},
+			Rereadable: true,
+		},
+		{
+			Name: "elasticsearch", New: elasticsearch.New, Probe: elasticsearch.Probe, Options: elasticsearch.Options{},
 			Rereadable: true,
 		},
 	}
