@@ -55,7 +55,7 @@ var rooms = map[string][]string{
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/dataset",
 		"internal/datastream", "internal/engine", "internal/include", "internal/report", "internal/state",
-		"module/auditlog", "module/catalog", "module/ndjson", "process",
+		"module/auditlog", "module/catalog", "module/elasticsearch", "module/ndjson", "process",
 	},
 	"config":              {"config/settings", "detector", "detector/rare", "detector/rules", "internal/dataset"},
 	"config/settings":     {},
@@ -92,7 +92,10 @@ var rooms = map[string][]string{
 	},
 	"module/auditd/record": {"internal/health", "module", "process"},
 	"module/auditlog":      {"config/settings", "module", "module/auditd/record", "module/follow", "process"},
-	"module/catalog":       {"module", "module/auditd", "module/auditlog", "module/ndjson", "module/procconn"},
+	"module/catalog": {
+		"module", "module/auditd", "module/auditlog", "module/elasticsearch", "module/ndjson", "module/procconn",
+	},
+	"module/elasticsearch": {"config/settings", "ecs", "internal/health", "module", "process"},
 	"module/follow":        {"module", "process"},
 	"module/ndjson":        {"config/settings", "ecs", "module", "module/follow", "process"},
 	"module/netlink":       {},
@@ -779,13 +782,22 @@ func TestTheManualHasEveryOption(t *testing.T) {
 		assert.ElementsMatch(t, names, slices.Collect(maps.Keys(documented)), page)
 		for i, name := range names {
 			value := options.Field(i)
-			if value.Kind() == reflect.Slice {
-				require.Equal(t, 1, value.Len(), name)
-				assert.Contains(t, []string{value.Index(0).String(), "[" + value.Index(0).String() + "]"}, documented[name],
-					"the default of %s in %s", name, page)
+			want := fmt.Sprint(value)
+			switch {
+			case value.Kind() == reflect.Slice && value.Len() == 1:
+				assert.Contains(t, []string{value.Index(0).String(), want}, documented[name], "the default of %s in %s",
+					name, page)
 				continue
+			case value.Kind() == reflect.Slice:
+				want = strings.ReplaceAll(want, " ", ", ")
+			case value.Kind() == reflect.Pointer, value.Kind() == reflect.String && value.Len() == 0:
+				want = "none"
+			case value.Type() == reflect.TypeFor[time.Duration](): // 10m0s
+				given, err := time.ParseDuration(documented[name])
+				require.NoError(t, err, name)
+				documented[name] = given.String()
 			}
-			assert.Equal(t, fmt.Sprint(value), documented[name], "the default of %s in %s", name, page)
+			assert.Equal(t, want, documented[name], "the default of %s in %s", name, page)
 		}
 		assert.Contains(t, section, "takes [what every module takes](../configure.md#modules).", page)
 	}

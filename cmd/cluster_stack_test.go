@@ -275,7 +275,12 @@ func TestStackFollowsACluster(t *testing.T) {
 	for i := range 10 {
 		ship(t, node, strange(i, time.Now().Add(-3*time.Second)))
 	}
-	r.wait("detector.alerts", 10)
+	alerted := func(n int) {
+		t.Helper()
+		h.eventually(func() bool { return strings.Count(strings.Join(h.shipped("alert"), "\n"), "mallory") >= n },
+			"%d attacks raise no alert:\n%s", n, r.log)
+	}
+	alerted(10)
 	// The same documents come again, in a new backing index.
 	rollover(t, node)
 	again := slices.Clone(f.docs[len(f.docs)-20:])
@@ -285,22 +290,21 @@ func TestStackFollowsACluster(t *testing.T) {
 		ship(t, node, strange(i, time.Now().Add(-2*time.Minute)))
 	}
 	h.eventually(func() bool { return r.stat("modules.cluster.late") >= 5 }, "nothing is late:\n%s", r.log)
-	r.wait("detector.alerts", 15)
+	alerted(15)
 	require.NoError(t, r.end(syscall.SIGTERM))
 	// While nobody reads.
 	for i := 15; i < 20; i++ {
 		ship(t, node, strange(i, time.Now().Add(-3*time.Second)))
 	}
 	r = h.start(config)
-	r.wait("detector.alerts", 5)
-	r.wait("modules.cluster.lag_ms", 1)
+	alerted(20)
 	require.NoError(t, r.end(syscall.SIGTERM))
 
 	file := filepath.Join(h.dir, "documents.ndjson")
 	asFile(t, file, f.docs)
 	want := verdicts(t, h.replayed(config, "--module", "ndjson", file))
 	got := verdicts(t, h.documents())
-	require.Len(t, want, 20)
+	require.GreaterOrEqual(t, len(want), 20)
 	require.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(got)))
 	for id, alert := range got {
 		require.NotEmpty(t, text(alert, "reconbeat.origin.index"))
@@ -318,9 +322,9 @@ func TestStackFollowsACluster(t *testing.T) {
 			shipped = append(shipped, text(doc, "reconbeat.origin.id"))
 		}
 	}
-	require.Len(t, shipped, matches(), "every match ships once")
 	slices.Sort(shipped)
-	require.Len(t, slices.Compact(shipped), matches())
+	require.Equal(t, []int{matches(), matches()}, []int{len(slices.Compact(slices.Clone(shipped))), len(shipped)},
+		"every match ships, and once")
 
 	history := verdicts(t, h.replayed(config, "--module", "elasticsearch", "--from", "now-60d"))
 	require.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(history)))

@@ -81,8 +81,8 @@ func Own(t testing.TB) *Node {
 // Kill ends the node as a power failure does. Its data stay.
 func (n *Node) Kill(t testing.TB) {
 	t.Helper()
-	require.NoError(t, n.run.Process.Kill())
-	_ = n.run.Wait() // it was killed
+	_ = n.run.Process.Kill() // it may be gone
+	_ = n.run.Wait()         // it was killed
 }
 
 // Again starts a node that was killed, with its data and where it was.

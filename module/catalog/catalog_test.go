@@ -9,12 +9,13 @@ import (
 )
 
 func TestFind(t *testing.T) {
+	const names = "it must be auto or one of auditd, auditlog, elasticsearch, ndjson, procconn"
 	for _, c := range []struct{ name, want, wrong string }{
 		{name: "ndjson", want: "ndjson"},
 		{name: "ecs", want: "ndjson"}, // its former name
 		{name: "auditd", want: "auditd"},
-		{name: "", wrong: `module: "" is not allowed; it must be auto or one of auditd, auditlog, ndjson, procconn`},
-		{name: "auto", wrong: `module: "auto" is not allowed; it must be auto or one of auditd, auditlog, ndjson, procconn`},
+		{name: "", wrong: `module: "" is not allowed; ` + names},
+		{name: "auto", wrong: `module: "auto" is not allowed; ` + names},
 	} {
 		kind, err := Find(c.name)
 		if c.wrong != "" {
