@@ -23,8 +23,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
-// shipments are what agents on many hosts have shipped to a cluster: every second host's is Elastic Defend, the others' is
-// auditd_manager.
+// shipments are what agents on many hosts have shipped to a cluster: every second host's is Elastic Defend, the others'
+// is auditd_manager.
 type shipments struct {
 	random *rand.Rand
 	docs   []shippedDocument
@@ -166,11 +166,14 @@ func ship(t *testing.T, node *stack.Node, docs []shippedDocument) {
 // streams makes the data streams' template, with the types that ECS has.
 func streams(t *testing.T, node *stack.Node) {
 	node.Request(t, http.MethodPut, "/_index_template/agents", `{
-  "index_patterns": ["logs-endpoint.events.process-*", "logs-auditd_manager.auditd-*"], "data_stream": {}, "priority": 500,
+  "index_patterns": ["logs-endpoint.events.process-*", "logs-auditd_manager.auditd-*"],
+  "data_stream": {}, "priority": 500,
   "template": {
     "settings": {"number_of_shards": 2, "number_of_replicas": 0, "refresh_interval": "1s"},
     "mappings": {
-      "dynamic_templates": [{"text": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": 1024}}}],
+      "dynamic_templates": [
+        {"text": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": 1024}}}
+      ],
       "properties": {"@timestamp": {"type": "date"}, "event": {"properties": {"ingested": {"type": "date"}}},
         "process": {"properties": {"pid": {"type": "long"}, "parent": {"properties": {"pid": {"type": "long"}}}}}}
     }
@@ -225,8 +228,8 @@ func (h *host) replayed(config string, args ...string) []mapstr.M {
 	return docs
 }
 
-// TestStackFollowsACluster has documents of 50 hosts in data streams of several backing indices, ones that come late and
-// ones that come twice, a node that is killed in the middle, and a reconbeat that ends and is killed. Each alert of a
+// TestStackFollowsACluster has documents of 50 hosts in data streams of several backing indices, ones that come late
+// and ones that come twice, a node that is killed in the middle, and a reconbeat that ends and is killed. Each alert of a
 // replay of the same documents ships exactly once.
 func TestStackFollowsACluster(t *testing.T) {
 	const hosts = 50
@@ -330,4 +333,15 @@ func TestStackFollowsACluster(t *testing.T) {
 
 	history := verdicts(t, h.replayed(config, "--module", "elasticsearch", "--from", "now-60d"))
 	require.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(history)))
+
+	// What the manual says to those who have a cluster.
+	dir, typed := reader(t), 0
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte(config), 0o600))
+	for _, b := range manual(t) {
+		if b.fence == " cluster" {
+			b.runs(t, dir)
+			typed++
+		}
+	}
+	require.Equal(t, 1, typed)
 }

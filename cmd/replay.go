@@ -75,7 +75,8 @@ nothing alerted where nothing did. The exit status is 1 when a file cannot be re
 	}
 	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson; "+
 		"elasticsearch: no files, but a cluster's history")
-	c.Flags().StringVar(&f.from, "from", "", "with --module elasticsearch, from when on: now-60d, 2026-11-01, or beginning")
+	c.Flags().
+		StringVar(&f.from, "from", "", "with --module elasticsearch, from when on: now-60d, 2026-11-01, or beginning")
 	c.Flags().
 		StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one "+
 			"page to read, print or file")
@@ -127,7 +128,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	if f.learn {
-		if err := replaces(b, &f.sure, f.what()+" teach"); err != nil {
+		if err := replaces(b, &f.sure, f.teaching()); err != nil {
 			return err
 		}
 	}

@@ -39,12 +39,12 @@ func (f *replayFlags) checkFrom() error {
 	return nil
 }
 
-// what is what is replayed, in words.
-func (f *replayFlags) what() string {
+// teaching is what the model would learn, in words.
+func (f *replayFlags) teaching() string {
 	if f.module == clusterModule {
-		return "the cluster's documents"
+		return "what the cluster's documents teach"
 	}
-	return "these files"
+	return "what these files teach"
 }
 
 // replayCluster runs what the configured cluster has through the engine. It returns what it has read, in words.

@@ -346,8 +346,8 @@ func hash(h *hit) uint64 {
 	return sum.Sum64()
 }
 
-// take hands on what a page of documents says, each event behind those of its ancestors that it needs. at is kept at the
-// place of the document that is handed on; nil: the documents are late, and it stays.
+// take hands on what a page of documents says, each event behind those of its ancestors that it needs. at is kept at
+// the place of the document that is handed on; nil: the documents are late, and it stays.
 func (m *cluster) take(hits []hit, at *int64) error {
 	events, marks := m.decode(hits)
 	if err := m.parents.find(events, len(m.programs()) > 0); err != nil {

@@ -97,7 +97,9 @@ func (f *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hits := []any{}
 	if field == ingested || strings.Contains(string(request.Query), `"replay"`) {
 		sorted := slices.Clone(f.docs)
-		slices.SortStableFunc(sorted, func(a, b document) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Seq, b.Seq)) })
+		slices.SortStableFunc(sorted, func(a, b document) int {
+			return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Seq, b.Seq))
+		})
 		for _, d := range sorted {
 			after := request.SearchAfter
 			if d.At < begin || d.At >= end || len(ids) > 0 && !slices.Contains(ids, d.ID) ||
@@ -425,7 +427,10 @@ func TestWrongOptionsAreReported(t *testing.T) {
 func TestTimesAreRead(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"now": now, "now-90m": now.Add(-90 * time.Minute), "now-60d": now.AddDate(0, 0, -60), "now-2w": now.AddDate(0, 0, -14),
+		"now":                       now,
+		"now-90m":                   now.Add(-90 * time.Minute),
+		"now-60d":                   now.AddDate(0, 0, -60),
+		"now-2w":                    now.AddDate(0, 0, -14),
 		"2026-11-01":                time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 		"2026-11-01T08:30":          time.Date(2026, 11, 1, 8, 30, 0, 0, time.UTC),
 		"2026-11-01T08:30:00+02:00": time.Date(2026, 11, 1, 6, 30, 0, 0, time.UTC),
@@ -434,7 +439,9 @@ func TestTimesAreRead(t *testing.T) {
 		require.NoError(t, err, text)
 		require.WithinDuration(t, want, got, 0, text)
 	}
-	for _, text := range []string{"", "now-", "now-d", "now-1y", "now--1d", "now-99999d", "60d", "1969-01-01", "yesterday"} {
+	for _, text := range []string{
+		"", "now-", "now-d", "now-1y", "now--1d", "now-99999d", "60d", "1969-01-01", "yesterday",
+	} {
 		_, err := ParseTime(text, now)
 		require.Error(t, err, text)
 	}

@@ -114,7 +114,7 @@ func (o Options) check() error {
 		wrong("proxy_url", o.ProxyURL, "a URL such as http://proxy.example:3128")
 	}
 	if _, err := o.begin(time.Now()); err != nil {
-		wrong("from", o.From, allowedTimes)
+		wrong("from", o.From, "end, beginning, "+allowedTimes)
 	}
 	if o.OrderBy != ingested && o.OrderBy != timestamp {
 		wrong("order_by", o.OrderBy, ingested+" or "+timestamp)
@@ -164,8 +164,7 @@ func (o Options) partition() (part, parts uint64, err error) {
 }
 
 // allowedTimes says what a time may be written as.
-const allowedTimes = "end, beginning, now-60d (m, h, d and w are known), or a date such as 2026-11-01 or " +
-	"2026-11-01T08:00:00Z"
+const allowedTimes = "now-60d (m, h, d and w are known), or a date such as 2026-11-01 or 2026-11-01T08:00:00Z"
 
 // begin is the time that from stands for.
 func (o Options) begin(now time.Time) (time.Time, error) {

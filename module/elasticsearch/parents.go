@@ -12,8 +12,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// parents finds the execs of the ancestors that documents do not describe, and hands them on before the event that needs
-// them. auditd's documents have the parent's pid alone; nobody's say who stands behind a wrapper such as sudo.
+// parents finds the execs of the ancestors that documents do not describe, and hands them on before the event that
+// needs them. auditd's documents have the parent's pid alone; nobody's say who stands behind a wrapper such as sudo.
 //
 // It asks for a generation of all events of a page at once, and remembers the answers for a while.
 type parents struct {
