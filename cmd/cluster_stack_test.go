@@ -229,8 +229,8 @@ func (h *host) replayed(config string, args ...string) []mapstr.M {
 }
 
 // TestStackFollowsACluster has documents of 50 hosts in data streams of several backing indices, ones that come late
-// and ones that come twice, a node that is killed in the middle, and a reconbeat that ends and is killed. Each alert of a
-// replay of the same documents ships exactly once.
+// and ones that come twice, a node that is killed in the middle, and a reconbeat that ends and is killed. Each alert of
+// a replay of the same documents ships exactly once.
 func TestStackFollowsACluster(t *testing.T) {
 	const hosts = 50
 	h := newHost(t)

@@ -35,7 +35,8 @@ import (
 // block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand;
 // with "sh stack", where there is a model, Elasticsearch and Kibana; with "sh live", as root on the kernel's audit;
 // with "sh clone", in a clone of the repository; with "sh cluster", beside a cluster that other agents ship to. Those
-// with "sh package" run where the packages are tested, those with "sh campaign" in the campaign. What is fenced with "sh" alone is what `.ci/run` types.
+// with "sh package" run where the packages are tested, those with "sh campaign" in the campaign.
+// What is fenced with "sh" alone is what `.ci/run` types.
 type block struct{ file, text, fence string }
 
 // named stands for the fence of a command that a sentence names.
