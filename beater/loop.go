@@ -70,7 +70,9 @@ func (l *loop) run(ctx context.Context) {
 		default:
 		}
 		if s := l.ring.Next(); s != nil {
-			l.take(s)
+			if s.Event.Kind != 0 { // one without carries a cursor alone
+				l.take(s)
+			}
 			l.cursors.set(s.Source.ID, s.Event.Cursor)
 			l.ring.Release()
 			continue
@@ -176,14 +178,18 @@ func (l *loop) restore(snap state.Snapshot) {
 		l.health.Set(health.ModelNotRestored, "", err.Error(), time.Now())
 		return
 	}
-	l.cursors.restore(snap.Cursors)
+	l.cursors.restore(snap)
 }
 
 // save hands model and cursors of this moment to the state. It runs where nothing is being judged.
 func (l *loop) save() {
-	model, err := l.engine.Snapshot()
+	var err error
+	snap := state.Snapshot{Taken: time.Now()}
+	if snap.Model, err = l.engine.Snapshot(); err == nil {
+		err = l.cursors.snapshot(&snap)
+	}
 	if err == nil {
-		err = l.store.SaveSnapshot(state.Snapshot{Model: model, Cursors: l.cursors.all(), Taken: time.Now()})
+		err = l.store.SaveSnapshot(snap)
 	}
 	if err != nil {
 		l.logger.Errorf("saving what was learned: %v", err)

@@ -157,6 +157,13 @@ func moduleNumbers(s *module.Stats) readings {
 		"lost_race":     s.LostRace.Load(),
 		"lost_file":     s.LostFile.Load(),
 		"rules_lost":    s.RulesLost.Load(),
+		"pages":         s.Pages.Load(),
+		"retries":       s.Retries.Load(),
+		"late":          s.Late.Load(),
+		"repeated":      s.Repeated.Load(),
+		"elsewhere":     s.Elsewhere.Load(),
+		"asked":         s.Asked.Load(),
+		"lag_ms":        positive(s.Lag.Load()),
 	}
 	if at := s.LastEvent.Load(); at != 0 {
 		n["last_event_age_s"] = positive(int64(time.Since(time.Unix(0, at)) / time.Second))

@@ -29,6 +29,7 @@ var gauges = map[string]bool{
 	"journal.commit_us":        true,
 	"ring.waiting":             true,
 	"modules.last_event_age_s": true,
+	"modules.lag_ms":           true,
 }
 
 // quantiles are the statistics that a histogram of /stats has.

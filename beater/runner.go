@@ -33,6 +33,8 @@ type factory struct {
 	running *moduleSet
 	paths   *paths.Path
 	host    *host.Host
+	// programs are those that execs must be of to be of interest; see engine.Engine.Programs
+	programs func() []string
 }
 
 // CheckConfig reports whether a runner could be made; it opens nothing.
@@ -141,8 +143,14 @@ func (r *runner) run(ctx context.Context) {
 }
 
 func (r *runner) once(ctx context.Context) error {
+	r.factory.ring.Drained() // what an earlier try has sent lies before the place
+	recent, err := r.factory.cursors.documents(r.source.ID)
+	if err != nil {
+		return err
+	}
 	m, err := r.open(module.Env{
 		ID: r.source.ID, Logger: r.logger, Stats: r.stats, Health: r.factory.health, Started: r.factory.host.Glimpse,
+		Programs: r.factory.programs, Recent: recent,
 	})
 	if err != nil {
 		return err
@@ -152,6 +160,10 @@ func (r *runner) once(ctx context.Context) error {
 	r.mu.Unlock()
 	return m.Run(ctx, r.factory.cursors.get(r.source.ID), func(e *process.Event) error {
 		r.factory.health.Clear(health.SourceFailed, r.source.ID)
+		if e.Kind == 0 || e.Earlier {
+			_, err := r.factory.ring.Send(e, r.source)
+			return err
+		}
 		r.stats.LastEvent.Store(e.Time.UnixNano())
 		if e.Kind == process.Exec && r.source.Local && e.Host == (process.Host{}) {
 			r.factory.host.Identify(e)

@@ -60,7 +60,7 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 	}
 	for path, values := range map[string]map[string][]string{
 		"watch":         {"format": {formatTable, formatNDJSON}},
-		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "ndjson"}},
+		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "elasticsearch", "ndjson"}},
 		"model show":    {"format": {"text", "json"}},
 		"model explain": {"format": {"text", "json"}},
 	} {

@@ -34,15 +34,16 @@ import (
 
 // block is a fenced block of shell commands in the manual. Those that are fenced with "sh run" run here as they stand;
 // with "sh stack", where there is a model, Elasticsearch and Kibana; with "sh live", as root on the kernel's audit;
-// with "sh clone", in a clone of the repository. Those with "sh package" run where the packages are tested, those with
-// "sh campaign" in the campaign. What is fenced with "sh" alone is what `.ci/run` types.
+// with "sh clone", in a clone of the repository; with "sh cluster", beside a cluster that other agents ship to. Those
+// with "sh package" run where the packages are tested, those with "sh campaign" in the campaign.
+// What is fenced with "sh" alone is what `.ci/run` types.
 type block struct{ file, text, fence string }
 
 // named stands for the fence of a command that a sentence names.
 const named = "named"
 
 var (
-	fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package| clone| campaign)\n(.*?)^```$")
+	fenced = regexp.MustCompile("(?ms)^```sh(| run| stack| live| package| clone| cluster| campaign)\n(.*?)^```$")
 	inText = regexp.MustCompile("`((?:[A-Z]+=\\S+ )?(?:reconbeat|go tool mage|go test) [^`]+)`")
 )
 
@@ -257,6 +258,12 @@ func understood(root *cobra.Command, words []string, typed bool) error {
 		}
 		if !given && f.NoOptDefVal == "" {
 			i++
+			if i < len(rest) && f.Value.Type() == "string" { // how many arguments there may be can depend on it
+				if err := f.Value.Set(rest[i]); err != nil {
+					return err
+				}
+				defer func() { _ = f.Value.Set(f.DefValue) }()
+			}
 		}
 	}
 	if len(args) == 0 && !typed {

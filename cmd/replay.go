@@ -40,6 +40,7 @@ import (
 
 type replayFlags struct {
 	module  string
+	from    string
 	format  string
 	events  bool
 	records bool
@@ -52,19 +53,30 @@ func newReplayCommand(settings instance.Settings, p *places) *cobra.Command {
 	var f replayFlags
 	c := &cobra.Command{
 		Use:   "replay [flags] FILE...",
-		Short: "Judge recorded program starts: audit.log, or NDJSON of other agents",
+		Short: "Judge recorded program starts: audit.log, NDJSON of other agents, or a cluster's history",
 		Long: `replay runs recordings through the same detector as the live Beat. A FILE may be compressed (gzip, zstd, xz,
 bzip2), may be a pipe, and may be - for standard input. Several files are read as one, in the order of their times, in
 whatever order they are named. It starts knowing nothing and writes nothing; with --learn it saves what it learned as
 this host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
+With --module elasticsearch it takes no FILE. It reads, from the time that --from says, what other agents have shipped
+to the cluster of the configured module elasticsearch, and judges each host by its own model.
+
 It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, why nothing
 alerted where nothing did, and what was passed over. The exit status is 1 when a file cannot be read, or nothing of
 it can be understood.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(c *cobra.Command, files []string) error {
+			if f.module == clusterModule {
+				return cobra.NoArgs(c, files)
+			}
+			return cobra.MinimumNArgs(1)(c, files)
+		},
 		RunE: func(c *cobra.Command, files []string) error { return replay(c, settings, p, &f, files) },
 	}
-	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson")
+	c.Flags().StringVar(&f.module, "module", "auto", "what the files are: auto (look), auditlog or ndjson; "+
+		"elasticsearch: no files, but a cluster's history")
+	c.Flags().
+		StringVar(&f.from, "from", "", "with --module elasticsearch, from when on: now-60d, 2026-11-01, or beginning")
 	c.Flags().
 		StringVar(&f.format, "format", formatTable, "table for people; ndjson: ECS documents, one a line; html: one "+
 			"page to read, print or file")
@@ -86,9 +98,12 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.module != catalog.Auto {
 		kind, err := catalog.Find(f.module)
 		if err != nil || !kind.Rereadable {
-			return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog or ndjson", f.module)
+			return fmt.Errorf("--module %q is not allowed; it must be auto, auditlog, ndjson or elasticsearch", f.module)
 		}
 		f.module = kind.Name
+	}
+	if err := f.checkFrom(); err != nil {
+		return err
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
 		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
@@ -107,7 +122,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		defer os.RemoveAll(folder)
 	}
 	read := configured
-	if !f.learn {
+	if !f.learn && f.module != clusterModule {
 		read = readable(c, "these files are judged with the settings that are built in")
 	}
 	b, silence, err := inSentences(c, s, func() (*instance.Beat, error) { return read(settings) })
@@ -115,7 +130,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	if f.learn {
-		if err := replaces(b, &f.sure, "what these files teach"); err != nil {
+		if err := replaces(b, &f.sure, f.teaching()); err != nil {
 			return err
 		}
 	}
@@ -132,7 +147,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
-		OwnHost:   f.learn,
+		OwnHost:   f.learn && f.module != clusterModule, // a cluster has many hosts, each with its own model
 		OnlyHost:  f.host,
 		Document: func(doc *beat.Event) error {
 			if f.format == formatHTML {
@@ -157,9 +172,13 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	stop := showProgress(r, files)
-	err = r.Files(ctx, f.module, files)
-	stop()
+	if f.module == clusterModule {
+		files, err = replayCluster(ctx, r, b, cfg, f.from)
+	} else {
+		stop := showProgress(r, files)
+		err = r.Files(ctx, f.module, files)
+		stop()
+	}
 	if err = cmp.Or(err, ctx.Err()); err != nil {
 		return errors.Join(fmt.Errorf("replaying: %w", err), out.Flush())
 	}
@@ -352,12 +371,23 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 const longFile = 16 << 20
 
 func showProgress(r *engine.Replay, files []string) (stop func()) {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return func() {}
-	}
 	name := files[0]
 	if len(files) > 1 {
 		name = counted(len(files), "file")
+	}
+	return statusLine(func() string {
+		read, size := r.Read()
+		if size < longFile {
+			return ""
+		}
+		return progress(name, read, size)
+	})
+}
+
+// statusLine keeps a line on the terminal up to date until stop, where somebody looks.
+func statusLine(line func() string) (stop func()) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return func() {}
 	}
 	s := &screen{out: os.Stderr, status: true, colour: os.Getenv("NO_COLOR") == ""}
 	done, gone := make(chan struct{}), make(chan struct{})
@@ -368,9 +398,7 @@ func showProgress(r *engine.Replay, files []string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				if read, size := r.Read(); size >= longFile {
-					s.setStatus(progress(name, read, size))
-				}
+				s.setStatus(line())
 			case <-done:
 				s.setStatus("")
 				return

@@ -57,6 +57,7 @@ type Detector struct {
 	Timezone   string        `config:"timezone"`    // IANA name; empty: the host's
 	BucketSpan time.Duration `config:"bucket_span"` // of the rare model
 	MaxUsers   int           `config:"max_users"`   // that the rare model of one rule remembers
+	MaxHosts   int           `config:"max_hosts"`   // whose contexts one rule remembers
 	LearnFor   time.Duration `config:"learn_for"`   // how long the context model learns before it alerts
 	HalfLife   time.Duration `config:"half_life"`   // after how long what the context model learned counts half
 	Habit      Habit         `config:"habit"`
@@ -86,6 +87,7 @@ func Default() Config {
 			RulesPath:  "rules.d",
 			BucketSpan: 15 * time.Minute,
 			MaxUsers:   10000,
+			MaxHosts:   detector.DefaultMaxHosts,
 			LearnFor:   24 * time.Hour,
 			HalfLife:   30 * 24 * time.Hour,
 			Habit:      Habit(detector.DefaultHabit),
@@ -153,6 +155,9 @@ func (c Config) check() error {
 	if d.MaxUsers < 100 || d.MaxUsers > 1000000 {
 		wrong("detector.max_users", d.MaxUsers, "100 to 1000000")
 	}
+	if d.MaxHosts < 1 || d.MaxHosts > 100000 {
+		wrong("detector.max_hosts", d.MaxHosts, "1 to 100000")
+	}
 	if d.Episode.Idle < time.Second || d.Episode.Idle > d.Episode.Max {
 		wrong("detector.episode.idle", d.Episode.Idle, "at least 1s and at most detector.episode.max")
 	}
@@ -201,7 +206,7 @@ func (d Detector) Location(otherwise *time.Location) (*time.Location, error) {
 
 // Module is what every module has beside its own options.
 type Module struct {
-	// Module is auto, audisp, auditd, auditlog, ndjson or procconn.
+	// Module is auto, or the name of a kind of module.
 	Module string `config:"module"`
 	// ID distinguishes two modules of one kind, and keeps the place in a file; empty: the module's name.
 	ID      string `config:"id"`
@@ -227,7 +232,7 @@ func ParseModule(c *conf.C) (Module, error) {
 		return m, err
 	}
 	if m.Module == "" {
-		return m, errors.New("module: is missing; it must be auto, audisp, auditd, auditlog, ndjson or procconn")
+		return m, errors.New("module: is missing; it must be auto, audisp, auditd, auditlog, elasticsearch, ndjson or procconn")
 	}
 	if m.ID == "" {
 		m.ID = m.Module

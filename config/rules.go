@@ -32,8 +32,9 @@ func (d Detector) Options(rulesDir string, local *time.Location) (detector.Optio
 	other, _ := d.Location(time.UTC)
 	return detector.Options{
 		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
-		Rare:  rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
-		Model: d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit(d.Habit),
+		MaxHosts: d.MaxHosts,
+		Rare:     rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
+		Model:    d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit(d.Habit),
 		Zone: zone, OtherZone: other,
 	}, errors.Join(err, errZone)
 }

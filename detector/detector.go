@@ -45,6 +45,7 @@ type Options struct {
 	Rare        rare.Options
 	Model       string         // in charge: ModelRare, which runs in any case, or ModelContext; empty: DefaultModel
 	LearnFor    time.Duration  // how old a context model must be before it may alert
+	MaxHosts    int            // how many hosts' contexts a rule remembers; 0: DefaultMaxHosts
 	HalfLife    time.Duration  // of what the context model has learned; 0: 30 days
 	Habit       Habit          // when an actor is no longer on probation; zero: DefaultHabit
 	Zone        *time.Location // of this host's day; nil: UTC
@@ -89,7 +90,7 @@ func New(o Options) (*Detector, error) {
 // an error nothing changes.
 func (d *Detector) Configure(o Options) error {
 	o.Actor, o.Model = cmp.Or(o.Actor, DefaultActor), cmp.Or(o.Model, DefaultModel)
-	o.Habit = cmp.Or(o.Habit, DefaultHabit)
+	o.Habit, o.MaxHosts = cmp.Or(o.Habit, DefaultHabit), cmp.Or(o.MaxHosts, DefaultMaxHosts)
 	o.Zone, o.OtherZone = cmp.Or(o.Zone, time.UTC), cmp.Or(o.OtherZone, time.UTC)
 	rules, err := enabled(o)
 	if err != nil {
@@ -209,11 +210,11 @@ func (d *Detector) Late() (n uint64) {
 	return n
 }
 
-// Evicted returns how many users, actors and open episodes were forgotten early to make room.
+// Evicted returns how many users, actors, hosts and open episodes were forgotten early to make room.
 func (d *Detector) Evicted() uint64 {
 	n := d.evicted
 	for _, l := range d.kept {
-		n += l.rare.Evicted()
+		n += l.rare.Evicted() + l.forgotten
 		for _, h := range l.hosts {
 			n += h.model.Evicted()
 		}

@@ -17,6 +17,8 @@ import (
 type learned struct {
 	rare  *rare.Model
 	hosts map[string]*hostContexts
+	// forgotten is how many hosts' contexts made room for others'
+	forgotten uint64
 }
 
 type hostContexts struct {
@@ -26,9 +28,8 @@ type hostContexts struct {
 }
 
 const (
-	// maxHosts bounds how many hosts' contexts a rule remembers; the one that was watched longest ago is forgotten
-	// first.
-	maxHosts = 256
+	// DefaultMaxHosts is how many hosts' contexts a rule remembers.
+	DefaultMaxHosts = 256
 	// maxActors bounds how many actors of one host a rule's context model remembers.
 	maxActors = 1000
 )
@@ -41,14 +42,15 @@ func contextOptions(halfLife time.Duration) habit.Options {
 
 func newLearned(m *rare.Model) *learned { return &learned{rare: m, hosts: map[string]*hostContexts{}} }
 
-// host returns the contexts of a host, new ones where there are none.
-func (l *learned) host(host string, now time.Time, halfLife time.Duration) *hostContexts {
+// host returns the contexts of a host, new ones where there are none. Where there are too many hosts, the one that was
+// watched longest ago is forgotten.
+func (l *learned) host(host string, now time.Time, o *Options) *hostContexts {
 	h := l.hosts[host]
 	if h == nil {
-		if len(l.hosts) >= maxHosts {
+		for len(l.hosts) >= o.MaxHosts {
 			l.forgetHost()
 		}
-		h = &hostContexts{model: habit.New(contextOptions(halfLife)), used: now}
+		h = &hostContexts{model: habit.New(contextOptions(o.HalfLife)), used: now}
 		l.hosts[host] = h
 	}
 	return h
@@ -63,6 +65,7 @@ func (l *learned) forgetHost() {
 		}
 	}
 	delete(l.hosts, worst)
+	l.forgotten++
 }
 
 // suspect reports whether all that the hosts' models know of a user, a name or an id, raised alerts and has become no
@@ -97,7 +100,7 @@ func (d *Detector) watch(host string, t time.Time) {
 	if d.watching.hosts == nil || d.watching.host != host {
 		d.watching = watching{host: strings.Clone(host)}
 		for _, l := range d.models {
-			d.watching.hosts = append(d.watching.hosts, l.host(d.watching.host, t, d.o.HalfLife))
+			d.watching.hosts = append(d.watching.hosts, l.host(d.watching.host, t, &d.o))
 		}
 	}
 	for _, h := range d.watching.hosts {

@@ -134,6 +134,7 @@ func (r random) event() *process.Event {
 	}
 	e.Container = process.Container{ID: r.text(), Name: r.text(), Image: r.text()}
 	e.Lossy = r.maybe()
+	e.Origin = process.Origin{Index: r.text(), ID: r.text()}
 	return e
 }
 

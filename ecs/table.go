@@ -137,6 +137,16 @@ func fields() []Field {
 			"Process id of the process that opened the login session.",
 			func(e *process.Event) *uint32 { return &e.Session.Leader },
 		),
+		text(
+			"reconbeat.origin.index",
+			"Index of the document that the event was read from, in the cluster that module elasticsearch reads.",
+			func(e *process.Event) *string { return &e.Origin.Index },
+		),
+		text(
+			"reconbeat.origin.id",
+			"The _id of that document.",
+			func(e *process.Event) *string { return &e.Origin.ID },
+		),
 		boolean(
 			"reconbeat.lossy",
 			"The source may have missed facts of this event.",

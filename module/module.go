@@ -8,6 +8,8 @@
 //	auditlog  the log that auditd writes, followed, or read as a recording
 //	ndjson    documents of other agents (Elastic Defend, auditd_manager, auditbeat) as NDJSON, followed, or read as a
 //	          recording
+//	elasticsearch
+//	          documents of other agents in an Elasticsearch cluster, followed, or read as history
 //	procconn  the kernel's process connector and /proc: works for a plain user, misses short programs
 //
 // Package catalog holds the literal table of constructors; there is no registry.
@@ -51,6 +53,14 @@ type Env struct {
 	// of a few texts; may be nil.
 	Other  func(Other)
 	Replay bool // a recording is read: from the start to the end, then Run returns; nothing on this host is read
+	// Progress and Total, in a replay of a cluster, are kept at how many documents have been read, and are set to how
+	// many there are; may be nil.
+	Progress, Total *atomic.Int64
+	// Programs returns the names of the programs that the enabled rules are about, so that a source may leave out the
+	// others. It returns none where every exec is wanted. May be nil.
+	Programs func() []string
+	// Recent are the documents that an earlier run has read near the cursor; may be nil.
+	Recent []byte
 }
 
 // Malformed is a record, line or document that could not be understood.
@@ -86,6 +96,15 @@ type Stats struct {
 	// times that the kernel's audit rules were found deleted, or audit switched off, by somebody else
 	RulesLost atomic.Uint64
 	LastEvent atomic.Int64 // Unix time in nanoseconds of the newest event; 0: none yet
+
+	// Of a cluster that is read:
+	Pages     atomic.Uint64 // answers to searches for documents
+	Retries   atomic.Uint64 // requests that failed and were sent again
+	Late      atomic.Uint64 // documents that became visible after reading had gone past their place
+	Repeated  atomic.Uint64 // documents that came again and were left out
+	Elsewhere atomic.Uint64 // documents of hosts that belong to another partition
+	Asked     atomic.Uint64 // ancestors that were asked for
+	Lag       atomic.Int64  // how far the place of reading is behind now, in milliseconds
 }
 
 // Support is what a module says of itself on this host, for `test modules`, `auto` and the log line at start.

@@ -164,13 +164,33 @@ type Container struct {
 }
 
 // Cursor says where reading goes on after an event. The zero Cursor: the source cannot be read again.
-// It is opaque to all but its source; it is kept across restarts as JSON.
+// It is opaque to all but its source; it is kept across restarts as JSON. The first four are a place in a file, the
+// others one in a cluster.
 type Cursor struct {
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
 	// of the file's first bytes: a later file with the same inode has another one
 	Fingerprint uint64 `json:"fingerprint,omitempty"`
 	Offset      int64  `json:"offset,omitempty"` // of the first byte not yet read, in bytes
+
+	// the time, in milliseconds since 1970, up to which the documents that have event.ingested were read
+	Ingested int64 `json:"ingested,omitempty"`
+	// and the documents that have @timestamp alone
+	Timestamp int64 `json:"timestamp,omitempty"`
+	Horizon   int64 `json:"horizon,omitempty"` // documents from before are never read again
+	Document  Mark  `json:"-"`                 // the event's own document
+}
+
+// Mark is by what a document of a cluster is recognised when it is read again. The zero Mark: there is none.
+type Mark struct {
+	Hash uint64 // of its _id and of where it is kept
+	At   int64  // its place in the order of reading, in milliseconds since 1970
+}
+
+// Origin is the document of a cluster that an event was read from. The zero Origin: it came from elsewhere.
+type Origin struct {
+	Index string // the index that holds the document; of a data stream, the backing index
+	ID    string // its _id there
 }
 
 // What a Tamper event reports, in the words of Elastic's integrations for the same records; the last one is ours.
@@ -214,8 +234,13 @@ type Event struct {
 	Container Container
 	Change    Change // of Tamper events
 
-	Lossy  bool // the source may have missed facts of this event (arguments, users) and says so
-	Cursor Cursor
+	Origin Origin
+
+	Lossy bool // the source may have missed facts of this event (arguments, users) and says so
+	// Earlier: an ancestor's exec, which its source has looked up for the event that comes next. It is remembered, not
+	// judged.
+	Earlier bool
+	Cursor  Cursor
 
 	orphan bool // a Table has counted that it does not know the parent
 	arena  []byte
@@ -283,6 +308,7 @@ func (e *Event) Copy(src *Event) {
 	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
 	e.Change.Action, e.Change.Text = e.textOf(src.Change.Action), e.textOf(src.Change.Text)
 	e.Change.Record = e.textOf(src.Change.Record)
+	e.Origin = Origin{Index: e.textOf(src.Origin.Index), ID: e.textOf(src.Origin.ID)}
 	e.Container = Container{
 		ID:    e.textOf(src.Container.ID),
 		Name:  e.textOf(src.Container.Name),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -53,6 +54,7 @@ type Engine struct {
 	running  func() []*Source
 	logger   *logp.Logger
 
+	programs atomic.Pointer[[]string]
 	origins  map[string]*Source // of open episodes, by their ids
 	findings []detector.Finding // reused
 	waiting  waiting
@@ -67,7 +69,7 @@ func New(o Options) (*Engine, error) {
 	if o.Machine != nil {
 		o.Machine.Watch(d.Programs())
 	}
-	return &Engine{
+	e := &Engine{
 		Counts:   &Counts{},
 		host:     o.Host,
 		table:    process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
@@ -78,8 +80,23 @@ func New(o Options) (*Engine, error) {
 		running:  o.Running,
 		logger:   o.Logger,
 		origins:  map[string]*Source{},
-	}, nil
+	}
+	e.setPrograms()
+	return e, nil
 }
+
+// setPrograms makes what a source need not leave out readable for every goroutine.
+func (s *Engine) setPrograms() {
+	var wanted []string
+	if s.config.Events != config.EventsAll {
+		wanted = s.detector.Programs()
+	}
+	s.programs.Store(&wanted)
+}
+
+// Programs returns the names of the programs that execs must be of to be of interest; none: every exec is. It may be
+// called from every goroutine.
+func (s *Engine) Programs() []string { return *s.programs.Load() }
 
 // DetectorOptions are what a configuration says of the detector of a host. rules is the folder of the user's own rules.
 func DetectorOptions(cfg config.Config, rules string, h host.Description) (detector.Options, error) {
@@ -108,6 +125,7 @@ func (s *Engine) Configure(cfg config.Config, o detector.Options) error {
 		s.machine.Watch(s.detector.Programs())
 	}
 	s.config = cfg
+	s.setPrograms()
 	return nil
 }
 
@@ -140,6 +158,9 @@ func (s *Engine) Reset() {
 // Take brings one event through, and reports whether a rule matched it. e is the engine's until Take returns.
 func (s *Engine) Take(e *process.Event, from *Source) bool {
 	s.table.Observe(e)
+	if e.Earlier {
+		return false
+	}
 	if s.waiting.n > 0 {
 		s.release(e)
 	}

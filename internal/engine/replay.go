@@ -42,8 +42,8 @@ type Replay struct {
 	health    health.Board
 	// accounts fills in this host's names; nil where the recording may be another host's.
 	accounts *host.Accounts
-	read     atomic.Int64 // bytes of the files
-	size     atomic.Int64 // how many there are
+	read     atomic.Int64 // bytes of the files, or documents of the cluster
+	size     atomic.Int64 // how many there are; 0: that is not known yet
 	order    order
 	passed   []Passed
 	onlyHost string                  // id or name; empty: all are judged
@@ -145,6 +145,33 @@ func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) e
 		return nil
 	}
 	return r.order.end()
+}
+
+// Cluster runs what a cluster has through the engine, in the order of its times; cfg are the options of module
+// elasticsearch.
+func (r *Replay) Cluster(ctx context.Context, cfg *conf.C) error {
+	kind, err := catalog.Find("elasticsearch")
+	if err != nil {
+		return err
+	}
+	m, err := kind.New(cfg, module.Env{
+		ID: kind.Name, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
+		Total: &r.size, Programs: r.engine.Programs,
+		Malformed: func(bad module.Malformed) {
+			r.passOver(bad.File, bad.Line, bad.Kind)
+			if r.malformed != nil {
+				r.malformed(bad)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	r.from = Source{Module: config.Module{Module: kind.Name, ID: kind.Name}, Rereadable: true}
+	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
+		r.meet(e)
+		return r.take(e)
+	})
 }
 
 // late is an event that comes so much behind later ones that it was not sorted among them.
@@ -278,7 +305,7 @@ func (r *Replay) take(e *process.Event) error {
 	if meant, err := r.meant(e); !meant || err != nil {
 		return err
 	}
-	if e.Kind == process.Exec {
+	if e.Kind == process.Exec && !e.Earlier {
 		if r.again(e) {
 			r.passOver("", 0, again)
 			return nil
@@ -474,7 +501,8 @@ func (r *Replay) Model() ([]byte, error) {
 	return r.engine.detector.Learned()
 }
 
-// Read returns how many bytes of the files have been read, and how many there are; it may be called while Files runs.
+// Read returns how many bytes of the files have been read, or documents of the cluster, and how many there are; 0: that
+// is not known yet. It may be called while Files or Cluster runs.
 func (r *Replay) Read() (n, of int64) { return r.read.Load(), r.size.Load() }
 
 // Finish closes the buckets and episodes that the end of the input left open.

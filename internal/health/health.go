@@ -82,6 +82,12 @@ var (
 		Title: "a kernel source was faster than detection and events were dropped",
 		Help:  "The host is overloaded; execs of that moment were not seen.",
 	}
+	ClusterAway = &Condition{
+		Code: "cluster_away", Severity: Degraded,
+		Title: "the Elasticsearch cluster that a module reads does not answer, or refuses to",
+		Help: "Nothing is lost: reading goes on where it was left. Check hosts and privileges; see " +
+			"docs/modules/elasticsearch.md.",
+	}
 	StateUnreadable = &Condition{
 		Code: "state_unreadable", Severity: Degraded,
 		Title: "the state could not be read and was set aside",
@@ -140,7 +146,8 @@ var (
 // Conditions returns the whole table.
 func Conditions() []*Condition {
 	return []*Condition{
-		SourceFailed, RulesMissing, AuditTampered, KernelLost, DispatcherLost, SocketOverflow, RingFull, StateUnreadable,
+		SourceFailed, RulesMissing, AuditTampered, KernelLost, DispatcherLost, SocketOverflow, RingFull,
+		ClusterAway, StateUnreadable,
 		StateNotWritten, OutputStalled, JournalFull, EventsDropped,
 		DocumentsRejected, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}

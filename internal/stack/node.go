@@ -36,9 +36,13 @@ import (
 
 // Node is a search node of this process.
 type Node struct {
-	url string
+	url  string
+	jars string
+	data string
+	port int
 	// its standard input: the node ends when it does, however this process ends, and takes its data along
 	life io.Closer
+	run  *exec.Cmd
 }
 
 var shared struct {
@@ -60,6 +64,31 @@ func Start(t testing.TB) *Node {
 	}
 	require.NoError(t, shared.err)
 	return shared.node
+}
+
+// Own returns a node of the test's own, which it may kill and start again.
+func Own(t testing.TB) *Node {
+	t.Helper()
+	n, err := start()
+	if errors.Is(err, errNoJava) {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { n.Kill(t) })
+	return n
+}
+
+// Kill ends the node as a power failure does. Its data stay.
+func (n *Node) Kill(t testing.TB) {
+	t.Helper()
+	_ = n.run.Process.Kill() // it may be gone
+	_ = n.run.Wait()         // it was killed
+}
+
+// Again starts a node that was killed, with its data and where it was.
+func (n *Node) Again(t testing.TB) {
+	t.Helper()
+	require.NoError(t, n.launch())
 }
 
 // testdata is the folder of the node's program and of what it depends on.
@@ -86,21 +115,27 @@ func start() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := &Node{url: fmt.Sprintf("http://127.0.0.1:%d", port), jars: jars, data: data, port: port}
+	return n, n.launch()
+}
+
+// launch starts the node and waits until it answers.
+func (n *Node) launch() error {
 	c := exec.Command("java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dlog4j2.level=ERROR", "-cp", filepath.Join(jars, "*"), filepath.Join(testdata(), "Node.java"), data,
-		strconv.Itoa(port))
+		"-Dlog4j2.level=ERROR", "-cp", filepath.Join(n.jars, "*"), filepath.Join(testdata(), "Node.java"), n.data,
+		strconv.Itoa(n.port))
 	var said bytes.Buffer
 	c.Stderr = &said
 	life, err := c.StdinPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	out, err := c.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("starting the node: %w", err)
+		return fmt.Errorf("starting the node: %w", err)
 	}
 	ready := make(chan bool, 1)
 	go func() {
@@ -116,13 +151,14 @@ func start() (*Node, error) {
 	case ok := <-ready:
 		if !ok {
 			_ = c.Wait()
-			return nil, fmt.Errorf("the node ended before it was ready:\n%s", &said)
+			return fmt.Errorf("the node ended before it was ready:\n%s", &said)
 		}
 	case <-time.After(3 * time.Minute):
 		_ = c.Process.Kill()
-		return nil, errors.New("the node is not ready after 3 minutes")
+		return errors.New("the node is not ready after 3 minutes")
 	}
-	return &Node{url: fmt.Sprintf("http://127.0.0.1:%d", port), life: life}, nil
+	n.life, n.run = life, c
+	return nil
 }
 
 // freePort finds a port that the node's runner allows, and keeps it from the tests of other packages, as long as this

@@ -26,6 +26,7 @@ const snapshotVersion = 1
 type Snapshot struct {
 	Model   []byte                    // opaque here
 	Cursors map[string]process.Cursor // by module id
+	Recent  map[string][]byte         // by module id: what it has read near its cursor; opaque here
 	Taken   time.Time
 	seq     uint64 // the last entry appended before it
 }
@@ -34,6 +35,7 @@ type snapshotHead struct {
 	Seq     uint64                    `json:"seq"`
 	Taken   time.Time                 `json:"taken"`
 	Cursors map[string]process.Cursor `json:"cursors"`
+	Recent  map[string][]byte         `json:"recent,omitempty"`
 	Size    int                       `json:"size"` // of the model before it was compressed, in bytes
 }
 
@@ -76,7 +78,7 @@ func readSnapshot(path string) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("reading the model in %s: %w", path, err)
 	}
-	return Snapshot{Model: model, Cursors: h.Cursors, Taken: h.Taken, seq: h.Seq}, nil
+	return Snapshot{Model: model, Cursors: h.Cursors, Recent: h.Recent, Taken: h.Taken, seq: h.Seq}, nil
 }
 
 func compress(model []byte) ([]byte, error) {
@@ -118,7 +120,9 @@ func writeSnapshot(dir string, s *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("compressing the snapshot: %w", err)
 	}
-	head, err := json.Marshal(snapshotHead{Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Size: len(s.Model)})
+	head, err := json.Marshal(snapshotHead{
+		Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Recent: s.Recent, Size: len(s.Model),
+	})
 	if err != nil {
 		return fmt.Errorf("encoding the snapshot: %w", err)
 	}

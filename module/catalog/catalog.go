@@ -14,6 +14,7 @@ import (
 	"github.com/reconbeat/reconbeat/module/audisp"
 	"github.com/reconbeat/reconbeat/module/auditd"
 	"github.com/reconbeat/reconbeat/module/auditlog"
+	"github.com/reconbeat/reconbeat/module/elasticsearch"
 	"github.com/reconbeat/reconbeat/module/ndjson"
 	"github.com/reconbeat/reconbeat/module/procconn"
 )
@@ -52,6 +53,10 @@ func All() []Kind {
 		{
 			Name: "ndjson", Former: "ecs", New: ndjson.New, Probe: ndjson.Probe, Options: ndjson.Options{},
 			Rereadable: true, Recognises: ndjson.Recognises,
+		},
+		{
+			Name: "elasticsearch", New: elasticsearch.New, Probe: elasticsearch.Probe, Options: elasticsearch.Options{},
+			Rereadable: true,
 		},
 	}
 }

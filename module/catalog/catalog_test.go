@@ -9,7 +9,7 @@ import (
 )
 
 func TestFind(t *testing.T) {
-	const names = "it must be auto or one of audisp, auditd, auditlog, ndjson, procconn"
+	const names = "it must be auto or one of audisp, auditd, auditlog, elasticsearch, ndjson, procconn"
 	for _, c := range []struct{ name, want, wrong string }{
 		{name: "ndjson", want: "ndjson"},
 		{name: "ecs", want: "ndjson"}, // its former name

@@ -165,6 +165,7 @@ var optionsOfTheTemplate = []option{
 	{name: "episode_max", value: "12h", setting: "detector.episode.max"},
 	{name: "bucket_span", value: "30m", setting: "detector.bucket_span"},
 	{name: "max_users", value: "500", setting: "detector.max_users", want: 500.0},
+	{name: "max_hosts", value: "500", setting: "detector.max_hosts", want: 500.0},
 	{name: "dataset", value: "lookbeat", setting: "dataset"},
 	{name: "events", value: "all", setting: "events"},
 	{name: "heartbeat_period", value: "5m", setting: "heartbeat.period"},

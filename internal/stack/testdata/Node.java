@@ -16,7 +16,14 @@ public class Node {
         });
         // The runner numbers its nodes from 1 and adds the number to the port.
         runner.build(OpenSearchRunner.newConfigs().basePath(args[0]).numOfNode(1).baseHttpPort(Integer.parseInt(args[1]) - 1).clusterName("reconbeat-test"));
-        runner.ensureYellow();
+        for (int tries = 0; ; tries++) { // a node that was killed recovers its indices first
+            try {
+                runner.ensureYellow();
+                break;
+            } catch (RuntimeException e) {
+                if (tries == 5) throw e;
+            }
+        }
         System.out.println("READY");
         while (System.in.read() >= 0) {}
         runner.close();
