@@ -4,8 +4,8 @@
 // dispatcher's plugin af_unix makes.
 //
 // Where auditd owns the kernel's audit, this is the way without loss. auditd queues for a client that falls behind,
-// while the kernel drops what a multicast listener does not read in time, and the log is rotated away from a reader that
-// was stopped for long.
+// while the kernel drops what a multicast listener does not read in time, and the log is rotated away from a reader
+// that was stopped for long.
 //
 // While nobody is connected, as while auditd restarts, the plugin throws records away; but auditd writes each to its
 // log before it hands it on. So what passed between the last record of one connection and the first one of the next is
