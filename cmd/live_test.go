@@ -237,7 +237,7 @@ func TestLiveContexts(t *testing.T) {
 	}
 	l.learnDays(60, true)
 	l.start()
-	job := "/etc/cron.d/reconbeat-live-test"
+	job := "/etc/cron.d/live-test-of-contexts"
 	require.NoError(t, os.WriteFile(job, []byte("* * * * * "+liveDaemon+" ss -tn >/dev/null 2>&1; true\n"), 0o644))
 	defer os.Remove(job)
 	daemon := exec.Command(cron, "-f")

@@ -233,7 +233,7 @@ func (h host) configure() {
 func (h host) learn() {
 	h.t.Helper()
 	h.configure()
-	h.run("reconbeat", "replay", "--learn",
+	h.run("reconbeat", "replay", "--learn", "--host", "host02",
 		h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz")))
 	h.serve()
 }
@@ -270,7 +270,7 @@ func (h host) guests() {
 	history := h.bring(filepath.Join(repository, "detector", "rare", "testdata", "B.input.ndjson.gz"))
 	h.run("chmod", "0644", history)
 	kept := h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort")
-	h.run("reconbeat", "replay", "--learn", history, "--path.data", "/srv/scratch")
+	h.run("reconbeat", "replay", "--learn", "--host", "host02", history, "--path.data", "/srv/scratch")
 	h.run("reconbeat", "model", "reset", "--yes", "--path.data", "/srv/scratch")
 	h.run("reconbeat", "--path.data", "/srv/scratch", "keystore", "create", "--force")
 	assert.FileExists(h.t, filepath.Join(h.root, "srv/scratch/reconbeat.keystore"))

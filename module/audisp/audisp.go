@@ -4,8 +4,8 @@
 // dispatcher's plugin af_unix makes.
 //
 // Where auditd owns the kernel's audit, this is the way without loss. auditd queues for a client that falls behind,
-// while the kernel drops what a multicast listener does not read in time, and the log is rotated away from a reader that
-// was stopped for long.
+// while the kernel drops what a multicast listener does not read in time, and the log is rotated away from a reader
+// that was stopped for long.
 //
 // While nobody is connected, as while auditd restarts, the plugin throws records away; but auditd writes each to its
 // log before it hands it on. So what passed between the last record of one connection and the first one of the next is
@@ -95,6 +95,7 @@ func (d *Dispatcher) Run(ctx context.Context, _ process.Cursor, emit func(*proce
 		if err != nil || conn == nil {
 			return err
 		}
+		began := time.Now()
 		d.env.Logger.Infof("connected to auditd's dispatcher at %s", d.o.Socket)
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		err = d.read(ctx, conn)
@@ -104,6 +105,13 @@ func (d *Dispatcher) Run(ctx context.Context, _ process.Cursor, emit func(*proce
 			return err
 		}
 		d.env.Logger.Warnf("auditd's dispatcher closed %s; connecting again", d.o.Socket)
+		if time.Since(began) < time.Second { // who closes at once is not asked again at once
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+		}
 	}
 }
 
@@ -245,7 +253,7 @@ func Probe() module.Support {
 			"containers, but by their control group while the process lives",
 		},
 		Help: "Set active = yes in /etc/audit/plugins.d/af_unix.conf and have auditd read it (pkill -HUP auditd); to have " +
-			"auditd report execs, add the rules of docs/auditd.md.",
+			"auditd report execs, add the rules of docs/modules/audisp.md.",
 	}
 	conn, err := net.Dial("unix", DefaultSocket)
 	if err != nil {

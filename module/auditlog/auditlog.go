@@ -144,8 +144,8 @@ func Probe() module.Support {
 	return s
 }
 
-// WritesExecs says why no execs can be read of a log of auditd's: it cannot be read, or holds none of late. Nothing where
-// they can.
+// WritesExecs says why no execs can be read of a log of auditd's: it cannot be read, or holds none of late. Nothing
+// where they can.
 func WritesExecs(path string) (why string) {
 	f, err := os.Open(path)
 	if err != nil {

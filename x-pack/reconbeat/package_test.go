@@ -178,6 +178,8 @@ var optionsOfTheTemplate = []option{
 		only:    "auditlog ndjson",
 	},
 	{name: "from", value: "beginning", setting: "from", only: "auditlog ndjson"},
+	{name: "dispatcher_socket", value: "/run/audit/events", setting: "socket", only: "audisp"},
+	{name: "dispatcher_log", value: "/srv/audit.log", setting: "log", only: "audisp"},
 	{name: "socket_type", value: "multicast", setting: "socket_type", only: "auditd"},
 	{name: "socket_buffer", value: "1048576", setting: "socket_buffer", want: 1048576.0, only: "auditd procconn"},
 	{name: "backlog_limit", value: "4096", setting: "backlog_limit", want: 4096.0, only: "auditd"},
@@ -383,7 +385,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
 
 	t.Log("the other modules take what the template makes for them: only the one mistake is reported")
-	for _, module := range []string{"auditd", "auditlog", "procconn"} {
+	for _, module := range []string{"audisp", "auditd", "auditlog", "procconn"} {
 		all := everyOption(module)
 		all["actor"] = module + "'s"
 		delete(all, "rules_path")
