@@ -56,7 +56,7 @@ var rooms = map[string][]string{
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/dataset",
 		"internal/datastream", "internal/engine", "internal/include", "internal/report", "internal/state",
-		"module/catalog", "process",
+		"module/catalog", "module/elasticsearch", "process",
 	},
 	"config":              {"config/settings", "detector", "detector/rare", "detector/rules", "internal/dataset"},
 	"config/settings":     {},

@@ -32,6 +32,7 @@ var examples = map[string][]string{
 		"reconbeat replay --format ndjson events.ndjson | jq .      the alerts, as documents",
 		"sudo reconbeat replay --learn events.ndjson                teach this host's reconbeat",
 		"zcat logs.gz | reconbeat replay --module ndjson -             from a pipe",
+		"sudo reconbeat replay --module elasticsearch --from now-60d   what a cluster's agents have shipped",
 	},
 	"model":         {"reconbeat model show", "reconbeat model explain alice"},
 	"model show":    {"sudo reconbeat model show", "sudo reconbeat model show --format json | jq ."},

@@ -184,6 +184,29 @@ var optionsOfTheTemplate = []option{
 	{name: "socket_buffer", value: "1048576", setting: "socket_buffer", want: 1048576.0, only: "auditd procconn"},
 	{name: "backlog_limit", value: "4096", setting: "backlog_limit", want: 4096.0, only: "auditd"},
 	{name: "load_rules", value: false, setting: "load_rules", only: "auditd"},
+	{
+		name: "cluster_hosts", value: []any{"https://a:9200", "https://b:9200"}, setting: "hosts", only: "elasticsearch",
+	},
+	{name: "cluster_indices", value: []any{"shipped-*"}, setting: "indices", only: "elasticsearch"},
+	{name: "cluster_username", value: "it's me", setting: "username", only: "elasticsearch"},
+	{name: "cluster_password", value: "a: 'b", setting: "password", only: "elasticsearch"},
+	{name: "cluster_api_key", value: "id:secret", setting: "api_key", only: "elasticsearch"},
+	{
+		name: "cluster_ssl", value: "verification_mode: none", setting: "ssl",
+		want: map[string]any{"verification_mode": "none"}, only: "elasticsearch",
+	},
+	{name: "cluster_proxy_url", value: "http://proxy:3128", setting: "proxy_url", only: "elasticsearch"},
+	{name: "cluster_timeout", value: "30s", setting: "timeout", only: "elasticsearch"},
+	{name: "cluster_from", value: "now-7d", setting: "from", only: "elasticsearch"},
+	{name: "cluster_order_by", value: "@timestamp", setting: "order_by", only: "elasticsearch"},
+	{name: "cluster_query_delay", value: "10s", setting: "query_delay", only: "elasticsearch"},
+	{name: "cluster_period", value: "5s", setting: "period", only: "elasticsearch"},
+	{name: "cluster_page_size", value: "500", setting: "page_size", want: 500.0, only: "elasticsearch"},
+	{name: "cluster_late_within", value: "1h", setting: "late_within", only: "elasticsearch"},
+	{name: "cluster_parents_within", value: "48h", setting: "parents_within", only: "elasticsearch"},
+	{name: "cluster_partition", value: "2/8", setting: "partition", only: "elasticsearch"},
+	{name: "cluster_backoff_init", value: "2s", setting: "backoff_init", only: "elasticsearch"},
+	{name: "cluster_backoff_max", value: "2m", setting: "backoff_max", only: "elasticsearch"},
 	{name: "tags", value: []any{"dmz", "a: b"}, setting: "tags"},
 	{name: "fields", value: "team: blue", setting: "fields", want: map[string]any{"team": "blue"}},
 	{name: "fields_under_root", value: true, setting: "fields_under_root"},
@@ -231,7 +254,9 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}
-	for _, module := range []string{"auto", "audisp", "auditd", "auditlog", "procconn", "ndjson"} {
+	for _, module := range []string{
+		"auto", "audisp", "auditd", "auditlog", "procconn", "ndjson", "elasticsearch",
+	} {
 		all := everyOption(module)
 		for name := range all {
 			chosen[name] = true
@@ -385,10 +410,11 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
 
 	t.Log("the other modules take what the template makes for them: only the one mistake is reported")
-	for _, module := range []string{"audisp", "auditd", "auditlog", "procconn"} {
+	for _, module := range []string{"audisp", "auditd", "auditlog", "elasticsearch", "procconn"} {
 		all := everyOption(module)
 		all["actor"] = module + "'s"
 		delete(all, "rules_path")
+		delete(all, "cluster_api_key") // a user is set, too
 		a.expect(h.output(a, "out"), a.fleetUnit(choices{options: all}))
 		message := a.wait(r, unit, "FAILED", fmt.Sprintf("reconbeat.detector.actor: %q is not allowed", module+"'s"))
 		require.Equal(t, 1, strings.Count(message, "not allowed")+strings.Count(message, "no such setting"), message)
