@@ -334,10 +334,6 @@ var houseWords = []struct {
 		say:  "match, search or reading",
 	},
 	{
-		word: regexp.MustCompile(`\b[a-z]*Looks?\b|\blooked struct\b`),
-		say:  "match",
-	},
-	{
 		word: regexp.MustCompile(`(?i)\bis no (day|number|name|time|path|list|address|file)\b`),
 		say:  "invalid ... (want ...)",
 		// What CONTRIBUTING.md shows.
@@ -349,10 +345,66 @@ var houseWords = []struct {
 	},
 }
 
+// housePart are words of which no name in the code is made: of a function, a method, a receiver, a field or a variable.
+var housePart = regexp.MustCompile(`^(told|tells?|telling|look(s|ed|ing)?)$`)
+
+// TestHouseWordsAreInNoName holds the parts of names, which camel case joins.
+func TestHouseWordsAreInNoName(t *testing.T) {
+	part := regexp.MustCompile(`[A-Z]+[a-z0-9]*|[a-z0-9]+`)
+	for _, file := range tracked(t, "*.go") {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		seen := map[string]bool{}
+		ast.Inspect(f, func(n ast.Node) bool {
+			id, ok := n.(*ast.Ident)
+			if !ok || seen[id.Name] || strings.EqualFold(id.Name, "LookPath") { // exec's
+				return true
+			}
+			seen[id.Name] = true
+			for _, p := range part.FindAllString(id.Name, -1) {
+				if housePart.MatchString(strings.ToLower(p)) {
+					assert.Fail(t, "a house word", "%s: %s: see houseWords for what to say", file, id.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// TestReceiversHaveOneName holds that the methods of a type call it by one name.
+func TestReceiversHaveOneName(t *testing.T) {
+	names := map[string]string{}
+	for _, file := range tracked(t, "*.go") {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil || len(fn.Recv.List[0].Names) == 0 {
+				continue
+			}
+			kind := fn.Recv.List[0].Type
+			if p, ok := kind.(*ast.StarExpr); ok {
+				kind = p.X
+			}
+			if p, ok := kind.(*ast.IndexExpr); ok { // of a generic type
+				kind = p.X
+			}
+			id, ok := kind.(*ast.Ident)
+			require.True(t, ok, "%s: %s: a receiver's type that this test cannot read", file, fn.Name)
+			of := path.Dir(file) + " " + f.Name.Name + "." + id.Name
+			name := fn.Recv.List[0].Names[0].Name
+			if before, found := names[of]; found {
+				assert.Equal(t, before, name, "the receivers of %s", of)
+			}
+			names[of] = name
+		}
+	}
+}
+
 // swept are the files in which the house's words are held: all code, and all pages.
 var swept = regexp.MustCompile(`\.(go|txtar)$|^\.github/|^\.golangci\.yml$|^[A-Z]+\.md$|^docs/.*\.md$|` +
 	`^x-pack/.*\.(md|yml)$|^integration/reconbeat/_dev/build/docs/|^_meta/(config/|fields\.yml)|` +
-	`^(modules|rules)\.d/|^deploy/.*\.yml$|^reconbeat.*\.yml$`)
+	`^(modules|rules)\.d/|^detector/rules/|^deploy/.*\.yml$|^reconbeat.*\.yml$`)
 
 // generated are the pages that a program writes: from the results of the evaluation, or with texts of the Elastic
 // Common Schema, which are not ours to edit.
@@ -626,12 +678,12 @@ func TestFieldsOfTheSchemaAreAsItTypesThem(t *testing.T) {
 		"entry_meta.type":       "keyword",
 	}
 	ours, all := loadFields(t, "_meta/fields.yml"), loadFields(t, "fields.yml")
-	looked := 0
+	compared := 0
 	for name, f := range ours {
 		if strings.HasPrefix(name, "reconbeat.") || strings.HasPrefix(name, "user.audit.") {
 			continue
 		}
-		looked++
+		compared++
 		m := reuse.FindStringSubmatch(name)
 		if !assert.NotNil(t, m, "%s is of no process", name) {
 			continue
@@ -658,7 +710,7 @@ func TestFieldsOfTheSchemaAreAsItTypesThem(t *testing.T) {
 		}
 		assert.Equal(t, kinds(of), kinds(f), "the fields within %s, reused from %s", name, original)
 	}
-	assert.Greater(t, looked, 50)
+	assert.Greater(t, compared, 50)
 }
 
 // setting is a line of the reference configuration that is a setting in a comment; prose has one blank after the #.

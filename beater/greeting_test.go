@@ -13,7 +13,7 @@ import (
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
-func TestTheLineAtStartTellsHowMuchIsKnown(t *testing.T) {
+func TestTheLineAtStartSaysHowMuchIsKnown(t *testing.T) {
 	day := 24 * time.Hour
 	for _, c := range []struct {
 		name, model string

@@ -200,7 +200,7 @@ func TestPublisherWithoutOutputKeepsEverything(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
-func TestAnOutputThatSettlesNothingIsToldUntilItDoes(t *testing.T) {
+func TestAnOutputThatSettlesNothingIsReported(t *testing.T) {
 	store, p := testJournal(t, t.TempDir())
 	out := &sink{pass: make(chan struct{})}
 	p.start(newPipeline(t, out, ""), store)

@@ -144,9 +144,6 @@ func (h *host) eventually(condition func() bool, format string, args ...any) {
 	}
 }
 
-// look has a user run commands, a second apart, the last one now.
-func (h *host) look(user string, commands ...string) { h.Exec(user, commands...) }
-
 // learn has sixty days learned in which root's agent runs ss every hour.
 func (h *host) learn(users ...string) {
 	if len(users) == 0 {
@@ -179,12 +176,12 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		h := newHost(t)
 		h.learn()
 		r := h.start(oneModule + theFile)
-		h.look("mallory", "ss -tunap", "netstat -rn")
+		h.Exec("mallory", "ss -tunap", "netstat -rn")
 		r.wait("detector.alerts", 1)
 		r.wait("detector.matched", 2)
 		require.NoError(t, r.end(syscall.SIGTERM))
 		r = h.start(oneModule + theFile)
-		h.look("root", "ss -s")
+		h.Exec("root", "ss -s")
 		h.eventually(func() bool { return len(h.shipped("exec")) == 3 },
 			"the exec of the second life is not shipped:\n%s", r.log)
 		require.NoError(t, r.end(syscall.SIGTERM))
@@ -197,7 +194,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 			h := newHost(t)
 			h.learn()
 			r := h.start(oneModule + deadElasticsearch)
-			h.look("mallory", "ss -tunap", "netstat -rn")
+			h.Exec("mallory", "ss -tunap", "netstat -rn")
 			r.wait("journal.committed", 3)
 			err := r.end(sig)
 			require.Equal(t, sig == syscall.SIGTERM, err == nil, "%v", err)
@@ -206,7 +203,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 			r = h.start(oneModule + theFile)
 			h.eventually(func() bool { return len(h.documents()) >= 3 }, "what was journaled is not shipped:\n%s",
 				r.log)
-			h.look("mallory", "ss -xl") // of the same episode: no alert
+			h.Exec("mallory", "ss -xl") // of the same episode: no alert
 			h.eventually(func() bool { return len(h.documents()) >= 4 },
 				"the exec of the second life is not shipped:\n%s", r.log)
 			require.NoError(t, r.end(syscall.SIGTERM))
@@ -223,7 +220,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		address := listener.Addr().String()
 		listener.Close()
 		r := h.start(oneModule + strings.Replace(deadElasticsearch, "127.0.0.1:9", address, 1))
-		h.look("mallory", "ss -tunap", "netstat -rn")
+		h.Exec("mallory", "ss -tunap", "netstat -rn")
 		r.wait("journal.committed", 3)
 		require.Equal(t, 3, r.stat("journal.pending"))
 
@@ -245,8 +242,8 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 	})
 }
 
-// TestTheHeartTellsFromStartToEnd reads what a host says of itself, over a life that ends in order.
-func TestTheHeartTellsFromStartToEnd(t *testing.T) {
+// TestTheHeartReportsFromStartToEnd reads what a host says of itself, over a life that ends in order.
+func TestTheHeartReportsFromStartToEnd(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.learn()
@@ -260,7 +257,7 @@ func TestTheHeartTellsFromStartToEnd(t *testing.T) {
 		return all
 	}
 	h.eventually(func() bool { return len(beats()) >= 1 }, "no heartbeat:\n%s", r.log)
-	h.look("mallory", "ss -tunap", "ls -l")
+	h.Exec("mallory", "ss -tunap", "ls -l")
 	r.wait("detector.execs", 2)
 	for _, station := range []string{"judge", "start_to_judge", "start_to_publish", "publish_to_ack"} {
 		r.wait("latency."+station+"_us.count", 1)
@@ -318,7 +315,7 @@ func TestTheLogIsQuiet(t *testing.T) {
 	h := newHost(t)
 	h.learn()
 	r := h.start(oneModule + theFile)
-	h.look("mallory", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
 	r.wait("detector.alerts", 1)
 	r.wait("journal.committed", 2)
 	h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "nothing is settled:\n%s", r.log)
@@ -411,8 +408,8 @@ func (h *host) shippedIDs() map[string]bool {
 	return ids
 }
 
-// TestAnOutputsReasonIsTold sends the test alert to an Elasticsearch that does not want it.
-func TestAnOutputsReasonIsTold(t *testing.T) {
+// TestAnOutputsReasonIsReported sends the test alert to an Elasticsearch that does not want it.
+func TestAnOutputsReasonIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, item, want string }{
 		{name: "taken", item: `{"create":{"status":201}}`},
@@ -541,7 +538,7 @@ func TestTheStateIsGuarded(t *testing.T) {
 		second := h.start(oneModule + theFile)
 		require.Error(t, second.Wait())
 		require.Contains(t, second.log.String(), "already locked by another beat")
-		h.look("root", "ss -s")
+		h.Exec("root", "ss -s")
 		first.wait("detector.matched", 1)
 		require.NoError(t, first.end(syscall.SIGTERM))
 	})
@@ -563,7 +560,7 @@ func TestTheStateIsGuarded(t *testing.T) {
 				files = append(files, found...)
 			}
 			r = h.start(oneModule + theFile)
-			h.look("root", "ss -s")
+			h.Exec("root", "ss -s")
 			r.wait("detector.matched", 1)
 			require.Positive(t, r.stat("health.state_unreadable"))
 			require.NoError(t, r.end(syscall.SIGTERM))
@@ -598,7 +595,7 @@ func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, string(out), "the detector's snapshot has version 99; this reconbeat reads versions 1 to 2")
 	r := h.start(oneModule + theFile)
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	r.wait("detector.matched", 1)
 	require.EqualValues(t, 1, r.stat("health.model_not_restored"))
 	require.NoError(t, r.end(syscall.SIGTERM))
@@ -623,14 +620,14 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 	good := fmt.Sprintf("- module: ndjson\n  id: documents\n  from: beginning\n  paths: [%s]\n", h.input())
 	write(good)
 	r := h.start(dynamic + theFile)
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	r.wait("modules.documents.execs", 1)
 
 	// The file system's clock is coarse, and the watcher goes by modification times.
 	time.Sleep(1100 * time.Millisecond)
 	write("- module: ndjson\n  paths: []\n  from: nowhere\n")
 	r.wait("health.config_rejected", 1)
-	h.look("root", "ss -a")
+	h.Exec("root", "ss -a")
 	r.wait("modules.documents.execs", 2)
 	require.Contains(t, r.log.String(),
 		`documents.yml: module ndjson: paths: it is empty; name the file of documents to read\n`)
@@ -649,8 +646,8 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 		return strings.Contains(r.log.All(), "modules reloaded: watching with ndjson documents") &&
 			r.stat("health.config_rejected") < 1
 	}, "the module is not reloaded:\n%s", r.log)
-	h.look("mallory", "ss -tunap")
-	h.look("eve", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
+	h.Exec("eve", "ss -tunap")
 	r.wait("detector.alerts", 1)
 	h.eventually(func() bool { return len(h.shipped("alert")) == 1 }, "no alert:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
@@ -716,8 +713,8 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 				`reconbeat.modules: [{module: ndjson, id: documents, from: beginning, paths: ` +
 				`["${path.home}/input.ndjson"]` + c.module + "}]\n"
 			r := h.start(config)
-			h.look("backup", "ss -s")
-			h.look("mallory", "ss -tunap")
+			h.Exec("backup", "ss -s")
+			h.Exec("mallory", "ss -tunap")
 			r.wait("detector.alerts", 1)
 			require.EqualValues(t, strings.Count(c.module, "drop_event"), r.stat("detector.processors_dropped"),
 				"what a processor drops is counted")
@@ -760,7 +757,7 @@ func TestWhatAModuleIsConfiguredWithIsInAllThatShips(t *testing.T) {
 
 // A real full disk, of which now and then a page is free: one write fails, and the next one fits. Nothing is lost, and
 // the log, which usually lies on that very disk, does not fill with it.
-func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
+func TestOnAFullDiskNothingIsLostAndItIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	data := filepath.Join(h.dir, "data")
@@ -770,7 +767,7 @@ func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	}
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(data, unix.MNT_DETACH)) })
 	r := h.start(theFile + oneModule)
-	h.look("root", slices.Repeat([]string{"ss -tlnp"}, 100)...)
+	h.Exec("root", slices.Repeat([]string{"ss -tlnp"}, 100)...)
 	r.wait("journal.committed", 100)
 	ballast, err := os.Create(filepath.Join(data, "ballast"))
 	require.NoError(t, err)
@@ -781,7 +778,7 @@ func TestOnAFullDiskNothingIsLostAndItIsToldOnce(t *testing.T) {
 	require.NoError(t, ballast.Close())
 
 	for range 150 {
-		h.look("root", slices.Repeat([]string{"ss -tlnp"}, 10)...)
+		h.Exec("root", slices.Repeat([]string{"ss -tlnp"}, 10)...)
 		time.Sleep(2 * time.Millisecond) // many commits, not one
 	}
 	r.wait("journal.committed", 1600)
@@ -821,7 +818,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	h := newHost(t)
 	h.learn()
 	r := h.start(oneModule + theFile)
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	r.wait("detector.matched", 1)
 	saved := func(what string, yes bool) {
 		t.Helper()
@@ -888,7 +885,7 @@ func TestTheModelIsManaged(t *testing.T) {
 		`rule network-connection-discovery on this host`, string(out))
 	r = h.start(oneModule + theFile)
 	saved("agent", true)
-	h.look("mallory", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
 	r.wait("detector.alerts", 1)
 	require.NoError(t, r.end(syscall.SIGTERM))
 	mallory := h.model("explain", "mallory")

@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDiagnosticsTellsEverythingButSecrets asks beside a running Beat, whose configuration has a secret in every
+// TestDiagnosticsHaveEverythingButSecrets asks beside a running Beat, whose configuration has a secret in every
 // place that has room for one.
-func TestDiagnosticsTellsEverythingButSecrets(t *testing.T) {
+func TestDiagnosticsHaveEverythingButSecrets(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
@@ -118,7 +118,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	assert.Contains(t, string(out), "less.zip: file exists")
 }
 
-func TestSecretsAreToldByTheNamesOfSettings(t *testing.T) {
+func TestSecretsAreKnownByTheNamesOfSettings(t *testing.T) {
 	for _, c := range []struct {
 		key         string
 		value, want any

@@ -69,9 +69,9 @@ type panelAnswer struct {
 	Rows   []map[string]any `json:"rows,omitempty"`
 }
 
-// TestStackTellsTheSilentOfTenThousandHosts has the fleet's data stream rolled over, with three hosts that have been
+// TestStackFindsTheSilentOfTenThousandHosts has the fleet's data stream rolled over, with three hosts that have been
 // silent since, and two that lose events in either index.
-func TestStackTellsTheSilentOfTenThousandHosts(t *testing.T) {
+func TestStackFindsTheSilentOfTenThousandHosts(t *testing.T) {
 	h := newHost(t)
 	node, es := cluster(t, h)
 	const hosts = 10_000

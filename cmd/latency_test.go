@@ -87,7 +87,7 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		return false
 	}
 	nobody := uint32(200_000) // and up: users that no host has
-	look := func(patience time.Duration) (time.Duration, bool) {
+	match := func(patience time.Duration) (time.Duration, bool) {
 		c := exec.Command(ss, "-H", "-t", "state", "closing")
 		nobody++
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -106,14 +106,14 @@ logging: {to_stderr: true, level: warning, metrics.enabled: false}
 		return 0, false
 	}
 	for deadline := time.Now().Add(time.Minute); ; {
-		if _, ok := look(time.Second); ok {
+		if _, ok := match(time.Second); ok {
 			break
 		}
 		require.True(b, time.Now().Before(deadline), "nothing alerts; the log:\n%s", log.All())
 	}
 	var took []time.Duration
 	for b.Loop() {
-		d, ok := look(10 * time.Second)
+		d, ok := match(10 * time.Second)
 		require.True(b, ok, "an exec does not alert; the log:\n%s", log.All())
 		took = append(took, d)
 		time.Sleep(20 * time.Millisecond) // one at a time

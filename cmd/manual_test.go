@@ -349,7 +349,7 @@ func TestStackRunsTheManual(t *testing.T) {
 
 	h.learn("root", "alice")
 	r := h.start(oneModule + theFile)
-	h.look("alice", "ss -s")
+	h.Exec("alice", "ss -s")
 	r.wait("detector.matched", 1)
 	require.NoError(t, r.end(syscall.SIGTERM))
 
@@ -415,22 +415,22 @@ func TestLiveTypesTheManual(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 
-	var watching, looking []block
+	var watching, listing []block
 	for _, b := range manual(t) {
 		switch {
 		case b.fence != " live":
 		case strings.Contains(b.text, Name+" watch"), strings.Contains(b.text, Name+" run"):
 			watching = append(watching, b)
 		default:
-			looking = append(looking, b)
+			listing = append(listing, b)
 		}
 	}
 	require.Len(t, watching, 3)
-	require.Len(t, looking, 2)
+	require.Len(t, listing, 2)
 	for _, b := range watching {
 		b.watches(t, dir, func(until func(func() bool)) {
 			until(func() bool { return len(glob(t, filepath.Join(dir, "out", "alerts*"))) > 0 })
-			for _, l := range looking {
+			for _, l := range listing {
 				l.runs(t, dir)
 			}
 			require.NoError(t, os.RemoveAll(filepath.Join(dir, "out")))

@@ -23,8 +23,8 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files anew")
 
-// look is one exec of the bundled recording.
-type look struct {
+// recorded is one exec of the bundled recording.
+type recorded struct {
 	at                  time.Time
 	user, login         string
 	command, parent     string
@@ -101,12 +101,12 @@ func TestTheBundledRecordingIsWhatThisGeneratorMakes(t *testing.T) {
 
 var accountIDs = map[string]string{"root": "0", "www-data": "33", "alice": "1000", "bob": "1001"}
 
-func tenDays() []look {
+func tenDays() []recorded {
 	r := rand.New(rand.NewPCG(20260301, 1049))
 	start := recordingEnd.AddDate(0, 0, -10)
-	var all []look
+	var all []recorded
 	for at := start.Add(3 * time.Minute); at.Before(recordingEnd); at = at.Add(10 * time.Minute) {
-		all = append(all, look{
+		all = append(all, recorded{
 			at:      at.Add(time.Duration(r.IntN(900)) * time.Millisecond),
 			user:    "root",
 			command: "ss -s",
@@ -115,7 +115,7 @@ func tenDays() []look {
 			home:    "/",
 		})
 	}
-	admins := []look{
+	admins := []recorded{
 		{login: "alice", source: "10.20.0.14", home: "/home/alice"},
 		{login: "bob", source: "10.20.0.31", home: "/home/bob"},
 	}
@@ -135,7 +135,7 @@ func tenDays() []look {
 	}
 	intrusion := recordingEnd.Add(-17 * time.Minute)
 	for i, c := range []string{"ss -tunap", "netstat -rn", "ss -xlp"} {
-		all = append(all, look{
+		all = append(all, recorded{
 			at:      intrusion.Add(time.Duration(i*23) * time.Second),
 			user:    "www-data",
 			command: c,

@@ -71,13 +71,13 @@ func writeDocuments(w io.Writer, n, every int) error {
 	out := bufio.NewWriterSize(w, 1<<20)
 	others := []string{"ls -l", "cat /etc/hosts", "git status", "grep -r needle .", "systemctl status nginx",
 		"python3 manage.py migrate", "date +%s", "sleep 1", "curl -s http://127.0.0.1/health"}
-	looks := []string{"ss -tlnp", "ss -s", "netstat -rn", "route -n"}
+	commands := []string{"ss -tlnp", "ss -s", "netstat -rn", "route -n"}
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	for i := range n {
 		at := start.Add(time.Duration(i) * 30 * 24 * time.Hour / time.Duration(n))
 		command, user := others[i%len(others)], i/7%30
 		if i%every == 0 {
-			command = looks[i/every/11%len(looks)]
+			command = commands[i/every/11%len(commands)]
 		}
 		args := bytes.Fields([]byte(command))
 		quoted := bytes.Join(args, []byte(`","`))

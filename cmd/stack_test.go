@@ -247,7 +247,7 @@ func TestStack(t *testing.T) {
 		strings.Replace(config, "id: documents,", "id: documents, fields_under_root: true, fields: {undeclared: 1},",
 			1),
 	)
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	r.wait("output.rejected", 1)
 	r.wait("heartbeats.made", r.stat("heartbeats.made")+6)
 	require.NoError(t, r.end(syscall.SIGTERM))
@@ -382,8 +382,8 @@ func askWhatKibanaAsks(t *testing.T, node *stack.Node, namespace string) {
 // emptyBuckets are the names of the aggregations that found nothing: no bucket, or no value in any bucket.
 func emptyBuckets(prefix string, aggregations map[string]any) []string {
 	found, all := map[string]bool{}, map[string]bool{}
-	var look func(prefix string, aggregations map[string]any)
-	look = func(prefix string, aggregations map[string]any) {
+	var compare func(prefix string, aggregations map[string]any)
+	compare = func(prefix string, aggregations map[string]any) {
 		for name, v := range aggregations {
 			a, ok := v.(map[string]any)
 			if !ok || name == "key" { // that of a composite aggregation's bucket
@@ -397,7 +397,7 @@ func emptyBuckets(prefix string, aggregations map[string]any) []string {
 			for _, b := range buckets {
 				if b, ok := b.(map[string]any); ok && b["doc_count"] != 0.0 {
 					found[prefix+name] = true
-					look(prefix+name+"/", b)
+					compare(prefix+name+"/", b)
 				}
 			}
 			if _, has := a["buckets"]; !has && a["value"] != nil {
@@ -410,7 +410,7 @@ func emptyBuckets(prefix string, aggregations map[string]any) []string {
 			}
 		}
 	}
-	look(prefix, aggregations)
+	compare(prefix, aggregations)
 	var empty []string
 	for name := range all {
 		if !found[name] {
@@ -440,7 +440,7 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	ship := func() *run {
 		t.Helper()
 		r := h.start(config)
-		h.look("root", "ss -s")
+		h.Exec("root", "ss -s")
 		shipped++
 		h.eventually(func() bool { return r.stat("journal.committed") >= 1 && r.stat("journal.pending") == 0 },
 			"it does not ship:\n%s", r.log)
@@ -483,7 +483,7 @@ func TestStackTakesAnIndexAndAPipelineOfOnesOwn(t *testing.T) {
 			`id: documents, pipeline: ours, index: "private-%{[event.dataset]}",`, 1) + toElasticsearch(es,
 			"own") + "reconbeat.heartbeat.period: 0\n",
 	)
-	h.look("mallory", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
 	r.wait("detector.alerts", 1)
 	h.eventually(func() bool { return r.stat("journal.committed") >= 2 && r.stat("journal.pending") == 0 },
 		"not everything is acknowledged:\n%s", r.log)
@@ -508,7 +508,7 @@ func TestStackKeepsWhatTheMappingRejects(t *testing.T) {
 			1) +
 			toElasticsearch(es, "refused") + "reconbeat.heartbeat.period: 0\n",
 	)
-	h.look("root", "ss -s", "netstat -rn")
+	h.Exec("root", "ss -s", "netstat -rn")
 	r.wait("output.rejected", 2)
 	h.eventually(func() bool { return r.stat("journal.pending") == 0 && r.stat("health.documents_rejected") == 1 },
 		"the rejected documents are not settled:\n%s", r.log)
@@ -594,7 +594,7 @@ func TestStackLosesNothingOnABadDay(t *testing.T) {
 			for i := range execs {
 				commands = append(commands, fmt.Sprintf("ss exec-%d", i))
 			}
-			h.look("root", commands...)
+			h.Exec("root", commands...)
 			r.wait("journal.committed", execs)
 			tried := es.Attempts()
 			h.eventually(func() bool { return es.Attempts() >= tried+2 || r.stat("journal.pending") == 0 },

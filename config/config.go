@@ -232,7 +232,8 @@ func ParseModule(c *conf.C) (Module, error) {
 		return m, err
 	}
 	if m.Module == "" {
-		return m, errors.New("module: is missing; it must be auto, audisp, auditd, auditlog, elasticsearch, ndjson or procconn")
+		return m, errors.New("module: is missing; it must be auto, audisp, auditd, auditlog, elasticsearch, ndjson or " +
+			"procconn")
 	}
 	if m.ID == "" {
 		m.ID = m.Module

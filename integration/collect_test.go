@@ -359,8 +359,8 @@ func TestTheAgentShipsWhatReconbeatWrote(t *testing.T) {
 	require.Len(t, streams, len(Streams), "the run wrote documents of every data stream: %v", streams)
 }
 
-// TestACutOffLineIsToldOf lets the Agent read what a full disk leaves: lines that end in the middle.
-func TestACutOffLineIsToldOf(t *testing.T) {
+// TestACutOffLineIsReported lets the Agent read what a full disk leaves: lines that end in the middle.
+func TestACutOffLineIsReported(t *testing.T) {
 	from := t.TempDir()
 	whole := `{"@timestamp":"2026-03-11T16:43:00.000Z","@metadata":{"_id":"whole"},"data_stream":{"type":"logs",` +
 		`"dataset":"reconbeat.process","namespace":"default"},"message":"` + strings.Repeat(

@@ -31,7 +31,7 @@ func inTheCode() map[string]string {
 		"mostGrown": number(mostGrown), "renewAt": number(renewAt),
 		"maxValues": number(maxValues), "goneAfter": number(goneAfter) + " days",
 		"mostDays": number(mostDays) + " days", "mostSeen": number(mostSeen) + " days",
-		"lookedBefore": number(lookedBefore), "stayedBefore": number(stayedBefore),
+		"matchedBefore": number(matchedBefore), "stayedBefore": number(stayedBefore),
 		"cameDays":  number(cameDays) + " days",
 		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(),
 		"usualHours": hoursOfTheDay(),

@@ -49,13 +49,13 @@ func service(at time.Time, name, parent, command string) *process.Event {
 	return e
 }
 
-func lookOf(e *process.Event) Match {
+func matchOf(e *process.Event) Match {
 	var r Reader
 	return r.Match(e, e.Name, e.Args[1:], time.UTC)
 }
 
-func look(m *Model, e *process.Event) Result {
-	l := lookOf(e)
+func matched(m *Model, e *process.Event) Result {
+	l := matchOf(e)
 	r := m.Judge(&l)
 	m.Learn(&l, r, Lesson{Alerted: r.Score >= 25})
 	return r
@@ -68,16 +68,16 @@ func weeks(n int) (*Model, time.Time) {
 	r := rand.New(rand.NewPCG(1, 1))
 	end := monday.AddDate(0, 0, 7*n)
 	for at := monday; at.Before(end); at = at.Add(10 * time.Minute) {
-		look(m, service(at, "root", "check_mk_agent", "ss -s"))
+		matched(m, service(at, "root", "check_mk_agent", "ss -s"))
 		if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday || at.Minute() != 0 {
 			continue
 		}
 		switch at.Hour() {
 		case 9:
-			look(m, person(at.Add(time.Duration(r.IntN(3000))*time.Second), "alice", "bash", "10.1.2.3", "ss -tlnp"))
+			matched(m, person(at.Add(time.Duration(r.IntN(3000))*time.Second), "alice", "bash", "10.1.2.3", "ss -tlnp"))
 		case 14:
 			from := fmt.Sprintf("%d.%d.1.1", 20+r.IntN(80), r.IntN(250))
-			look(m, person(at.Add(time.Duration(r.IntN(3000))*time.Second), "bob", "zsh", from, "netstat -rn"))
+			matched(m, person(at.Add(time.Duration(r.IntN(3000))*time.Second), "bob", "zsh", from, "netstat -rn"))
 		}
 	}
 	m.Advance(end)
@@ -89,11 +89,11 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 	morning, afternoon := end.Add(9*time.Hour+20*time.Minute), end.Add(14*time.Hour+20*time.Minute)
 	night := end.Add(27 * time.Hour)
 	score := func(e *process.Event) float64 {
-		l := lookOf(e)
+		l := matchOf(e)
 		return m.Judge(&l).Score
 	}
 	surprise := func(e *process.Event) float64 {
-		l := lookOf(e)
+		l := matchOf(e)
 		return m.Judge(&l).Surprise
 	}
 	for name, c := range map[string]struct {
@@ -135,27 +135,27 @@ func TestWhatIsUsualScoresLowAndWhatIsNotScoresHigh(t *testing.T) {
 
 func TestAHabitIsLearned(t *testing.T) {
 	m, end := weeks(6)
-	first := look(m, service(end.Add(time.Hour), "backup", "python3.11", "ss -ltn"))
+	first := matched(m, service(end.Add(time.Hour), "backup", "python3.11", "ss -ltn"))
 	require.Greater(t, first.Score, 25.0)
 	require.True(t, first.New)
 	var last Result
 	for d := range 20 {
-		last = look(m, service(end.AddDate(0, 0, d+1), "backup", "python3.11", "ss -ltn"))
+		last = matched(m, service(end.AddDate(0, 0, d+1), "backup", "python3.11", "ss -ltn"))
 	}
 	require.Less(t, last.Score, 5.0)
-	require.Less(t, look(m, service(end.AddDate(0, 0, 21), "backup", "python3.12", "ss -ltn")).Score, 10.0,
+	require.Less(t, matched(m, service(end.AddDate(0, 0, 21), "backup", "python3.12", "ss -ltn")).Score, 10.0,
 		"an upgrade is no other program")
 }
 
 func TestThePartsAddUpAndWeakSignalsOfAVisitTogether(t *testing.T) {
 	m, end := weeks(6)
 	morning := end.Add(9*time.Hour + 20*time.Minute)
-	a := look(m, person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"))
-	b := look(m, person(morning.Add(time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp"))
+	a := matched(m, person(morning, "alice", "bash", "151.7.7.7", "ss -tlnp"))
+	b := matched(m, person(morning.Add(time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp"))
 	require.Greater(t, b.Surprise, a.Surprise)
 	require.GreaterOrEqual(t, b.Parts[Network], a.Parts[Network], "what the visit showed stays")
 	require.Equal(t, b.Surprise,
-		look(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise,
+		matched(m, person(morning.Add(2*time.Minute), "alice", "python3", "10.1.2.3", "ss -tlnp")).Surprise,
 		"repeats add nothing")
 	require.Equal(t, "from 151.7.7.0/24, parent python",
 		Describe(Network, b.Unusual.Text(Network))+", "+Describe(Parent, b.Unusual.Text(Parent)),
@@ -201,7 +201,7 @@ func traffic(seed uint64, n int) []*process.Event {
 
 func run(m *Model, events []*process.Event) (results []Result) {
 	for _, e := range events {
-		r := look(m, e)
+		r := matched(m, e)
 		r.Unusual.At = time.Time{} // nobody asks when it was
 		results = append(results, r)
 	}
@@ -254,7 +254,7 @@ func TestEverythingIsBounded(t *testing.T) {
 	at := monday
 	for i := range 5000 {
 		at = at.Add(time.Minute)
-		look(m,
+		matched(m,
 			person(at, fmt.Sprintf("u%d", i%200), fmt.Sprintf("p%d", i), fmt.Sprintf("10.%d.%d.1", i%250, i/250),
 				fmt.Sprintf("ss --x%d", i)))
 	}
@@ -312,18 +312,18 @@ func TestAnIdThatHasAnotherNameIsSomebodyElse(t *testing.T) {
 	m, end := weeks(4)
 	alice := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
 	alice.Session.User.ID, alice.User.ID = 1000, 1000
-	look(m, alice)
-	l := lookOf(alice)
+	matched(m, alice)
+	l := matchOf(alice)
 	require.False(t, m.Judge(&l).New)
 	mallory := person(end.Add(33*time.Hour), "mallory", "bash", "10.1.2.3", "ss -tlnp")
 	mallory.Session.User.ID, mallory.User.ID = 1000, 1000
-	l = lookOf(mallory)
+	l = matchOf(mallory)
 	require.True(t, m.Judge(&l).New)
-	look(m, mallory)
+	matched(m, mallory)
 	_, known := m.Profile(&l)
 	require.False(t, known, "before this visit they had not been seen")
 	mallory.Time = mallory.Time.Add(time.Hour)
-	l = lookOf(mallory)
+	l = matchOf(mallory)
 	p, known := m.Profile(&l)
 	require.True(t, known)
 	require.Equal(t, "mallory", p.Name)
@@ -344,16 +344,16 @@ func TestAnIdThatHasAnotherNameKeepsNeitherOfItsWays(t *testing.T) {
 		}
 		return e
 	}
-	look(m, as("alice", "10.1.2.3", true))
-	l := lookOf(as("alice", "10.1.2.3", false))
+	matched(m, as("alice", "10.1.2.3", true))
+	l := matchOf(as("alice", "10.1.2.3", false))
 	require.True(t, m.Judge(&l).KnownElsewise, "alice is known on a terminal")
-	stranger := lookOf(as("mallory", "10.1.2.3", false))
+	stranger := matchOf(as("mallory", "10.1.2.3", false))
 	r := m.Judge(&stranger)
 	require.True(t, r.New)
 	require.False(t, r.KnownElsewise, "and mallory, who has her id, is not")
-	look(m, as("mallory", "151.7.7.7", false))
+	matched(m, as("mallory", "151.7.7.7", false))
 	require.Equal(t, []string{"1000"}, m.Forget("mallory"))
-	l = lookOf(as("alice", "10.1.2.3", true))
+	l = matchOf(as("alice", "10.1.2.3", true))
 	require.True(t, m.Judge(&l).New, "nothing is left of her")
 }
 
@@ -368,7 +368,7 @@ func TestNoOrderOfTimesMakesNonsense(t *testing.T) {
 			if r.IntN(20) == 0 {
 				e.Time = e.Time.AddDate(r.IntN(500)-200, 0, r.IntN(90)-45)
 			}
-			got := look(m, e)
+			got := matched(m, e)
 			require.True(t, finite(got.Parts[:]...) && finite(got.Surprise, got.Score), "seed %d, look %d at %v: %+v",
 				seed, i, e.Time, got)
 			require.GreaterOrEqual(t, got.Score, 0.0)
@@ -399,10 +399,10 @@ func TestAnotherHalfLifeChangesNothingThatIsLearned(t *testing.T) {
 		for _, m := range []*Model{restored, running} {
 			require.InDelta(t, before, m.Profiles("alice", end)[0].Features["command"][0].Visits, 0.1)
 			require.Less(t,
-				look(m, person(end.Add(9*time.Hour+20*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")).Score,
+				matched(m, person(end.Add(9*time.Hour+20*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")).Score,
 				5.0)
 			require.Greater(t,
-				look(m, person(end.Add(27*time.Hour), "mallory", "python3", "151.7.7.7", "ss -tunap")).Score, 25.0)
+				matched(m, person(end.Add(27*time.Hour), "mallory", "python3", "151.7.7.7", "ss -tunap")).Score, 25.0)
 		}
 	}
 }
@@ -411,10 +411,10 @@ func TestACappedActorTeachesOnceADay(t *testing.T) {
 	m, end := weeks(4)
 	for i := range 10 {
 		e := service(end.Add(time.Duration(i)*time.Hour), "www-data", "sh", "ss -tunap")
-		l := lookOf(e)
+		l := matchOf(e)
 		m.Learn(&l, m.Judge(&l), Lesson{Alerted: true, Daily: true})
 	}
-	l := lookOf(service(end.Add(12*time.Hour), "www-data", "sh", "ss -tunap"))
+	l := matchOf(service(end.Add(12*time.Hour), "www-data", "sh", "ss -tunap"))
 	p, _ := m.Profile(&l)
 	require.Equal(t, 10, p.Visits)
 	require.Equal(t, 1, p.Days)
@@ -425,17 +425,17 @@ func TestAVisitRemembersSoManyValuesOfAFeatureAndNoMore(t *testing.T) {
 	m, end := weeks(2)
 	at := end.Add(9 * time.Hour)
 	for i := range 5 * maxValues {
-		look(m,
+		matched(m,
 			person(at.Add(time.Duration(i)*time.Millisecond), "alice", "bash", "10.1.2.3",
 				fmt.Sprintf("ss --option%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)))
 	}
-	l := lookOf(person(at.Add(time.Minute), "alice", "bash", "10.1.2.3", "ss --never-before"))
+	l := matchOf(person(at.Add(time.Minute), "alice", "bash", "10.1.2.3", "ss --never-before"))
 	v := m.open(&l, m.watched.at(l.At))
 	require.NotNil(t, v)
 	require.Len(t, v.seen.values[Command], maxValues)
 	before := v.Parts
 	require.Equal(t, before[Command], m.Judge(&l).Parts[Command], "what comes after them counts as shown")
-	elsewhere := lookOf(person(at.Add(time.Minute), "alice", "bash", "198.51.100.7", "ss -s"))
+	elsewhere := matchOf(person(at.Add(time.Minute), "alice", "bash", "198.51.100.7", "ss -s"))
 	require.Greater(t, m.Judge(&elsewhere).Parts[Network], before[Network], "the other features are judged as ever")
 
 	b, err := json.Marshal(m.Snapshot())
@@ -498,10 +498,10 @@ func office() (*Model, time.Time) {
 			if i < 6 && d%5 == i%5 { // they travel, the newcomers do not
 				e.Session.Source = netip.AddrFrom4([4]byte{151, byte(d), byte(i), 1})
 			}
-			look(m, e)
+			matched(m, e)
 		}
 		if d%7 == 1 {
-			look(m, person(at.Add(3*time.Hour), fmt.Sprintf("starter%d", d), "bash", "10.1.2.99", "ss -tlnp"))
+			matched(m, person(at.Add(3*time.Hour), fmt.Sprintf("starter%d", d), "bash", "10.1.2.99", "ss -tlnp"))
 		}
 	}
 	end := monday.AddDate(0, 0, 70)
@@ -512,7 +512,7 @@ func office() (*Model, time.Time) {
 // TestStrangersAreHeldAgainstStrangers: how often people who are known surprise says nothing of how often strangers do.
 func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
 	m, end := office()
-	l := lookOf(person(end.Add(10*time.Hour), "support", "bash", "151.7.7.7", "ss -tlnp"))
+	l := matchOf(person(end.Add(10*time.Hour), "support", "bash", "151.7.7.7", "ss -tlnp"))
 	r := m.Judge(&l)
 	require.True(t, r.First)
 	require.Greater(t, m.rate(Person, false, false, r.Surprise, end), m.rate(Person, true, true, r.Surprise, end))
@@ -529,7 +529,7 @@ func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
 
 	// Whose visit goes on in another way meanwhile is no less a stranger.
 	m.Learn(&l, r, Lesson{Alerted: true})
-	other := lookOf(person(end.Add(10*time.Hour+time.Minute), "support", "bash", "151.7.7.7", "ss -tlnp"))
+	other := matchOf(person(end.Add(10*time.Hour+time.Minute), "support", "bash", "151.7.7.7", "ss -tlnp"))
 	other.values[TTY] = flip(other.values[TTY])
 	m.Learn(&other, m.Judge(&other), Lesson{Alerted: true})
 	again := l
@@ -548,13 +548,13 @@ func flip(way text) text {
 // known the two ways are two actors.
 func TestHowAStrangerComesIsEvidence(t *testing.T) {
 	m, end := office()
-	on := lookOf(person(end.Add(10*time.Hour), "support", "bash", "10.1.2.98", "ss -tlnp"))
+	on := matchOf(person(end.Add(10*time.Hour), "support", "bash", "10.1.2.98", "ss -tlnp"))
 	on.values[TTY] = terminal
 	off := on
 	off.values[TTY] = noTerminal
 	require.Greater(t, m.Judge(&off).Parts[TTY], 0.7)
 	require.Less(t, m.Judge(&on).Parts[TTY], 0.0)
-	known := lookOf(person(end.Add(10*time.Hour), "user7", "bash", "10.1.2.8", "ss -tlnp"))
+	known := matchOf(person(end.Add(10*time.Hour), "user7", "bash", "10.1.2.8", "ss -tlnp"))
 	known.values[TTY] = noTerminal
 	require.Zero(t, m.Judge(&known).Parts[TTY])
 }
@@ -565,7 +565,7 @@ func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
 	visit := func(m *Model, at time.Time, id uint32) Result {
 		e := person(at, "somebody", "bash", "10.1.2.98", "ss -tlnp")
 		e.Session.User = process.User{ID: id, Name: fmt.Sprintf("user-%d", id)}
-		return look(m, e)
+		return matched(m, e)
 	}
 	for _, c := range []struct {
 		name   string
@@ -614,7 +614,7 @@ func BenchmarkJudgeARepeatedContext(b *testing.B) {
 	m, end := weeks(6)
 	var r Reader
 	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
-	look(m, e)
+	matched(m, e)
 	b.ReportAllocs()
 	for b.Loop() {
 		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
@@ -643,7 +643,7 @@ func TestSlowPoisoningTakesDays(t *testing.T) {
 		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
 	}
 	m, end := weeks(8)
-	require.Greater(t, look(m, goal(end)).Score, 50.0, "at once it alerts")
+	require.Greater(t, matched(m, goal(end)).Score, 50.0, "at once it alerts")
 
 	days := 0
 	for ; days < 60; days++ {
@@ -654,7 +654,7 @@ func TestSlowPoisoningTakesDays(t *testing.T) {
 			for range days {
 				e := person(at.Add(9*time.Hour+30*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")
 				change(e)
-				highest = max(highest, look(m, e).Score)
+				highest = max(highest, matched(m, e).Score)
 				at = at.AddDate(0, 0, 1)
 			}
 		}
@@ -664,7 +664,7 @@ func TestSlowPoisoningTakesDays(t *testing.T) {
 			e.Parent.Name, e.Parent.Executable = "python3", "/usr/bin/python3"
 		})
 		poison(func(e *process.Event) { *e = *goal(e.Time) })
-		if highest = max(highest, look(m, goal(at)).Score); highest < 25 {
+		if highest = max(highest, matched(m, goal(at)).Score); highest < 25 {
 			break
 		}
 	}
@@ -743,7 +743,7 @@ func TestARepeatedContextAllocatesNothing(t *testing.T) {
 	m, end := weeks(6)
 	var r Reader
 	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
-	look(m, e)
+	matched(m, e)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
 		m.Learn(&l, m.Judge(&l), Lesson{})
@@ -767,7 +767,7 @@ func TestAClockThatWasWrongLeavesEveryNumberUsable(t *testing.T) {
 					person(at, "alice", "bash", "10.1.2.3", "ss -tlnp"),
 					person(at, "mallory", "bash", "10.9.9.9", "ss"), service(at, "root", "check_mk_agent", "ss -s"),
 				} {
-					r := look(m, e)
+					r := matched(m, e)
 					require.True(t, finite(r.Score, r.Surprise) && r.Score >= 0 && r.Score <= 100, "%s: %+v", name, r)
 				}
 			}
@@ -789,7 +789,7 @@ func TestLearningGoesOnForYearsWithAShortHalfLife(t *testing.T) {
 	var last Result
 	at := monday
 	for range 260 * 7 {
-		last = look(m, service(at, "root", "check_mk_agent", "ss -s"))
+		last = matched(m, service(at, "root", "check_mk_agent", "ss -s"))
 		at = at.Add(day)
 	}
 	require.True(t, m.unit.After(m.watched.Began), "weights began anew")
@@ -798,7 +798,7 @@ func TestLearningGoesOnForYearsWithAShortHalfLife(t *testing.T) {
 	at = monday
 	var then Result
 	for range 42 * 7 {
-		then = look(young, service(at, "root", "check_mk_agent", "ss -s"))
+		then = matched(young, service(at, "root", "check_mk_agent", "ss -s"))
 		at = at.Add(day)
 	}
 	require.InDelta(t, then.Surprise, last.Surprise, 0.05, "the habit is what it was in the first year")
@@ -811,20 +811,20 @@ func TestNoiseIsAHandfulOfAlerts(t *testing.T) {
 		return person(at.Truncate(24*time.Hour).Add(3*time.Hour), "alice", "python3", "151.7.7.7", "ss -tlnp")
 	}
 	m, end := weeks(8)
-	l := lookOf(goal(end))
+	l := matchOf(goal(end))
 	before := m.Judge(&l)
 	require.Greater(t, before.Score, 50.0)
 	alerts, score := 0, before.Score
 	for day := range 60 {
 		at := end.AddDate(0, 0, day)
-		l := lookOf(goal(at))
+		l := matchOf(goal(at))
 		if score = m.Judge(&l).Score; score < 25 {
 			break
 		}
 		e := person(at.Truncate(24*time.Hour).Add(2*time.Hour), "bob", fmt.Sprintf("perl-of-%c", 'a'+day%20),
 			fmt.Sprintf("%d.7.7.7", 120+day), "ss -tlnp")
 		e.CWD = fmt.Sprintf("/srv/%d", day)
-		if look(m, e).Score >= 25 {
+		if matched(m, e).Score >= 25 {
 			alerts++
 		}
 	}

@@ -69,10 +69,10 @@ const (
 	goneAfter = 10 // (fitted)
 	mostDays  = 12 // (fitted)
 	mostSeen  = 90 // days
-	// lookedBefore and stayedBefore are the prior counts: how many days of looking an actor begins with, and how often
+	// matchedBefore and stayedBefore are the prior counts: how many days with matches an actor begins with, and how often
 	// others like them have stayed.
-	lookedBefore = 0.5
-	stayedBefore = 2
+	matchedBefore = 0.5
+	stayedBefore  = 2
 
 	// neighbour is which part of a visit counts for the hour before, and for the one after.
 	neighbour = 0.25
@@ -337,10 +337,10 @@ func (m *Model) activity(c Class, now time.Time) float64 {
 // greater, unless they have gone, which is the likelier the longer they have not looked for somebody who looked as
 // often (the idea of Fader, Hardie & Lee 2005, "Counting your customers the easy way").
 func (m *Model) hazard(a *actor, now time.Time) float64 {
-	rate := (a.Weight*m.faded(now) + lookedBefore) / (m.memory(a.Since, now) + goneAfter)
+	rate := (a.Weight*m.faded(now) + matchedBefore) / (m.memory(a.Since, now) + goneAfter)
 	seen, silent := min(mostSeen, days(a.Until.Sub(a.Since))), max(0, days(now.Sub(a.Until)))
 	n := float64(min(mostDays, a.Days))
-	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+lookedBefore) / (n + stayedBefore)
+	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+matchedBefore) / (n + stayedBefore)
 	alive := 1 / (1 + gone)
 	return alive*rate + (1-alive)*returns[a.Class]
 }

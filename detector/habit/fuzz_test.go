@@ -14,9 +14,9 @@ func FuzzRestore(f *testing.F) {
 	m := New(options)
 	at := monday
 	for i := range 40 {
-		look(m, person(at, "alice", "bash", "10.1.2.3", "ss -tlnp"))
+		matched(m, person(at, "alice", "bash", "10.1.2.3", "ss -tlnp"))
 		if i%10 == 0 {
-			look(m, service(at, "root", "cron", "netstat -rn"))
+			matched(m, service(at, "root", "cron", "netstat -rn"))
 		}
 		at = at.Add(7 * time.Hour)
 	}
@@ -37,7 +37,7 @@ func FuzzRestore(f *testing.F) {
 		now := at
 		for range 3 {
 			for _, name := range []string{"alice", "mallory"} {
-				if r := look(m,
+				if r := matched(m,
 					person(now, name, "bash", "10.1.2.3", "ss -tlnp")); r.Score != r.Score || r.Score < 0 ||
 					r.Score > 100 {
 					t.Fatalf("score %g", r.Score)

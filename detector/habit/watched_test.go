@@ -96,7 +96,7 @@ func TestAgeIsWatchedTime(t *testing.T) {
 
 func TestAClockThatJumpsChangesNoVerdict(t *testing.T) {
 	stranger := func(end time.Time) *Match {
-		l := lookOf(service(end.Add(10*time.Hour), "www-data", "sh", "ss -tunap"))
+		l := matchOf(service(end.Add(10*time.Hour), "www-data", "sh", "ss -tunap"))
 		return &l
 	}
 	m, end := weeks(3)

@@ -37,26 +37,26 @@ const (
 )
 
 // execDocument is the document of an exec before rules and models had their say.
-func (s *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
+func (eng *Engine) execDocument(e *process.Event, from *Source) *beat.Event {
 	fields := ecs.Encode(e)
 	if e.Host == (process.Host{}) {
-		s.addHost(fields, from)
+		eng.addHost(fields, from)
 	}
 	related(fields, e)
-	s.detector.Actor(e).Encode(fields) // a finding has it, too, but not every exec has one
-	s.address(fields, dataset.Process)
+	eng.detector.Actor(e).Encode(fields) // a finding has it, too, but not every exec has one
+	eng.address(fields, dataset.Process)
 	return &beat.Event{Timestamp: e.Time, Fields: fields, Meta: mapstr.M{}}
 }
 
 // addHost adds this host's description, unless the module has it left out.
-func (s *Engine) addHost(fields mapstr.M, from *Source) {
-	if len(s.host.Fields) > 0 && !from.PublisherPipeline.DisableHost {
-		fields["host"] = s.host.Fields.Clone()
+func (eng *Engine) addHost(fields mapstr.M, from *Source) {
+	if len(eng.host.Fields) > 0 && !from.PublisherPipeline.DisableHost {
+		fields["host"] = eng.host.Fields.Clone()
 	}
 }
 
 // address says which data stream a document belongs to.
-func (s *Engine) address(fields mapstr.M, kind dataset.Kind) { Address(fields, s.config, kind) }
+func (eng *Engine) address(fields mapstr.M, kind dataset.Kind) { Address(fields, eng.config, kind) }
 
 // Address says which data stream a document of a kind belongs to. event.module distinguishes our documents from all
 // others, whatever the user calls the data set.
@@ -68,10 +68,10 @@ func Address(fields mapstr.M, cfg config.Config, kind dataset.Kind) {
 }
 
 // raw makes of an exec's document the raw event.
-func (s *Engine) raw(
+func (eng *Engine) raw(
 	doc *beat.Event, e *process.Event, from *Source, matched bool, findings []detector.Finding,
 ) *Document {
-	id := s.execID(e)
+	id := eng.execID(e)
 	if e.ID == "" {
 		put(doc.Fields, "event.id", id)
 	}
@@ -79,7 +79,7 @@ func (s *Engine) raw(
 		if from.hasProcessors() { // whatever types they have put into it; our own are plain
 			doc.Fields = plain.Convert(doc.Fields)
 		}
-		return s.finish(doc, from, id, InMemory)
+		return eng.finish(doc, from, id, InMemory)
 	}
 	var rules []string
 	best := -1
@@ -96,13 +96,13 @@ func (s *Engine) raw(
 		put(doc.Fields, "reconbeat.rules", rules)
 		findings[best].EncodeRaw(doc.Fields)
 	}
-	return s.finish(doc, from, id, Journaled)
+	return eng.finish(doc, from, id, Journaled)
 }
 
 // alert makes the alert: the exec's document, and beside it the rule, the score and the reason.
-func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detector.Finding) *Document {
+func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detector.Finding) *Document {
 	alert := beat.Event{Timestamp: e.Time, Fields: doc.Fields.Clone(), Meta: doc.Meta.Clone()}
-	exec := s.execID(e)
+	exec := eng.execID(e)
 	if e.ID != "" {
 		exec = e.ID
 	}
@@ -115,9 +115,9 @@ func (s *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *detec
 	put(alert.Fields, "event.id", f.AlertID)
 	put(alert.Fields, "reconbeat.process.event_id", exec)
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
-	s.address(alert.Fields, dataset.Alert)
+	eng.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
-	return s.finish(&alert, from, f.AlertID, Durable)
+	return eng.finish(&alert, from, f.AlertID, Durable)
 }
 
 // conclusions are the values of event.action of findings that are about more than one exec.
@@ -129,9 +129,9 @@ var conclusions = map[detector.Kind]string{
 
 // conclusion makes the event about more than one exec, with what is configured for the module that it came
 // from. nil: the module's processors dropped it.
-func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
+func (eng *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	doc := beat.Event{Timestamp: f.Time, Fields: mapstr.M{}, Meta: mapstr.M{}}
-	s.addHost(doc.Fields, from)
+	eng.addHost(doc.Fields, from)
 	put(doc.Fields, "event.kind", "event")
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
@@ -139,26 +139,26 @@ func (s *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	if f.Report.Host != "" {
 		doc.Fields["host"] = mapstr.M{"id": f.Report.Host}
 	}
-	s.address(doc.Fields, dataset.Alert)
+	eng.address(doc.Fields, dataset.Alert)
 	detector.Encode(f, doc.Fields)
-	id := s.conclusionID(f)
+	id := eng.conclusionID(f)
 	put(doc.Fields, "event.id", id)
-	processed := s.processed(&doc, from)
+	processed := eng.processed(&doc, from)
 	if processed == nil {
 		return nil
 	}
-	return s.finish(processed, from, id, Durable)
+	return eng.finish(processed, from, id, Durable)
 }
 
 // conclusionID is the id of a conclusion: the same one however often it is drawn.
-func (s *Engine) conclusionID(f *detector.Finding) string {
+func (eng *Engine) conclusionID(f *detector.Finding) string {
 	switch f.Kind {
 	case detector.Habitual:
 		return process.ID("habit", f.AlertID, strconv.FormatInt(f.Time.UnixNano(), 10))
 	case detector.Learned:
 		return process.ID(
 			"learned",
-			cmp.Or(f.Report.Host, s.host.ID),
+			cmp.Or(f.Report.Host, eng.host.ID),
 			f.Rule.ID,
 			strconv.FormatInt(f.Time.Unix()/86400, 10),
 		)
@@ -168,12 +168,12 @@ func (s *Engine) conclusionID(f *detector.Finding) string {
 
 // origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run
 // opened that is not known; where one module runs, it is that one.
-func (s *Engine) origin(episode string) *Source {
-	from := s.origins[episode]
-	if s.running == nil {
+func (eng *Engine) origin(episode string) *Source {
+	from := eng.origins[episode]
+	if eng.running == nil {
 		return cmp.Or(from, &Source{})
 	}
-	running := s.running()
+	running := eng.running()
 	for _, r := range running {
 		if from != nil && r.ID == from.ID || from == nil && len(running) == 1 {
 			return r
@@ -183,9 +183,9 @@ func (s *Engine) origin(episode string) *Source {
 }
 
 // finish says what the output must know: the _id, and where the document goes if not into its data stream.
-func (s *Engine) finish(doc *beat.Event, from *Source, id string, keep Keep) *Document {
+func (eng *Engine) finish(doc *beat.Event, from *Source, id string, keep Keep) *Document {
 	if err := from.address(doc); err != nil {
-		s.misfit(from, err)
+		eng.misfit(from, err)
 	}
 	Identify(doc, id)
 	return &Document{Event: *doc, ID: id, Keep: keep}
@@ -202,10 +202,10 @@ func Identify(doc *beat.Event, id string) {
 }
 
 // execID is the id of an exec: the same however often it is read.
-func (s *Engine) execID(e *process.Event) string {
+func (eng *Engine) execID(e *process.Event) string {
 	host := e.Host.ID
 	if host == "" {
-		host = s.host.ID
+		host = eng.host.ID
 	}
 	if e.ID != "" {
 		return process.ID(host, e.ID)

@@ -69,7 +69,7 @@ func New(o Options) (*Engine, error) {
 	if o.Machine != nil {
 		o.Machine.Watch(d.Programs())
 	}
-	e := &Engine{
+	eng := &Engine{
 		Counts:   &Counts{},
 		host:     o.Host,
 		table:    process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
@@ -81,22 +81,22 @@ func New(o Options) (*Engine, error) {
 		logger:   o.Logger,
 		origins:  map[string]*Source{},
 	}
-	e.setPrograms()
-	return e, nil
+	eng.setPrograms()
+	return eng, nil
 }
 
 // setPrograms makes what a source need not leave out readable for every goroutine.
-func (s *Engine) setPrograms() {
+func (eng *Engine) setPrograms() {
 	var wanted []string
-	if s.config.Events != config.EventsAll {
-		wanted = s.detector.Programs()
+	if eng.config.Events != config.EventsAll {
+		wanted = eng.detector.Programs()
 	}
-	s.programs.Store(&wanted)
+	eng.programs.Store(&wanted)
 }
 
 // Programs returns the names of the programs that execs must be of to be of interest; none: every exec is. It may be
 // called from every goroutine.
-func (s *Engine) Programs() []string { return *s.programs.Load() }
+func (eng *Engine) Programs() []string { return *eng.programs.Load() }
 
 // DetectorOptions are what a configuration says of the detector of a host. rules is the folder of the user's own rules.
 func DetectorOptions(cfg config.Config, rules string, h host.Description) (detector.Options, error) {
@@ -106,84 +106,84 @@ func DetectorOptions(cfg config.Config, rules string, h host.Description) (detec
 }
 
 // Config returns the settings in force.
-func (s *Engine) Config() config.Config { return s.config }
+func (eng *Engine) Config() config.Config { return eng.config }
 
 // Rules returns the enabled rules.
-func (s *Engine) Rules() []*detector.Rule { return s.detector.Rules() }
+func (eng *Engine) Rules() []*detector.Rule { return eng.detector.Rules() }
 
 // Remember puts the processes that are alive into the table, as snapshot finds them.
-func (s *Engine) Remember(snapshot func(*process.Table) error) error { return snapshot(s.table) }
+func (eng *Engine) Remember(snapshot func(*process.Table) error) error { return snapshot(eng.table) }
 
 // Configure changes the settings between two events. What was learned, the open episodes and the table stay.
-func (s *Engine) Configure(cfg config.Config, o detector.Options) error {
-	s.Settle()
-	programs := s.detector.Programs()
-	if err := s.detector.Configure(o); err != nil {
+func (eng *Engine) Configure(cfg config.Config, o detector.Options) error {
+	eng.Settle()
+	programs := eng.detector.Programs()
+	if err := eng.detector.Configure(o); err != nil {
 		return fmt.Errorf("changing the detector's settings: %w", err)
 	}
-	if s.machine != nil && !slices.Equal(programs, s.detector.Programs()) {
-		s.machine.Watch(s.detector.Programs())
+	if eng.machine != nil && !slices.Equal(programs, eng.detector.Programs()) {
+		eng.machine.Watch(eng.detector.Programs())
 	}
-	s.config = cfg
-	s.setPrograms()
+	eng.config = cfg
+	eng.setPrograms()
 	return nil
 }
 
 // Snapshot returns what has been learned, and what is open, for Restore.
-func (s *Engine) Snapshot() ([]byte, error) {
-	s.Settle() // what waits lies behind the cursors
-	return s.detector.Snapshot()
+func (eng *Engine) Snapshot() ([]byte, error) {
+	eng.Settle() // what waits lies behind the cursors
+	return eng.detector.Snapshot()
 }
 
 // Restore replaces what has been learned by a snapshot, of this host or of another. The time since then was not
 // watched.
-func (s *Engine) Restore(model []byte) error {
-	if err := s.detector.Restore(model); err != nil {
+func (eng *Engine) Restore(model []byte) error {
+	if err := eng.detector.Restore(model); err != nil {
 		return err
 	}
-	s.detector.Stop()
-	clear(s.origins)
+	eng.detector.Stop()
+	clear(eng.origins)
 	return nil
 }
 
 // Forget makes an account, by id or name, unknown again. It returns how many models knew it.
-func (s *Engine) Forget(account string) int { return s.detector.Forget(account) }
+func (eng *Engine) Forget(account string) int { return eng.detector.Forget(account) }
 
 // Reset forgets everything that was learned.
-func (s *Engine) Reset() {
-	s.detector.Reset()
-	clear(s.origins)
+func (eng *Engine) Reset() {
+	eng.detector.Reset()
+	clear(eng.origins)
 }
 
 // Take brings one event through, and reports whether a rule matched it. e is the engine's until Take returns.
-func (s *Engine) Take(e *process.Event, from *Source) bool {
-	s.table.Observe(e)
+func (eng *Engine) Take(e *process.Event, from *Source) bool {
+	eng.table.Observe(e)
 	if e.Earlier {
 		return false
 	}
-	if s.waiting.n > 0 {
-		s.release(e)
+	if eng.waiting.n > 0 {
+		eng.release(e)
 	}
-	s.detector.Watch(e)
+	eng.detector.Watch(e)
 	if e.Kind == process.Tamper {
-		s.tampered(e, from)
+		eng.tampered(e, from)
 	}
 	if e.Kind != process.Exec {
 		return false
 	}
-	s.Counts.Execs.Add(1)
-	rules := s.detector.Match(e)
-	if rules == 0 && s.config.Events != config.EventsAll {
+	eng.Counts.Execs.Add(1)
+	rules := eng.detector.Match(e)
+	if rules == 0 && eng.config.Events != config.EventsAll {
 		return false
 	}
 	switch {
-	case from.Local && s.machine != nil && e.Host == (process.Host{}):
-		s.machine.Complete(e, s.table)
-	case !s.table.Complete(e) && rules != 0 && e.Parent.Known() && from.Rereadable, s.waiting.n > 0:
-		s.wait(e, from, rules)
+	case from.Local && eng.machine != nil && e.Host == (process.Host{}):
+		eng.machine.Complete(e, eng.table)
+	case !eng.table.Complete(e) && rules != 0 && e.Parent.Known() && from.Rereadable, eng.waiting.n > 0:
+		eng.wait(e, from, rules)
 		return rules != 0
 	}
-	s.report(e, from, rules)
+	eng.report(e, from, rules)
 	return rules != 0
 }
 
@@ -196,108 +196,108 @@ type draft struct {
 }
 
 // document is the draft's document; nil: a processor dropped it.
-func (s *Engine) document(d *draft) *beat.Event {
+func (eng *Engine) document(d *draft) *beat.Event {
 	if d.doc == nil && !d.dropped {
-		d.doc = s.processed(s.execDocument(d.exec, d.from), d.from)
+		d.doc = eng.processed(eng.execDocument(d.exec, d.from), d.from)
 		d.dropped = d.doc == nil
 	}
 	return d.doc
 }
 
 // report judges an exec that is complete, and publishes what comes of it.
-func (s *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) {
+func (eng *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) {
 	d := draft{exec: e, from: from}
 	if from.hasProcessors() {
-		doc := s.document(&d)
+		doc := eng.document(&d)
 		if doc == nil {
-			s.Counts.Dropped.Add(1)
+			eng.Counts.Dropped.Add(1)
 			return
 		}
 		readBack(doc, e)
 	}
-	s.findings = s.detector.Judge(e, rules, s.findings[:0])
+	eng.findings = eng.detector.Judge(e, rules, eng.findings[:0])
 	if rules != 0 {
-		s.Counts.Matched.Add(1)
+		eng.Counts.Matched.Add(1)
 	}
-	raw := s.config.Events == config.EventsAll
-	for i := range s.findings {
-		f := &s.findings[i]
-		s.Counts.add(f)
-		raw = raw || s.config.Events == config.EventsMatched && f.OfExec()
+	raw := eng.config.Events == config.EventsAll
+	for i := range eng.findings {
+		f := &eng.findings[i]
+		eng.Counts.add(f)
+		raw = raw || eng.config.Events == config.EventsMatched && f.OfExec()
 		if !f.OfExec() {
-			s.conclude(f, from)
+			eng.conclude(f, from)
 			continue
 		}
 		if f.Episode.ID != "" {
-			s.origins[f.Episode.ID] = from
+			eng.origins[f.Episode.ID] = from
 		}
 		if f.Kind == detector.Alert {
-			s.publish(s.alert(s.document(&d), e, from, f))
+			eng.publish(eng.alert(eng.document(&d), e, from, f))
 		}
 	}
 	if raw {
-		s.publish(s.raw(s.document(&d), e, from, rules != 0, s.findings))
+		eng.publish(eng.raw(eng.document(&d), e, from, rules != 0, eng.findings))
 	}
 }
 
 // conclude publishes a finding about more than one exec: the summary of an episode, a habit, what was learned. from is
 // the module that occasioned it, nil where time did.
-func (s *Engine) conclude(f *detector.Finding, from *Source) {
+func (eng *Engine) conclude(f *detector.Finding, from *Source) {
 	if f.Kind == detector.Summary {
-		from = s.origin(f.Episode.ID)
-		delete(s.origins, f.Episode.ID)
+		from = eng.origin(f.Episode.ID)
+		delete(eng.origins, f.Episode.ID)
 	}
 	if from == nil {
-		from = s.origin("")
+		from = eng.origin("")
 	}
-	if doc := s.conclusion(f, from); doc != nil {
-		s.publish(doc)
+	if doc := eng.conclusion(f, from); doc != nil {
+		eng.publish(doc)
 	}
 }
 
 // processed is a document with what the module's configuration does to it; nil: a processor dropped it.
-func (s *Engine) processed(doc *beat.Event, from *Source) *beat.Event {
+func (eng *Engine) processed(doc *beat.Event, from *Source) *beat.Event {
 	doc, err := from.process(doc)
 	if err != nil {
-		s.misfit(from, err)
+		eng.misfit(from, err)
 	}
 	return doc
 }
 
 // misfit counts that a module's configuration does not fit a document, and logs it now and then.
-func (s *Engine) misfit(from *Source, err error) {
-	if n := s.Counts.Misfits.Add(1); seldom(n) {
-		s.logger.Warnf("module %s: %v (%d %s so far, shipped all the same)", from.ID, err, n,
+func (eng *Engine) misfit(from *Source, err error) {
+	if n := eng.Counts.Misfits.Add(1); seldom(n) {
+		eng.logger.Warnf("module %s: %v (%d %s so far, shipped all the same)", from.ID, err, n,
 			english.PluralWord(int(n), "document", ""))
 	}
 }
 
 // Advance says that nothing before t will come any more: what time closes is closed.
-func (s *Engine) Advance(t time.Time) {
-	if s.waiting.n > 0 {
-		if first := s.waiting.first().Time; first.Before(t) {
+func (eng *Engine) Advance(t time.Time) {
+	if eng.waiting.n > 0 {
+		if first := eng.waiting.first().Time; first.Before(t) {
 			t = first
 		}
 	}
-	s.findings = s.detector.Advance(t, s.findings[:0])
-	for i := range s.findings {
-		s.Counts.add(&s.findings[i])
-		s.conclude(&s.findings[i], nil)
+	eng.findings = eng.detector.Advance(t, eng.findings[:0])
+	for i := range eng.findings {
+		eng.Counts.add(&eng.findings[i])
+		eng.conclude(&eng.findings[i], nil)
 	}
 }
 
 // Tally makes what the engine's parts have counted until now readable in Counts.
-func (s *Engine) Tally(now time.Time) {
-	known := Known{Age: s.detector.Age(now), Actors: s.detector.Actors()}
-	for _, r := range s.detector.Rules() {
+func (eng *Engine) Tally(now time.Time) {
+	known := Known{Age: eng.detector.Age(now), Actors: eng.detector.Actors()}
+	for _, r := range eng.detector.Rules() {
 		known.Rules = append(known.Rules, r.ID)
 	}
-	s.Counts.Model.Store(&known)
-	s.Counts.Unnamed.Store(s.detector.Unnamed())
-	s.Counts.Late.Store(s.detector.Late())
-	s.Counts.Evicted.Store(s.detector.Evicted())
-	processes := s.table.Stats()
-	s.Counts.Processes.Store(&processes)
+	eng.Counts.Model.Store(&known)
+	eng.Counts.Unnamed.Store(eng.detector.Unnamed())
+	eng.Counts.Late.Store(eng.detector.Late())
+	eng.Counts.Evicted.Store(eng.detector.Evicted())
+	processes := eng.table.Stats()
+	eng.Counts.Processes.Store(&processes)
 }
 
 // seldom is true for 1, 2, 4, 8 ...: what happens with every event is logged that often.

@@ -73,45 +73,45 @@ var TamperingFields = map[string]string{
 const LogAction = "event.action"
 
 // tampered publishes and logs that somebody changed what the source reports, or that it is as before.
-func (s *Engine) tampered(e *process.Event, from *Source) {
+func (eng *Engine) tampered(e *process.Event, from *Source) {
 	restored := e.Change.Action == process.RestoredAudit
 	if !restored {
-		s.Counts.Tampered.Add(1)
+		eng.Counts.Tampered.Add(1)
 	}
-	if from.Local && s.machine != nil && e.PID != 0 && e.Host == (process.Host{}) {
-		s.machine.Complete(e, s.table)
+	if from.Local && eng.machine != nil && e.PID != 0 && e.Host == (process.Host{}) {
+		eng.machine.Complete(e, eng.table)
 	} else if e.PID != 0 {
-		s.table.Complete(e)
+		eng.table.Complete(e)
 	}
-	if s.machine != nil && e.Container.ID == "" && e.Host == (process.Host{}) {
-		s.machine.Name(&e.User, &e.Session.User)
+	if eng.machine != nil && e.Container.ID == "" && e.Host == (process.Host{}) {
+		eng.machine.Name(&e.User, &e.Session.User)
 	}
 	text := strings.Clone(e.Change.Text)
-	logger := s.logger.With(LogAction, e.Change.Action)
+	logger := eng.logger.With(LogAction, e.Change.Action)
 	if !restored {
 		text = doer(e) + " " + text
 		logger.Warnf("module %s: %s.", from.ID, text)
 	} else {
 		logger.Infof("module %s: %s.", from.ID, text)
 	}
-	doc := s.processed(s.tampering(e, from, text), from)
+	doc := eng.processed(eng.tampering(e, from, text), from)
 	if doc == nil {
-		s.Counts.Dropped.Add(1)
+		eng.Counts.Dropped.Add(1)
 		return
 	}
-	s.publish(s.finish(doc, from, s.tamperID(e), Durable))
+	eng.publish(eng.finish(doc, from, eng.tamperID(e), Durable))
 }
 
 // tampering makes the document.
-func (s *Engine) tampering(e *process.Event, from *Source, text string) *beat.Event {
+func (eng *Engine) tampering(e *process.Event, from *Source, text string) *beat.Event {
 	fields := ecs.Encode(e)
 	if e.Host == (process.Host{}) {
-		s.addHost(fields, from)
+		eng.addHost(fields, from)
 	}
 	related(fields, e)
-	s.detector.Actor(e).Encode(fields)
-	s.address(fields, dataset.Alert)
-	put(fields, "event.id", s.tamperID(e))
+	eng.detector.Actor(e).Encode(fields)
+	eng.address(fields, dataset.Alert)
+	put(fields, "event.id", eng.tamperID(e))
 	put(fields, "event.action", strings.Clone(e.Change.Action))
 	put(fields, "event.reason", text)
 	put(fields, "reconbeat.tampering.text", strings.Clone(e.Change.Text))
@@ -155,10 +155,10 @@ func (k tamperKind) encode(fields mapstr.M) {
 }
 
 // tamperID is the id of what somebody did: the same however often its record is read.
-func (s *Engine) tamperID(e *process.Event) string {
+func (eng *Engine) tamperID(e *process.Event) string {
 	host := e.Host.ID
 	if host == "" {
-		host = s.host.ID
+		host = eng.host.ID
 	}
 	return process.ID(
 		"tampering",

@@ -33,11 +33,11 @@ type waiter struct {
 func (w *waiting) first() *waiter { return &w.places[w.head] }
 
 // wait puts an exec at the end of the queue.
-func (s *Engine) wait(e *process.Event, from *Source, rules detector.RuleSet) {
-	if s.waiting.n == waitMax {
-		s.releaseFirst()
+func (eng *Engine) wait(e *process.Event, from *Source, rules detector.RuleSet) {
+	if eng.waiting.n == waitMax {
+		eng.releaseFirst()
 	}
-	w := &s.waiting
+	w := &eng.waiting
 	last := &w.places[(w.head+w.n)%waitMax]
 	last.Copy(e)
 	last.from, last.rules = from, rules
@@ -45,26 +45,26 @@ func (s *Engine) wait(e *process.Event, from *Source, rules detector.RuleSet) {
 }
 
 // release reports those at the head of the queue that need not wait any longer, now that the table has observed e.
-func (s *Engine) release(e *process.Event) {
-	first := s.waiting.first()
-	known := (first.PPID == e.PID || first.PPID == 0) && s.table.Complete(&first.Event)
+func (eng *Engine) release(e *process.Event) {
+	first := eng.waiting.first()
+	known := (first.PPID == e.PID || first.PPID == 0) && eng.table.Complete(&first.Event)
 	for known || e.Time.Sub(first.Time).Abs() > waitFor {
-		s.releaseFirst()
-		if s.waiting.n == 0 {
+		eng.releaseFirst()
+		if eng.waiting.n == 0 {
 			return
 		}
-		first = s.waiting.first()
-		known = s.table.Complete(&first.Event) // its parent may have come while it waited for the one before it
+		first = eng.waiting.first()
+		known = eng.table.Complete(&first.Event) // its parent may have come while it waited for the one before it
 	}
 }
 
-func (s *Engine) releaseFirst() {
-	w := &s.waiting
+func (eng *Engine) releaseFirst() {
+	w := &eng.waiting
 	first := w.first()
 	w.head = (w.head + 1) % waitMax
 	w.n--
-	s.table.Complete(&first.Event)
-	s.report(&first.Event, first.from, first.rules)
+	eng.table.Complete(&first.Event)
+	eng.report(&first.Event, first.from, first.rules)
 	first.Shrink(maxWaiting)
 }
 
@@ -72,8 +72,8 @@ func (s *Engine) releaseFirst() {
 const maxWaiting = 16 << 10
 
 // Settle reports all execs that wait for their parents.
-func (s *Engine) Settle() {
-	for s.waiting.n > 0 {
-		s.releaseFirst()
+func (eng *Engine) Settle() {
+	for eng.waiting.n > 0 {
+		eng.releaseFirst()
 	}
 }

@@ -10,23 +10,23 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// intrude lets an intruder look a few times, each time as l says, with commands from the pool where it names none.
-func (h *host) intrude(kind string, signs []string, l look, own []string) {
-	h.visit(kind, signs, 2+h.IntN(4), l, own)
+// intrude lets an intruder run a few tools, each time as m says, with the commands of own, or else of the pool.
+func (h *host) intrude(kind string, signs []string, m match, own []string) {
+	h.visit(kind, signs, 2+h.IntN(4), m, own)
 }
 
 // visit is intrude with so many matches.
-func (h *host) visit(kind string, signs []string, looks int, l look, own []string) {
+func (h *host) visit(kind string, signs []string, matches int, m match, own []string) {
 	a := &attack{kind: kind, signs: signs, rule: mission}
 	h.attacks = append(h.attacks, a)
 	if own == nil {
 		own = commands
 	}
-	l.attack = a
-	for range looks {
-		l.command = pick(h, own)
-		h.exec(l)
-		l.at = l.at.Add(time.Duration(1+h.ExpFloat64()*30) * time.Second)
+	m.attack = a
+	for range matches {
+		m.command = pick(h, own)
+		h.exec(m)
+		m.at = m.at.Add(time.Duration(1+h.ExpFloat64()*30) * time.Second)
 	}
 }
 
@@ -41,15 +41,15 @@ func (h *host) late(hour float64) time.Time {
 // unusedRunner is a shell or an interpreter that the daemons of a user do not start by habit.
 func (h *host) unusedRunner(user string) string {
 	usual := map[string]bool{}
-	for i := range h.looks {
-		if l := &h.looks[i]; l.user == user && l.login == "" {
-			usual[l.parent] = true
+	for i := range h.matches {
+		if m := &h.matches[i]; m.user == user && m.login == "" {
+			usual[m.parent] = true
 		}
 	}
 	return pick(h, slices.DeleteFunc(slices.Clone(runners), func(r string) bool { return usual[r] }))
 }
 
-// webShell is a service account that starts a shell. known: the account looks by habit, from another parent.
+// webShell is a service account that starts a shell. known: the account has a habit of its own, from another parent.
 func (h *host) webShell(user string, known bool) {
 	signs := []string{"who", "parent"}
 	if known {
@@ -58,7 +58,7 @@ func (h *host) webShell(user string, known bool) {
 	h.intrude(
 		"web shell",
 		signs,
-		look{
+		match{
 			at:     h.late(-1),
 			user:   user,
 			parent: h.unusedRunner(user),
@@ -74,7 +74,7 @@ func (h *host) rootExploit() {
 	h.intrude(
 		"root exploit",
 		[]string{"parent"},
-		look{
+		match{
 			at:     h.late(-1),
 			user:   "root",
 			parent: h.unusedRunner("root"),
@@ -94,7 +94,7 @@ func (h *host) stolenAccount(name string) {
 func (h *host) stolen(name string, signs []string) {
 	p := h.people[name]
 	slices.Sort(signs)
-	l := look{
+	m := match{
 		user:   name,
 		login:  name,
 		parent: p.shell,
@@ -107,25 +107,25 @@ func (h *host) stolen(name string, signs []string) {
 	for _, sign := range signs {
 		switch sign {
 		case "address":
-			l.source = h.elsewhere()
+			m.source = h.elsewhere()
 		case "hour":
 			hour = math.Mod(p.hours[1]+h.between(4, 10), 24)
 		case "parent":
-			l.parent = pick(h,
+			m.parent = pick(h,
 				slices.DeleteFunc(slices.Concat(shells, runners), func(s string) bool { return s == p.shell }))
 		case "terminal":
-			l.tty = false
+			m.tty = false
 		}
 	}
-	l.at = h.late(hour)
-	h.intrude("stolen account", signs, l, nil)
+	m.at = h.late(hour)
+	h.intrude("stolen account", signs, m, nil)
 }
 
-// dormantAccount is an account that looked on one day, long ago, and comes back with somebody else.
+// dormantAccount is an account that was active on one day, long ago, and comes back with somebody else.
 func (h *host) dormantAccount(name string, day int) {
 	p := h.newPerson(name)
 	h.works(p, 5, day, day+1)
-	l := look{
+	m := match{
 		at:     h.moment(int(h.between(0.75, 0.95)*float64(h.days)), h.between(0, 24)),
 		user:   name,
 		login:  name,
@@ -137,11 +137,11 @@ func (h *host) dormantAccount(name string, day int) {
 	}
 	sign := pick(h, []string{"address", "parent"})
 	if sign == "address" {
-		l.source = h.elsewhere()
+		m.source = h.elsewhere()
 	} else {
-		l.parent = pick(h, slices.DeleteFunc(slices.Clone(shells), func(s string) bool { return s == p.shell }))
+		m.parent = pick(h, slices.DeleteFunc(slices.Clone(shells), func(s string) bool { return s == p.shell }))
 	}
-	h.intrude("dormant account", []string{"silence", sign}, l, nil)
+	h.intrude("dormant account", []string{"silence", sign}, m, nil)
 }
 
 // backdoor is an account that an intruder made.
@@ -149,7 +149,7 @@ func (h *host) backdoor(name string) {
 	h.intrude(
 		"backdoor account",
 		[]string{"who", "address"},
-		look{
+		match{
 			at:     h.late(-1),
 			user:   name,
 			login:  name,
@@ -163,12 +163,12 @@ func (h *host) backdoor(name string) {
 	)
 }
 
-// insider is somebody of the house who has an account and never looked: at noon, from the office.
+// insider is somebody of the house with an account and without a match so far: at noon, from the office.
 func (h *host) insider(name string) {
 	h.intrude(
 		"insider",
 		[]string{"who"},
-		look{
+		match{
 			at:     h.late(h.between(11, 14)),
 			user:   name,
 			login:  name,
@@ -189,7 +189,7 @@ func (h *host) mimic(name string) {
 	h.intrude(
 		"mimic",
 		nil,
-		look{
+		match{
 			at:     h.late(h.between(11, 14)),
 			user:   name,
 			login:  name,
@@ -205,21 +205,21 @@ func (h *host) mimic(name string) {
 
 // neutral are the features that ablation takes an attack's sign of: how a match gets another's. begun is when the
 // attack began.
-var neutral = map[string]func(l, from *look, begun time.Time){
-	"as": func(l, from *look, _ time.Time) {
-		if l.user = from.user; from.user == from.login {
-			l.user = l.login
+var neutral = map[string]func(to, from *match, begun time.Time){
+	"as": func(to, from *match, _ time.Time) {
+		if to.user = from.user; from.user == from.login {
+			to.user = to.login
 		}
 	},
-	"parent":  func(l, from *look, _ time.Time) { l.parent = from.parent },
-	"tty":     func(l, from *look, _ time.Time) { l.tty = from.tty },
-	"entry":   func(l, from *look, _ time.Time) { l.entry = from.entry },
-	"network": func(l, from *look, _ time.Time) { l.source = from.source },
-	"command": func(l, from *look, _ time.Time) { l.command = from.command },
-	"folder":  func(l, from *look, _ time.Time) { l.folder = from.folder },
-	"hour": func(l, from *look, begun time.Time) {
+	"parent":  func(to, from *match, _ time.Time) { to.parent = from.parent },
+	"tty":     func(to, from *match, _ time.Time) { to.tty = from.tty },
+	"entry":   func(to, from *match, _ time.Time) { to.entry = from.entry },
+	"network": func(to, from *match, _ time.Time) { to.source = from.source },
+	"command": func(to, from *match, _ time.Time) { to.command = from.command },
+	"folder":  func(to, from *match, _ time.Time) { to.folder = from.folder },
+	"hour": func(to, from *match, begun time.Time) {
 		y, m, d := begun.Date()
-		l.at = l.at.Add(
+		to.at = to.at.Add(
 			time.Date(y, m, d, from.at.Hour(), from.at.Minute(), from.at.Second(), 0, begun.Location()).Sub(begun))
 	},
 }
@@ -227,38 +227,38 @@ var neutral = map[string]func(l, from *look, begun time.Time){
 // ablate draws one feature of each attack anew, from what the same account did before, or, where it did nothing,
 // another of its kind: once for the attack, the command for each match.
 func (h *host) ablate(feature string) {
-	var seen []look
-	drawn := map[*attack]*look{}
+	var seen []match
+	drawn := map[*attack]*match{}
 	begun := map[*attack]time.Time{}
-	for i := range h.looks {
-		l := &h.looks[i]
-		if l.attack == nil {
-			seen = append(seen, *l)
+	for i := range h.matches {
+		m := &h.matches[i]
+		if m.attack == nil {
+			seen = append(seen, *m)
 			continue
 		}
-		if drawn[l.attack] == nil {
-			begun[l.attack] = l.at
+		if drawn[m.attack] == nil {
+			begun[m.attack] = m.at
 		}
-		if drawn[l.attack] == nil || feature == "command" {
-			same := func(x *look) bool { return x.user == l.user && x.login == l.login }
-			if l.login != "" {
-				same = func(x *look) bool { return x.login == l.login }
+		if drawn[m.attack] == nil || feature == "command" {
+			same := func(x *match) bool { return x.user == m.user && x.login == m.login }
+			if m.login != "" {
+				same = func(x *match) bool { return x.login == m.login }
 			}
 			from := anyOf(h, seen, same)
 			if from == nil {
-				from = anyOf(h, seen, func(x *look) bool { return (x.login == "") == (l.login == "") })
+				from = anyOf(h, seen, func(x *match) bool { return (x.login == "") == (m.login == "") })
 			}
-			drawn[l.attack] = from
+			drawn[m.attack] = from
 		}
-		if from := drawn[l.attack]; from != nil {
-			neutral[feature](l, from, begun[l.attack])
+		if from := drawn[m.attack]; from != nil {
+			neutral[feature](m, from, begun[m.attack])
 		}
 	}
 	h.sorted()
 }
 
-func anyOf(h *host, from []look, fits func(*look) bool) *look {
-	var found []*look
+func anyOf(h *host, from []match, fits func(*match) bool) *match {
+	var found []*match
 	for i := range from {
 		if fits(&from[i]) {
 			found = append(found, &from[i])

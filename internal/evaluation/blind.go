@@ -35,22 +35,22 @@ var (
 		}},
 	}
 	blindAttacks = []struct {
-		name string
-		look func(*host) look
+		name  string
+		match func(*host) match
 	}{
-		{"an account from outside", func(h *host) look {
+		{"an account from outside", func(h *host) match {
 			name := h.unknown()
-			return look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
+			return match{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
 				source: h.elsewhere(), folder: pick(h, folders)}
 		}},
-		{"an account from the team's network", func(h *host) look {
+		{"an account from the team's network", func(h *host) match {
 			name := h.unknown()
-			return look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
+			return match{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
 				source: h.address(pick(h, h.networks)), folder: pick(h, folders)}
 		}},
-		{"a shell of a service", func(h *host) look {
+		{"a shell of a service", func(h *host) match {
 			user := pick(h, serviceAccounts[:13])
-			return look{user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h,
+			return match{user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h,
 				folders[4:])}
 		}},
 	}
@@ -72,7 +72,7 @@ func blindTime(w io.Writer, seeds []int) error {
 		for _, attack := range blindAttacks {
 			var cells strings.Builder
 			for _, hour := range hoursAfter {
-				t, err := comesAfter(host.name, host.build, attack.look, hour, seeds)
+				t, err := comesAfter(host.name, host.build, attack.match, hour, seeds)
 				if err != nil {
 					return err
 				}
@@ -88,14 +88,14 @@ func blindTime(w io.Writer, seeds []int) error {
 
 // comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched. For every
 // hour host and attack are the same.
-func comesAfter(name string, build func(*host), comes func(*host) look, hour int, seeds []int) (tally, error) {
+func comesAfter(name string, build func(*host), comes func(*host) match, hour int, seeds []int) (tally, error) {
 	k := kind{name: name, days: 16, build: func(h *host) {
 		h.begin()
 		build(h)
-		l := comes(h)
-		l.at = h.began.Add(time.Duration(hour) * time.Hour)
-		h.visit("blind", []string{"who"}, 1+h.IntN(4), l, nil)
-		h.looks = slices.DeleteFunc(h.looks, func(x look) bool { return x.attack == nil && x.at.After(l.at) })
+		m := comes(h)
+		m.at = h.began.Add(time.Duration(hour) * time.Hour)
+		h.visit("blind", []string{"who"}, 1+h.IntN(4), m, nil)
+		h.matches = slices.DeleteFunc(h.matches, func(x match) bool { return x.attack == nil && x.at.After(m.at) })
 	}}
 	outcomes, err := run([]kind{k}, seeds, 0, "context", "")
 	return tallyOf(outcomes, everything), err

@@ -29,7 +29,7 @@ func every(t *testing.T) []kind {
 }
 
 // sameMatch compares what is drawn; the process id is drawn last, so that nothing before it differs unseen.
-func sameMatch(a, b look) bool {
+func sameMatch(a, b match) bool {
 	return a.pid == b.pid && a.at.Equal(b.at) && a.user == b.user && a.command == b.command && a.parent == b.parent &&
 		a.source == b.source
 }
@@ -37,17 +37,17 @@ func sameMatch(a, b look) bool {
 func TestTheSameSeedMakesTheSameHost(t *testing.T) {
 	for _, k := range every(t) {
 		a, b, other := k.host(3, 60), k.host(3, 60), k.host(4, 60)
-		require.True(t, slices.EqualFunc(a.looks, b.looks, sameMatch), k.name)
-		require.False(t, slices.EqualFunc(a.looks, other.looks, sameMatch), k.name)
+		require.True(t, slices.EqualFunc(a.matches, b.matches, sameMatch), k.name)
+		require.False(t, slices.EqualFunc(a.matches, other.matches, sameMatch), k.name)
 		of := map[*attack]int{}
-		for i := range a.looks {
-			l := &a.looks[i]
-			require.True(t, i == 0 || !l.at.Before(a.looks[i-1].at), "in order of time")
-			if l.attack != nil {
-				of[l.attack]++
+		for i := range a.matches {
+			m := &a.matches[i]
+			require.True(t, i == 0 || !m.at.Before(a.matches[i-1].at), "in order of time")
+			if m.attack != nil {
+				of[m.attack]++
 			}
 		}
-		require.Len(t, of, len(a.attacks), "%s: every attack looks", k.name)
+		require.Len(t, of, len(a.attacks), "%s: every attack has matches", k.name)
 		require.Equal(t, k.name == "calm", len(a.attacks) == 0, k.name)
 	}
 }
@@ -55,8 +55,8 @@ func TestTheSameSeedMakesTheSameHost(t *testing.T) {
 func TestIntrudersComeToSettledHostsInTheirLaterHalf(t *testing.T) {
 	for _, k := range settled {
 		h := k.host(3, 60)
-		for i := range h.looks {
-			require.True(t, h.looks[i].attack == nil || h.looks[i].at.After(h.moment(h.days/2-1, 0)), k.name)
+		for i := range h.matches {
+			require.True(t, h.matches[i].attack == nil || h.matches[i].at.After(h.moment(h.days/2-1, 0)), k.name)
 		}
 	}
 }
@@ -69,20 +69,20 @@ func TestIntrudersComeToYoungHostsOfAllAges(t *testing.T) {
 			h := k.host(seed, 60)
 			require.GreaterOrEqual(t, h.months(), 2., k.name)
 			of := map[*attack]bool{}
-			for i := range h.looks {
-				l := &h.looks[i]
-				require.False(t, l.at.Before(h.began), k.name)
-				if l.attack == nil || of[l.attack] {
+			for i := range h.matches {
+				m := &h.matches[i]
+				require.False(t, m.at.Before(h.began), k.name)
+				if m.attack == nil || of[m.attack] {
 					continue
 				}
-				of[l.attack] = true
+				of[m.attack] = true
 				for _, a := range ages {
-					if a.has(l.at.Sub(h.began)) {
+					if a.has(m.at.Sub(h.began)) {
 						seen[a.name] = true
 					}
 				}
 			}
-			require.Len(t, of, len(h.attacks), "%s: every attack looks", h.name)
+			require.Len(t, of, len(h.attacks), "%s: every attack has matches", h.name)
 		}
 	}
 	require.Len(t, seen, len(ages))
@@ -103,13 +103,13 @@ func TestEveryRuleHasAnAttackOfItsOwn(t *testing.T) {
 	d, err := detector.New(o)
 	require.NoError(t, err)
 	var e process.Event
-	for i := range h.looks {
-		l := &h.looks[i]
-		l.event(h, &e)
+	for i := range h.matches {
+		m := &h.matches[i]
+		m.event(h, &e)
 		findings := d.Judge(&e, d.Match(&e), nil)
-		if l.attack != nil {
-			require.Len(t, findings, 1, l.command)
-			require.Equal(t, l.attack.rule, findings[0].Rule.ID, l.command)
+		if m.attack != nil {
+			require.Len(t, findings, 1, m.command)
+			require.Equal(t, m.attack.rule, findings[0].Rule.ID, m.command)
 		}
 	}
 }
@@ -138,9 +138,9 @@ func TestADisguisedToolIsStillTheRulesTool(t *testing.T) {
 		},
 	} {
 		h := newHost("any", 1, 60)
-		l := look{at: h.began, user: "ann", login: "ann", command: "ss -tan", disguise: test.disguise, folder: "~"}
+		m := match{at: h.began, user: "ann", login: "ann", command: "ss -tan", disguise: test.disguise, folder: "~"}
 		var e process.Event
-		l.event(h, &e)
+		m.event(h, &e)
 		require.Equal(t, test.executable, e.Executable)
 		require.Equal(t, test.line, e.CommandLine)
 		findings := d.Judge(&e, d.Match(&e), nil)
@@ -181,9 +181,9 @@ func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 	for _, k := range slices.Concat(settled, young, hard) {
 		for seed := range 2 {
 			h := k.host(seed, 60)
-			for i := range h.looks {
-				if l := &h.looks[i]; l.attack == nil {
-					benign[l.command], benign[l.parent], benign[l.folder] = true, true, true
+			for i := range h.matches {
+				if m := &h.matches[i]; m.attack == nil {
+					benign[m.command], benign[m.parent], benign[m.folder] = true, true, true
 				}
 			}
 		}
@@ -193,9 +193,9 @@ func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 	}
 	for _, k := range slices.Concat(settled, young, hard) {
 		h := k.host(7, 60)
-		for i := range h.looks {
-			if l := &h.looks[i]; l.attack != nil {
-				require.True(t, benign[l.command] && benign[l.parent] && benign[l.folder], "%+v", l)
+		for i := range h.matches {
+			if m := &h.matches[i]; m.attack != nil {
+				require.True(t, benign[m.command] && benign[m.parent] && benign[m.folder], "%+v", m)
 			}
 		}
 	}
@@ -205,7 +205,7 @@ func TestIntrudersDrawFromTheSamePools(t *testing.T) {
 // alarms, is seen here and not only in the next report.
 func TestTheContextModelHoldsTheBar(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: -short: this judges millions of looks")
+		t.Skip("SKIPPED: -short: this judges millions of matches")
 	}
 	if race.Enabled {
 		t.Skip("SKIPPED UNDER THE RACE DETECTOR: this judges millions of matches; `go tool mage test` does without it")
@@ -260,20 +260,20 @@ func TestReportEndsWithWhatWasMeasuredByHand(t *testing.T) {
 	require.True(t, strings.HasSuffix(string(report), independent))
 }
 
-func TestAnAblatedTellIsNoLongerThere(t *testing.T) {
+func TestAnAblatedSignIsNoLongerThere(t *testing.T) {
 	h := settled[0].host(2, 60)
 	h.ablate("parent")
 	usual := map[string]map[string]bool{}
-	for i := range h.looks {
-		l := &h.looks[i]
-		who := cmp.Or(l.login, l.user)
+	for i := range h.matches {
+		m := &h.matches[i]
+		who := cmp.Or(m.login, m.user)
 		if usual[who] == nil {
 			usual[who] = map[string]bool{}
 		}
-		if l.attack == nil {
-			usual[who][l.parent] = true
-		} else if l.login != "" {
-			require.Contains(t, usual[who], l.parent)
+		if m.attack == nil {
+			usual[who][m.parent] = true
+		} else if m.login != "" {
+			require.Contains(t, usual[who], m.parent)
 		}
 	}
 }
@@ -325,7 +325,7 @@ func TestWhatIsWrittenIsWhatIsJudged(t *testing.T) {
 	for ; lines.Scan(); n++ {
 		got.Reset()
 		require.NoError(t, d.Decode(lines.Bytes(), &got))
-		h.looks[n].event(h, &want)
+		h.matches[n].event(h, &want)
 		require.True(t, want.Time.Equal(got.Time))
 		require.Equal(t, want.User, got.User)
 		require.Equal(t, want.Session.User, got.Session.User)
@@ -335,7 +335,7 @@ func TestWhatIsWrittenIsWhatIsJudged(t *testing.T) {
 		require.Equal(t, want.CWD, got.CWD)
 		require.Equal(t, h.zone.String(), got.Timezone)
 	}
-	require.Len(t, h.looks, n)
+	require.Len(t, h.matches, n)
 	var truth struct {
 		Attacks []struct{ Events [][]any }
 	}
@@ -344,5 +344,5 @@ func TestWhatIsWrittenIsWhatIsJudged(t *testing.T) {
 	require.NoError(t, json.Unmarshal(b, &truth))
 	require.Len(t, truth.Attacks, 1)
 	require.GreaterOrEqual(t, len(truth.Attacks[0].Events), 2)
-	require.Less(t, time.Duration(0), h.looks[len(h.looks)-1].at.Sub(h.looks[0].at))
+	require.Less(t, time.Duration(0), h.matches[len(h.matches)-1].at.Sub(h.matches[0].at))
 }

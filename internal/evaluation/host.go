@@ -88,8 +88,8 @@ var (
 	}
 )
 
-// look is one exec of a simulated host.
-type look struct {
+// match is one exec of a simulated host.
+type match struct {
 	at          time.Time
 	user, login string // login is empty for daemons
 	command     string
@@ -103,37 +103,37 @@ type look struct {
 	pid         uint32
 }
 
-// event is the look as a module would report it.
-func (l *look) event(h *host, e *process.Event) {
+// event is the match as a module would report it.
+func (m *match) event(h *host, e *process.Event) {
 	e.Reset()
-	e.Kind, e.Success, e.Time, e.PID, e.Host.OSType = process.Exec, true, l.at, l.pid, "linux"
+	e.Kind, e.Success, e.Time, e.PID, e.Host.OSType = process.Exec, true, m.at, m.pid, "linux"
 	e.Host.ID, e.Host.Name = h.name, h.name
-	e.User = process.User{ID: h.uid(l.user), Name: l.user}
+	e.User = process.User{ID: h.uid(m.user), Name: m.user}
 	e.Effective = e.User
-	if l.login != "" {
-		e.Session.User = process.User{ID: h.uid(l.login), Name: l.login}
+	if m.login != "" {
+		e.Session.User = process.User{ID: h.uid(m.login), Name: m.login}
 	}
-	e.Session.Entry, e.Session.Source = l.entry, l.source
-	e.Name, _, _ = strings.Cut(l.command, " ")
+	e.Session.Entry, e.Session.Source = m.entry, m.source
+	e.Name, _, _ = strings.Cut(m.command, " ")
 	e.Executable = cmp.Or(folderOfBin[e.Name], "/usr/bin/") + e.Name
-	argv, home := strings.Fields(l.command), "/home/"+cmp.Or(l.login, l.user)
-	if l.disguise != nil {
-		argv = l.disguise.put(e, argv, home)
+	argv, home := strings.Fields(m.command), "/home/"+cmp.Or(m.login, m.user)
+	if m.disguise != nil {
+		argv = m.disguise.put(e, argv, home)
 	}
 	for _, a := range argv {
 		e.AddArg(&e.Process, []byte(a))
 	}
 	e.CommandLine = strings.Join(argv, " ")
-	e.CWD = l.folder
-	if l.folder == "~" {
+	e.CWD = m.folder
+	if m.folder == "~" {
 		e.CWD = home
 	}
-	e.Interactive = l.tty
-	if l.tty {
+	e.Interactive = m.tty
+	if m.tty {
 		e.TTY = "pts0"
 	}
-	e.Parent.Executable = l.parent
-	e.Parent.Name = l.parent[strings.LastIndexByte(l.parent, '/')+1:]
+	e.Parent.Executable = m.parent
+	e.Parent.Name = m.parent[strings.LastIndexByte(m.parent, '/')+1:]
 }
 
 // attack is one intrusion: what it did, and by which signs an observer could know it.
@@ -146,7 +146,7 @@ type attack struct {
 // mission is the rule that is on by default.
 const mission = "network-connection-discovery"
 
-// host collects the looks of one simulated host.
+// host collects the matches of one simulated host.
 type host struct {
 	*rand.Rand
 	kind, name string
@@ -154,7 +154,7 @@ type host struct {
 	zone       *time.Location
 	began      time.Time // from when on it is watched
 	everyRule  bool      // it is judged by every shipped rule, not only by those that are on by default
-	looks      []look
+	matches    []match
 	attacks    []*attack
 	networks   []netip.Prefix // /24s that its people come from
 	people     map[string]*person
@@ -241,18 +241,18 @@ func (h *host) elsewhere() netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(20 + h.IntN(200)), byte(h.IntN(256)), byte(h.IntN(256)), byte(1 + h.IntN(250))})
 }
 
-func (h *host) exec(l look) {
-	if l.at.Before(h.began) || !l.at.Before(h.end()) {
+func (h *host) exec(m match) {
+	if m.at.Before(h.began) || !m.at.Before(h.end()) {
 		return
 	}
-	l.at = l.at.Truncate(time.Millisecond)
-	l.pid = uint32(1000 + h.IntN(4_000_000))
-	h.looks = append(h.looks, l)
+	m.at = m.at.Truncate(time.Millisecond)
+	m.pid = uint32(1000 + h.IntN(4_000_000))
+	h.matches = append(h.matches, m)
 }
 
-// sorted puts the looks in order of time.
+// sorted puts the matches in order of time.
 func (h *host) sorted() {
-	slices.SortStableFunc(h.looks, func(a, b look) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(h.matches, func(a, b match) int { return a.at.Compare(b.at) })
 }
 
 // person is somebody with a login; what they prefer is drawn once, from the pools that everybody draws from.
@@ -261,7 +261,7 @@ type person struct {
 	commands []string
 	folders  []string
 	shell    string
-	sudo     float64 // share of looks as root
+	sudo     float64 // share of matches as root
 	hours    [2]float64
 	night    float64 // sessions a week at any hour, for one a week by day
 	sources  []netip.Addr
@@ -271,7 +271,7 @@ type person struct {
 	weekend  float64   // sessions on a day of the weekend, for one on a working day
 	pool     []string  // of commands that are new to them; nil: commands
 	disguise *disguise // where they keep tools of their own; nil: nowhere
-	own      float64   // share of looks with those
+	own      float64   // share of matches with those
 }
 
 var workingHours = [][2]float64{{8, 17}, {9, 18}, {7, 16}, {10, 20}}
@@ -299,7 +299,7 @@ func (h *host) newPerson(name string) *person {
 	return p
 }
 
-// works lets a person look, perWeek sessions a week, on the days from first until last.
+// works has a person run the tools, perWeek sessions a week, on the days from first until last.
 func (h *host) works(p *person, perWeek float64, first, last int) {
 	for d := first; d < min(last, h.days); d++ {
 		rate := perWeek / 5
@@ -328,7 +328,7 @@ func (h *host) session(p *person, day int, hour float64, most int) {
 		source = h.elsewhere()
 	}
 	for range 1 + h.IntN(most) {
-		l := look{
+		m := match{
 			at:      at,
 			user:    p.name,
 			login:   p.name,
@@ -343,23 +343,23 @@ func (h *host) session(p *person, day int, hour float64, most int) {
 			if p.pool == nil {
 				p.pool = commands
 			}
-			l.command = pick(h, p.pool)
+			m.command = pick(h, p.pool)
 		}
 		if p.own > 0 && h.chance(p.own) {
-			l.disguise = p.disguise
+			m.disguise = p.disguise
 		}
 		if !tty {
-			l.parent = "/usr/bin/bash"
+			m.parent = "/usr/bin/bash"
 		}
 		if h.chance(p.sudo) {
-			l.user, l.parent = "root", "/usr/bin/sudo"
+			m.user, m.parent = "root", "/usr/bin/sudo"
 		}
-		h.exec(l)
+		h.exec(m)
 		at = at.Add(time.Duration(h.ExpFloat64() * 40 * float64(time.Second)))
 	}
 }
 
-// agent is a daemon that looks at a steady pace.
+// agent is a daemon that runs a tool at a steady pace.
 func (h *host) agent(every time.Duration, user string, first, last int) {
 	command, parent := pick(h, commands), pick(h, agents)
 	h.polls(poll{
@@ -372,7 +372,7 @@ func (h *host) agent(every time.Duration, user string, first, last int) {
 	})
 }
 
-// poll is what looks by itself at a steady pace.
+// poll is a daemon or a job that runs a tool at a steady pace.
 type poll struct {
 	every                        time.Duration
 	user, command, parent, entry string // entry: init where it is empty
@@ -384,7 +384,7 @@ func (h *host) polls(p poll) {
 	if p.to.IsZero() {
 		p.to = h.end()
 	}
-	l := look{
+	m := match{
 		user:     p.user,
 		command:  p.command,
 		parent:   p.parent,
@@ -393,8 +393,8 @@ func (h *host) polls(p poll) {
 		folder:   "/",
 	}
 	for at := p.from.Add(time.Duration(h.Float64() * float64(p.every))); at.Before(p.to); at = at.Add(p.every) {
-		l.at = at.Add(time.Duration(h.between(-2, 2) * float64(time.Second)))
-		h.exec(l)
+		m.at = at.Add(time.Duration(h.between(-2, 2) * float64(time.Second)))
+		h.exec(m)
 	}
 }
 
@@ -427,7 +427,7 @@ func (h *host) job(j job) {
 		for range h.poisson(j.perDay) {
 			at := h.moment(d, h.between(j.hours[0], j.hours[1]))
 			for range 1 + h.IntN(max(1, j.burst)) {
-				h.exec(look{
+				h.exec(match{
 					at:      at,
 					user:    j.user,
 					login:   j.login,

@@ -33,7 +33,7 @@ var settled = []kind{
 		},
 	},
 	{
-		name: "database", about: "hardly anybody looks: an admin every other week; then the database's account",
+		name: "database", about: "hardly anybody uses the tools: an admin every other week; then the database's account",
 		build: func(h *host) {
 			h.person("dba", 0.5)
 			h.job(job{user: "root", perDay: 0.03, parent: "/usr/sbin/needrestart"})
@@ -75,7 +75,7 @@ var settled = []kind{
 		},
 	},
 	{
-		name: "application", about: "an account that looked once, long ago, comes back",
+		name: "application", about: "an account that used the tools once, long ago, comes back",
 		build: func(h *host) {
 			h.agent(6*time.Minute, "root", 0, h.days)
 			h.person("alice", 3)
@@ -197,7 +197,7 @@ var settled = []kind{
 	},
 	{
 		name: "holiday",
-		about: "the admin is away for three weeks, and a colleague who never looked does it; another account is " +
+		about: "the admin is away for three weeks, and a colleague who never did takes over; another account is " +
 			"stolen after it",
 		build: func(h *host) {
 			h.agent(6*time.Minute, "root", 0, h.days)
@@ -246,7 +246,7 @@ var settled = []kind{
 			for d := range h.days {
 				for hour := range 24 {
 					for _, c := range listing {
-						h.exec(look{
+						h.exec(match{
 							at:      h.moment(d, float64(hour)+h.between(0, 0.05)),
 							user:    "eve",
 							login:   "eve",
@@ -266,8 +266,8 @@ var settled = []kind{
 	},
 	{
 		name: "office",
-		about: "intruders at noon, from the office: an insider who never looked, and one who does exactly what the " +
-			"admin does",
+		about: "intruders at noon, from the office: an insider who never used the tools, and one who does exactly " +
+			"what the admin does",
 		build: func(h *host) {
 			h.agent(6*time.Minute, "root", 0, h.days)
 			h.person("gus", 4)

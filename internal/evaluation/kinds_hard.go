@@ -15,7 +15,7 @@ import (
 var hard = []kind{
 	{
 		name: "disguised",
-		about: "people who look every other day; two of them, as usual in all else, with a tool that was copied, " +
+		about: "people who use the tools every other day; two of them, as usual in all else, with a tool that was copied, " +
 			"renamed, in memory, or started by the loader",
 		days: watched,
 		build: func(h *host) {
@@ -27,16 +27,16 @@ var hard = []kind{
 			}
 			for _, name := range names[:2] {
 				p := h.people[name]
-				l := look{at: h.next(h.aged(14, 58), h.around(p.hours[0], p.hours[1])), user: name, login: name,
+				m := match{at: h.next(h.aged(14, 58), h.around(p.hours[0], p.hours[1])), user: name, login: name,
 					disguise: h.copied(name), parent: p.shell, tty: true}
-				l.entry, l.source, l.folder = process.EntrySSHD, pick(h, p.sources), pick(h, p.folders)
-				h.visit("disguised tool", []string{"executable"}, 1+h.IntN(4), l, p.commands)
+				m.entry, m.source, m.folder = process.EntrySSHD, pick(h, p.sources), pick(h, p.folders)
+				h.visit("disguised tool", []string{"executable"}, 1+h.IntN(4), m, p.commands)
 			}
 		},
 	},
 	{
 		name:  "workshop",
-		about: "tools are kept in /opt and in homes, and used from there; one who looks every other day brings a copy",
+		about: "tools are kept in /opt and in homes, and used from there; one who uses them every other day brings a copy",
 		days:  watched,
 		build: func(h *host) {
 			h.begin()
@@ -52,10 +52,10 @@ var hard = []kind{
 				h.works(p, h.spread(1, 8), 0, h.days)
 			}
 			p := h.people[names[0]]
-			l := look{at: h.next(h.aged(14, 58), h.around(p.hours[0], p.hours[1])), user: p.name, login: p.name,
+			m := match{at: h.next(h.aged(14, 58), h.around(p.hours[0], p.hours[1])), user: p.name, login: p.name,
 				disguise: h.copied(p.name), parent: p.shell, tty: true}
-			l.entry, l.source, l.folder = process.EntrySSHD, pick(h, p.sources), pick(h, p.folders)
-			h.visit("disguised tool where tools are kept", []string{"executable"}, 1+h.IntN(4), l, p.commands)
+			m.entry, m.source, m.folder = process.EntrySSHD, pick(h, p.sources), pick(h, p.folders)
+			h.visit("disguised tool where tools are kept", []string{"executable"}, 1+h.IntN(4), m, p.commands)
 		},
 	},
 	{
@@ -110,19 +110,19 @@ func (h *host) copied(name string) *disguise {
 
 // newcomer is an account that nobody has seen, with further signs.
 func (h *host) newcomer(name string, signs []string) {
-	l := look{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
+	m := match{user: name, login: name, parent: pick(h, shells), tty: true, entry: process.EntrySSHD,
 		source: h.address(pick(h, h.networks)), folder: pick(h, folders)}
 	hour := h.between(9, 17)
 	for _, sign := range signs {
 		switch sign {
 		case "address":
-			l.source = h.elsewhere()
+			m.source = h.elsewhere()
 		case "hour":
 			hour = h.between(0, 5.5)
 		case "terminal":
-			l.tty = false
+			m.tty = false
 		}
 	}
-	l.at = h.late(hour)
-	h.intrude("new account", append([]string{"who"}, signs...), l, nil)
+	m.at = h.late(hour)
+	h.intrude("new account", append([]string{"who"}, signs...), m, nil)
 }

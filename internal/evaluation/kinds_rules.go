@@ -51,12 +51,12 @@ var siblings = []kind{
 				h.works(p, h.spread(1, 8), 0, h.days)
 			}
 			user := pick(h, serviceAccounts[:6])
-			l := look{at: h.began.Add(daysLong(h.between(60, 66))), user: user, parent: h.unusedRunner(user),
+			m := match{at: h.began.Add(daysLong(h.between(60, 66))), user: user, parent: h.unusedRunner(user),
 				entry: process.EntryInit, folder: pick(h, folders[4:])}
 			for _, t := range tries {
-				h.visit("web shell", []string{"who", "parent"}, 1, l, t.commands)
+				h.visit("web shell", []string{"who", "parent"}, 1, m, t.commands)
 				h.attacks[len(h.attacks)-1].rule = t.rule
-				l.at = l.at.Add(time.Duration(2+h.ExpFloat64()*20) * time.Second)
+				m.at = m.at.Add(time.Duration(2+h.ExpFloat64()*20) * time.Second)
 			}
 		}},
 }

@@ -14,8 +14,8 @@ import (
 // watched are the days of a host that begins some day of its first week: about two months are left.
 const watched = 68
 
-// young are hosts of which little is known when the intruder comes: they are days old, or nobody looks there,
-// or an intruder was there just now.
+// young are hosts of which little is known when the intruder comes: they are days old, or nobody runs the
+// tools there, or an intruder was there just now.
 var young = []kind{
 	{
 		name: "untouched",
@@ -83,7 +83,7 @@ var young = []kind{
 				h.works(h.newPerson(name), h.spread(0.15, 1.5), 0, h.days)
 			}
 			d := pick(h, daemons)
-			h.visit("daemon", []string{"who"}, 1+h.IntN(4), look{at: h.aged(4, 45), user: d.user, parent: d.program,
+			h.visit("daemon", []string{"who"}, 1+h.IntN(4), match{at: h.aged(4, 45), user: d.user, parent: d.program,
 				entry: process.EntryInit, folder: pick(h, folders[4:])}, nil)
 		},
 	},
@@ -117,11 +117,11 @@ var young = []kind{
 			installer := h.newPerson(names[0])
 			at := h.began.Add(time.Duration(h.spread(0.5, 240) * float64(time.Minute)))
 			for range 1 + h.IntN(4) {
-				l := look{at: at, user: "root", login: names[0], command: pick(h, installer.commands),
+				m := match{at: at, user: "root", login: names[0], command: pick(h, installer.commands),
 					parent: "/usr/bin/sudo"}
-				l.tty, l.entry, l.source, l.folder = true, process.EntrySSHD, installer.sources[0], pick(h,
+				m.tty, m.entry, m.source, m.folder = true, process.EntrySSHD, installer.sources[0], pick(h,
 					installer.folders)
-				h.exec(l)
+				h.exec(m)
 				at = at.Add(time.Duration(h.ExpFloat64() * float64(time.Minute)))
 			}
 			h.works(installer, h.spread(1, 6), first, h.days)
@@ -216,7 +216,7 @@ func (h *host) daily(from time.Time) {
 	h.polls(p)
 }
 
-// unattended lets agents or daily jobs look, and nobody else.
+// unattended has agents or daily jobs run the tools, and nobody else.
 func (h *host) unattended() {
 	jobsOnly := h.chance(0.2)
 	if !jobsOnly {
@@ -231,7 +231,7 @@ func (h *host) unattended() {
 	}
 }
 
-// inItsHabits lets an agent look and up to three people.
+// inItsHabits has an agent and up to three people run the tools.
 func (h *host) inItsHabits() {
 	h.poller(h.began)
 	for _, name := range sample(h, team, h.IntN(4)) {
@@ -255,7 +255,7 @@ func (h *host) stranger(from time.Time, name string) {
 	if len(signs) == 1 {
 		kind = "stranger from the team's network by day"
 	}
-	h.visit(kind, signs, 1+h.IntN(4), look{at: at, user: name, login: name, parent: pick(h, shells),
+	h.visit(kind, signs, 1+h.IntN(4), match{at: at, user: name, login: name, parent: pick(h, shells),
 		tty: h.chance(0.75), entry: process.EntrySSHD, source: source, folder: pick(h, folders)}, nil)
 }
 
@@ -265,23 +265,23 @@ func (h *host) serviceShell(at time.Time, user string) {
 }
 
 func (h *host) shell(kind string, signs []string, at time.Time, user string) {
-	l := look{at: at, user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h, folders[4:])}
-	if slices.ContainsFunc(h.looks, func(x look) bool { return x.user == user && x.login == "" }) && user != "root" {
-		signs = slices.DeleteFunc(signs, func(t string) bool { return t == "who" }) // it looks by habit
+	m := match{at: at, user: user, parent: h.unusedRunner(user), entry: process.EntryInit, folder: pick(h, folders[4:])}
+	if slices.ContainsFunc(h.matches, func(x match) bool { return x.user == user && x.login == "" }) && user != "root" {
+		signs = slices.DeleteFunc(signs, func(t string) bool { return t == "who" }) // it has a habit
 	}
-	h.visit(kind, signs, 1+h.IntN(4), l, nil)
+	h.visit(kind, signs, 1+h.IntN(4), m, nil)
 }
 
 // storm is so many accounts that nobody has seen, one after the other within an hour.
 func (h *host) storm(at time.Time, accounts int) {
 	for i, span := 0, time.Hour/time.Duration(accounts); i < accounts; i++ {
 		name := fmt.Sprintf("acct%02d", i+1)
-		l := look{at: at.Add(time.Duration(h.Float64() * float64(span))), user: name, parent: pick(h, runners),
+		m := match{at: at.Add(time.Duration(h.Float64() * float64(span))), user: name, parent: pick(h, runners),
 			entry: process.EntryInit, folder: pick(h, folders)}
 		if h.chance(0.5) {
-			l.login, l.parent, l.entry, l.source = name, pick(h, shells), process.EntrySSHD, h.elsewhere()
+			m.login, m.parent, m.entry, m.source = name, pick(h, shells), process.EntrySSHD, h.elsewhere()
 		}
-		h.visit("account of a storm", []string{"who"}, 1+h.IntN(2), l, nil)
+		h.visit("account of a storm", []string{"who"}, 1+h.IntN(2), m, nil)
 		at = at.Add(span)
 	}
 }

@@ -8,8 +8,8 @@
 // attack when it is about one of its matches; all others are false alarms, those on newcomers and on jobs that somebody
 // added among them.
 //
-// The constants of the context model are chosen on seeds 1 to 10 and reported on seeds 101 to 140, which nobody looks
-// at while choosing.
+// The constants of the context model are chosen on seeds 1 to 10 and reported on seeds 101 to 140, which stay unseen
+// during the choice.
 //
 //	go -C internal/evaluation run . -kinds young,jump -from 1 -to 10
 //	go -C internal/evaluation run . -kinds second -to 4 -v

@@ -91,9 +91,9 @@ func judge(h *host, model string) ([]outcome, error) {
 	var e process.Event
 	var findings []detector.Finding
 	last := h.began
-	for i := range h.looks {
-		l := &h.looks[i]
-		l.event(h, &e)
+	for i := range h.matches {
+		m := &h.matches[i]
+		m.event(h, &e)
 		findings = watch(d, last, e.Time, findings[:0])
 		last = e.Time
 		findings = d.Judge(&e, d.Match(&e), findings)
@@ -107,24 +107,24 @@ func judge(h *host, model string) ([]outcome, error) {
 			if f.Learning {
 				p.score = 0
 			}
-			if l.attack != nil {
-				if l.attack.rule != f.Rule.ID {
+			if m.attack != nil {
+				if m.attack.rule != f.Rule.ID {
 					continue
 				}
-				att := &out.attacks[of[l.attack]]
-				if _, is := begun[l.attack]; !is {
-					begun[l.attack], att.age = e.Time, p.age
+				att := &out.attacks[of[m.attack]]
+				if _, is := begun[m.attack]; !is {
+					begun[m.attack], att.age = e.Time, p.age
 				}
 				if p.score > att.score || att.why == "" {
-					att.score, att.why = p.score, why(h, l, f)
+					att.score, att.why = p.score, why(h, m, f)
 				}
 				if f.Kind == detector.Alert && !att.alerted {
-					att.alerted, att.after = true, e.Time.Sub(begun[l.attack])
+					att.alerted, att.after = true, e.Time.Sub(begun[m.attack])
 				}
 				continue
 			}
 			if p.score >= floor {
-				p.why = why(h, l, f)
+				p.why = why(h, m, f)
 			}
 			if f.Kind == detector.Alert {
 				out.alarms = append(out.alarms, p)
@@ -160,11 +160,11 @@ func watch(d *detector.Detector, from, to time.Time, out []detector.Finding) []d
 }
 
 // why describes a finding in one line, for the person who works on the model.
-func why(h *host, l *look, f *detector.Finding) string {
+func why(h *host, m *match, f *detector.Finding) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s/%s", h.name, l.at.Format("01-02 15:04"), l.user, l.login)
-	if l.attack != nil {
-		fmt.Fprintf(&b, " %s %v", l.attack.kind, l.attack.signs)
+	fmt.Fprintf(&b, "%s %s %s/%s", h.name, m.at.Format("01-02 15:04"), m.user, m.login)
+	if m.attack != nil {
+		fmt.Fprintf(&b, " %s %v", m.attack.kind, m.attack.signs)
 	}
 	fmt.Fprintf(&b, " %.0f:", f.Score)
 	if f.Context != nil {

@@ -372,9 +372,9 @@ func (h *host) write(base string) error {
 		of[a], attacks[i] = i, truth{Kind: a.kind, Signs: a.signs}
 	}
 	var e process.Event
-	for i := range h.looks {
-		l := &h.looks[i]
-		l.event(h, &e)
+	for i := range h.matches {
+		m := &h.matches[i]
+		m.event(h, &e)
 		e.Timezone = h.zone.String()
 		doc := ecs.Encode(&e)
 		doc["@timestamp"] = e.Time.UTC().Format("2006-01-02T15:04:05.000Z")
@@ -383,9 +383,9 @@ func (h *host) write(base string) error {
 			return err
 		}
 		events.Write(append(line, '\n'))
-		if l.attack != nil {
-			t := &attacks[of[l.attack]]
-			t.Events = append(t.Events, []any{doc["@timestamp"], l.pid})
+		if m.attack != nil {
+			t := &attacks[of[m.attack]]
+			t.Events = append(t.Events, []any{doc["@timestamp"], m.pid})
 		}
 	}
 	if err := os.WriteFile(base+".ndjson", events.Bytes(), 0o644); err != nil {

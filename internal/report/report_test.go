@@ -131,7 +131,7 @@ func TestThePageSaysWhyNothingAlerted(t *testing.T) {
 		"no rule is enabled")
 }
 
-func TestASpanIsToldAsPeopleSayIt(t *testing.T) {
+func TestASpanIsWrittenAsPeopleSayIt(t *testing.T) {
 	for want, d := range map[string]time.Duration{
 		"5 seconds": 5 * time.Second, "1 second": 1400 * time.Millisecond, "119 seconds": 119 * time.Second,
 		"10 minutes": 10 * time.Minute, "50 minutes": 50*time.Minute + 10*time.Second, "60 minutes": time.Hour - time.Second,
@@ -144,7 +144,7 @@ func TestASpanIsToldAsPeopleSayIt(t *testing.T) {
 	}
 }
 
-func TestVisitsAreToldByMonthWhereThereIsAMonth(t *testing.T) {
+func TestVisitsAreGroupedByMonthAfterAMonth(t *testing.T) {
 	for days, monthly := range map[int]bool{29: false, 31: true} {
 		var r Report
 		r.Add(match(began, 50, "v1", nil))

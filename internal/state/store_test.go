@@ -382,7 +382,7 @@ func TestBlockedOutputStopsNeitherJournalNorMemory(t *testing.T) {
 	}
 }
 
-func TestASecondInstanceIsToldWhoHoldsTheState(t *testing.T) {
+func TestASecondInstanceLearnsWhoHoldsTheState(t *testing.T) {
 	dir := folder(t)
 	s := mustOpen(t, dir, Options{})
 	_, err := Open(dir, Options{})

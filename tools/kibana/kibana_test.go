@@ -42,7 +42,7 @@ func TestTheCommittedFilesAreWhatTheSourceMakes(t *testing.T) {
 	require.NoError(t, run([]string{"check"}, nil))
 }
 
-// TestQueries looks at the three kinds of question, and that there is one for each panel.
+// TestQueries checks the three kinds of question, and that there is one for each panel.
 func TestQueries(t *testing.T) {
 	t.Chdir("..")
 	var b bytes.Buffer
@@ -112,8 +112,8 @@ func TestEveryPartIsDrawn(t *testing.T) {
 	require.Len(t, partsOf, parts)
 }
 
-// TestTheColoursOfAScoreBeginWhereItsBandsDo looks at every heat map of scores: without borders of ours the highest is
-// red, be it 6.
+// TestTheColoursOfAScoreBeginWhereItsBandsDo checks every heat map of scores: without borders of ours, the highest
+// score is red, be it 6.
 func TestTheColoursOfAScoreBeginWhereItsBandsDo(t *testing.T) {
 	drawn := 0
 	for _, d := range dashboards {
@@ -141,5 +141,5 @@ func TestTheColoursOfAScoreBeginWhereItsBandsDo(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Chdir("..")
 	require.ErrorContains(t, run(nil, nil), "one of write, check, queries, answers")
-	require.ErrorContains(t, run([]string{"look"}, nil), `"look" is none of`)
+	require.ErrorContains(t, run([]string{"show"}, nil), `"show" is none of`)
 }

@@ -113,7 +113,7 @@ var promotion = saved.Rule{
 	License:             license,
 }
 
-// silent alerts on a host whose heartbeats ended. It looks at what was missing for 10 to 25 minutes, every 10 minutes:
+// silent alerts on a host whose heartbeats ended. Every 10 minutes it asks what was missing for 10 to 25 minutes:
 // each silence is in at least one search, even when one comes five minutes late, and in two at most, of which
 // suppression makes one.
 var silent = saved.Rule{

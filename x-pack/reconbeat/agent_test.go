@@ -59,7 +59,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	require.Equal(t, "STARTING HEALTHY", a.states("in"))
 	require.Equal(t, "reconbeat", a.version.Name)
 
-	h.look("mallory", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
 	alert := r.shipped("out", "alert", "mallory", 1)[0]
 	for name, want := range map[string]string{
 		"elastic_agent.id": "3f5e0b1c-agent", "elastic_agent.version": "9.4.0", "agent.id": "3f5e0b1c-agent",
@@ -75,11 +75,11 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	t.Log("a new policy: nobody is over the threshold, and the module runs on")
 	a.expect(h.output(a, "out"), h.following(a, threshold(100)))
 	a.wait(r, "in", "HEALTHY", "Healthy")
-	h.look("eve", "ss -tunap")
+	h.Exec("eve", "ss -tunap")
 	r.shipped("out", "exec", "eve", 1)
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
-	h.look("trudy", "ss -tunap")
+	h.Exec("trudy", "ss -tunap")
 	require.Contains(t, field(r.shipped("out", "alert", "trudy", 1)[0], "reconbeat.anomaly.typical_users"), "root",
 		"what was learned is still known")
 	require.Empty(t, h.find("out", "alert", "eve"))
@@ -101,7 +101,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	require.Contains(t, message, `reconbeat.detector.model: "nonsense" is not allowed; it must be context or rare`)
 	require.Contains(t, message, `module: "nosuch" is not allowed; it must be auto or one of`)
 	a.wait(r, "out", "HEALTHY", "Healthy")
-	h.look("peggy", "ss -tunap")
+	h.Exec("peggy", "ss -tunap")
 	r.shipped("out", "exec", "peggy", 1)
 	require.Contains(t, a.diagnose("in")["reconbeat-health.json"], `"code": "config_rejected"`)
 
@@ -121,7 +121,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	stopped.State = proto.State_STOPPED
 	a.expect(h.output(a, "out"), stopped)
 	a.wait(r, "in", "STOPPED", "Stopped")
-	h.look("late", "ss -tunap")
+	h.Exec("late", "ss -tunap")
 	gone := h.output(a, "out")
 	gone.State = proto.State_STOPPED
 	a.expect(gone, stopped)
@@ -184,7 +184,7 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 	a.wait(r, "well", "HEALTHY", "Healthy")
 	require.NoError(t, os.Remove(h.input()))
 	require.NoError(t, os.WriteFile(h.input(), nil, 0o600))
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	a.wait(r, "in", "HEALTHY", "Healthy")
 	r.shipped("out", "exec", "root", 1)
 	require.NotContains(t, a.states("well"), "FAILED")
@@ -214,7 +214,7 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	require.Regexp(t, `worker: 4`, rendered, "the rest of the preset holds")
 	require.NotContains(t, rendered, "preset")
 	require.Contains(t, rendered, "index: logs-reconbeat.rejected-default")
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	message := a.wait(r, "in", "DEGRADED",
 		"output_stalled: the output acknowledges nothing: 1 document handed on, none acknowledged for ")
 	require.NotContains(t, message, "\n")
@@ -239,13 +239,13 @@ func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
 	h, a := newHost(t), newAgent(t)
 	h.learn()
 	a.expect(h.output(a, "out"), h.following(a, ""))
-	looks := map[string]bool{}
+	commands := map[string]bool{}
 	for life := range lives {
 		r := h.start(a)
 		for i := range execs {
 			command := fmt.Sprintf("ss -o exec-%d-%d", life, i)
-			looks[command] = true
-			h.look("root", command)
+			commands[command] = true
+			h.Exec("root", command)
 			if i == execs/2 { // the kill comes while it is busy
 				r.shipped("out", "exec", "root", 1)
 			}
@@ -258,18 +258,18 @@ func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
 		for _, doc := range h.find("out", "exec", "root") {
 			ids[field(doc, "@metadata._id")] = field(doc, "process.command_line")
 		}
-		return len(ids) >= len(looks)
-	}, func() string { return fmt.Sprintf("%d of %d execs are shipped", len(ids), len(looks)) })
+		return len(ids) >= len(commands)
+	}, func() string { return fmt.Sprintf("%d of %d execs are shipped", len(ids), len(commands)) })
 	a.wait(r, "in", "HEALTHY", "Healthy")
-	h.look("mallory", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
 	r.shipped("out", "alert", "mallory", 1) // what was learned before the kills is still known
 	require.NoError(t, r.signal(syscall.SIGTERM))
-	require.Len(t, ids, len(looks), "one _id an exec")
+	require.Len(t, ids, len(commands), "one _id an exec")
 	seen := map[string]bool{}
 	for _, command := range ids {
 		seen[command] = true
 	}
-	require.Equal(t, looks, seen)
+	require.Equal(t, commands, seen)
 }
 
 func TestAnotherOutputIsAnotherLife(t *testing.T) {
@@ -278,11 +278,11 @@ func TestAnotherOutputIsAnotherLife(t *testing.T) {
 	r := h.start(a)
 	a.expect(h.output(a, "first"), h.following(a, ""))
 	a.wait(r, "in", "HEALTHY", "Healthy")
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	r.shipped("first", "exec", "root", 1)
 	a.expect(h.output(a, "second"), h.following(a, ""))
 	require.NoError(t, r.end(), "it ends in order, and the Agent starts it again")
-	h.look("root", "ss -a")
+	h.Exec("root", "ss -a")
 	r = h.start(a)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 	r.shipped("second", "exec", "root", 1)
@@ -334,7 +334,7 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 			}
 			real[command] = true
 			command = fmt.Sprintf("ss -o document-%d", i)
-			h.look("writer", command)
+			h.Exec("writer", command)
 			written[command] = true
 		}
 	})

@@ -113,9 +113,6 @@ func (r *run) eventually(condition func() bool, why func() string) {
 	}
 }
 
-// look has a user run a command that a rule matches.
-func (h *host) look(user, command string) { h.Exec(user, command) }
-
 // learn has sixty days learned in which root's agent runs ss every hour.
 func (h *host) learn() {
 	history, config := h.History("root"), filepath.Join(h.dir, "reconbeat.yml")

@@ -372,12 +372,12 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	unit := good.Id
 	a.expect(h.output(a, "out"), good)
 	a.wait(r, unit, "HEALTHY", "Healthy")
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	exec := r.shipped("out", "exec", "root", 1)[0]
 	r.shipped("out", "heartbeat", "", 1)
 	require.Equal(t, "north", field(exec, "site"), "a global tag of the policy")
 	require.Equal(t, "[dmz a: b]", field(exec, "tags"))
-	h.look("mallory", "ss -tunap")
+	h.Exec("mallory", "ss -tunap")
 	require.Equal(t, "blue", field(r.shipped("out", "alert", "mallory", 1)[0], "team"))
 	named := map[string]bool{}
 	for _, stream := range good.Config.Streams {
@@ -423,7 +423,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	t.Log("without process events and health, alerts alone ship")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"process", "health"}}))
 	a.wait(r, unit, "HEALTHY", "Healthy")
-	h.look("eve", "ss -tunap")
+	h.Exec("eve", "ss -tunap")
 	r.shipped("out", "alert", "eve", 1)
 	require.NoError(t, r.signal(syscall.SIGTERM))
 	require.Empty(t, h.find("out", "exec", "eve"))
@@ -452,7 +452,7 @@ func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 	a.expect(h.output(a, "out"), one, two)
 	a.wait(r, one.Id, "HEALTHY", "Healthy")
 	a.wait(r, two.Id, "HEALTHY", "Healthy")
-	h.look("root", "ss -s")
+	h.Exec("root", "ss -s")
 	r.shipped("out", "exec", "root", 1)
 	r.shipped("out", "exec", "peggy", 1)
 

@@ -11,7 +11,7 @@
 //	| LIMIT 1000
 //
 // A panel is in ES|QL where terms would be wrong: each shard names its own first buckets, and a host that lives
-// elsewhere looks dead there. A composite aggregation, which Search makes, visits every group, as ES|QL does. So what a
+// elsewhere seems dead there. A composite aggregation, which Search makes, visits every group, as ES|QL does. So what a
 // panel shows can be seen on a node that has no ES|QL. Whether the text itself is right, a real parser says in a test.
 package esql
 

@@ -97,7 +97,7 @@ func TestFields(t *testing.T) {
 	require.Equal(t, []string{"event.kind", "host.name", "host.name", "score"}, Fields(q))
 }
 
-// FuzzParse looks for queries that crash the parser, or of which it makes what is no query.
+// FuzzParse looks for queries that crash the parser, or that it turns into an invalid query.
 func FuzzParse(f *testing.F) {
 	for _, q := range []string{``, `event.kind:alert and not user.name:("x y" or z*)`, `a >= 3 or (b:*)`,
 		`not not a:"\""`, `((((`, `a:{b:1}`, "a:\xff"} {

@@ -246,7 +246,7 @@ func (l *linter) lens(c *saved.Lens) {
 	}
 }
 
-// line looks at a line across a chart: a value that is always the same.
+// line checks a line across a chart: a value that is always the same.
 func (l *linter) line(id string, layer saved.Layer, xy *saved.XY) {
 	for _, drawn := range xy.Layers {
 		if drawn.LayerID != id {
@@ -262,7 +262,7 @@ func (l *linter) line(id string, layer saved.Layer, xy *saved.XY) {
 	}
 }
 
-// computed looks at a chart in ES|QL.
+// computed checks a chart in ES|QL.
 func (l *linter) computed(c *saved.Lens, drawn saved.Visualization) {
 	layers := c.State.Datasources.TextBased.Layers
 	if len(layers) != 1 || len(c.State.Datasources.FormBased.Layers) > 0 || len(c.References) != 1 {
@@ -296,7 +296,7 @@ func (l *linter) computed(c *saved.Lens, drawn saved.Visualization) {
 	}
 }
 
-// layer looks at the columns.
+// layer checks the columns.
 func (l *linter) layer(layer saved.Layer) {
 	if !slices.Equal(slices.Sorted(slices.Values(layer.ColumnOrder)), slices.Sorted(maps.Keys(layer.Columns))) {
 		l.fault("columnOrder %q has not the columns %q", layer.ColumnOrder, slices.Sorted(maps.Keys(layer.Columns)))
@@ -380,7 +380,7 @@ func (l *linter) column(id string, c saved.Column, layer saved.Layer) {
 	l.params(id, what, c, layer)
 }
 
-// params looks at what each operation needs.
+// params checks what each operation needs.
 func (l *linter) params(id, what string, c saved.Column, layer saved.Layer) {
 	p := c.Params
 	switch c.OperationType {

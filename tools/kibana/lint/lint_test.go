@@ -392,11 +392,11 @@ func TestFaults(t *testing.T) {
 			new: `ROW a = 1`, want: "begins with FROM",
 		},
 		{
-			name: "a rule whose looks leave gaps", file: saved.RulesFile, old: `"from":"now-5m"`,
+			name: "a rule whose runs leave gaps", file: saved.RulesFile, old: `"from":"now-5m"`,
 			new: `"from":"now-1m"`, want: "a search that comes late leaves a gap",
 		},
 		{
-			name: "a rule that looks at no time", file: saved.RulesFile, old: `"from":"now-5m"`, new: `"from":"5m"`,
+			name: "a rule that searches no span of time", file: saved.RulesFile, old: `"from":"now-5m"`, new: `"from":"5m"`,
 			want: "it searches from",
 		},
 		{

@@ -70,7 +70,7 @@ var from = regexp.MustCompile(`^FROM ([^\s|]+)\s*\|`)
 // What an ES|QL query says in quotes, and the names in it that are fields': a column that it makes itself has no dot.
 var literal, dotted = regexp.MustCompile(`"[^"]*"`), regexp.MustCompile(`[A-Za-z_]+(\.[A-Za-z_]+)+`)
 
-// asked looks at what the rule searches for, and in what.
+// asked checks what the rule searches for, and in what.
 func (l *linter) asked(r saved.Rule) {
 	index := r.Index
 	switch r.Type {
@@ -153,7 +153,7 @@ func (l *linter) severity(r saved.Rule) {
 	}
 }
 
-// ruleFields looks at the fields that a rule names.
+// ruleFields checks the fields that a rule names.
 func (l *linter) ruleFields(r saved.Rule) {
 	if r.TimestampOverride != "" && l.types.DataType(r.TimestampOverride) != "date" {
 		l.fault("timestamp_override is %s, which is no date", r.TimestampOverride)

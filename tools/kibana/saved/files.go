@@ -24,7 +24,7 @@ func Load(folder fs.FS) (Files, error) {
 	f := Files{Objects: map[string]Object{}}
 	names, err := fs.Glob(folder, "7/*/*")
 	if err != nil {
-		return f, fmt.Errorf("looking for objects: %w", err)
+		return f, fmt.Errorf("searching for objects: %w", err)
 	}
 	for _, name := range names {
 		if path.Ext(name) != ".json" {
