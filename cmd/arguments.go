@@ -25,7 +25,10 @@ var arguments = map[string]struct {
 // `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both as if all were well.
 func refuseUnknown(root *libcmd.BeatsRootCmd) {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w; `%s --help` has those that it knows", err, c.CommandPath())
+		if strings.HasPrefix(err.Error(), "unknown") {
+			return fmt.Errorf("%w; `%s --help` has those that it knows", err, c.CommandPath())
+		}
+		return fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

@@ -894,7 +894,12 @@ func TestTheModelIsManaged(t *testing.T) {
 		`mallory is on probation since the alert \S+ of 20\S+\n  context +parent \S+.*\n  seen +on 1 day, last at `+
 			`20\S+; a habit at 5 days over 14 days`,
 		mallory)
-	h.model("revert", days[0])
+	c, _ = h.command(oneModule+theFile, "model", "revert", days[0])
+	out, err = c.CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `this would put what was known on `+days[0]+` in the place of what was learned in .*: say --yes`,
+		string(out))
+	h.model("revert", days[0], "--yes")
 
 	for what, broken := range map[string]string{
 		"is no export":                `{}`,

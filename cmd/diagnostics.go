@@ -77,6 +77,9 @@ func diagnose(file string) error {
 		return fmt.Errorf("reading the flags: %w", err)
 	}
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: remove it, or name another file", file)
+	}
 	if err != nil {
 		return fmt.Errorf("making the archive: %w", err)
 	}

@@ -99,14 +99,14 @@ here it asks first.`,
 				"detector.learn_for nothing alerts.",
 			RunE: func(*cobra.Command, []string) error { return resetModel(settings, sure) },
 		}),
-		&cobra.Command{
+		asking(&cobra.Command{
 			Use:   "revert [DAY]",
 			Short: "Go back to what was known when DAY began; without DAY, list the days",
 			Args:  cobra.MaximumNArgs(1),
 			Long: `revert goes back to the first snapshot of a day, YYYY-MM-DD in UTC. The last ten days with a ` +
-				`snapshot are kept. Without DAY it lists them.`,
-			RunE: func(_ *cobra.Command, args []string) error { return revertModel(settings, args) },
-		},
+				`snapshot are kept. Without DAY it lists them. Where something was learned since it asks first.`,
+			RunE: func(_ *cobra.Command, args []string) error { return revertModel(settings, sure, args) },
+		}),
 	)
 	return c
 }
@@ -442,7 +442,7 @@ func readAll(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func revertModel(settings instance.Settings, args []string) error {
+func revertModel(settings instance.Settings, sure *confirmation, args []string) error {
 	b, err := configured(settings)
 	if err != nil {
 		return err
@@ -475,6 +475,9 @@ func revertModel(settings instance.Settings, args []string) error {
 	}
 	model, err := d.Learned() // the episodes of that day are over
 	if err != nil {
+		return err
+	}
+	if err := replaces(b, sure, "what was known on "+args[0]); err != nil {
 		return err
 	}
 	return leave(dir, beater.InboxModel, model, "go back to what was known at "+snap.Taken.UTC().Format(time.RFC3339))

@@ -15,12 +15,14 @@ import (
 	"github.com/elastic/beats/v7/libbeat/common"
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // places settles where reconbeat finds its files, before libbeat looks. Each of libbeat's four paths comes from the
 // first of these that names it: the user's flag, wherever in the command line it stands; the configuration file; the
 // installation, by a variable of the environment; and for path.config the folder of the configuration file, in which
-// modules.d and rules.d lie.
+// modules.d and rules.d lie. A user with a configuration of their own, who may not write where the installation keeps
+// state and log, has these at home.
 type places struct {
 	state   bool   // the user names the folder of the state
 	data    string // the folder of the state, as far as it is known before the configuration is read
@@ -45,16 +47,21 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 	}
 	file, err := common.LoadFiles(configurationFiles()...)
 	if err != nil {
-		if err := forRoot(c); err != nil {
+		if err := errors.Join(forRoot(c), inThisFolder(c)); err != nil {
 			return err
 		}
 		file = config.NewConfig() // whoever needs it reports what is wrong with it
 	}
+	own := err == nil && c.Flags().Changed("c") && !ofInstallation(configurationFiles())
 	for _, path := range []string{"data", "logs"} {
+		place := fromInstallation
+		if own && forbidden(path) {
+			place = atHome
+		}
 		if says(file, path) {
 			continue
 		}
-		if err := fromInstallation(user, path); err != nil {
+		if err := place(user, path); err != nil {
 			return err
 		}
 	}
@@ -98,10 +105,73 @@ func forRoot(c *cobra.Command) error {
 	for _, file := range configurationFiles() {
 		if unreadable(file) {
 			return fmt.Errorf("%s is not for this user to read: run `sudo %s`, or name another file with -c",
-				file, c.CommandPath())
+				file, commandLine())
 		}
 	}
 	return nil
+}
+
+// inThisFolder says how to name a configuration that was looked for beside the installation's, and lies in the folder
+// that the user is in.
+func inThisFolder(c *cobra.Command) error {
+	if !c.Flags().Changed("c") {
+		return nil
+	}
+	for _, file := range flag.Lookup("c").Value.(*config.StringsFlag).List() {
+		here, err := filepath.Abs(file)
+		if err != nil || filepath.IsAbs(file) || !isThere(here) || isThere(filepath.Join(cfgfile.GetPathConfig(), file)) {
+			continue
+		}
+		return fmt.Errorf("%s is missing in %s, where a relative -c is looked for; say -c %s for the one in this folder",
+			file, cfgfile.GetPathConfig(), here)
+	}
+	return nil
+}
+
+func isThere(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// ofInstallation reports whether the configuration is the one that the installation has.
+func ofInstallation(files []string) bool {
+	folder := os.Getenv(installed("config"))
+	return folder != "" && filepath.Dir(files[0]) == filepath.Clean(folder)
+}
+
+// forbidden reports whether this user may not write where the installation has one of the paths.
+func forbidden(path string) bool {
+	folder := os.Getenv(installed(path))
+	return folder != "" && errors.Is(unix.Access(folder, unix.W_OK|unix.X_OK), unix.EACCES)
+}
+
+// atHome puts one of the paths that the user does not name below their home.
+func atHome(user *config.C, path string) error {
+	if says(user, path) {
+		return nil
+	}
+	folder := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(folder) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return fmt.Errorf("%s is not for this user to write, and there is no home; name a folder with --path.%s: %w",
+				os.Getenv(installed(path)), path, err)
+		}
+		folder = filepath.Join(home, ".local", "state")
+	}
+	return setFlag("path."+path, filepath.Join(folder, Name, path))
+}
+
+// commandLine is what the user has typed, for them to type again.
+func commandLine() string {
+	line := Name
+	for _, word := range os.Args[1:] {
+		if word == "" || strings.ContainsAny(word, " \t\n\"'`$&|;<>()*?[]{}#~!\\") {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		line += " " + word
+	}
+	return line
 }
 
 // takeConfiguration makes a file the only configuration. Set as a flag it would be read beside the one that is there.

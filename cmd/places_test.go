@@ -164,9 +164,11 @@ func meets(t *testing.T, file string, out fmt.Stringer) {
 	}
 }
 
-// TestAPlainUserOfAnInstallation types every command as somebody who may read neither the service's configuration nor
-// its state. What can do without them does, and the rest says how to run it.
-func TestAPlainUserOfAnInstallation(t *testing.T) {
+// installation is one that belongs to root, and what somebody else needs to run it.
+type installation struct{ binary, etc, data, home string }
+
+// newInstallation makes an installation whose configuration and state only root may read.
+func newInstallation(t *testing.T) installation {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: BECOMING ANOTHER USER NEEDS ROOT")
 	}
@@ -176,33 +178,54 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	self, err := os.ReadFile(withoutRaceDetector(t))
 	require.NoError(t, err)
-	binary := filepath.Join(dir, Name)
-	require.NoError(t, os.WriteFile(binary, self, 0o755))
-	etc, data, home := filepath.Join(dir, "etc"), filepath.Join(dir, "data"), filepath.Join(dir, "home")
-	require.NoError(t, os.Mkdir(etc, 0o755))
-	require.NoError(t, os.Mkdir(data, 0o700))
-	require.NoError(t, os.Mkdir(home, 0o777))
-	require.NoError(t, os.Chmod(home, 0o777))
+	in := installation{
+		binary: filepath.Join(dir, Name),
+		etc:    filepath.Join(dir, "etc"),
+		data:   filepath.Join(dir, "data"),
+		home:   filepath.Join(dir, "home"),
+	}
+	require.NoError(t, os.WriteFile(in.binary, self, 0o755))
+	require.NoError(t, os.Mkdir(in.etc, 0o755))
+	require.NoError(t, os.Mkdir(in.data, 0o700))
+	require.NoError(t, os.Mkdir(in.home, 0o777))
+	require.NoError(t, os.Chmod(in.home, 0o777))
 	for file, text := range map[string]string{
-		filepath.Join(etc, "reconbeat.yml"):       "reconbeat.modules: [{module: auditd}]\n",
-		filepath.Join(data, "reconbeat.keystore"): "secret",
-		filepath.Join(data, "meta.json"):          "{}",
+		filepath.Join(in.etc, "reconbeat.yml"):       "reconbeat.modules: [{module: auditd}]\n",
+		filepath.Join(in.data, "reconbeat.keystore"): "secret",
+		filepath.Join(in.data, "meta.json"):          "{}",
 	} {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	}
-	const match = `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n"
-	require.NoError(t, os.WriteFile(filepath.Join(home, "look.ndjson"), []byte(match), 0o644))
+	for file, text := range map[string]string{
+		"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
+		"model.json":  `{"format": "reconbeat-model", "version": 1, "model": {}}`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(in.home, file), []byte(text), 0o644))
+	}
+	return in
+}
+
+// nobody is reconbeat, started in the home by somebody who is not root.
+func (in installation) nobody(words ...string) *exec.Cmd {
+	args := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups", "timeout", "60", in.binary}
+	cmd := exec.Command("setpriv", append(args, words...)...)
+	cmd.Dir = in.home
+	cmd.Env = append(os.Environ(), asReconbeat+"=1", "XDG_STATE_HOME=",
+		installed("config")+"="+in.etc, installed("data")+"="+in.data, installed("logs")+"="+in.data)
+	return cmd
+}
+
+// TestAPlainUserOfAnInstallation types every command as somebody who may read neither the service's configuration nor
+// its state. What can do without them does, and the rest says how to run it.
+func TestAPlainUserOfAnInstallation(t *testing.T) {
+	in := newInstallation(t)
 	for _, c := range every {
 		if c.words == "watch" {
 			continue // TestLiveWatchAsAPlainUser
 		}
 		t.Run(c.words, func(t *testing.T) {
 			t.Parallel()
-			args := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups", "timeout", "60", binary}
-			cmd := exec.Command("setpriv", append(args, strings.Fields(c.words)...)...)
-			cmd.Dir = home
-			cmd.Env = append(os.Environ(), asReconbeat+"=1", installed("config")+"="+etc, installed("data")+"="+data)
-			said, err := cmd.CombinedOutput()
+			said, err := in.nobody(strings.Fields(c.words)...).CombinedOutput()
 			command, _, _ := strings.Cut(c.words+" ", " look.ndjson")
 			command = strings.TrimSpace(command)
 			if c.cannot || command == "replay" || command == "test rules" {
@@ -210,8 +233,48 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 				return
 			}
 			assert.Error(t, err)
-			assert.Contains(t, string(said), "is not for this user to read: run `sudo reconbeat ")
+			assert.Contains(t, string(said), "is not for this user to read: run `sudo reconbeat "+c.words+"`, or")
 			assert.Equal(t, 1, strings.Count(string(said), "Error: "), "%s", said)
+		})
+	}
+}
+
+// TestAPlainUsersOwnConfiguration types every command as somebody with a configuration of their own, who may not enter
+// the installation's folders. Their state and log are at home.
+func TestAPlainUsersOwnConfiguration(t *testing.T) {
+	in := newInstallation(t)
+	const own = "reconbeat.modules: [{module: ndjson, paths: [/nowhere.ndjson]}]\n" +
+		"output.file: {path: '${path.data}', filename: out}\nsetup.kibana.host: '127.0.0.1:9'\n" +
+		"reconbeat.config.modules.path: '${path.config}/modules.d/*.yml'\n"
+	for _, c := range every {
+		if c.words == "watch" {
+			continue // keeps nothing
+		}
+		t.Run(c.words, func(t *testing.T) {
+			t.Parallel()
+			home := filepath.Join(in.home, strings.ReplaceAll(c.words, " ", "-"))
+			require.NoError(t, os.Mkdir(home, 0o755))
+			config := filepath.Join(home, "own.yml")
+			require.NoError(t, os.WriteFile(config, []byte(own), 0o644))
+			for _, name := range []string{home, config} {
+				require.NoError(t, os.Chown(name, 65534, 65534))
+			}
+			cmd := in.nobody(append(strings.Fields(c.words), "-c", config)...)
+			cmd.Env = append(cmd.Env, "HOME="+home)
+			out := &logBuffer{}
+			cmd.Stdout, cmd.Stderr = out, out
+			require.NoError(t, cmd.Start())
+			state := filepath.Join(home, ".local", "state", Name, "data")
+			if c.stays {
+				meets(t, filepath.Join(state, "state", "lock"), out)
+				require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			}
+			_ = cmd.Wait() // other tests hold what it ends with
+			assert.NotContains(t, out.All(), in.data)
+			forgets := c.words == "replay look.ndjson" || c.words == "test rules"
+			if !c.cannot && !forgets {
+				assert.FileExists(t, filepath.Join(state, "meta.json"), out.All())
+			}
 		})
 	}
 }

@@ -63,7 +63,7 @@ func checkFile(info beat.Info, root *config.C) error {
 	var section *config.C
 	if root.HasField(Name) {
 		if section, err = root.Child(Name, -1); err != nil {
-			return errors.Join(errFile, fmt.Errorf("%s: %w", Name, err))
+			return errFile // which says so
 		}
 	}
 	_, errOurs := beater.New(&beat.Beat{Info: info, Paths: paths.Paths, Manager: manager}, section)

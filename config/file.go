@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
@@ -26,14 +27,48 @@ var readElsewhere = []string{"cloud", "instrumentation", "monitoring", Section, 
 // reads first, and several where one is allowed. A variable may stand for any of them. After an error root is good only
 // for finding more mistakes.
 func CheckStart(root *conf.C) error {
-	return errors.Join(settings.WithoutUnset(settings.Read("", root, newFile())), checkAlternatives(root))
+	return inOrder([]error{
+		settings.WithoutUnset(settings.Read("", root, newFile())), checkMappings(root), checkAlternatives(root),
+	})
+}
+
+// checkMappings reports a value where a section belongs, for those sections that are read by nobody, or by libbeat
+// alone.
+func checkMappings(root *conf.C) error {
+	var errs []error
+	var below func(path string, c *conf.C, deeper bool, names ...string)
+	below = func(path string, c *conf.C, deeper bool, names ...string) {
+		for _, name := range names {
+			here := settings.Join(path, name)
+			section, err := c.Child(name, -1)
+			switch {
+			case err == nil && section.IsArray():
+				errs = append(errs, fmt.Errorf("%s: a list is not allowed; it must be a mapping of settings", here))
+			case err == nil && deeper:
+				below(here, section, false, section.GetFields()...)
+			case err != nil:
+				if value, err := c.String(name, -1); err == nil {
+					if _, err := strconv.ParseFloat(value, 64); err != nil {
+						value = quoted(value)
+					}
+					errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be a mapping of settings", here, value))
+				}
+			}
+		}
+	}
+	below("", root, false, "path", Section)
+	below("", root, true, "output", "queue")
+	if ours, err := root.Child(Section, -1); err == nil {
+		below(Section, ours, false, "config")
+	}
+	return errors.Join(errs...)
 }
 
 // CheckFile returns what is wrong with a whole configuration file but for our section: unknown names, our names outside
 // of it, values of a wrong type, and variables that are not set. After an error root is good only for finding more
 // mistakes.
 func CheckFile(root *conf.C) error {
-	errs := []error{checkRoot(root), checkAlternatives(root)}
+	errs := []error{checkRoot(root), checkMappings(root), checkAlternatives(root)}
 	for _, name := range slices.Sorted(slices.Values(root.GetFields())) {
 		known := topLevel[name]
 		section, err := root.Child(name, -1)

@@ -93,6 +93,7 @@ tags: {a: 1}
 fields: x
 processors: x
 path.data: [a]
+reconbeat.config: 9
 timestamp.precision: day
 keystore: 7
 instrumentation.enabled: perhaps
@@ -117,6 +118,7 @@ output.console.pretty: perhaps
 		`fields: "x" is not allowed; it must be a mapping of settings`,
 		`processors: "x" is not allowed; it must be a list`,
 		`path.data: a list is not allowed; it must be a text`,
+		`reconbeat.config: 9 is not allowed; it must be a mapping of settings`,
 		`timestamp.precision: "day" is not allowed; it must be millisecond, microsecond or nanosecond`,
 		`keystore: 7 is not allowed; it must be a mapping of settings`,
 		`instrumentation.enabled: "perhaps" is not allowed; it must be true or false`,
@@ -153,6 +155,30 @@ output.console.pretty: perhaps
 	require.ErrorContains(t, start, want[0])
 	require.ErrorContains(t, start, want[1])
 	require.NotContains(t, start.Error(), "output.")
+}
+
+// TestAValueInThePlaceOfASectionIsReported holds for those sections, too, that libbeat alone reads: it would end with a
+// message of its own before anything else that is wrong was reported.
+func TestAValueInThePlaceOfASectionIsReported(t *testing.T) {
+	for text, want := range map[string]string{
+		"reconbeat: 5":           "reconbeat: 5 is not allowed; it must be a mapping of settings",
+		"reconbeat: [a]":         "reconbeat: a list is not allowed; it must be a mapping of settings",
+		"reconbeat: {config: x}": `reconbeat.config: "x" is not allowed; it must be a mapping of settings`,
+		"path: 5":                "path: 5 is not allowed; it must be a mapping of settings",
+		"output: {console: 5}":   "output.console: 5 is not allowed; it must be a mapping of settings",
+		"output: {file: [a]}":    "output.file: a list is not allowed; it must be a mapping of settings",
+		"output: {console: }":    "",
+		"queue: {mem: 5}":        "queue.mem: 5 is not allowed; it must be a mapping of settings",
+		"output.console: {}":     "",
+		"reconbeat: ":            "",
+	} {
+		for _, check := range []func(*conf.C) error{CheckStart, CheckFile} {
+			err := check(conf.MustNewConfigFrom(text + "\nlogging.level: loud"))
+			require.ErrorContains(t, err, "logging.level", text)
+			require.ErrorContains(t, err, want, text)
+			require.Equal(t, want != "", strings.Contains(err.Error(), "mapping"), "%s: %v", text, err)
+		}
+	}
 }
 
 // What libbeat reads first may refer to variables, also of a keystore that is not open yet.

@@ -139,6 +139,9 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 	if err != nil {
 		return detector.Rule{}, fmt.Errorf("invalid YAML: %w", err)
 	}
+	if c.IsArray() {
+		return detector.Rule{}, errors.New("a list is not allowed; it must be one rule, a mapping of settings")
+	}
 	r = detector.Rule{Enabled: true, Version: 1, Threshold: 25, Severity: "low", RiskScore: 21}
 	tree := (*conf.C)(c)
 	return r, settings.Behind(errors.Join(settings.Read("", tree, &r), settings.Unknown("", tree, r)), r.Check())

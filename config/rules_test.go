@@ -95,15 +95,18 @@ func TestExceptionsGoWithTheirPrograms(t *testing.T) {
 func TestAllThatIsWrongWithRulesIsReportedAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.yml",
-		"id: Bad Id\nname: x\nhabit: y\nprograms: [/bin/ss, a, a]\nthreshold: 300\nseverity: dire\ntreshold: "+
+		"id: Bad Id\nname: x\nhabit: y\nprograms: [/bin/ss, a, a]\nversion: -1\nthreshold: 300\nseverity: dire\ntreshold: "+
 			"5\nexcept: [{programs: [z]}]\n")
 	write(t, dir, "b.yml", "id: sudo-use\nname: x\nhabit: y\nprograms: [a]\n")
 	write(t, dir, "c.yml", "{{{")
+	write(t, dir, "d.yml", "- id: d\n  name: x\n")
 	_, err := LoadRules(dir,
 		[]*conf.C{conf.MustNewConfigFrom(`{id: nowhere}`), conf.MustNewConfigFrom(`{threshold: 3}`)})
 	for _, want := range []string{
 		`a.yml: treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`,
 		`programs.2: "a" is listed twice`,
+		`d.yml: a list is not allowed; it must be one rule, a mapping of settings`,
+		`version: -1 is not allowed; it must be 0 or more`,
 		`threshold: 300 is not allowed; it must be 0 to 100`, `severity: "dire" is not allowed`,
 		`except.0: has no condition`, `except.0.programs: "z" is missing from`,
 		`b.yml: id: "sudo-use" is already used by the shipped rules`, `c.yml: invalid YAML`,

@@ -561,6 +561,10 @@ func TestTheManualPagesAndCompletionsKnowTheCommands(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(out), `reconbeat replay`)
 	assert.Contains(t, string(out), `--learn`)
+	// what stands in columns is no paragraph
+	out, err = exec.Command("gzip", "-dc", filepath.Join(dir, "man", "reconbeat.1.gz")).Output()
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^\.EX\n *reconbeat watch --demo   see [^\n]+\n *reconbeat watch          see `, string(out))
 	shells := map[string][]string{
 		"bash": {"bash", "-n", filepath.Join(dir, "completion", "reconbeat.bash")},
 		"zsh":  {"zsh", "-n", filepath.Join(dir, "completion", "_reconbeat")},

@@ -113,6 +113,9 @@ func (r *Rule) Check() error {
 			}
 		}
 	}
+	if r.Version < 0 {
+		wrong("version", "%d is not allowed; it must be 0 or more", r.Version)
+	}
 	if !(r.Threshold >= 0 && r.Threshold <= 100) {
 		wrong("threshold", "%v is not allowed; it must be 0 to 100", r.Threshold)
 	}

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,10 @@ import (
 
 	"github.com/reconbeat/reconbeat/cmd"
 )
+
+// table is what stands in columns, indented by two blanks. To Markdown, which the page is made from, that is a
+// paragraph; with four more it stays as it is.
+var table = regexp.MustCompile(`(?m)^  \S`)
 
 func main() {
 	if len(os.Args) != 2 {
@@ -58,6 +63,7 @@ func page(c *cobra.Command, dir string) error {
 		return nil
 	}
 	c.DisableAutoGenTag = true
+	c.Long = table.ReplaceAllString(c.Long, "    $0")
 	var text, packed bytes.Buffer
 	if err := doc.GenMan(c, &doc.GenManHeader{Section: "1", Source: "reconbeat " + cmd.Version, Manual: "reconbeat"},
 		&text); err != nil {

@@ -311,3 +311,14 @@ func TestWhoChangesTheLoginUserIsTheOneBefore(t *testing.T) {
 	require.EqualValues(t, 7, reported[0].Session.ID)
 	require.Equal(t, "/usr/bin/dash", reported[0].Executable)
 }
+
+// TestWhoMadeAChangeIsNamedByWhatIsKnown leaves out what no record says, such as the program of a process that is gone.
+func TestWhoMadeAChangeIsNamedByWhatIsKnown(t *testing.T) {
+	who := process.Event{}
+	who.Session.User.ID = process.Unset
+	require.Equal(t, "a service", By(&who))
+	who.PID = 71
+	require.Equal(t, "a service (process 71)", By(&who))
+	who.Session.User.ID, who.Executable = 1000, "/usr/sbin/auditctl"
+	require.Equal(t, "login user 1000 (process 71, /usr/sbin/auditctl)", By(&who))
+}

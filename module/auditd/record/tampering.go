@@ -287,6 +287,9 @@ func By(who *process.Event) string {
 	if who.PID == 0 {
 		return name
 	}
+	if who.Executable == "" {
+		return fmt.Sprintf("%s (process %d)", name, who.PID)
+	}
 	return fmt.Sprintf("%s (process %d, %s)", name, who.PID, who.Executable)
 }
 
