@@ -15,6 +15,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -86,7 +87,7 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 			p.logger.Errorf("reading what an earlier run left in the journal: %v", err)
 		}
 		if left > 0 {
-			p.logger.Infof("shipping %s of an earlier run again, not acknowledged until now", plural(left, "document"))
+			p.logger.Infof("shipping %s of an earlier run again, not acknowledged until now", plural.Of(left, "document"))
 		}
 	})
 }
@@ -223,7 +224,7 @@ func (p *publisher) checkStalled(now time.Time) {
 		p.health.Set(
 			health.OutputStalled,
 			"",
-			fmt.Sprintf("%s handed on, none acknowledged for %s", plural(waiting, "document"), since.Round(time.Second)),
+			fmt.Sprintf("%s handed on, none acknowledged for %s", plural.Of(waiting, "document"), since.Round(time.Second)),
 			now,
 		)
 	}

@@ -16,7 +16,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/elastic/go-sysinfo"
@@ -26,6 +25,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -172,7 +172,7 @@ func known(b *instance.Beat) (knowledge, error) {
 	}
 	if len(waiting) > 0 {
 		fmt.Fprintf(os.Stderr, "%s (%s) in %s, not yet taken over by reconbeat, counted in what follows.\n",
-			counted(len(waiting), "change"), strings.Join(kinds, ", "), dir)
+			plural.Of(len(waiting), "change"), strings.Join(kinds, ", "), dir)
 	}
 	return k, nil
 }
@@ -231,7 +231,7 @@ func loss(b *instance.Beat) (dir, what string, err error) {
 		}
 	}
 	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir,
-		began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), listOf(names)), nil
+		began.UTC().Format(time.DateOnly), plural.Of(visits, "visit"), plural.Of(len(names), "user"), listOf(names)), nil
 }
 
 func showModel(settings instance.Settings, format, user string) error {
@@ -301,7 +301,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s, %s, by %s\n", name, a.Class, by)
-		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", counted(a.Days, "day"), counted(a.Visits, "visit"),
+		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", plural.Of(a.Days, "day"), plural.Of(a.Visits, "visit"),
 			a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
 		for _, feature := range slices.Sorted(maps.Keys(a.Features)) {
 			fmt.Fprintf(w, "  %s\t%s\n", feature, listed(a.Features[feature]))
@@ -316,9 +316,9 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID,
 			p.First.UTC().Format(time.RFC3339))
 		fmt.Fprintf(w, "  context\t%s\n", strings.Join(p.Context, ", "))
-		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"),
-			p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"),
-			counted(int(p.Habit.Span/(24*time.Hour)), "day"))
+		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", plural.Of(p.Days, "day"),
+			p.Last.UTC().Format(time.RFC3339), plural.Of(p.Habit.Days, "day"),
+			plural.Of(int(p.Habit.Span/(24*time.Hour)), "day"))
 	}
 	w.Flush()
 }
@@ -343,11 +343,6 @@ func wayInWords(a habit.Profile) string {
 	default:
 		return "through " + w
 	}
-}
-
-// counted is a number of things in words.
-func counted[N int | int64 | uint64](n N, what string) string {
-	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), what, ""))
 }
 
 // most is the value seen most.

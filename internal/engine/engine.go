@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -246,8 +246,8 @@ func (eng *Engine) processed(doc *beat.Event, from *Source) *beat.Event {
 // misfit counts that a module's configuration does not fit a document, and logs it now and then.
 func (eng *Engine) misfit(from *Source, err error) {
 	if n := eng.Counts.Misfits.Add(1); seldom(n) {
-		eng.logger.Warnf("module %s: %v (%d %s so far, shipped all the same)", from.ID, err, n,
-			english.PluralWord(int(n), "document", ""))
+		eng.logger.Warnf("module %s: %v (%s so far, shipped all the same)", from.ID, err,
+			plural.Of(n, "document"))
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // The bounds that options do not set.
@@ -216,7 +216,7 @@ func (s *Store) openJournal(j *journal) (contents, error) {
 		s.notWritten(filepath.Base(j.path), err) // it goes on as it is
 		return c, nil
 	}
-	s.setAside(j.path, j.path, filepath.Base(j.path), fmt.Errorf("%d records are damaged", c.damaged))
+	s.setAside(j.path, j.path, filepath.Base(j.path), fmt.Errorf("it has %s", plural.Of(c.damaged, "damaged record")))
 	return j.open()
 }
 
@@ -421,7 +421,7 @@ func (s *Store) damaged(j *journal, n int) {
 		return
 	}
 	s.stats.Damaged.Add(uint64(n))
-	lost := fmt.Sprintf("%d damaged %s left out", n, english.PluralWord(n, "record", ""))
+	lost := plural.Of(n, "damaged record") + " left out"
 	s.log.Warnf("%s: %s", j.path, lost)
 	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), lost, s.o.Now())
 }
