@@ -33,7 +33,6 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/race"
@@ -609,16 +608,10 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	filled := map[string]string{ // the Beat's own
 		"reconbeat.rules": "keyword", "reconbeat.process.event_id": "keyword", "reconbeat.alert.test": "boolean",
 	}
-	for f := range ecs.Fields() {
-		filled[f.Name] = f.Type.String()
-	}
-	for _, f := range detector.Fields {
-		filled[f.Name] = f.Type
-	}
 	for _, f := range beater.HeartbeatFields {
 		filled[f.Name] = f.Type
 	}
-	maps.Copy(filled, engine.TamperingFields)
+	maps.Copy(filled, engine.Fields())
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
 		f, ok := declared[name]
 		if !assert.True(t, ok, "%s is in no fields.yml", name) {

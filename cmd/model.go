@@ -132,6 +132,15 @@ type knowledge struct {
 	taken    time.Time // what is known is as of then; zero: nothing was ever learned there
 }
 
+// learned is known for a command that has only the settings.
+func learned(settings instance.Settings) (knowledge, error) {
+	b, err := configured(settings)
+	if err != nil {
+		return knowledge{}, err
+	}
+	return known(b)
+}
+
 // errNothingLearned wraps the reason for which a state knows nothing.
 var errNothingLearned = errors.New("nothing has been learned yet")
 
@@ -238,11 +247,7 @@ func showModel(settings instance.Settings, format, user string) error {
 	if format != "text" && format != "json" {
 		return fmt.Errorf("--format %q is not allowed; it must be text or json", format)
 	}
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	k, err := known(b)
+	k, err := learned(settings)
 	if err != nil {
 		return err
 	}
@@ -369,11 +374,7 @@ func (k knowledge) stranger(user string) error {
 }
 
 func exportModel(settings instance.Settings, args []string) error {
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	k, err := known(b)
+	k, err := learned(settings)
 	if err != nil {
 		return err
 	}
@@ -485,11 +486,7 @@ func replaces(b *instance.Beat, sure *confirmation, by string) error {
 }
 
 func forgetUser(settings instance.Settings, user string) error {
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	k, err := known(b)
+	k, err := learned(settings)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // typed is a command as the test types it.
@@ -170,14 +172,8 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: BECOMING ANOTHER USER NEEDS ROOT")
 	}
-	dir, err := os.MkdirTemp("", "reconbeat-plain-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
-	self, err := os.ReadFile(withoutRaceDetector(t))
-	require.NoError(t, err)
-	binary := filepath.Join(dir, Name)
-	require.NoError(t, os.WriteFile(binary, self, 0o755))
+	binary := livetest.Copy(t, withoutRaceDetector(t))
+	dir := filepath.Dir(binary)
 	etc, data, home := filepath.Join(dir, "etc"), filepath.Join(dir, "data"), filepath.Join(dir, "home")
 	require.NoError(t, os.Mkdir(etc, 0o755))
 	require.NoError(t, os.Mkdir(data, 0o700))
