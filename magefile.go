@@ -779,7 +779,7 @@ func pack(arch string) error {
 		"./deploy/manual", stage); err != nil {
 		return err
 	}
-	// What is in the repository goes in, and nothing that lies about.
+	// Only what is in the repository goes in.
 	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "deploy/systemd", "fields.yml",
 		"reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
 	if err != nil {

@@ -151,10 +151,10 @@ func (p *publisher) publish(e state.Entry) error {
 	}
 }
 
-// handedOn is what libbeat gives back of an entry when it is settled.
+// handedOn is what libbeat returns with the acknowledgement of an entry.
 type handedOn struct {
 	seq   uint64
-	alert time.Time // when it was handed on; zero: it is no alert
+	alert time.Time // when it was handed on; zero: it is not an alert
 }
 
 // stop ends the publisher; what is not settled stays in the journal. It does not wait for a full queue.

@@ -813,7 +813,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	h.model("revert", days[0])
 
 	for what, broken := range map[string]string{
-		"is no export":                `{}`,
+		"is not an export":            `{}`,
 		"knows version 1":             `{"format":"reconbeat-model","version":9}`,
 		"has version 0":               `{"format":"reconbeat-model","version":1,"model":{}}`,
 		"unexpected end of JSON inpu": `{"format":`,

@@ -405,13 +405,13 @@ func importModel(settings instance.Settings, sure *confirmation, file string) er
 	}
 	var e exported
 	if err := json.Unmarshal(data, &e); err != nil {
-		return fmt.Errorf("%s is no export: %w", file, err)
+		return fmt.Errorf("%s is not an export: %w", file, err)
 	}
 	if e.Format != exportFormat {
-		return fmt.Errorf("%s is no export: its format is %q, not %q", file, e.Format, exportFormat)
+		return fmt.Errorf("%s is not an export: its format is %q, not %q", file, e.Format, exportFormat)
 	}
 	if e.Version != exportVersion {
-		return fmt.Errorf("%s is of version %d; this reconbeat knows version %d", file, e.Version, exportVersion)
+		return fmt.Errorf("%s has version %d; this reconbeat knows version %d", file, e.Version, exportVersion)
 	}
 	b, err := configured(settings)
 	if err != nil {

@@ -26,7 +26,7 @@ type typed struct {
 	cannot bool // has no state, and asks for none
 }
 
-// every is each command of reconbeat's that is no group of others.
+// every is each command of reconbeat's that is not a group of others.
 var every = []typed{
 	{words: "run", stays: true},
 	{words: "watch", stays: true},

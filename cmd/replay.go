@@ -141,7 +141,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 				return nil
 			}
 			if f.records && f.format == formatTable {
-				return nil // records were asked for, and they are no table
+				return nil // records were asked for, and they are not a table
 			}
 			return s.show(doc)
 		},
@@ -349,7 +349,7 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 	return instance.NewInitializedBeat(settings)
 }
 
-// longFile is the size of all files from which on the progress is worth a line.
+// longFile is the size of all files that makes the progress worth a line.
 const longFile = 16 << 20
 
 func showProgress(r *engine.Replay, files []string) (stop func()) {

@@ -67,7 +67,7 @@ learns is forgotten at its end, unless --path.data names a folder to keep it in.
 and rules of that configuration, and ships nothing.
 
 With --demo it first plays ten days of another host in seconds, and then watches this host as if those days
-had been its own: who looks and is none of that host's users raises an alert at once. Nothing of it is kept.`,
+had been its own: somebody who is not one of its users raises an alert at once. It keeps nothing of this.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, f) },
 	}
@@ -214,7 +214,7 @@ type watchNumbers struct {
 }
 
 // now reads the Beat's own metrics. A module's go with the module, so that what was lost before is kept. Alerts are
-// those that the screen has shown: tampering alerts are no detector's.
+// those that the screen has shown: tampering alerts are not a detector's.
 func (before watchNumbers) now(s *screen) watchNumbers {
 	flat := monitoring.CollectFlatSnapshot(monitoring.GetNamespace("stats").GetRegistry(), monitoring.Full, false)
 	n := watchNumbers{

@@ -22,7 +22,7 @@ import (
 type Machine interface {
 	// Complete fills an exec of this host with what the host knows of it.
 	Complete(e *process.Event, t *process.Table)
-	// Name fills in the names of users of whom only the ids are known.
+	// Name fills in the names of users known by their ids alone.
 	Name(users ...*process.User)
 	// Watch changes which programs are known by their contents.
 	Watch(programs []string)

@@ -129,7 +129,7 @@ type Store struct {
 }
 
 // Open opens the state in dir, which is made when there is none, and holds it until Close. The error wraps ErrLocked
-// when another Store has it open. Contents that cannot be read are no error: they are set aside, see the package
+// when another Store has it open. Contents that cannot be read are not an error: they are set aside, see the package
 // comment.
 func Open(dir string, o Options) (*Store, error) {
 	o.defaults()
@@ -193,7 +193,7 @@ func (s *Store) read() error {
 	return nil
 }
 
-// openJournal opens a journal. One that is no journal is set aside and begun anew. Of one that is damaged in places the
+// openJournal opens a journal. A file that is none is set aside and begun anew. Of one that is damaged in places the
 // rest goes into a new file, and the damaged one is set aside.
 func (s *Store) openJournal(j *journal) (contents, error) {
 	c, err := j.open()

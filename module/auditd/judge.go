@@ -65,7 +65,7 @@ type finding struct {
 	ours     bool // of foundDeleted: the rules are ours
 }
 
-// The ids of findings that are no rules.
+// The ids of findings that are not rules.
 const (
 	foundOff     = "off"
 	foundRate    = "rate"

@@ -180,7 +180,7 @@ func changes(now libaudit.AuditStatus, socket string, o Options) []setting {
 		change(failure, unix.AUDIT_FAIL_SILENT)
 		change(rateLimit, 0)
 		change(backlogWaitTime, 0)
-		// 0 is no limit at all, which a host that comes first cannot have.
+		// 0 is not a limit at all, which a host that comes first cannot have.
 		if limit := uint32(o.BacklogLimit); now.BacklogLimit < limit { // its check has bounds
 			change(backlogLimit, limit)
 		}

@@ -67,7 +67,7 @@ func protectsLogins(feature string) bool {
 // records.
 const starving = 64
 
-// Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is no limit.
+// Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is not a limit.
 func Starves(limit uint32) bool { return limit > 0 && limit < starving }
 
 // Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it never says
