@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 			"an object without a version of its type", overview, `"typeMigrationVersion":"10.2.0"`,
 			`"typeMigrationVersion":""`, "typeMigrationVersion is",
 		},
-		{"an object of a type that we do not ship", savedQuery, `"type":"query"`, `"type":"search"`, "no type that we ship"},
+		{"an object of a type that we do not ship", savedQuery, `"type":"query"`, `"type":"search"`, "is not a type that we ship"},
 		{"an object in the wrong folder", savedQuery, `"type":"query"`, `"type":"tag"`, "belongs into the folder tag"},
 		{
 			"an object with another id than its file's", overview, `"id":"reconbeat-overview"`, `"id":"reconbeat-other"`,
@@ -207,7 +207,7 @@ func TestFaults(t *testing.T) {
 		{"a panel whose place has another name", overview, `"i":"alerts"`, `"i":"x"`, `gridData.i is "x"`},
 		{
 			"a panel of a kind that is not known", overview, `"type":"lens","panelIndex":"alerts"`,
-			`"type":"map","panelIndex":"alerts"`, `a panel of the type "map"`,
+			`"type":"map","panelIndex":"alerts"`, `a panel has the type "map"`,
 		},
 		{
 			"a chart of a kind that is not known", overview, `"lnsMetric"`, `"lnsLegacyMetric"`,
@@ -239,7 +239,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			"terms in no order", overview, `"columnId":"score"},"orderDirection":"desc"`,
-			`"columnId":"actor"},"orderDirection":"desc"`, "no value that one can order by",
+			`"columnId":"actor"},"orderDirection":"desc"`, "is not a value that one can order by",
 		},
 		{
 			"terms in an order on which shards do not agree", overview, `"columnId":"score"},"orderDirection":"desc"`,
@@ -369,7 +369,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "a rule of a type that is not known", file: saved.RulesFile, old: `"type":"query"`,
-			new: `"type":"eql"`, want: `the type is "eql"`,
+			new: `"type":"eql"`, want: `invalid type "eql"`,
 		},
 		{
 			name: "a threshold of nothing", file: saved.RulesFile, old: `"value":5}`, new: `"value":0}`,
