@@ -33,8 +33,6 @@ import (
 	"github.com/magefile/mage/sh"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/internal/engine"
 )
 
@@ -563,22 +561,13 @@ func fieldsManual(yml []byte) error {
 	}
 	described := map[string]mapping.Field{}
 	describe("", all, described)
-	filled := map[string]bool{}
-	for f := range ecs.Fields() {
-		filled[f.Name] = true
-	}
-	for _, f := range detector.Fields {
-		filled[f.Name] = true
-	}
-	for name := range engine.TamperingFields {
-		filled[name] = true
-	}
+	filled := engine.Fields()
 	var own, schema []string
 	for name := range described {
 		switch {
 		case strings.HasPrefix(name, "reconbeat.") || strings.HasPrefix(name, "user.audit."):
 			own = append(own, name)
-		case filled[name]:
+		case filled[name] != "":
 			schema = append(schema, name)
 		}
 	}
@@ -790,7 +779,7 @@ func pack(arch string) error {
 		"./deploy/manual", stage); err != nil {
 		return err
 	}
-	// What is in the repository goes in, and nothing that lies about.
+	// Only what is in the repository goes in.
 	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "deploy/systemd", "fields.yml",
 		"reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
 	if err != nil {

@@ -7,11 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // greeting is the one line on which a person sees that all is well: sources, rules, and what the model knows. pending
@@ -25,7 +24,7 @@ func greeting(running *moduleSet, known *engine.Known, d config.Detector, pendin
 	}
 	line += "; " + knowledge(known, d)
 	if pending > 0 {
-		line += fmt.Sprintf("; %s of an earlier run not acknowledged yet", plural(int(pending), "document"))
+		line += fmt.Sprintf("; %s of an earlier run not acknowledged yet", plural.Of(int(pending), "document"))
 	}
 	return line
 }
@@ -42,19 +41,15 @@ func knowledge(m *engine.Known, d config.Detector) string {
 		}
 		return fmt.Sprintf("the %s model knows nobody yet: alerts begin when there is somebody to be rare against", d.Model)
 	}
-	who := plural(m.Actors, "user")
+	who := plural.Of(m.Actors, "user")
 	if d.Model == detector.ModelContext {
-		who = plural(m.Actors, "actor")
+		who = plural.Of(m.Actors, "actor")
 	}
 	line := fmt.Sprintf("the %s model has learned for %s and knows %s", d.Model, short(m.Age), who)
 	if left := d.LearnFor - m.Age; d.Model == detector.ModelContext && left > 0 {
 		line += ": alerts begin in " + short(left)
 	}
 	return line
-}
-
-func plural[N int | uint64](n N, what string) string {
-	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), what, ""))
 }
 
 // short is a duration as people say it.
@@ -71,9 +66,9 @@ func short(d time.Duration) string {
 // farewell is the line at the end: what there was, and what is left for the next start.
 func farewell(c *engine.Counts, watched time.Duration, pending int64) string {
 	line := fmt.Sprintf("watched for %s: %s, %d matched, %s",
-		short(watched), plural(c.Execs.Load(), "program start"), c.Matched.Load(), plural(c.Alerts.Load(), "alert"))
+		short(watched), plural.Of(c.Execs.Load(), "program start"), c.Matched.Load(), plural.Of(c.Alerts.Load(), "alert"))
 	if pending > 0 {
-		line += fmt.Sprintf("; the journal keeps %s for the next start", plural(int(pending), "document"))
+		line += fmt.Sprintf("; the journal keeps %s for the next start", plural.Of(int(pending), "document"))
 	}
 	return line
 }

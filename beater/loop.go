@@ -14,6 +14,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -163,7 +164,7 @@ func (l *loop) noteDrops(now time.Time) {
 	switch {
 	case n > l.drops:
 		l.drops, l.dropAt = n, now
-		l.health.Set(health.RingFull, "", plural(n, "event")+" in all", now)
+		l.health.Set(health.RingFull, "", plural.Of(n, "event")+" in all", now)
 	case now.Sub(l.dropAt) > time.Minute:
 		l.health.Clear(health.RingFull, "")
 	}
@@ -215,7 +216,7 @@ func (l *loop) accept(kind string, payload []byte) error {
 		l.health.End(health.ModelNotRestored, "")
 		l.logger.Infof("the model that was handed over has been taken over")
 	case InboxForget:
-		l.logger.Infof("forgot %q, who was known to %s", payload, plural(l.engine.Forget(string(payload)), "model"))
+		l.logger.Infof("forgot %q, who was known to %s", payload, plural.Of(l.engine.Forget(string(payload)), "model"))
 	case InboxReset:
 		l.engine.Reset()
 		l.health.End(health.ModelNotRestored, "")

@@ -51,7 +51,7 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 	if c.glob != "" {
 		files, err := filepath.Glob(c.glob)
 		if err != nil {
-			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is no pattern: %w", c.glob, err)
+			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is not a pattern: %w", c.glob, err)
 		}
 		for _, file := range files {
 			list, err := c.read(file)
@@ -145,7 +145,7 @@ func kindOf(name string) (kind catalog.Kind, why string, err error) {
 	return kind, support.Why, err
 }
 
-// misspelt returns what is wrong with the names of a module's settings; nothing where it is no module at all, which is
+// misspelt returns what is wrong with the names of a module's settings; nothing where it is not a module, which is
 // reported already.
 func misspelt(c *conf.C) error {
 	m, err := config.ParseModule(c)

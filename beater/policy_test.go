@@ -335,7 +335,7 @@ func TestOutputOfAnAgentHandsOnAtOnce(t *testing.T) {
 				"non_indexable_policy.dead_letter_index.index": deadLetters,
 			}},
 		{
-			"custom is no preset", "elasticsearch: {hosts: [a], preset: custom}",
+			"custom is not a preset", "elasticsearch: {hosts: [a], preset: custom}",
 			map[string]any{"preset": "custom", "queue": nil},
 		},
 		{

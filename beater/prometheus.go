@@ -141,7 +141,7 @@ func seconds(v any) any {
 	return n / 1e6
 }
 
-// send sends a number; what is none, a text, is left out. labels are names and values in turn.
+// send sends a number and leaves out text. labels are names and values in turn.
 func send(out chan<- prometheus.Metric, name string, kind prometheus.ValueType, v any, labels ...string) {
 	n, is := numeric(v)
 	if !is {

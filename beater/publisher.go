@@ -15,6 +15,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -86,7 +87,7 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 			p.logger.Errorf("reading what an earlier run left in the journal: %v", err)
 		}
 		if left > 0 {
-			p.logger.Infof("shipping %s of an earlier run again, not acknowledged until now", plural(left, "document"))
+			p.logger.Infof("shipping %s of an earlier run again, not acknowledged until now", plural.Of(left, "document"))
 		}
 	})
 }
@@ -150,10 +151,10 @@ func (p *publisher) publish(e state.Entry) error {
 	}
 }
 
-// handedOn is what libbeat gives back of an entry when it is settled.
+// handedOn is what libbeat returns with the acknowledgement of an entry.
 type handedOn struct {
 	seq   uint64
-	alert time.Time // when it was handed on; zero: it is no alert
+	alert time.Time // when it was handed on; zero: it is not an alert
 }
 
 // stop ends the publisher; what is not settled stays in the journal. It does not wait for a full queue.
@@ -223,7 +224,7 @@ func (p *publisher) checkStalled(now time.Time) {
 		p.health.Set(
 			health.OutputStalled,
 			"",
-			fmt.Sprintf("%s handed on, none acknowledged for %s", plural(waiting, "document"), since.Round(time.Second)),
+			fmt.Sprintf("%s handed on, none acknowledged for %s", plural.Of(waiting, "document"), since.Round(time.Second)),
 			now,
 		)
 	}

@@ -3,12 +3,9 @@
 package cmd
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -18,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -105,29 +101,7 @@ func (h *host) start(config string) *run {
 func (r *run) end(sig os.Signal) error { return r.Signal(sig) }
 
 // stat is one of reconbeat's own metrics, by its dotted name; -1 while nothing answers, or knows it.
-func (r *run) stat(name string) int {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", r.socket)
-		},
-	}}
-	answer, err := client.Get("http://reconbeat/stats")
-	if err != nil {
-		return -1
-	}
-	defer answer.Body.Close()
-	var stats mapstr.M
-	if body, err := io.ReadAll(answer.Body); err != nil || json.Unmarshal(body, &stats) != nil {
-		return -1
-	}
-	v, err := stats.GetValue("reconbeat." + name)
-	if err != nil {
-		return -1
-	}
-	n, _ := v.(float64)
-	return int(n)
-}
+func (r *run) stat(name string) int { return beattest.Metric(r.socket, "reconbeat."+name) }
 
 // wait waits until a metric has reached n.
 func (r *run) wait(name string, n int) {
@@ -224,20 +198,15 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		r.wait("journal.committed", 3)
 		require.Equal(t, 3, r.stat("journal.pending"))
 
-		es := &bulkServer{}
-		listener, err = net.Listen("tcp", address)
-		require.NoError(t, err)
-		server := &http.Server{Handler: es, ReadHeaderTimeout: time.Minute}
-		go func() { _ = server.Serve(listener) }()
-		defer server.Close()
-		h.eventually(func() bool { return len(es.all()) >= 3 }, "nothing arrives:\n%s", r.log)
+		es := beattest.Serve(t, address)
+		h.eventually(func() bool { return len(es.Indices()) >= 3 }, "nothing arrives:\n%s", r.log)
 		h.eventually(func() bool { return r.stat("journal.pending") == 0 }, "nothing is settled:\n%s", r.log)
 		require.NoError(t, r.end(syscall.SIGTERM))
 		require.ElementsMatch(
 			t,
 			[]string{"logs-reconbeat.alert-default", "logs-reconbeat.process-default",
 				"logs-reconbeat.process-default"},
-			es.all(),
+			es.Indices(),
 		)
 	})
 }
@@ -473,59 +442,6 @@ func TestAnOutputsReasonIsReported(t *testing.T) {
 			}
 		})
 	}
-}
-
-// bulkServer takes documents as Elasticsearch's _bulk does, and remembers the index of each.
-type bulkServer struct {
-	mu      sync.Mutex
-	indices []string
-}
-
-func (s *bulkServer) all() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.indices...)
-}
-
-func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Elastic-Product", "Elasticsearch")
-	w.Header().Set("Content-Type", "application/json")
-	if !strings.HasSuffix(r.URL.Path, "/_bulk") {
-		fmt.Fprint(
-			w,
-			`{"cluster_name":"test","cluster_uuid":"test","version":{"number":"9.4.0","build_flavor":"default"},`+
-				`"tagline":"You Know, for Search"}`,
-		)
-		return
-	}
-	var items []string
-	body, err := beattest.Body(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	lines := bufio.NewScanner(bytes.NewReader(body))
-	lines.Buffer(nil, 16<<20)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for lines.Scan() {
-		if len(lines.Bytes()) == 0 {
-			continue
-		}
-		var action struct {
-			Create struct {
-				Index string `json:"_index"`
-				ID    string `json:"_id"`
-			} `json:"create"`
-		}
-		if err := json.Unmarshal(lines.Bytes(), &action); err != nil || action.Create.ID == "" || !lines.Scan() {
-			http.Error(w, "every document is created, with an _id, unlike "+lines.Text(), http.StatusBadRequest)
-			return
-		}
-		s.indices = append(s.indices, action.Create.Index)
-		items = append(items, `{"create":{"status":201}}`)
-	}
-	fmt.Fprintf(w, `{"took":1,"errors":false,"items":[%s]}`, strings.Join(items, ","))
 }
 
 func TestTheStateIsGuarded(t *testing.T) {
@@ -902,7 +818,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	h.model("revert", days[0], "--yes")
 
 	for what, broken := range map[string]string{
-		"is no export":                `{}`,
+		"is not an export":            `{}`,
 		"knows version 1":             `{"format":"reconbeat-model","version":9}`,
 		"has version 0":               `{"format":"reconbeat-model","version":1,"model":{}}`,
 		"unexpected end of JSON inpu": `{"format":`,

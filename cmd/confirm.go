@@ -61,7 +61,7 @@ func askBeforeSecrets(store *cobra.Command) {
 				return nil
 			}
 			if name == "add" && !fromStdin {
-				return errors.New("standard input is no terminal that could ask for the secret: pipe the secret " +
+				return errors.New("standard input is not a terminal that could ask for the secret: pipe the secret " +
 					"in and say --stdin")
 			}
 			if force {

@@ -153,7 +153,7 @@ func (a *archive) fail(what string, err error) {
 	a.failed = append(a.failed, fmt.Sprintf("%s: %v", what, err))
 }
 
-// add puts a text into the archive. What a text that fails has until then is kept.
+// add puts a text into the archive. A text that fails stays as far as it came.
 func (a *archive) add(name string, write func(io.Writer) error) {
 	var text bytes.Buffer
 	if err := write(&text); err != nil {
@@ -331,7 +331,7 @@ func tail(file string) ([]byte, error) {
 func maskYAML(w io.Writer, text []byte) error {
 	var tree any
 	if err := yaml.Unmarshal(text, &tree); err != nil {
-		return fmt.Errorf("left out, because it is no YAML whose secrets could be masked: %w", err)
+		return fmt.Errorf("left out, because it is not YAML whose secrets could be masked: %w", err)
 	}
 	if tree == nil {
 		_, err := io.WriteString(w, "# nothing but comments\n")

@@ -102,7 +102,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	require.NoError(t, err, string(out))
 	texts = unzipped(t, filepath.Join(dir, "less.zip"))
 	assert.Contains(t, texts["errors.txt"], "the configuration: ")
-	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is no YAML whose secrets "+
+	assert.Contains(t, texts["errors.txt"], "config/reconbeat.yml: left out, because it is not YAML whose secrets "+
 		"could be masked")
 	assert.Contains(t, texts["errors.txt"],
 		"metrics and health: where to ask a running reconbeat is in the configuration")
@@ -187,6 +187,6 @@ func TestEveryCommandHasExamplesThatAreUnderstood(t *testing.T) {
 	}
 	each(root)
 	for path := range examples {
-		assert.True(t, used[path], "examples of `%s`, which is no command", path)
+		assert.True(t, used[path], "examples of `%s`, which is not a command", path)
 	}
 }

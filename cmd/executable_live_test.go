@@ -242,7 +242,7 @@ func withNotes(t *testing.T, data []byte, change func(note []byte)) []byte {
 	return data
 }
 
-// withoutNotes is an ELF file whose notes are no notes.
+// withoutNotes is an ELF file whose notes are not notes.
 func withoutNotes(t *testing.T, data []byte) []byte {
 	f, err := elf.NewFile(bytes.NewReader(data))
 	require.NoError(t, err)

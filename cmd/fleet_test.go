@@ -86,7 +86,7 @@ func TestStackFindsTheSilentOfTenThousandHosts(t *testing.T) {
 	fleetHeartbeats(t, node, now.Add(-2*time.Minute), 3, hosts, func(i int) bool { return !silent[fleetHost(i)] }, lost)
 
 	// What terms make of it, ordered by the last heartbeat, shows hosts that live as silent for ten hours: that the
-	// panels are right is no accident of this fleet. How many depends on which host lies in which shard.
+	// panels are right is not an accident of this fleet. How many depends on which host lies in which shard.
 	terms := node.Search(t, "logs-reconbeat.health-fleet", json.RawMessage(`{"size": 0, "aggs": {"host": {
 		"terms": {"field": "host.name", "size": 500, "order": {"seen": "asc"}},
 		"aggs": {"seen": {"max": {"field": "@timestamp"}}}}}}`))

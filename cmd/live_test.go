@@ -3,10 +3,8 @@
 package cmd
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -22,6 +20,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
@@ -607,28 +606,7 @@ func (l *live) stop() {
 
 // documents returns what the output file holds.
 func (l *live) documents() []mapstr.M {
-	var docs []mapstr.M
-	files, err := filepath.Glob(filepath.Join(l.dir, "out*"))
-	require.NoError(l.t, err)
-	for _, file := range files {
-		f, err := os.Open(file)
-		require.NoError(l.t, err)
-		lines := bufio.NewScanner(f)
-		lines.Buffer(nil, 16<<20)
-		for lines.Scan() {
-			var doc mapstr.M
-			if err := json.Unmarshal(lines.Bytes(), &doc); err != nil {
-				var syntax *json.SyntaxError
-				if errors.As(err, &syntax) {
-					continue // the last line is still being written
-				}
-				require.NoError(l.t, err)
-			}
-			docs = append(docs, doc)
-		}
-		f.Close()
-	}
-	return docs
+	return (&beattest.Host{T: l.t, Dir: l.dir}).Documents("out")
 }
 
 // find returns the document of a kind with all the fields wanted.

@@ -19,7 +19,7 @@ var secretWords = []string{"password", "passphrase", "api_key", "apikey", "secre
 var secretTrees = []string{"headers", "proxy_headers"}
 
 var (
-	// to the keystore or the environment, which is no secret
+	// to the keystore or the environment, which is not a secret
 	reference  = regexp.MustCompile(`^\$\{[\w.]+\}$`)
 	userinfo   = regexp.MustCompile(`(://)[^/@\s"']+@`)                    // of an address
 	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY.*`) // in the place of a file

@@ -16,7 +16,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/elastic/go-sysinfo"
@@ -26,6 +25,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -132,6 +132,15 @@ type knowledge struct {
 	taken    time.Time // what is known is as of then; zero: nothing was ever learned there
 }
 
+// learned is known for a command that has only the settings.
+func learned(settings instance.Settings) (knowledge, error) {
+	b, err := configured(settings)
+	if err != nil {
+		return knowledge{}, err
+	}
+	return known(b)
+}
+
 // errNothingLearned wraps the reason for which a state knows nothing.
 var errNothingLearned = errors.New("nothing has been learned yet")
 
@@ -172,7 +181,7 @@ func known(b *instance.Beat) (knowledge, error) {
 	}
 	if len(waiting) > 0 {
 		fmt.Fprintf(os.Stderr, "%s (%s) in %s, not yet taken over by reconbeat, counted in what follows.\n",
-			counted(len(waiting), "change"), strings.Join(kinds, ", "), dir)
+			plural.Of(len(waiting), "change"), strings.Join(kinds, ", "), dir)
 	}
 	return k, nil
 }
@@ -231,18 +240,14 @@ func loss(b *instance.Beat) (dir, what string, err error) {
 		}
 	}
 	return k.dir, fmt.Sprintf("what was learned in %s since %s: %s of %s (%s)", k.dir,
-		began.UTC().Format(time.DateOnly), counted(visits, "visit"), counted(len(names), "user"), listOf(names)), nil
+		began.UTC().Format(time.DateOnly), plural.Of(visits, "visit"), plural.Of(len(names), "user"), listOf(names)), nil
 }
 
 func showModel(settings instance.Settings, format, user string) error {
 	if format != "text" && format != "json" {
 		return fmt.Errorf("--format %q is not allowed; it must be text or json", format)
 	}
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	k, err := known(b)
+	k, err := learned(settings)
 	if err != nil {
 		return err
 	}
@@ -301,7 +306,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s, %s, by %s\n", name, a.Class, by)
-		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", counted(a.Days, "day"), counted(a.Visits, "visit"),
+		fmt.Fprintf(w, "  seen\ton %s in %s, from %s to %s\n", plural.Of(a.Days, "day"), plural.Of(a.Visits, "visit"),
 			a.First.UTC().Format(time.RFC3339), a.Last.UTC().Format(time.RFC3339))
 		for _, feature := range slices.Sorted(maps.Keys(a.Features)) {
 			fmt.Fprintf(w, "  %s\t%s\n", feature, listed(a.Features[feature]))
@@ -316,9 +321,9 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID,
 			p.First.UTC().Format(time.RFC3339))
 		fmt.Fprintf(w, "  context\t%s\n", strings.Join(p.Context, ", "))
-		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", counted(p.Days, "day"),
-			p.Last.UTC().Format(time.RFC3339), counted(p.Habit.Days, "day"),
-			counted(int(p.Habit.Span/(24*time.Hour)), "day"))
+		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", plural.Of(p.Days, "day"),
+			p.Last.UTC().Format(time.RFC3339), plural.Of(p.Habit.Days, "day"),
+			plural.Of(int(p.Habit.Span/(24*time.Hour)), "day"))
 	}
 	w.Flush()
 }
@@ -345,11 +350,6 @@ func wayInWords(a habit.Profile) string {
 	}
 }
 
-// counted is a number of things in words.
-func counted[N int | int64 | uint64](n N, what string) string {
-	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), what, ""))
-}
-
 // most is the value seen most.
 func most(values []habit.Seen) string {
 	if len(values) == 0 {
@@ -374,11 +374,7 @@ func (k knowledge) stranger(user string) error {
 }
 
 func exportModel(settings instance.Settings, args []string) error {
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	k, err := known(b)
+	k, err := learned(settings)
 	if err != nil {
 		return err
 	}
@@ -409,13 +405,13 @@ func importModel(settings instance.Settings, sure *confirmation, file string) er
 	}
 	var e exported
 	if err := json.Unmarshal(data, &e); err != nil {
-		return fmt.Errorf("%s is no export: %w", file, err)
+		return fmt.Errorf("%s is not an export: %w", file, err)
 	}
 	if e.Format != exportFormat {
-		return fmt.Errorf("%s is no export: its format is %q, not %q", file, e.Format, exportFormat)
+		return fmt.Errorf("%s is not an export: its format is %q, not %q", file, e.Format, exportFormat)
 	}
 	if e.Version != exportVersion {
-		return fmt.Errorf("%s is of version %d; this reconbeat knows version %d", file, e.Version, exportVersion)
+		return fmt.Errorf("%s has version %d; this reconbeat knows version %d", file, e.Version, exportVersion)
 	}
 	b, err := configured(settings)
 	if err != nil {
@@ -493,11 +489,7 @@ func replaces(b *instance.Beat, sure *confirmation, by string) error {
 }
 
 func forgetUser(settings instance.Settings, user string) error {
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	k, err := known(b)
+	k, err := learned(settings)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // typed is a command as the test types it.
@@ -24,7 +26,7 @@ type typed struct {
 	cannot bool // has no state, and asks for none
 }
 
-// every is each command of reconbeat's that is no group of others.
+// every is each command of reconbeat's that is not a group of others.
 var every = []typed{
 	{words: "run", stays: true},
 	{words: "watch", stays: true},
@@ -172,19 +174,14 @@ func newInstallation(t *testing.T) installation {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: BECOMING ANOTHER USER NEEDS ROOT")
 	}
-	dir, err := os.MkdirTemp("", "reconbeat-plain-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
-	self, err := os.ReadFile(withoutRaceDetector(t))
-	require.NoError(t, err)
+	binary := livetest.Copy(t, withoutRaceDetector(t))
+	dir := filepath.Dir(binary)
 	in := installation{
-		binary: filepath.Join(dir, Name),
+		binary: binary,
 		etc:    filepath.Join(dir, "etc"),
 		data:   filepath.Join(dir, "data"),
 		home:   filepath.Join(dir, "home"),
 	}
-	require.NoError(t, os.WriteFile(in.binary, self, 0o755))
 	require.NoError(t, os.Mkdir(in.etc, 0o755))
 	require.NoError(t, os.Mkdir(in.data, 0o700))
 	require.NoError(t, os.Mkdir(in.home, 0o777))

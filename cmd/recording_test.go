@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
@@ -160,6 +161,6 @@ func TestEndOfARecordingCountsInEnglish(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(said), "End of the RECORDING: 1567 execs seen, 1567 matched, 1 alert.\n")
 	for n, want := range map[int]string{0: "0 matches", 1: "1 match", 2: "2 matches"} {
-		require.Equal(t, want, counted(n, "match"))
+		require.Equal(t, want, plural.Of(n, "match"))
 	}
 }

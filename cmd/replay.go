@@ -33,6 +33,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -155,7 +156,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 				return nil
 			}
 			if f.records && f.format == formatTable {
-				return nil // records were asked for, and they are no table
+				return nil // records were asked for, and they are not a table
 			}
 			return s.show(doc)
 		},
@@ -204,8 +205,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s\n", counted(n.Execs, "exec"), n.Matched,
-		counted(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete))
+	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s\n", plural.Of(n.Execs, "exec"), n.Matched,
+		plural.Of(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete))
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -251,13 +252,13 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 			return []string{"Nothing was read that starts a program."}
 		}
 		return []string{fmt.Sprintf("Nothing was read that starts a program: of %s none reports one.",
-			counted(n.Records, "line"))}
+			plural.Of(n.Records, "line"))}
 	}
 	const minute = "2006-01-02 15:04 MST"
 	line := fmt.Sprintf("From %s to %s, %s", s.First.UTC().Format(minute), s.Last.UTC().Format(minute),
 		report.Span(s.Last.Sub(s.First)))
 	if len(s.Hosts) > 0 {
-		line += fmt.Sprintf(", on %s: %s", counted(len(s.Hosts), "host"), listOf(s.Hosts))
+		line += fmt.Sprintf(", on %s: %s", plural.Of(len(s.Hosts), "host"), listOf(s.Hosts))
 	}
 	lines = append(lines, line+".")
 	if s.Disorder > time.Minute {
@@ -270,7 +271,7 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 		for _, a := range k.Actors {
 			name := cmp.Or(a.Name, "uid "+a.ID)
 			users[name] = true
-			who := fmt.Sprintf("%s %s (%s)", name, wayInWords(a), counted(a.Visits, "visit"))
+			who := fmt.Sprintf("%s %s (%s)", name, wayInWords(a), plural.Of(a.Visits, "visit"))
 			if k.Host != "" && len(s.Hosts) > 1 {
 				who += " on " + k.Host
 			}
@@ -284,11 +285,11 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 		}
 	}
 	if len(users) > 0 {
-		lines = append(lines, fmt.Sprintf("Matches of %s: %s.", counted(len(users), "user"),
+		lines = append(lines, fmt.Sprintf("Matches of %s: %s.", plural.Of(len(users), "user"),
 			listOf(slices.Sorted(maps.Keys(users)))))
 	}
 	if len(actors) > 0 {
-		lines = append(lines, fmt.Sprintf("Learned %s: %s.", counted(len(actors), "actor"), listOf(actors)))
+		lines = append(lines, fmt.Sprintf("Learned %s: %s.", plural.Of(len(actors), "actor"), listOf(actors)))
 	}
 	if n.Alerts == 0 {
 		lines = append(lines, quiet(s, n))
@@ -327,7 +328,7 @@ func unnamed(n uint64) string {
 	if n == 0 {
 		return ""
 	}
-	return ", " + counted(n, "match") + " without a user"
+	return ", " + plural.Of(n, "match") + " without a user"
 }
 
 // configured reads the configuration as every libbeat command does, but takes the built-in one when the user names none
@@ -367,13 +368,13 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 	return instance.NewInitializedBeat(settings)
 }
 
-// longFile is the size of all files from which on the progress is worth a line.
+// longFile is the size of all files that makes the progress worth a line.
 const longFile = 16 << 20
 
 func showProgress(r *engine.Replay, files []string) (stop func()) {
 	name := files[0]
 	if len(files) > 1 {
-		name = counted(len(files), "file")
+		name = plural.Of(len(files), "file")
 	}
 	return statusLine(func() string {
 		read, size := r.Read()

@@ -72,7 +72,7 @@ func asItIs(c *cobra.Command) bool {
 const fqdn = "unable to lookup FQDN"
 
 // sentence is what a line of the log says to a person; nothing where it is of no concern here, or a row says it. What
-// is no line of the log stays as it is.
+// is not a line of the log stays as it is.
 func sentence(line []byte) string {
 	var entry struct {
 		Level   string `json:"log.level"`

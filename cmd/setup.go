@@ -21,6 +21,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/kibana"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/spf13/cobra"
+
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // rulesFlag has `setup` load the detection rules, which libbeat knows nothing of.
@@ -210,7 +212,7 @@ func (d detectionRules) importAll(ndjson []byte, n int) error {
 		errs = append(errs, fmt.Errorf("the rule %s%s: %s", e.RuleID, e.ID, e.Error.Message))
 	}
 	if len(errs) == 0 && (!answer.Success || answer.Count != n) {
-		errs = append(errs, fmt.Errorf("only %d of %s taken, and Kibana does not say why", answer.Count, counted(n, "rule")))
+		errs = append(errs, fmt.Errorf("only %d of %s taken, and Kibana does not say why", answer.Count, plural.Of(n, "rule")))
 	}
 	return errors.Join(errs...)
 }

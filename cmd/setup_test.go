@@ -111,7 +111,7 @@ func (k *kibanaStub) upload(r *http.Request) (lines []map[string]any) {
 		}
 		var o map[string]any
 		if err := json.Unmarshal(line, &o); err != nil {
-			k.fault("%s has a line that is no object: %v", header.Filename, err)
+			k.fault("%s has a line that is not an object: %v", header.Filename, err)
 			continue
 		}
 		lines = append(lines, o)
@@ -178,7 +178,7 @@ func (k *kibanaStub) strings(name string, attributes map[string]any) {
 			attributes := p.EmbeddableConfig["attributes"].(map[string]any)
 			source := attributes["kibanaSavedObjectMeta"].(map[string]any)["searchSourceJSON"]
 			if text, ok := source.(string); !ok || !json.Valid([]byte(text)) {
-				k.fault("%s has a list whose searchSourceJSON is no string but %.80v", name, source)
+				k.fault("%s has a list whose searchSourceJSON is not a string but %.80v", name, source)
 			}
 		}
 	}
@@ -335,7 +335,7 @@ func TestSetupSaysWhyARuleWasNotLoaded(t *testing.T) {
 			name: "200 that took none and says nothing", refuse: imported(200, `{"success":false}`),
 			want: "only 0 of 3 rules taken",
 		},
-		{name: "200 that is no JSON", refuse: imported(200, `<html>`), want: "reading Kibana's answer"},
+		{name: "200 that is not JSON", refuse: imported(200, `<html>`), want: "reading Kibana's answer"},
 		{
 			name:   "no right",
 			refuse: imported(403, `{"statusCode":403,"error":"Forbidden","message":"API [POST ...] is unauthorized"}`),

@@ -125,7 +125,7 @@ program is looked up on this host.`,
 				return testRules(dir, cfg, words)
 			}
 			if dash == len(words) {
-				return errors.New("a command line is missing behind --")
+				return errors.New("a command line is missing after --")
 			}
 			return explainRules(dir, cfg, words[:dash], words[dash:])
 		},

@@ -30,6 +30,7 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
@@ -66,7 +67,7 @@ learns is forgotten at its end, unless --path.data names a folder to keep it in.
 and rules of that configuration, and ships nothing.
 
 With --demo it first plays ten days of another host in seconds, and then watches this host as if those days
-had been its own: who looks and is none of that host's users raises an alert at once. Nothing of it is kept.`,
+had been its own: somebody who is not one of its users raises an alert at once. It keeps nothing of this.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, f) },
 	}
@@ -139,7 +140,7 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s, %d lost.\n", since(time.Since(began)),
-		counted(n.execs, "exec"), n.matched, counted(n.alerts, "alert"), n.lost)
+		plural.Of(n.execs, "exec"), n.matched, plural.Of(n.alerts, "alert"), n.lost)
 	return err
 }
 
@@ -213,7 +214,7 @@ type watchNumbers struct {
 }
 
 // now reads the Beat's own metrics. A module's go with the module, so that what was lost before is kept. Alerts are
-// those that the screen has shown: tampering alerts are no detector's.
+// those that the screen has shown: tampering alerts are not a detector's.
 func (before watchNumbers) now(s *screen) watchNumbers {
 	flat := monitoring.CollectFlatSnapshot(monitoring.GetNamespace("stats").GetRegistry(), monitoring.Full, false)
 	n := watchNumbers{
@@ -246,8 +247,8 @@ func showRecording(s *screen, format string, why *catalog.NoSourceError) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %s seen, %d matched, %s.\n", counted(n.Execs, "exec"),
-		n.Matched, counted(n.Alerts, "alert"))
+	fmt.Fprintf(os.Stderr, "\nEnd of the RECORDING: %s seen, %d matched, %s.\n", plural.Of(n.Execs, "exec"),
+		n.Matched, plural.Of(n.Alerts, "alert"))
 	return nil
 }
 
@@ -269,7 +270,7 @@ func demonstrate(s *screen, format, stateDir string) error {
 	fmt.Fprintf(os.Stderr, "End of the RECORDING: %s, %s. From here on THIS HOST, live, as if those "+
 		"ten days had been its own.\n"+
 		"Now be the intruder: run `ss -tan` in another terminal, as yourself or with `sudo -u nobody ss -tan`. "+
-		"Nothing of this is kept.\n\n", counted(n.Execs, "exec"), counted(n.Alerts, "alert"))
+		"Nothing of this is kept.\n\n", plural.Of(n.Execs, "exec"), plural.Of(n.Alerts, "alert"))
 	return nil
 }
 

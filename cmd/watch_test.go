@@ -25,7 +25,7 @@ type watching struct {
 }
 
 // startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own. As in a clone, the folder
-// has a configuration with an output, which is none of watch's business.
+// has a configuration with an output, which watch ignores.
 func startWatch(t *testing.T, before []string, args ...string) *watching {
 	dir := t.TempDir()
 	for d := dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
@@ -163,7 +163,7 @@ func TestLiveWatchBesideTheService(t *testing.T) {
 	sees("syn-recv")
 	require.NoError(t, service.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, service.Wait())
-	require.NotContains(t, log.All(), `"message":"audit_tampered`, "a guest is no intruder")
+	require.NotContains(t, log.All(), `"message":"audit_tampered`, "a guest is not an intruder")
 	require.Equal(t, alone, auditSettings(t))
 }
 

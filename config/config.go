@@ -241,8 +241,8 @@ func ParseModule(c *conf.C) (Module, error) {
 	return m, nil
 }
 
-// ModuleKeys returns an error for each unknown key of a module's configuration. Known are those of every module, and
-// those of the options.
+// ModuleKeys returns an error for each unknown key of a module's configuration. It knows those of every module
+// and those of the options.
 func ModuleKeys(c *conf.C, options ...any) error {
 	m, err := ParseModule(c)
 	if err != nil {

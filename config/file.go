@@ -134,7 +134,7 @@ var topLevel = func() map[string]any {
 }()
 
 // checkRoot reports names at the root of the file that are ours, or resemble one that belongs there. Those that a
-// variable refers to are no mistake.
+// variable refers to are not mistakes.
 func checkRoot(root *conf.C) error {
 	ours := map[string]bool{}
 	for name := range settings.Fields(Config{}) {

@@ -114,10 +114,10 @@ output.console.pretty: perhaps
 		"output: console, elasticsearch, file, kafka, logstash and redis are on; only one is allowed: " +
 			"remove the others, or set `enabled: false` in them",
 		`max_procs: "lots" is not allowed; it must be a whole number`,
-		`name: a list is not allowed; it must be a text`,
+		`name: a list is not allowed; it must be text`,
 		`fields: "x" is not allowed; it must be a mapping of settings`,
 		`processors: "x" is not allowed; it must be a list`,
-		`path.data: a list is not allowed; it must be a text`,
+		`path.data: a list is not allowed; it must be text`,
 		`reconbeat.config: 9 is not allowed; it must be a mapping of settings`,
 		`timestamp.precision: "day" is not allowed; it must be millisecond, microsecond or nanosecond`,
 		`keystore: 7 is not allowed; it must be a mapping of settings`,
@@ -400,7 +400,7 @@ func TestEverySettingOfLibbeatIsKnown(t *testing.T) {
 	}
 }
 
-// requireKnown holds that a name is no mistake; what its value may be is another matter.
+// requireKnown holds that a name is not a mistake; what its value may be is another matter.
 func requireKnown(t *testing.T, path string) {
 	t.Helper()
 	c := conf.NewConfig()

@@ -18,7 +18,7 @@ import (
 var booleans = []string{"y", "yes", "on", "n", "no", "off"}
 
 // CheckKeys returns an error for each name in a configuration file that YAML does not take for a text. libbeat ends
-// there with a stack trace. A file that is no YAML has no such names: libbeat says what is wrong with it. file may be
+// there with a stack trace. A file that is not YAML has no such names: libbeat says what is wrong with it. file may be
 // empty, where whoever calls names it.
 func CheckKeys(file string, text []byte) error {
 	var root yaml.Node
@@ -43,7 +43,7 @@ func CheckKeys(file string, text []byte) error {
 				at := settings.Join(path, key.Value)
 				if kind := kindOfKey(key); kind != "" {
 					line := strings.TrimSpace(fmt.Sprintf("%s line %d", file, key.Line))
-					errs = append(errs, fmt.Errorf("%s: %s: the name %s is %s in YAML; it must be a text: put it in "+
+					errs = append(errs, fmt.Errorf("%s: %s: the name %s is %s in YAML; it must be text: put it in "+
 						"quotes if it is meant, %q", line, at, key.Value, kind, key.Value))
 				}
 				visit(at, n.Content[i+1])
@@ -54,7 +54,7 @@ func CheckKeys(file string, text []byte) error {
 	return errors.Join(errs...)
 }
 
-// kindOfKey is what YAML 1.1 takes a name for that is no text to it; empty where it is one.
+// kindOfKey is what YAML 1.1 takes a name for that it does not take for text; empty where it does.
 func kindOfKey(key *yaml.Node) string {
 	switch {
 	case key.Kind != yaml.ScalarNode:

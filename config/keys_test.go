@@ -27,7 +27,7 @@ func TestANameThatIsNoTextIsReported(t *testing.T) {
 		}
 		require.ErrorContains(t, libbeat, "string key required", key)
 		require.EqualError(t, err, "reconbeat.yml line 5: reconbeat.modules.0."+key+": the name "+key+" is "+kind+
-			` in YAML; it must be a text: put it in quotes if it is meant, "`+key+`"`)
+			` in YAML; it must be text: put it in quotes if it is meant, "`+key+`"`)
 	}
 	err := CheckKeys("f", []byte("on: 1\n7: {off: 2}\n"))
 	require.Len(t, strings.Split(err.Error(), "\n"), 3, "all at once")

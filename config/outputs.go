@@ -139,7 +139,7 @@ type (
 	discardSettings struct {
 		Common ofEveryOutput `config:",inline"`
 	}
-	// codecSettings are of how a document becomes text; libbeat's json takes the names without the underscore.
+	// codecSettings say how a document becomes text; libbeat's json takes the names without the underscore.
 	codecSettings struct {
 		JSON struct {
 			Enabled         bool `config:"enabled"`
@@ -211,7 +211,7 @@ type (
 		ReachableOnly bool `config:"reachable_only"`
 		GroupEvents   int  `config:"group_events"`
 	}
-	// terminalSettings are of what `watch` shows its alerts with.
+	// terminalSettings belong to the output with which `watch` shows its alerts.
 	terminalSettings struct {
 		Common ofEveryOutput `config:",inline"`
 		Format string        `config:"format"`

@@ -81,7 +81,7 @@ type (
 			MaxRetryInterval time.Duration `config:"max_retry_interval"`
 		} `config:"disk"`
 	}
-	// tlsSettings are of what speaks TLS, and of which libbeat watches the certificates.
+	// tlsSettings belong to what speaks TLS; libbeat watches their certificates.
 	tlsSettings struct {
 		tlscommon.Config `config:",inline"`
 		Restart          struct {
@@ -104,7 +104,7 @@ type (
 		FQDN            toggle `config:"fqdn"`
 		RunAsFilestream toggle `config:"log_input_run_as_filestream"`
 	}
-	// logSettings are of the log, and of that of events, which may hold secrets.
+	// logSettings belong to the log, and to the log of events, which may hold secrets.
 	logSettings struct {
 		Level      logLevel        `config:"level"`
 		Selectors  []string        `config:"selectors"`
@@ -207,7 +207,7 @@ func (l *logLevel) Unpack(text string) error {
 	return level.Unpack(text)
 }
 
-// precision is of the documents' times.
+// precision is that of the documents' times.
 type precision string
 
 // Allowed says what a precision may be.

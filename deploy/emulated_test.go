@@ -47,9 +47,6 @@ func TestTheOtherArchitecturesPackagesRunEmulated(t *testing.T) {
 	native := stage(t)
 
 	h := newHost(t)
-	if present := h.files(); len(present) > 0 {
-		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
-	}
 	said, err := exec.Command("dpkg", "--info", deb).CombinedOutput()
 	require.NoError(t, err, string(said))
 	assert.Contains(t, string(said), "\n Architecture: "+foreign+"\n")

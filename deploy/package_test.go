@@ -111,6 +111,9 @@ func newHost(t *testing.T) host {
 	_ = os.Remove(
 		filepath.Join(h.root, "var/lib/man-db/auto-update"),
 	) // or each installation indexes all the manual pages of the host, for minutes
+	if present := h.files(); len(present) > 0 {
+		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
+	}
 	return h
 }
 
@@ -332,9 +335,6 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	t.Parallel()
 	deb := distribution(t, "deb")
 	h := newHost(t)
-	if present := h.files(); len(present) > 0 {
-		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
-	}
 
 	h.run("dpkg", "-i", h.bring(deb))
 	h.hasEverything()
@@ -391,9 +391,6 @@ func TestTheManualOfThePackagesIsTyped(t *testing.T) {
 	deb := distribution(t, "deb")
 	es := stack.Start(t).Elasticsearch(t)
 	h := newHost(t)
-	if present := h.files(); len(present) > 0 {
-		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
-	}
 	h.bring(deb)
 	h.bring(deb + ".sha512")
 	next, err := os.ReadFile(newer(t, "deb"))
@@ -447,9 +444,6 @@ func TestTheRPMIsInstalledUpgradedAndRemoved(t *testing.T) {
 	t.Parallel()
 	pkg := distribution(t, "rpm")
 	h := newHost(t)
-	if present := h.files(); len(present) > 0 {
-		t.Skipf("SKIPPED: RECONBEAT IS INSTALLED ON THIS HOST: %v", present)
-	}
 	rpm := func(args ...string) string {
 		out, err := exec.Command("rpm", append([]string{"--root=" + h.root, "--dbpath=/var/lib/rpm"}, args...)...).
 			CombinedOutput()

@@ -63,7 +63,7 @@ type Detector struct {
 	cut      map[string]RuleSet  // by the first commLength bytes of longer names
 	kept     map[string]*learned // by rule id, of disabled and unknown rules too: a change of rules resets nothing
 	episodes map[episodeKey]*episode
-	// probations are the contexts that actors were alerted for and that are no habit yet.
+	// probations are the contexts that actors were alerted for and that are not habits yet.
 	probations map[episodeKey][]*probation
 	clock      time.Time // the last Advance
 
@@ -166,7 +166,7 @@ func (d *Detector) Programs() []string {
 	return names
 }
 
-// setBack is from how far back on a time means that the clock was set: sources deliver out of order.
+// setBack is how far back a time must be to mean that the clock was set: sources deliver out of order.
 const setBack = time.Hour
 
 // Advance says that nothing more comes before t: buckets, visits and episodes that end until then close. It appends to

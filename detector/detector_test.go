@@ -566,7 +566,7 @@ func TestTheReasonNamesWhatIsUnusual(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := settled(t, func(o *Options) {
-				o.Rules[0].Threshold = 0 // one unusual thing alone is no alert by default
+				o.Rules[0].Threshold = 0 // one unusual thing alone is not an alert by default
 				o.LearnFor = 57 * 24 * time.Hour
 			})
 			c.change(c.e)

@@ -16,7 +16,7 @@ func (r *Rule) Meaning() []string {
 	for _, e := range r.Except {
 		lines = append(lines, "It leaves out "+e.meaning(r.Programs)+".")
 	}
-	worth := fmt.Sprintf("From a score of %v on it raises an alert of severity %s (%d), risk %v", r.Threshold,
+	worth := fmt.Sprintf("A score of %v or more raises an alert of severity %s (%d), risk %v", r.Threshold,
 		r.Severity, r.SeverityNumber(), r.RiskScore)
 	var techniques []string
 	for _, t := range r.Threat {

@@ -23,7 +23,7 @@ func TestARuleSaysWhatItMeansAndWhy(t *testing.T) {
 		`"Unusual match": whoever starts ss or route has looked.`,
 		`It leaves out route with an argument add or del*.`,
 		`It leaves out ss or route without an argument -t and without any argument.`,
-		`From a score of 25 on it raises an alert of severity low (21), risk 21, ` +
+		`A score of 25 or more raises an alert of severity low (21), risk 21, ` +
 			`T1049 System Network Connections Discovery.`,
 	}, r.Meaning())
 	for _, c := range []struct {

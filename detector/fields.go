@@ -293,7 +293,7 @@ func execOnly(get func(*Finding) any) func(*Finding) any {
 	}
 }
 
-// actorOnly is of the findings that are about one actor.
+// actorOnly are the findings about one actor.
 func actorOnly(get func(Actor) any) func(*Finding) any {
 	return func(f *Finding) any {
 		if f.Kind == Learned {

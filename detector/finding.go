@@ -93,7 +93,7 @@ type Command struct {
 	Count int    `json:"count"`
 }
 
-// Episode is what an actor does under a rule from the first exec on that is over the threshold, or in a context that
+// Episode is what an actor does under a rule beginning with the first exec over the threshold, or in a context that
 // they are on probation in.
 type Episode struct {
 	ID    string
@@ -107,7 +107,7 @@ type Became struct {
 	Days    int // on how many it was seen
 }
 
-// Report is what a rule has learned of a host by the time from which on it may alert.
+// Report is what a rule has learned of a host when its alerts begin.
 type Report struct {
 	Host   string          // its id; empty: this host
 	Days   float64         // for how long it was watched

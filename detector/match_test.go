@@ -117,7 +117,7 @@ func TestTheProgramThatRunsIsKnownWhateverStartedIt(t *testing.T) {
 			want: "ld.so", rest: "--help",
 		},
 		{
-			name: "ldd is no loader", executable: "/usr/bin/ldd", args: "ldd /usr/bin/ss", want: "ldd",
+			name: "ldd is not a loader", executable: "/usr/bin/ldd", args: "ldd /usr/bin/ss", want: "ldd",
 			rest: "/usr/bin/ss",
 		},
 		{name: "sudo is itself", executable: "/usr/bin/sudo", args: "sudo ss -tan", want: "sudo", rest: "ss -tan"},
@@ -173,7 +173,7 @@ func TestMatch(t *testing.T) {
 			e:    process.Event{Kind: process.Exec, Process: process.Process{Executable: "/usr/bin/ss"}},
 		},
 		{
-			name: "a fork is no exec",
+			name: "a fork is not an exec",
 			e:    process.Event{Kind: process.Fork, Success: true, Process: process.Process{Executable: "/usr/bin/ss"}},
 		},
 	} {

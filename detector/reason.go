@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -21,9 +22,9 @@ func (f *Finding) Message() string {
 		return fmt.Sprintf("%s by %s has become a habit", f.Rule.Name, f.Actor)
 	case Learned:
 		return fmt.Sprintf("%s: alerts begin, %s learned in %s",
-			f.Rule.Name, plural(len(f.Report.Actors), "actor"), hours(f.Report.Days))
+			f.Rule.Name, plural.Of(len(f.Report.Actors), "actor"), hours(f.Report.Days))
 	case Summary:
-		title := fmt.Sprintf("%s by %s: %s", f.Rule.Name, f.Actor, plural(f.Summary.Execs, "exec"))
+		title := fmt.Sprintf("%s by %s: %s", f.Rule.Name, f.Actor, plural.Of(f.Summary.Execs, "exec"))
 		if span := f.Summary.Last.Sub(f.Episode.Start).Round(time.Second); span > 0 {
 			title += " over " + span.String()
 		}
@@ -37,7 +38,7 @@ func (f *Finding) Reason() string {
 	switch {
 	case f.Kind == Habitual:
 		return fmt.Sprintf("%s has %s on %s since %s: %s; alerts on it end",
-			f.Actor, f.Rule.Habit, plural(f.Became.Days, "day"), f.Became.Since.UTC().Format(time.RFC3339),
+			f.Actor, f.Rule.Habit, plural.Of(f.Became.Days, "day"), f.Became.Since.UTC().Format(time.RFC3339),
 			strings.Join(f.Became.Context, ", "))
 	case f.Kind == Learned:
 		return f.Report.reason(f.Rule)
@@ -57,7 +58,7 @@ func (f *Finding) summaryReason() string {
 		when = "between " + start + " and " + last
 	}
 	return fmt.Sprintf("%s %s %s %s: %s",
-		f.Actor, f.Rule.Habit, plural(f.Summary.Execs, "time"), when, strings.Join(linesOf(f.Summary.Commands), "; "))
+		f.Actor, f.Rule.Habit, plural.Of(f.Summary.Execs, "time"), when, strings.Join(linesOf(f.Summary.Commands), "; "))
 }
 
 // rareReason says how rare the user is, and who is common.
@@ -71,7 +72,7 @@ func (f *Finding) rareReason() string {
 		often = "has never %s before"
 	}
 	return fmt.Sprintf("%s "+often+" in %s of %s%s",
-		who, f.Rule.Habit, plural(f.Buckets, "interval"), minutes(f.BucketSpan), usually(f.TypicalUsers))
+		who, f.Rule.Habit, plural.Of(f.Buckets, "interval"), minutes(f.BucketSpan), usually(f.TypicalUsers))
 }
 
 // account is a user as the rare model knows it, a name or a decimal id, in words.
@@ -123,7 +124,7 @@ func (f *Finding) opening() (text string, first []int, then string) {
 		text, first = f.neverBefore(who)
 		return text, first, "; "
 	case c.Parts[habit.Frequency] >= habit.WorthNaming && c.Silent >= 48*time.Hour:
-		silent := plural(int(c.Silent/(24*time.Hour)), "day")
+		silent := plural.Of(int(c.Silent/(24*time.Hour)), "day")
 		return fmt.Sprintf("%s had not %s on this host for %s", who, f.Rule.Habit, silent), nil, "; "
 	case c.Parts[habit.Frequency] >= habit.WorthNaming:
 		return fmt.Sprintf("%s has rarely %s on this host%s", who, f.Rule.Habit, within(c.Days)), nil, "; "
@@ -186,11 +187,11 @@ func (r *Report) reason(rule *Rule) string {
 	others := len(r.Actors) - len(unusual)
 	if len(unusual) == 0 {
 		return fmt.Sprintf("until now %s %s, none of whom would be unusual on a host of a month",
-			plural(others, "actor"), rule.Habit)
+			plural.Of(others, "actor"), rule.Habit)
 	}
 	reason := "would be unusual on a host of a month, and are usual from now on: " + strings.Join(unusual, "; ")
 	if others > 0 {
-		reason += "; beside " + plural(others, "other actor")
+		reason += "; beside " + plural.Of(others, "other actor")
 	}
 	return reason
 }
@@ -218,7 +219,7 @@ func actorLine(p *habit.Profile) string {
 	if p.Class == habit.Person.String() {
 		by = habit.TTY
 	}
-	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, habit.Describe(by, p.Way), plural(p.Visits, "visit"))
+	line := fmt.Sprintf("%s (%s, %s), %s", who, p.Class, habit.Describe(by, p.Way), plural.Of(p.Visits, "visit"))
 	for _, part := range []int{habit.Command, habit.Network} {
 		if seen := p.Features[habit.PartNames[part]]; len(seen) > 0 && seen[0].Value != "none" {
 			line += ", " + habit.Describe(part, seen[0].Value)
@@ -233,7 +234,7 @@ func hours(days float64) string {
 	if n == 0 {
 		return "less than an hour"
 	}
-	return plural(n, "hour")
+	return plural.Of(n, "hour")
 }
 
 // within is in how many days something has never been, or rarely. A young model has watched for less than one.
@@ -241,7 +242,7 @@ func within(days float64) string {
 	if days < 1 {
 		return ", watched for less than a day"
 	}
-	return " in " + plural(int(days), "day")
+	return " in " + plural.Of(int(days), "day")
 }
 
 // ago is how long something is past.
@@ -250,21 +251,14 @@ func ago(d time.Duration) string {
 	case d < time.Minute:
 		return "a moment ago"
 	case d < time.Hour:
-		return plural(int(d/time.Minute), "minute") + " ago"
+		return plural.Of(int(d/time.Minute), "minute") + " ago"
 	}
-	return plural(int(d/time.Hour), "hour") + " ago"
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return plural.Of(int(d/time.Hour), "hour") + " ago"
 }
 
 func minutes(d time.Duration) string {
 	if d%time.Minute == 0 {
-		return plural(int(d/time.Minute), "minute")
+		return plural.Of(int(d/time.Minute), "minute")
 	}
 	return d.String()
 }

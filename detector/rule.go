@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Rule says which programs match, from which score on a match raises an alert, and what the alert says. A rule is data:
+// Rule says which programs match, which score raises an alert, and what the alert says. A rule is data:
 // shipped ones are the files of detector/rules, a user's own are those of rules.d.
 type Rule struct {
 	ID             string   `config:"id"`      // stable, lower case with dashes
@@ -20,7 +20,7 @@ type Rule struct {
 	Description    string   `config:"description"`
 	Habit          string   `config:"habit"`     // follows "has never": "looked at network connections"
 	Programs       []string `config:"programs"`  // base names, exact and case-sensitive, as of the machine learning job
-	Except         []Except `config:"except"`    // command lines that are no match, though the program is
+	Except         []Except `config:"except"`    // command lines that are not matches, though the program is
 	Threshold      float64  `config:"threshold"` // the least score that alerts, 0 to 100
 	Severity       string   `config:"severity"`  // low, medium, high or critical
 	RiskScore      float64  `config:"risk_score"`

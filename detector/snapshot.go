@@ -178,7 +178,7 @@ type Known struct {
 	Began  time.Time       `json:"began"`
 	Actors []habit.Profile `json:"actors"`
 	Users  []string        `json:"users"` // of the rare model, which knows no hosts: the most frequent first
-	// Probations are the contexts that actors have alerted in and that are no habit yet.
+	// Probations are the contexts that actors have alerted in and that are not habits yet.
 	Probations []Probation `json:"probations,omitempty"`
 }
 

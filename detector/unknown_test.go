@@ -255,7 +255,7 @@ func TestAnAlertHasWhatItsVisitDidBefore(t *testing.T) {
 	require.Equal(t, 4, alert.Visit.Matches)
 	require.Equal(t, night, alert.Visit.Start)
 	require.Equal(t, []Command{{"ss -s", 2}, {"ss -tan", 1}, {"ss -tunap", 1}}, alert.Visit.Commands)
-	require.False(t, alert.Context.Known, "what they did some minutes ago is no habit")
+	require.False(t, alert.Context.Known, "what they did some minutes ago is not a habit")
 	summary := d.Advance(night.Add(time.Hour), nil)
 	require.Equal(t, []Kind{Summary}, kinds(summary))
 	require.Equal(t, alert.Visit.ID, summary[0].Visit.ID)

@@ -31,14 +31,14 @@ type Decoder struct {
 }
 
 // Decode makes e what one JSON document says. Its keys may be nested, dotted, or both in any mix; where it says one
-// thing twice the last counts. What is no field of the table is skipped, a value that makes no sense in its field (a
+// thing twice the last counts. What is not a field of the table is skipped, a value that makes no sense in its field (a
 // pid of "x") is taken as not said.
 //
 // e.Kind is Exec, Fork or Exit, or 0 for a document that is well-formed and of something else: a connection, a file, an
 // alert, a process that ran already, another operating system. Other then says what. A document that carries another
 // one in its message (as Filebeat and Docker ship lines) is the one that it carries.
 //
-// The error says why it is no document: it is one of ErrJSON, ErrNoObject, or ErrNoTimestamp. e is then of no use.
+// The error says why it is not a document: it is one of ErrJSON, ErrNoObject, or ErrNoTimestamp. e is then of no use.
 func (d *Decoder) Decode(doc []byte, e *process.Event) error {
 	err := d.decode(doc, e)
 	if len(d.draft.message) == 0 || err != nil && !errors.Is(err, ErrNoTimestamp) || e.Kind != 0 {
@@ -71,7 +71,7 @@ func (d *Decoder) inner(e *process.Event, outer error) error {
 	return nil
 }
 
-// Other says what the last document was of which Decode made no event, and whether that is known: a document of which
+// Other says what the last document was that made no event, and whether that is known: a document of which
 // nothing is may carry one in a way that nobody has thought of.
 func (d *Decoder) Other() (what string, known bool) {
 	switch d.draft.other {
@@ -131,7 +131,7 @@ func (d *Decoder) object(n *node) error {
 	return err
 }
 
-// member reads the value of a key; n is nil where the key is no field's.
+// member reads the value of a key; n is nil where the key is not a field's.
 func (d *Decoder) member(n *node) error {
 	switch kind := d.json.PeekKind(); {
 	case n == nil:

@@ -16,7 +16,7 @@ import (
 )
 
 // Encode returns what the event says as a nested ECS document. It shares no memory with e. What is unknown is left out,
-// and so is @timestamp, which libbeat keeps beside the document. Bytes that are no UTF-8 become U+FFFD, as JSON has no
+// and so is @timestamp, which libbeat keeps beside the document. Bytes that are not UTF-8 become U+FFFD, as JSON has no
 // way to say them. Dates are strings, as in JSON.
 //
 // Who ships the document adds what is said of it rather than by it: event.module, event.dataset, data_stream.*, and

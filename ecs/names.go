@@ -77,7 +77,7 @@ func grow(sets ...[]Field) *node {
 }
 
 // ofHit finds the name of a field in a search's hit: next, or the document where the hit has its fields as lists and no
-// source. What a user calls fields is none of it.
+// source. What a user calls fields is not part of it.
 func (d *draft) ofHit(name []byte, next *node) *node {
 	switch string(name) {
 	case "_index", "_id":

@@ -28,13 +28,13 @@ type draft struct {
 	terminals             [roles]process.Terminal
 	said                  [roles]bool // process.interactive, of each process
 
-	hit     bool   // it is a search's hit, of which no source was seen
+	hit     bool   // it is a search's hit without a source so far
 	system  string // host.os.platform, family or name
 	message []byte // a document in a text; reused
 	record  bool   // a text holds a record of audit
 	single  bool   // it is a record of audit, taken to pieces
 	ran     bool   // the action says that the process ran already
-	other   other  // what it is that is no event
+	other   other  // what it is that is not an event
 
 	unquoted []byte // the text of a string with escapes
 	utc      []byte // a time without its offset
@@ -56,7 +56,7 @@ const (
 	isOther // kind: an alert, a metric, a state
 )
 
-// other is what a document is of which no event was made.
+// other says what a document is that makes no event.
 type other string
 
 const (
@@ -69,8 +69,8 @@ const (
 		"module auditlog, as in jq -r '.event.original // .message' FILE | reconbeat replay --module auditlog -"
 	otherIntegration other = "a document of the integration Auditd Logs, which has one record of an event's several: " +
 		"read auditd's log itself, or what the integration auditd_manager ships"
-	otherText    other = "a text in which nothing is said of a process"
-	otherNothing other = "a document in which nothing is said of a process"
+	otherText    other = "a text that says nothing of a process"
+	otherNothing other = "a document that says nothing of a process"
 )
 
 func (d *draft) addKind(v value) {

@@ -107,7 +107,7 @@ func fields() []Field {
 		),
 		text(
 			"reconbeat.process.starter",
-			"The program that had the process started: the nearest ancestor that is no wrapper such as sudo; missing where "+
+			"The program that had the process started: the nearest ancestor that is not a wrapper such as sudo; missing where "+
 				"that is the parent.",
 			func(e *process.Event) *string { return &e.Starter },
 		),
@@ -221,7 +221,7 @@ func setSequence(d *draft, v value) {
 	}
 }
 
-// of returns the word for a kind of event, nil for kinds that are no process's.
+// of returns the word for a kind of event, nil for kinds that are not process's.
 func of(k process.Kind, exec, fork, exit any) any {
 	switch k {
 	case process.Exec:

@@ -22,8 +22,6 @@ import (
 	"github.com/elastic/beats/v7/libbeat/mapping"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/engine"
 )
@@ -178,13 +176,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 			names[name] = true
 		}
 	} else {
-		for f := range ecs.Fields() {
-			names[f.Name] = true
-		}
-		for _, f := range detector.Fields {
-			names[f.Name] = true
-		}
-		for name := range engine.TamperingFields {
+		for name := range engine.Fields() {
 			names[name] = true
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/integration/fleet"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
@@ -166,8 +167,8 @@ func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 		if forgot {
 			counter = "duplicates"
 		}
-		eventually(t, "Elasticsearch has every document", func() bool { return settled(socket, counter) >= len(wrote) })
-		require.Zero(t, settled(socket, "dropped"))
+		eventually(t, "Elasticsearch has every document", func() bool { return beattest.Metric(socket, "libbeat.output.events."+counter) >= len(wrote) })
+		require.Zero(t, beattest.Metric(socket, "libbeat.output.events.dropped"))
 		p.end()
 	}
 	indexed := map[string]map[string]any{}
@@ -199,24 +200,4 @@ func unixTransport(socket string) *http.Transport {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}
-}
-
-// settled is one of the counters of a Filebeat's output; -1 while nothing answers.
-func settled(socket, counter string) int {
-	client := http.Client{Timeout: 5 * time.Second, Transport: unixTransport(socket)}
-	answer, err := client.Get("http://filebeat/stats")
-	if err != nil {
-		return -1
-	}
-	defer answer.Body.Close()
-	var stats mapstr.M
-	if json.NewDecoder(answer.Body).Decode(&stats) != nil {
-		return -1
-	}
-	v, err := stats.GetValue("libbeat.output.events." + counter)
-	if err != nil {
-		return -1
-	}
-	n, _ := v.(float64)
-	return int(n)
 }

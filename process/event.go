@@ -13,7 +13,7 @@ import (
 // Kind is what happened.
 type Kind uint8
 
-// The kinds of event. The zero Kind is no event.
+// The kinds of event. The zero Kind is not an event.
 const (
 	Exec   Kind = iota + 1 // a program started in the process: execve or execveat succeeded
 	Fork                   // the process came to be as a copy of its parent, still running its parent's program
@@ -24,7 +24,7 @@ const (
 	Tamper
 )
 
-// String returns the kind in lower case, "unknown" for one that is none of the constants.
+// String returns the kind in lower case, "unknown" for any other than the constants.
 func (k Kind) String() string {
 	switch k {
 	case Exec:

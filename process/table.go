@@ -549,7 +549,7 @@ func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	}
 }
 
-// entryFrom finds the way in by the ancestors where no login program said it.
+// entryFrom finds the way in from the ancestors, where no login program has named it.
 func entryFrom(e *Event, line []*procEntry) string {
 	if e.Container.ID != "" {
 		return EntryContainer

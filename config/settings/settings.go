@@ -339,7 +339,7 @@ func kindOf(t reflect.Type) string {
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.String:
-		return "a text"
+		return "text"
 	case reflect.Slice:
 		return "a list"
 	}

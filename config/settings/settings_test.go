@@ -68,7 +68,7 @@ top:
 		`top.share: a list is not allowed; it must be a number`,
 		`top.used: "maybe" is not allowed; it must be true or false`,
 		`top.after: "soon" is not allowed; it must be a duration such as 90s, 15m or 24h`,
-		`top.name: a mapping is not allowed; it must be a text`,
+		`top.name: a mapping is not allowed; it must be text`,
 		`top.parts.0: 3 is not allowed; it must be a mapping of settings`,
 		`top.parts.2: "text" is not allowed; it must be a mapping of settings`,
 		`top.index: "%{[unclosed" is not allowed: `,

@@ -14,7 +14,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 )
 
-// Unknown returns an error for each key of c that is in none of the structs into: go-ucfg ignores a misspelt key, and
+// Unknown returns an error for each key of c that none of the structs in into has: go-ucfg ignores a misspelt key, and
 // with it the setting. It also ignores a mapping where a list belongs, which is an error here, too. path is what
 // messages call c. Values are not checked.
 func Unknown(path string, c *conf.C, into ...any) error {

@@ -416,7 +416,7 @@ func (r *Reader) command(program string, args []string) text {
 // maxCommand is how long a command line may be to be remembered, in bytes.
 const maxCommand = 512
 
-// normal is a command line without what changes from call to call: its options as a set, what is no option by its kind.
+// normal is a command line without what changes from call to call: its options as a set, all else by its kind.
 func normal(program string, args []string) string {
 	line := []string{program}
 	var letters, words []string

@@ -248,7 +248,7 @@ type Result struct {
 	Unusual Match
 	New     bool // the actor was never seen
 	First   bool // never before this visit
-	// KnownElsewise: an actor who is New or First is of an account that was seen, a person on the other side of a
+	// KnownElsewise: the account of an actor who is New or First was seen before: a person on the other side of a
 	// terminal, another account by another parent.
 	KnownElsewise bool
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
@@ -305,7 +305,7 @@ func (m *Model) Judge(l *Match) Result {
 	}
 	fade := m.faded(now)
 	if r.First && m.groups[l.Class].Actors < alone {
-		a = nil // what they showed some moments ago is no habit
+		a = nil // what they showed some moments ago is not a habit
 	}
 	for f := range features {
 		if f == l.Class.SplitBy() && !stranger || l.values[f] == noEvidence || v != nil && v.seen.has(f, l.values[f]) {
@@ -335,7 +335,7 @@ func (m *Model) Judge(l *Match) Result {
 	return r
 }
 
-// sum is the surprise that the parts make together. A disguise is no accident: what is usual beside it does not excuse
+// sum is the surprise that the parts make together. A disguise is deliberate: what is usual beside it does not excuse
 // it.
 func (r *Result) sum() (sum float64) {
 	for p, v := range r.Parts {
@@ -380,7 +380,7 @@ func (m *Model) halfLives(t time.Time) float64 {
 	return float64(t.Sub(m.unit)) / float64(m.o.HalfLife)
 }
 
-// SetHalfLife changes after how long something counts half as much (0: 30 days), from now on: what has faded until then
+// SetHalfLife changes after how long something counts half as much (0: 30 days), as of now: what has faded until then
 // stays as it is.
 func (m *Model) SetHalfLife(d time.Duration) {
 	d = cmp.Or(d, halfLife)

@@ -9,13 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -23,7 +23,7 @@ import (
 type Machine interface {
 	// Complete fills an exec of this host with what the host knows of it.
 	Complete(e *process.Event, t *process.Table)
-	// Name fills in the names of users of whom only the ids are known.
+	// Name fills in the names of users known by their ids alone.
 	Name(users ...*process.User)
 	// Watch changes which programs are known by their contents.
 	Watch(programs []string)
@@ -267,8 +267,8 @@ func (eng *Engine) processed(doc *beat.Event, from *Source) *beat.Event {
 // misfit counts that a module's configuration does not fit a document, and logs it now and then.
 func (eng *Engine) misfit(from *Source, err error) {
 	if n := eng.Counts.Misfits.Add(1); seldom(n) {
-		eng.logger.Warnf("module %s: %v (%d %s so far, shipped all the same)", from.ID, err, n,
-			english.PluralWord(int(n), "document", ""))
+		eng.logger.Warnf("module %s: %v (%s so far, shipped all the same)", from.ID, err,
+			plural.Of(n, "document"))
 	}
 }
 

@@ -81,7 +81,7 @@ func TestEventsOfOneTimeKeepTheirOrder(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(numbers, func(a, b int64) int { return int(b - a) }), "from a file, too")
 }
 
-// A long input that goes back after most of it was judged is no history to judge by.
+// A long input that goes back after most of it was judged is not a history to judge by.
 func TestHistoryInTheWrongOrderIsAnError(t *testing.T) {
 	var times []int64
 	for i := range int64(2 * orderEvents) {

@@ -210,7 +210,7 @@ func TestAReplayHandsOnWhatIsMalformed(t *testing.T) {
 	long := strings.Repeat("x", 2<<20)
 	const exec = `{"@timestamp":"2026-03-03T01:06:42Z","process":{"name":"ss"}}`
 	const login = "type=USER_LOGIN msg=audit(17x): pid=1"
-	const noRecord = "this is no audit record"
+	const noRecord = "this is not an audit record"
 	const badHeader = "its time and number cannot be read (want audit(SECONDS.MILLISECONDS:NUMBER))"
 	for _, c := range []struct {
 		module string

@@ -4,12 +4,14 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
+	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/process"
@@ -60,13 +62,25 @@ var tamperKinds = map[string]tamperKind{
 	process.ChangedLogin: {[]string{"process"}, "change", 73, defenseEvasion, masquerading, attack{}},
 }
 
-// TamperingFields are the fields that documents of tampering fill beside those of every event and alert, with their
+// tamperingFields are the fields that documents of tampering fill beside those of every event and alert, with their
 // types in Elasticsearch.
-var TamperingFields = map[string]string{
+var tamperingFields = map[string]string{
 	"event.start": "date", "event.end": "date", "event.duration": "long",
 	"threat.technique.subtechnique.id": "keyword", "threat.technique.subtechnique.name": "keyword",
 	"threat.technique.subtechnique.reference": "keyword",
 	"reconbeat.tampering.text":                "keyword", "reconbeat.tampering.record": "keyword",
+}
+
+// Fields are those that the engine's documents fill from a table in the code, with their types in Elasticsearch.
+func Fields() map[string]string {
+	fields := maps.Clone(tamperingFields)
+	for f := range ecs.Fields() {
+		fields[f.Name] = f.Type.String()
+	}
+	for _, f := range detector.Fields {
+		fields[f.Name] = f.Type
+	}
+	return fields
 }
 
 // LogAction is the key under which a line of the log names the event.action of the document that says the same.

@@ -8,6 +8,7 @@ require (
 )
 
 require (
+	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/elastic/beats/v7 v7.0.0-alpha2.0.20260211135501-d98c356e3dba // indirect
 	github.com/elastic/elastic-agent-libs v0.31.0 // indirect
 	github.com/elastic/elastic-agent-system-metrics v0.13.6 // indirect

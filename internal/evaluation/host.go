@@ -236,7 +236,7 @@ func (h *host) address(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// elsewhere is an address that is none of the host's networks: a home, a hotel, a phone; an intruder's, too.
+// elsewhere is an address outside the host's networks: a home, a hotel, a phone; an intruder's, too.
 func (h *host) elsewhere() netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(20 + h.IntN(200)), byte(h.IntN(256)), byte(h.IntN(256)), byte(1 + h.IntN(250))})
 }

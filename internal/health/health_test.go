@@ -3,6 +3,7 @@
 package health
 
 import (
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,10 +19,13 @@ func TestEveryConditionIsCompleteAndItsCodeUnique(t *testing.T) {
 		require.False(t, seen[c.Code], c.Code)
 		seen[c.Code] = true
 		require.NotEmpty(t, c.Title)
-		require.False(t, strings.HasSuffix(c.Title, "."), "a title is no sentence: %s", c.Title)
+		require.False(t, strings.HasSuffix(c.Title, "."), "a title is not a sentence: %s", c.Title)
 		require.True(t, strings.HasSuffix(c.Help, "."), "help is a sentence: %s", c.Help)
 		require.Contains(t, []Severity{Degraded, Failed}, c.Severity)
 	}
+	source, err := os.ReadFile("health.go")
+	require.NoError(t, err)
+	require.Len(t, seen, strings.Count(string(source), " = &Condition{"), "Conditions leaves out one of the table")
 }
 
 func TestListenersHearOfBeginningAndEnd(t *testing.T) {

@@ -51,7 +51,7 @@ func NewAccounts() *Accounts {
 	return &Accounts{names: map[accountKey]accountName{}, lookup: lookupAccount, now: time.Now}
 }
 
-// User fills in the name of a user of whom only the id is known; it stays empty where the id has none.
+// User fills in the name of a user known by the id alone; it stays empty where the id has no name.
 func (a *Accounts) User(u *process.User) { a.fill(u, false) }
 
 // Group does the same for a group.

@@ -124,7 +124,7 @@ func (h *Host) Complete(e *process.Event, t *process.Table) {
 	h.accounts.Group(&e.EffGroup)
 }
 
-// Name fills in the names of users of whom only the ids are known.
+// Name fills in the names of users known by their ids alone.
 func (h *Host) Name(users ...*process.User) {
 	for _, u := range users {
 		h.accounts.User(u)

@@ -222,3 +222,17 @@ func Linger(t testing.TB, arg string) (pid int, finish func()) {
 		in.Close()
 	}
 }
+
+// Copy copies a program to where a plain user may run it, unlike in the folders of `go test`: into a folder of its own.
+func Copy(t testing.TB, program string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "reconbeat-plain-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	binary, err := os.ReadFile(program)
+	require.NoError(t, err)
+	to := filepath.Join(dir, "reconbeat")
+	require.NoError(t, os.WriteFile(to, binary, 0o755))
+	return to
+}

@@ -14,7 +14,7 @@ import (
 
 // hostileLine is a line that would clear a terminal, run in a browser, and read backwards.
 var hostileLine = module.Malformed{
-	File: "audit.log", Line: 7, Kind: "this is no audit record", Why: "this is no audit record",
+	File: "audit.log", Line: 7, Kind: "this is not an audit record", Why: "this is not an audit record",
 	Text: []byte("\x1b[2J\x00\xff<script>document.title='run'</script>\u202etxt.exe\u200b\u2028 \\x é"),
 }
 
@@ -32,7 +32,7 @@ func TestThePageShowsWhatWasMalformed(t *testing.T) {
 	for _, want := range []string{
 		"302 records could not be read and are passed over",
 		`<tr><td class="n">300</td><td class="line">b.ndjson</td><td>malformed JSON</td></tr>`,
-		`<tr><td class="n">1</td><td class="line">audit.log</td><td>this is no audit record</td></tr>`,
+		`<tr><td class="n">1</td><td class="line">audit.log</td><td>this is not an audit record</td></tr>`,
 		`<tr><td class="n">1</td><td class="line">standard input</td><td>not a JSON object</td></tr>`,
 		`<h3 class="files">audit.log, line 7</h3>`, "<p>malformed JSON: at byte 4</p>",
 		`<h3 class="files">standard input, line 1</h3>`,

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // Facts are what the page says of the replay as a whole.
@@ -191,8 +193,8 @@ func (r *Report) draw(v *view) {
 		v.Bars = append(v.Bars, bar{
 			X: x(b.start), Y: round(baseline - tall), Width: round(max(1,
 				x(b.start.Add(wide))-x(b.start))), Height: round(tall),
-			Title: fmt.Sprintf("%s: %d %s, highest score %.1f", b.start.Format("2006-01-02 15:04"), b.matches,
-				noun(b.matches, "match", "matches"), b.highest),
+			Title: fmt.Sprintf("%s: %s, highest score %.1f", b.start.Format("2006-01-02 15:04"),
+				plural.Of(b.matches, "match"), b.highest),
 		})
 	}
 	for _, a := range r.alerts {
@@ -250,18 +252,16 @@ func Span(d time.Duration) string {
 	minutes := int(d.Round(time.Minute).Minutes()) - 60*hours
 	switch {
 	case d < 2*time.Minute:
-		return several(int(d.Round(time.Second).Seconds()), "second")
+		return plural.Of(int(d.Round(time.Second).Seconds()), "second")
 	case d < time.Hour:
-		return several(minutes+60*hours, "minute")
+		return plural.Of(minutes+60*hours, "minute")
 	case d < 48*time.Hour && minutes == 0:
-		return several(hours, "hour")
+		return plural.Of(hours, "hour")
 	case d < 48*time.Hour:
-		return several(hours, "hour") + " " + several(minutes, "minute")
+		return plural.Of(hours, "hour") + " " + plural.Of(minutes, "minute")
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Hours()/24), ".0") + " days"
 }
-
-func several(n int, unit string) string { return fmt.Sprintf("%d %s", n, noun(n, unit, unit+"s")) }
 
 func (a *actor) view() actorView {
 	v := actorView{actor: a, Host: a.host, Name: a.name, Kind: a.kind}
@@ -278,7 +278,7 @@ func (a *actor) view() actorView {
 				v.Cells = append(v.Cells, cell{
 					X: 24 + 12*hour, Y: 12 * day, Opacity: fmt.Sprintf("%.2f",
 						0.15+0.85*math.Sqrt(float64(n)/float64(most))),
-					Title: fmt.Sprintf("%s %02d:00: %d %s", weekdays[day], hour, n, noun(n, "match", "matches")),
+					Title: fmt.Sprintf("%s %02d:00: %s", weekdays[day], hour, plural.Of(n, "match")),
 				})
 			}
 		}

@@ -238,7 +238,7 @@ func (f fields) text(name string) string {
 	return limited(fmt.Sprint(v))
 }
 
-// limited cuts a text to its bound, and writes as Go would what is no UTF-8, what controls a terminal, and what makes
+// limited cuts a text to its bound, and writes as Go would what is not UTF-8, what controls a terminal, and what makes
 // a text run from right to left or be seen as another.
 func limited(s string) string {
 	more := ""

@@ -114,7 +114,7 @@ func FuzzInbox(f *testing.F) {
 			}
 			return nil
 		}))
-		require.Positive(t, handled, "what is no message does not stop the others")
+		require.Positive(t, handled, "what is not a message does not stop the others")
 		require.NoError(t, s.Inbox(func(string, []byte) error { return errors.New("again") }), "each is handed over once")
 		require.NoError(t, s.Close())
 	})

@@ -27,7 +27,7 @@ var inboxKind = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 // nil. kind is a word of a-z, 0-9 and _.
 func WriteInbox(dir, kind string, payload []byte) error {
 	if !inboxKind.MatchString(kind) {
-		return fmt.Errorf("writing to the inbox: kind %q is not a word of a-z, 0-9 and _", kind)
+		return fmt.Errorf("writing to the inbox: invalid kind %q (want letters a-z, digits and _)", kind)
 	}
 	if len(payload) > frameMax-128 {
 		return fmt.Errorf("writing to the inbox: %d bytes are more than %d", len(payload), frameMax-128)
@@ -49,7 +49,7 @@ type Message struct {
 }
 
 // Waiting returns the messages that the Beat that keeps its state in dir has not yet taken, in the order of writing.
-// What is no message is left out.
+// What is not a message is left out.
 func Waiting(dir string) ([]Message, error) {
 	box := filepath.Join(dir, "inbox")
 	files, err := os.ReadDir(box) // sorted by name

@@ -22,7 +22,7 @@ const (
 )
 
 var (
-	// errBroken says that the file itself is no journal any more: trying again does not help.
+	// errBroken says that the file itself is not a journal any more: trying again does not help.
 	errBroken  = errors.New("damaged")
 	errNotOpen = errors.New("the journal is not open")
 )
@@ -36,7 +36,7 @@ type journal struct {
 
 	mu      sync.RWMutex // guards what follows. Only the writer changes it, and reads it without
 	file    *os.File
-	size    int64 // of the whole records; what may be behind is of a write that failed
+	size    int64 // of the whole records; what may follow is left of a write that failed
 	pending []slot
 	bytes   int64  // of pending
 	gone    uint64 // entries up to here are settled, or were dropped

@@ -5,7 +5,7 @@ package state
 import (
 	"sync"
 
-	"github.com/dustin/go-humanize/english"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // outbox is what the writer is done with and Committed has not been given yet.
@@ -137,9 +137,8 @@ func (s *Store) reread(seqs []uint64) []Entry {
 	if err != nil {
 		s.stats.Damaged.Add(uint64(len(seqs)))
 		s.log.Warnf(
-			"leaving out %d %s of the journal that cannot be read: %v",
-			len(seqs),
-			english.PluralWord(len(seqs), "entry", ""),
+			"leaving out %s of the journal that cannot be read: %v",
+			plural.Of(len(seqs), "entry"),
 			err,
 		)
 	}

@@ -13,10 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // The bounds that options do not set.
@@ -129,7 +129,7 @@ type Store struct {
 }
 
 // Open opens the state in dir, which is made when there is none, and holds it until Close. The error wraps ErrLocked
-// when another Store has it open. Contents that cannot be read are no error: they are set aside, see the package
+// when another Store has it open. Contents that cannot be read are not an error: they are set aside, see the package
 // comment.
 func Open(dir string, o Options) (*Store, error) {
 	o.defaults()
@@ -193,7 +193,7 @@ func (s *Store) read() error {
 	return nil
 }
 
-// openJournal opens a journal. One that is no journal is set aside and begun anew. Of one that is damaged in places the
+// openJournal opens a journal. A file that is none is set aside and begun anew. Of one that is damaged in places the
 // rest goes into a new file, and the damaged one is set aside.
 func (s *Store) openJournal(j *journal) (contents, error) {
 	c, err := j.open()
@@ -216,7 +216,7 @@ func (s *Store) openJournal(j *journal) (contents, error) {
 		s.notWritten(filepath.Base(j.path), err) // it goes on as it is
 		return c, nil
 	}
-	s.setAside(j.path, j.path, filepath.Base(j.path), fmt.Errorf("%d records are damaged", c.damaged))
+	s.setAside(j.path, j.path, filepath.Base(j.path), fmt.Errorf("it has %s", plural.Of(c.damaged, "damaged record")))
 	return j.open()
 }
 
@@ -421,7 +421,7 @@ func (s *Store) damaged(j *journal, n int) {
 		return
 	}
 	s.stats.Damaged.Add(uint64(n))
-	lost := fmt.Sprintf("%d damaged %s left out", n, english.PluralWord(n, "record", ""))
+	lost := plural.Of(n, "damaged record") + " left out"
 	s.log.Warnf("%s: %s", j.path, lost)
 	s.o.Health.Set(health.StateUnreadable, filepath.Base(j.path), lost, s.o.Now())
 }

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // group is what the writer takes at once.
@@ -120,8 +120,8 @@ func (s *Store) writeEvents(entries []Entry, settled uint64) error {
 	}
 	if dropped > 0 {
 		all := s.stats.Dropped.Add(uint64(dropped))
-		s.o.Health.Set(health.JournalFull, "", fmt.Sprintf("%d raw %s dropped, of at most %d and %d bytes", all,
-			english.PluralWord(int(all), "event", ""), s.o.MaxEvents, s.o.MaxEventBytes), s.o.Now())
+		s.o.Health.Set(health.JournalFull, "", fmt.Sprintf("%s dropped, of at most %d and %d bytes",
+			plural.Of(all, "raw event"), s.o.MaxEvents, s.o.MaxEventBytes), s.o.Now())
 		s.outbox.drop(dropTo, 2*s.o.MaxEvents)
 		return nil
 	}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/module/auditlog"
@@ -214,7 +215,7 @@ func (d *Dispatcher) lost(n uint64, now time.Time) {
 	}
 	d.lostAt = now
 	all := d.env.Stats.LostSequence.Add(n)
-	d.env.Health.Set(health.DispatcherLost, d.env.ID, record.Records(all)+" so far", now)
+	d.env.Health.Set(health.DispatcherLost, d.env.ID, plural.Of(all, "record")+" so far", now)
 }
 
 // message handles one message.

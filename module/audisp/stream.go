@@ -14,7 +14,7 @@ import (
 // message is a record as the dispatcher hands it on. It is valid until the stream is filled again.
 type message struct {
 	typ  uint16
-	body []byte // from `audit(` on; nil where the line is no record
+	body []byte // from `audit(` on; nil where the line is not a record
 	line []byte // the whole line, where the dispatcher made one
 }
 

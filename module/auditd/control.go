@@ -95,7 +95,7 @@ func (c *control) rules() ([]loadedRule, error) {
 	return rules, nil
 }
 
-// add loads a rule behind those that are there. It is no error that the very same rule is there already.
+// add loads a rule behind those that are there. It is not an error that the very same rule is there already.
 func (c *control) add(wire []byte) error {
 	// The library hides EEXIST behind a text.
 	if err := c.client.AddRule(wire); err != nil && !strings.Contains(err.Error(), "rule exists") {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/process"
@@ -64,7 +65,7 @@ type finding struct {
 	ours     bool // of foundDeleted: the rules are ours
 }
 
-// The ids of findings that are no rules.
+// The ids of findings that are not rules.
 const (
 	foundOff     = "off"
 	foundRate    = "rate"
@@ -81,10 +82,10 @@ func (s *setup) findings(now situation) (out []*finding) {
 		out = append(out, &finding{id: foundOff, text: "switched the kernel's audit off"})
 	}
 	if n := now.status.RateLimit; record.Starves(n) {
-		out = append(out, &finding{id: foundRate, text: "limited audit to " + record.Records(n) + " a second"})
+		out = append(out, &finding{id: foundRate, text: "limited audit to " + plural.Of(n, "record") + " a second"})
 	}
 	if n := now.status.BacklogLimit; record.Starves(n) {
-		out = append(out, &finding{id: foundBacklog, text: "limited audit's backlog to " + record.Records(n)})
+		out = append(out, &finding{id: foundBacklog, text: "limited audit's backlog to " + plural.Of(n, "record")})
 	}
 	if len(record.ABIs(goarch)) > 0 && s.deleted(now) {
 		out = append(out, &finding{

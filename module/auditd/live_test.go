@@ -572,14 +572,7 @@ func TestLiveAPanicOfTheReceiverLeavesNothingBehind(t *testing.T) {
 
 func TestLiveInNamespacesOfItsOwn(t *testing.T) {
 	takeAudit(t)
-	dir, err := os.MkdirTemp("", "auditd") // where a plain user may run it, unlike in the folder of `go test`
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
-	binary, err := os.ReadFile(os.Args[0])
-	require.NoError(t, err)
-	self := filepath.Join(dir, "test")
-	require.NoError(t, os.WriteFile(self, binary, 0o755))
+	self := livetest.Copy(t, os.Args[0])
 	for name, c := range map[string]struct {
 		unshare []string
 		says    string
@@ -595,7 +588,7 @@ func TestLiveInNamespacesOfItsOwn(t *testing.T) {
 			probe := exec.Command(
 				"unshare",
 				append(c.unshare, "--", self, "-test.run", "^TestProbeSaysWhatItFinds$", "-test.v")...)
-			probe.Dir = dir
+			probe.Dir = filepath.Dir(self)
 			out, err := probe.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			assert.Contains(t, string(out), c.says)

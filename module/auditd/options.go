@@ -17,7 +17,7 @@ const (
 // Options is what a user may set for the module.
 type Options struct {
 	SocketType string `config:"socket_type"` // auto, unicast or multicast
-	// SocketBuffer is of the receive buffer, in bytes; the kernel doubles it for its own bookkeeping.
+	// SocketBuffer is the size of the receive buffer, in bytes; the kernel doubles it for its own bookkeeping.
 	SocketBuffer int  `config:"socket_buffer"`
 	BacklogLimit int  `config:"backlog_limit"` // records that the kernel queues for us; unicast only
 	LoadRules    bool `config:"load_rules"`    // load own rules; false: somebody else's rules must report execs

@@ -14,6 +14,7 @@ import (
 	libaudit "github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 )
 
@@ -179,7 +180,7 @@ func changes(now libaudit.AuditStatus, socket string, o Options) []setting {
 		change(failure, unix.AUDIT_FAIL_SILENT)
 		change(rateLimit, 0)
 		change(backlogWaitTime, 0)
-		// 0 is no limit at all, which a host that comes first cannot have.
+		// 0 is not a limit at all, which a host that comes first cannot have.
 		if limit := uint32(o.BacklogLimit); now.BacklogLimit < limit { // its check has bounds
 			change(backlogLimit, limit)
 		}
@@ -204,8 +205,8 @@ func (p *plan) note(s situation) {
 	}
 	if never > 0 {
 		p.notes = append(p.notes, fmt.Sprintf(
-			"%d %s with the action never %s before ours; execs that match are not seen", never,
-			english.PluralWord(never, "rule", ""), english.PluralWord(never, "stands", "stand")))
+			"%s with the action never %s before ours; execs that match are not seen", plural.Of(never, "rule"),
+			english.PluralWord(never, "stands", "stand")))
 	}
 	if excluded > 0 {
 		p.notes = append(p.notes, fmt.Sprintf(

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/module/netlink"
 )
@@ -241,7 +242,7 @@ func (s *setup) gone(now situation) string {
 	}
 	if s.plan.socket == unicast && (record.Starves(now.status.RateLimit) || record.Starves(now.status.BacklogLimit)) {
 		return fmt.Sprintf("audit was limited to %s a second and a backlog of %d",
-			record.Records(now.status.RateLimit), now.status.BacklogLimit)
+			plural.Of(now.status.RateLimit, "record"), now.status.BacklogLimit)
 	}
 	return ""
 }

@@ -8,9 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/reconbeat/reconbeat/internal/health"
-	"github.com/reconbeat/reconbeat/module/auditd/record"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 const (
@@ -102,10 +101,9 @@ func (w *watch) failing(err error) {
 
 // report raises and ends the conditions of lost records.
 func (w *watch) report(now time.Time) {
-	lost := w.env.Stats.LostSocket.Load()
-	overflows := fmt.Sprintf("%d %s so far", lost, english.PluralWord(int(lost), "overflow", ""))
+	overflows := plural.Of(w.env.Stats.LostSocket.Load(), "overflow") + " so far"
 	w.lossy(health.SocketOverflow, w.losses.overflow.Load(), overflows, now)
-	w.lossy(health.KernelLost, w.losses.kernel, record.Records(w.env.Stats.LostKernel.Load())+" so far", now)
+	w.lossy(health.KernelLost, w.losses.kernel, plural.Of(w.env.Stats.LostKernel.Load(), "record")+" so far", now)
 }
 
 func (w *watch) lossy(c *health.Condition, last int64, detail string, now time.Time) {

@@ -120,7 +120,7 @@ func TestTheRecordingYieldsWhatReallyHappened(t *testing.T) {
 }
 
 // nestedExecs are execs that the truth does not list, because it has what the recording's generator started itself, by
-// the name that it gave it: shells of its started these, or they ran under a name that is no tool's.
+// the name that it gave it: shells of its started these, or they ran under a name that is not a tool's.
 var nestedExecs = []string{
 	`["ss" "-tan"] in /home/evcarol`, `["netstat" "-rn"] in /home/evcarol`, // sh -c "ss -tan; netstat -rn; ip a"
 	// bash -c "exec -a kworker/0:1 ss -tunap"

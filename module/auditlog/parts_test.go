@@ -94,10 +94,10 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	for text, want := range map[string]string{
 		"----\ntype=CWD msg=audit(03/03/26 01:06:40.100:501) : cwd=/root\n": "the 1 line of FILE is not an audit record: " +
-			"line 2: this is no audit record, but what ausearch -i makes of one: write records with ausearch --raw",
+			"line 2: this is not an audit record, but what ausearch -i makes of one: write records with ausearch --raw",
 		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "write records with journalctl " +
 			"_TRANSPORT=audit -o json | jq",
-		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is no audit record",
+		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is not an audit record",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		m, err := New(conf.MustNewConfigFrom("paths: ["+path+"]"), module.Env{

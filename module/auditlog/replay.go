@@ -71,7 +71,7 @@ type part struct {
 	line  []byte
 	at    int64
 	count uint64 // lines, those apart that only part events
-	bad   uint64 // lines that are no record
+	bad   uint64 // lines that are not records
 	first error  // what was wrong first
 }
 

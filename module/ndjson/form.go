@@ -79,7 +79,7 @@ func formOf(sample []byte) form {
 // blank is what may stand around a document; a file that was not written to its end has zero bytes there.
 const blank = " \t\r\n\x00"
 
-// document cuts off a line what is none of its document: brackets and commas of an array around it, and what a syslog
+// document cuts off a line what is not its document: brackets and commas of an array around it, and what a syslog
 // daemon has put before it.
 func document(line []byte) []byte {
 	line = bytes.Trim(line, blank)

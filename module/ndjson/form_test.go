@@ -105,7 +105,7 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		record + "\n" + record: "of the 2 documents of FILE none reports a program start: the first is a single record " +
 			"of audit",
 		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not report a program " +
-			"start: it is a document in which nothing is said of a process",
+			"start: it is a document that says nothing of a process",
 		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`: "FILE is an answer of ES|QL or SQL",
 		`{"error":{"root_cause":[]},"status":404}`:                      "it is an error that Elasticsearch answered",
 		"\"@timestamp\",\"process.name\"\n\"x\",ss\n":                   "FILE is a table (CSV)",

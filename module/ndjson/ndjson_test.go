@@ -129,7 +129,7 @@ func TestMalformedLinesAreCountedAndLoggedOnce(t *testing.T) {
 	logs := r.log.All()
 	require.Len(t, logs, 2, "the first at once, what follows within a minute in one line")
 	assert.Contains(t, logs[0].Message, "line 3: malformed JSON")
-	assert.Contains(t, logs[1].Message, "2 lines are no documents")
+	assert.Contains(t, logs[1].Message, "2 lines are not documents")
 	assert.Contains(t, logs[1].Message, "line 5")
 }
 

@@ -46,9 +46,9 @@ func (m *documents) log(t *trouble) {
 	case t.count == 0:
 		return
 	case t.count == 1:
-		m.env.Logger.Warnf("%s: a line is no document and is passed over: %v", t.path, t.last)
+		m.env.Logger.Warnf("%s: a line is not a document and is passed over: %v", t.path, t.last)
 	default:
-		m.env.Logger.Warnf("%s: %d lines are no documents and are passed over, the last: %v", t.path, t.count, t.last)
+		m.env.Logger.Warnf("%s: %d lines are not documents and are passed over, the last: %v", t.path, t.count, t.last)
 	}
 	t.count, t.logged = 0, time.Now()
 }

@@ -141,16 +141,9 @@ func TestLiveAsAPlainUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: it is a plain user already")
 	}
-	dir, err := os.MkdirTemp("", "procconn")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
-	self, err := os.ReadFile(os.Args[0])
-	require.NoError(t, err)
-	binary := filepath.Join(dir, "test")
-	require.NoError(t, os.WriteFile(binary, self, 0o755))
-	c := exec.Command(binary, "-test.run", "^Test(LiveA[^s]|Probe)", "-test.v")
-	c.Dir, c.Env = dir, append(os.Environ(), plainEnv+"=1")
+	self := livetest.Copy(t, os.Args[0])
+	c := exec.Command(self, "-test.run", "^Test(LiveA[^s]|Probe)", "-test.v")
+	c.Dir, c.Env = filepath.Dir(self), append(os.Environ(), plainEnv+"=1")
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -16,13 +16,13 @@ import (
 	"os"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host/procfs"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/netlink"
 	"github.com/reconbeat/reconbeat/process"
@@ -139,7 +139,7 @@ func (r *reader) receive(wait time.Duration) error {
 		r.env.Health.Set(
 			health.SocketOverflow,
 			r.env.ID,
-			fmt.Sprintf("%d %s so far", times, english.PluralWord(int(times), "overflow", "")),
+			plural.Of(times, "overflow")+" so far",
 			r.overrun,
 		)
 		return nil

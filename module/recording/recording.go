@@ -23,7 +23,7 @@ const SampleBytes = 64 << 10
 // Recording is one file. It belongs to one goroutine.
 type Recording struct {
 	Path string // "-" is standard input
-	Size int64  // in bytes of the file; 0 of what is no plain file
+	Size int64  // in bytes of the file; 0 of what is not a plain file
 
 	sample []byte
 	read   *atomic.Int64 // bytes of the file

@@ -22,7 +22,7 @@ func main() {
 		validate = validator.ValidateFromZip
 	}
 	if err := validate(os.Args[1]); err != nil {
-		fmt.Fprintf(os.Stderr, "%s is no valid package: %v\n", os.Args[1], err)
+		fmt.Fprintf(os.Stderr, "%s is not a valid package: %v\n", os.Args[1], err)
 		os.Exit(1)
 	}
 }

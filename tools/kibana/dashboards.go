@@ -24,7 +24,7 @@ func (v dataView) object() saved.Object {
 var tag = object("tag", "reconbeat-tag",
 	saved.Tag{Name: "reconbeat", Description: "What reconbeat brings", Color: "#6092C0"})
 
-// The queries that panels start from. A test alert is of nobody, and a summary is no alert.
+// The queries that panels start from. A test alert is of nobody, and a summary is not an alert.
 const (
 	alertsOnly = "event.kind:alert and not reconbeat.alert.test:true"
 	matches    = "event.kind:event and reconbeat.rules:*"

@@ -141,5 +141,5 @@ func TestTheColoursOfAScoreBeginWhereItsBandsDo(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Chdir("..")
 	require.ErrorContains(t, run(nil, nil), "one of write, check, queries, answers")
-	require.ErrorContains(t, run([]string{"show"}, nil), `"show" is none of`)
+	require.ErrorContains(t, run([]string{"show"}, nil), `invalid command "show"`)
 }

@@ -92,7 +92,7 @@ func run(args []string, out io.Writer) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%q is none of write, check, queries, answers", args[0])
+	return fmt.Errorf("invalid command %q (want write, check, queries or answers)", args[0])
 }
 
 // answer asks a node the questions of panels, and prints a line of JSON for each answer.

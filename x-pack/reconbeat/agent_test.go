@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -219,18 +217,11 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 		"output_stalled: the output acknowledges nothing: 1 document handed on, none acknowledged for ")
 	require.NotContains(t, message, "\n")
 
-	es := &bulkServer{}
-	listener, err = net.Listen("tcp", address)
-	require.NoError(t, err)
-	server := &http.Server{Handler: es, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	es := beattest.Serve(t, address)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 	require.NotContains(t, a.states("in"), "FAILED")
 	require.NoError(t, r.signal(syscall.SIGTERM))
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	require.Contains(t, es.indices, "logs-reconbeat.process-lab")
+	require.Contains(t, es.Indices(), "logs-reconbeat.process-lab")
 }
 
 func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
@@ -402,43 +393,4 @@ func metric(t *testing.T, diagnostics map[string]string, name string) float64 {
 	n, ok := v.(float64)
 	require.True(t, ok, "%s is %v", name, v)
 	return n
-}
-
-// bulkServer takes documents as Elasticsearch's _bulk does, and remembers the index of each.
-type bulkServer struct {
-	mu      sync.Mutex
-	indices []string
-}
-
-func (s *bulkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Elastic-Product", "Elasticsearch")
-	w.Header().Set("Content-Type", "application/json")
-	if !strings.HasSuffix(r.URL.Path, "/_bulk") {
-		fmt.Fprint(
-			w,
-			`{"cluster_name":"test","cluster_uuid":"test","version":{"number":"9.4.0","build_flavor":"default"},`+
-				`"tagline":"You Know, for Search"}`,
-		)
-		return
-	}
-	body, err := beattest.Body(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	var items []string
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for line := range strings.Lines(string(body)) {
-		var action struct {
-			Create *struct {
-				Index string `json:"_index"`
-			} `json:"create"`
-		}
-		if json.Unmarshal([]byte(line), &action) == nil && action.Create != nil {
-			s.indices = append(s.indices, action.Create.Index)
-			items = append(items, `{"create":{"status":201}}`)
-		}
-	}
-	fmt.Fprintf(w, `{"took":1,"errors":false,"items":[%s]}`, strings.Join(items, ","))
 }

@@ -318,7 +318,7 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		for setting := range mapstr.M(settings.(map[string]any)).Flatten() {
 			ours := slices.ContainsFunc(slices.Collect(maps.Keys(reached)),
 				func(o string) bool { return setting == o || strings.HasPrefix(setting, o+".") })
-			require.True(t, ours, "%s of the reference is no option", setting)
+			require.True(t, ours, "%s of the reference is not an option", setting)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.Co
 	return configs, nil
 }
 
-// namesOnly is true of a stream that is no module: it names a data stream, and may say something of the whole Beat.
+// namesOnly is true of a stream that is not a module: it names a data stream, and may say something of the whole Beat.
 func namesOnly(stream *proto.Stream) bool {
 	for key := range stream.GetSource().GetFields() {
 		if !slices.Contains(agents, key) && !slices.Contains(config.WholeBeat, key) {

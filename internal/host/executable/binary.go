@@ -3,7 +3,7 @@
 // Package executable knows an executable by its contents, so that a copy of `ss` under another name is still `ss`.
 //
 // Contents are known by the GNU build-id, which the linker computes and a copy keeps; where that is nobody's or gone,
-// by the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of what is no ELF file by
+// by the SHA-256 of the code, read only of files whose code has exactly the size of a tool's; of other files by
 // the SHA-256 of all of it, read only of files of exactly a tool's size. Programs that are many in one file (busybox)
 // are always among the tools, and so is the dynamic loader that a tool asks for: what they run as is for the detector
 // to say.
@@ -55,9 +55,9 @@ type Identifier struct {
 	o       Options
 	byID    map[string]string // build-id -> tool
 	byCode  map[string]string // SHA-256 of the code -> tool
-	bySum   map[string]string // SHA-256 -> tool, of tools that are no ELF files
+	bySum   map[string]string // SHA-256 -> tool, of tools that are not ELF files
 	shapes  map[shape]bool    // of the tools' code
-	sizes   map[int64]bool    // of tools that are no ELF files
+	sizes   map[int64]bool    // of tools that are not ELF files
 	tools   int               // files that are known
 	files   map[string]file   // what lies where tools may be, to see when that changes
 	known   map[file]contents
@@ -206,7 +206,7 @@ func (id *Identifier) readTool(tool, path string) (loader string) {
 	return im.loader
 }
 
-// learn notes whose contents these are. Where two tools have the same (links to one file), they are no evidence of
+// learn notes whose contents these are. Where two tools have the same (links to one file), they are not evidence of
 // either, unless one of them is many programs in one.
 func learn(known map[string]string, contents, tool string) {
 	was, ok := known[contents]

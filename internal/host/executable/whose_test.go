@@ -20,7 +20,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// other is an executable that is no tool of these tests.
+// other is an executable that is not a tool of these tests.
 const other = "/usr/bin/sleep"
 
 // TestAProcessThatRunsAnotherProgramByNow has events of a program whose process runs cat, the tool, when

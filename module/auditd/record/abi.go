@@ -44,7 +44,7 @@ func ABIs(goarch string) []ABI {
 }
 
 // startsProgram says whether a system call starts a program, by the architecture and the number in its record. known is
-// false for an architecture that is none of ours: a log may be another machine's.
+// false for an unknown architecture: a log may be another machine's.
 func startsProgram(arch []byte, call uint32) (known, starts bool) {
 	value, _ := hexadecimal(arch)
 	for _, a := range [...]*ABI{&amd64, &i386, &arm64, &arm} {

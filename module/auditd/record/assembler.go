@@ -101,7 +101,7 @@ type pending struct {
 	items   int // how many files SYSCALL says that the kernel opened
 	opened  [mostFiles]opened
 	command command
-	changes []Change // of audit itself; the event is then no exec
+	changes []Change // of audit itself; then the event is not an exec
 }
 
 // whole says whether nothing that matters can come any more.
@@ -641,7 +641,7 @@ func isTTY(name string) bool {
 	return listed || strings.HasPrefix(name, "tty")
 }
 
-// malformed counts what is no record, and logs one in a while.
+// malformed counts what is not a record, and logs one in a while.
 func (a *Assembler) malformed(b []byte, why error) {
 	a.o.Stats.Malformed.Add(1)
 	if a.o.Malformed != nil {

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/dustin/go-humanize/english"
 	"golang.org/x/sys/unix"
 
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -67,7 +67,7 @@ func protectsLogins(feature string) bool {
 // records.
 const starving = 64
 
-// Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is no limit.
+// Starves says whether a limit of records, by rate or in the backlog, is too low for a host's execs. 0 is not a limit.
 func Starves(limit uint32) bool { return limit > 0 && limit < starving }
 
 // Blinds says whether the change alone keeps execs, or who is behind them, from being reported. Of rules it never says
@@ -141,10 +141,10 @@ func (c *Change) setting() string {
 		return "locked audit's configuration until a reboot"
 	case RateLimit:
 		if c.New > 0 {
-			return "limited audit to " + Records(c.New) + " a second"
+			return "limited audit to " + plural.Of(c.New, "record") + " a second"
 		}
 	case BacklogLimit:
-		return "limited audit's backlog to " + Records(c.New)
+		return "limited audit's backlog to " + plural.Of(c.New, "record")
 	case DaemonPID:
 		if c.New > 0 {
 			return fmt.Sprintf("made process %d the audit daemon", c.New)
@@ -297,9 +297,4 @@ func (a *Assembler) changed(p *pending) error {
 	err := a.o.Changed(e, p.changes)
 	p.changes = nil
 	return err
-}
-
-// Records is a number of audit records in words.
-func Records[N uint32 | uint64 | int64](n N) string {
-	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), "record", ""))
 }

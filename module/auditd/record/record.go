@@ -76,9 +76,9 @@ func typeOf(name []byte) uint16 {
 	return 0
 }
 
-// Why a line is no record. Each of the special ones is an ErrNoRecord, too, and says how to get records instead.
+// Why a line is not a record. Each of the special ones is an ErrNoRecord, too, and says how to get records instead.
 var (
-	ErrNoRecord    = errors.New("this is no audit record")
+	ErrNoRecord    = errors.New("this is not an audit record")
 	errInterpreted = fmt.Errorf("%w, but what ausearch -i makes of one: write records with ausearch --raw", ErrNoRecord)
 	errJournal     = fmt.Errorf("%w, but the journal's short form, which lacks the event's number: write records with %s",
 		ErrNoRecord, "journalctl _TRANSPORT=audit -o json | jq -r '(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) "+
@@ -229,7 +229,7 @@ func isMonth(b []byte) bool {
 	return err == nil
 }
 
-// Time is when the record on a line was made, in nanoseconds since 1970; false for what is no record.
+// Time is when the record on a line was made, in nanoseconds since 1970; false for what is not a record.
 func Time(line []byte) (int64, bool) {
 	_, body, _, err := ParseLine(line)
 	if err != nil {

@@ -96,7 +96,7 @@ func Parse(text string) (Query, error) {
 		case word == "LIMIT":
 			q.limit, err = strconv.Atoi(rest)
 		default:
-			err = fmt.Errorf("%q is none of FROM, WHERE, STATS, SORT, LIMIT", word)
+			err = fmt.Errorf("unknown command %q (want FROM, WHERE, STATS, SORT or LIMIT)", word)
 		}
 		if err != nil {
 			return q, fmt.Errorf("reading the ES|QL command %q: %w", strings.TrimSpace(command), err)
@@ -126,7 +126,7 @@ func (q *Query) where(text string) error {
 	for part := range strings.SplitSeq(text, " AND ") {
 		m := comparison.FindStringSubmatch(part)
 		if m == nil {
-			return fmt.Errorf("%q is no comparison", part)
+			return fmt.Errorf("%q is not a comparison", part)
 		}
 		c := condition{left: m[1], operator: m[2]}
 		if p := past.FindStringSubmatch(m[3]); p != nil {
@@ -137,7 +137,7 @@ func (q *Query) where(text string) error {
 		} else if s, err := strconv.Unquote(m[3]); err == nil {
 			c.right = s
 		} else {
-			return fmt.Errorf("%q is no value", m[3])
+			return fmt.Errorf("%q is not a value", m[3])
 		}
 		switch {
 		case len(q.stats) == 0:
@@ -159,7 +159,7 @@ func (q *Query) aggregate(text string) error {
 		m := assignment.FindStringSubmatch(part)
 		switch {
 		case m == nil:
-			return fmt.Errorf("%q is no column = FUNCTION(field)", part)
+			return fmt.Errorf("%q is not a column = FUNCTION(field)", part)
 		case again && (grouped || m[2] != "COUNT" || m[3] != "*"):
 			return fmt.Errorf("a second STATS counts the rows: %q", part)
 		case again:
@@ -185,7 +185,7 @@ func (q *Query) aggregate(text string) error {
 func (q *Query) sort(text string) error {
 	m := sorting.FindStringSubmatch(text)
 	if m == nil || !slices.Contains(q.Columns, m[1]) {
-		return fmt.Errorf("%q is no column and ASC or DESC", text)
+		return fmt.Errorf("%q is not a column and ASC or DESC", text)
 	}
 	q.after = append(q.after, step{sort: &order{m[1], m[2] == "DESC"}})
 	return nil

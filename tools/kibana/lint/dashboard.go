@@ -256,7 +256,7 @@ func (l *linter) line(id string, layer saved.Layer, xy *saved.XY) {
 			c := layer.Columns[column]
 			_, err := strconv.ParseFloat(c.Params.Value, 64)
 			if err != nil || c.OperationType != "static_value" || !c.IsStaticValue || c.Label == "" {
-				l.fault("the line %s is no value with a label", id)
+				l.fault("the line %s is not a value with a label", id)
 			}
 		}
 	}
@@ -408,7 +408,7 @@ func (l *linter) params(id, what string, c saved.Column, layer saved.Layer) {
 		}
 		unordered := []string{"last_value", "percentile"}
 		if !exists || by.IsBucketed || by.Filter != nil || slices.Contains(unordered, by.OperationType) {
-			l.fault("%s is ordered by %q, which is no value that one can order by", what, p.OrderBy.ColumnID)
+			l.fault("%s is ordered by %q, which is not a value that one can order by", what, p.OrderBy.ColumnID)
 		}
 	case "date_histogram":
 		if p.Interval == "" {

@@ -93,7 +93,7 @@ func (l *linter) object(name string, o saved.Object) {
 		l.fault("coreMigrationVersion is %q, not %s", o.CoreVersion, saved.CoreVersion)
 	}
 	if want, known := saved.Versions[o.Type]; !known {
-		l.fault("%q is no type that we ship", o.Type)
+		l.fault("%q is not a type that we ship", o.Type)
 		return
 	} else if o.TypeVersion != want {
 		l.fault("typeMigrationVersion is %q, not %s", o.TypeVersion, want)
@@ -163,7 +163,7 @@ func (l *linter) dataView(o saved.Object) {
 	}
 	l.named(v.Title, v.Name)
 	if l.types.DataType(v.TimeFieldName) != "date" {
-		l.fault("the time field %q is no date", v.TimeFieldName)
+		l.fault("the time field %q is not a date", v.TimeFieldName)
 	}
 	for field, text := range map[string]string{"fieldAttrs": v.FieldAttrs, "fieldFormatMap": v.FieldFormatMap,
 		"runtimeFieldMap": v.RuntimeFieldMap} {

@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 			"an object without a version of its type", overview, `"typeMigrationVersion":"10.2.0"`,
 			`"typeMigrationVersion":""`, "typeMigrationVersion is",
 		},
-		{"an object of a type that we do not ship", savedQuery, `"type":"query"`, `"type":"search"`, "no type that we ship"},
+		{"an object of a type that we do not ship", savedQuery, `"type":"query"`, `"type":"search"`, "is not a type that we ship"},
 		{"an object in the wrong folder", savedQuery, `"type":"query"`, `"type":"tag"`, "belongs into the folder tag"},
 		{
 			"an object with another id than its file's", overview, `"id":"reconbeat-overview"`, `"id":"reconbeat-other"`,
@@ -182,7 +182,7 @@ func TestFaults(t *testing.T) {
 			`"indexRefName":"kibanaSavedObjectMeta.searchSourceJSON.filter[0].meta.index"`, `"indexRefName":"x"`,
 			"the filter on data_stream.dataset has no data view",
 		},
-		{"controls that are no JSON", overview, `"panelsJSON":"{`, `"panelsJSON":"`, "controlGroupInput.panelsJSON"},
+		{"controls that are not JSON", overview, `"panelsJSON":"{`, `"panelsJSON":"`, "controlGroupInput.panelsJSON"},
 		{
 			"controls that are an object, which libbeat does not put into a string", overview, `"panelsJSON":"{`,
 			`"panelsJSON":{}, "x":"{`, "Dashboard",
@@ -207,11 +207,11 @@ func TestFaults(t *testing.T) {
 		{"a panel whose place has another name", overview, `"i":"alerts"`, `"i":"x"`, `gridData.i is "x"`},
 		{
 			"a panel of a kind that is not known", overview, `"type":"lens","panelIndex":"alerts"`,
-			`"type":"map","panelIndex":"alerts"`, `a panel of the type "map"`,
+			`"type":"map","panelIndex":"alerts"`, `a panel has the type "map"`,
 		},
 		{
 			"a chart of a kind that is not known", overview, `"lnsMetric"`, `"lnsLegacyMetric"`,
-			`"lnsLegacyMetric" is no kind of chart`,
+			`"lnsLegacyMetric" is not a kind of chart`,
 		},
 		{"a chart with another kind's state", overview, `"lnsMetric"`, `"lnsXY"`, "unknown field"},
 		{"a chart that draws another layer", overview, `"layerId":"alerts"`, `"layerId":"x"`, `the layer "x" is drawn`},
@@ -239,17 +239,17 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			"terms in no order", overview, `"columnId":"score"},"orderDirection":"desc"`,
-			`"columnId":"actor"},"orderDirection":"desc"`, "no value that one can order by",
+			`"columnId":"actor"},"orderDirection":"desc"`, "is not a value that one can order by",
 		},
 		{
 			"terms in an order on which shards do not agree", overview, `"columnId":"score"},"orderDirection":"desc"`,
 			`"columnId":"score"},"orderDirection":"asc"`, "ordered by a max, asc: over several shards that is wrong",
 		},
 		{
-			"terms in an order that is no field's", investigation, `"orderAgg":{"label":"Highest score"`,
+			"terms in an order that is not a field's", investigation, `"orderAgg":{"label":"Highest score"`,
 			`"orderAgg":{"label":""`, "has no label of its own",
 		},
-		{"a line without a number", investigation, `"value":"25"`, `"value":"high"`, "is no value with a label"},
+		{"a line without a number", investigation, `"value":"25"`, `"value":"high"`, "is not a value with a label"},
 		{"terms without a size", overview, `"size":50,`, ``, "has no size or no order"},
 		{
 			"an operation that is not known", overview, `"operationType":"count"`, `"operationType":"formula"`,
@@ -336,7 +336,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			"a data view without a time", view, `"timeFieldName":"@timestamp"`, `"timeFieldName":"host.name"`,
-			`the time field "host.name" is no date`,
+			`the time field "host.name" is not a date`,
 		},
 		{
 			"a data view whose string holds no object", view, `"fieldAttrs":"{}"`, `"fieldAttrs":""`,
@@ -344,15 +344,15 @@ func TestFaults(t *testing.T) {
 		},
 
 		{
-			name: "a rule whose id is no UUID", file: saved.RulesFile, old: `"rule_id":"b0a2c1de-`,
-			new: `"rule_id":"reconbeat-`, want: "is no UUID",
+			name: "a rule whose id is not a UUID", file: saved.RulesFile, old: `"rule_id":"b0a2c1de-`,
+			new: `"rule_id":"reconbeat-`, want: "is not a UUID",
 		},
 		{
 			name: "a rule of a key that Kibana does not have", file: saved.RulesFile, old: `"max_signals"`,
 			new: `"max_alerts"`, want: "unknown field",
 		},
 		{
-			name: "a rule that is no JSON", file: saved.RulesFile, old: `{`, new: `[`,
+			name: "a rule that is not JSON", file: saved.RulesFile, old: `{`, new: `[`,
 			want: "rules/reconbeat.ndjson, line 1",
 		},
 		{
@@ -369,7 +369,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "a rule of a type that is not known", file: saved.RulesFile, old: `"type":"query"`,
-			new: `"type":"eql"`, want: `the type is "eql"`,
+			new: `"type":"eql"`, want: `invalid type "eql"`,
 		},
 		{
 			name: "a threshold of nothing", file: saved.RulesFile, old: `"value":5}`, new: `"value":0}`,
@@ -417,7 +417,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "a time that is none", file: saved.RulesFile, old: `"timestamp_override":"event.ingested"`,
-			new: `"timestamp_override":"event.kind"`, want: "which is no date",
+			new: `"timestamp_override":"event.kind"`, want: "which is not a date",
 		},
 		{
 			name: "a name from a field that does not exist", file: saved.RulesFile,

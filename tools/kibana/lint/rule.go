@@ -28,7 +28,7 @@ var attack = map[string]string{
 func (l *linter) rule(r saved.Rule) {
 	l.named(r.Name, r.Description)
 	if !uuid.MatchString(r.RuleID) {
-		l.fault("the rule_id %q is no UUID", r.RuleID)
+		l.fault("the rule_id %q is not a UUID", r.RuleID)
 	}
 	if r.Version < 1 {
 		l.fault("the version is %d", r.Version)
@@ -99,7 +99,7 @@ func (l *linter) asked(r saved.Rule) {
 			l.known("the query", f)
 		}
 	default:
-		l.fault("the type is %q, none of query, threshold, esql", r.Type)
+		l.fault("invalid type %q (want query, threshold or esql)", r.Type)
 	}
 	if len(index) == 0 {
 		l.fault("no index")
@@ -156,7 +156,7 @@ func (l *linter) severity(r saved.Rule) {
 // ruleFields checks the fields that a rule names.
 func (l *linter) ruleFields(r saved.Rule) {
 	if r.TimestampOverride != "" && l.types.DataType(r.TimestampOverride) != "date" {
-		l.fault("timestamp_override is %s, which is no date", r.TimestampOverride)
+		l.fault("timestamp_override is %s, which is not a date", r.TimestampOverride)
 	}
 	if r.RuleNameOverride != "" {
 		l.known("rule_name_override", r.RuleNameOverride)

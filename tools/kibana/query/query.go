@@ -339,5 +339,5 @@ func bucket(c saved.Column, metrics map[string]any) (map[string]any, error) {
 		}
 		return map[string]any{"terms": terms}, nil
 	}
-	return nil, fmt.Errorf("%q is no operation that parts documents", c.OperationType)
+	return nil, fmt.Errorf("%q is not an operation that parts documents", c.OperationType)
 }

@@ -65,7 +65,7 @@ func (p Panel) Content() (any, error) {
 	case "links":
 		v = &Links{}
 	default:
-		return nil, fmt.Errorf("a panel of the type %q, which is none of lens, search, links", p.Type)
+		return nil, fmt.Errorf("a panel has the type %q (want lens, search or links)", p.Type)
 	}
 	return v, Read(p.Embeddable.Attributes, v)
 }
@@ -74,7 +74,7 @@ func (p Panel) Content() (any, error) {
 func (l Lens) Drawn() (Visualization, error) {
 	empty, known := Visualizations[l.VisualizationType]
 	if !known {
-		return nil, fmt.Errorf("%q is no kind of chart that is known here", l.VisualizationType)
+		return nil, fmt.Errorf("%q is not a kind of chart that is known here", l.VisualizationType)
 	}
 	v := empty()
 	return v, Read(l.State.Visualization, v)

@@ -298,7 +298,7 @@ func (v *XY) Lines() (ids []string) {
 	return ids
 }
 
-// Roles is Visualization's. We draw one layer of data; lines across it are no data.
+// Roles is Visualization's. We draw one layer of data; lines across it are not data.
 func (v *XY) Roles() (layer string, buckets, metrics []string) {
 	if len(v.Layers)-len(v.Lines()) != 1 || v.Layers[0].LayerType == ReferenceLine {
 		return "", nil, nil
