@@ -103,7 +103,7 @@ type prior struct{ yearly, from, scale, days, share float64 }
 var (
 	// hostsLike is the prior of each class, and strangersLike that of people who were never seen: together with
 	// hostsLike[Person] it says of people all of it twice. (fitted)
-	strangersLike = prior{yearly: 13, from: 0, scale: 1.47, days: 21, share: 0.26}
+	strangersLike = prior{yearly: 12, from: 0, scale: 1.47, days: 21, share: 0.26}
 	hostsLike     = [classes]prior{
 		Person:  {yearly: 17, from: 0, scale: 1.47, days: 21, share: 0.26},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.26},
@@ -175,8 +175,8 @@ var weights = [classes][Parts]float64{
 var common = map[text]struct{ usual, intruder float64 }{
 	terminal:   {0.5, 0.5},
 	noTerminal: {0.5, 0.5},
-	workday:    {5. / 7, 5. / 7},
-	weekend:    {2. / 7, 2. / 7},
+	workday:    {0.8, 5. / 7},
+	weekend:    {0.2, 2. / 7},
 	local:      {0.2, 0.2},
 	inside:     {0.7, 0.35},
 	outside:    {0.1, 0.45},

@@ -220,12 +220,12 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 	}{
 		// On four hosts of a kind one attack or one alert is much.
 		{"settled", 0.75, 0.4, 0.6, 0.06},
-		{"young", 0.87, 0.3, 0.5, 0.04},
+		{"young", 0.87, 0.3, 0.6, 0.04},
 		{"untouched,empty,served", 0.95, 0.25, 0.4, 0},
 		{"lonely", 0.85, 0.6, 1, 0},
 		{"fresh", 0.7, 0.3, 0.5, 0.25},
 		{"second", 0.75, 0.5, 0.75, 0},
-		{"calm", 0, 0.5, 1, 0},
+		{"calm", 0, 0.8, 1.75, 0},
 		{"disguised,workshop,storm", 0.95, 0.15, 0.3, 0},
 		{"jump", 0.25, 0.3, 0.3, 0},
 	} {
