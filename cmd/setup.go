@@ -212,7 +212,8 @@ func (d detectionRules) importAll(ndjson []byte, n int) error {
 		errs = append(errs, fmt.Errorf("the rule %s%s: %s", e.RuleID, e.ID, e.Error.Message))
 	}
 	if len(errs) == 0 && (!answer.Success || answer.Count != n) {
-		errs = append(errs, fmt.Errorf("only %d of %s taken, and Kibana does not say why", answer.Count, plural.Of(n, "rule")))
+		errs = append(errs, fmt.Errorf("only %d of %s taken, and Kibana does not say why", answer.Count,
+			plural.Of(n, "rule")))
 	}
 	return errors.Join(errs...)
 }

@@ -84,11 +84,11 @@ func TestWhatAnActionATypeAndAKindMakeOfADocument(t *testing.T) {
 			`,"event":{"kind":"alert","action":"exec","type":["start"]}`,
 			0,
 		},
-		"a state":                                   {`,"event":{"kind":"state"}`, 0},
-		"an exec on another operating system":       {`,"host":{"os":{"type":"windows"}},"event":{"action":"exec"}`, 0},
-		"an exec on Linux":                          {`,"host":{"os":{"type":"linux"}},"event":{"action":"exec"}`, process.Exec},
-		"a null action is not an action":            {`,"event":{"action":null,"type":null}`, process.Exec},
-		"an empty list of actions is not an action": {`,"event":{"action":[]}`, process.Exec},
+		"a state":                             {`,"event":{"kind":"state"}`, 0},
+		"an exec on another operating system": {`,"host":{"os":{"type":"windows"}},"event":{"action":"exec"}`, 0},
+		"an exec on Linux":                    {`,"host":{"os":{"type":"linux"}},"event":{"action":"exec"}`, process.Exec},
+		"a null action is not an action":      {`,"event":{"action":null,"type":null}`, process.Exec},
+		"an empty list of actions is none":    {`,"event":{"action":[]}`, process.Exec},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, row.want, decode(t, `{`+alive+row.fields+`}`).Kind)

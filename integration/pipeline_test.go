@@ -3,9 +3,7 @@
 package integration
 
 import (
-	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -189,15 +187,5 @@ func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 			"process.command_line", "host.id", "agent.version"} {
 			assert.Equal(t, text(direct, name), text(doc, name), name)
 		}
-	}
-}
-
-// unixTransport speaks HTTP over a socket.
-func unixTransport(socket string) *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
 	}
 }
