@@ -6,12 +6,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +35,7 @@ import (
 type shipments struct {
 	random *rand.Rand
 	docs   []shippedDocument
+	count  int // of all documents, those that docs does not hold any more included
 	pids   map[string]int
 }
 
@@ -96,7 +104,8 @@ func (f *shipments) start(host int, at time.Time, user, uid string, wrapper bool
 		} else {
 			asAuditd(doc, user, uid, f.random.IntN(1<<30))
 		}
-		f.docs = append(f.docs, shippedDocument{stream: stream, id: fmt.Sprintf("d%07d", len(f.docs)), at: when, fields: doc})
+		f.docs = append(f.docs, shippedDocument{stream: stream, id: fmt.Sprintf("d%07d", f.count), at: when, fields: doc})
+		f.count++
 	}
 }
 
@@ -147,7 +156,7 @@ func (f *shipments) habits(hosts int, from, until time.Time) {
 }
 
 // ship puts documents into the cluster, as they are of their data streams.
-func ship(t *testing.T, node *stack.Node, docs []shippedDocument) {
+func ship(t testing.TB, node *stack.Node, docs []shippedDocument) {
 	t.Helper()
 	for len(docs) > 0 {
 		n := min(len(docs), 2000)
@@ -164,7 +173,7 @@ func ship(t *testing.T, node *stack.Node, docs []shippedDocument) {
 }
 
 // streams makes the data streams' template, with the types that ECS has.
-func streams(t *testing.T, node *stack.Node) {
+func streams(t testing.TB, node *stack.Node) {
 	node.Request(t, http.MethodPut, "/_index_template/agents", `{
   "index_patterns": ["logs-endpoint.events.process-*", "logs-auditd_manager.auditd-*"],
   "data_stream": {}, "priority": 500,
@@ -181,7 +190,7 @@ func streams(t *testing.T, node *stack.Node) {
 }`)
 }
 
-func rollover(t *testing.T, node *stack.Node) {
+func rollover(t testing.TB, node *stack.Node) {
 	for _, stream := range []string{defendStream, auditdStream} {
 		node.Request(t, http.MethodPost, "/"+stream+"/_rollover", nil)
 	}
@@ -240,14 +249,19 @@ func TestStackFollowsACluster(t *testing.T) {
 	f := &shipments{random: rand.New(rand.NewPCG(1, 2)), pids: map[string]int{}}
 	now := time.Now().Add(-time.Hour)
 	f.habits(hosts, now.AddDate(0, 0, -14), now)
+	for i := range 6 { // people who are there once
+		f.start(i, now.AddDate(0, 0, -i-1), fmt.Sprint("guest-", i), strconv.Itoa(2000+i), false, "ss", "-tunap")
+	}
 	slices.SortStableFunc(f.docs, func(a, b shippedDocument) int { return a.at.Compare(b.at) })
 	for i, third := 0, len(f.docs)/3; i < 3; i++ {
 		ship(t, node, f.docs[i*third:(i+1)*third])
 		rollover(t, node)
 	}
 	ship(t, node, f.docs[len(f.docs)/3*3:])
+	cluster := leastPrivileges(t, es.URL())
 	config := fmt.Sprintf("reconbeat.modules: [{module: elasticsearch, id: cluster, hosts: ['%s'], from: beginning, "+
-		"query_delay: 1s, period: 200ms, backoff_init: 100ms, backoff_max: 1s}]\n", es.URL()) + theFile
+		"api_key: secret, query_delay: 1s, period: 200ms, backoff_init: 100ms, backoff_max: 1s}]\n",
+		cluster) + theFile
 	matches := func() (n int) {
 		for _, d := range f.docs {
 			if name := text(d.fields, "process.name"); name == "ss" || name == "netstat" {
@@ -338,14 +352,113 @@ func TestStackFollowsACluster(t *testing.T) {
 	history := verdicts(t, h.replayed(config, "--module", "elasticsearch", "--from", "now-60d"))
 	require.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(history)))
 
-	// What the manual says to those who have a cluster.
-	dir, typed := reader(t), 0
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconbeat.yml"), []byte(config), 0o600))
-	for _, b := range manual(t) {
-		if b.fence == " cluster" {
-			b.runs(t, dir)
-			typed++
+	// A job that has found what the same function finds here, but for one record, and one that is its own.
+	const job = "v3_linux_network_connection_discovery_ea"
+	results := h.replayed(config, "--module", "elasticsearch", "--from", "now-60d", "--records")
+	results = slices.DeleteFunc(results, func(m mapstr.M) bool { return text(m, "result_type") != "record" })
+	require.Greater(t, len(results), 5)
+	asJob(t, node, job, results[1:], mapstr.M{"by_field_value": "trent", "initial_record_score": 91.5})
+	compared := h.replayed(config, "--module", "elasticsearch", "--from", "now-60d", "--compare-job", job)
+	found := map[string]int{}
+	for _, m := range compared {
+		found[text(m, "found_by")]++
+		if text(m, "user") == "trent" {
+			require.Equal(t, "job 91.5 0", text(m, "found_by")+" "+text(m, "job")+" "+text(m, "matches"))
+		}
+		if text(m, "found_by") == "both" {
+			require.InDelta(t, m["job"], m["rare"], 0.01)
 		}
 	}
-	require.Equal(t, 1, typed)
+	t.Log(found)
+	require.Positive(t, found["both"])
+	require.Positive(t, found["reconbeat"])
+
+	// What the manual says to those who have a cluster.
+	pages := map[string]string{} // the reader's folder of each
+	for _, b := range manual(t) {
+		if b.fence != " cluster" {
+			continue
+		}
+		if pages[b.file] == "" {
+			pages[b.file] = reader(t)
+			clusterOfTheReader(t, pages[b.file], cluster)
+			if !strings.HasSuffix(b.file, "quick-start.md") { // others begin where that has ended
+				modules := filepath.Join(pages[b.file], "modules.d", "elasticsearch.yml")
+				require.NoError(t, os.Rename(modules+".disabled", modules))
+				t.Setenv("ES_API_KEY", "secret")
+			}
+		}
+		b.runs(t, pages[b.file])
+	}
+	require.Len(t, pages, 3)
+}
+
+// clusterOfTheReader sets hosts and key in the module's file, as the reader of the manual does.
+func clusterOfTheReader(t *testing.T, dir, cluster string) {
+	t.Helper()
+	file := filepath.Join(dir, "modules.d", "elasticsearch.yml.disabled")
+	settings, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for said, says := range map[string]string{
+		`"http://localhost:9200"`: `"` + cluster + `"`, `#api_key: `: `api_key: `,
+	} {
+		require.Contains(t, string(settings), said)
+		settings = bytes.ReplaceAll(settings, []byte(said), []byte(says))
+	}
+	require.NoError(t, os.WriteFile(file, settings, 0o600))
+}
+
+// leastPrivileges is a cluster for the one API key `secret`, whose role is the manual's: read on the indices of the
+// module and of the jobs' results. It refuses everything else, as Elasticsearch does.
+func leastPrivileges(t *testing.T, cluster string) string {
+	t.Helper()
+	target, err := url.Parse(cluster)
+	require.NoError(t, err)
+	pass := httputil.NewSingleHostReverseProxy(target)
+	pass.ErrorLog = log.New(io.Discard, "", 0) // the node is killed
+	pass.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+	}
+	mayRead := regexp.MustCompile(`^/(?:(?:logs-endpoint\.events\.process-\*|logs-auditd_manager\.auditd-\*|auditbeat-\*|` +
+		`\.ml-anomalies-\*),?)+/_(?:search|count)$`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, reason := 0, ""
+		switch {
+		case r.Header.Get("Authorization") != "ApiKey c2VjcmV0":
+			status, reason = http.StatusUnauthorized, "missing authentication credentials"
+		case !mayRead.MatchString(r.URL.Path):
+			status, reason = http.StatusForbidden, "action is unauthorized for API key id"
+			if r.URL.Path != "/" { // libbeat's client asks who is there; nothing depends on it
+				t.Errorf("%s %s needs more than the manual's privileges", r.Method, r.URL.Path)
+			}
+		default:
+			pass.ServeHTTP(w, r)
+			return
+		}
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"error":{"type":"security_exception","reason":%q},"status":%d}`, reason, status)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// asJob writes records of a machine learning job into the cluster, and one more at the time of the last one that has
+// these values.
+func asJob(t *testing.T, node *stack.Node, job string, records []mapstr.M, own mapstr.M) {
+	t.Helper()
+	const index = ".ml-anomalies-shared-000001"
+	node.Request(t, http.MethodPut, "/"+index, `{"settings": {"number_of_replicas": 0}, "mappings": {
+  "dynamic_templates": [{"text": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
+  "properties": {"timestamp": {"type": "date"}}}}`)
+	more := records[len(records)-1].Clone()
+	more.Update(own)
+	var body bytes.Buffer
+	for i, r := range append(slices.Clone(records), more) {
+		r = r.Clone()
+		r["job_id"] = job
+		fmt.Fprintf(&body, `{"create":{"_index":%q,"_id":"record-%d"}}`+"\n", index, i)
+		require.NoError(t, json.NewEncoder(&body).Encode(r))
+	}
+	answer := node.Request(t, http.MethodPost, "/_bulk?refresh=true", body.String())
+	require.Equal(t, false, answer["errors"], "%.2000v", answer)
 }

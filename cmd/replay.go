@@ -45,6 +45,7 @@ type replayFlags struct {
 	format  string
 	events  bool
 	records bool
+	job     string // that is compared; empty: none
 	learn   bool
 	host    string
 	sure    confirmation
@@ -61,7 +62,8 @@ whatever order they are named. It starts knowing nothing and writes nothing; wit
 this host's model, which a running reconbeat takes over within seconds and a stopped one at its next start.
 
 With --module elasticsearch it takes no FILE. It reads, from the time that --from says, what other agents have shipped
-to the cluster of the configured module elasticsearch, and judges each host by its own model.
+to the cluster of the configured module elasticsearch, and judges each host by its own model. With --compare-job it
+prints, in the place of the matches, what only a machine learning job has found, what only reconbeat has, and what both.
 
 It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, why nothing
 alerted where nothing did, and what was passed over. The exit status is 1 when a file cannot be read, or nothing of
@@ -87,6 +89,8 @@ it can be understood.`,
 	c.Flags().
 		BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON "+
 			"in the shape of Elastic's anomaly records")
+	c.Flags().StringVar(&f.job, "compare-job", "", "print what only this machine learning job has found in the same time, "+
+		"what only reconbeat, and what both; the job's results are read from the cluster of module elasticsearch")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
 	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn of "+
@@ -103,7 +107,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		}
 		f.module = kind.Name
 	}
-	if err := f.checkFrom(); err != nil {
+	since, err := f.since(time.Now())
+	if err != nil {
 		return err
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
@@ -111,6 +116,9 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	if f.records && f.format == formatHTML {
 		return errors.New("--records prints NDJSON, which --format html has no place for")
+	}
+	if f.job != "" && (f.records || f.events || f.format == formatHTML) {
+		return errors.New("--compare-job prints the comparison alone: leave out --records, --events and --format html")
 	}
 	out := bufio.NewWriterSize(os.Stdout, 64<<10)
 	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) &&
@@ -143,15 +151,26 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.events || f.format == formatHTML || f.format == formatTable && !f.records {
 		cfg.Events = config.EventsMatched
 	}
+	rules := b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath)
+	var compared *comparison
+	if f.job != "" {
+		if compared, err = newComparison(f.job, cfg, rules); err != nil {
+			return err
+		}
+	}
 	var found report.Report
 	o := engine.ReplayOptions{
 		Config:    cfg,
-		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
+		RulesPath: rules,
 		Logger:    b.Info.Logger,
 		OwnHost:   f.learn && f.module != clusterModule, // a cluster has many hosts, each with its own model
 		OnlyHost:  f.host,
 		Document: func(doc *beat.Event) error {
-			if f.format == formatHTML {
+			switch {
+			case compared != nil:
+				compared.document(doc)
+				return nil
+			case f.format == formatHTML:
 				found.Add(doc)
 				return nil
 			}
@@ -164,6 +183,9 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.format == formatHTML {
 		o.Malformed = found.AddMalformed
 	}
+	if compared != nil {
+		o.Config.Events, o.Record = config.EventsMatched, compared.record
+	}
 	if f.records {
 		o.Record = func(rule *detector.Rule, r rare.Record) { writeRecord(out, rule, r) }
 	}
@@ -173,6 +195,11 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
+	if compared != nil {
+		if err := compared.ask(ctx, b, cfg, since); err != nil {
+			return err
+		}
+	}
 	if f.module == clusterModule {
 		files, err = replayCluster(ctx, r, b, cfg, f.from)
 	} else {
@@ -200,6 +227,10 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 			facts.Silence = quiet(summary, n)
 		}
 		err = errors.Join(err, found.Write(out, facts))
+	}
+	if compared != nil {
+		compared.within(summary.First, summary.Last)
+		err = errors.Join(err, compared.write(out, f.format))
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err

@@ -23,20 +23,23 @@ import (
 // clusterModule is the module whose recordings are no files.
 const clusterModule = "elasticsearch"
 
-// checkFrom checks from when on a cluster's history is to be read.
-func (f *replayFlags) checkFrom() error {
+// since is from when on a cluster's history is to be read; of files, all is.
+func (f *replayFlags) since(now time.Time) (time.Time, error) {
+	const beginning = "beginning"
 	switch {
 	case f.module != clusterModule && f.from != "":
-		return errors.New("--from is for --module elasticsearch; a file is read from its beginning")
-	case f.module != clusterModule || f.from == "beginning":
-		return nil
+		return time.Time{}, errors.New("--from is for --module elasticsearch; a file is read from its beginning")
+	case f.module != clusterModule || f.from == beginning:
+		return time.UnixMilli(0), nil
 	case f.from == "":
-		return errors.New("--from is missing: from when on is the cluster's history to be read? Such as --from now-60d")
+		return time.Time{}, errors.New("--from is missing: from when on is the cluster's history to be read? Such as " +
+			"--from now-60d")
 	}
-	if _, err := elasticsearch.ParseTime(f.from, time.Now()); err != nil {
-		return fmt.Errorf("--from: %w", err)
+	t, err := elasticsearch.ParseTime(f.from, now)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--from: %w", err)
 	}
-	return nil
+	return t, nil
 }
 
 // teaching is what the model would learn, in words.

@@ -162,6 +162,9 @@ func (h *Host) Start(c *exec.Cmd) *Run {
 	return r
 }
 
+// PID is the process's.
+func (r *Run) PID() int { return r.cmd.Process.Pid }
+
 // Ended is closed when the process is gone.
 func (r *Run) Ended() <-chan struct{} { return r.ended }
 

@@ -78,6 +78,9 @@ func Own(t testing.TB) *Node {
 	return n
 }
 
+// URL is where the node listens.
+func (n *Node) URL() string { return n.url }
+
 // Kill ends the node as a power failure does. Its data stay.
 func (n *Node) Kill(t testing.TB) {
 	t.Helper()

@@ -275,13 +275,25 @@ func (m *cluster) programs() []string {
 // by their ids alone.
 func (m *cluster) late(ctx context.Context, f *feed) error {
 	begin := max(f.at-m.LateWithin.Milliseconds(), m.horizon, m.recent.Horizon())
-	var after *key
-	for ctx.Err() == nil && begin < f.at {
-		request := m.request(f, mostPage, begin, f.at)
-		request["_source"] = false
-		if after != nil {
-			request["search_after"] = []int64{after.at, after.seq}
+	if begin >= f.at {
+		return nil
+	}
+	request := m.request(f, mostPage, begin, f.at)
+	request["_source"] = false
+	return m.pages(ctx, request, func(hits []hit) error {
+		var ids []string
+		for i := range hits {
+			if !m.recent.Has(hash(&hits[i])) {
+				ids = append(ids, hits[i].ID)
+			}
 		}
+		return m.fetch(ctx, f, ids, begin)
+	})
+}
+
+// pages hands on all documents of a search whose size is mostPage.
+func (m *cluster) pages(ctx context.Context, request object, each func([]hit) error) error {
+	for ctx.Err() == nil {
 		hits, err := m.client.search(request)
 		if err != nil {
 			return err
@@ -290,23 +302,14 @@ func (m *cluster) late(ctx context.Context, f *feed) error {
 		more := len(hits) == mostPage
 		if more {
 			if hits = whole(hits); len(hits) == 0 {
-				return fmt.Errorf("more than %d documents have the same place in the order of %s", mostPage, f.field)
+				return fmt.Errorf("more than %d documents have the same place in the order of reading", mostPage)
 			}
 		}
-		var ids []string
-		for i := range hits {
-			if !m.recent.Has(hash(&hits[i])) {
-				ids = append(ids, hits[i].ID)
-			}
-		}
-		if err := m.fetch(ctx, f, ids, begin); err != nil {
+		if err := each(hits); err != nil || !more {
 			return err
 		}
-		if !more {
-			return nil
-		}
 		last := hits[len(hits)-1].key()
-		after = &last
+		request["search_after"] = []int64{last.at, last.seq}
 	}
 	return nil
 }
@@ -330,8 +333,8 @@ func (m *cluster) fetch(ctx context.Context, f *feed, ids []string, begin int64)
 	return nil
 }
 
-// dataStream finds the data stream that a backing index belongs to.
-var dataStream = regexp.MustCompile(`^((?:[^:]+:)?)\.ds-(.+)-\d{4}\.\d{2}\.\d{2}-\d{6,}$`)
+// dataStream finds the data stream that a backing index belongs to. OpenSearch puts no date into its name.
+var dataStream = regexp.MustCompile(`^((?:[^:]+:)?)\.ds-(.+?)(?:-\d{4}\.\d{2}\.\d{2})?-\d{6,}$`)
 
 // hash recognises a document, also where a rollover has brought it into another index of its data stream.
 func hash(h *hit) uint64 {

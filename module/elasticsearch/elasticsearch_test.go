@@ -353,6 +353,25 @@ func TestLateDocumentsAreReadOnce(t *testing.T) {
 	require.EqualValues(t, 1, f.stats.Late.Load())
 }
 
+// A document is the same in every backing index of its data stream, of Elasticsearch and of OpenSearch, and another one
+// in another data stream or cluster.
+func TestADocumentIsKnownThroughARollover(t *testing.T) {
+	of := func(index string) uint64 { return hash(&hit{Index: index, ID: "1"}) }
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{a: ".ds-logs-x-default-2026.11.01-000001", b: ".ds-logs-x-default-2026.12.01-000002", same: true},
+		{a: ".ds-logs-x-default-000001", b: ".ds-logs-x-default-000002", same: true},
+		{a: "eu:.ds-logs-x-default-2026.11.01-000001", b: "eu:.ds-logs-x-default-2026.11.02-000002", same: true},
+		{a: "eu:.ds-logs-x-default-2026.11.01-000001", b: ".ds-logs-x-default-2026.11.01-000001"},
+		{a: ".ds-logs-x-default-2026.11.01-000001", b: ".ds-logs-x-other-2026.11.01-000001"},
+		{a: "auditbeat-1", b: "auditbeat-2"},
+	} {
+		require.Equal(t, c.same, of(c.a) == of(c.b), "%s and %s", c.a, c.b)
+	}
+}
+
 // What was there before reading began at the end is never read, however late it is looked for.
 func TestTheEndIsTheEnd(t *testing.T) {
 	f := newFollower(t, map[string]any{"from": "end"})
