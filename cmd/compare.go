@@ -20,6 +20,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module/elasticsearch"
 )
 
@@ -246,7 +247,7 @@ func (c *comparison) agreement() string {
 	if theirs == 0 {
 		return fmt.Sprintf("The job %s has no record of this time.", c.job)
 	}
-	line := fmt.Sprintf("Of the job's %s, reconbeat's rare model has %d", counted(theirs, "record"), both)
+	line := fmt.Sprintf("Of the job's %s, reconbeat's rare model has %d", plural.Of(theirs, "record"), both)
 	if both > 0 {
 		line += fmt.Sprintf(", with scores that differ by at most %.1f", most)
 	}

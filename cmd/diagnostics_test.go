@@ -115,7 +115,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	// What is there is not written over.
 	out, err = reconbeat("diagnostics", "less.zip").CombinedOutput()
 	require.Error(t, err)
-	assert.Contains(t, string(out), "less.zip: file exists")
+	assert.Contains(t, string(out), "less.zip is there already: remove it, or name another file")
 }
 
 func TestSecretsAreKnownByTheNamesOfSettings(t *testing.T) {
