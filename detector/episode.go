@@ -15,10 +15,22 @@ import (
 const maxEpisodes = 1000
 
 // episodeKey is whose episode it is: an actor's under a rule on a host.
-type episodeKey struct{ rule, host, actor string }
+type episodeKey struct {
+	rule, host, actor string
+	held              bool // of probations: no alert put the actor on them, because a control held it back
+}
 
 func (k episodeKey) compare(other episodeKey) int {
-	return cmp.Or(cmp.Compare(k.rule, other.rule), cmp.Compare(k.host, other.host), cmp.Compare(k.actor, other.actor))
+	c := cmp.Or(
+		cmp.Compare(k.rule, other.rule), cmp.Compare(k.host, other.host), cmp.Compare(k.actor, other.actor),
+	)
+	switch {
+	case c != 0 || k.held == other.held:
+		return c
+	case k.held:
+		return 1
+	}
+	return -1
 }
 
 // episode is an Episode that is open, with what its summary has until now.
