@@ -92,3 +92,21 @@ func checkItem(id string, conditions []Condition, wrong *mistakes) {
 		conditions[i].check(fmt.Sprintf("conditions.%d", i), 1, wrong)
 	}
 }
+
+// Lists are the names of the lists that the conditions are about, by the paths of the settings.
+func (e *Exception) Lists() map[string]string {
+	names := map[string]string{}
+	var visit func(string, []Condition)
+	visit = func(path string, all []Condition) {
+		for i := range all {
+			at := fmt.Sprintf("%s.%d", path, i)
+			if all[i].InList != "" {
+				names[at+".in_list"] = all[i].InList
+			}
+			visit(at+".any", all[i].Any)
+			visit(at+".all", all[i].All)
+		}
+	}
+	visit("conditions", e.Conditions)
+	return names
+}
