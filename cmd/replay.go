@@ -32,6 +32,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
@@ -45,6 +46,7 @@ type replayFlags struct {
 	records bool
 	learn   bool
 	host    string
+	held    bool
 	sure    confirmation
 }
 
@@ -78,6 +80,8 @@ it can be understood.`,
 		"one that is there")
 	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn of "+
 		"several hosts it says whose habits are meant, where that is not this host")
+	c.Flags().BoolVar(&f.held, "explain-suppressed", false, "show what would have alerted instead of what does, and "+
+		"which control held it back")
 	f.sure.flag(c)
 	return c
 }
@@ -92,6 +96,10 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
 		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
+	}
+	if f.held && (f.records || f.format == formatHTML) {
+		return errors.New("--explain-suppressed is a table or NDJSON; it goes together neither with --records nor with " +
+			"--format html")
 	}
 	if f.records && f.format == formatHTML {
 		return errors.New("--records prints NDJSON, which --format html has no place for")
@@ -124,17 +132,29 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	cfg.Events = config.EventsNone
-	if f.events || f.format == formatHTML || f.format == formatTable && !f.records {
+	if f.events || f.held || f.format == formatHTML || f.format == formatTable && !f.records {
 		cfg.Events = config.EventsMatched
 	}
+	controls, err := engine.NewControls(cfg, engine.ExceptionsDir(b.Paths, cfg), nil)
+	if err != nil {
+		return err
+	}
 	var found report.Report
+	var held heldBack
 	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath),
 		Logger:    b.Info.Logger,
 		OwnHost:   f.learn,
 		OnlyHost:  f.host,
+		Controls:  controls,
 		Document: func(doc *beat.Event) error {
+			if f.held {
+				if held.add(doc) && f.format == formatNDJSON {
+					return s.show(doc)
+				}
+				return nil
+			}
 			if f.format == formatHTML {
 				found.Add(doc)
 				return nil
@@ -181,12 +201,18 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		}
 		err = errors.Join(err, found.Write(out, facts))
 	}
+	if f.held && f.format == formatTable {
+		held.print(out)
+	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
 	silence()
 	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s\n", counted(n.Execs, "exec"), n.Matched,
 		counted(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete))
+	if line := byControls(controls.Usage()); line != "" {
+		fmt.Fprintln(os.Stderr, line)
+	}
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -194,6 +220,24 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		fmt.Fprintln(os.Stderr, line)
 	}
 	return nil
+}
+
+// byControls says what controls held back, those first that held back most; empty: nothing.
+func byControls(all []control.Usage) string {
+	slices.SortStableFunc(all, func(a, b control.Usage) int {
+		return cmp.Or(cmp.Compare(b.Alerts, a.Alerts), cmp.Compare(b.Matches, a.Matches))
+	})
+	var parts []string
+	for _, u := range all {
+		if u.Matches > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s held back %s in %s", u.Kind, u.ID, counted(u.Alerts, "alert"),
+				counted(u.Matches, "match")))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "Controls: " + listOf(parts) + "."
 }
 
 // passedOver says what was not judged, by reason, and where the first of each stands; empty: nothing.

@@ -36,7 +36,6 @@ func (d *Detector) decide(m *match) {
 	f := &m.finding
 	m.decision = d.o.Decide(m.event, f)
 	m.held = m.decision.NoAlert && !f.Learning && f.Score >= f.Threshold
-	f.Held = m.held
 	// What would not have alerted needs no permission, and a document names none.
 	f.Controls = slices.DeleteFunc(m.decision.By, func(c Control) bool { return c.Action == SkipResult && !m.held })
 }
@@ -48,6 +47,33 @@ const (
 	SkipBoth        = "both"
 	Tag             = "tag" // the control is named, nothing else
 )
+
+// NoAlert reports whether the control holds alerts back.
+func (c Control) NoAlert() bool { return c.Action == SkipResult || c.Action == SkipBoth }
+
+// NoLesson reports whether the control keeps matches out of the models.
+func (c Control) NoLesson() bool { return c.Action == SkipModelUpdate || c.Action == SkipBoth }
+
+// What of a match a control held back.
+const (
+	HeldAlert  = "alert"  // it would have raised an alert
+	HeldRepeat = "repeat" // it would have belonged to one
+)
+
+// placeHeld places a match whose alert is held back into an episode that nobody hears of, to know how many alerts that
+// is.
+func (d *Detector) placeHeld(m *match, out []Finding) []Finding {
+	f, key := &m.finding, m.key
+	key.held = true
+	ep, out := d.episode(key, m, m.alertID(), out)
+	f.Held = HeldRepeat
+	if band(f.Score) > ep.band {
+		f.Held, ep.band = HeldAlert, band(f.Score)
+	}
+	ep.alertID, ep.over = ep.ID, latest(ep.over, f.Time)
+	ep.add(f, m.event)
+	return out
+}
 
 // try learns from a match whose alert was held back. A permission is no habit: the model learns nothing until the
 // context was seen on as many days as a habit is, over as long. Until then the same context alerts where no control

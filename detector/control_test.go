@@ -3,6 +3,7 @@
 package detector
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestAControlHoldsBackWhatItSays(t *testing.T) {
 			d := settled(t, func(o *Options) { o.Decide = holding(&on, c.action) })
 			_, first := at(t, d, webShell(monday))
 			require.Equal(t, c.first, first.Kind)
-			require.Equal(t, c.first == Observation, first.Held)
+			require.Equal(t, map[bool]string{true: HeldAlert}[c.first == Observation], first.Held)
 			require.Equal(t, c.named, len(first.Controls) == 1)
 			raw := mapstr.M{}
 			first.EncodeRaw(raw)
@@ -71,6 +72,23 @@ func TestAControlHoldsBackWhatItSays(t *testing.T) {
 	}
 }
 
+// TestHeldBackAlertsAreCountedAsAlerts holds that further matches of an episode are no further alerts.
+func TestHeldBackAlertsAreCountedAsAlerts(t *testing.T) {
+	on := true
+	d := settled(t, func(o *Options) { o.Decide = holding(&on, SkipBoth) })
+	var held []string
+	for i := range 3 {
+		_, f := at(t, d, webShell(monday.Add(time.Duration(i)*time.Minute)))
+		held = append(held, f.Held)
+		snapshot, err := d.Snapshot()
+		require.NoError(t, err)
+		require.NoError(t, d.Restore(snapshot))
+	}
+	_, f := at(t, d, webShell(monday.Add(time.Hour)))
+	require.Equal(t, []string{HeldAlert, HeldRepeat, HeldRepeat, HeldAlert}, append(held, f.Held))
+	require.Empty(t, d.Advance(monday.Add(3*time.Hour), nil), "no summary of what nobody has heard of")
+}
+
 // TestWhatWouldNotAlertNeedsNoPermission holds that documents name a control only where it held something back.
 func TestWhatWouldNotAlertNeedsNoPermission(t *testing.T) {
 	d := settled(t, func(o *Options) {
@@ -80,7 +98,7 @@ func TestWhatWouldNotAlertNeedsNoPermission(t *testing.T) {
 	})
 	_, usual := at(t, d, agent(monday))
 	require.Empty(t, usual.Controls)
-	require.False(t, usual.Held)
+	require.Empty(t, usual.Held)
 }
 
 // TestWhatIsHeldBackBecomesAHabitInTime holds that skip_result learns as slowly as from what alerts, and says so.
@@ -105,7 +123,7 @@ func TestWhatIsHeldBackBecomesAHabitInTime(t *testing.T) {
 					require.NoError(t, d.Restore(snapshot))
 					again, err := d.Snapshot()
 					require.NoError(t, err)
-					require.JSONEq(t, string(snapshot), string(again))
+					require.True(t, bytes.Equal(snapshot, again))
 				}
 			}
 			on = false

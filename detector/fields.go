@@ -199,12 +199,7 @@ var fields = []Field{
 			return date(c.Expires).(string)
 		}),
 	},
-	{Name: "reconbeat.control.held_alert", Type: "boolean", Raw: true, get: func(f *Finding) any {
-		if !f.Held {
-			return nil
-		}
-		return true
-	}},
+	{Name: "reconbeat.control.held", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Held) }},
 	{Name: "reconbeat.habit.days", Type: "long", get: func(f *Finding) any { return orNone(f.Habit.Days) }},
 	{
 		Name: "reconbeat.habit.span", Type: "long",
@@ -289,6 +284,23 @@ func Encode(f *Finding, into mapstr.M) {
 			_, _ = into.Put(Fields[i].Name, v) // the document is ours: every part of the path is an object
 		}
 	}
+}
+
+// fieldsByName are the fields of the table.
+var fieldsByName = func() map[string]*Field {
+	all := make(map[string]*Field, len(Fields))
+	for i := range Fields {
+		all[Fields[i].Name] = &Fields[i]
+	}
+	return all
+}()
+
+// Value is the value of a field in a document of the finding; nil: it has no such field.
+func (f *Finding) Value(field string) any {
+	if known := fieldsByName[field]; known != nil {
+		return known.get(f)
+	}
+	return nil
 }
 
 // EncodeRaw puts only what raw events carry.

@@ -50,7 +50,7 @@ type Finding struct {
 	Episode   Episode // empty for an Observation
 
 	Controls []Control // that hold something of the match back, or tag it; of a Habitual, under which it became one
-	Held     bool      // one of them held an alert back: the score is over the threshold
+	Held     string    // what they held back of a match over the threshold, HeldAlert or HeldRepeat; else empty
 
 	TypicalUsers []string // who usually does this, the most frequent first; of alerts only
 	Habit        Habit    // when the actor's probation ends; of alerts only

@@ -111,7 +111,10 @@ func (d *Detector) place(m *match, out []Finding) []Finding {
 		m.probation, m.accepted = d.attend(m.key, &f.Context.Match, !permitted)
 	}
 	switch {
-	case f.Learning, m.decision.NoAlert:
+	case f.Learning:
+	case m.held:
+		out = d.placeHeld(m, out)
+	case m.decision.NoAlert:
 	case f.Score >= f.Threshold:
 		out = d.placeOver(m, out)
 	case m.probation != nil:
@@ -127,7 +130,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 		f.Context.Profile, f.Context.Known = m.habits.Profile(&f.Context.Match)
 	}
 	id := m.alertID()
-	ep, out := d.episode(m, id, out)
+	ep, out := d.episode(m.key, m, id, out)
 	if ep.band < 0 { // nothing in it came over the threshold until now
 		ep.alertID = id
 		switch covering, last := d.probationFor(m.key, f); {
@@ -163,7 +166,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 // is on probation in: a summary reports it.
 func (d *Detector) placeBelow(m *match, out []Finding) []Finding {
 	f := &m.finding
-	ep, out := d.episode(m, m.alertID(), out)
+	ep, out := d.episode(m.key, m, m.alertID(), out)
 	if ep.band < 0 {
 		ep.alertID = m.probation.AlertID
 	}

@@ -27,6 +27,8 @@ type snapshot struct {
 	Rare     map[string]rare.Snapshot `json:"rare"`              // by rule id
 	Context  map[string]hostSnapshots `json:"context,omitempty"` // by rule id
 	Episodes []episodeSnapshot        `json:"episodes,omitempty"`
+	// HeldEpisodes are those of which a control held the alerts back.
+	HeldEpisodes []episodeSnapshot `json:"held_episodes,omitempty"`
 	// Probations are in order of rule, host and actor.
 	Probations []probationSnapshot `json:"probations,omitempty"`
 	Held       []probationSnapshot `json:"held,omitempty"` // the same, of which a control held the alert back
@@ -70,8 +72,8 @@ type episodeSnapshot struct {
 	Commands []Command `json:"commands"`
 }
 
-func (s *episodeSnapshot) key() episodeKey {
-	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key}
+func (s *episodeSnapshot) key(held bool) episodeKey {
+	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key, held: held}
 }
 
 func (s probationSnapshot) key(held bool) episodeKey {
@@ -122,7 +124,11 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 	}
 	if episodes {
 		for key, ep := range d.episodes {
-			s.Episodes = append(s.Episodes, ep.snapshot(key))
+			if key.held {
+				s.HeldEpisodes = append(s.HeldEpisodes, ep.snapshot(key))
+			} else {
+				s.Episodes = append(s.Episodes, ep.snapshot(key))
+			}
 		}
 		for key, list := range d.probations {
 			one := probationSnapshot{Rule: key.rule, Host: key.host, Key: key.actor, Since: list}
@@ -135,7 +141,9 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 		for _, list := range [][]probationSnapshot{s.Probations, s.Held} {
 			slices.SortFunc(list, func(a, b probationSnapshot) int { return a.key(false).compare(b.key(false)) })
 		}
-		slices.SortFunc(s.Episodes, func(a, b episodeSnapshot) int { return cmp.Compare(a.ID, b.ID) })
+		for _, list := range [][]episodeSnapshot{s.Episodes, s.HeldEpisodes} {
+			slices.SortFunc(list, func(a, b episodeSnapshot) int { return cmp.Compare(a.ID, b.ID) })
+		}
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -311,12 +319,12 @@ func (d *Detector) Restore(b []byte) error {
 		}
 		d.models = append(d.models, kept[r.ID])
 	}
-	for _, e := range s.Episodes {
+	for i, e := range slices.Concat(s.Episodes, s.HeldEpisodes) {
 		r := rules[e.Rule]
 		if r == nil || len(d.episodes) >= maxEpisodes {
 			continue
 		}
-		d.episodes[e.key()] = e.restore(r)
+		d.episodes[e.key(i >= len(s.Episodes))] = e.restore(r)
 	}
 	return nil
 }

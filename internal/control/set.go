@@ -32,6 +32,8 @@ type Set struct {
 	fields []string // that conditions are about
 	byName map[string]int
 	index  index
+	// nextEnd is when the next control expires that Lapse has not returned; zero: none does.
+	nextEnd time.Time
 	// reused
 	subject subject
 	found   []*item
@@ -73,6 +75,7 @@ func New(all Items) (*Set, error) {
 			continue
 		}
 		it.place, s.byID[k] = len(s.items), it
+		s.endsBy(it.Expires)
 		s.items, anchors = append(s.items, it), append(anchors, possible)
 	}
 	s.index = makeIndex(s.items, anchors)
@@ -136,9 +139,9 @@ func (s *Set) Decide(rule string, at time.Time, m Match) (d detector.Decision) {
 	})
 	slices.SortFunc(s.found, func(a, b *item) int { return a.place - b.place })
 	for _, it := range s.found {
+		it.hit(at)
 		d.By = append(d.By, it.Control)
-		d.NoAlert = d.NoAlert || it.Action == detector.SkipResult || it.Action == detector.SkipBoth
-		d.NoLesson = d.NoLesson || it.Action == detector.SkipModelUpdate || it.Action == detector.SkipBoth
+		d.NoAlert, d.NoLesson = d.NoAlert || it.NoAlert(), d.NoLesson || it.NoLesson()
 	}
 	return d
 }

@@ -137,14 +137,13 @@ func TestWhoAppliesWhen(t *testing.T) {
 	require.False(t, d.NoLesson)
 	require.Zero(t, s.Decide("this", at, fields{"user.name": "alice"}))
 
-	f := detector.Finding{Kind: detector.Observation, Time: at, Held: true, Controls: d.By}
-	s.Count(&f)
+	f := detector.Finding{Kind: detector.Observation, Time: at, Held: detector.HeldAlert, Controls: d.By}
 	s.Count(&f)
 	again := newSet(t, nil, one(is...), Exception{ID: "result", Action: detector.SkipBoth, Conditions: is})
 	again.Inherit(s.Usage())
 	usage := again.Usage()
 	require.Equal(t, Usage{
-		Kind: "exception", ID: "result", Action: "both", Matches: 2, Alerts: 2, Last: at,
+		Kind: "exception", ID: "result", Action: "both", Matches: 3, Alerts: 1, Last: at.AddDate(0, 0, 1),
 	}, usage[1], "counts outlive a change of the file")
 	require.Zero(t, usage[0].Matches)
 	require.True(t, s.Usage()[2].Expired(at.AddDate(0, 0, 1)))

@@ -9,17 +9,18 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 )
 
-// Usage is how often a control was used. What a control did not change, because nothing would have alerted without it,
-// is no use.
+// Usage is how often a control was used.
 type Usage struct {
 	Kind    string    `json:"kind"`
 	ID      string    `json:"id"`
 	Name    string    `json:"name,omitempty"`
 	Action  string    `json:"action"`
 	Expires time.Time `json:"expires,omitzero"`
-	Matches uint64    `json:"matches"`       // that it held something back of, or tagged
-	Alerts  uint64    `json:"alerts"`        // matches over the threshold among them, that would have alerted
+	Matches uint64    `json:"matches"`       // to which it applied
+	Alerts  uint64    `json:"alerts"`        // that it held back
 	Last    time.Time `json:"last,omitzero"` // the last match's time; zero: never
+	// Lapsed: that it has expired was reported.
+	Lapsed bool `json:"lapsed,omitempty"`
 }
 
 // Expired reports whether the control is off at a time.
@@ -30,20 +31,21 @@ type tally struct {
 	matches atomic.Uint64
 	alerts  atomic.Uint64
 	last    atomic.Int64 // in Unix nanoseconds; 0: never
+	lapsed  atomic.Bool
 }
 
-// Count notes that the controls that a finding names were used.
+// hit notes that the control applies to a match.
+func (t *tally) hit(at time.Time) {
+	t.matches.Add(1)
+	t.last.Store(max(t.last.Load(), at.UnixNano()))
+}
+
+// Count notes that the controls that a finding names have held its alert back.
 func (s *Set) Count(f *detector.Finding) {
 	for _, c := range f.Controls {
-		it := s.byID[key{c.Kind, c.ID}]
-		if it == nil || !f.OfExec() {
-			continue
-		}
-		it.matches.Add(1)
-		if f.Held && c.Action != detector.Tag && c.Action != detector.SkipModelUpdate {
+		if it := s.byID[key{c.Kind, c.ID}]; it != nil && f.Held == detector.HeldAlert && c.NoAlert() {
 			it.alerts.Add(1)
 		}
-		it.last.Store(max(it.last.Load(), f.Time.UnixNano()))
 	}
 }
 
@@ -53,7 +55,7 @@ func (s *Set) Usage() []Usage {
 	for i, it := range s.items {
 		all[i] = Usage{
 			Kind: it.Kind, ID: it.ID, Name: it.name, Action: it.Action, Expires: it.Expires,
-			Matches: it.matches.Load(), Alerts: it.alerts.Load(),
+			Matches: it.matches.Load(), Alerts: it.alerts.Load(), Lapsed: it.lapsed.Load(),
 		}
 		if last := it.last.Load(); last != 0 {
 			all[i].Last = time.Unix(0, last).UTC()
@@ -71,8 +73,34 @@ func (s *Set) Inherit(earlier []Usage) {
 		}
 		it.matches.Store(u.Matches)
 		it.alerts.Store(u.Alerts)
+		it.lapsed.Store(u.Lapsed && u.Expires.Equal(it.Expires)) // one that was prolonged will end again
 		if !u.Last.IsZero() {
 			it.last.Store(u.Last.UnixNano())
 		}
+	}
+}
+
+// Lapse returns the controls that have come to their end at a time, each once.
+func (s *Set) Lapse(at time.Time) (ended []Usage) {
+	if s.nextEnd.IsZero() || at.Before(s.nextEnd) {
+		return nil
+	}
+	all := s.Usage()
+	s.nextEnd = time.Time{}
+	for i, it := range s.items {
+		switch {
+		case all[i].Expired(at) && !it.lapsed.Swap(true):
+			ended = append(ended, all[i])
+		case !all[i].Expired(at):
+			s.endsBy(it.Expires)
+		}
+	}
+	return ended
+}
+
+// endsBy notes that a control ends at a time; zero: it does not.
+func (s *Set) endsBy(t time.Time) {
+	if !t.IsZero() && (s.nextEnd.IsZero() || t.Before(s.nextEnd)) {
+		s.nextEnd = t
 	}
 }

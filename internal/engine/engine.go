@@ -14,6 +14,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -35,6 +36,7 @@ type Options struct {
 	Host     host.Description // the host whose events bring no host of their own
 	Machine  Machine          // the running host; nil: no host may be asked
 	Publish  func(*Document)  // receives every document, in order
+	Controls *control.Set     // nil: none
 	Running  func() []*Source // the modules that run now; nil: those that events came from
 	Logger   *logp.Logger
 }
@@ -53,6 +55,7 @@ type Engine struct {
 	running  func() []*Source
 	logger   *logp.Logger
 
+	current  *draft             // of the exec that is being reported
 	origins  map[string]*Source // of open episodes, by their ids
 	findings []detector.Finding // reused
 	waiting  waiting
@@ -60,25 +63,29 @@ type Engine struct {
 
 // New makes an engine that knows nothing yet. The error is the detector's.
 func New(o Options) (*Engine, error) {
-	d, err := detector.New(o.Detector)
-	if err != nil {
+	s := &Engine{
+		Counts:  &Counts{},
+		host:    o.Host,
+		table:   process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
+		machine: o.Machine,
+		config:  o.Config,
+		publish: o.Publish,
+		running: o.Running,
+		logger:  o.Logger,
+		origins: map[string]*Source{},
+	}
+	o.Detector.Decide = s.decide
+	var err error
+	if s.detector, err = detector.New(o.Detector); err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
 	}
 	if o.Machine != nil {
-		o.Machine.Watch(d.Programs())
+		o.Machine.Watch(s.detector.Programs())
 	}
-	return &Engine{
-		Counts:   &Counts{},
-		host:     o.Host,
-		table:    process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
-		detector: d,
-		machine:  o.Machine,
-		config:   o.Config,
-		publish:  o.Publish,
-		running:  o.Running,
-		logger:   o.Logger,
-		origins:  map[string]*Source{},
-	}, nil
+	if o.Controls != nil {
+		s.SetControls(o.Controls)
+	}
+	return s, nil
 }
 
 // DetectorOptions are what a configuration says of the detector of a host. rules is the folder of the user's own rules.
@@ -101,6 +108,7 @@ func (s *Engine) Remember(snapshot func(*process.Table) error) error { return sn
 func (s *Engine) Configure(cfg config.Config, o detector.Options) error {
 	s.Settle()
 	programs := s.detector.Programs()
+	o.Decide = s.decide
 	if err := s.detector.Configure(o); err != nil {
 		return fmt.Errorf("changing the detector's settings: %w", err)
 	}
@@ -194,7 +202,9 @@ func (s *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) 
 		}
 		readBack(doc, e)
 	}
+	s.current = &d
 	s.findings = s.detector.Judge(e, rules, s.findings[:0])
+	s.current = nil
 	if rules != 0 {
 		s.Counts.Matched.Add(1)
 	}

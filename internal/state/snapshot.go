@@ -26,8 +26,10 @@ const snapshotVersion = 1
 type Snapshot struct {
 	Model   []byte                    // opaque here
 	Cursors map[string]process.Cursor // by module id
-	Taken   time.Time
-	seq     uint64 // the last entry appended before it
+	// Controls is how often each control was used, as JSON, opaque here; nil: nobody said.
+	Controls json.RawMessage
+	Taken    time.Time
+	seq      uint64 // the last entry appended before it
 }
 
 type snapshotHead struct {
@@ -35,6 +37,8 @@ type snapshotHead struct {
 	Taken   time.Time                 `json:"taken"`
 	Cursors map[string]process.Cursor `json:"cursors"`
 	Size    int                       `json:"size"` // of the model before it was compressed, in bytes
+
+	Controls json.RawMessage `json:"controls,omitempty"`
 }
 
 // modelMax bounds the model that a snapshot may hold, in bytes.
@@ -76,7 +80,7 @@ func readSnapshot(path string) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("reading the model in %s: %w", path, err)
 	}
-	return Snapshot{Model: model, Cursors: h.Cursors, Taken: h.Taken, seq: h.Seq}, nil
+	return Snapshot{Model: model, Cursors: h.Cursors, Controls: h.Controls, Taken: h.Taken, seq: h.Seq}, nil
 }
 
 func compress(model []byte) ([]byte, error) {
@@ -118,7 +122,9 @@ func writeSnapshot(dir string, s *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("compressing the snapshot: %w", err)
 	}
-	head, err := json.Marshal(snapshotHead{Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Size: len(s.Model)})
+	head, err := json.Marshal(snapshotHead{
+		Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Size: len(s.Model), Controls: s.Controls,
+	})
 	if err != nil {
 		return fmt.Errorf("encoding the snapshot: %w", err)
 	}
