@@ -259,8 +259,8 @@ func TestModulesRequireTheSameVersions(t *testing.T) {
 }
 
 func TestTheDetectorIsALibrary(t *testing.T) {
-	for _, p := range goList(t, ".", "./detector", "./detector/habit", "./detector/rare", "./internal/control", "./process",
-		"./ecs") {
+	for _, p := range goList(t, ".", "./detector", "./detector/habit", "./detector/rare", "./internal/control",
+		"./process", "./ecs") {
 		for _, imported := range p.Imports {
 			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
 			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)

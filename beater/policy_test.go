@@ -62,7 +62,7 @@ func testPolicy(t *testing.T) *policy {
 	}
 	p := &policy{
 		modules: modules, detector: r.detectorOptions, loop: l, runners: newRunners(f, nil),
-		controls: newControls(&paths.Path{Config: t.TempDir()}, r.config, board, logp.NewNopLogger()),
+		controls:  newControls(&paths.Path{Config: t.TempDir()}, r.config, board, logp.NewNopLogger()),
 		reporters: &reporters{board: board}, whole: r.config,
 	}
 	board.Listen(func(health.State, health.Change) { p.reporters.report() })

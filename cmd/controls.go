@@ -136,9 +136,9 @@ func newTestControlsCommand(settings instance.Settings, p *places) *cobra.Comman
 	c := &cobra.Command{
 		Use:   "controls [RECORDING...]",
 		Short: "Check the exceptions, say what each means, and what it would hold back of a recording",
-		Long: `controls checks the exceptions of the configuration and of exceptions.d, says what each means, and notes what is
-probably a mistake: an unknown field, conditions that can never hold, an exception that has expired or that another one
-shadows.
+		Long: `controls checks the exceptions of the configuration and of exceptions.d, says what each means, and notes
+what is probably a mistake: an unknown field, conditions that can never hold, an exception that has expired or that
+another one shadows.
 
 With recordings, as replay reads them, it also says to how many matches each applies, how many alerts it would have
 held back, and notes which are too wide.`,
@@ -192,7 +192,7 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		if u.Expired(now) {
 			state = "off"
 		}
-		fmt.Printf("%-3s  %-9s %-32s %s\n", state, u.Kind, u.ID, u.Name)
+		fmt.Println(strings.TrimSpace(fmt.Sprintf("%-3s  %-9s %-32s %s", state, u.Kind, u.ID, u.Name)))
 		fmt.Printf("%*s%s\n", ruleIndent, "", wrapped(os.Stdout, items.Exceptions[i].Meaning(), ruleIndent))
 	}
 	notes := control.Lint(items, known, ids, now)
@@ -254,13 +254,20 @@ func fieldTypes() (func(string) string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of fields: %w", err)
 	}
-	return func(name string) string {
-		f := fields.GetField(name)
-		if f == nil {
-			return ""
+	types := map[string]string{}
+	var visit func(prefix string, all mapping.Fields)
+	visit = func(prefix string, all mapping.Fields) {
+		for _, f := range all {
+			name := prefix + f.Name
+			if len(f.Fields) == 0 {
+				types[name] = cmp.Or(f.Type, "keyword")
+				continue
+			}
+			visit(name+".", f.Fields)
 		}
-		return cmp.Or(f.Type, "keyword")
-	}, nil
+	}
+	visit("", fields)
+	return func(name string) string { return types[name] }, nil
 }
 
 // heldBack gathers what controls held back in a replay, a line for each visit.
@@ -292,7 +299,8 @@ func (h *heldBack) add(doc *beat.Event) bool {
 	rules := list(doc.Fields, "reconbeat.rules")
 	line := &heldLine{
 		from: doc.Timestamp, to: doc.Timestamp, actor: text(doc.Fields, "reconbeat.actor.name"), rule: listOf(rules),
-		controls: list(doc.Fields, "reconbeat.control.id"), matches: 1, commands: []string{text(doc.Fields, "process.command_line")},
+		controls: list(doc.Fields, "reconbeat.control.id"), matches: 1,
+		commands: []string{text(doc.Fields, "process.command_line")},
 	}
 	if line.actor == "" {
 		line.actor = "uid " + text(doc.Fields, "reconbeat.actor.id")

@@ -111,7 +111,8 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.SilenceUsage = true
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
-	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings), newControlsCommand(settings),
+	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
+		newControlsCommand(settings),
 		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
 		newTestAlertCommand(settings, s))

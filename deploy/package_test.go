@@ -538,7 +538,7 @@ func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {
 		"README.md": 0o644, "docs/how-it-works.md": 0o644, "modules.d/auditd.yml.disabled": 0o644,
 		"rules.d/example.yml.disabled": 0o644, "exceptions.d/example.yml.disabled": 0o644,
 		"deploy/systemd/reconbeat.service": 0o644,
-		"man/reconbeat.1.gz": 0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
+		"man/reconbeat.1.gz":               0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
 		"completion/reconbeat.fish": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if assert.NoError(t, err) {

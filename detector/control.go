@@ -10,7 +10,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// Control is what a person has decided about some matches beforehand, such as an exception, as far as documents name it.
+// Control is what a person has decided about some matches beforehand, such as an exception, as far as documents name
+// it.
 type Control struct {
 	ID      string
 	Kind    string    // such as exception

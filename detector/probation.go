@@ -164,7 +164,8 @@ func (p *probation) count(at time.Time) {
 func (p *probation) habitual(h Habit) bool { return p.Days >= h.Days && p.Last.Sub(p.First) >= h.Span }
 
 // attend finds the contexts that the actor of a match is on probation in. Where the match counts, it ends those that
-// have become a habit with it. It returns the last probation that is left, nil where none is, and those that have ended.
+// have become a habit with it. It returns the last probation that is left, nil where none is, and those that have
+// ended.
 func (d *Detector) attend(
 	key episodeKey, m *habit.Match, counts bool,
 ) (attended *probation, accepted []*probation) {

@@ -35,8 +35,10 @@ func TestLint(t *testing.T) {
 			want:  []string{`exception "x": rules: "misson" is the id of no rule; the rules are mission, other`},
 		},
 		{
-			name:  "an unknown field, in a nest",
-			items: []Exception{{ID: "x", Conditions: []Condition{alice, {Any: []Condition{{Field: "user.nam", Exists: yes()}}}}}},
+			name: "an unknown field, in a nest",
+			items: []Exception{{ID: "x", Conditions: []Condition{
+				alice, {Any: []Condition{{Field: "user.nam", Exists: yes()}}},
+			}}},
 			want: []string{"exception \"x\": conditions.1.any.0.field: \"user.nam\" is unknown; no alert has it, unless a " +
 				"module's `fields` or `processors` add it"},
 		},
@@ -53,7 +55,8 @@ func TestLint(t *testing.T) {
 		{
 			name:  "two values at once",
 			items: []Exception{{ID: "x", Conditions: []Condition{alice, {Field: "user.name", IsOneOf: Texts{"bob", "eve"}}}}},
-			want:  []string{`exception "x": conditions: it can never apply: user.name has to be alice, and something else at once`},
+			want: []string{`exception "x": conditions: it can never apply: user.name has to be alice, and something else at ` +
+				`once`},
 		},
 		{
 			name: "two arguments at once are possible",

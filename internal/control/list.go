@@ -15,8 +15,8 @@ type List struct {
 	bits  []int // how long the networks are
 }
 
-// ReadList reads a list: a value a line. Blanks around it, empty lines, and lines that begin with # do not count. A line
-// that is a network stands for its addresses, too.
+// ReadList reads a list: a value a line. Blanks around it, empty lines, and lines that begin with # do not count. A
+// line that is a network stands for its addresses, too.
 func ReadList(text string) *List {
 	l := &List{texts: map[string]struct{}{}, nets: map[netip.Prefix]struct{}{}}
 	for line := range strings.Lines(text) {

@@ -43,13 +43,13 @@ func TestConditionsMaySeeAllThatTheAlertHas(t *testing.T) {
 	} {
 		t.Run(field, func(t *testing.T) {
 			s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Detector.Model = "rare" })
-			s.SetControls(setOf(t, control.Condition{Field: field, Is: control.Texts{value}}))
 			for at := start; at.Before(now); at = at.Add(2 * time.Hour) {
 				s.Advance(at)
 				e := execOf(at, "root", "ss")
 				e.User.ID, e.Args, e.PID = 0, []string{"ss"}, 1
 				s.Take(e, kernelSource)
 			}
+			s.SetControls(setOf(t, control.Condition{Field: field, Is: control.Texts{value}}))
 			before := len(*shipped)
 			s.Advance(now)
 			e := execOf(now.Add(time.Second), "mallory", "ss")
