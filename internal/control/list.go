@@ -51,7 +51,7 @@ func (l *List) has(text string) bool {
 	})
 }
 
-// networksOf are the networks of some lengths that an address is in; none of a text that is no address.
+// networksOf are the networks of some lengths that an address is in; none of any other text.
 func networksOf(text string, bits []int) (nets []netip.Prefix) {
 	a, err := address(text)
 	if err != nil {
