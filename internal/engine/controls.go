@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 func NewControls(cfg config.Config, exceptions string, local *time.Location) (*control.Set, error) {
 	zone, err := cfg.Detector.Location(local)
 	if err != nil {
-		return nil, fmt.Errorf("reading the controls: %w", err)
+		zone = time.UTC // config.Parse has reported it
 	}
 	items, err := cfg.Controls.Items(exceptions, zone)
 	if err != nil {
