@@ -270,20 +270,24 @@ type index struct {
 }
 
 func makeIndex(items []*item, anchors [][]anchor) index {
-	shared := map[place]int{}
+	shared, different := map[place]int{}, map[int]int{}
 	for _, possible := range anchors {
 		for i := range possible {
 			for _, p := range possible[i].places() {
-				shared[p]++
+				if shared[p]++; shared[p] == 1 {
+					different[p.field]++
+				}
 			}
 		}
 	}
-	// The fewer items share what an anchor leads from, the better it is.
-	cost := func(a *anchor) (n int) {
+	// What an anchor costs is how many items would be tried with it. The more different values items name of a field, the
+	// less likely a match has this one.
+	cost := func(a *anchor) float64 {
+		n := 0
 		for _, p := range a.places() {
 			n += shared[p]
 		}
-		return n
+		return float64(n) / float64(different[a.field])
 	}
 	x := index{lengths: map[int][]int{}, bits: map[int][]int{}, items: map[place][]*item{}}
 	for i, it := range items {
