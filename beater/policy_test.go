@@ -217,7 +217,7 @@ func TestWhatNobodyKnowsIsLeftAsideAndReported(t *testing.T) {
 		t,
 		[]string{
 			"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
-				"detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors",
+				"detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, processors",
 		},
 		u.said,
 	)
