@@ -49,15 +49,17 @@ var modules = []string{".", "integration", "internal/evaluation", "tools", "x-pa
 var rooms = map[string][]string{
 	".": {"cmd"},
 	"beater": {
-		"config", "config/settings", "detector", "internal/dataset", "internal/engine", "internal/health",
-		"internal/host", "internal/plural", "internal/state", "module", "module/catalog", "process",
+		"config", "config/settings", "detector", "internal/control", "internal/dataset", "internal/engine",
+		"internal/health", "internal/host", "internal/plural", "internal/state", "module", "module/catalog", "process",
 	},
 	"cmd": {
-		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/dataset",
+		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
 		"internal/datastream", "internal/engine", "internal/include", "internal/plural", "internal/report",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
-	"config":              {"config/settings", "detector", "detector/rare", "detector/rules", "internal/dataset"},
+	"config": {
+		"config/settings", "detector", "detector/rare", "detector/rules", "internal/control", "internal/dataset",
+	},
 	"config/settings":     {},
 	"deploy":              {},
 	"deploy/manual":       {"cmd"},
@@ -70,11 +72,12 @@ var rooms = map[string][]string{
 	"integration/fleet":   {},
 	"integration/make":    {"integration"},
 	"internal/beattest":   {},
+	"internal/control":    {"detector"},
 	"internal/dataset":    {},
 	"internal/datastream": {"internal/dataset"},
 	"internal/engine": {
-		"config", "detector", "detector/rare", "ecs", "internal/dataset", "internal/health", "internal/host",
-		"internal/plural", "module", "module/catalog", "module/recording", "process",
+		"config", "detector", "detector/rare", "ecs", "internal/control", "internal/dataset", "internal/health",
+		"internal/host", "internal/plural", "module", "module/catalog", "module/recording", "process",
 	},
 	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
 	"internal/health":          {},
@@ -260,7 +263,8 @@ func TestModulesRequireTheSameVersions(t *testing.T) {
 }
 
 func TestTheDetectorIsALibrary(t *testing.T) {
-	for _, p := range goList(t, ".", "./detector", "./detector/habit", "./detector/rare", "./process", "./ecs") {
+	for _, p := range goList(t, ".", "./detector", "./detector/habit", "./detector/rare", "./internal/control",
+		"./process", "./ecs") {
 		for _, imported := range p.Imports {
 			assert.NotContains(t, imported, "/libbeat", "%s", p.ImportPath)
 			assert.NotContains(t, []string{"os", "net", "net/http", "os/exec", "syscall"}, imported, "%s", p.ImportPath)
@@ -780,7 +784,7 @@ func TestTheManualHasEverySetting(t *testing.T) {
 	var flat map[string]any
 	require.NoError(t, defaults.Unpack(&flat))
 	m := mapstr.M(flat).Flatten()
-	for _, list := range []string{"modules", "detector.rules"} { // they have sections of their own
+	for _, list := range []string{"modules", "controls.exceptions", "detector.rules"} { // they have sections of their own
 		delete(m, list)
 	}
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(m)), slices.Collect(maps.Keys(documented)))

@@ -44,6 +44,7 @@ type sensor struct {
 	health   *health.Board
 	host     host.Description
 	modules  *moduleConfig
+	controls *controls
 	initial  []*conf.C // the modules that New found valid; none under an Elastic Agent, whose policy names them
 	managed  bool      // an Elastic Agent is in charge
 	last     *lastWord
@@ -82,7 +83,9 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	} else {
 		r.initial, errModules = r.modules.load()
 	}
-	if err := errors.Join(errConfig, errHost, r.checkDetector(errConfig == nil), errModules); err != nil {
+	r.controls = newControls(b.Paths, cfg, r.health, logger)
+	_, errControls := r.controls.load(cfg)
+	if err := errors.Join(errConfig, errHost, r.checkDetector(errConfig == nil), errControls, errModules); err != nil {
 		return nil, err
 	}
 	r.last = &lastWord{Pipeline: b.Publisher}
@@ -225,7 +228,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 	var agent *policy
 	if r.managed {
 		agent = &policy{
-			modules: r.modules, detector: r.detectorOptions, loop: l, runners: runners,
+			modules: r.modules, detector: r.detectorOptions, controls: r.controls, loop: l, runners: runners,
 			reporters: &reporters{board: r.health}, whole: r.config,
 		}
 		if err := agent.register(b); err != nil {
@@ -282,6 +285,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 		}
 		reload := &reloader{config: r.modules, runners: runners, health: r.health, running: running, logger: r.logger}
 		wg.Go(func() { reload.watch(ctx) })
+		wg.Go(func() { r.controls.watch(ctx, l) })
 		wg.Go(func() { publisher.watch(ctx) })
 		<-r.stop
 	}
@@ -307,6 +311,10 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 	if err != nil {
 		return nil, err
 	}
+	controls, err := r.controls.start()
+	if err != nil {
+		return nil, err
+	}
 	here, err := host.Open(nil)
 	if err != nil {
 		return nil, err
@@ -315,7 +323,7 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 	journal := &journal{store: store, direct: direct, logger: r.logger}
 	e, err := engine.New(engine.Options{
 		Config: r.config, Detector: options, Host: r.host, Machine: here, Logger: r.logger,
-		Publish: journal.ship, Running: running.sources,
+		Controls: controls, Publish: journal.ship, Running: running.sources,
 	})
 	if err != nil {
 		return nil, err

@@ -61,6 +61,7 @@ type pulse struct {
 	model      engine.Known
 	pending    int64
 	modules    []string
+	controls   inUse
 }
 
 // HeartbeatField is a field that heartbeats have beside those of every document.
@@ -95,6 +96,11 @@ var HeartbeatFields = []HeartbeatField{
 	{"reconbeat.health.journal.pending", "long", func(p *pulse) any { return p.pending }},
 	{"reconbeat.health.modules", "keyword", func(p *pulse) any { return listed(p.modules) }},
 	{"reconbeat.health.rules", "keyword", func(p *pulse) any { return listed(p.model.Rules) }},
+	{"reconbeat.health.controls.active", "long", func(p *pulse) any { return p.controls.active }},
+	{"reconbeat.health.controls.unused", "long", func(p *pulse) any { return p.controls.unused }},
+	{"reconbeat.health.controls.expired", "keyword", func(p *pulse) any { return listed(p.controls.expired) }},
+	{"reconbeat.health.controls.most_used", "keyword", func(p *pulse) any { return listed(p.controls.mostUsed) }},
+	{"reconbeat.health.controls.held_alerts", "long", func(p *pulse) any { return p.held }},
 }
 
 func listed(values []string) any {
@@ -197,6 +203,7 @@ func (h *heartbeat) make(kind string, now time.Time) beat.Event {
 	if m := h.engine.Counts.Model.Load(); m != nil {
 		p.model = *m
 	}
+	p.controls = reportUsage(h.engine.Counts.Controls.Load(), now)
 	for _, s := range h.health.Active() {
 		p.conditions = append(p.conditions, s.Condition.Code)
 		p.says = append(p.says, s.String())
@@ -252,6 +259,7 @@ func (h *heartbeat) count() tally {
 	c := h.engine.Counts
 	t := h.modules.tally()
 	t.execs, t.matched, t.alerts = c.Execs.Load(), c.Matched.Load(), c.Alerts.Load()
+	t.held = c.Held.Load()
 	t.lost += h.ring.Dropped.Load() + h.direct.dropped.Load()
 	t.lost += h.journal.Lost.Load() + h.journal.Dropped.Load() + h.journal.DroppedWaiting.Load()
 	return t

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -119,10 +120,12 @@ func (l *loop) call(f func()) error {
 }
 
 // configure changes the settings of the whole Beat while modules run. What was learned stays.
-func (l *loop) configure(cfg config.Config, o detector.Options) error {
+func (l *loop) configure(cfg config.Config, o detector.Options, controls *control.Set) error {
 	var err error
 	errCall := l.call(func() {
-		err = l.engine.Configure(cfg, o)
+		if err = l.engine.Configure(cfg, o); err == nil {
+			l.engine.SetControls(controls)
+		}
 		l.engine.Tally(time.Now())
 	})
 	if err := errors.Join(errCall, err); err != nil {
@@ -149,6 +152,7 @@ func (l *loop) tick(now time.Time) {
 	l.direct.flush()
 	l.direct.note(l.health, now)
 	l.noteDrops(now)
+	l.noteExpired(now)
 	l.rejected.note(l.health, now)
 	l.health.Settle(now)
 	l.heart.beat(now)
@@ -172,6 +176,7 @@ func (l *loop) noteDrops(now time.Time) {
 
 // restore takes over what an earlier run had learned.
 func (l *loop) restore(snap state.Snapshot) {
+	l.restoreUsage(snap.Controls)
 	if snap.Model == nil {
 		return
 	}
@@ -190,6 +195,7 @@ func (l *loop) save() {
 		err = l.cursors.snapshot(&snap)
 	}
 	if err == nil {
+		snap.Controls = l.usage()
 		err = l.store.SaveSnapshot(snap)
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/monitoring/adapter"
 	"github.com/rcrowley/go-metrics"
 
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
@@ -48,6 +49,8 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			"matched":            c.Matched.Load(),
 			"alerts":             c.Alerts.Load(),
 			"repeats":            c.Repeats.Load(),
+			"held_alerts":        c.Held.Load(),
+			"held_lessons":       c.Unlearned.Load(),
 			"summaries":          c.Summaries.Load(),
 			"tampered":           c.Tampered.Load(),
 			"processors_dropped": c.Dropped.Load(),
@@ -131,6 +134,11 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			})
 		}
 	}, monitoring.Report)
+	monitoring.NewFunc(reg, "controls", func(_ monitoring.Mode, v monitoring.Visitor) {
+		v.OnRegistryStart()
+		defer v.OnRegistryFinished()
+		showControls(v, c.Controls.Load())
+	}, monitoring.Report)
 	histograms := adapter.NewGoMetrics(reg, "latency", b.logger, adapter.Accept)
 	for name, h := range map[string]metrics.Histogram{
 		"judge_us":            b.latency.judge,
@@ -169,6 +177,38 @@ func moduleNumbers(s *module.Stats) readings {
 		n["last_event_age_s"] = positive(int64(time.Since(time.Unix(0, at)) / time.Second))
 	}
 	return n
+}
+
+// showControls shows the controls that are used most, and what becomes of all.
+func showControls(v monitoring.Visitor, set *control.Set) {
+	if set == nil {
+		return
+	}
+	all, now := mostUsed(set), time.Now()
+	n := readings{"active": 0, "expired": 0, "unused": 0}
+	for _, u := range all {
+		switch {
+		case u.Expired(now):
+			n["expired"]++
+			continue
+		case u.Matches == 0:
+			n["unused"]++
+		}
+		n["active"]++
+	}
+	n.report(v)
+	monitoring.ReportNamespace(v, "items", func() {
+		for _, u := range all[:min(mostListed, len(all))] {
+			monitoring.ReportNamespace(v, u.ID, func() {
+				monitoring.ReportString(v, "kind", u.Kind)
+				used := readings{"matches": u.Matches, "alerts": u.Alerts}
+				if !u.Last.IsZero() {
+					used["last_use_age_s"] = positive(int64(now.Sub(u.Last) / time.Second))
+				}
+				used.report(v)
+			})
+		}
+	})
 }
 
 // readings are some metrics of one part, by name.

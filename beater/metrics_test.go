@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -48,6 +49,12 @@ func counted(t *testing.T) *monitoring.Registry {
 	}
 	r.stats.LastEvent.Store(1)
 	b.running.add(r)
+	controls, err := control.New(control.Items{Exceptions: []control.Exception{{
+		ID: "ID", Action: "both", Conditions: []control.Condition{{Field: "user.name", Is: control.Texts{"x"}}},
+	}}})
+	require.NoError(t, err)
+	controls.Inherit([]control.Usage{{Kind: "exception", ID: "ID", Last: time.Now()}})
+	b.engine.SetControls(controls)
 	b.engine.Tally(time.Now())
 	b.latency.judge.Update(2500)
 	reg := monitoring.NewRegistry()

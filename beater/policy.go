@@ -24,6 +24,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/health"
 )
@@ -35,6 +36,7 @@ import (
 type policy struct {
 	modules   *moduleConfig
 	detector  func(config.Config) (detector.Options, error) // what a detector of these settings is made of
+	controls  *controls
 	loop      *loop
 	runners   *runners
 	reporters *reporters
@@ -51,6 +53,7 @@ type policy struct {
 type wanted struct {
 	whole     config.Config
 	detector  detector.Options
+	controls  *control.Set
 	modules   []*reload.ConfigWithMeta
 	reporters []reporter
 	unknown   []string // settings that nobody knows
@@ -137,7 +140,10 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 	if len(wrong) > 0 {
 		return p.reject(streams, wrong)
 	}
-	if err := p.loop.configure(want.whole, want.detector); err != nil {
+	err := p.controls.configure(want.whole, func() error {
+		return p.loop.configure(want.whole, want.detector, want.controls)
+	})
+	if err != nil {
 		return p.reject(streams, mistakes{"": {err}})
 	}
 	p.whole = want.whole
@@ -230,6 +236,8 @@ func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mis
 	}
 	wrong.add("", err)
 	want.detector = options
+	want.controls, err = p.controls.load(want.whole)
+	wrong.add("", err)
 	return want, wrong
 }
 

@@ -62,6 +62,7 @@ func testPolicy(t *testing.T) *policy {
 	}
 	p := &policy{
 		modules: modules, detector: r.detectorOptions, loop: l, runners: newRunners(f, nil),
+		controls:  newControls(&paths.Path{Config: t.TempDir()}, r.config, board, logp.NewNopLogger()),
 		reporters: &reporters{board: board}, whole: r.config,
 	}
 	board.Listen(func(health.State, health.Change) { p.reporters.report() })
@@ -216,7 +217,7 @@ func TestWhatNobodyKnowsIsLeftAsideAndReported(t *testing.T) {
 		t,
 		[]string{
 			"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
-				"detectr, tags; an input may have detector, events, dataset, namespace, heartbeat, processors",
+				"detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, processors",
 		},
 		u.said,
 	)
@@ -366,4 +367,28 @@ func TestOutputOfAnAgentHandsOnAtOnce(t *testing.T) {
 	require.Equal(t, []string{"logstash.hosts.0"}, other.Config.FlattenedKeys())
 	wrong, _ := streamOf(t, "out", "elasticsearch: {preset: nonsense}")
 	require.ErrorContains(t, ownOutput(wrong), "output.elasticsearch.preset: ")
+}
+
+// TestAPolicyBringsItsExceptions holds that a policy's exceptions come into force with it, and that one with a wrong
+// exception leaves those of the last good one.
+func TestAPolicyBringsItsExceptions(t *testing.T) {
+	p := testPolicy(t)
+	const controls = "controls.exceptions: [{id: fleet, %s: [{field: user.name, is: backup}]}]"
+	good, _ := streamOf(t, "one", following(t, "a", fmt.Sprintf(controls, "conditions")))
+	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{good}))
+	inForce := func() (ids []string) {
+		for _, u := range p.loop.engine.Counts.Controls.Load().Usage() {
+			ids = append(ids, u.ID)
+		}
+		return ids
+	}
+	require.Equal(t, []string{"fleet"}, inForce())
+	bad, _ := streamOf(t, "one", following(t, "a", fmt.Sprintf(controls, "condition")))
+	units, _ := errorsByUnit(t, p.Reload([]*reload.ConfigWithMeta{bad}))
+	require.Contains(t, units["one"], "reconbeat.controls.exceptions.0.condition: no such setting")
+	require.Contains(t, units["one"], "reconbeat.controls.exceptions.0.conditions: is missing")
+	require.Equal(t, []string{"fleet"}, inForce())
+	none, _ := streamOf(t, "one", following(t, "a", "events: matched"))
+	require.NoError(t, p.Reload([]*reload.ConfigWithMeta{none}))
+	require.Empty(t, inForce())
 }

@@ -28,6 +28,10 @@ var gauges = map[string]bool{
 	"journal.bytes":            true,
 	"journal.commit_us":        true,
 	"ring.waiting":             true,
+	"controls.active":          true,
+	"controls.expired":         true,
+	"controls.unused":          true,
+	"controls.last_use_age_s":  true,
 	"modules.last_event_age_s": true,
 	"modules.lag_ms":           true,
 }
@@ -88,16 +92,25 @@ func ours(out chan<- prometheus.Metric, stats map[string]any) {
 	for part, v := range stats {
 		numbers, _ := v.(map[string]any)
 		for name, v := range numbers {
-			switch part {
-			case "health":
+			switch {
+			case part == "controls" && name == "items":
+				items, _ := v.(map[string]any)
+				for id, v := range items {
+					item, _ := v.(map[string]any)
+					kind, _ := item["kind"].(string)
+					for metric, n := range item {
+						typed(out, "controls."+metric, n, "id", id, "kind", kind)
+					}
+				}
+			case part == "health":
 				send(out, "health_condition", prometheus.GaugeValue, v, "condition", name)
-			case "modules":
+			case part == "modules":
 				module, _ := v.(map[string]any)
 				kind, _ := module["module"].(string)
 				for metric, n := range module {
 					typed(out, "modules."+metric, n, "id", name, "module", kind)
 				}
-			case "latency":
+			case part == "latency":
 				statistics, _ := v.(map[string]any)
 				for statistic, q := range quantiles {
 					send(

@@ -39,6 +39,8 @@ func TestPrometheusGetsEveryMetric(t *testing.T) {
 			var want string
 			base := strings.TrimPrefix(name, "reconbeat.")
 			switch kind := row[2]; {
+			case kind == "text" && strings.HasPrefix(base, "controls."):
+				want = `reconbeat_controls_matches_total{id="ID",kind="exception"} 0`
 			case kind == "text": // a label of the module's metrics
 				want = `reconbeat_modules_records_total{id="ID",module="auditd"} 0`
 			case strings.HasPrefix(base, "health."):
@@ -47,7 +49,8 @@ func TestPrometheusGetsEveryMetric(t *testing.T) {
 			case kind == "histogram":
 				want = "# TYPE reconbeat_" + strings.ReplaceAll(strings.TrimSuffix(base, "_us"), ".", "_") + "_seconds gauge\n"
 			default:
-				base = strings.ReplaceAll(strings.Replace(base, "modules.ID", "modules", 1), ".", "_")
+				base = strings.Replace(strings.Replace(base, "modules.ID", "modules", 1), "controls.items.ID", "controls", 1)
+				base = strings.ReplaceAll(base, ".", "_")
 				if s, is := strings.CutSuffix(base, "_us"); is {
 					base = s + "_seconds"
 				} else if s, is := strings.CutSuffix(base, "_s"); is {

@@ -220,7 +220,7 @@ func (s *moduleSet) remove(r *runner) {
 }
 
 // tally is what heartbeats count.
-type tally struct{ execs, matched, alerts, malformed, lost, lostBytes uint64 }
+type tally struct{ execs, matched, alerts, held, malformed, lost, lostBytes uint64 }
 
 // since is what was counted after b.
 func (t tally) since(b tally) tally {
@@ -228,6 +228,7 @@ func (t tally) since(b tally) tally {
 		t.execs - b.execs,
 		t.matched - b.matched,
 		t.alerts - b.alerts,
+		t.held - b.held,
 		t.malformed - b.malformed,
 		t.lost - b.lost,
 		t.lostBytes - b.lostBytes,

@@ -63,6 +63,7 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "elasticsearch", "ndjson"}},
 		"model show":    {"format": {"text", "json"}},
 		"model explain": {"format": {"text", "json"}},
+		"controls list": {"format": {"text", "json"}},
 	} {
 		for flag, list := range values {
 			if err := find(&root.Command, path).RegisterFlagCompletionFunc(flag,

@@ -31,6 +31,7 @@ var examples = map[string][]string{
 		"reconbeat replay /var/log/audit/audit.log*                 how the past would have been judged",
 		"reconbeat replay --format ndjson events.ndjson | jq .      the alerts, as documents",
 		"sudo reconbeat replay --learn events.ndjson                teach this host's reconbeat",
+		"reconbeat replay --explain-suppressed events.ndjson        what controls hold back",
 		"zcat logs.gz | reconbeat replay --module ndjson -             from a pipe",
 		"sudo reconbeat replay --module elasticsearch --from now-60d   what a cluster's agents have shipped",
 	},
@@ -44,6 +45,9 @@ var examples = map[string][]string{
 	"model reset":  {"sudo reconbeat model reset", "sudo reconbeat model reset --yes   in a script"},
 	"model revert": {"sudo reconbeat model revert              which days there are",
 		"sudo reconbeat model revert 2026-11-20   go back to one"},
+
+	"controls":      {"reconbeat controls list"},
+	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},
 
 	"modules":         {"reconbeat modules list", "sudo reconbeat modules enable auditlog"},
 	"modules list":    {"reconbeat modules list"},
@@ -84,6 +88,10 @@ var examples = map[string][]string{
 		"reconbeat test rules rules.d/mine.yml                    check a file",
 		"reconbeat test rules -- ss -K dst 1.2.3.4                which rules match this, and why",
 		"reconbeat test rules sudo-use -- sudo -l                 whether this one does",
+	},
+	"test controls": {
+		"reconbeat test controls                                  what each exception means",
+		"reconbeat test controls /var/log/audit/audit.log*        and what it would hold back of the past",
 	},
 	"diagnostics": {"sudo reconbeat diagnostics                     a file here, named by host and time",
 		"sudo reconbeat diagnostics reconbeat.zip -c reconbeat.yml"},

@@ -41,6 +41,8 @@ var every = []typed{
 	{words: "model reset"},
 	{words: "model revert"},
 
+	{words: "controls list"},
+
 	{words: "modules list"},
 	{words: "modules enable none"},
 	{words: "modules disable none"},
@@ -63,6 +65,7 @@ var every = []typed{
 	{words: "test config"},
 	{words: "test output"},
 	{words: "test rules"},
+	{words: "test controls"},
 	{words: "test alert --timeout 1s"},
 	{words: "test modules", cannot: true},
 
@@ -225,7 +228,7 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 			said, err := in.nobody(strings.Fields(c.words)...).CombinedOutput()
 			command, _, _ := strings.Cut(c.words+" ", " look.ndjson")
 			command = strings.TrimSpace(command)
-			if c.cannot || command == "replay" || command == "test rules" {
+			if c.cannot || command == "replay" || command == "test rules" || command == "test controls" {
 				assert.NoError(t, err, "%s", said)
 				return
 			}

@@ -32,6 +32,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/internal/report"
@@ -48,6 +49,7 @@ type replayFlags struct {
 	job     string // that is compared; empty: none
 	learn   bool
 	host    string
+	held    bool
 	sure    confirmation
 }
 
@@ -95,6 +97,8 @@ it can be understood.`,
 		"one that is there")
 	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn of "+
 		"several hosts it says whose habits are meant, where that is not this host")
+	c.Flags().BoolVar(&f.held, "explain-suppressed", false, "show what would have alerted instead of what does, and "+
+		"which control held it back")
 	f.sure.flag(c)
 	return c
 }
@@ -113,6 +117,10 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	}
 	if f.format != formatTable && f.format != formatNDJSON && f.format != formatHTML {
 		return fmt.Errorf("--format %q is not allowed; it must be table, ndjson or html", f.format)
+	}
+	if f.held && (f.records || f.format == formatHTML) {
+		return errors.New("--explain-suppressed is a table or NDJSON; it goes together neither with --records nor with " +
+			"--format html")
 	}
 	if f.records && f.format == formatHTML {
 		return errors.New("--records prints NDJSON, which --format html has no place for")
@@ -148,10 +156,14 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	cfg.Events = config.EventsNone
-	if f.events || f.format == formatHTML || f.format == formatTable && !f.records {
+	if f.events || f.held || f.format == formatHTML || f.format == formatTable && !f.records {
 		cfg.Events = config.EventsMatched
 	}
 	rules := b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath)
+	controls, err := engine.NewControls(cfg, engine.ExceptionsDir(b.Paths, cfg), nil)
+	if err != nil {
+		return err
+	}
 	var compared *comparison
 	if f.job != "" {
 		if compared, err = newComparison(f.job, cfg, rules); err != nil {
@@ -159,16 +171,23 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		}
 	}
 	var found report.Report
+	var held heldBack
 	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: rules,
 		Logger:    b.Info.Logger,
 		OwnHost:   f.learn && f.module != clusterModule, // a cluster has many hosts, each with its own model
 		OnlyHost:  f.host,
+		Controls:  controls,
 		Document: func(doc *beat.Event) error {
 			switch {
 			case compared != nil:
 				compared.document(doc)
+				return nil
+			case f.held:
+				if held.add(doc) && f.format == formatNDJSON {
+					return s.show(doc)
+				}
 				return nil
 			case f.format == formatHTML:
 				found.Add(doc)
@@ -232,12 +251,18 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		compared.within(summary.First, summary.Last)
 		err = errors.Join(err, compared.write(out, f.format))
 	}
+	if f.held && f.format == formatTable {
+		held.print(out)
+	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
 	silence()
 	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s\n", plural.Of(n.Execs, "exec"), n.Matched,
 		plural.Of(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete))
+	if line := byControls(controls.Usage()); line != "" {
+		fmt.Fprintln(os.Stderr, line)
+	}
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -245,6 +270,24 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		fmt.Fprintln(os.Stderr, line)
 	}
 	return nil
+}
+
+// byControls says what controls held back, those first that held back most; empty: nothing.
+func byControls(all []control.Usage) string {
+	slices.SortStableFunc(all, func(a, b control.Usage) int {
+		return cmp.Or(cmp.Compare(b.Alerts, a.Alerts), cmp.Compare(b.Matches, a.Matches))
+	})
+	var parts []string
+	for _, u := range all {
+		if u.Matches > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s held back %s in %s", u.Kind, u.ID, plural.Of(u.Alerts, "alert"),
+				plural.Of(u.Matches, "match")))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "Controls: " + listOf(parts) + "."
 }
 
 // passedOver says what was not judged, by reason, and where the first of each stands; empty: nothing.

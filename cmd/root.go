@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
-// test output and keystore; ours are watch, replay, model, diagnostics, test modules, test rules and test alert. The
-// hooks that libbeat wants before it starts (settings, fields, the output behind `watch`) are set here and nowhere
-// else.
+// test output and keystore; ours are watch, replay, model, controls, diagnostics, test modules, test rules, test
+// controls and test alert. The hooks that libbeat wants before it starts (settings, fields, the output behind `watch`)
+// are set here and nowhere else.
 package cmd
 
 import (
@@ -112,8 +112,10 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
+		newControlsCommand(settings),
 		newDiagnosticsCommand())
-	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestAlertCommand(settings, s))
+	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
+		newTestAlertCommand(settings, s))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
 	askBeforeSecrets(root.KeystoreCmd)
@@ -137,6 +139,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat test modules   which sources of program starts work on this host
   reconbeat test alert     whether an alert arrives at the configured output
   reconbeat test rules     what each rule means, and why a command matches or not
+  reconbeat test controls  what each exception means, and what it would hold back
   reconbeat diagnostics    everything that a helper needs to know, in one archive`
 
 // versionLine is what the command version prints.

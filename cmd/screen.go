@@ -123,9 +123,28 @@ func (s *screen) show(doc *beat.Event) error {
 		if text(doc.Fields, "reconbeat.alert.id") == "" { // else the alert has said it
 			s.because(dim, reason)
 		}
+		if by := list(doc.Fields, "reconbeat.control.id"); len(by) > 0 {
+			s.because(dim, heldBackBy(doc, by))
+		}
 	}
 	s.drawStatus(s.last)
 	return s.err
+}
+
+// heldBackBy says what controls do with a match.
+func heldBackBy(doc *beat.Event, controls []string) string {
+	what := "controls say: "
+	if held := text(doc.Fields, "reconbeat.control.held"); held != "" {
+		what = "the " + held + " is held back: "
+	}
+	kinds, actions := list(doc.Fields, "reconbeat.control.kind"), list(doc.Fields, "reconbeat.control.action")
+	var by []string
+	for i, id := range controls {
+		if i < len(kinds) && i < len(actions) {
+			by = append(by, fmt.Sprintf("%s %s (%s)", kinds[i], id, actions[i]))
+		}
+	}
+	return what + strings.Join(by, ", ")
 }
 
 // isAlert reports whether a document of this action is shown as an alert.

@@ -30,6 +30,7 @@ type Config struct {
 	Modules       []*conf.C             `config:"modules"`        // the static ones; empty, without modules.d: `auto`
 	ConfigModules cfgfile.DynamicConfig `config:"config.modules"` // modules.d
 	Detector      Detector              `config:"detector"`
+	Controls      Controls              `config:"controls"`
 	Events        string                `config:"events"`    // which raw events ship: matched, all or none
 	Dataset       string                `config:"dataset"`   // the first part of the data streams' data sets
 	Namespace     string                `config:"namespace"` // the last part of the data streams' names
@@ -92,6 +93,9 @@ func Default() Config {
 			HalfLife:   30 * 24 * time.Hour,
 			Habit:      Habit(detector.DefaultHabit),
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
+		},
+		Controls: Controls{
+			ExceptionsPath: "exceptions.d", Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
 		},
 		Events:    EventsMatched,
 		Dataset:   dataset.Prefix,
@@ -166,6 +170,9 @@ func (c Config) check() error {
 	}
 	if p := c.Heartbeat.Period; p != 0 && (p < time.Second || p > 24*time.Hour) {
 		wrong("heartbeat.period", p, "1s to 24h, or 0 for none")
+	}
+	if c.Controls.Reload.Enabled && c.Controls.Reload.Period < time.Second {
+		wrong("controls.reload.period", c.Controls.Reload.Period, "at least 1s")
 	}
 	if c.ConfigModules.Reload.Enabled && c.ConfigModules.Reload.Period < time.Second {
 		wrong("config.modules.reload.period", c.ConfigModules.Reload.Period, "at least 1s")

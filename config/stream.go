@@ -16,7 +16,7 @@ import (
 
 // WholeBeat are the settings of the whole Beat that an Elastic Agent's policy may have. The policy has them once, in
 // its input; every stream brings a copy.
-var WholeBeat = []string{"detector", "events", "dataset", "namespace", "heartbeat"}
+var WholeBeat = []string{"detector", "controls", "events", "dataset", "namespace", "heartbeat"}
 
 // Unknown is the key under which a stream brings the names of those settings of its input that are neither the Agent's
 // nor ours.
@@ -94,7 +94,7 @@ func Differences(a, b Config) ([]Difference, error) {
 func (c Config) flat() (mapstr.M, error) {
 	var m mapstr.M
 	all, err := conf.NewConfigFrom(map[string]any{
-		"detector": c.Detector, "events": c.Events, "dataset": c.Dataset, "namespace": c.Namespace,
+		"detector": c.Detector, "controls": c.Controls, "events": c.Events, "dataset": c.Dataset, "namespace": c.Namespace,
 		"heartbeat": c.Heartbeat,
 	})
 	if err == nil {

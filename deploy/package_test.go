@@ -191,6 +191,7 @@ var installed = map[string]string{
 	"/etc/reconbeat/fields.yml":                                       "-rw-r--r-- 0:0",
 	"/etc/reconbeat/modules.d/auditd.yml.disabled":                    "-rw-r--r-- 0:0",
 	"/etc/reconbeat/rules.d/example.yml.disabled":                     "-rw-r--r-- 0:0",
+	"/etc/reconbeat/exceptions.d/example.yml.disabled":                "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/LICENSE":                                    "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/NOTICE.txt":                                 "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/kibana":                                     "drwxr-xr-x 0:0",
@@ -529,8 +530,9 @@ func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {
 	for name, mode := range map[string]os.FileMode{"reconbeat": 0o755, "reconbeat.yml": 0o600,
 		"reconbeat.reference.yml": 0o644, "fields.yml": 0o644, "LICENSE": 0o644, "NOTICE.txt": 0o644,
 		"README.md": 0o644, "docs/how-it-works.md": 0o644, "modules.d/auditd.yml.disabled": 0o644,
-		"rules.d/example.yml.disabled": 0o644, "deploy/systemd/reconbeat.service": 0o644,
-		"man/reconbeat.1.gz": 0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
+		"rules.d/example.yml.disabled": 0o644, "exceptions.d/example.yml.disabled": 0o644,
+		"deploy/systemd/reconbeat.service": 0o644,
+		"man/reconbeat.1.gz":               0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
 		"completion/reconbeat.fish": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if assert.NoError(t, err) {

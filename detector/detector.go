@@ -52,6 +52,7 @@ type Options struct {
 	OtherZone   *time.Location // of other hosts' days, whose events documents bring; nil: UTC
 	// OnRecord receives each record of the rare model at its bucket's end; it may be nil.
 	OnRecord func(*Rule, rare.Record)
+	Decide   Decide // nil: there are no controls
 }
 
 // Detector holds the rules, what each has learned, and the episodes that are open.

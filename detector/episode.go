@@ -15,10 +15,22 @@ import (
 const maxEpisodes = 1000
 
 // episodeKey is whose episode it is: an actor's under a rule on a host.
-type episodeKey struct{ rule, host, actor string }
+type episodeKey struct {
+	rule, host, actor string
+	held              bool // what a control held back: it raised no alert, and no summary follows
+}
 
 func (k episodeKey) compare(other episodeKey) int {
-	return cmp.Or(cmp.Compare(k.rule, other.rule), cmp.Compare(k.host, other.host), cmp.Compare(k.actor, other.actor))
+	c := cmp.Or(
+		cmp.Compare(k.rule, other.rule), cmp.Compare(k.host, other.host), cmp.Compare(k.actor, other.actor),
+	)
+	switch {
+	case c != 0 || k.held == other.held:
+		return c
+	case k.held:
+		return 1
+	}
+	return -1
 }
 
 // episode is an Episode that is open, with what its summary has until now.
@@ -34,11 +46,11 @@ type episode struct {
 	over    time.Time // of the last exec over the threshold
 }
 
-// episode is the actor's open episode, or one with an id that begins with the match; what that closes goes to out.
-func (d *Detector) episode(m *match, id string, out []Finding) (*episode, []Finding) {
-	ep := d.episodes[m.key]
+// episode is the open episode of a key, or one with an id that begins with the match; what that closes goes to out.
+func (d *Detector) episode(key episodeKey, m *match, id string, out []Finding) (*episode, []Finding) {
+	ep := d.episodes[key]
 	if ep != nil && !ep.closes(d.o).After(m.finding.Time) {
-		out = append(out, d.close(m.key, ep))
+		out = d.end(key, ep, out)
 		ep = nil
 	}
 	if ep == nil {
@@ -50,7 +62,7 @@ func (d *Detector) episode(m *match, id string, out []Finding) (*episode, []Find
 			rule: f.Rule, actor: f.Actor, user: f.User, visit: f.Visit.ID, band: -1,
 			Episode: Episode{ID: id, Start: f.Time},
 		}
-		d.episodes[m.key] = ep
+		d.episodes[key] = ep
 	}
 	return ep, out
 }
@@ -91,14 +103,17 @@ func (ep *episode) closes(o Options) time.Time {
 	return idle
 }
 
-// close ends an episode.
-func (d *Detector) close(key episodeKey, ep *episode) Finding {
+// end ends an episode. It appends its summary to out, unless nobody has heard of it.
+func (d *Detector) end(key episodeKey, ep *episode, out []Finding) []Finding {
 	delete(d.episodes, key)
-	return Finding{
+	if key.held {
+		return out
+	}
+	return append(out, Finding{
 		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user,
 		Threshold: ep.rule.Threshold, Visit: Visit{ID: ep.visit},
 		AlertID: ep.alertID, Episode: ep.Episode, Summary: ep.EpisodeSummary,
-	}
+	})
 }
 
 // closeUntil closes the episodes that end at or before t, the first to end first.
@@ -113,7 +128,7 @@ func (d *Detector) closeUntil(t time.Time, out []Finding) []Finding {
 		return cmp.Or(d.episodes[a].closes(d.o).Compare(d.episodes[b].closes(d.o)), a.compare(b))
 	})
 	for _, key := range ended {
-		out = append(out, d.close(key, d.episodes[key]))
+		out = d.end(key, d.episodes[key], out)
 	}
 	return out
 }
@@ -128,7 +143,7 @@ func (d *Detector) evict(out []Finding) []Finding {
 		}
 	}
 	d.evicted++
-	return append(out, d.close(worst, oldest))
+	return d.end(worst, oldest, out)
 }
 
 // visitOf is the visit that a match belongs to, as it stands with it.

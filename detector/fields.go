@@ -178,6 +178,28 @@ var fields = []Field{
 	{Name: "reconbeat.alert.id", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.AlertID) }},
 	{Name: "reconbeat.alert.earlier_id", Type: "keyword", get: func(f *Finding) any { return orNil(f.EarlierID) }},
 	{Name: "reconbeat.alert.escalated", Type: "boolean", get: alertOnly(func(f *Finding) any { return f.Escalated })},
+	{
+		Name: "reconbeat.control.id", Type: "keyword", Raw: true,
+		get: controls(func(c Control) string { return c.ID }),
+	},
+	{
+		Name: "reconbeat.control.kind", Type: "keyword", Raw: true,
+		get: controls(func(c Control) string { return c.Kind }),
+	},
+	{
+		Name: "reconbeat.control.action", Type: "keyword", Raw: true,
+		get: controls(func(c Control) string { return c.Action }),
+	},
+	{
+		Name: "reconbeat.control.expires", Type: "date", Raw: true,
+		get: controls(func(c Control) string {
+			if c.Expires.IsZero() {
+				return ""
+			}
+			return date(c.Expires).(string)
+		}),
+	},
+	{Name: "reconbeat.control.held", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Held) }},
 	{Name: "reconbeat.habit.days", Type: "long", get: func(f *Finding) any { return orNone(f.Habit.Days) }},
 	{
 		Name: "reconbeat.habit.span", Type: "long",
@@ -262,6 +284,23 @@ func Encode(f *Finding, into mapstr.M) {
 			_, _ = into.Put(Fields[i].Name, v) // the document is ours: every part of the path is an object
 		}
 	}
+}
+
+// fieldsByName are the fields of the table.
+var fieldsByName = func() map[string]*Field {
+	all := make(map[string]*Field, len(Fields))
+	for i := range Fields {
+		all[Fields[i].Name] = &Fields[i]
+	}
+	return all
+}()
+
+// Value is the value of a field in a document of the finding; nil: it has no such field.
+func (f *Finding) Value(field string) any {
+	if known := fieldsByName[field]; known != nil {
+		return known.get(f)
+	}
+	return nil
 }
 
 // EncodeRaw puts only what raw events carry.
@@ -380,6 +419,19 @@ func listOrNil(s []string) any {
 		return nil
 	}
 	return s
+}
+
+// controls is a property of each control that is named, where it has it.
+func controls(property func(Control) string) func(*Finding) any {
+	return func(f *Finding) any {
+		var out []string
+		for _, c := range f.Controls {
+			if v := property(c); v != "" {
+				out = append(out, v)
+			}
+		}
+		return listOrNil(out)
+	}
 }
 
 func ifAny(n int, v any) any {

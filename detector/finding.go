@@ -49,6 +49,9 @@ type Finding struct {
 	Escalated bool
 	Episode   Episode // empty for an Observation
 
+	Controls []Control // that hold something of the match back, or tag it; of a Habitual, under which it became one
+	Held     string    // what they held back of a match over the threshold, HeldAlert or HeldRepeat; else empty
+
 	TypicalUsers []string // who usually does this, the most frequent first; of alerts only
 	Habit        Habit    // when the actor's probation ends; of alerts only
 

@@ -24,6 +24,8 @@ type match struct {
 	probation *probation
 	// accepted are the probations that end with this match, because their contexts have become habits.
 	accepted []*probation
+	decision Decision
+	held     bool // its score is over the threshold, and a control holds the alert back
 }
 
 // typicalUsers is how many of the usual users an alert names.
@@ -40,9 +42,10 @@ func (d *Detector) Judge(e *process.Event, set RuleSet, out []Finding) []Finding
 	return out
 }
 
-// judge takes a match through three steps, in this order:
+// judge takes a match through four steps, in this order:
 //
 //	score  asks the models what they know. It comes first: no match is judged by what it has taught.
+//	decide asks the controls whether they hold its alert, or its lesson, back. They may go by the score.
 //	place  finds the episode and the probations of a match by its score: it is an alert, a repeat, or makes a habit.
 //	teach  changes the models. It comes last: what a match teaches depends on its place.
 func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
@@ -55,6 +58,7 @@ func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
 		return out
 	}
 	d.score(&m, i)
+	d.decide(&m)
 	out = d.place(&m, out)
 	return d.teach(&m, out)
 }
@@ -103,10 +107,14 @@ func (d *Detector) score(m *match, rule int) {
 func (d *Detector) place(m *match, out []Finding) []Finding {
 	f := &m.finding
 	if f.Context != nil {
-		m.probation, m.accepted = d.attend(m.key, &f.Context.Match)
+		permitted := m.decision.NoAlert || m.decision.NoLesson // which makes no habit
+		m.probation, m.accepted = d.attend(m.key, &f.Context.Match, !permitted)
 	}
 	switch {
 	case f.Learning:
+	case m.held:
+		out = d.placeHeld(m, out)
+	case m.decision.NoAlert:
 	case f.Score >= f.Threshold:
 		out = d.placeOver(m, out)
 	case m.probation != nil:
@@ -122,7 +130,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 		f.Context.Profile, f.Context.Known = m.habits.Profile(&f.Context.Match)
 	}
 	id := m.alertID()
-	ep, out := d.episode(m, id, out)
+	ep, out := d.episode(m.key, m, id, out)
 	if ep.band < 0 { // nothing in it came over the threshold until now
 		ep.alertID = id
 		switch covering, last := d.probationFor(m.key, f); {
@@ -158,7 +166,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 // is on probation in: a summary reports it.
 func (d *Detector) placeBelow(m *match, out []Finding) []Finding {
 	f := &m.finding
-	ep, out := d.episode(m, m.alertID(), out)
+	ep, out := d.episode(m.key, m, m.alertID(), out)
 	if ep.band < 0 {
 		ep.alertID = m.probation.AlertID
 	}
@@ -171,10 +179,16 @@ func (d *Detector) placeBelow(m *match, out []Finding) []Finding {
 // teach lets the models learn from a match in the measure that its place allows, and reports the contexts that have
 // become habits with it.
 func (d *Detector) teach(m *match, out []Finding) []Finding {
+	if m.decision.NoLesson {
+		return out
+	}
 	m.teachRare()
 	f := &m.finding
-	if f.Context == nil {
+	switch {
+	case f.Context == nil:
 		return out
+	case m.held:
+		return d.try(m, out)
 	}
 	m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
 		Alerted:  f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,

@@ -152,9 +152,23 @@ func (d *Detector) setProbations(key episodeKey, list []*probation) {
 	}
 }
 
-// attend counts a match in the contexts that its actor is on probation in, and ends those that have become a habit. It
-// returns the last probation that is left, nil where none is, and those that have ended.
-func (d *Detector) attend(key episodeKey, m *habit.Match) (attended *probation, accepted []*probation) {
+// count counts a match in the context of the probation.
+func (p *probation) count(at time.Time) {
+	if at.Unix()/86400 > p.Last.Unix()/86400 {
+		p.Days++
+	}
+	p.Last = latest(at, p.Last)
+}
+
+// habitual reports whether the context was seen as often as a habit is.
+func (p *probation) habitual(h Habit) bool { return p.Days >= h.Days && p.Last.Sub(p.First) >= h.Span }
+
+// attend finds the contexts that the actor of a match is on probation in. Where the match counts, it ends those that
+// have become a habit with it. It returns the last probation that is left, nil where none is, and those that have
+// ended.
+func (d *Detector) attend(
+	key episodeKey, m *habit.Match, counts bool,
+) (attended *probation, accepted []*probation) {
 	list := d.probations[key]
 	if len(list) == 0 {
 		return nil, nil
@@ -163,13 +177,12 @@ func (d *Detector) attend(key episodeKey, m *habit.Match) (attended *probation, 
 		if !p.contains(m) {
 			return false
 		}
-		if m.At.Unix()/86400 > p.Last.Unix()/86400 {
-			p.Days++
-		}
-		p.Last = latest(m.At, p.Last)
-		if p.Days >= d.o.Habit.Days && p.Last.Sub(p.First) >= d.o.Habit.Span {
-			accepted = append(accepted, p)
-			return true
+		if counts {
+			p.count(m.At)
+			if p.habitual(d.o.Habit) {
+				accepted = append(accepted, p)
+				return true
+			}
 		}
 		attended = p
 		return false
@@ -212,10 +225,15 @@ func (d *Detector) putOnProbation(key episodeKey, f *Finding) {
 	if f.Context == nil {
 		return
 	}
-	list := append(d.probations[key], &probation{
+	d.remember(key, &probation{
 		AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: f.Time, Last: f.Time, Days: 1,
 		New: f.Context.First,
 	})
+}
+
+// remember adds a probation, in the place of the oldest where there are too many.
+func (d *Detector) remember(key episodeKey, p *probation) {
+	list := append(d.probations[key], p)
 	if len(list) > maxProbations {
 		list = slices.Delete(list, 0, 1)
 	}

@@ -27,8 +27,11 @@ type snapshot struct {
 	Rare     map[string]rare.Snapshot `json:"rare"`              // by rule id
 	Context  map[string]hostSnapshots `json:"context,omitempty"` // by rule id
 	Episodes []episodeSnapshot        `json:"episodes,omitempty"`
+	// HeldEpisodes are those of which a control held the alerts back.
+	HeldEpisodes []episodeSnapshot `json:"held_episodes,omitempty"`
 	// Probations are in order of rule, host and actor.
 	Probations []probationSnapshot `json:"probations,omitempty"`
+	Held       []probationSnapshot `json:"held,omitempty"` // the same, of which a control held the alert back
 	Evicted    uint64              `json:"evicted,omitempty"`
 }
 
@@ -69,12 +72,12 @@ type episodeSnapshot struct {
 	Commands []Command `json:"commands"`
 }
 
-func (s *episodeSnapshot) key() episodeKey {
-	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key}
+func (s *episodeSnapshot) key(held bool) episodeKey {
+	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key, held: held}
 }
 
-func (s probationSnapshot) key() episodeKey {
-	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key}
+func (s probationSnapshot) key(held bool) episodeKey {
+	return episodeKey{rule: s.Rule, host: s.Host, actor: s.Key, held: held}
 }
 
 func (ep *episode) snapshot(key episodeKey) episodeSnapshot {
@@ -121,15 +124,26 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 	}
 	if episodes {
 		for key, ep := range d.episodes {
-			s.Episodes = append(s.Episodes, ep.snapshot(key))
+			if key.held {
+				s.HeldEpisodes = append(s.HeldEpisodes, ep.snapshot(key))
+			} else {
+				s.Episodes = append(s.Episodes, ep.snapshot(key))
+			}
 		}
 		for key, list := range d.probations {
-			s.Probations = append(s.Probations, probationSnapshot{
-				Rule: key.rule, Host: key.host, Key: key.actor, Since: list,
-			})
+			one := probationSnapshot{Rule: key.rule, Host: key.host, Key: key.actor, Since: list}
+			if key.held {
+				s.Held = append(s.Held, one)
+			} else {
+				s.Probations = append(s.Probations, one)
+			}
 		}
-		slices.SortFunc(s.Probations, func(a, b probationSnapshot) int { return a.key().compare(b.key()) })
-		slices.SortFunc(s.Episodes, func(a, b episodeSnapshot) int { return cmp.Compare(a.ID, b.ID) })
+		for _, list := range [][]probationSnapshot{s.Probations, s.Held} {
+			slices.SortFunc(list, func(a, b probationSnapshot) int { return a.key(false).compare(b.key(false)) })
+		}
+		for _, list := range [][]episodeSnapshot{s.Episodes, s.HeldEpisodes} {
+			slices.SortFunc(list, func(a, b episodeSnapshot) int { return cmp.Compare(a.ID, b.ID) })
+		}
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -231,7 +245,7 @@ func (d *Detector) onProbation(rule, host string, actors []habit.Profile) []Prob
 	for key, list := range d.probations {
 		here := key.host == host || host == "" && d.kept[rule].hosts[key.host] == nil
 		name, known := names[key.actor]
-		if key.rule != rule || !here || !known {
+		if key.rule != rule || !here || !known || key.held {
 			continue
 		}
 		for _, p := range list {
@@ -285,14 +299,14 @@ func (d *Detector) Restore(b []byte) error {
 		}
 	}
 	probations := map[episodeKey][]*probation{}
-	for _, p := range s.Probations {
+	for i, p := range slices.Concat(s.Probations, s.Held) {
 		if len(p.Since) == 0 || len(p.Since) > maxProbations || slices.Contains(p.Since, nil) {
 			return fmt.Errorf("probations of %q: %d contexts (want 1 to %d)", p.Key, len(p.Since), maxProbations)
 		}
 		if len(probations) >= maxOnProbation {
 			return fmt.Errorf("more than %d actors on probation", maxOnProbation)
 		}
-		probations[p.key()] = p.Since
+		probations[p.key(i >= len(s.Probations))] = p.Since
 	}
 	d.kept, d.episodes, d.probations = kept, map[episodeKey]*episode{}, probations
 	d.clock, d.evicted = s.Clock, s.Evicted
@@ -305,12 +319,12 @@ func (d *Detector) Restore(b []byte) error {
 		}
 		d.models = append(d.models, kept[r.ID])
 	}
-	for _, e := range s.Episodes {
+	for i, e := range slices.Concat(s.Episodes, s.HeldEpisodes) {
 		r := rules[e.Rule]
 		if r == nil || len(d.episodes) >= maxEpisodes {
 			continue
 		}
-		d.episodes[e.key()] = e.restore(r)
+		d.episodes[e.key(i >= len(s.Episodes))] = e.restore(r)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func At(where string, err error) error {
 }
 
 // Behind joins the errors of Read and those that a check has found after it, without the check's about settings that
-// Read could not read.
+// Read could not read, all or in part.
 func Behind(reading, check error) error {
 	if reading == nil || check == nil {
 		return errors.Join(reading, check)
@@ -85,7 +85,8 @@ func Behind(reading, check error) error {
 		return errors.Join(reading, check)
 	}
 	for _, one := range all.Unwrap() {
-		if setting, _, _ := strings.Cut(one.Error(), ": "); !slices.Contains(unread, setting) {
+		setting, _, _ := strings.Cut(one.Error(), ": ")
+		if !slices.ContainsFunc(unread, func(u string) bool { return u == setting || strings.HasPrefix(u, setting+".") }) {
 			errs = append(errs, one)
 		}
 	}

@@ -3,10 +3,12 @@
 package engine
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -16,6 +18,8 @@ type Counts struct {
 	Matched   atomic.Uint64 // execs that a rule matched
 	Alerts    atomic.Uint64 // alerts, escalations among them
 	Repeats   atomic.Uint64 // execs over the threshold in an episode that had alerted
+	Held      atomic.Uint64 // alerts that a control held back
+	Unlearned atomic.Uint64 // matches that a control kept out of the model
 	Summaries atomic.Uint64 // episodes closed
 	Tampered  atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
 	Dropped   atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
@@ -27,6 +31,8 @@ type Counts struct {
 	Evicted   atomic.Uint64 // users and open episodes forgotten for want of room
 	Processes atomic.Pointer[process.TableStats]
 	Model     atomic.Pointer[Known]
+	// Controls are those in force, with how often each was used; nil: none.
+	Controls atomic.Pointer[control.Set]
 }
 
 // Known is how much the model in charge knows, and the rules that it serves.
@@ -38,6 +44,15 @@ type Known struct {
 
 // add counts a finding.
 func (c *Counts) add(f *detector.Finding) {
+	if len(f.Controls) > 0 && f.OfExec() {
+		c.Controls.Load().Count(f)
+		if f.Held == detector.HeldAlert {
+			c.Held.Add(1)
+		}
+		if slices.ContainsFunc(f.Controls, func(by detector.Control) bool { return by.NoLesson() }) {
+			c.Unlearned.Add(1)
+		}
+	}
 	switch f.Kind {
 	case detector.Alert:
 		c.Alerts.Add(1)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
@@ -36,6 +37,7 @@ type Options struct {
 	Host     host.Description // the host whose events bring no host of their own
 	Machine  Machine          // the running host; nil: no host may be asked
 	Publish  func(*Document)  // receives every document, in order
+	Controls *control.Set     // nil: none
 	Running  func() []*Source // the modules that run now; nil: those that events came from
 	Logger   *logp.Logger
 }
@@ -55,6 +57,7 @@ type Engine struct {
 	logger   *logp.Logger
 
 	programs atomic.Pointer[[]string]
+	current  *draft             // of the exec that is being reported
 	origins  map[string]*Source // of open episodes, by their ids
 	findings []detector.Finding // reused
 	waiting  waiting
@@ -62,24 +65,27 @@ type Engine struct {
 
 // New makes an engine that knows nothing yet. The error is the detector's.
 func New(o Options) (*Engine, error) {
-	d, err := detector.New(o.Detector)
-	if err != nil {
+	eng := &Engine{
+		Counts:  &Counts{},
+		host:    o.Host,
+		table:   process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
+		machine: o.Machine,
+		config:  o.Config,
+		publish: o.Publish,
+		running: o.Running,
+		logger:  o.Logger,
+		origins: map[string]*Source{},
+	}
+	o.Detector.Decide = eng.decide
+	var err error
+	if eng.detector, err = detector.New(o.Detector); err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
 	}
 	if o.Machine != nil {
-		o.Machine.Watch(d.Programs())
+		o.Machine.Watch(eng.detector.Programs())
 	}
-	eng := &Engine{
-		Counts:   &Counts{},
-		host:     o.Host,
-		table:    process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
-		detector: d,
-		machine:  o.Machine,
-		config:   o.Config,
-		publish:  o.Publish,
-		running:  o.Running,
-		logger:   o.Logger,
-		origins:  map[string]*Source{},
+	if o.Controls != nil {
+		eng.SetControls(o.Controls)
 	}
 	eng.setPrograms()
 	return eng, nil
@@ -118,6 +124,7 @@ func (eng *Engine) Remember(snapshot func(*process.Table) error) error { return 
 func (eng *Engine) Configure(cfg config.Config, o detector.Options) error {
 	eng.Settle()
 	programs := eng.detector.Programs()
+	o.Decide = eng.decide
 	if err := eng.detector.Configure(o); err != nil {
 		return fmt.Errorf("changing the detector's settings: %w", err)
 	}
@@ -215,7 +222,9 @@ func (eng *Engine) report(e *process.Event, from *Source, rules detector.RuleSet
 		}
 		readBack(doc, e)
 	}
+	eng.current = &d
 	eng.findings = eng.detector.Judge(e, rules, eng.findings[:0])
+	eng.current = nil
 	if rules != 0 {
 		eng.Counts.Matched.Add(1)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/module"
@@ -64,6 +65,7 @@ type Replay struct {
 type ReplayOptions struct {
 	Config    config.Config           // the rules and the model; its modules are not used
 	RulesPath string                  // the folder of the user's own rules
+	Controls  *control.Set            // nil: none
 	HostID    string                  // of the documents that bring no host of their own, for their ids
 	Logger    *logp.Logger            // where malformed input is reported
 	Document  func(*beat.Event) error // receives alerts, summaries and, as Config.Events says, raw events
@@ -97,6 +99,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 	r.engine, err = New(Options{
 		Config:   o.Config,
 		Detector: options,
+		Controls: o.Controls,
 		Host:     host.Description{ID: o.HostID},
 		Logger:   o.Logger,
 		Publish: func(doc *Document) {
@@ -520,6 +523,7 @@ func (r *Replay) Finish() error {
 type ReplayCounts struct {
 	Execs, Matched, Alerts, Malformed uint64
 	Unnamed                           uint64 // matches without a user; set by Finish
+	Held                              uint64 // alerts that a control held back
 	Records                           uint64 // records, lines and documents
 	Incomplete                        uint64 // execs of which a part is missing
 }
@@ -529,7 +533,7 @@ func (r *Replay) Counts() ReplayCounts {
 	c := r.engine.Counts
 	return ReplayCounts{
 		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
-		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(),
+		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(), Held: c.Held.Load(),
 		Records: r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
 	}
 }

@@ -27,8 +27,10 @@ type Snapshot struct {
 	Model   []byte                    // opaque here
 	Cursors map[string]process.Cursor // by module id
 	Recent  map[string][]byte         // by module id: what it has read near its cursor; opaque here
-	Taken   time.Time
-	seq     uint64 // the last entry appended before it
+	// Controls is how often each control was used, as JSON, opaque here; nil: nobody said.
+	Controls json.RawMessage
+	Taken    time.Time
+	seq      uint64 // the last entry appended before it
 }
 
 type snapshotHead struct {
@@ -37,6 +39,8 @@ type snapshotHead struct {
 	Cursors map[string]process.Cursor `json:"cursors"`
 	Recent  map[string][]byte         `json:"recent,omitempty"`
 	Size    int                       `json:"size"` // of the model before it was compressed, in bytes
+
+	Controls json.RawMessage `json:"controls,omitempty"`
 }
 
 // modelMax bounds the model that a snapshot may hold, in bytes.
@@ -78,7 +82,9 @@ func readSnapshot(path string) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("reading the model in %s: %w", path, err)
 	}
-	return Snapshot{Model: model, Cursors: h.Cursors, Recent: h.Recent, Taken: h.Taken, seq: h.Seq}, nil
+	return Snapshot{
+		Model: model, Cursors: h.Cursors, Recent: h.Recent, Controls: h.Controls, Taken: h.Taken, seq: h.Seq,
+	}, nil
 }
 
 func compress(model []byte) ([]byte, error) {
@@ -121,7 +127,7 @@ func writeSnapshot(dir string, s *Snapshot) error {
 		return fmt.Errorf("compressing the snapshot: %w", err)
 	}
 	head, err := json.Marshal(snapshotHead{
-		Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Recent: s.Recent, Size: len(s.Model),
+		Seq: s.seq, Taken: s.Taken, Cursors: s.Cursors, Recent: s.Recent, Size: len(s.Model), Controls: s.Controls,
 	})
 	if err != nil {
 		return fmt.Errorf("encoding the snapshot: %w", err)

@@ -153,6 +153,9 @@ type option struct {
 }
 
 var optionsOfTheTemplate = []option{
+	{name: "exceptions_path", value: "/etc/reconbeat/own exceptions", setting: "controls.exceptions_path"},
+	{name: "exceptions_reload", value: false, setting: "controls.reload.enabled"},
+	{name: "exceptions_reload_period", value: "20s", setting: "controls.reload.period"},
 	{name: "rules_path", value: "/etc/reconbeat/own rules", setting: "detector.rules_path"},
 	{name: "model", value: "rare", setting: "detector.model"},
 	{name: "actor", value: "user", setting: "detector.actor"},
@@ -229,6 +232,8 @@ func everyOption(module string) map[string]any {
 	all := map[string]any{
 		"module": module,
 		"rules":  "- id: network-connection-discovery\n  severity: high\n- id: sudo-use\n  threshold: 62.5\n",
+		"exceptions": "- id: from-fleet\n  expires: 2030-01-01\n  conditions:\n" +
+			"  - field: user.name\n    is: backup\n",
 	}
 	for _, o := range optionsOfTheTemplate {
 		if o.only == "" || slices.Contains(strings.Fields(o.only), module) {
@@ -250,7 +255,7 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		vars = append(vars, readManifest(t, "data_stream", name).Streams[0].Vars...)
 	}
 	reached := map[string]bool{
-		"detector.rules": true, "module": true,
+		"controls.exceptions": true, "detector.rules": true, "module": true,
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}
@@ -273,6 +278,8 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 			require.Equal(t, want, rules[i].Threshold, shipped.ID)
 		}
 		require.Equal(t, "high", rules[0].Severity)
+		require.Len(t, whole.Controls.Exceptions, 1)
+		require.Equal(t, "from-fleet", first(whole.Controls.Exceptions[0].String("id", -1)))
 
 		configs, err := modules((&agent{t: t}).fleetUnit(choices{options: all}).Config, nil)
 		require.NoError(t, err)

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
+)
+
+// controls keeps the engine's controls equal to what the configuration and the folder of exceptions say.
+type controls struct {
+	paths  *paths.Path
+	health *health.Board
+	logger *logp.Logger
+	seed   maphash.Seed
+
+	mu     sync.Mutex    // guards what follows, and that one at a time changes the engine's
+	config config.Config // in force
+	seen   uint64        // the files, as they were when they were last read
+}
+
+func newControls(p *paths.Path, cfg config.Config, board *health.Board, logger *logp.Logger) *controls {
+	return &controls{paths: p, config: cfg, health: board, logger: logger, seed: maphash.MakeSeed()}
+}
+
+// load reads the controls of a configuration.
+func (c *controls) load(cfg config.Config) (*control.Set, error) {
+	return engine.NewControls(cfg, engine.ExceptionsDir(c.paths, cfg), time.Local)
+}
+
+// start reads the controls for the first time.
+func (c *controls) start() (*control.Set, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = c.fingerprint()
+	return c.load(c.config)
+}
+
+// configure changes the settings, by a function that hands them to the engine.
+func (c *controls) configure(cfg config.Config, apply func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := apply(); err != nil {
+		return err
+	}
+	c.config = cfg
+	return nil
+}
+
+// watch applies changes of the files until ctx ends.
+func (c *controls) watch(ctx context.Context, l *loop) {
+	every := time.NewTimer(0)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		c.mu.Lock()
+		reload := c.config.Controls.Reload
+		if reload.Enabled {
+			c.reload(l)
+		}
+		c.mu.Unlock()
+		every.Reset(max(reload.Period, time.Second))
+	}
+}
+
+// reload reads the files where they have changed. One that is wrong leaves the last good set in force. c.mu is held.
+func (c *controls) reload(l *loop) {
+	now := c.fingerprint()
+	if now == c.seen {
+		return
+	}
+	c.seen = now
+	dir := engine.ExceptionsDir(c.paths, c.config)
+	set, err := c.load(c.config)
+	if err != nil {
+		if !c.health.Set(health.ConfigRejected, dir, err.Error(), time.Now()) { // nobody has heard of this change
+			c.logger.Warnf("the changed controls are not applied either, the last good ones hold on: %v", err)
+		}
+		return
+	}
+	if err := l.call(func() { l.engine.SetControls(set) }); err != nil {
+		return // it is stopping
+	}
+	c.health.End(health.ConfigRejected, dir)
+	c.logger.Infof("controls reloaded: %s", plural.Of(uint64(set.Len()), "item"))
+}
+
+// fingerprint is another one whenever a file of the folder, which has the lists, too, may have changed.
+func (c *controls) fingerprint() uint64 {
+	var h maphash.Hash
+	h.SetSeed(c.seed)
+	dir := engine.ExceptionsDir(c.paths, c.config)
+	files, _ := os.ReadDir(dir) // a folder that is missing has no files; one that cannot be read is found by load
+	for _, f := range files {
+		info, err := os.Stat(filepath.Join(dir, f.Name())) // of what a link leads to, as in a mounted ConfigMap
+		if err != nil {
+			continue
+		}
+		fmt.Fprintln(&h, f.Name(), info.Size(), info.ModTime().UnixNano())
+	}
+	return h.Sum64()
+}
+
+// noteExpired logs, once for each, the controls that have come to their end.
+func (l *loop) noteExpired(now time.Time) {
+	set := l.engine.Counts.Controls.Load()
+	if set == nil {
+		return
+	}
+	for _, u := range set.Lapse(now) {
+		l.logger.Warnf("%s %q has expired (%s) and holds nothing back any more; it was used %s",
+			u.Kind, u.ID, u.Expires.UTC().Format(time.RFC3339), plural.Of(u.Matches, "time"))
+	}
+}
+
+// usage is how often each control was used, for the state; nil: there are none.
+func (l *loop) usage() json.RawMessage {
+	set := l.engine.Counts.Controls.Load()
+	if set == nil || set.Len() == 0 {
+		return nil
+	}
+	text, err := json.Marshal(set.Usage())
+	if err != nil {
+		l.logger.Errorf("saving how often controls were used: %v", err)
+	}
+	return text
+}
+
+// restoreUsage goes on counting where an earlier run ended.
+func (l *loop) restoreUsage(text json.RawMessage) {
+	set := l.engine.Counts.Controls.Load()
+	if set == nil || len(text) == 0 {
+		return
+	}
+	var earlier []control.Usage
+	if err := json.Unmarshal(text, &earlier); err != nil {
+		l.logger.Warnf("how often controls were used before is not known any more: %v", err)
+		return
+	}
+	set.Inherit(earlier)
+}
+
+// mostListed bounds how many controls a heartbeat names in one list, and /stats shows.
+const mostListed = 20
+
+// inUse is what a heartbeat reports of the controls.
+type inUse struct {
+	active   int
+	unused   int
+	expired  []string // their ids, at most mostListed
+	mostUsed []string
+}
+
+func reportUsage(set *control.Set, now time.Time) (r inUse) {
+	if set == nil {
+		return r
+	}
+	for _, u := range mostUsed(set) {
+		switch {
+		case u.Expired(now):
+			r.expired = append(r.expired, u.ID)
+			continue
+		case u.Matches == 0:
+			r.unused++
+		case len(r.mostUsed) < mostListed:
+			r.mostUsed = append(r.mostUsed, u.ID)
+		}
+		r.active++
+	}
+	r.expired = r.expired[:min(mostListed, len(r.expired))]
+	return r
+}
+
+// mostUsed are all controls, the most used first.
+func mostUsed(set *control.Set) []control.Usage {
+	all := set.Usage()
+	slices.SortStableFunc(all, func(a, b control.Usage) int { return cmp.Compare(b.Matches, a.Matches) })
+	return all
+}

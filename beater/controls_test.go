@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package beater
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/health"
+)
+
+// TestChangedExceptionsAreTakenUp reloads a good file, a broken one, and a good one again: the broken one leaves the
+// last good set in force, and what was counted outlives all of it.
+func TestChangedExceptionsAreTakenUp(t *testing.T) {
+	dir := t.TempDir()
+	board := &health.Board{}
+	c := newControls(&paths.Path{Config: dir}, config.Default(), board, logp.NewNopLogger())
+	l := &loop{engine: testEngine(t), calls: make(chan func()), ended: make(chan struct{}), logger: logp.NewNopLogger()}
+	go func() {
+		for call := range l.calls {
+			call()
+		}
+	}()
+	defer close(l.calls)
+	set, err := c.start()
+	require.NoError(t, err)
+	require.Zero(t, set.Len(), "a folder that is missing has none")
+	l.engine.SetControls(set)
+
+	folder := filepath.Join(dir, "exceptions.d")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	changes := 0
+	write := func(name, text string) {
+		path := filepath.Join(folder, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		changes++ // a file system's clock may be too coarse for what a test does
+		at := time.Now().Add(time.Duration(changes) * time.Second)
+		require.NoError(t, os.Chtimes(path, at, at))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.reload(l)
+	}
+	inForce := func() []control.Usage { return l.engine.Counts.Controls.Load().Usage() }
+	const good = "- {id: one, conditions: [{field: user.name, in_list: names.txt}]}\n"
+	write("names.txt", "alice\n")
+	write("a.yml", good)
+	require.Len(t, inForce(), 1)
+	first := l.engine.Counts.Controls.Load()
+	first.Inherit([]control.Usage{{Kind: "exception", ID: "one", Matches: 7, Alerts: 2}})
+
+	write("a.yml", good+"- {id: two}\n")
+	require.Same(t, first, l.engine.Counts.Controls.Load(), "the last good set holds on")
+	require.Len(t, board.Active(), 1)
+	require.Equal(t, health.ConfigRejected, board.Active()[0].Condition)
+	require.Contains(t, board.Active()[0].Detail, "a.yml line 2: 1.conditions: is missing")
+
+	write("a.yml", good+"- {id: two, conditions: [{field: user.name, is: bob}]}\n")
+	require.Empty(t, board.Active())
+	require.Len(t, inForce(), 2)
+	require.EqualValues(t, 7, inForce()[0].Matches)
+
+	// A changed list is a change, too.
+	before := l.engine.Counts.Controls.Load()
+	write("names.txt", "alice\nbob\n")
+	require.NotSame(t, before, l.engine.Counts.Controls.Load())
+
+	// The counts survive a restart.
+	saved := l.usage()
+	l.engine.SetControls(set) // of none, as at the start
+	again, err := c.load(c.config)
+	require.NoError(t, err)
+	l.engine.SetControls(again)
+	l.restoreUsage(saved)
+	require.EqualValues(t, 2, inForce()[0].Alerts)
+
+	// One at its end is reported once.
+	write("b.yml", "- {id: old, expires: 2020-01-01, conditions: [{field: user.name, is: eve}]}\n")
+	require.Len(t, l.engine.Counts.Controls.Load().Lapse(time.Now()), 1)
+	write("names.txt", "alice\n")
+	require.Empty(t, l.engine.Counts.Controls.Load().Lapse(time.Now()))
+	r := reportUsage(l.engine.Counts.Controls.Load(), time.Now())
+	require.Equal(t, inUse{active: 2, unused: 1, expired: []string{"old"}, mostUsed: []string{"one"}}, r)
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/control"
+)
+
+// folder writes files into a folder.
+func folder(t testing.TB, files map[string]string) string {
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	return dir
+}
+
+func TestExceptionsOfTheFolderAndTheFile(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"b.yml": `
+- id: backup
+  name: The backup's script
+  comment: it checks its own port
+  author: alice
+  created: 2026-01-05
+  expires: 2026-07-01
+  rules: [network-connection-discovery]
+  action: both
+  conditions:
+    - {field: process.parent.executable, is: /opt/backup/run}
+    - {field: process.pid, is_one_of: [1, "2", 3.5, true]}
+    - {field: user.name, regexp: "^svc-${x}$", not: true}
+    - any:
+        - {field: source.ip, cidr: 10.0.0.0/8}
+        - {field: source.ip, in_list: jump.txt}
+    - {field: reconbeat.anomaly.score, range: {lt: 75}}
+`,
+		"a.yaml": "- {id: first, conditions: [{field: user.name, is: 'on'}]}\n", "c.yml": "# nothing yet\n",
+		"jump.txt": "192.168.7.1\n", "d.yml.disabled": "nonsense",
+	})
+	inline := conf.MustNewConfigFrom(`{id: inline, conditions: [{field: user.name, exists: false}]}`)
+	items, err := Controls{Exceptions: []*conf.C{inline}}.Items(dir, time.UTC)
+	require.NoError(t, err)
+	no := false
+	require.Equal(t, []control.Exception{
+		{ID: "inline", Action: "skip_result", Conditions: []control.Condition{{Field: "user.name", Exists: &no}}},
+		{
+			ID: "first", Action: "skip_result",
+			Conditions: []control.Condition{{Field: "user.name", Is: control.Texts{"on"}}},
+		},
+		{
+			ID: "backup", Name: "The backup's script", Comment: "it checks its own port", Author: "alice",
+			Created: "2026-01-05", Expires: "2026-07-01", Rules: []string{"network-connection-discovery"}, Action: "both",
+			Conditions: []control.Condition{
+				{Field: "process.parent.executable", Is: control.Texts{"/opt/backup/run"}},
+				{Field: "process.pid", IsOneOf: control.Texts{"1", "2", "3.5", "true"}},
+				{Field: "user.name", Regexp: "^svc-${x}$", Not: true},
+				{Any: []control.Condition{
+					{Field: "source.ip", CIDR: control.Texts{"10.0.0.0/8"}}, {Field: "source.ip", InList: "jump.txt"},
+				}},
+				{Field: "reconbeat.anomaly.score", Range: control.Range{LT: control.Texts{"75"}}},
+			},
+		},
+	}, items.Exceptions)
+	set, err := control.New(items)
+	require.NoError(t, err)
+	require.Equal(t, 3, set.Len())
+	none, err := Controls{}.Items(filepath.Join(dir, "nowhere"), time.UTC)
+	require.NoError(t, err)
+	require.Empty(t, none.Exceptions)
+}
+
+// TestEveryMistakeInExceptionsIsReported holds that each has its file, its line and its key.
+func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"a.yml": `- id: one
+  conditions:
+    - {field: user.name, is: alice}
+    - field: source.ip
+      cidr: 10.0.0.0/99
+  expires: soon
+- id: one
+  acton: both
+  rules: network
+  conditions:
+    - {field: user.name, is: {a: b}}
+    - {field: user.name, in_list: nowhere.txt}
+`,
+		"b.yml": "id: no-list\n", "c.yml": "- id: [\n", "d.yml": "- id: x\n  no: 1\n", "e.yml": "- just text\n",
+	})
+	inline := conf.MustNewConfigFrom(`{id: inline, action: drop, conditions: [{field: user.name}]}`)
+	_, err := Controls{Exceptions: []*conf.C{inline}}.Items(dir, time.UTC)
+	require.Equal(t, []string{
+		"reconbeat.controls.exceptions.0.conditions.0: has no test; it must have one of is, is_one_of, exists, matches, " +
+			"regexp, cidr, range, in_list, any or all",
+		`reconbeat.controls.exceptions.0.action: "drop" is not allowed; it must be skip_result, skip_model_update or both`,
+		`a.yml line 6: 0.expires: "soon" is not allowed; it must be a day such as 2026-01-31, or a time such as ` +
+			`2026-01-31T08:00:00Z`,
+		`a.yml line 5: 0.conditions.1.cidr: "10.0.0.0/99" is not allowed; it must be a network such as 10.0.0.0/8, or an ` +
+			`address`,
+		`a.yml line 11: 1.conditions.0.is: a mapping is not allowed; it must be a text, a number, true or false, or a list ` +
+			`of them`,
+		`a.yml line 8: 1.acton: no such setting; known here are action, author, comment, conditions, created, expires, id, ` +
+			`name, rules`,
+		`a.yml line 7: 1.id: "one" is used already in a.yml; choose another`,
+		`a.yml line 12: 1.conditions.1.in_list: reading the list: open nowhere.txt: no such file or directory`,
+		`b.yml: it must be a list, whose elements begin with a dash`,
+		`c.yml: invalid YAML: yaml: line 1: did not find expected node content`,
+		`d.yml line 2: 0.no: the name no is true or false in YAML; it must be text: put it in quotes if it is meant, "no"`,
+		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping`,
+	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
+}
+
+// FuzzExceptions reads whatever a file may hold.
+func FuzzExceptions(f *testing.F) {
+	f.Add("- {id: x, conditions: [{field: user.name, is: x}]}")
+	f.Add("- id: y\n  expires: 2026-01-01\n  conditions:\n  - any: [{field: a.b, matches: '*'}]\n    not: true\n")
+	f.Add("- &a {id: x, conditions: [{all: [*a]}]}")
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := folder(t, map[string]string{"x.yml": text})
+		items, err := Controls{}.Items(dir, time.UTC)
+		if err != nil {
+			return
+		}
+		set, err := control.New(items)
+		require.NoError(t, err)
+		require.Equal(t, len(items.Exceptions), set.Len())
+	})
+}

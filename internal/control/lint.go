@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/reconbeat/reconbeat/detector"
+)
+
+// Lint returns what is legal in controls and yet probably a mistake. known gives the type of a field in Elasticsearch,
+// empty where there is none; rules are the ids of all rules, now is when.
+func Lint(all Items, known func(field string) string, rules []string, now time.Time) (notes []string) {
+	zone := all.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	for i := range all.Exceptions {
+		e := &all.Exceptions[i]
+		note := func(format string, args ...any) {
+			notes = append(notes, fmt.Sprintf("%s %q: ", KindException, e.ID)+fmt.Sprintf(format, args...))
+		}
+		if e.expired(now, zone) {
+			note("expires: it has expired (%s) and holds nothing back", e.Expires)
+		}
+		if e.Comment == "" {
+			note("comment: is missing; whoever reviews it does not learn why it is there")
+		}
+		for _, r := range e.Rules {
+			if !slices.Contains(rules, r) {
+				note("rules: %q is the id of no rule; the rules are %s", r, strings.Join(rules, ", "))
+			}
+		}
+		lintConditions(e.Conditions, "conditions", known, note)
+		if why := contradiction(e.Conditions); why != "" {
+			note("conditions: it can never apply: %s", why)
+		}
+		if !slices.ContainsFunc(e.Conditions, func(c Condition) bool { _, ok := anchorOf(&c, 0); return ok }) {
+			note("conditions: none of them names a value, the beginning of one, or a network, so that it is wide, and " +
+				"tried at every match")
+		}
+		for j := range all.Exceptions {
+			wider := &all.Exceptions[j]
+			if i != j && !e.expired(now, zone) && wider.shadows(e, zone) && !(i < j && e.shadows(wider, zone)) {
+				note("it is shadowed by %q, which holds back the same and more", wider.ID)
+				break
+			}
+		}
+	}
+	return notes
+}
+
+func (e *Exception) expired(now time.Time, zone *time.Location) bool {
+	until, err := e.Expires.end(zone)
+	return err == nil && !until.IsZero() && !now.Before(until)
+}
+
+// lintConditions notes what a field's type has to say of its tests.
+func lintConditions(all []Condition, path string, known func(string) string, note func(string, ...any)) {
+	for i := range all {
+		c, at := &all[i], fmt.Sprintf("%s.%d", path, i)
+		lintConditions(c.Any, at+".any", known, note)
+		lintConditions(c.All, at+".all", known, note)
+		if c.Field == "" {
+			continue
+		}
+		kind := known(c.Field)
+		switch {
+		case kind == "":
+			note("%s.field: %q is unknown; no alert has it, unless a module's `fields` or `processors` add it", at, c.Field)
+		case len(c.CIDR) > 0 && kind != "ip":
+			note("%s.cidr: %s holds no addresses; it is of type %s", at, c.Field, kind)
+		case !numeric(kind):
+		default:
+			for _, v := range c.exact() {
+				if _, ok := quantityOf(v); !ok {
+					note("%s: %s is a number (%s), and %q is none", at, c.Field, kind, v)
+				}
+			}
+		}
+	}
+}
+
+func numeric(kind string) bool {
+	return slices.Contains([]string{"long", "integer", "short", "byte", "float", "double", "scaled_float"}, kind)
+}
+
+// contradiction says why conditions that must all hold never do; empty where nothing speaks against it. Fields of
+// several values are left aside.
+func contradiction(all []Condition) string {
+	must, absent := map[string]Texts{}, map[string]bool{}
+	for i := range all {
+		c := &all[i]
+		switch {
+		case c.Exists != nil && *c.Exists == c.Not:
+			absent[c.Field] = true
+		case !c.Range.empty() && !c.Not:
+			if c.Range.impossible() {
+				return fmt.Sprintf("the interval of %s is empty", c.Field)
+			}
+		case len(c.exact()) > 0 && !c.Not && !several(c.Field):
+			values := c.exact()
+			if before := must[c.Field]; before != nil {
+				values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !slices.Contains(before, v) })
+			}
+			if len(values) == 0 {
+				return fmt.Sprintf("%s has to be %s, and something else at once", c.Field, strings.Join(must[c.Field], " or "))
+			}
+			must[c.Field] = values
+		}
+	}
+	for i := range all {
+		c := &all[i]
+		if values := must[c.Field]; values != nil && c.Not && len(c.exact()) > 0 &&
+			!slices.ContainsFunc(values, func(v string) bool { return !slices.Contains(c.exact(), v) }) {
+			return fmt.Sprintf("%s has to be %s, and must not", c.Field, strings.Join(values, " or "))
+		}
+		if absent[c.Field] && !c.Not && c.Exists == nil {
+			return fmt.Sprintf("%s has to be absent, and to have a value", c.Field)
+		}
+	}
+	return ""
+}
+
+// several reports whether a field may have several values in our documents.
+func several(field string) bool {
+	return slices.Contains([]string{
+		"process.args", "process.parent.args", "tags", "event.category", "event.type", "reconbeat.rules",
+	}, field) || strings.HasPrefix(field, "related.") || strings.HasPrefix(field, "threat.") ||
+		strings.HasPrefix(field, "host.")
+}
+
+// impossible reports whether nothing lies in the interval.
+func (r Range) impossible() bool {
+	var least, most *quantity
+	strict := false
+	for _, b := range r.bounds() {
+		if len(b.value) == 0 {
+			continue
+		}
+		q, _ := quantityOf(b.value[0]) // checked
+		if b.holds(1) {
+			if least == nil || q.compare(*least) > 0 {
+				least = &q
+			}
+		} else if most == nil || q.compare(*most) < 0 {
+			most = &q
+		}
+		strict = strict || !b.holds(0)
+	}
+	if least == nil || most == nil {
+		return false
+	}
+	c := least.compare(*most)
+	return c > 0 || c == 0 && strict
+}
+
+// shadows reports whether the exception does all that another does.
+func (e *Exception) shadows(other *Exception, zone *time.Location) bool {
+	until, err := e.Expires.end(zone)
+	otherUntil, errOther := other.Expires.end(zone)
+	lasts := until.IsZero() || !otherUntil.IsZero() && !until.Before(otherUntil)
+	rules := len(e.Rules) == 0 || len(other.Rules) > 0 && !slices.ContainsFunc(other.Rules, func(r string) bool {
+		return !slices.Contains(e.Rules, r)
+	})
+	action := e.Action == other.Action || e.Action == detector.SkipBoth
+	return err == nil && errOther == nil && lasts && rules && action &&
+		!slices.ContainsFunc(e.Conditions, func(c Condition) bool { // each of its conditions is one of the other's
+			return !slices.ContainsFunc(other.Conditions, func(o Condition) bool { return c.includes(&o) })
+		})
+}
+
+// includes reports whether a condition holds wherever another does, as far as it is easily seen.
+func (c *Condition) includes(other *Condition) bool {
+	if reflect.DeepEqual(c, other) {
+		return true
+	}
+	if c.Field != other.Field || c.Field == "" || c.Not || other.Not || len(other.exact()) == 0 {
+		return false
+	}
+	values := other.exact()
+	passes := func(test func(string) bool) bool {
+		return !slices.ContainsFunc(values, func(v string) bool { return !test(v) })
+	}
+	switch {
+	case len(c.exact()) > 0:
+		return passes(isOneOf(c.exact()))
+	case len(c.Matches) > 0:
+		return passes(matchesOneOf(c.Matches))
+	case len(c.CIDR) > 0:
+		test, err := inNetworks(c.CIDR)
+		return err == nil && passes(test)
+	}
+	return false
+}
+
+// Meaning says in a sentence what an exception is about.
+func (e *Exception) Meaning() string {
+	what := map[string]string{
+		detector.SkipResult:      "raises no alert",
+		detector.SkipModelUpdate: "is not learned",
+		detector.SkipBoth:        "raises no alert and is not learned",
+	}[e.Action]
+	of := "A match"
+	if len(e.Rules) > 0 {
+		of += " of " + strings.Join(e.Rules, " or ")
+	}
+	var conditions []string
+	for i := range e.Conditions {
+		conditions = append(conditions, e.Conditions[i].String())
+	}
+	until := ""
+	if e.Expires != "" {
+		until = ", until " + string(e.Expires)
+	}
+	return fmt.Sprintf("%s with %s %s%s.", of, strings.Join(conditions, " and "), what, until)
+}
+
+// String is the condition in words.
+func (c *Condition) String() string {
+	list := func(values Texts) string { return strings.Join(values, " or ") }
+	is := map[bool]string{false: "is", true: "is not"}[c.Not]
+	does := map[bool]string{false: "", true: "not "}[c.Not]
+	group := func(all []Condition, joint string) string {
+		var parts []string
+		for i := range all {
+			parts = append(parts, all[i].String())
+		}
+		return does + "(" + strings.Join(parts, joint) + ")"
+	}
+	switch {
+	case len(c.Any) > 0:
+		return group(c.Any, " or ")
+	case len(c.All) > 0:
+		return group(c.All, " and ")
+	case c.Exists != nil:
+		return c.Field + map[bool]string{true: " present", false: " absent"}[*c.Exists != c.Not]
+	case len(c.exact()) > 0:
+		return fmt.Sprintf("%s that %s %s", c.Field, is, list(c.exact()))
+	case len(c.Matches) > 0:
+		return fmt.Sprintf("%s that %s like %s", c.Field, is, list(c.Matches))
+	case c.Regexp != "":
+		return fmt.Sprintf("%s that %s like the regular expression %s", c.Field, is, c.Regexp)
+	case len(c.CIDR) > 0:
+		return fmt.Sprintf("%s that %s in %s", c.Field, is, list(c.CIDR))
+	case c.InList != "":
+		return fmt.Sprintf("%s that %s in the list %s", c.Field, is, c.InList)
+	}
+	var bounds []string
+	for _, b := range c.Range.bounds() {
+		if len(b.value) > 0 {
+			sign := map[string]string{"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[b.key]
+			bounds = append(bounds, sign+" "+b.value[0])
+		}
+	}
+	return fmt.Sprintf("%s that %s %s", c.Field, is, strings.Join(bounds, " and "))
+}

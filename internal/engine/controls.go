@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/paths"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// NewControls makes the controls that a configuration and a folder of exceptions have. local is the time zone of days
+// that are written without one, where no detector.timezone is configured; nil: UTC. The error names everything that is
+// wrong.
+func NewControls(cfg config.Config, exceptions string, local *time.Location) (*control.Set, error) {
+	zone, err := cfg.Detector.Location(local)
+	if err != nil {
+		zone = time.UTC // config.Parse has reported it
+	}
+	items, err := cfg.Controls.Items(exceptions, zone)
+	if err != nil {
+		return nil, err
+	}
+	return control.New(items)
+}
+
+// ExceptionsDir is the folder of exceptions.
+func ExceptionsDir(p *paths.Path, cfg config.Config) string {
+	if filepath.IsAbs(cfg.Controls.ExceptionsPath) || cfg.Controls.ExceptionsPath == "" {
+		return cfg.Controls.ExceptionsPath
+	}
+	return p.Resolve(paths.Config, cfg.Controls.ExceptionsPath)
+}
+
+// SetControls replaces the controls between two events; what was counted of those that stay goes on.
+func (eng *Engine) SetControls(controls *control.Set) {
+	if before := eng.Counts.Controls.Load(); before != nil {
+		controls.Inherit(before.Usage())
+	}
+	eng.Counts.Controls.Store(controls)
+}
+
+// decide asks the controls about a match of the exec that is being reported.
+func (eng *Engine) decide(e *process.Event, f *detector.Finding) detector.Decision {
+	controls := eng.Counts.Controls.Load()
+	if controls == nil || controls.Len() == 0 {
+		return detector.Decision{}
+	}
+	q := question{engine: eng, exec: e, finding: *f}
+	if f.Score >= f.Threshold {
+		q.finding.Kind = detector.Alert // what it would be
+	}
+	return controls.Decide(f.Rule.ID, e.Time, &q)
+}
+
+// question is a match that the controls are asked about.
+type question struct {
+	engine  *Engine
+	exec    *process.Event
+	finding detector.Finding
+}
+
+// Value is a field of the alert that the match would be.
+func (q *question) Value(field string) any {
+	if field == "@timestamp" {
+		return q.exec.Time
+	}
+	if v := q.finding.Value(field); v != nil {
+		return v
+	}
+	v, err := q.engine.document(q.engine.current).Fields.GetValue(field)
+	if err != nil {
+		return nil
+	}
+	return v
+}
