@@ -20,6 +20,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module/elasticsearch"
 )
 
@@ -107,7 +108,9 @@ func (c *comparison) at(t time.Time, user string) *finding {
 
 // document takes what the replay says of a match.
 func (c *comparison) document(doc *beat.Event) {
-	if text(doc.Fields, "event.action") != "exec" || text(doc.Fields, "rule.id") != c.rule.ID {
+	matched, _ := doc.Fields.GetValue("reconbeat.rules")
+	rules, _ := matched.([]string)
+	if text(doc.Fields, "event.action") != "exec" || !slices.Contains(rules, c.rule.ID) {
 		return
 	}
 	f := c.at(doc.Timestamp, name(doc.Fields, "user"))
@@ -246,7 +249,7 @@ func (c *comparison) agreement() string {
 	if theirs == 0 {
 		return fmt.Sprintf("The job %s has no record of this time.", c.job)
 	}
-	line := fmt.Sprintf("Of the job's %s, reconbeat's rare model has %d", counted(theirs, "record"), both)
+	line := fmt.Sprintf("Of the job's %s, reconbeat's rare model has %d", plural.Of(theirs, "record"), both)
 	if both > 0 {
 		line += fmt.Sprintf(", with scores that differ by at most %.1f", most)
 	}
