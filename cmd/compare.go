@@ -108,7 +108,9 @@ func (c *comparison) at(t time.Time, user string) *finding {
 
 // document takes what the replay says of a match.
 func (c *comparison) document(doc *beat.Event) {
-	if text(doc.Fields, "event.action") != "exec" || text(doc.Fields, "rule.id") != c.rule.ID {
+	matched, _ := doc.Fields.GetValue("reconbeat.rules")
+	rules, _ := matched.([]string)
+	if text(doc.Fields, "event.action") != "exec" || !slices.Contains(rules, c.rule.ID) {
 		return
 	}
 	f := c.at(doc.Timestamp, name(doc.Fields, "user"))

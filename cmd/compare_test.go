@@ -21,7 +21,7 @@ func TestAJobAndAReplayAreCompared(t *testing.T) {
 	require.NoError(t, err)
 	bucket := time.Date(2026, 11, 20, 10, 15, 0, 0, time.UTC)
 	match := func(after time.Duration, rule, user, command string, score float64, more mapstr.M) {
-		fields := mapstr.M{"event.action": "exec", "rule.id": rule, "user.name": user, "process.command_line": command,
+		fields := mapstr.M{"event.action": "exec", "reconbeat.rules": []string{rule}, "user.name": user, "process.command_line": command,
 			"host.name": "web-1", "reconbeat.anomaly.score": score, "event.reason": "because"}.Clone()
 		doc := mapstr.M{}
 		fields.DeepUpdate(more)
