@@ -122,8 +122,8 @@ func BenchmarkClusterReplay(b *testing.B) {
 	}
 }
 
-// BenchmarkClusterHosts learns from and then watches so many hosts: what a host's model takes, how fast their matches are
-// judged, and how long a restart takes. Three users of each host match on ten days.
+// BenchmarkClusterHosts learns from and then watches so many hosts: what a host's model takes, how fast their
+// matches are judged, and how long a restart takes. Three users of each host match on ten days.
 //
 //	HOSTS=10000 go test ./cmd -run '^$' -bench ClusterHosts -benchtime 1x -timeout 3h
 func BenchmarkClusterHosts(b *testing.B) {
@@ -206,7 +206,8 @@ func BenchmarkClusterDelay(b *testing.B) {
 	f.habits(2, time.Now().AddDate(0, 0, -10), time.Now())
 	ship(b, node, f.docs)
 	f.docs = nil
-	module := fmt.Sprintf("reconbeat.modules: [{module: elasticsearch, hosts: ['%s'], query_delay: %s}]", node.URL(), delay)
+	module := fmt.Sprintf("reconbeat.modules: [{module: elasticsearch, hosts: ['%s'], query_delay: %s}]",
+		node.URL(), delay)
 	in.replay(module, "--module", "elasticsearch", "--from", "beginning", "--learn", "--yes")
 	alerts := "\nreconbeat.detector.rules: [{id: network-connection-discovery, threshold: 0}]"
 	in.run(module+alerts, func(time.Duration, *beattest.Run) {

@@ -419,8 +419,8 @@ func leastPrivileges(t *testing.T, cluster string) string {
 	pass.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 	}
-	mayRead := regexp.MustCompile(`^/(?:(?:logs-endpoint\.events\.process-\*|logs-auditd_manager\.auditd-\*|auditbeat-\*|` +
-		`\.ml-anomalies-\*),?)+/_(?:search|count)$`)
+	mayRead := regexp.MustCompile(`^/(?:(?:logs-endpoint\.events\.process-\*|logs-auditd_manager\.auditd-\*|` +
+		`auditbeat-\*|\.ml-anomalies-\*),?)+/_(?:search|count)$`)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status, reason := 0, ""
 		switch {

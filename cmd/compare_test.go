@@ -21,8 +21,11 @@ func TestAJobAndAReplayAreCompared(t *testing.T) {
 	require.NoError(t, err)
 	bucket := time.Date(2026, 11, 20, 10, 15, 0, 0, time.UTC)
 	match := func(after time.Duration, rule, user, command string, score float64, more mapstr.M) {
-		fields := mapstr.M{"event.action": "exec", "reconbeat.rules": []string{rule}, "user.name": user, "process.command_line": command,
-			"host.name": "web-1", "reconbeat.anomaly.score": score, "event.reason": "because"}.Clone()
+		fields := mapstr.M{
+			"event.action": "exec", "reconbeat.rules": []string{rule}, "user.name": user,
+			"process.command_line": command, "host.name": "web-1",
+			"reconbeat.anomaly.score": score, "event.reason": "because",
+		}.Clone()
 		doc := mapstr.M{}
 		fields.DeepUpdate(more)
 		for name, v := range fields {
@@ -67,8 +70,8 @@ Both: 1
   BUCKET              JOB   RARE    SCORE  USER                 HOST                 COMMAND
   2026-11-20 10:15   60.5   60.0     80.0  eve                  web-1                ss -tunap
 
-Of the job's 5 records, reconbeat's rare model has 1, with scores that differ by at most 0.5. A score of 25 and more counts as found.
-`, out.String())
+Of the job's 5 records, reconbeat's rare model has 1, with scores that differ by at most 0.5. `+
+		"A score of 25 and more counts as found.\n", out.String())
 	out.Reset()
 	require.NoError(t, c.write(&out, formatNDJSON))
 	require.Equal(t, 5, bytes.Count(out.Bytes(), []byte("\n")))

@@ -91,8 +91,8 @@ it can be understood.`,
 	c.Flags().
 		BoolVar(&f.records, "records", false, "print every record of the rare model at its bucket's end, as NDJSON "+
 			"in the shape of Elastic's anomaly records")
-	c.Flags().StringVar(&f.job, "compare-job", "", "print what only this machine learning job has found in the same time, "+
-		"what only reconbeat, and what both; the job's results are read from the cluster of module elasticsearch")
+	c.Flags().StringVar(&f.job, "compare-job", "", "print what only this machine learning job has found in the same "+
+		"time, what only reconbeat, and what both; the job's results are read from the cluster of module elasticsearch")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
 	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn of "+

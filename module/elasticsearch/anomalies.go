@@ -28,10 +28,11 @@ type Anomaly struct {
 const anomalies = ".ml-anomalies-*"
 
 // errNoJob says that nothing is known of a job.
-var errNoJob = errors.New("it has no results; is its name right, and has the key the privilege read on " + anomalies + "?")
+var errNoJob = errors.New("it has no results; is its name right, and has the key the privilege read on " +
+	anomalies + "?")
 
-// Anomalies returns the records that a machine learning job has written of the buckets that began between two times. cfg
-// are the options of the module, whose cluster is asked.
+// Anomalies returns the records that a machine learning job has written of the buckets that began between two times.
+// cfg are the options of the module, whose cluster is asked.
 func Anomalies(
 	ctx context.Context, cfg *conf.C, logger *logp.Logger, job string, from, until time.Time,
 ) ([]Anomaly, error) {

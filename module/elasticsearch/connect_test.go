@@ -165,7 +165,8 @@ func TestAJobsRecordsAreRead(t *testing.T) {
 			time.Now())
 	}
 	hit := func(fields string) string {
-		return `{"_index":".ml-anomalies-shared","_id":"1","sort":[1700000100000,5],"_source":{"bucket_span":900,` + fields + `}}`
+		return `{"_index":".ml-anomalies-shared","_id":"1","sort":[1700000100000,5],` +
+			`"_source":{"bucket_span":900,` + fields + `}}`
 	}
 	got, err := ask(jobResults(t, http.StatusOK, 9, hit(`"by_field_name":"user.name","by_field_value":"eve",
 		"initial_record_score":70.5,"record_score":30,"probability":0.001`)+","+
@@ -179,7 +180,8 @@ func TestAJobsRecordsAreRead(t *testing.T) {
 	_, err = ask(jobResults(t, http.StatusOK, 0, ""))
 	require.ErrorIs(t, err, errNoJob)
 	_, err = ask(jobResults(t, http.StatusOK, 1, hit(`"by_field_name":"process.name"`)))
-	require.ErrorContains(t, err, `.ml-anomalies-shared/_doc/1: by_field_name is "process.name"; only what is rare by user.name`)
+	require.ErrorContains(t, err,
+		`.ml-anomalies-shared/_doc/1: by_field_name is "process.name"; only what is rare by user.name`)
 	_, err = ask(jobResults(t, http.StatusForbidden, 1, ""))
 	require.ErrorContains(t, err, "reading what the job job has found: the cluster refuses")
 }
