@@ -165,7 +165,9 @@ func TestTheAgentsDocumentsAreIndexedOnce(t *testing.T) {
 		if forgot {
 			counter = "duplicates"
 		}
-		eventually(t, "Elasticsearch has every document", func() bool { return beattest.Metric(socket, "libbeat.output.events."+counter) >= len(wrote) })
+		eventually(t, "Elasticsearch has every document", func() bool {
+			return beattest.Metric(socket, "libbeat.output.events."+counter) >= len(wrote)
+		})
 		require.Zero(t, beattest.Metric(socket, "libbeat.output.events.dropped"))
 		p.end()
 	}
