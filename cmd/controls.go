@@ -162,10 +162,12 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		return err
 	}
 	defer os.RemoveAll(folder)
-	b, err := readable(c, "these are the settings that are built in")(settings)
+	read := readable(c, "these are the settings that are built in")
+	b, silence, err := inSentences(c, &screen{}, func() (*instance.Beat, error) { return read(settings) })
 	if err != nil {
 		return err
 	}
+	defer silence()
 	cfg, items, err := configuredControls(b, time.Local)
 	if err != nil {
 		return err

@@ -271,7 +271,7 @@ func TestAPlainUsersOwnConfiguration(t *testing.T) {
 			}
 			_ = cmd.Wait() // other tests hold what it ends with
 			assert.NotContains(t, out.All(), in.data)
-			forgets := c.words == "replay look.ndjson" || c.words == "test rules"
+			forgets := c.words == "replay look.ndjson" || c.words == "test rules" || c.words == "test controls"
 			if !c.cannot && !forgets {
 				assert.FileExists(t, filepath.Join(state, "meta.json"), out.All())
 			}

@@ -50,7 +50,7 @@ func logInSentences(s *screen) (stop func(), err error) {
 func inSentences(
 	c *cobra.Command, s *screen, read func() (*instance.Beat, error),
 ) (b *instance.Beat, stop func(), err error) {
-	if s.format != formatTable || asItIs(c) {
+	if s.format == formatNDJSON || asItIs(c) {
 		b, err = read()
 		return b, func() {}, err
 	}

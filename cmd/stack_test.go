@@ -204,7 +204,10 @@ func TestStack(t *testing.T) {
 	config, rules := everyRule(t)
 	h.learnRules(config, rules)
 	config += oneModule + toElasticsearch(es,
-		"stack") + "reconbeat.heartbeat.period: 1s\nreconbeat.detector.habit: {days: 1, span: 2s}\n"
+		"stack") + "reconbeat.heartbeat.period: 1s\nreconbeat.detector.habit: {days: 1, span: 2s}\n" +
+		"reconbeat.controls.exceptions:\n" +
+		"- {id: permitted, expires: 2099-01-01, conditions: [{field: user.name, is: backup}]}\n" +
+		"- {id: over, expires: 2020-01-01, conditions: [{field: user.name, is: backup}]}\n"
 
 	r := h.start(config)
 	// Another host, whose first day is over: a report of what was learned.
@@ -227,8 +230,11 @@ func TestStack(t *testing.T) {
 	again := execDocument(at, "tomcat", "java", matching(rules[len(rules)-1]))
 	put(again, "process.executable", "/tmp/"+matching(rules[len(rules)-1])[0])
 	h.write(again) // what raised an alert becomes a habit
+	held := execDocument(at.Add(time.Second), "backup", "java", matching(rules[0]))
+	put(held, "process.executable", "/tmp/"+matching(rules[0])[0])
+	h.write(held) // an exception holds its alert back
 	h.write(execDocument(time.Now(), "root", "agent", matching(rules[0])))
-	r.wait("detector.matched", 4*len(rules)+3)
+	r.wait("detector.matched", 4*len(rules)+4)
 	r.wait("detector.summaries", 3*len(rules))
 	for command, want := range map[string]string{"alert": "acknowledged after", "output": "talk to server... OK"} {
 		c, _ := h.command(config, "test", command)
@@ -281,7 +287,7 @@ func TestStack(t *testing.T) {
 			require.Equal(t, n, made[stream][rule.ID], "documents of %s for the rule %s", stream, rule.ID)
 		}
 	}
-	require.Equal(t, 4*len(rules)+3, made["process exec"][""])
+	require.Equal(t, 4*len(rules)+4, made["process exec"][""])
 	require.Equal(t, 1, made["alert learned"][rules[0].ID])
 	require.Equal(t, 1, made["alert habit"][rules[len(rules)-1].ID])
 	require.Equal(t, 1, made["alert alert test"]["network-connection-discovery"])

@@ -111,10 +111,12 @@ program is looked up on this host.`,
 				return err
 			}
 			defer os.RemoveAll(folder)
-			b, err := readable(c, "these are the rules that are built in, and the files that you name")(settings)
+			read := readable(c, "these are the rules that are built in, and the files that you name")
+			b, silence, err := inSentences(c, &screen{}, func() (*instance.Beat, error) { return read(settings) })
 			if err != nil {
 				return err
 			}
+			defer silence()
 			cfg, err := config.Parse(b.Beat.BeatConfig)
 			if err != nil {
 				return err

@@ -144,8 +144,12 @@ func Probe() module.Support {
 	return s
 }
 
-// WritesExecs says why no execs can be read of a log of auditd's: it cannot be read, or holds none of late. Nothing
-// where they can.
+// silentFor is how long nothing may have been written to a log of execs before auditd counts as gone: cron and timers
+// start programs every hour on a host where nobody works.
+const silentFor = 2 * time.Hour
+
+// WritesExecs says why no execs can be read of a log of auditd's: it cannot be read, holds none of late, or auditd has
+// ceased to write. Nothing where they can.
 func WritesExecs(path string) (why string) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -155,6 +159,10 @@ func WritesExecs(path string) (why string) {
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Sprintf("%s cannot be read: %v", path, err)
+	}
+	if silent := time.Since(info.ModTime()); silent > silentFor {
+		return fmt.Sprintf("%s can be read, but nothing was written to it for %d hours; does auditd run?",
+			path, int(silent.Hours()))
 	}
 	sample := make([]byte, min(sampleBytes, info.Size()))
 	n, _ := f.ReadAt(sample, info.Size()-int64(len(sample)))

@@ -269,3 +269,30 @@ func TestTamperingInAFollowedLogEndsWithTheNextExec(t *testing.T) {
 	}))
 	require.Equal(t, []string{process.ChangedAudit, process.RestoredAudit}, actions)
 }
+
+// TestALogIsOnlyASourceWhileAuditdWrites has auditd write execs, write none, and cease to write.
+func TestALogIsOnlyASourceWhileAuditdWrites(t *testing.T) {
+	exec, other := "type=EXECVE msg=audit(1.000:1): argc=1 a0=\"ss\"\n", "type=LOGIN msg=audit(1.000:1): pid=1\n"
+	for name, c := range map[string]struct {
+		text   string
+		silent time.Duration
+		want   string
+	}{
+		"execs":            {text: exec, silent: time.Hour},
+		"no execs":         {text: other, want: "auditd's rules report no execs: there is none in its last 37 bytes"},
+		"nobody writes it": {text: exec, silent: 50 * time.Hour, want: "nothing was written to it for 50 hours"},
+		"no log":           {want: "cannot be read: no such file or directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "audit.log")
+			if c.text != "" {
+				require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
+				written := time.Now().Add(-c.silent)
+				require.NoError(t, os.Chtimes(path, written, written))
+			}
+			why := WritesExecs(path)
+			require.Contains(t, why, c.want)
+			require.Equal(t, c.want == "", why == "")
+		})
+	}
+}
