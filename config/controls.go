@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -200,32 +201,6 @@ func atLine(file string, text []byte, err error) error {
 // linesOf are the lines of the settings in a YAML file, by their paths.
 func linesOf(text []byte) map[string]int {
 	lines := map[string]int{}
-	var root yaml.Node
-	if yaml.Unmarshal(text, &root) != nil {
-		return lines
-	}
-	var visit func(path string, n *yaml.Node)
-	visit = func(path string, n *yaml.Node) {
-		if path != "" && lines[path] == 0 {
-			lines[path] = n.Line
-		}
-		switch n.Kind {
-		case yaml.DocumentNode:
-			for _, child := range n.Content {
-				visit(path, child)
-			}
-		case yaml.SequenceNode:
-			for i, child := range n.Content {
-				visit(settings.Join(path, strconv.Itoa(i)), child)
-			}
-		case yaml.MappingNode:
-			for pair := range slices.Chunk(n.Content, 2) {
-				at := settings.Join(path, pair[0].Value)
-				lines[at] = pair[0].Line
-				visit(at, pair[1])
-			}
-		}
-	}
-	visit("", &root)
+	visitSettings(text, func(path string, key, value *yaml.Node) { lines[path] = cmp.Or(key, value).Line })
 	return lines
 }

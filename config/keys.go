@@ -21,43 +21,52 @@ var booleans = []string{"y", "yes", "on", "n", "no", "off"}
 // there with a stack trace. A file that is not YAML has no such names: libbeat says what is wrong with it. file may be
 // empty, where whoever calls names it.
 func CheckKeys(file string, text []byte) error {
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil
-	}
 	var errs []error
-	var visit func(path string, n *yaml.Node)
-	visit = func(path string, n *yaml.Node) {
-		switch n.Kind {
-		case yaml.DocumentNode:
-			for _, child := range n.Content {
-				visit(path, child)
-			}
-		case yaml.SequenceNode:
-			for i, child := range n.Content {
-				visit(settings.Join(path, strconv.Itoa(i)), child)
-			}
-		case yaml.MappingNode:
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				key := n.Content[i]
-				at := settings.Join(path, key.Value)
-				if kind := kindOfKey(key); kind != "" {
-					line := strings.TrimSpace(fmt.Sprintf("%s line %d", file, key.Line))
-					errs = append(errs, fmt.Errorf("%s: %s: the name %s is %s in YAML; it must be text: put it in "+
-						"quotes if it is meant, %q", line, at, key.Value, kind, key.Value))
-				}
-				visit(at, n.Content[i+1])
-			}
+	visitSettings(text, func(path string, key, _ *yaml.Node) {
+		if kind := kindOfKey(key); kind != "" {
+			line := strings.TrimSpace(fmt.Sprintf("%s line %d", file, key.Line))
+			errs = append(errs, fmt.Errorf("%s: %s: the name %s is %s in YAML; it must be text: put it in "+
+				"quotes if it is meant, %q", line, path, key.Value, kind, key.Value))
 		}
-	}
-	visit("", &root)
+	})
 	return errors.Join(errs...)
 }
 
-// kindOfKey is what YAML 1.1 takes a name for that it does not take for text; empty where it does.
+// visitSettings calls visit with each setting of a YAML file, in its order: the path, the key (nil in a list) and the
+// value. A text that is not YAML has none.
+func visitSettings(text []byte, visit func(path string, key, value *yaml.Node)) {
+	var root yaml.Node
+	if yaml.Unmarshal(text, &root) != nil {
+		return
+	}
+	var below func(path string, n *yaml.Node)
+	below = func(path string, n *yaml.Node) {
+		switch n.Kind {
+		case yaml.DocumentNode:
+			for _, child := range n.Content {
+				below(path, child)
+			}
+		case yaml.SequenceNode:
+			for i, child := range n.Content {
+				at := settings.Join(path, strconv.Itoa(i))
+				visit(at, nil, child)
+				below(at, child)
+			}
+		case yaml.MappingNode:
+			for pair := range slices.Chunk(n.Content, 2) {
+				at := settings.Join(path, pair[0].Value)
+				visit(at, pair[0], pair[1])
+				below(at, pair[1])
+			}
+		}
+	}
+	below("", &root)
+}
+
+// kindOfKey is what YAML 1.1 takes a name for that it does not take for text; empty where it does, and in a list (nil).
 func kindOfKey(key *yaml.Node) string {
 	switch {
-	case key.Kind != yaml.ScalarNode:
+	case key == nil, key.Kind != yaml.ScalarNode:
 		return ""
 	case key.ShortTag() == "!!bool",
 		key.Style == 0 && key.ShortTag() == "!!str" && slices.Contains(booleans, strings.ToLower(key.Value)):
