@@ -207,7 +207,7 @@ func asFile(t *testing.T, path string, docs []shippedDocument) {
 	require.NoError(t, os.WriteFile(path, text.Bytes(), 0o600))
 }
 
-// verdicts are alerts by their ids. A killed reconbeat ships again what was not acknowledged, under the _id that it had.
+// verdicts are alerts by their ids. A killed reconbeat ships again, under the same _id, what was not acknowledged.
 func verdicts(t *testing.T, docs []mapstr.M) map[string]mapstr.M {
 	t.Helper()
 	found := map[string]mapstr.M{}
