@@ -215,7 +215,7 @@ func (c *comparison) write(out io.Writer, format string) error {
 				score = learning
 			}
 			fmt.Fprintf(out, comparisonFormat, f.Timestamp.Format("2006-01-02 15:04"), points(f.Job), points(f.Rare),
-				score, cut(printable(f.User), 20), cut(f.Host, 20), f.Command)
+				score, cut(printable(f.User), 20), cut(printable(f.Host), 20), printable(f.Command))
 		}
 		fmt.Fprintln(out)
 	}

@@ -275,6 +275,7 @@ func fieldTypes() (func(string) string, error) {
 
 // heldBack gathers what controls held back in a replay, a line for each visit.
 type heldBack struct {
+	idle  time.Duration // a pause of this length ends a visit
 	lines []*heldLine
 	last  map[string]*heldLine
 	more  int // beyond mostHeld
@@ -312,7 +313,7 @@ func (h *heldBack) add(doc *beat.Event) bool {
 		line.score, _ = score.(float64)
 	}
 	key := fmt.Sprint(line.actor, rules, line.controls, text(doc.Fields, "host.id"))
-	if same := h.last[key]; same != nil && line.from.Sub(same.to) < config.Default().Detector.Episode.Idle {
+	if same := h.last[key]; same != nil && line.from.Sub(same.to) < h.idle {
 		same.to, same.score = line.to, max(same.score, line.score)
 		same.matches++
 		if !slices.Contains(same.commands, line.commands[0]) && len(same.commands) < 5 {
@@ -340,8 +341,8 @@ func (h *heldBack) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tACTOR\tSCORE\tMATCHES\tHELD BACK BY\tRULE\tCOMMANDS")
 	for _, l := range h.lines {
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.from.UTC().Format(time.RFC3339), l.actor, l.score, l.matches,
-			listOf(l.controls), l.rule, cut(strings.Join(l.commands, "; "), 120))
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.from.UTC().Format(time.RFC3339), printable(l.actor), l.score,
+			l.matches, listOf(l.controls), l.rule, cut(printable(strings.Join(l.commands, "; ")), 120))
 	}
 	w.Flush()
 	if h.more > 0 {

@@ -125,8 +125,9 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if f.records && f.format == formatHTML {
 		return errors.New("--records prints NDJSON, which --format html has no place for")
 	}
-	if f.job != "" && (f.records || f.events || f.format == formatHTML) {
-		return errors.New("--compare-job prints the comparison alone: leave out --records, --events and --format html")
+	if f.job != "" && (f.records || f.events || f.held || f.format == formatHTML) {
+		return errors.New("--compare-job prints the comparison alone: leave out --records, --events, " +
+			"--explain-suppressed and --format html")
 	}
 	out := bufio.NewWriterSize(os.Stdout, 64<<10)
 	s := &screen{out: out, format: f.format, colour: term.IsTerminal(int(os.Stdout.Fd())) &&
@@ -171,7 +172,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		}
 	}
 	var found report.Report
-	var held heldBack
+	held := heldBack{idle: cfg.Detector.Episode.Idle}
 	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: rules,
