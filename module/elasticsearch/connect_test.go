@@ -81,7 +81,7 @@ func pass(t *testing.T, w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
 		r.RequestURI = ""
 		answer, err := http.DefaultTransport.RoundTrip(r)
-		if !assertNoError(t, err) {
+		if failed(t, r, err) {
 			return
 		}
 		defer answer.Body.Close()
@@ -90,11 +90,11 @@ func pass(t *testing.T, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	there, err := net.Dial("tcp", r.Host)
-	if !assertNoError(t, err) {
+	if failed(t, r, err) {
 		return
 	}
 	here, _, err := w.(http.Hijacker).Hijack()
-	if !assertNoError(t, err) {
+	if failed(t, r, err) {
 		return
 	}
 	fmt.Fprint(here, "HTTP/1.1 200 OK\r\n\r\n")
