@@ -64,9 +64,13 @@ const (
 // placeHeld places a match whose alert is held back into an episode that nobody hears of, to know how many alerts that
 // is.
 func (d *Detector) placeHeld(m *match, out []Finding) []Finding {
-	f, key := &m.finding, m.key
+	f := &m.finding
+	key, group := d.groupOf(m)
 	key.held = true
-	ep, out := d.episode(key, m, m.alertID(), out)
+	ep, out := d.current(key, f.Time, out)
+	if ep == nil {
+		ep, out = d.open(key, m, group, out)
+	}
 	f.Held = HeldRepeat
 	if band(f.Score) > ep.band {
 		f.Held, ep.band = HeldAlert, band(f.Score)

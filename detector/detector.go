@@ -42,6 +42,9 @@ type Options struct {
 	Actor       string // ActorLogin or ActorUser; empty: DefaultActor
 	EpisodeIdle time.Duration
 	EpisodeMax  time.Duration
+	Group       Grouping // of episodes; zero: by actor
+	Limit       Limit    // of alerts; zero: none
+	Severity    string   // of alerts: SeverityRule or SeverityBanded; empty: SeverityRule
 	Rare        rare.Options
 	Model       string         // in charge: ModelRare, which runs in any case, or ModelContext; empty: DefaultModel
 	LearnFor    time.Duration  // how old a context model must be before it may alert
@@ -53,6 +56,7 @@ type Options struct {
 	// OnRecord receives each record of the rare model at its bucket's end; it may be nil.
 	OnRecord func(*Rule, rare.Record)
 	Decide   Decide // nil: there are no controls
+	Value    Value  // a field for Group; nil: those of findings alone
 }
 
 // Detector holds the rules, what each has learned, and the episodes that are open.
@@ -66,6 +70,7 @@ type Detector struct {
 	episodes map[episodeKey]*episode
 	// probations are the contexts that actors were alerted for and that are not habits yet.
 	probations map[episodeKey][]*probation
+	limits     map[limitKey]*limiter
 	clock      time.Time // the last Advance
 
 	watching watching
@@ -80,6 +85,7 @@ type Detector struct {
 func New(o Options) (*Detector, error) {
 	d := &Detector{
 		kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}, probations: map[episodeKey][]*probation{},
+		limits: map[limitKey]*limiter{},
 	}
 	if err := d.Configure(o); err != nil {
 		return nil, err
@@ -151,6 +157,13 @@ func enabled(o Options) ([]*Rule, error) {
 	if o.Rare.BucketSpan <= 0 || o.Rare.MaxUsers <= 0 || o.EpisodeIdle <= 0 || o.EpisodeMax < o.EpisodeIdle {
 		errs = append(errs, errors.New("bucket span, number of users and the episodes' times must be more than 0"))
 	}
+	if o.Limit.Alerts < 0 || o.Limit.Alerts > 0 && o.Limit.Per <= 0 {
+		errs = append(errs, errors.New("the limit of alerts must not be negative, and its time must be more than 0"))
+	}
+	if len(o.Group.Fields) > MaxGroupFields {
+		errs = append(errs, fmt.Errorf("episodes are grouped by %d fields; at most %d are possible", len(o.Group.Fields),
+			MaxGroupFields))
+	}
 	return rules, errors.Join(errs...)
 }
 
@@ -193,10 +206,13 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 			}
 		}
 	}
-	if len(d.episodes) == 0 {
-		return out
+	if len(d.episodes) > 0 {
+		out = d.closeUntil(t, out)
 	}
-	return d.closeUntil(t, out)
+	if len(d.limits) > 0 {
+		out = d.limitsUntil(t, out)
+	}
+	return out
 }
 
 // Unnamed returns how many matches named their user neither by name nor by id. The context model judges them as those

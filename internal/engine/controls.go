@@ -51,11 +51,22 @@ func (eng *Engine) decide(e *process.Event, f *detector.Finding) detector.Decisi
 	if controls == nil || controls.Len() == 0 {
 		return detector.Decision{}
 	}
+	q := eng.question(e, f)
+	return controls.Decide(f.Rule.ID, e.Time, &q)
+}
+
+// value is a field of the alert that a match would be.
+func (eng *Engine) value(e *process.Event, f *detector.Finding, field string) any {
+	q := eng.question(e, f)
+	return q.Value(field)
+}
+
+func (eng *Engine) question(e *process.Event, f *detector.Finding) question {
 	q := question{engine: eng, exec: e, finding: *f}
 	if f.Score >= f.Threshold {
 		q.finding.Kind = detector.Alert // what it would be
 	}
-	return controls.Decide(f.Rule.ID, e.Time, &q)
+	return q
 }
 
 // question is a match that the controls are asked about.

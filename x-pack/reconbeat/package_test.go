@@ -166,6 +166,13 @@ var optionsOfTheTemplate = []option{
 	{name: "habit_span", value: "240h", setting: "detector.habit.span"},
 	{name: "episode_idle", value: "5m", setting: "detector.episode.idle"},
 	{name: "episode_max", value: "12h", setting: "detector.episode.max"},
+	{
+		name: "episode_group_by", value: []any{"user.name", "process.name"}, setting: "detector.episode.group_by",
+	},
+	{name: "episode_missing_fields", value: "doNotSuppress", setting: "detector.episode.missing_fields_strategy"},
+	{name: "limit_alerts", value: "50", setting: "detector.limit.alerts", want: 50.0},
+	{name: "limit_per", value: "30m", setting: "detector.limit.per"},
+	{name: "severity", value: "banded", setting: "detector.severity"},
 	{name: "bucket_span", value: "30m", setting: "detector.bucket_span"},
 	{name: "max_users", value: "500", setting: "detector.max_users", want: 500.0},
 	{name: "max_hosts", value: "500", setting: "detector.max_hosts", want: 500.0},
