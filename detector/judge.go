@@ -74,7 +74,7 @@ func (d *Detector) matchOf(i int, e *process.Event) match {
 		key: episodeKey{rule: r.ID, host: d.hostOf(e), actor: actor.key()},
 		finding: Finding{
 			Kind: Observation, Rule: r, Time: e.Time, Local: e.Time.In(d.zone(e)), Actor: actor, User: rareUser(e),
-			Banded: d.o.Severity == SeverityBanded,
+			Banded:  d.o.Severity == SeverityBanded,
 			Program: program, Threshold: r.Threshold, Rarity: Rarity{BucketSpan: d.o.Rare.BucketSpan},
 		},
 	}
