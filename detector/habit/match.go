@@ -339,19 +339,13 @@ var places = []struct {
 	folder string
 	text   text
 }{
-	{
-		"/tmp/",
-		inTemporary,
-	},
+	{"/tmp/", inTemporary},
 	{"/var/tmp/", inTemporary},
 	{"/dev/", inTemporary},
 	{"/run/user/", inTemporary},
 	{"/run/lock/", inTemporary},
 	{"/var/lock/", inTemporary},
-	{
-		"/run/shm/",
-		inTemporary,
-	},
+	{"/run/shm/", inTemporary},
 	{"/var/run/user/", inTemporary},
 	{"/home/", inHome},
 	{"/root/", inHome},
