@@ -108,7 +108,7 @@ var rooms = map[string][]string{
 		"module", "module/audisp", "module/auditd", "module/auditlog", "module/elasticsearch", "module/ndjson",
 		"module/procconn",
 	},
-	"module/elasticsearch": {"config/settings", "ecs", "internal/health", "module", "process"},
+	"module/elasticsearch": {"config/settings", "ecs", "internal/health", "internal/plural", "module", "process"},
 	"module/follow":        {"module", "module/recording", "process"},
 	"module/ndjson":        {"config/settings", "ecs", "module", "module/follow", "module/recording", "process"},
 	"module/netlink":       {},
