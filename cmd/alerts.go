@@ -322,7 +322,7 @@ func printParts(out io.Writer, f mapstr.M) {
 	}
 }
 
-// number is a field's value; ok is false where it is no number.
+// number is the number in a field; ok is false where there is something else.
 func number(m mapstr.M, field string) (n float64, ok bool) {
 	switch v, _ := m.GetValue(field); v := v.(type) {
 	case float64:

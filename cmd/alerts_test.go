@@ -64,8 +64,10 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 	for _, line := range []string{
 		`^Unusual network connection discovery by mallory$`, `^Alert +` + id + `$`,
 		`^Why +mallory has never looked at network connections on this host`, `^Actor +mallory, service$`,
-		`^Command +ss -tunap$`, `^Score +\d\d\.\d, the threshold is 25, severity 21$`,
-		`^ +0\.\d+ benign visits a year are as unusual$`, `^Parts \(nats\) +\+\d\.\d\d  actor$`, `^Technique +T1049, System Network Connections Disc`,
+		`^Command +ss -tunap$`,
+		`^Score +\d\d\.\d, the threshold is 25, severity 21$`,
+		`^ +0\.\d+ benign visits a year are as unusual$`, `^Parts \(nats\) +\+\d\.\d\d  actor$`,
+		`^Technique +T1049, System Network Connections Disc`,
 	} {
 		require.Regexp(t, `(?m)`+line, page)
 	}

@@ -55,11 +55,14 @@ var examples = map[string][]string{
 	"alerts show": {
 		"sudo reconbeat alerts show 88hzw_QyImae_D3EEukq", "sudo reconbeat alerts show 88hzw_Qy --format json",
 	},
-	"exception":   {"sudo reconbeat exception from 88hzw_Qy"},
+	"exception": {"sudo reconbeat exception from 88hzw_Qy"},
 	"exception from": {
 		"sudo reconbeat exception from 88hzw_Qy > /etc/reconbeat/exceptions.d/backup.yml   then review it",
 		"reconbeat exception from 88hzw_Qy --in alerts.ndjson                              of another host",
 	},
+
+	"exception import": {"reconbeat exception import list.ndjson --rule network-connection-discovery > exceptions.yml"},
+	"exception export": {"sudo reconbeat exception export > exceptions.ndjson"},
 
 	"controls":      {"reconbeat controls list"},
 	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},

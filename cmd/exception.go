@@ -35,9 +35,9 @@ func newExceptionCommand(settings instance.Settings) *cobra.Command {
 		Use:   "from ALERT_ID",
 		Short: "Print the narrowest exception that covers an alert, to review and save",
 		Long: `from prints an exception that covers an alert, and as little beside it as can be: the same account, command,
-programs and origin, and with --in the same host. Review it, take out what may differ the next time, say why in the comment, and
-save it in exceptions.d. ALERT_ID is event.id or reconbeat.alert.id of an alert that this host keeps (reconbeat alerts
-list), or its beginning; with --in it is one of a file of documents.`,
+programs and origin, and with --in the same host. Review it, take out what may differ the next time, say why in the
+comment, and save it in exceptions.d. ALERT_ID is event.id or reconbeat.alert.id of an alert that this host keeps
+(reconbeat alerts list), or its beginning; with --in it is one of a file of documents.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return exceptionFrom(os.Stdout, settings, args[0], file, until)
@@ -46,8 +46,81 @@ list), or its beginning; with --in it is one of a file of documents.`,
 	from.Flags().StringVar(&file, "in", "", "read the alert from this file of JSON documents, one a line; - is standard "+
 		"input")
 	from.Flags().DurationVar(&until, "for", 90*24*time.Hour, "how long the exception holds")
-	c.AddCommand(from)
+	var rules []string
+	in := &cobra.Command{
+		Use:   "import FILE.ndjson",
+		Short: "Print Kibana's exception lists as exceptions of reconbeat",
+		Long: `import reads exception lists as Kibana exports them (Security, Shared exception lists, Export), and prints
+them as a file of exceptions.d, to review and save. - is standard input. A list of Kibana's belongs to the rules that
+it is attached to, which the file does not name: say them with --rule.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return importExceptions(os.Stdout, args[0], rules) },
+	}
+	in.Flags().StringSliceVar(&rules, "rule", nil, "the id of a rule that the exceptions are for; may be repeated. "+
+		"None: all")
+	list := control.KibanaList{}
+	out := &cobra.Command{
+		Use:   "export",
+		Short: "Print the exceptions as an exception list that Kibana imports",
+		Long: `export prints the exceptions of the configuration and of exceptions.d as an exception list in NDJSON, which
+Kibana imports (Security, Shared exception lists, Import). An exception with "any" becomes an item for each of its
+alternatives. What Kibana has no words for, such as regexp and range, is left out and named.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return exportExceptions(os.Stdout, settings, list) },
+	}
+	out.Flags().StringVar(&list.ID, "list-id", "reconbeat", "the list's id in Kibana")
+	out.Flags().StringVar(&list.Name, "name", "reconbeat", "the list's name in Kibana")
+	c.AddCommand(from, in, out)
 	return c
+}
+
+func importExceptions(out io.Writer, file string, rules []string) error {
+	known, err := fieldTypes()
+	if err != nil {
+		return err
+	}
+	text := io.Reader(os.Stdin)
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return fmt.Errorf("importing exceptions: %w", err)
+		}
+		defer f.Close()
+		text = f
+	}
+	all, notes, err := control.ReadKibana(text, known)
+	for _, n := range notes {
+		fmt.Fprintln(os.Stderr, "note: "+printable(n))
+	}
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", file, err)
+	}
+	for i := range all {
+		if len(all[i].Rules) == 0 {
+			all[i].Rules = rules
+		}
+	}
+	return config.WriteExceptions(out, all)
+}
+
+func exportExceptions(out io.Writer, settings instance.Settings, list control.KibanaList) error {
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
+	_, items, err := configuredControls(b, time.Local)
+	if err != nil {
+		return err
+	}
+	if list.Known, err = fieldTypes(); err != nil {
+		return err
+	}
+	list.Exceptions, list.Zone = items.Exceptions, items.Zone
+	notes, err := list.Write(out)
+	for _, n := range notes {
+		fmt.Fprintln(os.Stderr, "note: "+printable(n))
+	}
+	return err
 }
 
 func exceptionFrom(out io.Writer, settings instance.Settings, id, file string, until time.Duration) error {
