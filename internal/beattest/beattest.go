@@ -153,6 +153,23 @@ func (w *written) follow(path string) error {
 	return nil
 }
 
+// Poll asks again and again until a condition holds, and reports whether it did in that time. It rests four times as
+// long as asking takes: a test that waits leaves the processor to what it waits for.
+func Poll(patience time.Duration, condition func() bool) bool {
+	deadline := time.Now().Add(patience)
+	for {
+		asked := time.Now()
+		if condition() {
+			return true
+		}
+		now := time.Now()
+		if now.After(deadline) {
+			return false
+		}
+		time.Sleep(max(20*time.Millisecond, 4*now.Sub(asked)))
+	}
+}
+
 // Field is a document's field as text; empty where it has none.
 func Field(doc mapstr.M, name string) string {
 	v, err := doc.GetValue(name)
