@@ -620,7 +620,7 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	maps.Copy(filled, engine.Fields())
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
 		f, ok := declared[name]
-		if !assert.True(t, ok, "%s is in no fields.yml", name) {
+		if !assert.True(t, ok, "%s is in no fields.yml: add it to _meta/fields.yml, then `go tool mage fields`", name) {
 			continue
 		}
 		if f.Type == "" {

@@ -111,10 +111,8 @@ func (r *run) wait(name string, n int) {
 
 func (h *host) eventually(condition func() bool, format string, args ...any) {
 	h.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			h.t.Fatalf(format, args...)
-		}
+	if !beattest.Poll(time.Minute, condition) {
+		h.t.Fatalf(format, args...)
 	}
 }
 
