@@ -28,7 +28,7 @@ var heedless = []string{"diagnostics", "test modules", "version", "help"}
 // checkStart looks for those mistakes in the configuration at which libbeat ends before it asks what else is wrong. It
 // then reports everything that is. What cannot be read at all is left to libbeat.
 func checkStart(c *cobra.Command) error {
-	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
+	words := wordsOf(c)
 	if slices.Contains(heedless, words) || words == "watch" && !c.Flags().Changed("c") || isCompletion(words) ||
 		has(overwritten(), "management.enabled") {
 		return nil
