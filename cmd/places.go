@@ -16,6 +16,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	reconfig "github.com/reconbeat/reconbeat/config"
 )
 
 // places settles where reconbeat finds its files, before libbeat looks. Each of libbeat's four paths comes from the
@@ -38,6 +40,9 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 		return err
 	}
 	user := overwritten()
+	if err := reconfig.CheckPaths(user); err != nil {
+		return err // no path could be set
+	}
 	p.state = says(user, "data")
 	// The configuration is looked for in these two.
 	for _, path := range []string{"home", "config"} {

@@ -222,6 +222,7 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 	t.Run("reads nothing", in.refuses)
 	require.NoError(t, os.Chmod(in.etc, 0o755))
 	require.NoError(t, os.Chmod(filepath.Join(in.etc, "reconbeat.yml"), 0o644))
+	require.NoError(t, os.Remove(filepath.Join(in.home, "out.zip")))
 	t.Run("reads the configuration", in.refuses)
 }
 
