@@ -717,6 +717,16 @@ func TestOnAFullDiskNothingIsLostAndItIsLoggedOnce(t *testing.T) {
 	require.Len(t, h.shipped("exec"), 1600)
 }
 
+// An orderly stop ends no condition: a cluster that never answered is still away.
+func TestWhatHoldsAtTheEndIsNotOver(t *testing.T) {
+	h := newHost(t)
+	r := h.start(theFile + "reconbeat.modules: [{module: elasticsearch, hosts: ['http://127.0.0.1:9']}]\n")
+	r.wait("health.cluster_away", 1)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	require.Contains(t, r.log.All(), "cluster_away (elasticsearch) still held when its module ended, after ")
+	require.NotContains(t, r.log.All(), "is over")
+}
+
 // model runs a command of `reconbeat model` and returns what it prints.
 func (h *host) model(args ...string) string {
 	h.t.Helper()

@@ -227,7 +227,10 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		err = r.Files(ctx, f.module, files)
 		stop()
 	}
-	if err = cmp.Or(err, ctx.Err()); err != nil {
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("replaying: %w", err), out.Flush())
 	}
 	if f.learn {
