@@ -30,6 +30,11 @@ require (
 require github.com/ulikunitz/xz v0.5.15
 
 require (
+	github.com/arran4/golang-ical v0.3.4 // indirect
+	github.com/teambition/rrule-go v1.8.2 // indirect
+)
+
+require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/prometheus/client_golang v1.23.2
 	github.com/prometheus/client_model v0.6.2 // indirect

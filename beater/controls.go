@@ -24,7 +24,10 @@ import (
 	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
-// controls keeps the engine's controls equal to what the configuration and the folder of exceptions say.
+// controlsSubject is what the condition config_rejected is about where controls are wrong.
+const controlsSubject = "controls"
+
+// controls keeps the engine's controls equal to what the configuration and the folders of controls say.
 type controls struct {
 	paths  *paths.Path
 	health *health.Board
@@ -42,7 +45,7 @@ func newControls(p *paths.Path, cfg config.Config, board *health.Board, logger *
 
 // load reads the controls of a configuration.
 func (c *controls) load(cfg config.Config) (*control.Set, error) {
-	return engine.NewControls(cfg, engine.ExceptionsDir(c.paths, cfg), time.Local)
+	return engine.NewControls(cfg, engine.ControlFolders(c.paths, cfg), time.Local)
 }
 
 // start reads the controls for the first time.
@@ -91,10 +94,9 @@ func (c *controls) reload(l *loop) {
 		return
 	}
 	c.seen = now
-	dir := engine.ExceptionsDir(c.paths, c.config)
 	set, err := c.load(c.config)
 	if err != nil {
-		if !c.health.Set(health.ConfigRejected, dir, err.Error(), time.Now()) { // nobody has heard of this change
+		if !c.health.Set(health.ConfigRejected, controlsSubject, err.Error(), time.Now()) { // nobody has heard of this change
 			c.logger.Warnf("the changed controls are not applied either, the last good ones hold on: %v", err)
 		}
 		return
@@ -102,22 +104,24 @@ func (c *controls) reload(l *loop) {
 	if err := l.call(func() { l.engine.SetControls(set) }); err != nil {
 		return // it is stopping
 	}
-	c.health.End(health.ConfigRejected, dir)
+	c.health.End(health.ConfigRejected, controlsSubject)
 	c.logger.Infof("controls reloaded: %s", plural.Of(uint64(set.Len()), "item"))
 }
 
-// fingerprint is another one whenever a file of the folder, which has the lists, too, may have changed.
+// fingerprint is another one whenever a file of the folders, which have the lists, too, may have changed.
 func (c *controls) fingerprint() uint64 {
 	var h maphash.Hash
 	h.SetSeed(c.seed)
-	dir := engine.ExceptionsDir(c.paths, c.config)
-	files, _ := os.ReadDir(dir) // a folder that is missing has no files; one that cannot be read is found by load
-	for _, f := range files {
-		info, err := os.Stat(filepath.Join(dir, f.Name())) // of what a link leads to, as in a mounted ConfigMap
-		if err != nil {
-			continue
+	for _, dir := range engine.ControlFolders(c.paths, c.config).All() {
+		files, _ := os.ReadDir(dir) // a folder that is missing has no files; one that cannot be read is found by load
+		for _, f := range files {
+			path := filepath.Join(dir, f.Name())
+			info, err := os.Stat(path) // of what a link leads to, as in a mounted ConfigMap
+			if err != nil {
+				continue
+			}
+			fmt.Fprintln(&h, path, info.Size(), info.ModTime().UnixNano())
 		}
-		fmt.Fprintln(&h, f.Name(), info.Size(), info.ModTime().UnixNano())
 	}
 	return h.Sum64()
 }

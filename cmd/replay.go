@@ -161,7 +161,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		cfg.Events = config.EventsMatched
 	}
 	rules := b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath)
-	controls, err := engine.NewControls(cfg, engine.ExceptionsDir(b.Paths, cfg), nil)
+	controls, err := engine.NewControls(cfg, engine.ControlFolders(b.Paths, cfg), nil)
 	if err != nil {
 		return err
 	}

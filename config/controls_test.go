@@ -48,7 +48,7 @@ func TestExceptionsOfTheFolderAndTheFile(t *testing.T) {
 		"jump.txt": "192.168.7.1\n", "d.yml.disabled": "nonsense",
 	})
 	inline := conf.MustNewConfigFrom(`{id: inline, conditions: [{field: user.name, exists: false}]}`)
-	items, err := Controls{Exceptions: []*conf.C{inline}}.Items(dir, time.UTC)
+	items, err := Controls{Exceptions: []*conf.C{inline}}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 	require.NoError(t, err)
 	no := false
 	require.Equal(t, []control.Exception{
@@ -74,7 +74,7 @@ func TestExceptionsOfTheFolderAndTheFile(t *testing.T) {
 	set, err := control.New(items)
 	require.NoError(t, err)
 	require.Equal(t, 3, set.Len())
-	none, err := Controls{}.Items(filepath.Join(dir, "nowhere"), time.UTC)
+	none, err := Controls{}.Items(ControlFolders{Exceptions: filepath.Join(dir, "nowhere")}, time.UTC)
 	require.NoError(t, err)
 	require.Empty(t, none.Exceptions)
 }
@@ -98,7 +98,7 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		"b.yml": "id: no-list\n", "c.yml": "- id: [\n", "d.yml": "- id: x\n  no: 1\n", "e.yml": "- just text\n",
 	})
 	inline := conf.MustNewConfigFrom(`{id: inline, action: drop, conditions: [{field: user.name}]}`)
-	_, err := Controls{Exceptions: []*conf.C{inline}}.Items(dir, time.UTC)
+	_, err := Controls{Exceptions: []*conf.C{inline}}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 	require.Equal(t, []string{
 		"reconbeat.controls.exceptions.0.conditions.0: has no test; it must have one of is, is_one_of, exists, matches, " +
 			"regexp, cidr, range, in_list, any or all",
@@ -127,7 +127,7 @@ func FuzzExceptions(f *testing.F) {
 	f.Add("- &a {id: x, conditions: [{all: [*a]}]}")
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := folder(t, map[string]string{"x.yml": text})
-		items, err := Controls{}.Items(dir, time.UTC)
+		items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 		if err != nil {
 			return
 		}
