@@ -23,7 +23,7 @@ type Control struct {
 type Decision struct {
 	NoAlert  bool      // it raises no alert, and belongs to none
 	NoLesson bool      // no model learns it
-	Welcome  bool      // what is held back is learned at once, as while a host is new
+	Welcome  bool      // what is held back teaches its actor at once, and nobody else
 	By       []Control // those that apply; the detector may change the list
 }
 

@@ -191,9 +191,9 @@ func (d *Detector) teach(m *match, out []Finding) []Finding {
 		return d.try(m, out)
 	}
 	m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
-		Alerted:  f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
+		Alerted:  m.held || f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
 		Daily:    m.probation != nil || f.Kind == Alert,
-		Learning: f.Learning || m.held,
+		Learning: f.Learning,
 	})
 	for _, p := range m.accepted {
 		m.habits.Accept(&f.Context.Match)
