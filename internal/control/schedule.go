@@ -54,10 +54,10 @@ func (c Clock) String() string {
 	return c.Format(clockForms[0])
 }
 
-// in is the moment at which the clocks of a zone show it, as RFC 5545 has it. Where they show it twice, as in the night
+// At is the moment at which the clocks of a zone show it, as RFC 5545 has it. Where they show it twice, as in the night
 // in which summer time ends, it is the first of the two. Where they never show it, because they are put forward, it is
 // the moment at which they would have shown it.
-func (c Clock) in(zone *time.Location) time.Time {
+func (c Clock) At(zone *time.Location) time.Time {
 	near := time.Date(c.Year(), c.Month(), c.Time.Day(), c.Hour(), c.Minute(), c.Second(), 0, zone)
 	with := func(offset int) time.Time { return c.Add(-time.Duration(offset) * time.Second).In(zone) }
 	begin, end := near.ZoneBounds()
@@ -83,8 +83,8 @@ func (c Clock) in(zone *time.Location) time.Time {
 
 func offsetAt(t time.Time) int { _, offset := t.Zone(); return offset }
 
-// clockOf is what the clocks of a zone show at a moment.
-func clockOf(t time.Time, zone *time.Location) Clock {
+// ClockOf is what the clocks of a zone show at a moment.
+func ClockOf(t time.Time, zone *time.Location) Clock {
 	t = t.In(zone)
 	return Clock{Time: time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)}
 }
@@ -112,8 +112,14 @@ func (l *Length) Unpack(v any) (err error) {
 			return fmt.Errorf("reading the duration %q: %w", text, err)
 		}
 	}
-	if whole := l.Time + time.Duration(l.Days)*24*time.Hour; l.Time < 0 || whole < time.Second || whole > longest {
-		return fmt.Errorf("the duration %q is out of bounds", text)
+	return l.Check()
+}
+
+// Check reports a duration that is too short or too long.
+func (l Length) Check() error {
+	whole := l.Time + time.Duration(l.Days)*24*time.Hour
+	if l.Time < 0 || l.Days < 0 || l.Time > longest || whole < time.Second || whole > longest {
+		return fmt.Errorf("it lasts %dd %s; it must be %s", l.Days, l.Time, l.Allowed())
 	}
 	return nil
 }
@@ -201,7 +207,7 @@ func (r *Recurrence) parse(zone *time.Location) (o rrule.ROption, err error) {
 		}
 	}
 	if !o.Until.IsZero() {
-		until := clockOf(o.Until, zone).Time
+		until := ClockOf(o.Until, zone).Time
 		if wholeDay.MatchString(r.text) {
 			until = until.Add(24*time.Hour - time.Second)
 		}
@@ -276,13 +282,13 @@ const slack = 26 * time.Hour
 func (s *schedule) find(at time.Time) {
 	s.open, s.from, s.to = false, at.Add(-24*time.Hour), at.Add(longest)
 	consider := func(start Clock) time.Time {
-		begin := start.in(s.zone)
+		begin := start.At(s.zone)
 		if s.except[Clock{Time: start.Time}] || s.except[Clock{Time: start.Truncate(24 * time.Hour), Day: true}] {
 			return begin
 		}
 		end := begin
 		if s.length.Days > 0 {
-			end = Clock{Time: start.AddDate(0, 0, s.length.Days)}.in(s.zone)
+			end = Clock{Time: start.AddDate(0, 0, s.length.Days)}.At(s.zone)
 		}
 		end = end.Add(s.length.Time)
 		s.open = s.open || !at.Before(begin) && at.Before(end)
@@ -302,7 +308,7 @@ func (s *schedule) find(at time.Time) {
 		return
 	}
 	lasts := time.Duration(s.length.Days)*24*time.Hour + s.length.Time
-	next := s.near(clockOf(at, s.zone).Add(-lasts - 24*time.Hour - slack))
+	next := s.near(ClockOf(at, s.zone).Add(-lasts - 24*time.Hour - slack))
 	for start, ok := next(); ok; start, ok = next() {
 		if consider(Clock{Time: start}).After(at.Add(slack)) {
 			break

@@ -194,8 +194,8 @@ func TestAWindowIsWhatItsRuleSays(t *testing.T) {
 		require.NoError(t, err)
 		var spans [][2]time.Time
 		for _, at := range whole.Between(start.Time, start.AddDate(6, 0, 0), true) {
-			begin := Clock{Time: at}.in(zone)
-			end := Clock{Time: at.AddDate(0, 0, w.Duration.Days)}.in(zone).Add(w.Duration.Time)
+			begin := Clock{Time: at}.At(zone)
+			end := Clock{Time: at.AddDate(0, 0, w.Duration.Days)}.At(zone).Add(w.Duration.Time)
 			if w.Duration.Days == 0 {
 				end = begin.Add(w.Duration.Time)
 			}
@@ -296,7 +296,7 @@ func FuzzRecurrence(f *testing.F) {
 		if w.Rule.Unpack(rule) != nil {
 			return
 		}
-		w.Start = clockOf(time.Unix(start%century, 0), time.UTC)
+		w.Start = ClockOf(time.Unix(start%century, 0), time.UTC)
 		s, err := w.schedule(time.UTC)
 		if err != nil {
 			return
