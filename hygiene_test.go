@@ -54,7 +54,8 @@ var rooms = map[string][]string{
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
-		"internal/datastream", "internal/engine", "internal/include", "internal/plural", "internal/report",
+		"internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/plural",
+		"internal/report",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
 	"config": {
@@ -73,6 +74,7 @@ var rooms = map[string][]string{
 	"integration/make":    {"integration"},
 	"internal/beattest":   {},
 	"internal/control":    {"detector"},
+	"internal/icalendar":  {"internal/control"},
 	"internal/dataset":    {},
 	"internal/datastream": {"internal/dataset"},
 	"internal/engine": {

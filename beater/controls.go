@@ -11,17 +11,22 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // controlsSubject is what the condition config_rejected is about where controls are wrong.
@@ -124,6 +129,48 @@ func (c *controls) fingerprint() uint64 {
 		}
 	}
 	return h.Sum64()
+}
+
+// noteApproved logs and ships, once for each, that work was approved, and that an approval was taken back.
+func (l *loop) noteApproved(now time.Time) {
+	set := l.engine.Counts.Controls.Load()
+	if set == nil {
+		return
+	}
+	given, takenBack := set.News()
+	for _, a := range given {
+		l.audit(a, control.Approved, a.Author, fmt.Sprintf("%s approved work that raises no alert until %s: %s", a.Author,
+			a.Expires, a.Ticket), now)
+	}
+	for _, a := range takenBack {
+		l.audit(a, control.Revoked, a.RevokedBy, fmt.Sprintf("%s revoked approved work: %s", a.RevokedBy, a.Ticket), now)
+	}
+	if len(given)+len(takenBack) > 0 {
+		l.saved = time.Time{} // soon, so that it is reported once
+	}
+}
+
+// audit reports what somebody has done with an approval. The id is the same however often it is reported.
+func (l *loop) audit(a *control.Approval, action, by, message string, now time.Time) {
+	l.logger.Infof("%s (%s)", message, a.ID)
+	doc := beat.Event{Timestamp: now, Fields: mapstr.M{}, Meta: mapstr.M{}}
+	if host := l.heart.host.Fields; len(host) > 0 {
+		doc.Fields["host"] = host.Clone()
+	}
+	id := process.ID(action, a.ID, string(a.Expires))
+	for field, value := range map[string]any{
+		"message": message, "event.kind": "event", "event.category": []string{"configuration"},
+		"event.type": []string{"change"}, "event.action": action, "event.id": id,
+		"event.reason": strings.TrimSpace(a.Ticket + " " + a.Comment), "user.name": by, "related.user": []string{by},
+		"reconbeat.control.id": []string{a.ID}, "reconbeat.control.kind": []string{control.KindApproval},
+		"reconbeat.control.action":  []string{a.Action},
+		"reconbeat.control.expires": []string{a.End(time.Local).UTC().Format("2006-01-02T15:04:05.000Z")},
+	} {
+		put(doc.Fields, field, value)
+	}
+	engine.Address(doc.Fields, l.engine.Config(), dataset.Alert)
+	engine.Identify(&doc, id)
+	l.journal.ship(&engine.Document{Event: doc, ID: id, Keep: engine.Durable})
 }
 
 // noteExpired logs, once for each, the controls that have come to their end.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -53,8 +54,19 @@ alerts it held back. The counts are those of the running reconbeat, at most 30 s
 	return c
 }
 
-// configuredControls are the controls of a Beat's configuration.
-func configuredControls(b *instance.Beat, local *time.Location) (config.Config, control.Items, error) {
+// controlFolders are the folders of controls, of a command whose own state is elsewhere than the service's, too. What was
+// approved is left aside where this user may not read it.
+func (p *places) controlFolders(b *instance.Beat, cfg config.Config) config.ControlFolders {
+	in := engine.ControlFolders(b.Paths, cfg)
+	if in.Approvals = filepath.Join(p.data, filepath.Base(in.Approvals)); unreadable(in.Approvals) {
+		in.Approvals = ""
+	}
+	return in
+}
+
+// configuredControls are the controls of a Beat's configuration; p is of a command whose own state is elsewhere, else
+// nil.
+func configuredControls(b *instance.Beat, p *places, local *time.Location) (config.Config, control.Items, error) {
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
 		return cfg, control.Items{}, err
@@ -63,7 +75,11 @@ func configuredControls(b *instance.Beat, local *time.Location) (config.Config, 
 	if err != nil {
 		return cfg, control.Items{}, err
 	}
-	items, err := cfg.ControlItems(engine.ControlFolders(b.Paths, cfg), zone)
+	in := engine.ControlFolders(b.Paths, cfg)
+	if p != nil {
+		in = p.controlFolders(b, cfg)
+	}
+	items, err := cfg.ControlItems(in, zone)
 	return cfg, items, err
 }
 
@@ -75,7 +91,7 @@ func listControls(settings instance.Settings, format string) error {
 	if err != nil {
 		return err
 	}
-	_, items, err := configuredControls(b, time.Local)
+	_, items, err := configuredControls(b, nil, time.Local)
 	if err != nil {
 		return err
 	}
@@ -168,7 +184,7 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		return err
 	}
 	defer silence()
-	cfg, items, err := configuredControls(b, time.Local)
+	cfg, items, err := configuredControls(b, p, time.Local)
 	if err != nil {
 		return err
 	}

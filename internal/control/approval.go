@@ -9,7 +9,8 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 )
 
-// Approval is approved work: an exception with an end, which `reconbeat approve` writes.
+// Approval is approved work: an exception with a beginning, when it was created, and an end. `reconbeat approve` writes
+// it.
 type Approval struct {
 	Exception `config:",inline"`
 	Ticket    string `config:"ticket"`     // where the work is described
@@ -19,8 +20,8 @@ type Approval struct {
 // KindApproval is what documents call it.
 const KindApproval = "approval"
 
-// NewApproval is an approval with the defaults.
-func NewApproval() Approval { return Approval{Exception: Exception{Action: detector.SkipResult}} }
+// NewApproval is an approval with the defaults: a permission for some hours teaches nobody.
+func NewApproval() Approval { return Approval{Exception: Exception{Action: detector.SkipBoth}} }
 
 // Check returns everything that is wrong with the approval, each error with the key that it is about.
 func (a *Approval) Check() error {
@@ -28,10 +29,23 @@ func (a *Approval) Check() error {
 	if a.Expires == "" {
 		wrong.add("expires", "is missing; approved work has an end")
 	}
+	if _, err := time.Parse(time.RFC3339, string(a.Created)); err != nil {
+		wrong.add("created", "%q is not allowed; it must be a time such as 2026-01-31T08:00:00Z, when the work begins",
+			string(a.Created))
+	}
 	if a.Ticket == "" {
 		wrong.add("ticket", "is missing; it must say where the work is described")
 	}
 	return errors.Join(append([]error{a.Exception.Check()}, wrong...)...)
+}
+
+// begins is when the work does.
+func (a *Approval) begins() time.Time {
+	t, err := time.Parse(time.RFC3339, string(a.Created))
+	if err != nil {
+		return time.Time{} // Check has refused it
+	}
+	return t
 }
 
 // End is when an item expires, of a day in a time zone; zero: never.

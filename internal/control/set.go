@@ -34,6 +34,7 @@ type entry struct {
 	*Exception
 	schedule func(zone *time.Location) (*schedule, error) // nil: at any time
 	grace    time.Duration                                // since the actor was first seen; 0: for ever
+	approval *Approval
 }
 
 // entries are all items, in the order of the Set.
@@ -52,7 +53,9 @@ func (all *Items) entries() (list []entry) {
 		list = append(list, entry{kind: KindOnboarding, Exception: &e, grace: n.grace()})
 	}
 	for i := range all.Approvals {
-		list = append(list, entry{kind: KindApproval, Exception: &all.Approvals[i].Exception})
+		list = append(list, entry{
+			kind: KindApproval, Exception: &all.Approvals[i].Exception, approval: &all.Approvals[i],
+		})
 	}
 	return list
 }
@@ -81,6 +84,8 @@ type item struct {
 	// schedule is when it holds; nil: always.
 	schedule *schedule
 	grace    time.Duration // after the actor was first seen, in which it holds; 0: always
+	approval *Approval     // nil: it is none
+	begins   time.Time     // zero: it has always held
 	place    int           // in the Set
 	turn     uint64        // in which it was last tried
 	tally
@@ -124,7 +129,10 @@ func (s *Set) ready(e entry, all Items) (*item, []anchor, error) {
 	}
 	it := &item{
 		Control: detector.Control{ID: e.ID, Kind: e.kind, Action: e.Action, Expires: until},
-		name:    e.Name, rules: e.Rules, grace: e.grace,
+		name:    e.Name, rules: e.Rules, grace: e.grace, approval: e.approval,
+	}
+	if e.approval != nil {
+		it.begins = e.approval.begins()
 	}
 	if e.schedule != nil {
 		if it.schedule, err = e.schedule(all.Zone); err != nil {
@@ -187,7 +195,7 @@ func (s *Set) Decide(rule string, at time.Time, m Match) (d detector.Decision) {
 }
 
 func (it *item) applies(rule string, at time.Time, s *subject) bool {
-	return (it.Expires.IsZero() || at.Before(it.Expires)) &&
+	return (it.Expires.IsZero() || at.Before(it.Expires)) && !at.Before(it.begins) &&
 		(len(it.rules) == 0 || slices.Contains(it.rules, rule)) && allHold(it.tests, s) &&
 		(it.schedule == nil || it.schedule.has(at)) && (it.grace == 0 || s.firstSeen(at).Add(it.grace).After(at))
 }
