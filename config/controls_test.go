@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,6 +119,80 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		`d.yml line 2: 0.no: the name no is true or false in YAML; it must be text: put it in quotes if it is meant, "no"`,
 		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping`,
 	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
+}
+
+// TestWindowsNewcomersAndApprovals reads a file of each kind; the lists that they name lie beside the exceptions.
+func TestWindowsNewcomersAndApprovals(t *testing.T) {
+	in := ControlFolders{
+		Exceptions: folder(t, map[string]string{"jump.txt": "alice\n"}),
+		Windows: folder(t, map[string]string{"w.yml": `
+- id: patch-night
+  timezone: Europe/Berlin
+  start: 2026-12-01T22:00
+  duration: 4h
+  rrule: FREQ=MONTHLY;BYDAY=1TU
+  except: [2027-01-05, 2027-02-02 22:00]
+  dates: [2027-01-12T22:00]
+  action: both
+  conditions: [{field: user.name, in_list: jump.txt}]
+`}),
+		Onboarding: folder(t, map[string]string{"o.yml": "- {id: new, users: carol, groups: [trainees], days: 14}\n"}),
+		Approvals: folder(t, map[string]string{"a.yml": "- {id: ops, ticket: OPS-1, created: 2026-11-28T20:00:00Z, " +
+			"expires: 2026-11-29T00:00:00Z, conditions: [{field: user.name, is: eve}]}\n", "a.yml.new": "- id: ["}),
+	}
+	items, err := Default().ControlItems(in, time.UTC)
+	require.NoError(t, err)
+	w := items.Windows[0]
+	require.Equal(t, "FREQ=MONTHLY;BYDAY=1TU", w.Rule.String())
+	require.Equal(t, "2026-12-01T22:00 4h 2027-01-12T22:00 2027-01-05 2027-02-02T22:00 both", fmt.Sprint(
+		w.Start, " ", w.Duration, " ", w.Dates[0], " ", w.Except[0], " ", w.Except[1], " ", w.Action))
+	require.Equal(t, control.Texts{"carol"}, items.Newcomers[0].Users)
+	require.Equal(t, "both", items.Approvals[0].Action)
+	set, err := control.New(items)
+	require.NoError(t, err)
+	require.Equal(t, 3, set.Len())
+	require.Len(t, items.Meanings(), 3)
+
+	rare := Default()
+	rare.Detector.Model = "rare"
+	_, err = rare.ControlItems(in, time.UTC)
+	require.ErrorContains(t, err, `onboarding "new": days: is only possible with detector.model: context`)
+	inline := Controls{Windows: []*conf.C{conf.MustNewConfigFrom(`{id: new, start: 2026-12-01, duration: never}`)}}
+	_, err = inline.Items(in, time.UTC)
+	require.ErrorContains(t, err, `reconbeat.controls.windows.0.duration: "never" is not allowed; it must be a duration from`)
+	require.ErrorContains(t, err, `o.yml line 1: 0.id: "new" is used already in reconbeat.controls.windows.0`)
+}
+
+// fuzzKind reads whatever a file of a kind may hold.
+func fuzzKind(f *testing.F, in func(dir string) ControlFolders) {
+	f.Fuzz(func(t *testing.T, text string) {
+		items, err := Controls{}.Items(in(folder(t, map[string]string{"x.yml": text})), time.UTC)
+		if err != nil {
+			return
+		}
+		set, err := control.New(items)
+		require.NoError(t, err)
+		require.Len(t, items.Meanings(), set.Len())
+	})
+}
+
+func FuzzWindows(f *testing.F) {
+	f.Add("- {id: x, start: 2026-12-01T22:00, duration: 4h, rrule: FREQ=WEEKLY;COUNT=3, timezone: Europe/Berlin}")
+	f.Add("- {id: y, dates: [2026-12-01 22:00], except: [2026-12-02], duration: 1d, action: both, " +
+		"conditions: [{field: a, is: b}]}")
+	fuzzKind(f, func(dir string) ControlFolders { return ControlFolders{Windows: dir} })
+}
+
+func FuzzOnboarding(f *testing.F) {
+	f.Add("- {id: x, users: [carol], days: 14}")
+	f.Add("- {id: y, groups: trainees, expires: 2027-01-31, conditions: [{field: a, exists: true}]}")
+	fuzzKind(f, func(dir string) ControlFolders { return ControlFolders{Onboarding: dir} })
+}
+
+func FuzzApprovals(f *testing.F) {
+	f.Add("- {id: ops, ticket: OPS-1, created: 2026-11-28T20:00:00Z, expires: 2026-11-29T00:00:00Z, " +
+		"conditions: [{field: user.name, is: eve}]}")
+	fuzzKind(f, func(dir string) ControlFolders { return ControlFolders{Approvals: dir} })
 }
 
 // FuzzExceptions reads whatever a file may hold.
