@@ -35,8 +35,11 @@ type Moment string
 
 // Unpack reads it.
 func (m *Moment) Unpack(v any) error {
-	if t, ok := v.(time.Time); ok {
+	if t, ok := v.(time.Time); ok { // an Elastic Agent's policy has a day as its midnight
 		v = t.Format(time.RFC3339)
+		if isDay(t) {
+			v = t.Format(time.DateOnly)
+		}
 	}
 	text, ok := v.(string)
 	if *m = Moment(text); !ok {
@@ -45,6 +48,9 @@ func (m *Moment) Unpack(v any) error {
 	_, err := m.end(time.UTC)
 	return err
 }
+
+// isDay reports whether a time is a day as some readers of YAML have it.
+func isDay(t time.Time) bool { return t.Equal(t.Truncate(24*time.Hour)) && offsetAt(t) == 0 }
 
 // Allowed says what it may be.
 func (Moment) Allowed() string {

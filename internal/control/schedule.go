@@ -29,6 +29,9 @@ var clockForms = []string{
 // Unpack reads it.
 func (c *Clock) Unpack(v any) (err error) {
 	text, _ := textOf(v)
+	if t, ok := v.(time.Time); ok && isDay(t) { // an Elastic Agent's policy has a day as its midnight
+		text = t.Format(time.DateOnly)
+	}
 	for _, form := range clockForms {
 		if c.Time, err = time.Parse(form, text); err == nil {
 			c.Day = form == time.DateOnly
@@ -175,6 +178,7 @@ func (Recurrence) Allowed() string {
 	return "a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=SU"
 }
 
+// String is the rule as it was written.
 func (r Recurrence) String() string { return r.text }
 
 // parse reads the rule; the end that it has is by the clocks of a zone.

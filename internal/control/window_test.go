@@ -257,6 +257,14 @@ func TestWrongWindows(t *testing.T) {
 		var l Length
 		require.Error(t, l.Unpack(text), text)
 	}
+	midnight := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC) // as a policy has a day
+	var c Clock
+	require.NoError(t, c.Unpack(midnight))
+	require.Equal(t, "2026-01-31", c.String())
+	require.Error(t, c.Unpack(midnight.Add(time.Hour)), "whose clocks show it is not known")
+	var m Moment
+	require.NoError(t, m.Unpack(midnight))
+	require.Equal(t, Moment("2026-01-31"), m)
 	for text, want := range map[string]string{"90m": "1h30m", "1d": "1d", "36h": "36h", "1d12h5s": "1d12h5s"} {
 		var l Length
 		require.NoError(t, l.Unpack(text), text)

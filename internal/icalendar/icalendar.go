@@ -167,7 +167,7 @@ func (c *reader) moment(text string, zone []string) (m moment, err error) {
 	case len(text) == len(dayForm):
 		m.Day = true
 		if m.Time, err = time.Parse(dayForm, text); err != nil {
-			return m, fmt.Errorf("%q is no day", text)
+			return m, fmt.Errorf("the day %q is invalid", text)
 		}
 		return m, nil
 	case strings.HasSuffix(text, "Z"):
@@ -178,7 +178,7 @@ func (c *reader) moment(text string, zone []string) (m moment, err error) {
 		}
 	}
 	if m.Time, err = time.Parse(timeForm, strings.TrimSuffix(text, "Z")); err != nil {
-		return m, fmt.Errorf("%q is no time", text)
+		return m, fmt.Errorf("the time %q is invalid", text)
 	}
 	return m, nil
 }

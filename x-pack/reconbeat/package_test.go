@@ -237,7 +237,7 @@ func everyOption(module string) map[string]any {
 		"exceptions": "- id: from-fleet\n  expires: 2030-01-01\n  conditions:\n" +
 			"  - field: user.name\n    is: backup\n",
 		"windows":    "- id: night\n  start: 2026-12-01T22:00\n  duration: 4h\n  rrule: FREQ=WEEKLY\n",
-		"onboarding": "- id: new\n  users:\n  - carol\n  expires: 2030-01-01\n",
+		"onboarding": "- id: new\n  users:\n  - carol\n  expires: \"2030-01-01\"\n",
 	}
 	for _, o := range optionsOfTheTemplate {
 		if o.only == "" || slices.Contains(strings.Fields(o.only), module) {
