@@ -46,6 +46,24 @@ var examples = map[string][]string{
 	"model revert": {"sudo reconbeat model revert              which days there are",
 		"sudo reconbeat model revert 2026-11-20   go back to one"},
 
+	"alerts": {"sudo reconbeat alerts list", "sudo reconbeat alerts show 88hzw_Qy"},
+	"alerts list": {
+		"sudo reconbeat alerts list --since 24h",
+		"sudo reconbeat alerts list --follow",
+		"sudo reconbeat alerts list --format json | jq .event.reason",
+	},
+	"alerts show": {
+		"sudo reconbeat alerts show 88hzw_QyImae_D3EEukq", "sudo reconbeat alerts show 88hzw_Qy --format json",
+	},
+	"exception": {"sudo reconbeat exception from 88hzw_Qy"},
+	"exception from": {
+		"sudo reconbeat exception from 88hzw_Qy > /etc/reconbeat/exceptions.d/backup.yml   then review it",
+		"reconbeat exception from 88hzw_Qy --in alerts.ndjson                              of another host",
+	},
+
+	"exception import": {"reconbeat exception import list.ndjson --rule network-connection-discovery > exceptions.yml"},
+	"exception export": {"sudo reconbeat exception export > exceptions.ndjson"},
+
 	"controls":      {"reconbeat controls list"},
 	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},
 

@@ -233,6 +233,9 @@ func (s *subject) texts(field int) []string {
 	return s.values[field]
 }
 
+// TextsOf are the values of a field as conditions compare them.
+func TextsOf(v any) []string { return appendTexts(nil, v) }
+
 func appendTexts(to []string, v any) []string {
 	switch v := v.(type) {
 	case nil:

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/elastic/elastic-agent-libs/file"
+)
+
+// The alert log holds the latest alerts and what was concluded of them, for people on the host. It is no part of
+// delivery: the journal forgets a document once the output has it, the alert log keeps it.
+const (
+	alertLogDir   = "alerts"
+	alertLogName  = "alerts"
+	alertLogFile  = 4 << 20 // bytes; some 800 alerts
+	alertLogFiles = 4       // beside the one that is written
+)
+
+// alertLog is written by a Store's writer.
+type alertLog struct {
+	files *file.Rotator
+}
+
+// openAlertLog opens the alert log of the state in dir for writing.
+func openAlertLog(dir string) (*alertLog, error) {
+	files, err := file.NewFileRotator(filepath.Join(dir, alertLogDir, alertLogName), file.MaxSizeBytes(alertLogFile),
+		file.MaxBackups(alertLogFiles), file.Permissions(0o600), file.RotateOnStartup(false))
+	if err != nil {
+		return nil, fmt.Errorf("opening the alert log: %w", err)
+	}
+	return &alertLog{files}, nil
+}
+
+var errTooLong = fmt.Errorf("it is longer than the %d bytes of a file", alertLogFile)
+
+// add writes a document, JSON in one line. It is in the file when add returns, and need not be on disk.
+func (l *alertLog) add(document []byte) error {
+	// The line before may have been cut off by a crash: empty lines cost nothing.
+	line := slices.Concat([]byte{'\n'}, document, []byte{'\n'})
+	if len(line) > alertLogFile {
+		return fmt.Errorf("writing the alert log: %w", errTooLong)
+	}
+	if _, err := l.files.Write(line); err != nil {
+		return fmt.Errorf("writing the alert log: %w", err)
+	}
+	return nil
+}
+
+// AlertReader reads an alert log, also one that is being written. It belongs to one goroutine.
+type AlertReader struct {
+	dir string
+	at  map[string]int64 // by file, how far it was read
+}
+
+// NewAlertReader reads the alert log of the state in dir from its beginning.
+func NewAlertReader(dir string) *AlertReader {
+	return &AlertReader{filepath.Join(dir, alertLogDir), map[string]int64{}}
+}
+
+// Next calls each with every document that was written since the last call, the oldest first. A line that is still
+// being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever written, and is each's
+// first one, which ends the reading.
+func (r *AlertReader) Next(each func(document []byte) error) error {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return fmt.Errorf("reading the alert log: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if _, ok := alertLogPlace(e.Name()); ok {
+			names = append(names, e.Name())
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		x, _ := alertLogPlace(a)
+		y, _ := alertLogPlace(b)
+		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
+	})
+	for _, name := range names {
+		if err := r.read(name, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *AlertReader) read(name string, each func([]byte) error) error {
+	f, err := os.Open(filepath.Join(r.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the oldest goes when a new one begins
+	}
+	if err != nil {
+		return fmt.Errorf("reading the alert log: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(r.at[name], io.SeekStart); err != nil {
+		return fmt.Errorf("reading the alert log: %w", err)
+	}
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the alert log: %w", err)
+		}
+		r.at[name] += int64(len(line))
+		if len(line) == 1 {
+			continue
+		}
+		if err := each(line[:len(line)-1]); err != nil {
+			return err
+		}
+	}
+}
+
+// alertLogOrder is where a file stands among the others.
+type alertLogOrder struct {
+	day   string
+	index int
+}
+
+// alertLogPlace reads a file's name, such as alerts-20261128.ndjson or alerts-20261128-1.ndjson.
+func alertLogPlace(name string) (alertLogOrder, bool) {
+	rest, begins := strings.CutPrefix(name, alertLogName+"-")
+	rest, ends := strings.CutSuffix(rest, ".ndjson")
+	day, number, several := strings.Cut(rest, "-")
+	index, err := strconv.Atoi(number)
+	if !begins || !ends || day == "" || several && err != nil {
+		return alertLogOrder{}, false
+	}
+	return alertLogOrder{day, index}, true
+}
