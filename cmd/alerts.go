@@ -31,7 +31,7 @@ func newAlertsCommand(settings instance.Settings) *cobra.Command {
 		Use:   "alerts",
 		Short: "List and read this host's alerts",
 		Long: `alerts reads what reconbeat keeps of its latest alerts on this host, whether the output has them or not: at
-most 20 MB, which is some thousands. It takes nothing away from the output, and runs beside the service.`,
+all some 10 MB, about two thousand. It takes nothing away from the output, and runs beside the service.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}

@@ -91,6 +91,7 @@ func (d *Detector) score(m *match, rule int) {
 		return
 	}
 	d.Watch(m.event)
+	m.learned.opened(d.watching.hosts[rule])
 	m.habits = d.watching.hosts[rule].model
 	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
 	if d.lapse(m.key, &f.Context.Match) {

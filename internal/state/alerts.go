@@ -5,10 +5,12 @@ package state
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +25,7 @@ import (
 const (
 	alertLogDir   = "alerts"
 	alertLogName  = "alerts"
-	alertLogFile  = 4 << 20 // bytes; some 800 alerts
+	alertLogFile  = 2 << 20 // bytes; some 400 alerts
 	alertLogFiles = 4       // beside the one that is written
 )
 
@@ -32,10 +34,18 @@ type alertLog struct {
 	files *file.Rotator
 }
 
-// openAlertLog opens the alert log of the state in dir for writing.
+// openAlertLog opens the alert log of the state in dir for writing. The rotator counts what it writes itself: neither
+// what a file held before, nor what a file begins with. So a file that is long at the start is not written any longer,
+// and one may become three times as long as its bound.
 func openAlertLog(dir string) (*alertLog, error) {
+	long := false
+	there, err := alertLogsIn(filepath.Join(dir, alertLogDir))
+	if err == nil && len(there) > 0 {
+		info, err := there[len(there)-1].Info()
+		long = err == nil && info.Size() >= alertLogFile
+	}
 	files, err := file.NewFileRotator(filepath.Join(dir, alertLogDir, alertLogName), file.MaxSizeBytes(alertLogFile),
-		file.MaxBackups(alertLogFiles), file.Permissions(0o600), file.RotateOnStartup(false))
+		file.MaxBackups(alertLogFiles), file.Permissions(0o600), file.RotateOnStartup(long))
 	if err != nil {
 		return nil, fmt.Errorf("opening the alert log: %w", err)
 	}
@@ -59,36 +69,86 @@ func (l *alertLog) add(document []byte) error {
 
 // AlertReader reads an alert log, also one that is being written. It belongs to one goroutine.
 type AlertReader struct {
-	dir string
-	at  map[string]int64 // by file, how far it was read
+	// HeldBack is the reader's own: a number that Save keeps beside the place of reading.
+	HeldBack int
+	// Missed reports that something was deleted, for want of room, before it was read.
+	Missed bool
+
+	dir   string
+	file  string           // that Save writes; empty: none
+	at    map[string]int64 // by file, how far it was read
+	sizes map[string]int64 // by file, how long it was
 }
 
 // NewAlertReader reads the alert log of the state in dir from its beginning.
 func NewAlertReader(dir string) *AlertReader {
-	return &AlertReader{filepath.Join(dir, alertLogDir), map[string]int64{}}
+	return &AlertReader{dir: filepath.Join(dir, alertLogDir), at: map[string]int64{}, sizes: map[string]int64{}}
 }
 
-// Next calls each with every document that was written since the last call, the oldest first. A line that is still
-// being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever written, and is each's
-// first one, which ends the reading.
+// place is what Save keeps.
+type place struct {
+	At       map[string]int64 `json:"at"`
+	HeldBack int              `json:"held_back,omitempty"`
+}
+
+// ResumeAlertReader goes on where the reader of this name, which is a file's, was when it last called Save; one that
+// never did begins at the end. The error says that its place cannot be read.
+func ResumeAlertReader(dir, name string) (*AlertReader, error) {
+	r := NewAlertReader(dir)
+	r.file = filepath.Join(r.dir, name+".place")
+	text, err := os.ReadFile(r.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(r.dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the alert log's directory: %w", err)
+		}
+		return r, errors.Join(r.Next(nil), r.Save())
+	}
+	var p place
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading how far the alerts were delivered: %w", err)
+	}
+	r.HeldBack = p.HeldBack
+	maps.Copy(r.at, p.At)
+	return r, nil
+}
+
+// Save keeps the place of reading for the next ResumeAlertReader.
+func (r *AlertReader) Save() error {
+	text, err := json.Marshal(place{r.at, r.HeldBack})
+	if err == nil {
+		err = writeFile(r.file, nil, text)
+	}
+	if err != nil {
+		return fmt.Errorf("writing how far the alerts were delivered: %w", err)
+	}
+	return nil
+}
+
+// Next calls each with every document that was written since the last call, the oldest first; nil passes over all. A
+// line that is still being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever
+// written, and is each's first one, which ends the reading: the next call begins with that document again.
 func (r *AlertReader) Next(each func(document []byte) error) error {
-	entries, err := os.ReadDir(r.dir)
+	files, err := alertLogsIn(r.dir)
 	if err != nil {
 		return fmt.Errorf("reading the alert log: %w", err)
 	}
-	var names []string
-	for _, e := range entries {
-		if _, ok := alertLogPlace(e.Name()); ok {
-			names = append(names, e.Name())
+	gone := maps.Clone(r.at)
+	for _, f := range files {
+		delete(gone, f.Name())
+		if info, err := f.Info(); err == nil {
+			r.sizes[f.Name()] = info.Size()
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		x, _ := alertLogPlace(a)
-		y, _ := alertLogPlace(b)
-		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
-	})
-	for _, name := range names {
-		if err := r.read(name, each); err != nil {
+	for name := range gone {
+		r.Missed = r.Missed || r.at[name] < r.sizes[name]
+		delete(r.at, name)
+		delete(r.sizes, name)
+	}
+	for _, f := range files {
+		if err := r.read(f.Name(), each); err != nil {
 			return err
 		}
 	}
@@ -116,14 +176,28 @@ func (r *AlertReader) read(name string, each func([]byte) error) error {
 		if err != nil {
 			return fmt.Errorf("reading the alert log: %w", err)
 		}
+		if each != nil && len(line) > 1 {
+			if err := each(line[:len(line)-1]); err != nil {
+				return err
+			}
+		}
 		r.at[name] += int64(len(line))
-		if len(line) == 1 {
-			continue
-		}
-		if err := each(line[:len(line)-1]); err != nil {
-			return err
-		}
 	}
+}
+
+// alertLogsIn are the files of an alert log, the oldest first.
+func alertLogsIn(dir string) ([]os.DirEntry, error) {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(e os.DirEntry) bool { _, is := alertLogPlace(e.Name()); return !is })
+	slices.SortFunc(all, func(a, b os.DirEntry) int {
+		x, _ := alertLogPlace(a.Name())
+		y, _ := alertLogPlace(b.Name())
+		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
+	})
+	return all, nil
 }
 
 // alertLogOrder is where a file stands among the others.

@@ -61,6 +61,7 @@ func TestTheAlertLogIsBounded(t *testing.T) {
 
 	kept := read(t, NewAlertReader(dir))
 	require.Greater(t, len(kept), alertLogFile*alertLogFiles/size*9/10)
+	require.Less(t, len(kept), 3*alertLogFile*(alertLogFiles+1)/size)
 	require.Equal(t, followed[n-len(kept):], kept)
 	files, err := filepath.Glob(filepath.Join(dir, alertLogDir, "*"))
 	require.NoError(t, err)
@@ -68,6 +69,25 @@ func TestTheAlertLogIsBounded(t *testing.T) {
 	info, err := os.Stat(files[0])
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode().Perm())
+}
+
+// Starts do not make it grow: what a file held before counts.
+func TestTheAlertLogIsBoundedOverStarts(t *testing.T) {
+	dir := t.TempDir()
+	for range 100 {
+		l, err := openAlertLog(dir)
+		require.NoError(t, err)
+		require.NoError(t, l.add([]byte(strings.Repeat("x", alertLogFile/3))))
+		require.NoError(t, l.files.Close())
+	}
+	files, err := alertLogsIn(filepath.Join(dir, alertLogDir))
+	require.NoError(t, err)
+	require.Len(t, files, alertLogFiles+1)
+	for _, f := range files {
+		info, err := f.Info()
+		require.NoError(t, err)
+		require.LessOrEqual(t, info.Size(), int64(3*alertLogFile))
+	}
 }
 
 // A line that a crash cut off spoils no other, and strange files are passed over.
@@ -93,4 +113,55 @@ func TestATornLineOfTheAlertLogStaysAlone(t *testing.T) {
 	require.NoError(t, l.add([]byte(`{"n":2}`)))
 	require.NoError(t, l.files.Close())
 	require.Equal(t, []string{`{"n":`, `{"n":2}`}, read(t, follows))
+}
+
+// A reader with a name begins at the end, and goes on where it last saved its place: what it refused comes again. It
+// knows when something was deleted that it had not read.
+func TestAReaderOfAlertsResumes(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openAlertLog(dir)
+	require.NoError(t, err)
+	require.NoError(t, l.add([]byte("before")))
+	r, err := ResumeAlertReader(dir, "hook")
+	require.NoError(t, err)
+	require.Empty(t, read(t, r))
+	for _, line := range []string{"1", "2", "3"} {
+		require.NoError(t, l.add([]byte(line)))
+	}
+	var seen []string
+	refuse := func(line []byte) error {
+		if string(line) == "2" {
+			return errStop
+		}
+		seen = append(seen, string(line))
+		return nil
+	}
+	require.ErrorIs(t, r.Next(refuse), errStop)
+	require.ErrorIs(t, r.Next(refuse), errStop)
+	require.Equal(t, []string{"1"}, seen)
+	r.HeldBack = 7
+	require.NoError(t, r.Save())
+
+	r, err = ResumeAlertReader(dir, "hook")
+	require.NoError(t, err)
+	require.Equal(t, 7, r.HeldBack)
+	require.Equal(t, []string{"2", "3"}, read(t, r))
+	other, err := ResumeAlertReader(dir, "other")
+	require.NoError(t, err)
+	require.Empty(t, read(t, other))
+	require.False(t, r.Missed)
+
+	require.NoError(t, l.add([]byte("stuck")))
+	require.ErrorIs(t, r.Next(func([]byte) error { return errStop }), errStop)
+	const many = 3 * (alertLogFiles + 2)
+	for range many {
+		require.NoError(t, l.add([]byte(strings.Repeat("x", alertLogFile-2))))
+	}
+	require.Less(t, len(read(t, r)), many)
+	require.True(t, r.Missed)
+	require.NoError(t, l.files.Close())
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, alertLogDir, "hook.place"), []byte("{"), 0o600))
+	_, err = ResumeAlertReader(dir, "hook")
+	require.ErrorContains(t, err, "reading how far the alerts were delivered")
 }
