@@ -3,6 +3,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -167,7 +168,10 @@ var wholeDay = regexp.MustCompile(`UNTIL=\d{8}(;|$)`)
 
 // Unpack reads it.
 func (r *Recurrence) Unpack(v any) error {
-	text, _ := textOf(v)
+	text, ok := textOf(v)
+	if !ok || strings.TrimSpace(text) == "" {
+		return errors.New("no rule")
+	}
 	*r = Recurrence{text: strings.ToUpper(strings.TrimPrefix(strings.TrimSpace(text), "RRULE:"))}
 	_, err := r.parse(time.UTC)
 	return err
