@@ -54,7 +54,8 @@ var rooms = map[string][]string{
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
-		"internal/datastream", "internal/engine", "internal/include", "internal/plural", "internal/report",
+		"internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/plural",
+		"internal/report",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
 	"config": {
@@ -73,6 +74,7 @@ var rooms = map[string][]string{
 	"integration/make":    {"integration"},
 	"internal/beattest":   {},
 	"internal/control":    {"detector"},
+	"internal/icalendar":  {"internal/control"},
 	"internal/dataset":    {},
 	"internal/datastream": {"internal/dataset"},
 	"internal/engine": {
@@ -784,7 +786,9 @@ func TestTheManualHasEverySetting(t *testing.T) {
 	var flat map[string]any
 	require.NoError(t, defaults.Unpack(&flat))
 	m := mapstr.M(flat).Flatten()
-	for _, list := range []string{"modules", "controls.exceptions", "detector.rules"} { // they have sections of their own
+	for _, list := range []string{ // they have sections of their own
+		"modules", "controls.exceptions", "controls.windows", "controls.onboarding", "detector.rules",
+	} {
 		delete(m, list)
 	}
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(m)), slices.Collect(maps.Keys(documented)))

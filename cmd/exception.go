@@ -108,7 +108,7 @@ func exportExceptions(out io.Writer, settings instance.Settings, list control.Ki
 	if err != nil {
 		return err
 	}
-	_, items, err := configuredControls(b, time.Local)
+	_, items, err := configuredControls(b, nil, time.Local)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ var every = []typed{
 	{words: "model revert"},
 
 	{words: "controls list"},
+	{words: "windows import -", cannot: true},
+	{words: "approve --list"},
 
 	{words: "modules list"},
 	{words: "modules enable none"},

@@ -161,7 +161,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		cfg.Events = config.EventsMatched
 	}
 	rules := b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath)
-	controls, err := engine.NewControls(cfg, engine.ExceptionsDir(b.Paths, cfg), nil)
+	controls, err := engine.NewControls(cfg, p.controlFolders(b, cfg), nil)
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func byControls(all []control.Usage) string {
 	})
 	var parts []string
 	for _, u := range all {
-		if u.Matches > 0 {
+		if u.Matches > 0 && u.Action != detector.Tag {
 			parts = append(parts, fmt.Sprintf("%s %s held back %s in %s", u.Kind, u.ID, plural.Of(u.Alerts, "alert"),
 				plural.Of(u.Matches, "match")))
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
@@ -95,7 +96,8 @@ func Default() Config {
 			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
 		},
 		Controls: Controls{
-			ExceptionsPath: "exceptions.d", Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
+			ExceptionsPath: "exceptions.d", WindowsPath: "windows.d", OnboardingPath: "onboarding.d",
+			Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
 		},
 		Events:    EventsMatched,
 		Dataset:   dataset.Prefix,
@@ -178,6 +180,19 @@ func (c Config) check() error {
 		wrong("config.modules.reload.period", c.ConfigModules.Reload.Period, "at least 1s")
 	}
 	return errors.Join(errs...)
+}
+
+// ControlItems reads the controls, as Controls.Items does, and checks them against the other settings.
+func (c Config) ControlItems(in ControlFolders, zone *time.Location) (control.Items, error) {
+	items, err := c.Controls.Items(in, zone)
+	errs := []error{err}
+	for _, n := range items.Newcomers {
+		if n.Days > 0 && c.Detector.Model != detector.ModelContext {
+			errs = append(errs, fmt.Errorf("onboarding %q: days: is only possible with detector.model: context, which knows "+
+				"when somebody was first seen; write expires", n.ID))
+		}
+	}
+	return items, errors.Join(errs...)
 }
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }

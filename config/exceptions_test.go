@@ -50,7 +50,7 @@ func TestExceptionsAreWrittenAsTheyAreRead(t *testing.T) {
 	require.NoError(t, WriteExceptions(&text, want))
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(text.String()), 0o600))
-	items, err := Controls{}.Items(dir, time.UTC)
+	items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 	require.NoError(t, err, text.String())
 	require.Equal(t, want, items.Exceptions, text.String())
 }

@@ -188,11 +188,11 @@ func (d *Detector) teach(m *match, out []Finding) []Finding {
 	switch {
 	case f.Context == nil:
 		return out
-	case m.held:
+	case m.held && !m.decision.Welcome:
 		return d.try(m, out)
 	}
 	m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
-		Alerted:  f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
+		Alerted:  m.held || f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
 		Daily:    m.probation != nil || f.Kind == Alert,
 		Learning: f.Learning,
 	})
