@@ -41,6 +41,12 @@ var every = []typed{
 	{words: "model reset"},
 	{words: "model revert"},
 
+	{words: "alerts list"},
+	{words: "alerts show none"},
+	{words: "exception from none"},
+	{words: "exception export"},
+	{words: "exception import -", cannot: true},
+
 	{words: "controls list"},
 	{words: "windows import -", cannot: true},
 	{words: "approve --list"},
