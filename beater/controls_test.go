@@ -23,7 +23,8 @@ import (
 func TestChangedExceptionsAreTakenUp(t *testing.T) {
 	dir := t.TempDir()
 	board := &health.Board{}
-	c := newControls(&paths.Path{Config: dir, Data: filepath.Join(dir, "data")}, config.Default(), board, logp.NewNopLogger())
+	where := &paths.Path{Config: dir, Data: filepath.Join(dir, "data")}
+	c := newControls(where, config.Default(), board, logp.NewNopLogger())
 	l := &loop{engine: testEngine(t), calls: make(chan func()), ended: make(chan struct{}), logger: logp.NewNopLogger()}
 	go func() {
 		for call := range l.calls {

@@ -43,9 +43,9 @@ func newApproveCommand(settings instance.Settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "approve --user NAME --for DURATION --ticket TICKET",
 		Short: "Approve work that would alert, until a time",
-		Long: `approve has a user raise no alert for some hours. The running reconbeat takes it up within seconds; what it holds
-back still ships as raw events that name it, and nothing is learned from it. Who approved and when is in the log, and in
-an event beside the alerts.`,
+		Long: `approve has a user raise no alert for some hours. The running reconbeat takes it up within seconds; what it
+holds back still ships as raw events that name it, and nothing is learned from it. Who approved and when is in the log,
+and in an event beside the alerts.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return approve(settings, r) },
 	}

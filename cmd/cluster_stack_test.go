@@ -254,7 +254,8 @@ func TestStackFollowsACluster(t *testing.T) {
 		"replay", "--module", "elasticsearch", "--from", "2026-11-01")
 	said, err := nothing.CombinedOutput()
 	require.Error(t, err)
-	require.Regexp(t, `there is no document in logs-endpoint.events.process-\*, logs-auditd_manager.auditd-\*, auditbeat-\* `+
+	require.Regexp(t, `there is no document in logs-endpoint.events.process-\*, logs-auditd_manager.auditd-\*, `+
+		`auditbeat-\* `+
 		`from 2026-11-01 00:00 UTC to `, string(said))
 	f := &shipments{random: rand.New(rand.NewPCG(1, 2)), pids: map[string]int{}}
 	now := time.Now().Add(-time.Hour)

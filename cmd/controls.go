@@ -54,8 +54,8 @@ alerts it held back. The counts are those of the running reconbeat, at most 30 s
 	return c
 }
 
-// controlFolders are the folders of controls, of a command whose own state is elsewhere than the service's, too. What was
-// approved is left aside where this user may not read it.
+// controlFolders are the folders of controls, of a command whose own state is elsewhere than the service's, too. What
+// was approved is left aside where this user may not read it.
 func (p *places) controlFolders(b *instance.Beat, cfg config.Config) config.ControlFolders {
 	in := engine.ControlFolders(b.Paths, cfg)
 	if in.Approvals = filepath.Join(p.data, filepath.Base(in.Approvals)); unreadable(in.Approvals) {

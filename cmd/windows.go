@@ -28,9 +28,9 @@ func newWindowsCommand() *cobra.Command {
 	imports := &cobra.Command{
 		Use:   "import FILE.ics",
 		Short: "Make windows of a calendar, to review and save",
-		Long: `import prints a file of windows, made of the events of a calendar (RFC 5545); - reads it from a pipe. Each keeps
-its rule, the dates added to it and taken out, and what was moved or cancelled. Review it, add conditions and an action,
-and save it into windows.d: as it is printed, it tags what happens in these times, and holds nothing back.
+		Long: `import prints a file of windows, made of the events of a calendar (RFC 5545); - reads it from a pipe. Each
+keeps its rule, the dates added to it and taken out, and what was moved or cancelled. Review it, add conditions and an
+action, and save it into windows.d: as it is printed, it tags what happens in these times, and holds nothing back.
 
 What cannot be a window is left out; standard error says which events, and why.`,
 		Args: cobra.ExactArgs(1),
@@ -94,7 +94,8 @@ func importWindows(c *cobra.Command, path string, zones icalendar.Zones) error {
 	for i := range windows {
 		windows[i].Created = control.Moment(time.Now().Format(time.DateOnly))
 	}
-	fmt.Println("# Made of a calendar. Review it, add conditions and an action, and save it into windows.d: docs/controls.md")
+	fmt.Println("# Made of a calendar. Review it, add conditions and an action, and save it into windows.d: " +
+		"docs/controls.md")
 	if err := icalendar.Write(os.Stdout, windows); err != nil {
 		return err
 	}

@@ -52,8 +52,8 @@ func (f ControlFolders) All() []string {
 
 // Items reads the controls: those in the configuration, and those of the files in the folders, *.yml and *.yaml, a list
 // in each. The lists of values that they name lie in the folder of exceptions. zone is of days and times that are
-// written without one. The error names everything that is wrong, each with its file, line and key, its value and what is
-// allowed.
+// written without one. The error names everything that is wrong, each with its file, line and key, its value and what
+// is allowed.
 func (c Controls) Items(in ControlFolders, zone *time.Location) (control.Items, error) {
 	r := controlReader{lists: in.Exceptions, from: map[string]string{}}
 	r.all = control.Items{Lists: map[string]*control.List{}, Zone: zone}

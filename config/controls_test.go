@@ -159,7 +159,8 @@ func TestWindowsNewcomersAndApprovals(t *testing.T) {
 	require.ErrorContains(t, err, `onboarding "new": days: is only possible with detector.model: context`)
 	inline := Controls{Windows: []*conf.C{conf.MustNewConfigFrom(`{id: new, start: 2026-12-01, duration: never}`)}}
 	_, err = inline.Items(in, time.UTC)
-	require.ErrorContains(t, err, `reconbeat.controls.windows.0.duration: "never" is not allowed; it must be a duration from`)
+	require.ErrorContains(t, err,
+		`reconbeat.controls.windows.0.duration: "never" is not allowed; it must be a duration from`)
 	require.ErrorContains(t, err, `o.yml line 1: 0.id: "new" is used already in reconbeat.controls.windows.0`)
 }
 

@@ -59,8 +59,8 @@ func (c Control) NoAlert() bool {
 // NoLesson reports whether the control keeps matches out of the models.
 func (c Control) NoLesson() bool { return c.Action == SkipModelUpdate || c.Action == SkipBoth }
 
-// FirstSeen is when the actor of a finding was first seen under its rule; zero: never, or the model does not know. It may
-// be asked while the finding is being decided about.
+// FirstSeen is when the actor of a finding was first seen under its rule; zero: never, or the model does not know. It
+// may be asked while the finding is being decided about.
 func (d *Detector) FirstSeen(f *Finding) time.Time {
 	i := slices.IndexFunc(d.rules, func(r *Rule) bool { return r.ID == f.Rule.ID })
 	if i < 0 || f.Context == nil || i >= len(d.watching.hosts) {

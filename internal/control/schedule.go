@@ -152,10 +152,7 @@ func (l Length) String() string {
 }
 
 // Recurrence is a rule of RFC 5545, such as FREQ=WEEKLY;BYDAY=SU. The zero Recurrence is none.
-type Recurrence struct {
-	text    string
-	options rrule.ROption
-}
+type Recurrence struct{ text string }
 
 // Bounds of a rule, so that finding the next occurrence takes microseconds, and counting them no more than a second.
 const (

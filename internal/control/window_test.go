@@ -145,10 +145,7 @@ func TestWindows(t *testing.T) {
 			w := windowOf(t, c.zone, c.start, c.duration, c.rule, c.dates, c.except)
 			s, err := w.schedule(time.UTC)
 			require.NoError(t, err)
-			var all []string
-			for _, text := range append(slices.Clone(c.open), c.closed...) {
-				all = append(all, text)
-			}
+			all := slices.Concat(c.open, c.closed)
 			random := rand.New(rand.NewPCG(1, 2))
 			for range 5 { // time may go back
 				for _, text := range all {
@@ -231,8 +228,8 @@ func TestWrongWindows(t *testing.T) {
 			"366d, such as 90m, 1d or 1d12h"},
 		{"no start", func(w *Window) { w.Start = Clock{} }, "start: is missing; it must be a day such as 2026-01-31, or a " +
 			"day and a time such as 2026-01-31T22:00; its time zone is timezone"},
-		{"a time zone", func(w *Window) { w.Timezone = "Mars/Phobos" }, `timezone: "Mars/Phobos" is not allowed; it must be ` +
-			`an IANA time zone such as Europe/Berlin`},
+		{"a time zone", func(w *Window) { w.Timezone = "Mars/Phobos" },
+			`timezone: "Mars/Phobos" is not allowed; it must be an IANA time zone such as Europe/Berlin`},
 		{"a rule that never occurs", func(w *Window) { w.Rule.text = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30" },
 			`rrule: "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30" is not allowed; it must be a rule of RFC 5545 such as ` +
 				`FREQ=WEEKLY;BYDAY=SU: FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30 never occurs after 2026-01-01T08:00`},
@@ -245,7 +242,8 @@ func TestWrongWindows(t *testing.T) {
 	}
 	for rule, want := range map[string]string{
 		"FREQ=SECONDLY": "several times a day are BYHOUR", "FREQ=HOURLY": "several times a day are BYHOUR",
-		"BYDAY=MO": "FREQ is required", "FREQ=MONTHLY;BYDAY=-53MO": "BYDAY has -53MO", "FREQ=WEEKLY;BYDAY=2MO": "BYDAY has +2MO",
+		"BYDAY=MO": "FREQ is required", "FREQ=MONTHLY;BYDAY=-53MO": "BYDAY has -53MO",
+		"FREQ=WEEKLY;BYDAY=2MO":     "BYDAY has +2MO",
 		"FREQ=DAILY;INTERVAL=99999": "INTERVAL may be at most", "FREQ=DAILY;COUNT=99999": "COUNT 10000",
 		"FREQ=YEARLY;BYEASTER=400": "are no part of a rule", "FREQ=DAILY;BYHOUR=24": "byhour must be between",
 		"FREQ=DAILY;BYHOUR=1,2,3,4,5;BYMINUTE=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19": "100 times a day",

@@ -15,8 +15,8 @@ import (
 )
 
 // NewControls makes the controls that a configuration and the folders of controls have. local is the time zone of days
-// and times that are written without one, where no detector.timezone is configured; nil: UTC. The error names everything
-// that is wrong.
+// and times that are written without one, where no detector.timezone is configured; nil: UTC. The error names
+// everything that is wrong.
 func NewControls(cfg config.Config, in config.ControlFolders, local *time.Location) (*control.Set, error) {
 	zone, err := cfg.Detector.Location(local)
 	if err != nil {

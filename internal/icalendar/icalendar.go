@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package icalendar makes windows of the events of a calendar (RFC 5545): each with its rule, the dates added to it, the
-// dates taken out, and those that were moved or cancelled.
+// Package icalendar makes windows of the events of a calendar (RFC 5545): each with its rule, the dates added to it,
+// the dates taken out, and those that were moved or cancelled.
 package icalendar
 
 import (
@@ -194,7 +194,8 @@ func between(begin, end moment) (l control.Length, err error) {
 	return l, l.Check()
 }
 
-var durationForm = regexp.MustCompile(`^\+?P(?:(\d{1,3})W)?(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
+var durationForm = regexp.MustCompile(
+	`^\+?P(?:(\d{1,3})W)?(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
 
 func duration(text string) (l control.Length, err error) {
 	m := durationForm.FindStringSubmatch(text)
@@ -297,7 +298,9 @@ func latest(changes []*ics.VEvent) (kept []*ics.VEvent) {
 }
 
 // window makes the window of an event. more are those of dates that last longer or shorter than the others.
-func (c *reader) window(uid string, e *ics.VEvent) (w control.Window, zone *time.Location, more []control.Window, err error) {
+func (c *reader) window(
+	uid string, e *ics.VEvent,
+) (w control.Window, zone *time.Location, more []control.Window, err error) {
 	w = control.NewWindow()
 	w.Name = oneLine(text(&e.ComponentBase, ics.ComponentPropertySummary), 100)
 	w.Comment = oneLine(text(&e.ComponentBase, ics.ComponentPropertyDescription), 200)

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// windowsNames are the names that Windows, and so Outlook and Exchange, have for time zones, as Unicode's CLDR maps them
-// to IANA's (windowsZones, territory 001).
+// windowsNames are the names that Windows, and so Outlook and Exchange, have for time zones, as Unicode's CLDR maps
+// them to IANA's (windowsZones, territory 001).
 //
 //go:embed windows_zones.txt
 var windowsNames string

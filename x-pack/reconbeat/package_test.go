@@ -259,7 +259,8 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		vars = append(vars, readManifest(t, "data_stream", name).Streams[0].Vars...)
 	}
 	reached := map[string]bool{
-		"controls.exceptions": true, "controls.windows": true, "controls.onboarding": true, "detector.rules": true, "module": true,
+		"controls.exceptions": true, "controls.windows": true, "controls.onboarding": true,
+		"detector.rules": true, "module": true,
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}

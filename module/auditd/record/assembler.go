@@ -325,8 +325,8 @@ func (a *Assembler) overdue(millis int64) error {
 	return nil
 }
 
-// waits says whether an event of a recording waits for more than its end mark: what nobody receives without it for ever,
-// and the rest for a while.
+// waits says whether an event of a recording waits for more than its end mark: what nobody receives without it for
+// ever, and the rest for a while.
 func (p *pending) waits(millis int64) bool {
 	if p.whole() || len(p.changes) > 0 {
 		return false

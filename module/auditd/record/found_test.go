@@ -349,8 +349,8 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 	require.Empty(t, board.Active())
 }
 
-// A document around a record is taken off, whoever put it there; the host is the one that the record names, else the one
-// that the document does.
+// A document around a record is taken off, whoever put it there; the host is the one that the record names, else the
+// one that the document does.
 func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 	const text = `type=CWD msg=audit(1772500000.100:501): cwd=\"/\"`
 	for doc, node := range map[string]string{
