@@ -5,6 +5,7 @@ package cmd
 import (
 	"strings"
 
+	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
@@ -45,6 +46,8 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 	for path, f := range map[string]cobra.CompletionFunc{
 		"modules enable":  words(modules(libcmd.ModulesManager.ListDisabled), true),
 		"modules disable": words(modules(libcmd.ModulesManager.ListEnabled), true),
+		"alerts show":     words(alertIDs, false),
+		"exception from":  words(alertIDs, false),
 		"model explain":   words(users, false),
 		"model forget":    words(users, false),
 		"model revert":    words(days, false),
@@ -102,6 +105,17 @@ func users(b *instance.Beat) ([]string, error) {
 		return nil, err
 	}
 	return k.names(), nil
+}
+
+// alertIDs are the ids of the alerts that are kept, with what each is about.
+func alertIDs(b *instance.Beat) (ids []string, err error) {
+	err = beater.NewAlertReader(b.Paths).Next(func(doc *beat.Event) error {
+		if isAlert(text(doc.Fields, "event.action")) {
+			ids = append(ids, text(doc.Fields, "event.id")+"\t"+text(doc.Fields, "message"))
+		}
+		return nil
+	})
+	return ids, err
 }
 
 func days(b *instance.Beat) ([]string, error) { return state.Days(beater.StateDir(b.Paths)) }

@@ -46,8 +46,37 @@ var examples = map[string][]string{
 	"model revert": {"sudo reconbeat model revert              which days there are",
 		"sudo reconbeat model revert 2026-11-20   go back to one"},
 
+	"alerts": {"sudo reconbeat alerts list", "sudo reconbeat alerts show 88hzw_Qy"},
+	"alerts list": {
+		"sudo reconbeat alerts list --since 24h",
+		"sudo reconbeat alerts list --follow",
+		"sudo reconbeat alerts list --format json | jq .event.reason",
+	},
+	"alerts show": {
+		"sudo reconbeat alerts show 88hzw_QyImae_D3EEukq", "sudo reconbeat alerts show 88hzw_Qy --format json",
+	},
+	"exception": {"sudo reconbeat exception from 88hzw_Qy"},
+	"exception from": {
+		"sudo reconbeat exception from 88hzw_Qy > /etc/reconbeat/exceptions.d/backup.yml   then review it",
+		"reconbeat exception from 88hzw_Qy --in alerts.ndjson                              of another host",
+	},
+
+	"exception import": {"reconbeat exception import list.ndjson --rule network-connection-discovery > exceptions.yml"},
+	"exception export": {"sudo reconbeat exception export > exceptions.ndjson"},
+
 	"controls":      {"reconbeat controls list"},
 	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},
+
+	"windows": {"reconbeat windows import maintenance.ics"},
+	"windows import": {
+		"reconbeat windows import maintenance.ics > maintenance.yml   review it, and save it into windows.d",
+		"reconbeat windows import --timezone Europe/Berlin days.ics   where whole days begin in Berlin",
+	},
+	"approve": {
+		"sudo reconbeat approve --user tomcat --for 4h --ticket OPS-123",
+		"sudo reconbeat approve --list                                what is approved, and by whom",
+		"sudo reconbeat approve --revoke approval-20261128-210000-3fa4c1",
+	},
 
 	"modules":         {"reconbeat modules list", "sudo reconbeat modules enable auditlog"},
 	"modules list":    {"reconbeat modules list"},
@@ -90,7 +119,7 @@ var examples = map[string][]string{
 		"reconbeat test rules sudo-use -- sudo -l                 whether this one does",
 	},
 	"test controls": {
-		"reconbeat test controls                                  what each exception means",
+		"reconbeat test controls                                  what each control means",
 		"reconbeat test controls /var/log/audit/audit.log*        and what it would hold back of the past",
 	},
 	"diagnostics": {"sudo reconbeat diagnostics                     a file here, named by host and time",

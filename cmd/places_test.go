@@ -41,7 +41,15 @@ var every = []typed{
 	{words: "model reset"},
 	{words: "model revert"},
 
+	{words: "alerts list"},
+	{words: "alerts show none"},
+	{words: "exception from none"},
+	{words: "exception export"},
+	{words: "exception import -", cannot: true},
+
 	{words: "controls list"},
+	{words: "windows import -", cannot: true},
+	{words: "approve --list"},
 
 	{words: "modules list"},
 	{words: "modules enable none"},
@@ -219,6 +227,14 @@ func (in installation) nobody(words ...string) *exec.Cmd {
 // its state. What can do without them does, and the rest says how to run it.
 func TestAPlainUserOfAnInstallation(t *testing.T) {
 	in := newInstallation(t)
+	t.Run("reads nothing", in.refuses)
+	require.NoError(t, os.Chmod(in.etc, 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(in.etc, "reconbeat.yml"), 0o644))
+	require.NoError(t, os.Remove(filepath.Join(in.home, "out.zip")))
+	t.Run("reads the configuration", in.refuses)
+}
+
+func (in installation) refuses(t *testing.T) {
 	for _, c := range every {
 		if c.words == "watch" {
 			continue // TestLiveWatchAsAPlainUser

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
-// test output and keystore; ours are watch, replay, model, controls, diagnostics, test modules, test rules, test
-// controls and test alert. The hooks that libbeat wants before it starts (settings, fields, the output behind `watch`)
-// are set here and nowhere else.
+// test output and keystore; ours are watch, replay, alerts, model, controls, exception, diagnostics, test modules, test
+// rules, test controls and test alert. The hooks that libbeat wants before it starts (settings, fields, the output
+// behind `watch`) are set here and nowhere else.
 package cmd
 
 import (
@@ -112,7 +112,8 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
-		newControlsCommand(settings),
+		newControlsCommand(settings), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
+		newAlertsCommand(settings),
 		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
 		newTestAlertCommand(settings, s))
@@ -135,11 +136,13 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat watch          see every match on this host as it happens
   reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
   reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
+  reconbeat alerts list    the alerts of this host
   reconbeat model show     who does this here, and how
   reconbeat test modules   which sources of program starts work on this host
   reconbeat test alert     whether an alert arrives at the configured output
   reconbeat test rules     what each rule means, and why a command matches or not
-  reconbeat test controls  what each exception means, and what it would hold back
+  reconbeat test controls  what each control means, and what it would hold back
+  reconbeat approve        approve work that would alert, until a time
   reconbeat diagnostics    everything that a helper needs to know, in one archive`
 
 // versionLine is what the command version prints.

@@ -247,11 +247,8 @@ func score(doc *beat.Event) string {
 	if isLearning(doc) {
 		return learning
 	}
-	switch v, _ := doc.Fields.GetValue("reconbeat.anomaly.score"); v := v.(type) {
-	case float64:
+	if v, ok := number(doc.Fields, "reconbeat.anomaly.score"); ok {
 		return fmt.Sprintf("%.1f", v)
-	case int64: // a whole number that went through the journal
-		return fmt.Sprintf("%d.0", v)
 	}
 	return ""
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/beats/v7/libbeat/outputs"
+	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/monitoring"
 	"github.com/spf13/cobra"
@@ -69,7 +70,12 @@ and rules of that configuration, and ships nothing.
 With --demo it first plays ten days of another host in seconds, and then watches this host as if those days
 had been its own: somebody who is not one of its users raises an alert at once. It keeps nothing of this.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := watch(c, settings, p, f); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil // interrupted while a recording was played
+		},
 	}
 	c.Flags().StringVar(&f.format, "format", formatTable,
 		"table for people, or ndjson: raw events and alerts as ECS documents, one a line")
@@ -92,6 +98,9 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 			"--path.data nor with -c")
 	}
 	s := &screen{out: os.Stdout}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(interrupted)
 	if !own {
 		kind, support, err := catalog.Choose()
 		var none *catalog.NoSourceError
@@ -132,7 +141,7 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	if own {
 		creator = beater.NewReporting(printSources)
 	}
-	err = instance.Run(settings, creator)
+	err = instance.Run(settings, endedBy(interrupted, creator))
 	n := stop()
 	s.setStatus("")
 	silence()
@@ -142,6 +151,21 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s, %d lost.\n", since(time.Since(began)),
 		plural.Of(n.execs, "exec"), n.matched, plural.Of(n.alerts, "alert"), n.lost)
 	return err
+}
+
+// endedBy makes a Beat that ends in order when a signal comes, also before libbeat takes signals: no folder is left
+// behind, and the kernel's audit is as it was.
+func endedBy(signals <-chan os.Signal, creator beat.Creator) beat.Creator {
+	return func(b *beat.Beat, c *conf.C) (beat.Beater, error) {
+		made, err := creator(b, c)
+		if err == nil {
+			go func() {
+				<-signals
+				made.Stop()
+			}()
+		}
+		return made, err
+	}
 }
 
 // printSources says what is watched, and what stays unseen.

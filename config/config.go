@@ -23,6 +23,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
@@ -111,7 +112,8 @@ func Default() Config {
 			Severity: detector.SeverityRule,
 		},
 		Controls: Controls{
-			ExceptionsPath: "exceptions.d", Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
+			ExceptionsPath: "exceptions.d", WindowsPath: "windows.d", OnboardingPath: "onboarding.d",
+			Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
 		},
 		Events:    EventsMatched,
 		Dataset:   dataset.Prefix,
@@ -215,6 +217,19 @@ func (c Config) check() error {
 func repeated(list []string) bool {
 	sorted := slices.Sorted(slices.Values(list))
 	return len(slices.Compact(sorted)) < len(list)
+}
+
+// ControlItems reads the controls, as Controls.Items does, and checks them against the other settings.
+func (c Config) ControlItems(in ControlFolders, zone *time.Location) (control.Items, error) {
+	items, err := c.Controls.Items(in, zone)
+	errs := []error{err}
+	for _, n := range items.Newcomers {
+		if n.Days > 0 && c.Detector.Model != detector.ModelContext {
+			errs = append(errs, fmt.Errorf("onboarding %q: days: is only possible with detector.model: context, which knows "+
+				"when somebody was first seen; write expires", n.ID))
+		}
+	}
+	return items, errors.Join(errs...)
 }
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }

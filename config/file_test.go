@@ -120,6 +120,7 @@ output.console.pretty: perhaps
 		`path.data: a list is not allowed; it must be text`,
 		`reconbeat.config: 9 is not allowed; it must be a mapping of settings`,
 		`timestamp.precision: "day" is not allowed; it must be millisecond, microsecond or nanosecond`,
+		`tags: a mapping is not allowed; it must be a list`,
 		`keystore: 7 is not allowed; it must be a mapping of settings`,
 		`instrumentation.enabled: "perhaps" is not allowed; it must be true or false`,
 		`setup.kibana: 7 is not allowed; it must be a mapping of settings`,

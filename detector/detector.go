@@ -112,6 +112,7 @@ func (d *Detector) Configure(o Options) error {
 	d.watching = watching{}
 	for _, l := range d.kept {
 		l.rare.SetMaxUsers(o.Rare.MaxUsers)
+		l.wake = time.Time{}
 		for _, h := range l.hosts {
 			h.model.SetHalfLife(o.HalfLife)
 		}
@@ -190,6 +191,11 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	if back := d.clock.Sub(t); back >= 0 && back <= setBack {
 		return out
 	}
+	for _, l := range d.models {
+		if t.Before(d.clock) {
+			l.wake = time.Time{}
+		}
+	}
 	d.clock = t
 	if d.o.Model == ModelContext {
 		d.watch("", t)
@@ -197,9 +203,7 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	}
 	for i, l := range d.models {
 		d.records = l.rare.Advance(t, d.records[:0])
-		for _, h := range l.hosts {
-			h.model.CloseUntil(t)
-		}
+		l.closeUntil(t)
 		if d.o.OnRecord != nil {
 			for _, rec := range d.records {
 				d.o.OnRecord(d.rules[i], rec)
@@ -237,6 +241,13 @@ func (d *Detector) Evicted() uint64 {
 		}
 	}
 	return n
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Age is for how long the model in charge has learned at t, of the rule that has for the longest.

@@ -93,6 +93,7 @@ func (d *Detector) score(m *match, rule int) {
 		return
 	}
 	d.Watch(m.event)
+	m.learned.opened(d.watching.hosts[rule])
 	m.habits = d.watching.hosts[rule].model
 	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
 	if d.lapse(m.key, &f.Context.Match) {
@@ -246,11 +247,11 @@ func (d *Detector) teach(m *match, out []Finding) []Finding {
 	switch {
 	case f.Context == nil:
 		return out
-	case m.held:
+	case m.held && !m.decision.Welcome:
 		return d.try(m, out)
 	case !m.limited: // what nobody has heard of stays new
 		m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
-			Alerted:  f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
+			Alerted:  m.held || f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
 			Daily:    m.probation != nil || f.Kind == Alert,
 			Learning: f.Learning,
 		})

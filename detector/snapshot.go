@@ -309,6 +309,7 @@ func (d *Detector) Restore(b []byte) error {
 			// Version 1 had no reports: what was learned long ago is no news.
 			reported := h.Reported || s.Version < 2 && model.Age(h.Used) >= d.o.LearnFor
 			l.hosts[host] = &hostContexts{model: model, used: h.Used, reported: reported}
+			l.opened(l.hosts[host])
 		}
 	}
 	probations := map[episodeKey][]*probation{}

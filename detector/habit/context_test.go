@@ -461,13 +461,13 @@ func TestTheRateIsTheSumOverThePast(t *testing.T) {
 		if r.IntN(3) == 0 {
 			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
 		}
-		with := m.rate(Person, false, false, s, end)
+		with := m.rate(Person, false, false, s, end, m.faded(end))
 		want := 0.0
 		for i, w := range past {
 			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
 		}
 		clear(past[:])
-		without := m.rate(Person, false, false, s, end)
+		without := m.rate(Person, false, false, s, end, m.faded(end))
 		experience := m.memory(m.watched.Began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
 		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
 		require.InDelta(t, want, with-without, 1e-9, "of a surprise of %v", s)
@@ -515,7 +515,9 @@ func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
 	l := matchOf(person(end.Add(10*time.Hour), "support", "bash", "151.7.7.7", "ss -tlnp"))
 	r := m.Judge(&l)
 	require.True(t, r.First)
-	require.Greater(t, m.rate(Person, false, false, r.Surprise, end), m.rate(Person, true, true, r.Surprise, end))
+	fade := m.faded(end)
+	known := m.rate(Person, false, false, r.Surprise, end, fade)
+	require.Greater(t, known, m.rate(Person, true, true, r.Surprise, end, fade))
 	visits := func(p *past) (sum float64) {
 		for _, w := range p {
 			sum += w * m.faded(end)

@@ -138,7 +138,8 @@ type Reader struct {
 	commands map[string]text
 	networks map[netip.Addr][2]text
 	ids      map[uint32]text
-	placed   map[string]text // parents by their files, of those that lie in a place of a user's choice
+	texts    map[string]text // values that a hostile process may have chosen
+	parents  map[string]text // parents by their files
 	buffer   []byte
 }
 
@@ -157,7 +158,7 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	default:
 		l.Class = Service
 	}
-	l.Who, l.Name = Account{hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
+	l.Who, l.Name = Account{r.hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
 	l.values[As] = self
 	if as := r.account(e.User); as != l.Who.ID {
 		l.values[As] = as
@@ -172,11 +173,11 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	if e.Interactive || e.TTY != "" {
 		l.values[TTY] = terminal
 	}
-	l.values[Entry] = hold(e.Session.Entry)
+	l.values[Entry] = r.hold(e.Session.Entry)
 	l.values[Network], l.values[NetworkWide] = r.network(e.Session.Source)
 	l.values[Origin] = origin(e.Session.Source)
 	l.values[Command] = r.command(program, args)
-	l.values[Folder] = hold(folder(e.CWD, e.Session.User.Name, e.User.Name))
+	l.values[Folder] = r.hold(folder(e.CWD, e.Session.User.Name, e.User.Name))
 	local := e.Time.In(zone)
 	l.Hour = local.Hour()
 	l.values[Week] = workday
@@ -217,20 +218,23 @@ var (
 const maxValue = 256
 
 // hold holds a value that a hostile process may have chosen.
-func hold(s string) text {
+func (r *Reader) hold(s string) text {
 	if s == "" {
 		return nothing
 	}
-	if len(s) > maxValue {
-		s = s[:maxValue]
+	s = s[:min(len(s), maxValue)]
+	t, known := r.texts[s]
+	if !known {
+		t = unique.Make(strings.ToValidUTF8(s, "\uFFFD"))
+		r.texts = remember(r.texts, strings.Clone(s), t)
 	}
-	return unique.Make(strings.ToValidUTF8(s, "\uFFFD"))
+	return t
 }
 
 // account is a user by id, by name where no id is known.
 func (r *Reader) account(u process.User) text {
 	if u.ID == process.Unset {
-		return hold(u.Name)
+		return r.hold(u.Name)
 	}
 	id, known := r.ids[u.ID]
 	if !known {
@@ -335,19 +339,13 @@ var places = []struct {
 	folder string
 	text   text
 }{
-	{
-		"/tmp/",
-		inTemporary,
-	},
+	{"/tmp/", inTemporary},
 	{"/var/tmp/", inTemporary},
 	{"/dev/", inTemporary},
 	{"/run/user/", inTemporary},
 	{"/run/lock/", inTemporary},
 	{"/var/lock/", inTemporary},
-	{
-		"/run/shm/",
-		inTemporary,
-	},
+	{"/run/shm/", inTemporary},
 	{"/var/run/user/", inTemporary},
 	{"/home/", inHome},
 	{"/root/", inHome},
@@ -361,16 +359,18 @@ func (r *Reader) parent(e *process.Event) text {
 	file := e.Parent.Executable
 	switch {
 	case e.Starter != "":
-		return hold(unversioned(e.Starter))
+		return r.hold(unversioned(e.Starter))
 	case file == "":
-		return hold(unversioned(e.Parent.Name))
-	case place(file) == (text{}):
-		return hold(unversioned(path.Base(file)))
+		return r.hold(unversioned(e.Parent.Name))
 	}
-	p, known := r.placed[file]
+	p, known := r.parents[file]
 	if !known {
-		p = hold(unversioned(path.Base(file)) + " " + place(file).Value())
-		r.placed = remember(r.placed, strings.Clone(file), p)
+		name := unversioned(path.Base(file))
+		if where := place(file); where != (text{}) {
+			name += " " + where.Value()
+		}
+		p = r.hold(name)
+		r.parents = remember(r.parents, strings.Clone(file), p)
 	}
 	return p
 }
@@ -402,13 +402,13 @@ func (r *Reader) command(program string, args []string) text {
 	for _, a := range args {
 		r.buffer = append(append(r.buffer, 0), a...)
 		if len(r.buffer) > maxCommand {
-			return hold(normal(program, args))
+			return r.hold(normal(program, args))
 		}
 	}
 	if c, known := r.commands[string(r.buffer)]; known {
 		return c
 	}
-	c := hold(normal(program, args))
+	c := r.hold(normal(program, args))
 	r.commands = remember(r.commands, string(r.buffer), c)
 	return c
 }

@@ -268,13 +268,14 @@ type Visit struct {
 // nothing.
 func (m *Model) Judge(l *Match) Result {
 	now := m.watched.at(l.At)
-	r := Result{Days: days(m.Age(l.At)), Unusual: *l, Visit: Visit{Variant: l.Value(l.Class.SplitBy()), Opened: l.At}}
+	r := Result{Unusual: *l, Visit: Visit{Variant: l.Value(l.Class.SplitBy()), Opened: l.At}}
 	r.Unusual.line, r.Unusual.args = "", nil
 	r.Unusual.Name = "" // a view into the event
 	if m.watched.Began.IsZero() {
 		r.Yearly, r.New, r.First = math.Inf(1), true, true
 		return r
 	}
+	r.Days = days(m.age(now))
 	a, sibling, v := m.known(l), m.sibling(l), m.open(l, now)
 	r.New, r.First = a == nil, a == nil
 	switch {
@@ -330,7 +331,7 @@ func (m *Model) Judge(l *Match) Result {
 		}
 	}
 	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now)
+	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now, fade)
 	r.Score = Score(r.Yearly)
 	return r
 }
@@ -442,10 +443,10 @@ func (m *Model) past(c Class, stranger bool) *past {
 	return &m.groups[c].Past
 }
 
-// rate is how many visits a day are expected to surprise at least as much as s. first: it is the actor's first;
-// stranger: and the first of a person's account.
-func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) float64 {
-	fade, like := m.faded(now), &hostsLike[c]
+// rate is how many visits a day are expected to surprise at least as much as s at now, when weights have faded by fade.
+// first: it is the actor's first; stranger: and the first of a person's account.
+func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fade float64) float64 {
+	like := &hostsLike[c]
 	if stranger {
 		like = &strangersLike
 	}
@@ -458,17 +459,23 @@ func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time) fl
 	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on,
 	// that takes no power for each.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
+	lower := 0
+	for lower < higher && past[lower] == 0 {
+		lower++
+	}
 	below := 0.0
-	for _, w := range past[:higher] {
+	for _, w := range past[lower:higher] {
 		below = below*binStep + w
 	}
 	if below != 0 {
 		sum += below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
 	}
-	for _, w := range past[higher:] {
-		if w != 0 {
-			sum += w * fade
-		}
+	highest := surpriseBins
+	for highest > higher && past[highest-1] == 0 {
+		highest--
+	}
+	for _, w := range past[higher:highest] {
+		sum += w * fade
 	}
 	age := days(m.age(now))
 	experience := max(0, m.memory(m.watched.Began, now)-warmUp*(1-math.Exp(-age/warmUp)))
@@ -843,6 +850,9 @@ func (m *Model) Advance(t time.Time) {
 	m.Watch(t)
 	m.closeUntil(m.watched.at(t))
 }
+
+// Visited says whether a visit is open.
+func (m *Model) Visited() bool { return len(m.visits) > 0 }
 
 // CloseUntil is Advance for a host that may not be watched at t: what comes from it may come later.
 func (m *Model) CloseUntil(t time.Time) { m.closeUntil(m.watched.at(t)) }

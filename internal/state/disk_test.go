@@ -48,7 +48,7 @@ func TestFullDiskDelaysWritingAndNothingElse(t *testing.T) {
 		want = append(want, a.ID, e.ID)
 	}
 	require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("after")}))
-	wait(t, s, func() bool { return len(board.Active()) == 3 })
+	wait(t, s, func() bool { return len(board.Active()) == 4 })
 	wait(t, s, func() bool { return s.stats.Appended.Load() == s.stats.Committed.Load() })
 	assert.Equal(t, want, r.ids(), "delivery matters more than the journal")
 	codes := map[string]bool{}
@@ -59,7 +59,9 @@ func TestFullDiskDelaysWritingAndNothingElse(t *testing.T) {
 		}
 		codes[c.Subject] = true
 	}
-	assert.Equal(t, map[string]bool{"alerts.journal": true, "events.journal": true, "snapshot": true}, codes)
+	assert.Equal(t, map[string]bool{
+		"alerts": true, "alerts.journal": true, "events.journal": true, "snapshot": true,
+	}, codes)
 	assert.Positive(t, s.Stats().WriteErrors.Load())
 	got, err := ReadSnapshot(dir)
 	require.NoError(t, err)
@@ -70,6 +72,14 @@ func TestFullDiskDelaysWritingAndNothingElse(t *testing.T) {
 	flush(t, s)
 	wait(t, s, func() bool { return len(board.Active()) == 0 }) // the snapshot, too
 	require.NoError(t, s.Close())
+	logged := 0
+	require.NoError(t, NewAlertReader(dir).Next(func(line []byte) error {
+		if len(line) == 50_000 || string(line) == string(alert("last").Document) {
+			logged++
+		}
+		return nil
+	}))
+	assert.Equal(t, 41, logged)
 
 	s = mustOpen(t, dir, Options{})
 	require.Zero(t, s.Stats().SetAside.Load()+s.Stats().Damaged.Load())

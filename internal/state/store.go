@@ -123,6 +123,8 @@ type Store struct {
 	alerts, events journal
 
 	// The writer's own.
+	alertLog    *alertLog
+	unlogged    []Entry // durable entries that could not be written there yet
 	unwritten   []Entry // durable entries that could not be written yet
 	snapshotSeq uint64  // what the snapshot on disk stands for
 	previousSeq uint64  // the one before
@@ -152,7 +154,10 @@ func Open(dir string, o Options) (*Store, error) {
 	s.alerts.path, s.alerts.durable = filepath.Join(dir, "alerts.journal"), true
 	s.events.path = filepath.Join(dir, "events.journal")
 	s.nameOldFiles()
-	if err := s.read(); err != nil {
+	if s.alertLog, err = openAlertLog(dir); err == nil {
+		err = s.read()
+	}
+	if err != nil {
 		s.alerts.close()
 		s.events.close()
 		held.Close()

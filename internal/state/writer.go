@@ -45,7 +45,7 @@ func (s *Store) write() {
 			due = false
 			tidy = true
 		case <-s.closing:
-			s.closeErr = s.process(s.takeAll())
+			s.closeErr = errors.Join(s.process(s.takeAll()), s.alertLog.files.Close())
 			return
 		}
 		err := s.process(s.takeAll())
@@ -91,9 +91,31 @@ func (s *Store) process(g group) error {
 		s.stats.CommitNanos.Store(int64(time.Since(start)))
 		s.stats.Lost.Add(uint64(s.outbox.put(g.entries, s.journaled)))
 	}
-	err := errors.Join(errAlerts, errEvents, s.writeSnapshot(g.snapshot))
+	err := errors.Join(errAlerts, errEvents, s.logAlerts(durable), s.writeSnapshot(g.snapshot))
 	s.count()
 	return err
+}
+
+// logAlerts writes durable entries, which were passed on, into the alert log, those of earlier failures first.
+func (s *Store) logAlerts(entries []Entry) error {
+	s.unlogged = append(s.unlogged, entries...)
+	if len(s.unlogged) == 0 {
+		return nil
+	}
+	for len(s.unlogged) > 0 {
+		err := s.alertLog.add(s.unlogged[0].Document)
+		if errors.Is(err, errTooLong) {
+			s.log.Warnf("alert %s is not kept for people on this host: %v", s.unlogged[0].ID, err)
+		} else if err != nil {
+			s.unlogged = slices.Clone(s.unlogged[max(0, len(s.unlogged)-maxUnwritten):])
+			s.notWritten(alertLogDir, err)
+			return err
+		}
+		s.unlogged = s.unlogged[1:]
+	}
+	s.unlogged = nil
+	s.o.Health.Clear(health.StateNotWritten, alertLogDir)
+	return nil
 }
 
 // writeAlerts writes durable entries, those of earlier failures first.

@@ -118,7 +118,7 @@ func (f *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}))
 }
 
-// failed tells whether an answer failed. That fails the test, unless the module was stopped while it asked.
+// failed reports whether an answer failed. That fails the test, unless the module was stopped while it asked.
 func failed(t *testing.T, r *http.Request, err error) bool {
 	if err != nil && r.Context().Err() == nil {
 		t.Error(err)

@@ -3,15 +3,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/elastic-agent-client/v7/pkg/client"
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/dataset"
@@ -62,24 +65,21 @@ func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.Co
 	if len(input.GetStreams()) == 0 {
 		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
 	}
-	whole := mapstr.M(input.GetSource().AsMap())
+	whole := nested(input.GetSource())
 	strange := unknown(whole)
 	if err := restrict(whole, input); err != nil {
 		return nil, err
 	}
 	var configs []*reload.ConfigWithMeta
 	for i, stream := range input.GetStreams() {
-		m := mapstr.M(stream.GetSource().AsMap())
+		m := nested(stream.GetSource())
 		if namesOnly(stream) {
 			m["enabled"] = false
 		}
 		if _, own := m["id"]; !own {
 			m["id"] = fmt.Sprintf("%s.%d", input.GetId(), i)
 		}
-		namespace := stream.GetDataStream().GetNamespace()
-		if namespace == "" {
-			namespace = input.GetDataStream().GetNamespace()
-		}
+		namespace := cmp.Or(namespaceOf(stream.GetDataStream(), m), namespaceOf(input.GetDataStream(), whole))
 		if namespace != "" {
 			m["namespace"] = namespace
 		}
@@ -103,14 +103,62 @@ func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.Co
 	return configs, nil
 }
 
+// nested are the settings of an input or a stream, in which a dotted key is what it is in a Beat's file: a path. A
+// person writes data_stream.namespace as well as data_stream: {namespace}, and the Agent hands on what it was given.
+func nested(source *structpb.Struct) mapstr.M {
+	m, _ := undotted(source.AsMap()).(mapstr.M)
+	return m
+}
+
+// undotted makes mappings of dotted keys, in mappings and lists of any depth. Where both say something, the mapping is
+// what is dotted, and the dotted key prevails.
+func undotted(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		all := mapstr.M{}
+		for _, key := range slices.SortedFunc(maps.Keys(v), func(a, b string) int {
+			return cmp.Or(strings.Count(a, ".")-strings.Count(b, "."), cmp.Compare(a, b))
+		}) {
+			one := undotted(v[key])
+			for _, name := range slices.Backward(strings.Split(key, ".")) {
+				one = mapstr.M{name: one}
+			}
+			all.DeepUpdate(one.(mapstr.M))
+		}
+		return all
+	case []any:
+		for i := range v {
+			v[i] = undotted(v[i])
+		}
+	}
+	return v
+}
+
+// namespaceOf is the namespace of a data stream: as the Agent has read it, else as the settings say.
+func namespaceOf(stream *proto.DataStream, settings mapstr.M) string {
+	return cmp.Or(stream.GetNamespace(), textOf(settings, "data_stream.namespace"))
+}
+
+// datasetOf is the data set of a data stream, likewise.
+func datasetOf(stream *proto.DataStream, settings mapstr.M) string {
+	return cmp.Or(stream.GetDataset(), textOf(settings, "data_stream.dataset"))
+}
+
+func textOf(settings mapstr.M, key string) string {
+	v, _ := settings.GetValue(key) // nil where there is none
+	text, _ := v.(string)
+	return text
+}
+
 // namesOnly is true of a stream that is not a module: it names a data stream, and may say something of the whole Beat.
 func namesOnly(stream *proto.Stream) bool {
-	for key := range stream.GetSource().GetFields() {
+	settings := nested(stream.GetSource())
+	for key := range settings {
 		if !slices.Contains(agents, key) && !slices.Contains(config.WholeBeat, key) {
 			return false
 		}
 	}
-	return stream.GetDataStream().GetDataset() != ""
+	return datasetOf(stream.GetDataStream(), settings) != ""
 }
 
 // restrict adds to what the input says of the whole Beat what the streams say that only name a data stream. A policy
@@ -119,13 +167,14 @@ func namesOnly(stream *proto.Stream) bool {
 func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 	modules, kinds := 0, map[dataset.Kind]bool{}
 	for _, stream := range input.GetStreams() {
-		kinds[dataset.Of(stream.GetDataStream().GetDataset())] = true
+		settings := nested(stream.GetSource())
+		kinds[dataset.Of(datasetOf(stream.GetDataStream(), settings))] = true
 		if !namesOnly(stream) {
 			modules++
 			continue
 		}
 		for _, key := range config.WholeBeat {
-			merge(whole, key, stream.GetSource().AsMap()[key])
+			merge(whole, key, settings[key])
 		}
 	}
 	if modules == 0 {
@@ -148,12 +197,12 @@ func restrict(whole mapstr.M, input *proto.UnitExpectedConfig) error {
 // merge copies what the input says under a key into a stream; what the stream says itself stays, so that the
 // disagreement can be reported.
 func merge(stream mapstr.M, key string, input any) {
-	own, isMap := stream[key].(map[string]any)
-	from, fromMap := input.(map[string]any)
+	own, isMap := stream[key].(mapstr.M)
+	from, fromMap := input.(mapstr.M)
 	switch {
 	case input == nil:
 	case isMap && fromMap:
-		merged := mapstr.M(from).Clone()
+		merged := from.Clone()
 		merged.DeepUpdate(own)
 		stream[key] = merged
 	case stream[key] == nil:

@@ -124,6 +124,20 @@ func TestEachStreamIsAModule(t *testing.T) {
 			want: []mapstr.M{{"id": "a", "module": "auditd", "namespace": "dmz"}},
 		},
 		{
+			name: "a dotted key is a path, as in a Beat's file",
+			input: "{id: in, type: reconbeat, detector.model: rare, detector: {actor: user}, data_stream.namespace: dmz, " +
+				"detector.threshold: 30, streams: [{id: a, module: auditd, data_stream.dataset: x, detector.model: context}, " +
+				"{id: b, module: ndjson, data_stream.namespace: lab, processors: [{drop_event.when.equals.user.name: eve}]}]}",
+			want: []mapstr.M{
+				{"id": "a", "module": "auditd", "namespace": "dmz",
+					"detector": map[string]any{"model": "context", "actor": "user", "threshold": 30.0}},
+				{"id": "b", "module": "ndjson", "namespace": "lab",
+					"detector": map[string]any{"model": "rare", "actor": "user", "threshold": 30.0},
+					"processors": []any{map[string]any{"drop_event": map[string]any{"when": map[string]any{
+						"equals": map[string]any{"user": map[string]any{"name": "eve"}}}}}}},
+			},
+		},
+		{
 			name: "what nobody knows is named in every stream",
 			input: "{id: in, type: reconbeat, tags: [x], detectr: {model: rare}, streams: [{id: a, module: auditd}, " +
 				"{id: b, module: auditd}]}",

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/beats/v7/libbeat/management"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/paths"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/reconbeat/reconbeat/beater"
+	reconfig "github.com/reconbeat/reconbeat/config"
+)
+
+// Each line of the reference configuration, taken out of its comment, with a value of a wrong type: it is reported by
+// its path and what is allowed.
+func TestAWrongTypeOfEachReferenceSetting(t *testing.T) {
+	// These are free, or libbeat takes nearly everything: conditions, sizes, parameters of requests. Of settings that go
+	// together, one alone is not enough.
+	free := regexp.MustCompile(
+		`processors|\.index$|pipeline|fields|headers|parameters|_size$|settings\.index|kerberos|partition|codec|metadata`)
+	mapping, list := map[string]any{"wrong": map[string]any{"type": 1}}, []any{map[string]any{"wrong": 1}}
+	tried := 0
+	for _, piece := range referenceSettings(t) {
+		for _, wrong := range []any{5, mapping, list} {
+			var whole map[string]any
+			require.NoError(t, yaml.Unmarshal([]byte(piece), &whole), piece)
+			path, was := replaceLeaf(whole, wrong)
+			_, many := was.([]any)
+			_, on := was.(bool)
+			if free.MatchString(path) || many || wrong == 5 && !on || was == nil && reflect.DeepEqual(wrong, mapping) {
+				continue // a number is good as text, a list's element may be a mapping, and so may an empty section
+			}
+			tried++
+			c, err := conf.NewConfigFrom(whole)
+			require.NoError(t, err, piece)
+			last := path[strings.LastIndexByte(path, '.')+1:]
+			err = checkWhole(t, c)
+			assert.ErrorContains(t, err, last, "%s: %v in the place of %v", path, wrong, was)
+			assert.Regexp(t, `is not allowed; it must be |is not allowed: |no such setting|is missing`, err.Error(), path)
+		}
+	}
+	require.Greater(t, tried, 300)
+}
+
+// replaceLeaf puts another value into the one setting that a piece has.
+func replaceLeaf(whole map[string]any, by any) (path string, was any) {
+	var names []string
+	var at any = whole
+	for {
+		switch here := at.(type) {
+		case map[string]any:
+			var last string
+			for name := range here {
+				if last == "" || last == "module" {
+					last = name
+				}
+			}
+			names = append(names, last)
+			child := here[last]
+			if m, ok := child.(map[string]any); ok && len(m) > 0 {
+				at = child
+				continue
+			}
+			if l, ok := child.([]any); ok && len(l) == 1 {
+				if m, ok := l[0].(map[string]any); ok && len(m) > 0 {
+					names, at = append(names, "0"), m
+					continue
+				}
+			}
+			here[last] = by
+			return strings.Join(names, "."), child
+		default:
+			panic(at)
+		}
+	}
+}
+
+func checkWhole(t *testing.T, root *conf.C) error {
+	errs := []error{reconfig.CheckStart(root)}
+	errs = append(errs, reconfig.CheckFile(root))
+	section, err := root.Child(Name, -1)
+	if err != nil {
+		return errors.Join(errs...)
+	}
+	logger := logp.NewNopLogger()
+	manager, err := management.NewManager(nil, nil, logger)
+	require.NoError(t, err)
+	info := beat.Info{Beat: Name, Logger: logger}
+	_, err = beater.New(&beat.Beat{Info: info, Paths: paths.Paths, Manager: manager}, section)
+	return errors.Join(append(errs, err)...)
+}
+
+// referenceSettings are the settings of the reference configuration, each with the sections that it stands in.
+func referenceSettings(t *testing.T) (pieces []string) {
+	text, err := os.ReadFile("../reconbeat.reference.yml")
+	require.NoError(t, err)
+	return uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
+}
+
+// uncommented are the settings in a file of comments, each with the sections that it stands in.
+func uncommented(text string) (pieces []string) {
+	line := regexp.MustCompile(`^( *)#?( *(?:- )?)([\w."]+):( .*)?$`)
+	type section struct {
+		depth int
+		text  string
+	}
+	var within []section
+	for one := range strings.Lines(text) {
+		one = strings.TrimRight(one, "\n")
+		m := line.FindStringSubmatch(one)
+		if m == nil || strings.HasPrefix(m[2], " ") && !strings.HasPrefix(m[2], "  ") && strings.Contains(one, "#") {
+			continue // a sentence has one blank behind the sign
+		}
+		depth := len(m[1]) + len(m[2])
+		item := strings.HasSuffix(m[2], "- ")
+		if item {
+			depth -= 2 // what follows at the depth of its name is in the same element
+		}
+		for len(within) > 0 && within[len(within)-1].depth >= depth {
+			within = within[:len(within)-1]
+		}
+		own := strings.Repeat(" ", len(m[1])) + m[2] + m[3] + ":" + m[4]
+		piece := own
+		for _, around := range slices.Backward(within) {
+			piece = around.text + "\n" + piece
+		}
+		pieces = append(pieces, piece)
+		if item || strings.TrimSpace(m[4]) == "" {
+			within = append(within, section{depth, own})
+		}
+	}
+	return pieces
+}

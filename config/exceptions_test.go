@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
+)
+
+// What is written is read as it was, whatever the texts are.
+func TestExceptionsAreWrittenAsTheyAreRead(t *testing.T) {
+	yes, no := true, false
+	want := []control.Exception{
+		{
+			ID: "all", Name: "Every test: #1", Comment: "two\nlines", Author: "alice", Created: "2026-11-28",
+			Expires: "2027-05-31T18:00:00Z", Rules: []string{"network-connection-discovery", "sudo-use"},
+			Action: detector.SkipBoth,
+			Conditions: []control.Condition{
+				{Field: "user.name", Is: control.Texts{"null"}},
+				{Field: "process.args", Is: control.Texts{"- {x: y}"}, Not: true},
+				{Field: "process.command_line", Is: control.Texts{""}},
+				{Field: "process.pid", IsOneOf: control.Texts{"1", "007", "true", "~"}},
+				{Field: "source.ip", Exists: &no},
+				{Field: "host.name", Exists: &yes},
+				{Field: "process.executable", Matches: control.Texts{"/opt/*/check?"}},
+				{Field: "process.executable", Matches: control.Texts{"*", "?x"}},
+				{Field: "process.name", Regexp: `^\w+["']$`},
+				{Field: "source.ip", CIDR: control.Texts{"10.0.0.0/8"}},
+				{Field: "reconbeat.anomaly.score", Range: control.Range{GTE: control.Texts{"25"}, LT: control.Texts{"50.5"}}},
+				{Any: []control.Condition{
+					{Field: "user.id", Is: control.Texts{"0"}},
+					{All: []control.Condition{{Field: "group.name", Is: control.Texts{"\u2028wheel\t"}}}, Not: true},
+				}},
+			},
+		},
+		{
+			ID: "short", Action: detector.SkipResult,
+			Conditions: []control.Condition{{Field: "user.name", Is: control.Texts{"2026-11-28"}}},
+		},
+	}
+	var text strings.Builder
+	require.NoError(t, WriteExceptions(&text, want))
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(text.String()), 0o600))
+	items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
+	require.NoError(t, err, text.String())
+	require.Equal(t, want, items.Exceptions, text.String())
+}
