@@ -263,7 +263,7 @@ var fields = []Field{
 	},
 	{Name: "reconbeat.limit.most", Type: "long", get: limitedOnly(func(w *Withheld) any { return w.Limit.Alerts })},
 	{
-		Name: "reconbeat.limit.per", Type: "long",
+		Name: "reconbeat.limit.span", Type: "long",
 		get: limitedOnly(func(w *Withheld) any { return int64(w.Limit.Per / time.Second) }),
 	},
 }
