@@ -45,7 +45,7 @@ var every = []typed{
 	{words: "alerts show none"},
 	{words: "exception from none"},
 	{words: "exception export"},
-	{words: "exception import -", cannot: true},
+	{words: "exception import list.ndjson", cannot: true},
 
 	{words: "controls list"},
 	{words: "windows import -", cannot: true},
@@ -85,6 +85,9 @@ var every = []typed{
 	{words: "completion fish", cannot: true},
 	{words: "completion powershell", cannot: true},
 }
+
+// oneItem is an exception list of Kibana's.
+const oneItem = `{"item_id":"one","entries":[{"field":"user.name","type":"match","value":"bob"}]}`
 
 func TestEveryCommandIsTypedWithPathFlags(t *testing.T) {
 	root := &NewRootCommand().Command
@@ -135,6 +138,7 @@ func TestTheUsersPathsWin(t *testing.T) {
 				for name, text := range map[string]string{
 					"reconbeat.yml": config,
 					"model.json":    `{"format": "reconbeat-model", "version": 1, "model": {}}`,
+					"list.ndjson":   oneItem,
 					"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` +
 						"\n",
 				} {
@@ -205,6 +209,7 @@ func newInstallation(t *testing.T) installation {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	}
 	for file, text := range map[string]string{
+		"list.ndjson": oneItem,
 		"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
 		"model.json":  `{"format": "reconbeat-model", "version": 1, "model": {}}`,
 	} {
