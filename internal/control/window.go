@@ -54,6 +54,10 @@ func (w *Window) Check() error {
 	return errors.Join(wrong...)
 }
 
+// firstYear is the earliest in which a window may begin: the library for rules fails before year 1, and nothing that is
+// watched is older than this.
+const firstYear = 1970
+
 // schedule is when it holds; zone is where its times are without a time zone.
 func (w *Window) schedule(zone *time.Location) (*schedule, error) {
 	if w.Timezone != "" {
@@ -62,6 +66,9 @@ func (w *Window) schedule(zone *time.Location) (*schedule, error) {
 			return nil, fmt.Errorf("timezone: %q is not allowed; it must be an IANA time zone such as Europe/Berlin",
 				w.Timezone)
 		}
+	}
+	if !w.Start.IsZero() && w.Start.Year() < firstYear {
+		return nil, fmt.Errorf("start: %s is not allowed; it must be in %d or later", w.Start, firstYear)
 	}
 	s := &schedule{zone: zone, length: w.Duration, recurs: w.Rule.text != "", except: map[Clock]bool{}}
 	for _, c := range w.Dates {

@@ -228,6 +228,13 @@ func TestWrongWindows(t *testing.T) {
 			"366d, such as 90m, 1d or 1d12h"},
 		{"no start", func(w *Window) { w.Start = Clock{} }, "start: is missing; it must be a day such as 2026-01-31, or a " +
 			"day and a time such as 2026-01-31T22:00; its time zone is timezone"},
+		{
+			"a year that no rule can begin in",
+			func(w *Window) {
+				w.Start, w.Rule.text = Clock{Time: time.Date(0, 1, 1, 8, 0, 0, 0, time.UTC)}, "FREQ=MONTHLY"
+			},
+			`start: 0000-01-01T08:00 is not allowed; it must be in 1970 or later`,
+		},
 		{"a time zone", func(w *Window) { w.Timezone = "Mars/Phobos" },
 			`timezone: "Mars/Phobos" is not allowed; it must be an IANA time zone such as Europe/Berlin`},
 		{"a rule that never occurs", func(w *Window) { w.Rule.text = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30" },
