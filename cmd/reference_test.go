@@ -7,7 +7,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +21,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	reconfig "github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // Each line of the reference configuration, taken out of its comment, with a value of a wrong type: it is reported by
@@ -107,40 +107,5 @@ func checkWhole(t *testing.T, root *conf.C) error {
 func referenceSettings(t *testing.T) (pieces []string) {
 	text, err := os.ReadFile("../reconbeat.reference.yml")
 	require.NoError(t, err)
-	return uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
-}
-
-// uncommented are the settings in a file of comments, each with the sections that it stands in.
-func uncommented(text string) (pieces []string) {
-	line := regexp.MustCompile(`^( *)#?( *(?:- )?)([\w."]+):( .*)?$`)
-	type section struct {
-		depth int
-		text  string
-	}
-	var within []section
-	for one := range strings.Lines(text) {
-		one = strings.TrimRight(one, "\n")
-		m := line.FindStringSubmatch(one)
-		if m == nil || strings.HasPrefix(m[2], " ") && !strings.HasPrefix(m[2], "  ") && strings.Contains(one, "#") {
-			continue // a sentence has one blank behind the sign
-		}
-		depth := len(m[1]) + len(m[2])
-		item := strings.HasSuffix(m[2], "- ")
-		if item {
-			depth -= 2 // what follows at the depth of its name is in the same element
-		}
-		for len(within) > 0 && within[len(within)-1].depth >= depth {
-			within = within[:len(within)-1]
-		}
-		own := strings.Repeat(" ", len(m[1])) + m[2] + m[3] + ":" + m[4]
-		piece := own
-		for _, around := range slices.Backward(within) {
-			piece = around.text + "\n" + piece
-		}
-		pieces = append(pieces, piece)
-		if item || strings.TrimSpace(m[4]) == "" {
-			within = append(within, section{depth, own})
-		}
-	}
-	return pieces
+	return beattest.Uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config/settings"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // Misspelt names and unset variables outside our section are reported all at once.
@@ -323,7 +324,7 @@ output.console.codec: {json: {pretty: perhaps}, format.string: x}
 func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 	text, err := os.ReadFile("../reconbeat.reference.yml")
 	require.NoError(t, err)
-	pieces := uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
+	pieces := beattest.Uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
 	require.Greater(t, len(pieces), 300)
 	pairs := regexp.MustCompile(`is missing$|not configured$`) // of settings that go together, one alone is not enough
 	for _, piece := range pieces {
@@ -334,41 +335,6 @@ func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 			require.NotContains(t, err.Error(), "no such", piece)
 		}
 	}
-}
-
-// uncommented are the settings in a file of comments, each with the sections that it stands in.
-func uncommented(text string) (pieces []string) {
-	line := regexp.MustCompile(`^( *)#?( *(?:- )?)([\w."]+):( .*)?$`)
-	type section struct {
-		depth int
-		text  string
-	}
-	var within []section
-	for one := range strings.Lines(text) {
-		one = strings.TrimRight(one, "\n")
-		m := line.FindStringSubmatch(one)
-		if m == nil || strings.HasPrefix(m[2], " ") && !strings.HasPrefix(m[2], "  ") && strings.Contains(one, "#") {
-			continue // a sentence has one blank behind the sign
-		}
-		depth := len(m[1]) + len(m[2])
-		item := strings.HasSuffix(m[2], "- ")
-		if item {
-			depth -= 2 // what follows at the depth of its name is in the same element
-		}
-		for len(within) > 0 && within[len(within)-1].depth >= depth {
-			within = within[:len(within)-1]
-		}
-		own := strings.Repeat(" ", len(m[1])) + m[2] + m[3] + ":" + m[4]
-		piece := own
-		for _, around := range slices.Backward(within) {
-			piece = around.text + "\n" + piece
-		}
-		pieces = append(pieces, piece)
-		if item || strings.TrimSpace(m[4]) == "" {
-			within = append(within, section{depth, own})
-		}
-	}
-	return pieces
 }
 
 // Every name that libbeat's own structs have is known: of those that are exported, by reflection; of the others, by the
