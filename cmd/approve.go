@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
@@ -19,7 +20,6 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
@@ -162,49 +162,17 @@ func whoami() string {
 	return u.Username + " as " + account
 }
 
-// keptApproval is an approval as its file has it.
-type keptApproval struct {
-	ID         string          `yaml:"id"`
-	Name       string          `yaml:"name"`
-	Comment    string          `yaml:"comment,omitempty"`
-	Ticket     string          `yaml:"ticket"`
-	Author     string          `yaml:"author"`
-	Created    string          `yaml:"created"`
-	Expires    string          `yaml:"expires"`
-	RevokedBy  string          `yaml:"revoked_by,omitempty"`
-	Rules      []string        `yaml:"rules,omitempty"`
-	Action     string          `yaml:"action"`
-	Conditions []keptCondition `yaml:"conditions"`
-}
-
-type keptCondition struct {
-	Field   string          `yaml:"field,omitempty"`
-	IsOneOf []string        `yaml:"is_one_of,omitempty"`
-	Any     []keptCondition `yaml:"any,omitempty"`
-}
-
-func keptConditions(all []control.Condition) (kept []keptCondition) {
-	for _, c := range all {
-		kept = append(kept, keptCondition{Field: c.Field, IsOneOf: c.IsOneOf, Any: keptConditions(c.Any)})
-	}
-	return kept
-}
-
 // keep writes an approval into the folder that the running reconbeat looks into. It is there whole, or it is not.
 func keep(folder string, a control.Approval) error {
-	text, err := yaml.Marshal([]keptApproval{{
-		ID: a.ID, Name: a.Name, Comment: a.Comment, Ticket: a.Ticket, Author: a.Author, Created: string(a.Created),
-		Expires: string(a.Expires), RevokedBy: a.RevokedBy, Rules: a.Rules, Action: a.Action,
-		Conditions: keptConditions(a.Conditions),
-	}})
-	if err != nil {
-		return fmt.Errorf("writing the approval: %w", err)
+	var text bytes.Buffer
+	if err := config.WriteApprovals(&text, []control.Approval{a}); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("writing the approval: %w", err)
 	}
 	whole := filepath.Join(folder, a.ID+".yml")
-	if err := os.WriteFile(whole+".new", text, 0o600); err != nil {
+	if err := os.WriteFile(whole+".new", text.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("writing the approval: %w", err)
 	}
 	if err := os.Rename(whole+".new", whole); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/icalendar"
 	"github.com/reconbeat/reconbeat/internal/plural"
@@ -96,7 +97,7 @@ func importWindows(c *cobra.Command, path string, zones icalendar.Zones) error {
 	}
 	fmt.Println("# Made of a calendar. Review it, add conditions and an action, and save it into windows.d: " +
 		"docs/controls.md")
-	if err := icalendar.Write(os.Stdout, windows); err != nil {
+	if err := config.WriteWindows(os.Stdout, windows); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%s, %d left out.\n", plural.Of(uint64(len(windows)), "window"), len(left))

@@ -149,7 +149,7 @@ func TestEventsBecomeWindows(t *testing.T) {
 			}
 			require.Equal(t, c.left, strings.Join(said, "\n"))
 			var out bytes.Buffer
-			require.NoError(t, Write(&out, windows))
+			require.NoError(t, config.WriteWindows(&out, windows))
 			var lines []string
 			for line := range strings.Lines(out.String()) {
 				line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "- "))
@@ -196,7 +196,7 @@ func FuzzCalendar(f *testing.F) {
 			return
 		}
 		var out bytes.Buffer
-		require.NoError(t, Write(&out, windows))
+		require.NoError(t, config.WriteWindows(&out, windows))
 		require.Len(t, readBack(t, out.Bytes()), len(windows))
 	})
 }
