@@ -5,12 +5,10 @@ package state
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +19,8 @@ import (
 )
 
 // The alert log holds the latest alerts and what was concluded of them, for people on the host. It is no part of
-// delivery: the journal forgets a document once the output has it, the alert log keeps it.
+// delivery: the journal forgets a document once the output has it, the alert log keeps it. It is written last, so that
+// no alert waits for it; what a kill -9 comes in between of is delivered and missing here.
 const (
 	alertLogDir   = "alerts"
 	alertLogName  = "alerts"
@@ -69,83 +68,22 @@ func (l *alertLog) add(document []byte) error {
 
 // AlertReader reads an alert log, also one that is being written. It belongs to one goroutine.
 type AlertReader struct {
-	// HeldBack is the reader's own: a number that Save keeps beside the place of reading.
-	HeldBack int
-	// Missed reports that something was deleted, for want of room, before it was read.
-	Missed bool
-
-	dir   string
-	file  string           // that Save writes; empty: none
-	at    map[string]int64 // by file, how far it was read
-	sizes map[string]int64 // by file, how long it was
+	dir string
+	at  map[string]int64 // by file, how far it was read
 }
 
 // NewAlertReader reads the alert log of the state in dir from its beginning.
 func NewAlertReader(dir string) *AlertReader {
-	return &AlertReader{dir: filepath.Join(dir, alertLogDir), at: map[string]int64{}, sizes: map[string]int64{}}
+	return &AlertReader{filepath.Join(dir, alertLogDir), map[string]int64{}}
 }
 
-// place is what Save keeps.
-type place struct {
-	At       map[string]int64 `json:"at"`
-	HeldBack int              `json:"held_back,omitempty"`
-}
-
-// ResumeAlertReader goes on where the reader of this name, which is a file's, was when it last called Save; one that
-// never did begins at the end. The error says that its place cannot be read.
-func ResumeAlertReader(dir, name string) (*AlertReader, error) {
-	r := NewAlertReader(dir)
-	r.file = filepath.Join(r.dir, name+".place")
-	text, err := os.ReadFile(r.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(r.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making the alert log's directory: %w", err)
-		}
-		return r, errors.Join(r.Next(nil), r.Save())
-	}
-	var p place
-	if err == nil {
-		err = json.Unmarshal(text, &p)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading how far the alerts were delivered: %w", err)
-	}
-	r.HeldBack = p.HeldBack
-	maps.Copy(r.at, p.At)
-	return r, nil
-}
-
-// Save keeps the place of reading for the next ResumeAlertReader.
-func (r *AlertReader) Save() error {
-	text, err := json.Marshal(place{r.at, r.HeldBack})
-	if err == nil {
-		err = writeFile(r.file, nil, text)
-	}
-	if err != nil {
-		return fmt.Errorf("writing how far the alerts were delivered: %w", err)
-	}
-	return nil
-}
-
-// Next calls each with every document that was written since the last call, the oldest first; nil passes over all. A
-// line that is still being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever
-// written, and is each's first one, which ends the reading: the next call begins with that document again.
+// Next calls each with every document that was written since the last call, the oldest first. A line that is still being
+// written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever written, and is each's first
+// one, which ends the reading: the next call begins with that document again.
 func (r *AlertReader) Next(each func(document []byte) error) error {
 	files, err := alertLogsIn(r.dir)
 	if err != nil {
 		return fmt.Errorf("reading the alert log: %w", err)
-	}
-	gone := maps.Clone(r.at)
-	for _, f := range files {
-		delete(gone, f.Name())
-		if info, err := f.Info(); err == nil {
-			r.sizes[f.Name()] = info.Size()
-		}
-	}
-	for name := range gone {
-		r.Missed = r.Missed || r.at[name] < r.sizes[name]
-		delete(r.at, name)
-		delete(r.sizes, name)
 	}
 	for _, f := range files {
 		if err := r.read(f.Name(), each); err != nil {
@@ -176,7 +114,7 @@ func (r *AlertReader) read(name string, each func([]byte) error) error {
 		if err != nil {
 			return fmt.Errorf("reading the alert log: %w", err)
 		}
-		if each != nil && len(line) > 1 {
+		if len(line) > 1 {
 			if err := each(line[:len(line)-1]); err != nil {
 				return err
 			}
