@@ -12,7 +12,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 )
 
-// WriteExceptions writes exceptions as a file of exceptions.d has them, a condition in a line. What is empty is left out.
+// WriteExceptions writes exceptions as a file of exceptions.d has them, a condition in a line. What is empty is left
+// out.
 func WriteExceptions(w io.Writer, all []control.Exception) error {
 	return writeItems(w, all, func(e *control.Exception) (itemHead, []control.Condition) {
 		return itemHead{

@@ -77,9 +77,9 @@ func NewAlertReader(dir string) *AlertReader {
 	return &AlertReader{filepath.Join(dir, alertLogDir), map[string]int64{}}
 }
 
-// Next calls each with every document that was written since the last call, the oldest first. A line that is still being
-// written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever written, and is each's first
-// one, which ends the reading: the next call begins with that document again.
+// Next calls each with every document that was written since the last call, the oldest first. A line that is still
+// being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever written, and is each's
+// first one, which ends the reading: the next call begins with that document again.
 func (r *AlertReader) Next(each func(document []byte) error) error {
 	files, err := alertLogsIn(r.dir)
 	if err != nil {
