@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,6 +28,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
@@ -290,80 +290,21 @@ func fieldTypes() (func(string) string, error) {
 	return func(name string) string { return types[name] }, nil
 }
 
-// heldBack gathers what controls held back in a replay, a line for each visit.
-type heldBack struct {
-	idle  time.Duration // a pause of this length ends a visit
-	lines []*heldLine
-	last  map[string]*heldLine
-	more  int // beyond mostHeld
-}
-
-// heldLine is what was held back of an actor's matches without a pause.
-type heldLine struct {
-	from, to time.Time
-	actor    string
-	rule     string
-	controls []string
-	score    float64
-	matches  int
-	commands []string
-}
-
-// mostHeld bounds the lines.
-const mostHeld = 10000
-
-// add takes a raw event, and reports whether something was held back of it.
-func (h *heldBack) add(doc *beat.Event) bool {
-	if text(doc.Fields, "reconbeat.control.held") == "" {
-		return false
-	}
-	rules := list(doc.Fields, "reconbeat.rules")
-	line := &heldLine{
-		from: doc.Timestamp, to: doc.Timestamp, actor: text(doc.Fields, "reconbeat.actor.name"), rule: listOf(rules),
-		controls: list(doc.Fields, "reconbeat.control.id"), matches: 1,
-		commands: []string{text(doc.Fields, "process.command_line")},
-	}
-	if line.actor == "" {
-		line.actor = "uid " + text(doc.Fields, "reconbeat.actor.id")
-	}
-	if score, err := doc.Fields.GetValue("reconbeat.anomaly.score"); err == nil {
-		line.score, _ = score.(float64)
-	}
-	key := fmt.Sprint(line.actor, rules, line.controls, text(doc.Fields, "host.id"))
-	if same := h.last[key]; same != nil && line.from.Sub(same.to) < h.idle {
-		same.to, same.score = line.to, max(same.score, line.score)
-		same.matches++
-		if !slices.Contains(same.commands, line.commands[0]) && len(same.commands) < 5 {
-			same.commands = append(same.commands, line.commands[0])
-		}
-		return true
-	}
-	if h.last == nil {
-		h.last = map[string]*heldLine{}
-	}
-	if len(h.lines) == mostHeld {
-		h.more++
-		return true
-	}
-	h.lines, h.last[key] = append(h.lines, line), line
-	return true
-}
-
-// print says what would have alerted.
-func (h *heldBack) print(out io.Writer) {
-	if len(h.lines) == 0 {
+// printHeld says what would have alerted.
+func printHeld(out io.Writer, h *report.HeldBack) {
+	if len(h.Lines()) == 0 {
 		fmt.Fprintln(out, "No control held an alert back.")
 		return
 	}
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tACTOR\tSCORE\tMATCHES\tHELD BACK BY\tRULE\tCOMMANDS")
-	for _, l := range h.lines {
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.from.UTC().Format(time.RFC3339), printable(l.actor), l.score,
-			l.matches, listOf(l.controls), l.rule, cut(printable(strings.Join(l.commands, "; ")), 120))
+	for _, l := range h.Lines() {
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.From.Format(time.RFC3339), printable(l.Actor), l.Score,
+			l.Matches, listOf(l.Controls), l.Rules, cut(printable(strings.Join(l.Commands, "; ")), 120))
 	}
 	w.Flush()
-	if h.more > 0 {
-		fmt.Fprintf(out, "and %s more\n", plural.Of(h.more, "match"))
+	if h.More() > 0 {
+		fmt.Fprintf(out, "and %s more\n", plural.Of(h.More(), "match"))
 	}
 }
 

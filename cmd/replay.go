@@ -171,8 +171,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 			return err
 		}
 	}
-	var found report.Report
-	held := heldBack{idle: cfg.Detector.Episode.Idle}
+	found := report.Report{Idle: cfg.Detector.Episode.Idle}
+	held := report.HeldBack{Idle: cfg.Detector.Episode.Idle}
 	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: rules,
@@ -186,7 +186,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 				compared.document(doc)
 				return nil
 			case f.held:
-				if held.add(doc) && f.format == formatNDJSON {
+				if held.Add(doc) && f.format == formatNDJSON {
 					return s.show(doc)
 				}
 				return nil
@@ -256,7 +256,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		err = errors.Join(err, compared.write(out, f.format))
 	}
 	if f.held && f.format == formatTable {
-		held.print(out)
+		printHeld(out, &held)
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
@@ -386,6 +386,8 @@ func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 	case s.Learned < s.LearnFor:
 		return fmt.Sprintf("Nothing could alert: what was read spans %s, and for the first %s of a host "+
 			"(detector.learn_for) reconbeat only learns.", report.Span(s.Learned), report.Span(s.LearnFor))
+	case n.Held > 0:
+		return "Nothing alerted: controls held back " + plural.Of(n.Held, "alert") + "."
 	}
 	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.",
 		report.Span(cmp.Or(s.LearnFor, s.Learned)))

@@ -148,8 +148,12 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	if err != nil && n.execs == 0 { // it never watched
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s, %d lost.\n", since(time.Since(began)),
-		plural.Of(n.execs, "exec"), n.matched, plural.Of(n.alerts, "alert"), n.lost)
+	held := ""
+	if n.held > 0 {
+		held = fmt.Sprintf(" and %d held back by controls", n.held)
+	}
+	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s%s, %d lost.\n", since(time.Since(began)),
+		plural.Of(n.execs, "exec"), n.matched, plural.Of(n.alerts, "alert"), held, n.lost)
 	return err
 }
 
@@ -233,8 +237,8 @@ func showStatus(s *screen) (stop func() watchNumbers) {
 }
 
 type watchNumbers struct {
+	alertCounts
 	execs, matched, lost int64
-	alerts               int
 }
 
 // now reads the Beat's own metrics. A module's go with the module, so that what was lost before is kept. Alerts are
@@ -242,10 +246,10 @@ type watchNumbers struct {
 func (before watchNumbers) now(s *screen) watchNumbers {
 	flat := monitoring.CollectFlatSnapshot(monitoring.GetNamespace("stats").GetRegistry(), monitoring.Full, false)
 	n := watchNumbers{
-		execs:   flat.Ints["reconbeat.detector.execs"],
-		matched: flat.Ints["reconbeat.detector.matched"],
-		lost:    flat.Ints["reconbeat.ring.dropped"],
-		alerts:  s.shownAlerts(),
+		alertCounts: s.counted(),
+		execs:       flat.Ints["reconbeat.detector.execs"],
+		matched:     flat.Ints["reconbeat.detector.matched"],
+		lost:        flat.Ints["reconbeat.ring.dropped"],
 	}
 	for name, v := range flat.Ints {
 		if strings.HasPrefix(name, "reconbeat.modules.") && strings.Contains(name, ".lost_") {
