@@ -64,7 +64,11 @@ func checkStart(c *cobra.Command) error {
 	if err != nil {
 		return errors.Join(wrong, err)
 	}
-	return errors.Join(notPaths, checkFile(beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}, whole))
+	info := beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}
+	if err := checkFile(info, whole); err != nil {
+		return errors.Join(notPaths, err)
+	}
+	return errors.Join(notPaths, checkOurs(info, whole))
 }
 
 // openKeystore lets the configuration refer to secrets, as libbeat does.
