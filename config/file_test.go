@@ -465,3 +465,28 @@ func namesBelow(t reflect.Type) map[string]bool {
 	}
 	return names
 }
+
+// The queue on disk is checked by libbeat's own rules, at which it would end when the Beat starts.
+func TestTheQueueOnDisk(t *testing.T) {
+	const size, interval = "it must be a size such as 512MiB or 10GB", "it must be a duration such as 90s, 15m or 24h"
+	for text, want := range map[string]string{
+		"{max_size: 10GB, segment_size: 100MiB}": "",
+		"{max_size: 12000000}":                   "",
+		"{path: /x}":                             ".max_size: is missing",
+		"{max_size: {a: 1}}":                     ".max_size: a mapping is not allowed; " + size,
+		"{max_size: [10GB, 1]}":                  ".max_size: a list is not allowed; " + size,
+		"{max_size: big}":                        `.max_size: "big" is not allowed; ` + size,
+		"{max_size: 1MB}":                        ": disk queue max_size (1000000) cannot be less than 10MB",
+		"{max_size: 10GB, segment_size: 9GB}":    ": disk queue max_size must be at least twice as big as segment_size",
+		"{max_size: 10GB, retry_interval: soon}": `.retry_interval: "soon" is not allowed; ` + interval,
+	} {
+		for _, key := range []string{"queue.disk", "output.console.queue.disk"} {
+			err := CheckFile(conf.MustNewConfigFrom(key + ": " + text))
+			if want == "" {
+				require.NoError(t, err, text)
+				continue
+			}
+			require.ErrorContains(t, err, key+want, text)
+		}
+	}
+}
