@@ -35,6 +35,13 @@ var ofTheWeek = regexp.MustCompile(`^\{"@timestamp":"2024-04-(0[4-9]|10)T`)
 // minutes and other people by day.
 const attackedHosts = "web,build,application,automation,oncall"
 
+// approved is the control of that week: root's work on automation-1 is approved, and its alert held back.
+const approved = `
+- id: OPS-4711
+  name: Kernel update on automation-1
+  conditions: [{field: host.name, is: automation-1}, {field: user.name, is: root}]
+`
+
 // index puts documents into their data streams, in the namespace.
 func index(t *testing.T, node *stack.Node, namespace string, docs []mapstr.M) {
 	var bulk bytes.Buffer
@@ -68,6 +75,9 @@ func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	recordings, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
 	require.NoError(t, err)
 	require.Len(t, recordings, strings.Count(attackedHosts, ",")+1)
+	controls := filepath.Join(h.dir, "exceptions.d")
+	require.NoError(t, os.Mkdir(controls, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(controls, "approved.yml"), []byte(approved), 0o600))
 	for _, recording := range recordings {
 		c, _ := h.command("", "replay", "--module", "ndjson", "--events", "--format", "ndjson", recording)
 		out, err := c.Output()
@@ -173,6 +183,10 @@ func TestStackShowsTheAttack(t *testing.T) {
 	require.Greater(t, value(first(overview["top-actors"], "actor"), "score"), 90.0)
 	require.Contains(t, []any{"web-1", "oncall-1"}, first(overview["top-hosts"], "host")["key"],
 		"the hosts of stolen accounts")
+	held := first(overview["held-back"], "control")
+	require.Equal(t, "OPS-4711", held["key"])
+	require.EqualValues(t, 1, held["doc_count"], "its alert once, without the repeats")
+	require.Greater(t, value(held, "score"), 25.0)
 
 	step := 3 * time.Hour
 	var highest, scored float64

@@ -110,17 +110,21 @@ function Bars({ panel, found }) {
   const [layer, ...lines] = panel.visualization.layers;
   const split = layer.collapseFn ? undefined : layer.splitAccessor;
   const data = [];
-  for (const row of rowsOf(found.answer.aggregations ?? {}, panel.columns)) {
+  const rows = rowsOf(found.answer.aggregations ?? {}, panel.columns);
+  const steps = [...new Set(rows.map((r) => r[layer.xAccessor]))].sort((a, b) => a - b);
+  const minInterval = steps.length > 1 ? steps[1] - steps[0] : undefined; // a single bar has the width of a step, too
+  for (const row of rows) {
+    if (split && row[split] === undefined) continue; // a step of time in which nothing was
     for (const id of layer.accessors) data.push({ x: row[layer.xAccessor], y: row[id] ?? null, of: split ? row[split] : panel.columns[id].label });
   }
-  const names = split ? panel.columns[split].params.filters.map((f) => f.label) : layer.accessors.map((id) => panel.columns[id].label);
+  const names = split ? panel.columns[split].params.filters?.map((f) => f.label) ?? [...new Set(data.map((d) => d.of))] : layer.accessors.map((id) => panel.columns[id].label);
   const palette = layer.palette?.name === 'status' ? status.slice(status.length - names.length) : series;
   const color = ({ specId, splitAccessors }) => palette[names.indexOf(splitAccessors.get('of')) % palette.length];
   const Series = layer.seriesType === 'line' ? LineSeries : BarSeries;
   const day = to - from > 2 * 86400e3;
   return (
     <Chart>
-      <Settings baseTheme={LIGHT_THEME} theme={{ chartMargins: { right: lines.length ? 44 : 10 } }} showLegend={panel.visualization.legend.isVisible} legendPosition={Position.Right} legendSize={legendSizes[panel.visualization.legend.legendSize]} xDomain={{ min: from, max: to }} locale="en" />
+      <Settings baseTheme={LIGHT_THEME} theme={{ chartMargins: { right: lines.length ? 44 : 10 } }} showLegend={panel.visualization.legend.isVisible} legendPosition={Position.Right} legendSize={legendSizes[panel.visualization.legend.legendSize]} xDomain={{ min: from, max: to, minInterval }} locale="en" />
       <Axis id="x" position={Position.Bottom} tickFormat={(v) => new Date(v).toISOString().slice(day ? 5 : 11, day ? 10 : 16)} />
       <Axis id="y" position={Position.Left} ticks={5} tickFormat={(v) => (Number.isInteger(v) ? v.toLocaleString('en-US') : '')} gridLine={{ visible: true }} domain={{ fit: false, min: NaN, max: NaN }} />
       {lines.map((l) => {

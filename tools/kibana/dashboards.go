@@ -32,6 +32,8 @@ const (
 	unwell     = heartbeats + " and reconbeat.health.status:(degraded or failed)"
 	// judged are the matches whose score means something: while a host is learned, everything is new.
 	judged = matches + " and not reconbeat.anomaly.learning:true"
+	// heldBack are the alerts that a control held back, one for each that there would have been.
+	heldBack = matches + " and reconbeat.control.held:alert"
 )
 
 // threshold is the score from which on rules alert, where nothing else is configured.
@@ -73,6 +75,10 @@ var savedQueries = []struct{ id, title, description, query string }{
 		description: "Matches and alerts of a program that hides which one it is: under another name, as a copy, or " +
 			"through a loader.",
 		query: "reconbeat.process.disguise:*",
+	},
+	{
+		id: "reconbeat-held-back", title: "Reconbeat: held back",
+		description: "Alerts that exceptions, windows, onboarding or approvals held back.", query: heldBack,
 	},
 	{
 		id: "reconbeat-sensors-unwell", title: "Reconbeat: sensors that are not well",
@@ -140,11 +146,11 @@ var overview = dashboard{
 	title: prefix + "Overview",
 	description: "Unusual discovery of network connections: alerts over time, their actors, hosts and " +
 		"commands.",
-	datasets: []string{alertView.dataset},
+	datasets: []string{alertView.dataset, processView.dataset},
 	controls: []control{
 		{"host", "Host", "host.name", alertView},
 		{"actor", "Actor", "reconbeat.actor.name", alertView},
-		{"rule", "Rule", "rule.name", alertView},
+		{"rule", "Rule", "reconbeat.rules", alertView}, // which raw events have as well
 	},
 	rows: []row{
 		{
@@ -260,6 +266,36 @@ var overview = dashboard{
 					"@timestamp",
 					[]string{"host.name", "reconbeat.actor.name", "reconbeat.anomaly.score",
 						"process.command_line", "event.reason", "process.parent.command_line", "source.ip"},
+				},
+			},
+		},
+		{
+			height: 12,
+			panels: []panel{
+				table{
+					chart{
+						frame: frame{"held-back", "Held back",
+							"Alerts that exceptions, windows, onboarding or approvals held back, by control.", 24},
+						view:  processView,
+						query: heldBack,
+						columns: []column{by("control", "Control", "reconbeat.control.id", 50, "held"),
+							count("held", "Alerts"), mostUnusual(), unique("hosts", "Hosts", "host.name"),
+							unique("actors", "Actors", "reconbeat.actor.name"), most("seen", "Last", "@timestamp")},
+					},
+					"held",
+					false,
+					10,
+				},
+				bars{
+					chart: chart{
+						frame: frame{"held-back-over-time", "Held back over time",
+							"Alerts that controls held back, by control.", 24},
+						view:  processView,
+						query: heldBack,
+						columns: []column{overTime(), by("control", "Control", "reconbeat.control.id", 10, "held"),
+							count("held", "Alerts")},
+					},
+					series: "bar_stacked",
 				},
 			},
 		},

@@ -65,7 +65,8 @@ func TestQueries(t *testing.T) {
 	require.Len(t, byName, panels, "every one asks")
 
 	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}}]}}`
-	const datasets = `{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}}`
+	const datasets = `{"bool":{"minimum_should_match":1,"should":[{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},` +
+		`{"match_phrase":{"data_stream.dataset":"reconbeat.process"}}]}}`
 	for name, want := range map[string]string{
 		"reconbeat-alerts": `{"index":"logs-reconbeat.*","search":{"size":1,"query":{"bool":{"filter":[` + alerts + `]}}}}`,
 		"reconbeat-overview/top-actors": `{"index":"logs-reconbeat.alert-*","search":{"size":0,"query":{"bool":{"filter":[` + datasets + `,` + alerts + `]}},"aggs":{"actor":{
