@@ -45,7 +45,7 @@ func Open(path string, read *atomic.Int64) (*Recording, error) {
 		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	sample, err := r.text.Peek(SampleBytes)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && len(sample) == 0 && !errors.Is(err, io.EOF) {
 		r.Close()
 		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}

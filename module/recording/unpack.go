@@ -22,27 +22,77 @@ import (
 type format struct {
 	magic string
 	at    int // where the magic stands
-	open  func(io.Reader) (io.Reader, func(), error)
+	open  func(*bufio.Reader) (io.Reader, func(), error)
 }
 
 // window bounds what unpacking keeps in memory, in bytes: zstd --long is 128 MiB.
 const window = 128 << 20
 
 var formats = []format{
-	{magic: "\x1f\x8b", open: func(in io.Reader) (io.Reader, func(), error) {
-		z, err := gzip.NewReader(in)
-		return z, nil, err
-	}},
+	{magic: "\x1f\x8b", open: openGzip},
 	{magic: "\x28\xb5\x2f\xfd", open: openZstandard},
 	{magic: "\x2a\x4d\x18", at: 1, open: openZstandard}, // a frame to skip comes first
-	{magic: "\xfd7zXZ\x00", open: func(in io.Reader) (io.Reader, func(), error) {
+	{magic: "\xfd7zXZ\x00", open: func(in *bufio.Reader) (io.Reader, func(), error) {
 		z, err := xz.NewReader(in)
 		return z, nil, err
 	}},
-	{magic: "BZh", open: func(in io.Reader) (io.Reader, func(), error) { return bzip2.NewReader(in), nil, nil }},
+	{magic: "BZh", open: func(in *bufio.Reader) (io.Reader, func(), error) { return bzip2.NewReader(in), nil, nil }},
 }
 
-func openZstandard(in io.Reader) (io.Reader, func(), error) {
+func openGzip(in *bufio.Reader) (io.Reader, func(), error) {
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	z.Multistream(false)
+	return &gzipMembers{in: in, z: z}, nil, nil
+}
+
+// gzipMembers reads the members of a file one after the other. Unlike Go's own reader it takes zero bytes behind them
+// for padding, as gzip does: tapes and block devices leave some.
+type gzipMembers struct {
+	in *bufio.Reader
+	z  *gzip.Reader
+}
+
+// Read reads what is unpacked.
+func (g *gzipMembers) Read(b []byte) (int, error) {
+	for {
+		n, err := g.z.Read(b)
+		if !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		if n > 0 {
+			return n, nil // the next call finds the member at its end
+		}
+		if err := g.next(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// next goes on to the next member; io.EOF where there is none.
+func (g *gzipMembers) next() error {
+	for {
+		c, err := g.in.ReadByte()
+		if err != nil {
+			return err
+		}
+		if c != 0 {
+			break
+		}
+	}
+	if err := g.in.UnreadByte(); err != nil {
+		return err
+	}
+	if err := g.z.Reset(g.in); err != nil {
+		return fmt.Errorf("what follows a part that is whole: %w", err)
+	}
+	g.z.Multistream(false)
+	return nil
+}
+
+func openZstandard(in *bufio.Reader) (io.Reader, func(), error) {
 	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
 		return nil, nil, err
@@ -104,8 +154,8 @@ func unpacked(in *bufio.Reader, path string) (*bufio.Reader, func(), error) {
 	}
 	for layer := 0; ; layer++ {
 		magic, err := in.Peek(262)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, end, err
+		if err != nil && len(magic) == 0 && !errors.Is(err, io.EOF) {
+			return nil, end, err // else it is reported where it stands, behind what can be read
 		}
 		f, packed := packing(magic)
 		if !packed {

@@ -59,6 +59,9 @@ func TestWhatIsPackedOrInAnotherEncodingIsRead(t *testing.T) {
 		"with a mark of UTF-8":    "\xef\xbb\xbf" + text,
 		"gzip":                    packed(t, gz, text),
 		"gzip of two parts":       packed(t, gz, text[:half]) + packed(t, gz, text[half:]),
+		"gzip with padding":       packed(t, gz, text) + strings.Repeat("\x00", 5000),
+		"gzip with little":        packed(t, gz, text[:half]) + packed(t, gz, text[half:]) + "\x00",
+		"gzip of an empty part":   packed(t, gz, "") + packed(t, gz, text) + packed(t, gz, ""),
 		"zstd":                    packed(t, zst, text),
 		"zstd of two frames":      packed(t, zst, text[:half]) + packed(t, zst, text[half:]),
 		"zstd behind a skip":      "\x50\x2a\x4d\x18\x02\x00\x00\x00ab" + packed(t, zst, text),
@@ -99,6 +102,22 @@ func TestWhatCannotBeReadIsCalledByItsName(t *testing.T) {
 		path := file(t, contents)
 		_, _, err := read(t, path)
 		require.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path))
+	}
+}
+
+// What follows a part is read, or reported, however much fits into a read.
+func TestNothingBehindAGzipPartIsPassedOver(t *testing.T) {
+	gz := func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }
+	for _, lines := range []int{2, 1000, 100_000} {
+		part := packed(t, gz, strings.Repeat("a line\n", lines))
+		got, _, err := read(t, file(t, part+part+part))
+		require.NoError(t, err)
+		require.Len(t, got, 3*lines)
+		for _, garbage := range []string{"x", "garbage, as a tail", "\x00\x00plain text", part[:len(part)-3]} {
+			got, _, err := read(t, file(t, part+garbage))
+			require.Error(t, err, "%q", garbage)
+			require.GreaterOrEqual(t, len(got), lines, "%q", garbage)
+		}
 	}
 }
 
