@@ -139,7 +139,7 @@ func asAuditd(doc mapstr.M, user, uid string, sequence int) {
 	put(doc, "user", mapstr.M{"id": uid, "name": user})
 }
 
-// habits has two weeks of what the hosts do: an agent of root's that looks every few hours, and alice now and then.
+// habits is what the hosts do for a time: an agent of root's that looks every few hours, and alice now and then.
 func (f *shipments) habits(hosts int, from, until time.Time) {
 	for at := from; at.Before(until); at = at.Add(6 * time.Hour) {
 		for h := range hosts {
@@ -244,6 +244,7 @@ func (h *host) replayed(config string, args ...string) []mapstr.M {
 // and ones that come twice, a node that is killed in the middle, and a reconbeat that ends and is killed. Each alert of
 // a replay of the same documents ships exactly once.
 func TestStackFollowsACluster(t *testing.T) {
+	t.Parallel()
 	const hosts = 50
 	h := newHost(t)
 	node := stack.Own(t)
@@ -385,7 +386,7 @@ func TestStackFollowsACluster(t *testing.T) {
 	require.Positive(t, found["reconbeat"])
 
 	// What the manual says to those who have a cluster.
-	pages := map[string]string{} // the reader's folder of each
+	pages, env := map[string]string{}, []string(nil) // the reader's folder of each
 	for _, b := range manual(t) {
 		if b.fence != " cluster" {
 			continue
@@ -396,10 +397,10 @@ func TestStackFollowsACluster(t *testing.T) {
 			if !strings.HasSuffix(b.file, "quick-start.md") { // others begin where that has ended
 				modules := filepath.Join(pages[b.file], "modules.d", "elasticsearch.yml")
 				require.NoError(t, os.Rename(modules+".disabled", modules))
-				t.Setenv("ES_API_KEY", "secret")
+				env = []string{"ES_API_KEY=secret"}
 			}
 		}
-		b.runs(t, pages[b.file])
+		b.runs(t, pages[b.file], env...)
 	}
 	require.Len(t, pages, 3)
 }

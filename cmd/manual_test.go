@@ -320,7 +320,7 @@ func TestTheManualsCommandsRun(t *testing.T) {
 var asksForASecret = regexp.MustCompile(`keystore add|curl -u \w+ `)
 
 // runs types a block in a reader's folder.
-func (b block) runs(t *testing.T, dir string) {
+func (b block) runs(t *testing.T, dir string, env ...string) {
 	t.Helper()
 	c := exec.Command("sh", "-euc", b.text)
 	if asksForASecret.MatchString(b.text) { // on a terminal
@@ -329,6 +329,7 @@ func (b block) runs(t *testing.T, dir string) {
 	}
 	c.Dir = dir
 	c.Env = append(os.Environ(), asReconbeat+"=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	c.Env = append(c.Env, env...)
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, "%s: %s\n%s", b.file, b.text, out[max(0, len(out)-2000):])
 }
@@ -487,6 +488,7 @@ func (b block) runsUntilInterrupted(t *testing.T, dir string,
 // TestTheManualIsTypedInAClone types what the manual says to those who have the source: to build, to make what Kibana
 // is given, to upload it, to begin the campaign, and, as root, to watch and to run what was built.
 func TestTheManualIsTypedInAClone(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"git", "curl", "script"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("SKIPPED: THE MANUAL USES %s", tool)
@@ -501,7 +503,7 @@ func TestTheManualIsTypedInAClone(t *testing.T) {
 		}
 		b.text = strings.Replace(b.text, "https://KIBANA:5601", uploads.URL, 1)
 		if !endless.MatchString(b.text) {
-			b.runs(t, dir)
+			b.runs(t, dir, "CURL_CA_BUNDLE="+uploads.ca)
 			continue
 		}
 		for line := range strings.Lines(b.text) {
@@ -578,10 +580,12 @@ func clone(t *testing.T) string {
 // fleet is where Kibana takes packages.
 type fleet struct {
 	*httptest.Server
+	ca       string // the file of its certificate
 	packages []string
 }
 
-// newFleet starts what answers to an upload as Kibana does, over TLS, with a certificate that curl trusts.
+// newFleet starts what answers to an upload as Kibana does, over TLS, with a certificate that curl trusts when it is
+// given its file.
 func newFleet(t *testing.T) *fleet {
 	f := &fleet{}
 	mux := http.NewServeMux()
@@ -607,10 +611,9 @@ func newFleet(t *testing.T) *fleet {
 	})
 	f.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(f.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
+	f.ca = filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t,
-		os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600))
-	t.Setenv("CURL_CA_BUNDLE", ca)
+		os.WriteFile(f.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600))
 	return f
 }
 
