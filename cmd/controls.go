@@ -215,7 +215,7 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		fmt.Println(strings.TrimSpace(fmt.Sprintf("%-3s  %-10s %-31s %s", state, u.Kind, u.ID, u.Name)))
 		fmt.Printf("%*s%s\n", ruleIndent, "", wrapped(os.Stdout, meanings[i], ruleIndent))
 	}
-	notes := control.Lint(items, known, ids, now)
+	notes := append(control.Lint(items, known, ids, now), unknownGroups(cfg, known)...)
 	if len(files) > 0 {
 		more, err := tryControls(c, b, cfg, set, share, files)
 		if err != nil {
@@ -262,6 +262,18 @@ func tryControls(
 	}
 	fmt.Println()
 	return notes, nil
+}
+
+// unknownGroups notes the fields to group by that no alert has by itself.
+func unknownGroups(cfg config.Config, known func(field string) string) (notes []string) {
+	for i, field := range cfg.Detector.Episode.GroupBy {
+		if known(field) == "" {
+			notes = append(notes, fmt.Sprintf("reconbeat.detector.episode.group_by.%d: %q is unknown; unless a module's "+
+				"`fields` or `processors` add it, all matches of a rule lack it, and missing_fields_strategy (%s) decides",
+				i, field, cfg.Detector.Episode.MissingFields))
+		}
+	}
+	return notes
 }
 
 // fieldTypes gives the types of the documents' fields by their names.

@@ -86,7 +86,27 @@ func (s *stackSetup) create(b *beat.Beat, c *config.C) (beat.Beater, error) {
 	if err := s.hook(b); err != nil {
 		return nil, err
 	}
-	return beater.New(b, c)
+	made, err := beater.New(b, c)
+	if err == nil {
+		err = warnOfGroups(b.Info.Logger, c)
+	}
+	return made, err
+}
+
+// warnOfGroups logs what is probably a mistake in how alerts are grouped.
+func warnOfGroups(log *logp.Logger, c *config.C) error {
+	cfg, err := reconfig.Parse(c)
+	if err != nil || len(cfg.Detector.Episode.GroupBy) == 0 {
+		return err
+	}
+	known, err := fieldTypes()
+	if err != nil {
+		return err
+	}
+	for _, note := range unknownGroups(cfg, known) {
+		log.Warn(note)
+	}
+	return nil
 }
 
 // hook has what Elasticsearch lacks installed when the output connects.
