@@ -100,7 +100,49 @@ type group struct {
 type hours [24]float64
 
 // past is the weight of the visits of the past by their surprise.
-type past [surpriseBins]float64
+type past struct {
+	weights [surpriseBins]float64
+	last    split
+}
+
+// split is what the past holds on both sides of a bin.
+type split struct {
+	at      int     // the bin
+	known   bool    // the rest belongs to it
+	below   float64 // what the visits that surprised less speak for the bin before it
+	highest int     // no visit surprised by this bin or more
+}
+
+// add counts a visit.
+func (p *past) add(s, w float64) {
+	p.weights[binOf(s)] += w
+	p.last = split{}
+}
+
+// scale makes all visits weigh by so much more.
+func (p *past) scale(by float64) {
+	for i := range p.weights {
+		p.weights[i] *= by
+	}
+	p.last = split{}
+}
+
+// splitAt remembers its last answer, because repeated matches ask the same until a visit ends.
+func (p *past) splitAt(at int) split {
+	if p.last.known && p.last.at == at {
+		return p.last
+	}
+	s := split{at: at, known: true, highest: surpriseBins}
+	// Summed from the lowest on, that takes no power for each.
+	for _, w := range p.weights[:at] {
+		s.below = s.below*binStep + w
+	}
+	for s.highest > at && p.weights[s.highest-1] == 0 {
+		s.highest--
+	}
+	p.last = s
+	return s
+}
 
 // visit is what an actor does without a pause.
 type visit struct {
@@ -178,6 +220,16 @@ func (s *sights) of(f int, v text) *sight {
 		}
 	}
 	return nil
+}
+
+// all reports whether the visit has shown everything that the match shows.
+func (s *sights) all(l *Match) bool {
+	for f, v := range l.values {
+		if v != noEvidence && !s.has(f, v) {
+			return false
+		}
+	}
+	return s.hasHour(l.Hour)
 }
 
 func (s *sights) hasHour(hour int) bool { return s.hours&(1<<hour) != 0 }
@@ -276,7 +328,7 @@ func (m *Model) Judge(l *Match) Result {
 		return r
 	}
 	r.Days = days(m.age(now))
-	a, sibling, v := m.known(l), m.sibling(l), m.open(l, now)
+	a, v := m.known(l), m.open(l, now)
 	r.New, r.First = a == nil, a == nil
 	switch {
 	case v != nil:
@@ -296,6 +348,18 @@ func (m *Model) Judge(l *Match) Result {
 	if v != nil {
 		stranger = v.ofStranger()
 	}
+	fade := m.faded(now)
+	if v == nil || !v.seen.all(l) {
+		m.weigh(l, a, v, stranger, fade, &r)
+	}
+	r.Surprise = r.sum()
+	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now, fade)
+	r.Score = Score(r.Yearly)
+	return r
+}
+
+// weigh adds to r what the match shows that its visit v, nil where it begins one, has not shown.
+func (m *Model) weigh(l *Match, a *actor, v *visit, stranger bool, fade float64, r *Result) {
 	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside
 	// the intruder.
 	later := func(evidence float64) float64 {
@@ -304,7 +368,7 @@ func (m *Model) Judge(l *Match) Result {
 		}
 		return evidence
 	}
-	fade := m.faded(now)
+	sibling := m.sibling(l)
 	if r.First && m.groups[l.Class].Actors < alone {
 		a = nil // what they showed some moments ago is not a habit
 	}
@@ -330,10 +394,6 @@ func (m *Model) Judge(l *Match) Result {
 			r.Unusual.Hour = l.Hour
 		}
 	}
-	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now, fade)
-	r.Score = Score(r.Yearly)
-	return r
 }
 
 // sum is the surprise that the parts make together. A disguise is deliberate: what is usual beside it does not excuse
@@ -417,9 +477,9 @@ func (m *Model) renew(t time.Time) {
 		counters(&g.First)
 		counters(&g.Later)
 		scale(g.Hours[:])
-		scale(g.Past[:])
+		g.Past.scale(fade)
 		if g.Strangers != nil {
-			scale(g.Strangers[:])
+			g.Strangers.scale(fade)
 		}
 		for how := range g.Came {
 			scale(g.Came[how][:])
@@ -455,26 +515,14 @@ func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fa
 	if first {
 		sum *= m.activity(c, now)
 	}
-	past := m.past(c, stranger)
-	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on,
-	// that takes no power for each.
+	// Those that surprised less speak for s, too, by a factor less with every bin between.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
-	lower := 0
-	for lower < higher && past[lower] == 0 {
-		lower++
+	past := m.past(c, stranger)
+	around := past.splitAt(higher)
+	if around.below != 0 {
+		sum += around.below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
 	}
-	below := 0.0
-	for _, w := range past[lower:higher] {
-		below = below*binStep + w
-	}
-	if below != 0 {
-		sum += below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
-	}
-	highest := surpriseBins
-	for highest > higher && past[highest-1] == 0 {
-		highest--
-	}
-	for _, w := range past[higher:highest] {
+	for _, w := range past.weights[higher:around.highest] {
 		sum += w * fade
 	}
 	age := days(m.age(now))
@@ -556,13 +604,13 @@ type Lesson struct {
 
 // Learn takes a match into account that Judge gave r for.
 func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
-	m.Advance(l.At)
+	m.Watch(l.At)
 	now := m.watched.at(l.At)
+	m.closeUntil(now)
 	// Before the weights grow out of what a number holds: with a half-life of a day that takes more than a year.
 	if m.halfLives(now) >= renewAt {
 		m.renew(now)
 	}
-	w := m.grown(now)
 	k := l.key()
 	if renamed(m.accounts[member{l.Who, l.Class}].name, l.Name) {
 		m.leave(member{l.Who, l.Class})
@@ -585,24 +633,8 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 		m.dueBy(v)
 		a.Visits++
 	}
-	own := w
-	if lesson.Alerted || lesson.Daily || lesson.Learning {
-		own *= tentative
-	}
-	if !sameDay {
-		a.Weight += own
-		a.Days++
-		m.present(k.Who, l.Class, presence{days: 1})
-	}
-	for f := range features {
-		if l.values[f] == noEvidence || !v.seen.add(f, l.values[f]) || v.Capped {
-			continue
-		}
-		s := v.seen.of(f, l.values[f])
-		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
-	}
-	if v.seen.addHour(l.Hour) && !v.Capped {
-		a.Hours[l.Hour] += own
+	if !sameDay || !v.seen.all(l) {
+		m.learnOf(a, l, v, sameDay, lesson, now)
 	}
 	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
 	if lesson.Learning {
@@ -617,6 +649,29 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)
 		m.named(k.Who, a)
+	}
+}
+
+// learnOf lets the actor learn from what their visit shows for the first time.
+func (m *Model) learnOf(a *actor, l *Match, v *visit, sameDay bool, lesson Lesson, now time.Time) {
+	own := m.grown(now)
+	if lesson.Alerted || lesson.Daily || lesson.Learning {
+		own *= tentative
+	}
+	if !sameDay {
+		a.Weight += own
+		a.Days++
+		m.present(l.Who, l.Class, presence{days: 1})
+	}
+	for f := range features {
+		if l.values[f] == noEvidence || !v.seen.add(f, l.values[f]) || v.Capped {
+			continue
+		}
+		s := v.seen.of(f, l.values[f])
+		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
+	}
+	if v.seen.addHour(l.Hour) && !v.Capped {
+		a.Hours[l.Hour] += own
 	}
 }
 
@@ -885,6 +940,6 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		m.past(v.Class, v.ofStranger())[binOf(v.Sum)] += w
+		m.past(v.Class, v.ofStranger()).add(v.Sum, w)
 	}
 }

@@ -214,10 +214,10 @@ func (h hours) MarshalJSON() ([]byte, error) { return sparse(h[:]) }
 func (h *hours) UnmarshalJSON(b []byte) error { return dense(b, h[:]) }
 
 // MarshalJSON writes only the surprises that were seen.
-func (p past) MarshalJSON() ([]byte, error) { return sparse(p[:]) }
+func (p past) MarshalJSON() ([]byte, error) { return sparse(p.weights[:]) }
 
 // UnmarshalJSON refuses what MarshalJSON would not have written.
-func (p *past) UnmarshalJSON(b []byte) error { return dense(b, p[:]) }
+func (p *past) UnmarshalJSON(b []byte) error { return dense(b, p.weights[:]) }
 
 func sparse(weights []float64) ([]byte, error) {
 	m := map[int]float64{}
