@@ -164,6 +164,7 @@ type visit struct {
 	Before     time.Time `json:"before,omitzero"`
 	Matches    int       `json:"looks"`           // how many there were
 	Lines      []Line    `json:"lines,omitempty"` // the first distinct command lines, at most maxLines
+	actor      *actor    // whose it is
 	unusual    Match     // what the parts are about
 	seen       sights    // what was counted
 }
@@ -306,6 +307,7 @@ type Result struct {
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
 	Days          float64       // for how many days the host has been watched
 	Visit         Visit         // that the match belongs to, as far as it had come before
+	repeats       bool          // the visit has shown everything that the match shows
 }
 
 // Visit is what an actor did without a pause until now.
@@ -328,7 +330,8 @@ func (m *Model) Judge(l *Match) Result {
 		return r
 	}
 	r.Days = days(m.age(now))
-	a, v := m.known(l), m.open(l, now)
+	v := m.open(l, now)
+	a := m.knownBy(l, v)
 	r.New, r.First = a == nil, a == nil
 	switch {
 	case v != nil:
@@ -349,7 +352,7 @@ func (m *Model) Judge(l *Match) Result {
 		stranger = v.ofStranger()
 	}
 	fade := m.faded(now)
-	if v == nil || !v.seen.all(l) {
+	if r.repeats = v != nil && v.seen.all(l); !r.repeats {
 		m.weigh(l, a, v, stranger, fade, &r)
 	}
 	r.Surprise = r.sum()
@@ -561,6 +564,17 @@ func (m *Model) known(l *Match) *actor {
 	return a
 }
 
+// knownBy is known of a match that belongs to an open visit, or to none.
+func (m *Model) knownBy(l *Match, v *visit) *actor {
+	if v == nil {
+		return m.known(l)
+	}
+	if renamed(v.actor.Name, l.Name) {
+		return nil
+	}
+	return v.actor
+}
+
 // sibling is the same person's other way.
 func (m *Model) sibling(l *Match) *actor {
 	if l.Class != Person {
@@ -615,15 +629,21 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	if renamed(m.accounts[member{l.Who, l.Class}].name, l.Name) {
 		m.leave(member{l.Who, l.Class})
 	}
-	a := m.actors[k]
+	v := m.visits[k]
+	var a *actor
+	if v != nil {
+		a = v.actor
+	} else {
+		a = m.actors[k]
+	}
 	sameDay := a != nil && dayOf(a.Last) == dayOf(l.At)
 	if a == nil {
 		a = m.join(l, now)
 	}
-	v := m.visits[k]
+	repeats := r.repeats && v != nil
 	if v == nil {
 		v = &visit{
-			Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay,
+			actor: a, Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay,
 			DaysBefore: a.Days, Before: a.Last,
 		}
 		if v.First {
@@ -633,7 +653,7 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 		m.dueBy(v)
 		a.Visits++
 	}
-	if !sameDay || !v.seen.all(l) {
+	if !sameDay || !repeats {
 		m.learnOf(a, l, v, sameDay, lesson, now)
 	}
 	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted

@@ -200,6 +200,7 @@ func (m *Model) reopen(v *visitOf) error {
 			*v.Open.seen.of(f, unique.Make(seen.Text)) = sight{unique.Make(seen.Text), seen.Weight, seen.Novel}
 		}
 	}
+	v.Open.actor = m.actors[k]
 	m.visits[k] = v.Open
 	m.dueBy(v.Open)
 	return nil
