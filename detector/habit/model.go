@@ -555,24 +555,24 @@ func Score(yearly float64) float64 {
 	return 100
 }
 
+// actorOf is the actor of a key whose open visit is v; v is nil where there is none.
+func (m *Model) actorOf(k key, v *visit) *actor {
+	if v != nil {
+		return v.actor
+	}
+	return m.actors[k]
+}
+
 // known is the actor, nil where they were never seen.
-func (m *Model) known(l *Match) *actor {
-	a := m.actors[l.key()]
+func (m *Model) known(l *Match) *actor { return m.knownBy(l, nil) }
+
+// knownBy is known of a match that belongs to the open visit v, or to none.
+func (m *Model) knownBy(l *Match, v *visit) *actor {
+	a := m.actorOf(l.key(), v)
 	if a != nil && renamed(a.Name, l.Name) {
 		return nil
 	}
 	return a
-}
-
-// knownBy is known of a match that belongs to an open visit, or to none.
-func (m *Model) knownBy(l *Match, v *visit) *actor {
-	if v == nil {
-		return m.known(l)
-	}
-	if renamed(v.actor.Name, l.Name) {
-		return nil
-	}
-	return v.actor
 }
 
 // sibling is the same person's other way.
@@ -630,12 +630,7 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 		m.leave(member{l.Who, l.Class})
 	}
 	v := m.visits[k]
-	var a *actor
-	if v != nil {
-		a = v.actor
-	} else {
-		a = m.actors[k]
-	}
+	a := m.actorOf(k, v)
 	sameDay := a != nil && dayOf(a.Last) == dayOf(l.At)
 	if a == nil {
 		a = m.join(l, now)
@@ -643,8 +638,8 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	repeats := r.repeats && v != nil
 	if v == nil {
 		v = &visit{
-			actor: a, Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay,
-			DaysBefore: a.Days, Before: a.Last,
+			actor: a, Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent,
+			Capped: lesson.Daily && sameDay, DaysBefore: a.Days, Before: a.Last,
 		}
 		if v.First {
 			v.Kind, v.How, v.Before = kindOf(l), m.arrivesWith(l), time.Time{}
