@@ -453,20 +453,21 @@ func TestTheRateIsTheSumOverThePast(t *testing.T) {
 	m, end := weeks(2)
 	for range 200 {
 		past := &m.groups[Person].Past
-		clear(past[:])
+		past.scale(0)
 		for range r.IntN(30) {
-			past[r.IntN(surpriseBins)] += r.ExpFloat64()
+			past.add(surpriseOf(r.IntN(surpriseBins)), r.ExpFloat64())
 		}
 		s := lowest - 2 + r.Float64()*(surpriseBins/binsPerNat+4)
 		if r.IntN(3) == 0 {
 			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
 		}
 		with := m.rate(Person, false, false, s, end, m.faded(end))
+		require.Equal(t, with, m.rate(Person, false, false, s, end, m.faded(end)), "asked again")
 		want := 0.0
-		for i, w := range past {
+		for i, w := range past.weights {
 			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
 		}
-		clear(past[:])
+		past.scale(0)
 		without := m.rate(Person, false, false, s, end, m.faded(end))
 		experience := m.memory(m.watched.Began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
 		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
@@ -519,7 +520,7 @@ func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
 	known := m.rate(Person, false, false, r.Surprise, end, fade)
 	require.Greater(t, known, m.rate(Person, true, true, r.Surprise, end, fade))
 	visits := func(p *past) (sum float64) {
-		for _, w := range p {
+		for _, w := range p.weights {
 			sum += w * m.faded(end)
 		}
 		return sum
@@ -607,7 +608,7 @@ func TestAnOlderPastOfPeopleGoesOnAsThatOfBoth(t *testing.T) {
 	s.Groups[Person].Strangers = nil
 	restored, err := Restore(options, s)
 	require.NoError(t, err)
-	require.Equal(t, m.groups[Person].Past, *restored.groups[Person].Strangers)
+	require.Equal(t, m.groups[Person].Past.weights, restored.groups[Person].Strangers.weights)
 	require.NotSame(t, &restored.groups[Person].Past, restored.groups[Person].Strangers)
 	require.Nil(t, restored.groups[Service].Strangers)
 }

@@ -140,6 +140,7 @@ type Reader struct {
 	ids      map[uint32]text
 	texts    map[string]text // values that a hostile process may have chosen
 	parents  map[string]text // parents by their files
+	places   map[string]text // where executables lie, plain where nothing is hidden by it
 	buffer   []byte
 }
 
@@ -160,15 +161,17 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	}
 	l.Who, l.Name = Account{r.hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
 	l.values[As] = self
-	if as := r.account(e.User); as != l.Who.ID {
-		l.values[As] = as
+	if e.User != who {
+		if as := r.account(e.User); as != l.Who.ID {
+			l.values[As] = as
+		}
 	}
 	l.values[Parent] = r.parent(e)
 	l.values[SystemLogin] = noEvidence
 	if l.Class == Person {
 		l.values[SystemLogin] = systemLogin(who)
 	}
-	l.values[Disguise] = disguise(e, program)
+	l.values[Disguise] = r.disguise(e, program)
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
 		l.values[TTY] = terminal
@@ -295,7 +298,7 @@ func systemLogin(login process.User) text {
 }
 
 // disguise is how a tool hides what it is (ATT&CK T1036, T1564); plain where it does not.
-func disguise(e *process.Event, program string) text {
+func (r *Reader) disguise(e *process.Event, program string) text {
 	file := path.Base(e.Executable)
 	switch {
 	case e.Executable == "":
@@ -310,7 +313,12 @@ func disguise(e *process.Event, program string) text {
 	case file != program:
 		return renamedTool
 	}
-	return cmp.Or(place(e.Executable), plain)
+	where, known := r.places[e.Executable]
+	if !known {
+		where = cmp.Or(place(e.Executable), plain)
+		r.places = remember(r.places, strings.Clone(e.Executable), where)
+	}
+	return where
 }
 
 // Disguised is how the tool hides what it is, in words; empty where it does not.

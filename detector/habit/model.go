@@ -100,7 +100,49 @@ type group struct {
 type hours [24]float64
 
 // past is the weight of the visits of the past by their surprise.
-type past [surpriseBins]float64
+type past struct {
+	weights [surpriseBins]float64
+	last    split
+}
+
+// split is what the past holds on both sides of a bin.
+type split struct {
+	at      int     // the bin
+	known   bool    // the rest belongs to it
+	below   float64 // what the visits that surprised less speak for the bin before it
+	highest int     // no visit surprised by this bin or more
+}
+
+// add counts a visit.
+func (p *past) add(s, w float64) {
+	p.weights[binOf(s)] += w
+	p.last = split{}
+}
+
+// scale makes all visits weigh by so much more.
+func (p *past) scale(by float64) {
+	for i := range p.weights {
+		p.weights[i] *= by
+	}
+	p.last = split{}
+}
+
+// splitAt remembers its last answer, because repeated matches ask the same until a visit ends.
+func (p *past) splitAt(at int) split {
+	if p.last.known && p.last.at == at {
+		return p.last
+	}
+	s := split{at: at, known: true, highest: surpriseBins}
+	// Summed from the lowest on, that takes no power for each.
+	for _, w := range p.weights[:at] {
+		s.below = s.below*binStep + w
+	}
+	for s.highest > at && p.weights[s.highest-1] == 0 {
+		s.highest--
+	}
+	p.last = s
+	return s
+}
 
 // visit is what an actor does without a pause.
 type visit struct {
@@ -122,6 +164,7 @@ type visit struct {
 	Before     time.Time `json:"before,omitzero"`
 	Matches    int       `json:"looks"`           // how many there were
 	Lines      []Line    `json:"lines,omitempty"` // the first distinct command lines, at most maxLines
+	actor      *actor    // whose it is
 	unusual    Match     // what the parts are about
 	seen       sights    // what was counted
 }
@@ -178,6 +221,16 @@ func (s *sights) of(f int, v text) *sight {
 		}
 	}
 	return nil
+}
+
+// all reports whether the visit has shown everything that the match shows.
+func (s *sights) all(l *Match) bool {
+	for f, v := range l.values {
+		if v != noEvidence && !s.has(f, v) {
+			return false
+		}
+	}
+	return s.hasHour(l.Hour)
 }
 
 func (s *sights) hasHour(hour int) bool { return s.hours&(1<<hour) != 0 }
@@ -254,6 +307,7 @@ type Result struct {
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
 	Days          float64       // for how many days the host has been watched
 	Visit         Visit         // that the match belongs to, as far as it had come before
+	repeats       bool          // the visit has shown everything that the match shows
 }
 
 // Visit is what an actor did without a pause until now.
@@ -276,7 +330,8 @@ func (m *Model) Judge(l *Match) Result {
 		return r
 	}
 	r.Days = days(m.age(now))
-	a, sibling, v := m.known(l), m.sibling(l), m.open(l, now)
+	v := m.open(l, now)
+	a := m.knownBy(l, v)
 	r.New, r.First = a == nil, a == nil
 	switch {
 	case v != nil:
@@ -296,6 +351,18 @@ func (m *Model) Judge(l *Match) Result {
 	if v != nil {
 		stranger = v.ofStranger()
 	}
+	fade := m.faded(now)
+	if r.repeats = v != nil && v.seen.all(l); !r.repeats {
+		m.weigh(l, a, v, stranger, fade, &r)
+	}
+	r.Surprise = r.sum()
+	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now, fade)
+	r.Score = Score(r.Yearly)
+	return r
+}
+
+// weigh adds to r what the match shows that its visit v, nil where it begins one, has not shown.
+func (m *Model) weigh(l *Match, a *actor, v *visit, stranger bool, fade float64, r *Result) {
 	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside
 	// the intruder.
 	later := func(evidence float64) float64 {
@@ -304,7 +371,7 @@ func (m *Model) Judge(l *Match) Result {
 		}
 		return evidence
 	}
-	fade := m.faded(now)
+	sibling := m.sibling(l)
 	if r.First && m.groups[l.Class].Actors < alone {
 		a = nil // what they showed some moments ago is not a habit
 	}
@@ -330,10 +397,6 @@ func (m *Model) Judge(l *Match) Result {
 			r.Unusual.Hour = l.Hour
 		}
 	}
-	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now, fade)
-	r.Score = Score(r.Yearly)
-	return r
 }
 
 // sum is the surprise that the parts make together. A disguise is deliberate: what is usual beside it does not excuse
@@ -417,9 +480,9 @@ func (m *Model) renew(t time.Time) {
 		counters(&g.First)
 		counters(&g.Later)
 		scale(g.Hours[:])
-		scale(g.Past[:])
+		g.Past.scale(fade)
 		if g.Strangers != nil {
-			scale(g.Strangers[:])
+			g.Strangers.scale(fade)
 		}
 		for how := range g.Came {
 			scale(g.Came[how][:])
@@ -455,26 +518,14 @@ func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fa
 	if first {
 		sum *= m.activity(c, now)
 	}
-	past := m.past(c, stranger)
-	// Those that surprised less speak for s, too, by a factor less with every bin between: summed from the lowest on,
-	// that takes no power for each.
+	// Those that surprised less speak for s, too, by a factor less with every bin between.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
-	lower := 0
-	for lower < higher && past[lower] == 0 {
-		lower++
+	past := m.past(c, stranger)
+	around := past.splitAt(higher)
+	if around.below != 0 {
+		sum += around.below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
 	}
-	below := 0.0
-	for _, w := range past[lower:higher] {
-		below = below*binStep + w
-	}
-	if below != 0 {
-		sum += below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
-	}
-	highest := surpriseBins
-	for highest > higher && past[highest-1] == 0 {
-		highest--
-	}
-	for _, w := range past[higher:highest] {
+	for _, w := range past.weights[higher:around.highest] {
 		sum += w * fade
 	}
 	age := days(m.age(now))
@@ -504,9 +555,20 @@ func Score(yearly float64) float64 {
 	return 100
 }
 
+// actorOf is the actor of a key whose open visit is v; v is nil where there is none.
+func (m *Model) actorOf(k key, v *visit) *actor {
+	if v != nil {
+		return v.actor
+	}
+	return m.actors[k]
+}
+
 // known is the actor, nil where they were never seen.
-func (m *Model) known(l *Match) *actor {
-	a := m.actors[l.key()]
+func (m *Model) known(l *Match) *actor { return m.knownBy(l, nil) }
+
+// knownBy is known of a match that belongs to the open visit v, or to none.
+func (m *Model) knownBy(l *Match, v *visit) *actor {
+	a := m.actorOf(l.key(), v)
 	if a != nil && renamed(a.Name, l.Name) {
 		return nil
 	}
@@ -556,27 +618,28 @@ type Lesson struct {
 
 // Learn takes a match into account that Judge gave r for.
 func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
-	m.Advance(l.At)
+	m.Watch(l.At)
 	now := m.watched.at(l.At)
+	m.closeUntil(now)
 	// Before the weights grow out of what a number holds: with a half-life of a day that takes more than a year.
 	if m.halfLives(now) >= renewAt {
 		m.renew(now)
 	}
-	w := m.grown(now)
 	k := l.key()
 	if renamed(m.accounts[member{l.Who, l.Class}].name, l.Name) {
 		m.leave(member{l.Who, l.Class})
 	}
-	a := m.actors[k]
+	v := m.visits[k]
+	a := m.actorOf(k, v)
 	sameDay := a != nil && dayOf(a.Last) == dayOf(l.At)
 	if a == nil {
 		a = m.join(l, now)
 	}
-	v := m.visits[k]
+	repeats := r.repeats && v != nil
 	if v == nil {
 		v = &visit{
-			Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent, Capped: lesson.Daily && sameDay,
-			DaysBefore: a.Days, Before: a.Last,
+			actor: a, Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent,
+			Capped: lesson.Daily && sameDay, DaysBefore: a.Days, Before: a.Last,
 		}
 		if v.First {
 			v.Kind, v.How, v.Before = kindOf(l), m.arrivesWith(l), time.Time{}
@@ -585,24 +648,8 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 		m.dueBy(v)
 		a.Visits++
 	}
-	own := w
-	if lesson.Alerted || lesson.Daily || lesson.Learning {
-		own *= tentative
-	}
-	if !sameDay {
-		a.Weight += own
-		a.Days++
-		m.present(k.Who, l.Class, presence{days: 1})
-	}
-	for f := range features {
-		if l.values[f] == noEvidence || !v.seen.add(f, l.values[f]) || v.Capped {
-			continue
-		}
-		s := v.seen.of(f, l.values[f])
-		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
-	}
-	if v.seen.addHour(l.Hour) && !v.Capped {
-		a.Hours[l.Hour] += own
+	if !sameDay || !repeats {
+		m.learnOf(a, l, v, sameDay, lesson, now)
 	}
 	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
 	if lesson.Learning {
@@ -617,6 +664,29 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)
 		m.named(k.Who, a)
+	}
+}
+
+// learnOf lets the actor learn from what their visit shows for the first time.
+func (m *Model) learnOf(a *actor, l *Match, v *visit, sameDay bool, lesson Lesson, now time.Time) {
+	own := m.grown(now)
+	if lesson.Alerted || lesson.Daily || lesson.Learning {
+		own *= tentative
+	}
+	if !sameDay {
+		a.Weight += own
+		a.Days++
+		m.present(l.Who, l.Class, presence{days: 1})
+	}
+	for f := range features {
+		if l.values[f] == noEvidence || !v.seen.add(f, l.values[f]) || v.Capped {
+			continue
+		}
+		s := v.seen.of(f, l.values[f])
+		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
+	}
+	if v.seen.addHour(l.Hour) && !v.Capped {
+		a.Hours[l.Hour] += own
 	}
 }
 
@@ -885,6 +955,6 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		m.past(v.Class, v.ofStranger())[binOf(v.Sum)] += w
+		m.past(v.Class, v.ofStranger()).add(v.Sum, w)
 	}
 }

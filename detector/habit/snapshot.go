@@ -200,6 +200,7 @@ func (m *Model) reopen(v *visitOf) error {
 			*v.Open.seen.of(f, unique.Make(seen.Text)) = sight{unique.Make(seen.Text), seen.Weight, seen.Novel}
 		}
 	}
+	v.Open.actor = m.actors[k]
 	m.visits[k] = v.Open
 	m.dueBy(v.Open)
 	return nil
@@ -214,10 +215,10 @@ func (h hours) MarshalJSON() ([]byte, error) { return sparse(h[:]) }
 func (h *hours) UnmarshalJSON(b []byte) error { return dense(b, h[:]) }
 
 // MarshalJSON writes only the surprises that were seen.
-func (p past) MarshalJSON() ([]byte, error) { return sparse(p[:]) }
+func (p past) MarshalJSON() ([]byte, error) { return sparse(p.weights[:]) }
 
 // UnmarshalJSON refuses what MarshalJSON would not have written.
-func (p *past) UnmarshalJSON(b []byte) error { return dense(b, p[:]) }
+func (p *past) UnmarshalJSON(b []byte) error { return dense(b, p.weights[:]) }
 
 func sparse(weights []float64) ([]byte, error) {
 	m := map[int]float64{}
