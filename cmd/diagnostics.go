@@ -44,8 +44,9 @@ func newDiagnosticsCommand() *cobra.Command {
 		Use:   "diagnostics [FILE]",
 		Short: "Put everything that a helper needs to know into one archive, with secrets masked",
 		Long: `diagnostics writes a zip file with: versions of reconbeat and of the host; the configuration, its modules,
-rules and controls, with secrets masked; what each module would see here; what the rules mean; the files of the state, by name
-and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the log.
+rules and controls, with secrets masked; what each module would see here; what the rules mean; the files of the
+state, by name and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the
+log and of the service's journal.
 
 What was learned, events and alerts are not in it. The log names hosts and users: read it before you hand the
 archive on. What could not be collected is listed here and in the archive's errors.txt.`,

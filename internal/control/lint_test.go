@@ -96,8 +96,10 @@ func TestLint(t *testing.T) {
 			},
 		},
 		{
-			name:  "one alternative names nobody",
-			items: []Exception{{ID: "x", Conditions: []Condition{{Any: []Condition{alice, {Field: "source.ip", Exists: no()}}}}}},
+			name: "one alternative names nobody",
+			items: []Exception{
+				{ID: "x", Conditions: []Condition{{Any: []Condition{alice, {Field: "source.ip", Exists: no()}}}}},
+			},
 			want: []string{`exception "x": conditions: none of them names a value, the beginning of one, or a network, so ` +
 				`that it is wide, and tried at every match`},
 		},
