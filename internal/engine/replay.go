@@ -539,6 +539,6 @@ func (r *Replay) Counts() ReplayCounts {
 		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(), Held: c.Held.Load(),
 		Tampered: c.Tampered.Load(),
-		Records: r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
+		Records:  r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
 	}
 }
