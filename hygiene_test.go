@@ -573,19 +573,43 @@ func TestNoFileIsHalfMerged(t *testing.T) {
 	}
 }
 
+// TestLinksInTheManualLeadSomewhere looks up the file of each link, and in a page the heading.
 func TestLinksInTheManualLeadSomewhere(t *testing.T) {
 	for _, name := range tracked(t, "*.md") {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			target, _, _ := strings.Cut(m[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			if strings.Contains(m[1], "://") {
 				continue
 			}
-			_, err := os.Stat(path.Join(path.Dir(name), target))
-			assert.NoError(t, err, "%s links to %s", name, m[1])
+			target, heading, _ := strings.Cut(m[1], "#")
+			page := name
+			if target != "" {
+				page = path.Join(path.Dir(name), target)
+			}
+			if _, err := os.Stat(page); !assert.NoError(t, err, "%s links to %s", name, m[1]) || heading == "" {
+				continue
+			}
+			assert.Contains(t, anchors(t, page), heading, "%s links to %s", name, m[1])
 		}
 	}
+}
+
+var (
+	fencedText = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	headline   = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	notInAName = regexp.MustCompile(`[^\pL\pN_ -]`)
+)
+
+// anchors are the names by which links find a page's headings.
+func anchors(t *testing.T, page string) (names []string) {
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, m := range headline.FindAllStringSubmatch(fencedText.ReplaceAllString(string(text), ""), -1) {
+		plain := notInAName.ReplaceAllString(strings.ToLower(link.ReplaceAllString(m[1], "")), "")
+		names = append(names, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return names
 }
 
 // leaves are the fields of a tree, by their full names.

@@ -133,7 +133,7 @@ func printControls(out io.Writer, all []control.Usage, now time.Time) {
 			state = "expired"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", state, u.Kind, u.ID, u.Action,
-			timeOr(u.Expires, "ever"), u.Matches, u.Alerts, timeOr(u.Last, "never"), cmp.Or(u.Name, "-"))
+			timeOr(u.Expires, "no end"), u.Matches, u.Alerts, timeOr(u.Last, "never"), cmp.Or(u.Name, "-"))
 	}
 	w.Flush()
 }

@@ -43,9 +43,10 @@ func newDiagnosticsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diagnostics [FILE]",
 		Short: "Put everything that a helper needs to know into one archive, with secrets masked",
-		Long: `diagnostics writes a zip file with: versions of reconbeat and of the host; the configuration, its modules and
-rules, with secrets masked; what each module would see here; what the rules mean; the files of the state, by name
-and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the log.
+		Long: `diagnostics writes a zip file with: versions of reconbeat and of the host; the configuration, its modules,
+rules and controls, with secrets masked; what each module would see here; what the rules mean; the files of the
+state, by name and size; metrics and health of the running reconbeat, where http.enabled is true; and the end of the
+log and of the service's journal.
 
 What was learned, events and alerts are not in it. The log names hosts and users: read it before you hand the
 archive on. What could not be collected is listed here and in the archive's errors.txt.`,
@@ -87,7 +88,7 @@ func diagnose(file string) error {
 	cfg, unread := cfgfile.Load("", nil)
 	if unread != nil {
 		a.fail("the configuration", unread)
-		cfg = config.NewConfig()
+		cfg = overwritten() // where the files are is known without it
 	}
 	where := paths.New()
 	if err := instance.InitPaths(cfg); err != nil {
@@ -124,7 +125,7 @@ func diagnose(file string) error {
 	} else {
 		a.fail("metrics and health", errors.New("where to ask a running reconbeat is in the configuration"))
 	}
-	a.add("log.txt", func(w io.Writer) error { return lastLines(w, where.Logs) })
+	a.log(where.Logs)
 	if len(a.failed) > 0 {
 		a.add("errors.txt", func(w io.Writer) error {
 			_, err := io.WriteString(w, masked(strings.Join(a.failed, "\n")+"\n"))
@@ -186,10 +187,13 @@ func versions(w io.Writer) error {
 	return nil
 }
 
+// configurationFolders lie beside the configuration.
+var configurationFolders = []string{"modules.d", "rules.d", "exceptions.d", "windows.d", "onboarding.d"}
+
 // configuration adds the files that are read, without their secrets.
 func (a *archive) configuration(where *paths.Path) {
 	files := configurationFiles()
-	for _, folder := range []string{"modules.d", "rules.d"} {
+	for _, folder := range configurationFolders {
 		found, err := filepath.Glob(filepath.Join(where.Config, folder, "*"))
 		if err != nil {
 			a.fail(folder, err)
@@ -198,7 +202,7 @@ func (a *archive) configuration(where *paths.Path) {
 	}
 	for i, file := range files {
 		name := filepath.Base(file)
-		if dir := filepath.Base(filepath.Dir(file)); dir == "modules.d" || dir == "rules.d" {
+		if dir := filepath.Base(filepath.Dir(file)); slices.Contains(configurationFolders, dir) {
 			name = dir + "/" + name
 		} else if i > 0 {
 			name = fmt.Sprintf("%d-%s", i, name)
@@ -275,32 +279,40 @@ func listFolder(w io.Writer, folder string) error {
 	})
 }
 
-// lastLines copies the end of the newest file of the log; where there is none, of systemd's journal of the service.
-func lastLines(w io.Writer, folder string) error {
-	files, err := filepath.Glob(filepath.Join(folder, Name+"*"))
-	if err != nil {
-		return err
+// log adds the end of the newest file of the log, and of what the service has written to systemd's journal.
+func (a *archive) log(folder string) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	journal, unread := exec.CommandContext(ctx, "journalctl", "--quiet", "--no-pager", "-u", Name, "-n",
+		fmt.Sprint(logLines)).Output()
+	if len(journal) > 0 {
+		a.add("journal.txt", func(w io.Writer) error { return lastLines(w, journal) })
 	}
+	files, err := filepath.Glob(filepath.Join(folder, Name+"*"))
 	files = slices.DeleteFunc(files, func(f string) bool {
 		return strings.Contains(f, "event") || strings.HasSuffix(f, ".zip")
 	})
-	var text []byte
-	if len(files) == 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		defer cancel()
-		text, err = exec.CommandContext(ctx, "journalctl", "--no-pager", "-u", Name, "-n",
-			fmt.Sprint(logLines)).Output()
-		if err != nil {
-			return fmt.Errorf("no log in %s, and none of the service in the journal: %w", folder, err)
-		}
-	} else {
-		slices.SortFunc(files, func(a, b string) int { return written(a).Compare(written(b)) })
-		if text, err = tail(files[len(files)-1]); err != nil {
-			return err
-		}
+	switch {
+	case err != nil:
+		a.fail("the log", err)
+	case len(files) > 0:
+		newest := slices.MaxFunc(files, func(a, b string) int { return written(a).Compare(written(b)) })
+		a.add("log.txt", func(w io.Writer) error {
+			text, err := tail(newest)
+			if err != nil {
+				return err
+			}
+			return lastLines(w, text)
+		})
+	case len(journal) == 0:
+		a.fail("the log", errors.Join(fmt.Errorf("no file in %s, and nothing of the service in the journal", folder), unread))
 	}
+}
+
+// lastLines writes the end of a log without its secrets.
+func lastLines(w io.Writer, text []byte) error {
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	_, err = io.WriteString(w, masked(string(bytes.Join(lines[max(0, len(lines)-logLines-1):], nil))))
+	_, err := io.WriteString(w, masked(string(bytes.Join(lines[max(0, len(lines)-logLines-1):], nil))))
 	return err
 }
 

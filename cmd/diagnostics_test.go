@@ -46,6 +46,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	write("modules.d/ndjson.yml.disabled", "- {module: ndjson, id: other, paths: [/tmp/none], processors: [{script: "+
 		"{params: {token: SECRET11}}}]}\n")
 	write("rules.d/mine.yml", "id: mine\nname: Matches\nhabit: looked\nprograms: [nothing]\n")
+	write("exceptions.d/mine.yml", "- {id: backup, conditions: [{field: user.name, is: backup}]}\n")
 	reconbeat := func(args ...string) *exec.Cmd {
 		c := exec.Command(os.Args[0], args...)
 		c.Dir = dir
@@ -82,6 +83,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 			"${KIBANA_PASSWORD}", "http://xxxxx@proxy.test"},
 		"config/modules.d/ndjson.yml.disabled": {"id: other"},
 		"config/rules.d/mine.yml":              {"id: mine"},
+		"config/exceptions.d/mine.yml":         {"id: backup"},
 		"modules.txt":                          {"auditd", "auto would"},
 		"rules.txt":                            {"mine", "whoever starts nothing has looked"},
 		"state.txt":                            {"state/alerts.journal"},
@@ -96,6 +98,19 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	}
 	assert.NotContains(t, texts, "errors.txt", texts["errors.txt"])
 
+	// Short commands leave the folder of the log as it is: each would begin a file there.
+	logs, err := filepath.Glob(filepath.Join(dir, "logs", "*"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	out, err = reconbeat("test", "config").CombinedOutput()
+	require.NoError(t, err, string(out))
+	out, err = reconbeat("controls", "list").CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "no end")
+	after, err := filepath.Glob(filepath.Join(dir, "logs", "*"))
+	require.NoError(t, err)
+	assert.Equal(t, logs, after)
+
 	// A broken configuration, and a Beat that does not run, take away only what they must.
 	write("reconbeat.yml", "http.enabled: true\nbroken: [SECRET\n")
 	out, err = reconbeat("diagnostics", "less.zip").CombinedOutput()
@@ -107,6 +122,8 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	assert.Contains(t, texts["errors.txt"],
 		"metrics and health: where to ask a running reconbeat is in the configuration")
 	assert.Contains(t, texts["versions.txt"], "reconbeat version ")
+	assert.Contains(t, texts["state.txt"], "state/alerts.journal")
+	assert.Contains(t, texts["log.txt"], "watching with ndjson", "a short command took the log's place")
 	assert.NotContains(t, texts, "config/reconbeat.yml")
 	for name, text := range texts {
 		assert.NotContains(t, text, "SECRET", name)

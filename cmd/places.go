@@ -76,10 +76,23 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 			return err
 		}
 	}
-	if err := p.kept(c); err != nil {
+	if err := errors.Join(p.kept(c), noLogFile(c, user)); err != nil {
 		return err
 	}
 	return checkStart(c)
+}
+
+// logging are the commands that write a log file: those that run for long. `export config` shows what the others
+// change.
+var logging = []string{Name, "run", "watch", "replay", "export config"}
+
+// noLogFile keeps a short command from writing into the folder of the service's log. Each would begin a file of its own
+// there, and each takes the oldest away. With -e it logs as ever.
+func noLogFile(c *cobra.Command, user *config.C) error {
+	if slices.Contains(logging, wordsOf(c)) || has(user, "logging.to_files") {
+		return nil
+	}
+	return setFlag("E", "logging.to_files=false")
 }
 
 // besideConfiguration makes path.config the folder of the first configuration file. To libbeat the files are relative

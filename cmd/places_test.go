@@ -237,6 +237,9 @@ func TestAPlainUserOfAnInstallation(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Join(in.etc, "reconbeat.yml"), 0o644))
 	require.NoError(t, os.Remove(filepath.Join(in.home, "out.zip")))
 	t.Run("reads the configuration", in.refuses)
+	left, err := filepath.Glob(filepath.Join(in.home, "data*"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "what a command has made where it was typed")
 }
 
 func (in installation) refuses(t *testing.T) {

@@ -369,6 +369,10 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	if len(actors) > 0 {
 		lines = append(lines, fmt.Sprintf("Learned %s: %s.", plural.Of(len(actors), "actor"), listOf(actors)))
 	}
+	if n.Tampered > 0 {
+		lines = append(lines, fmt.Sprintf("Tampering with audit: %s, which the number of alerts of matches leaves out.",
+			plural.Of(n.Tampered, "alert")))
+	}
 	if n.Alerts == 0 {
 		lines = append(lines, quiet(s, n))
 	}
@@ -384,12 +388,12 @@ func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 		return "Nothing could alert: no program start matched the enabled rules, which are " +
 			strings.Join(s.Rules, ", ") + "."
 	case s.Learned < s.LearnFor:
-		return fmt.Sprintf("Nothing could alert: what was read spans %s, and for the first %s of a host "+
+		return fmt.Sprintf("No match could alert: what was read spans %s, and for the first %s of a host "+
 			"(detector.learn_for) reconbeat only learns.", report.Span(s.Learned), report.Span(s.LearnFor))
 	case n.Held > 0:
 		return "Nothing alerted: controls held back " + plural.Of(n.Held, "alert") + "."
 	}
-	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.",
+	return fmt.Sprintf("No match alerted: after %s of learning no match was over the threshold.",
 		report.Span(cmp.Or(s.LearnFor, s.Learned)))
 }
 

@@ -83,6 +83,8 @@ for module in "$@"; do
 	cp /srv/$module.yml /etc/reconbeat/reconbeat.yml
 	chmod 600 /etc/reconbeat/reconbeat.yml
 	systemctl --user start reconbeat.service
+	# A file system that is read-only has room for the socket of the metrics.
+	until [ -S $XDG_RUNTIME_DIR/reconbeat/reconbeat.sock ]; do sleep 0.1; done
 	until cat /var/log/reconbeat/$module*.ndjson 2>/dev/null | grep -q '"args":\["ss","-tan"\]'; do look; done
 	pid=$(systemctl --user show -p MainPID --value reconbeat.service)
 	cat /proc/$pid/status >/srv/$module.status
@@ -126,7 +128,8 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 			"/srv/"+module+".yml",
 			"reconbeat.modules: [{module: "+module+options[module]+"}]\nreconbeat.detector.model: rare\npath.data: "+
 				"/var/lib/reconbeat/"+module+
-				"\noutput.file: {path: /var/log/reconbeat, filename: "+module+"}\n",
+				"\noutput.file: {path: /var/log/reconbeat, filename: "+module+"}\n"+
+				"http: {enabled: true, host: 'unix:///run/user/0/reconbeat/reconbeat.sock'}\n",
 		)
 	}
 	// The logs belong to another, who alone may read them.

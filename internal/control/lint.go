@@ -27,7 +27,7 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 		if e.expired(now, zone) {
 			note("expires: it has expired (%s) and holds nothing back", e.Expires)
 		}
-		if e.Comment == "" {
+		if e.Comment == "" && e.kind != KindApproval { // which has a ticket
 			note("comment: is missing; whoever reviews it does not learn why it is there")
 		}
 		for _, r := range e.Rules {
@@ -44,8 +44,7 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 		if why := contradiction(e.Conditions); why != "" {
 			note("conditions: it can never apply: %s", why)
 		}
-		named := slices.ContainsFunc(e.Conditions, func(c Condition) bool { _, ok := anchorOf(&c, 0); return ok })
-		if !named && e.Action != detector.Tag {
+		if !slices.ContainsFunc(e.Conditions, Condition.names) && e.Action != detector.Tag {
 			note("conditions: none of them names a value, the beginning of one, or a network, so that it is wide, and " +
 				"tried at every match")
 		}
@@ -59,6 +58,16 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 		}
 	}
 	return notes
+}
+
+// names reports whether what meets the condition has a value, the beginning of one, or a network that it names.
+func (c Condition) names() bool {
+	if c.Field != "" {
+		_, ok := anchorOf(&c, 0)
+		return ok || c.InList != "" && !c.Not
+	}
+	return slices.ContainsFunc(c.All, Condition.names) ||
+		len(c.Any) > 0 && !slices.ContainsFunc(c.Any, func(c Condition) bool { return !c.names() })
 }
 
 func (e *Exception) expired(now time.Time, zone *time.Location) bool {

@@ -88,6 +88,22 @@ func TestLint(t *testing.T) {
 				`that it is wide, and tried at every match`},
 		},
 		{
+			name: "every alternative names somebody",
+			items: []Exception{
+				{ID: "x", Conditions: []Condition{{Any: []Condition{alice, {Field: "source.ip", CIDR: Texts{"192.0.2.0/24"}}}}}},
+				{ID: "y", Conditions: []Condition{{All: []Condition{{Field: "source.ip", Exists: yes()}, alice}}}},
+				{ID: "z", Conditions: []Condition{{Field: "user.name", InList: "people.txt"}}},
+			},
+		},
+		{
+			name: "one alternative names nobody",
+			items: []Exception{
+				{ID: "x", Conditions: []Condition{{Any: []Condition{alice, {Field: "source.ip", Exists: no()}}}}},
+			},
+			want: []string{`exception "x": conditions: none of them names a value, the beginning of one, or a network, so ` +
+				`that it is wide, and tried at every match`},
+		},
+		{
 			name: "shadowed",
 			items: []Exception{
 				{ID: "narrow", Action: detector.SkipResult, Conditions: []Condition{alice, {Field: "source.ip", Exists: yes()}}},

@@ -527,6 +527,7 @@ type ReplayCounts struct {
 	Execs, Matched, Alerts, Malformed uint64
 	Unnamed                           uint64 // matches without a user; set by Finish
 	Held                              uint64 // alerts that a control held back
+	Tampered                          uint64 // alerts of tampering with audit, which Alerts leaves out
 	Records                           uint64 // records, lines and documents
 	Incomplete                        uint64 // execs of which a part is missing
 }
@@ -537,6 +538,7 @@ func (r *Replay) Counts() ReplayCounts {
 	return ReplayCounts{
 		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(), Held: c.Held.Load(),
-		Records: r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
+		Tampered: c.Tampered.Load(),
+		Records:  r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
 	}
 }

@@ -151,8 +151,8 @@ func TestAVisitThatOnlyTeachesIsNoAlertAtAnyThreshold(t *testing.T) {
 func TestThePageSaysWhyNothingAlerted(t *testing.T) {
 	var r Report
 	r.Add(match(began, 1, "v", nil))
-	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "Nothing could alert: what was read spans 5 seconds."})
-	require.Contains(t, page, "<p>Nothing could alert: what was read spans 5 seconds.</p>")
+	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "No match could alert: what was read spans 5 seconds."})
+	require.Contains(t, page, "<p>No match could alert: what was read spans 5 seconds.</p>")
 	require.Contains(t, read(t, &Report{}, Facts{Silence: "Nothing could alert: no rule is enabled."}),
 		"no rule is enabled")
 }

@@ -28,6 +28,7 @@ type situation struct {
 	denied  error  // why the kernel refused status or rules; nil: it did not
 	self    uint32 // our pid
 	owner   string // the name of the process that has the audit pid; empty: none, or it is gone
+	beside  bool   // that is another reconbeat
 	pidNS   bool   // we are in the host's pid namespace
 	netNS   bool   // we are in the host's network namespace
 	control bool   // CAP_AUDIT_CONTROL
@@ -217,6 +218,9 @@ func (p *plan) note(s situation) {
 		switch {
 		case len(missing) == 0:
 			p.notes = append(p.notes, "audit has rules for execs already")
+		case p.addRules && s.beside && len(uncovered(s.rules)) == 0:
+			p.notes = append(p.notes, fmt.Sprintf("the rules for execs are those of %s, which deletes them when it stops: "+
+				"this one loads its own", s.owner))
 		case p.addRules:
 			p.notes = append(p.notes, fmt.Sprintf(
 				"audit has no rules for execs of %s: reconbeat loads its own, and %s gets their records, too",
@@ -264,6 +268,7 @@ func situationOf(c *control, err error) situation {
 	}
 	s.rules, s.denied = c.rules()
 	s.owner = processName(s.status.PID)
+	s.beside = s.status.PID != s.self && isReconbeat(s.status.PID)
 	return s
 }
 

@@ -31,6 +31,7 @@ func TestDecide(t *testing.T) {
 	exec64 := loaded(t, "-a always,exit -F arch=b64 -S execve,execveat -k exec")
 	exec32 := loaded(t, "-a always,exit -F arch=b32 -S execve,execveat -k exec")
 	ours := loaded(t, "-a always,exit -F arch=b64 -S execve,execveat -F success=1 -F pid!=99 -k reconbeat")
+	ours32 := loaded(t, "-a always,exit -F arch=b32 -S execve,execveat -F success=1 -F pid!=99 -k reconbeat")
 	root := situation{self: 42, pidNS: true, netNS: true, control: true, read: true,
 		status: libaudit.AuditStatus{Failure: 1, BacklogLimit: 64, BacklogWaitTime: 15000}}
 	with := func(change func(*situation)) situation {
@@ -76,6 +77,16 @@ func TestDecide(t *testing.T) {
 			socket:   multicast,
 			addRules: true,
 			note:     "audit has no rules for execs of b64 and b32: reconbeat loads its own",
+		},
+		"another reconbeat owns the pid and has exec rules of its own": {
+			s: with(func(s *situation) {
+				*s = owned
+				s.owner, s.beside, s.rules = "reconbeat", true, []loadedRule{ours, ours32}
+			}),
+			o:        defaults(),
+			socket:   multicast,
+			addRules: true,
+			note:     "the rules for execs are those of reconbeat, which deletes them when it stops: this one loads its own",
 		},
 		"auditd owns the pid and has exec rules": {
 			s:        with(func(s *situation) { *s = owned; s.rules = []loadedRule{exec64, exec32} }),
