@@ -326,7 +326,7 @@ func (d *Detector) recall(m *match) {
 			return
 		}
 		if m.finding.Time.Sub(v.Last) <= forgetAfter { // a habit that is not kept for so long is none
-			m.said = v
+			m.said, m.finding.Feedback = v, &v.Feedback
 			d.keepUp(m, v)
 		}
 	}
