@@ -90,7 +90,8 @@ func giveFeedback(settings instance.Settings, id, verdict, note, by string) erro
 // actorOf is the actor of an alert.
 func actorOf(alert mapstr.M) detector.Actor {
 	a := detector.Actor{
-		ID: process.Unset, Name: text(alert, "reconbeat.actor.name"), Service: text(alert, "reconbeat.actor.kind") == "service",
+		ID: process.Unset, Name: text(alert, "reconbeat.actor.name"),
+		Service: text(alert, "reconbeat.actor.kind") == "service",
 	}
 	if id, err := strconv.ParseUint(text(alert, "reconbeat.actor.id"), 10, 32); err == nil {
 		a.ID = uint32(id)

@@ -337,7 +337,8 @@ func (d *Detector) Restore(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading what was said of alerts: %w", err)
 	}
-	if len(s.Former) > maxHabits || slices.ContainsFunc(s.Former, func(f formerProbation) bool { return f.Probation == nil }) {
+	missing := func(f formerProbation) bool { return f.Probation == nil }
+	if len(s.Former) > maxHabits || slices.ContainsFunc(s.Former, missing) {
 		return fmt.Errorf("%s have become habits (want at most %d, none missing)", plural.Of(len(s.Former), "probation"),
 			maxHabits)
 	}

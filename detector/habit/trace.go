@@ -61,7 +61,8 @@ func (m *Model) attach(l *Match, v *visit, a *actor, alert string) {
 	t := m.traces[alert]
 	if t == nil {
 		t = m.begin(alert, &trace{
-			keyOf: l.key().stored(), At: l.At, Class: l.Class, Name: strings.Clone(a.Name), Kind: kindOf(l), How: m.arrivesWith(l),
+			keyOf: l.key().stored(), At: l.At, Class: l.Class, Name: strings.Clone(a.Name),
+			Kind: kindOf(l), How: m.arrivesWith(l),
 			Span: span{First: a.First, Since: a.Since, LastBefore: v.Before, Before: v.Start.Add(-v.Silent)},
 		})
 	}
@@ -133,7 +134,9 @@ func (m *Model) Adopt(alert string, days int, at time.Time) bool {
 		return false
 	}
 	own := m.grown(m.watched.at(at)) * float64(days)
-	t := &trace{keyOf: of.keyOf, At: at, Class: of.Class, Kind: of.Kind, How: of.How, Days: days, Visits: days, Weight: own}
+	t := &trace{
+		keyOf: of.keyOf, At: at, Class: of.Class, Kind: of.Kind, How: of.How, Days: days, Visits: days, Weight: own,
+	}
 	for f := range features {
 		for _, v := range of.Features[f] {
 			t.Features[f].add(v.text, own)
