@@ -15,23 +15,23 @@ import (
 // or what a person has said in one sentence. Its weights grow as all others of the Model do.
 type trace struct {
 	keyOf
-	At       time.Time          `json:"at"` // when it began
-	Class    Class              `json:"class"`
-	Name     string             `json:"name,omitempty"`
-	Visits   int                `json:"visits,omitempty"`
-	Days     int                `json:"days,omitempty"`
-	Weight   float64            `json:"weight,omitempty"`
-	Features [features]counter  `json:"features,omitzero"`
-	Hours    hours              `json:"hours,omitzero"`
-	Span     span               `json:"span,omitzero"`
-	Kind     int                `json:"kind,omitempty"` // of the parent
-	How      int                `json:"how,omitempty"`  // the actor came
-	Welcome  *welcome           `json:"welcome,omitempty"`
-	Class1   *[features]counter `json:"class_first,omitempty"` // what the class has learned of newcomers
-	Class2   *[features]counter `json:"class_later,omitempty"` // and of others
-	OfClass  hours              `json:"class_hours,omitzero"`
-	Past     past               `json:"past,omitzero"`
-	Stranger past               `json:"strangers,omitzero"`
+	At         time.Time          `json:"at"` // when it began
+	Class      Class              `json:"class"`
+	Name       string             `json:"name,omitempty"`
+	Visits     int                `json:"visits,omitempty"`
+	Days       int                `json:"days,omitempty"`
+	Weight     float64            `json:"weight,omitempty"`
+	Features   [features]counter  `json:"features,omitzero"`
+	Hours      hours              `json:"hours,omitzero"`
+	Span       span               `json:"span,omitzero"`
+	Kind       int                `json:"kind,omitempty"` // of the parent
+	How        int                `json:"how,omitempty"`  // the actor came
+	Welcome    *welcome           `json:"welcome,omitempty"`
+	ClassFirst *[features]counter `json:"class_first,omitempty"` // what the class has learned of newcomers
+	ClassLater *[features]counter `json:"class_later,omitempty"` // and of others
+	OfClass    hours              `json:"class_hours,omitzero"`
+	Past       past               `json:"past,omitzero"`
+	Stranger   past               `json:"strangers,omitzero"`
 	// Gone: the actor was known from it alone and is gone with it; GoneTaught: the class had learned from them.
 	Gone       bool `json:"gone,omitempty"`
 	GoneTaught bool `json:"gone_taught,omitempty"`
@@ -110,9 +110,9 @@ func (t *trace) taught(first bool, f int, v text, w float64) {
 	if t == nil {
 		return
 	}
-	into := &t.Class2
+	into := &t.ClassLater
 	if first {
-		into = &t.Class1
+		into = &t.ClassFirst
 	}
 	if *into == nil {
 		*into = new([features]counter)
@@ -251,8 +251,8 @@ func (m *Model) apply(t *trace, sign float64) {
 			m.present(k.Who, a.Class, presence{taught: int(sign)})
 		}
 	}
-	shiftAll(&g.First, t.Class1, sign)
-	shiftAll(&g.Later, t.Class2, sign)
+	shiftAll(&g.First, t.ClassFirst, sign)
+	shiftAll(&g.Later, t.ClassLater, sign)
 	shift(g.Hours[:], t.OfClass[:], sign)
 	shift(g.Past[:], t.Past[:], sign)
 	if g.Strangers != nil {
@@ -331,7 +331,7 @@ func (t *trace) valid() bool {
 // scale multiplies all weights of a trace.
 func (t *trace) scale(by float64) {
 	t.Weight *= by
-	for _, c := range []*[features]counter{&t.Features, t.Class1, t.Class2} {
+	for _, c := range []*[features]counter{&t.Features, t.ClassFirst, t.ClassLater} {
 		if c == nil {
 			continue
 		}
