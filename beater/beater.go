@@ -341,8 +341,15 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 		calls:   make(chan func()), ended: make(chan struct{}),
 	}
 	l.restore(store.Snapshot())
-	if err := store.Inbox(l.accept); err != nil {
+	taken := 0
+	if err := store.Inbox(func(kind string, payload []byte) error {
+		taken++
+		return l.accept(kind, payload)
+	}); err != nil {
 		r.logger.Errorf("reading the inbox: %v", err)
+	}
+	if taken > 0 { // what has left the inbox is in the snapshot, for the commands that read both
+		l.save()
 	}
 	return l, nil
 }

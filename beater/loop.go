@@ -51,6 +51,8 @@ const (
 	InboxModel  = "model"  // what was learned, or exported, takes the place of what is known
 	InboxForget = "forget" // an account, by id or name, is unknown again
 	InboxReset  = "reset"  // everything is
+	// InboxFeedback says what an alert was.
+	InboxFeedback = "feedback"
 )
 
 const (
@@ -222,6 +224,13 @@ func (l *loop) accept(kind string, payload []byte) error {
 		}
 		l.health.End(health.ModelNotRestored, "")
 		l.logger.Infof("the model that was handed over has been taken over")
+	case InboxFeedback:
+		fb, err := detector.ParseFeedback(payload)
+		if err != nil {
+			l.logger.Errorf("feedback is not taken: %v", err)
+			return nil // it would not be better the next time
+		}
+		l.logger.Infof("feedback: %s", l.engine.Said(fb))
 	case InboxForget:
 		l.logger.Infof("forgot %q, who was known to %s", payload, plural.Of(l.engine.Forget(string(payload)), "model"))
 	case InboxReset:

@@ -176,14 +176,10 @@ func (l *alertRows) end(malformed int) {
 var errNoAlert = errors.New("no alert of this host that is kept has this id; list shows which do")
 
 // alertWith reads an alert, and what came after it and belongs to it, in this order. id may be the beginning of its id.
-func alertWith(settings instance.Settings, id string) ([]*beat.Event, error) {
-	b, err := configured(settings)
-	if err != nil {
-		return nil, err
-	}
+func alertWith(b *instance.Beat, id string) ([]*beat.Event, error) {
 	var found []*beat.Event
 	var wholes []string // ids that begin with id
-	err = beater.NewAlertReader(b.Paths).Next(func(doc *beat.Event) error {
+	err := beater.NewAlertReader(b.Paths).Next(func(doc *beat.Event) error {
 		own, belongs := text(doc.Fields, "event.id"), text(doc.Fields, "reconbeat.alert.id")
 		whole := belongs
 		if strings.HasPrefix(own, id) {
@@ -214,7 +210,11 @@ func showAlert(out io.Writer, settings instance.Settings, id, format string) err
 	if err := checkAlertFormat(format); err != nil {
 		return err
 	}
-	docs, err := alertWith(settings, id)
+	b, err := configured(settings)
+	if err != nil {
+		return err
+	}
+	docs, err := alertWith(b, id)
 	if err != nil {
 		return err
 	}

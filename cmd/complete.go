@@ -48,6 +48,8 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 		"modules disable": words(modules(libcmd.ModulesManager.ListEnabled), true),
 		"alerts show":     words(alertIDs, false),
 		"exception from":  words(alertIDs, false),
+		"feedback":        words(alertIDs, false),
+		"feedback undo":   words(alertIDs, false),
 		"model explain":   words(users, false),
 		"model forget":    words(users, false),
 		"model revert":    words(days, false),
@@ -67,6 +69,7 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 		"model show":    {"format": {"text", "json"}},
 		"model explain": {"format": {"text", "json"}},
 		"controls list": {"format": {"text", "json"}},
+		"feedback list": {"format": {"text", "json"}},
 	} {
 		for flag, list := range values {
 			if err := find(&root.Command, path).RegisterFlagCompletionFunc(flag,

@@ -72,6 +72,12 @@ var examples = map[string][]string{
 		"reconbeat windows import maintenance.ics > maintenance.yml   review it, and save it into windows.d",
 		"reconbeat windows import --timezone Europe/Berlin days.ics   where whole days begin in Berlin",
 	},
+	"feedback": {
+		"sudo reconbeat feedback cDwRYHuI benign --note 'my new script, OPS-123'",
+		"sudo reconbeat feedback cDwRYHuI malicious --by alice",
+	},
+	"feedback undo": {"sudo reconbeat feedback undo cDwRYHuI"},
+	"feedback list": {"sudo reconbeat feedback list", "sudo reconbeat feedback list --format json"},
 	"approve": {
 		"sudo reconbeat approve --user tomcat --for 4h --ticket OPS-123",
 		"sudo reconbeat approve --list                                what is approved, and by whom",

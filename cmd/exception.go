@@ -130,7 +130,11 @@ func exceptionFrom(out io.Writer, settings instance.Settings, id, file string, u
 	}
 	var alert mapstr.M
 	if file == "" {
-		docs, err := alertWith(settings, id)
+		b, err := configured(settings)
+		if err != nil {
+			return err
+		}
+		docs, err := alertWith(b, id)
 		if err != nil {
 			return err
 		}

@@ -191,6 +191,12 @@ func (k knowledge) change(kind string, payload []byte) error {
 	switch kind {
 	case beater.InboxModel:
 		return k.detector.Restore(payload)
+	case beater.InboxFeedback:
+		fb, err := detector.ParseFeedback(payload)
+		if err != nil {
+			return err
+		}
+		k.detector.Said(fb)
 	case beater.InboxForget:
 		k.detector.Forget(string(payload))
 	case beater.InboxReset:

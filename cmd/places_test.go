@@ -50,6 +50,9 @@ var every = []typed{
 	{words: "controls list"},
 	{words: "windows import -", cannot: true},
 	{words: "approve --list"},
+	{words: "feedback none benign"},
+	{words: "feedback undo none"},
+	{words: "feedback list"},
 
 	{words: "modules list"},
 	{words: "modules enable none"},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
-// test output and keystore; ours are watch, replay, alerts, model, controls, exception, diagnostics, test modules, test
+// test output and keystore; ours are watch, replay, alerts, feedback, model, controls, exception, diagnostics, test modules, test
 // rules, test controls and test alert. The hooks that libbeat wants before it starts (settings, fields, the output
 // behind `watch`) are set here and nowhere else.
 package cmd
@@ -113,7 +113,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
 		newControlsCommand(settings), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
-		newAlertsCommand(settings),
+		newAlertsCommand(settings), newFeedbackCommand(settings),
 		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
 		newTestAlertCommand(settings, s))
@@ -137,6 +137,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat -e -c FILE     run as a Beat, with FILE as its configuration
   reconbeat replay FILE    judge a recorded audit.log or NDJSON of other agents
   reconbeat alerts list    the alerts of this host
+  reconbeat feedback       say that an alert was benign or malicious
   reconbeat model show     who does this here, and how
   reconbeat test modules   which sources of program starts work on this host
   reconbeat test alert     whether an alert arrives at the configured output

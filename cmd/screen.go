@@ -111,7 +111,7 @@ func (s *screen) show(doc *beat.Event) error {
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", reason))
 	case "alert-summary":
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
-	case "habit", "learned":
+	case "habit", "learned", "feedback":
 		s.line("", fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
 		s.because(dim, reason)
 	default:

@@ -196,7 +196,8 @@ func (h *host) learnRules(config string, rules []detector.Rule) {
 	require.NoError(h.t, err, complaints(out))
 }
 
-// limitedFields are the fields of what another host ships, which groups matches and reaches the limit of alerts.
+// limitedFields are the fields of what another host ships, which groups matches, reaches the limit of alerts, and has
+// feedback on one.
 func limitedFields(t *testing.T, node *stack.Node, es *stack.Proxy) map[string]bool {
 	h := newHost(t)
 	h.learn()
@@ -207,6 +208,12 @@ func limitedFields(t *testing.T, node *stack.Node, es *stack.Proxy) map[string]b
 		h.write(execDocument(at.Add(time.Duration(i)*time.Second), user, "sh", []string{"ss", "-tunap"}))
 	}
 	h.write(execDocument(time.Now(), "root", "agent", []string{"ss", "-s"}))
+	var first mapstr.M
+	h.eventually(func() bool {
+		listed, _, _ := strings.Cut(h.output("alerts", "list", "--format", "json"), "\n")
+		return json.Unmarshal([]byte(listed), &first) == nil
+	}, "no alert; the log:\n%s", r.log)
+	h.output("feedback", text(first, "event.id"), "malicious", "--note", "an intruder")
 	filled := map[string]bool{}
 	h.eventually(func() bool {
 		for _, d := range node.Documents(t, "logs-reconbeat.*-limited") {
@@ -214,8 +221,8 @@ func limitedFields(t *testing.T, node *stack.Node, es *stack.Proxy) map[string]b
 				filled[name] = true
 			}
 		}
-		return filled["reconbeat.limit.alerts"] && filled["reconbeat.episode.group"]
-	}, "no group, or no limit; the log:\n%s", r.log)
+		return filled["reconbeat.limit.alerts"] && filled["reconbeat.episode.group"] && filled["reconbeat.feedback.note"]
+	}, "no group, no limit, or no feedback; the log:\n%s", r.log)
 	require.NoError(t, r.end(syscall.SIGTERM))
 	require.Empty(t, node.Documents(t, "logs-reconbeat.rejected-limited"), "what the templates do not declare")
 	return filled

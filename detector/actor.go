@@ -14,9 +14,9 @@ import (
 
 // Actor is who a finding is about: the login user when a person is behind it, else the service account.
 type Actor struct {
-	ID      uint32 // process.Unset where only the name is known
-	Name    string // empty where only the id is known
-	Service bool   // a daemon or a cron job: no person is present
+	ID      uint32 `json:"id"`                // process.Unset where only the name is known
+	Name    string `json:"name,omitempty"`    // empty where only the id is known
+	Service bool   `json:"service,omitempty"` // a daemon or a cron job: no person is present
 }
 
 // Actor is who is behind the event. cron logs in on behalf of an account whose owner is absent: its jobs are the

@@ -118,7 +118,7 @@ func (d *Detector) try(m *match, out []Finding) []Finding {
 	if was {
 		return out
 	}
-	m.habits.Accept(&f.Context.Match)
+	m.habits.Accept(&f.Context.Match, "")
 	report := becameHabit(f, p, d.o.Habit)
 	report.Controls = f.Controls
 	return append(out, report)

@@ -70,6 +70,8 @@ type Detector struct {
 	episodes map[episodeKey]*episode
 	// probations are the contexts that actors were alerted for and that are not habits yet.
 	probations map[episodeKey][]*probation
+	verdicts   map[episodeKey][]*verdict
+	former     []formerProbation // those that ended as habits, the oldest first
 	limits     map[limitKey]*limiter
 	clock      time.Time // the last Advance
 
@@ -85,7 +87,7 @@ type Detector struct {
 func New(o Options) (*Detector, error) {
 	d := &Detector{
 		kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}, probations: map[episodeKey][]*probation{},
-		limits: map[limitKey]*limiter{},
+		limits: map[limitKey]*limiter{}, verdicts: map[episodeKey][]*verdict{},
 	}
 	if err := d.Configure(o); err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ type episode struct {
 	alertID string    // that its findings belong to: its own, or the one that put the actor on probation
 	band    int       // that a further alert must exceed; -1: nothing in it came over the threshold yet
 	over    time.Time // of the last exec over the threshold
+	said    string    // the malicious alert whose context has raised again in it; empty: none
 }
 
 // current is the episode of a key that is open at a time, nil where none is; what ended before goes to out.
@@ -93,6 +94,9 @@ func band(score float64) int {
 	}
 	return 0
 }
+
+// band is which step the finding has reached: by its score, or by what a person has said of its context.
+func (f *Finding) band() int { return max(band(f.Score), f.Raised) }
 
 // closes is when the episode ends if nothing more happens. Execs below the threshold prolong an episode only until one
 // comes over it: an episode that alerted ends as if they were not there.

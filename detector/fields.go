@@ -46,7 +46,7 @@ func partFields() []Field {
 var fields = []Field{
 	{Name: "message", Type: "match_only_text", get: func(f *Finding) any { return f.Message() }},
 	{Name: "event.reason", Type: "keyword", Raw: true, get: func(f *Finding) any {
-		if f.OfExec() && f.Score < f.Threshold && !f.FirstOccurrence {
+		if f.OfExec() && f.Score < f.Threshold && !f.FirstOccurrence && f.Kind != Alert {
 			return nil
 		}
 		return f.Reason()
@@ -202,6 +202,20 @@ var fields = []Field{
 		}),
 	},
 	{Name: "reconbeat.control.held", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.Held) }},
+	{
+		Name: "reconbeat.feedback.alert_id", Type: "keyword", Raw: true,
+		get: inFeedback(func(fb *Feedback) any { return fb.AlertID }),
+	},
+	{
+		Name: "reconbeat.feedback.verdict", Type: "keyword", Raw: true,
+		get: inFeedback(func(fb *Feedback) any { return fb.Verdict }),
+	},
+	{
+		Name: "reconbeat.feedback.by", Type: "keyword", Raw: true,
+		get: inFeedback(func(fb *Feedback) any { return orNil(fb.By) }),
+	},
+	{Name: "reconbeat.feedback.note", Type: "keyword", get: inFeedback(func(fb *Feedback) any { return orNil(fb.Note) })},
+	{Name: "reconbeat.feedback.given", Type: "date", get: inFeedback(func(fb *Feedback) any { return date(fb.At) })},
 	{Name: "reconbeat.habit.days", Type: "long", get: func(f *Finding) any { return orNone(f.Habit.Days) }},
 	{
 		Name: "reconbeat.habit.span", Type: "long",
@@ -293,6 +307,15 @@ func orNone(n int) any {
 		return nil
 	}
 	return n
+}
+
+func inFeedback(get func(*Feedback) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Feedback == nil {
+			return nil
+		}
+		return get(f.Feedback)
+	}
 }
 
 func inContext(get func(*Context) any) func(*Finding) any {

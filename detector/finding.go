@@ -27,6 +27,8 @@ const (
 	Learned
 	// Limited is what the limit of alerts held back; from Advance, or from the Judge of a match behind its end.
 	Limited
+	// Answered is what a person has said of an alert; from Said.
+	Answered
 )
 
 // Finding is what the detector reports of one exec under one rule, of one episode at its end, or of what was learned.
@@ -54,6 +56,12 @@ type Finding struct {
 
 	Controls []Control // that hold something of the match back, or tag it; of a Habitual, under which it became one
 	Held     string    // what they held back of a match over the threshold, HeldAlert or HeldRepeat; else empty
+
+	// Feedback is what a person has said: of an Answered; of a match, of an alert in its context, where that changes what
+	// becomes of the match.
+	Feedback *Feedback
+	Answer   string // what the feedback does; of an Answered
+	Raised   int    // the band that it is raised to, because its context was called malicious; 0: none
 
 	TypicalUsers []string // who usually does this, the most frequent first; of alerts only
 	Habit        Habit    // when the actor's probation ends; of alerts only

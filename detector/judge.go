@@ -25,8 +25,10 @@ type match struct {
 	// accepted are the probations that end with this match, because their contexts have become habits.
 	accepted []*probation
 	decision Decision
-	held     bool // its score is over the threshold, and a control holds the alert back
-	limited  bool // the limit of alerts does
+	seasoned *verdict // the benign alert whose context the class learns from now on; nil: none
+	said     *verdict // what a person has said of the context; nil: nothing
+	held     bool     // its score is over the threshold, and a control holds the alert back
+	limited  bool     // the limit of alerts does
 }
 
 // typicalUsers is how many of the usual users an alert names.
@@ -43,10 +45,11 @@ func (d *Detector) Judge(e *process.Event, set RuleSet, out []Finding) []Finding
 	return out
 }
 
-// judge takes a match through four steps, in this order:
+// judge takes a match through five steps, in this order:
 //
 //	score  asks the models what they know. It comes first: no match is judged by what it has taught.
 //	decide asks the controls whether they hold its alert, or its lesson, back. They may go by the score.
+//	recall asks what people have said of alerts in its context.
 //	place  finds the episode and the probations of a match by its score: it is an alert, a repeat, or makes a habit.
 //	teach  changes the models. It comes last: what a match teaches depends on its place.
 func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
@@ -60,6 +63,7 @@ func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
 	}
 	d.score(&m, i)
 	d.decide(&m)
+	d.recall(&m)
 	out = d.place(&m, out)
 	return d.teach(&m, out)
 }
@@ -110,7 +114,7 @@ func (d *Detector) score(m *match, rule int) {
 func (d *Detector) place(m *match, out []Finding) []Finding {
 	f := &m.finding
 	if f.Context != nil {
-		permitted := m.decision.NoAlert || m.decision.NoLesson // which makes no habit
+		permitted := m.decision.NoAlert || m.decision.NoLesson || m.malicious() // which makes no habit
 		m.probation, m.accepted = d.attend(m.key, &f.Context.Match, !permitted)
 	}
 	switch {
@@ -118,8 +122,14 @@ func (d *Detector) place(m *match, out []Finding) []Finding {
 	case m.held:
 		out = d.placeHeld(m, out)
 	case m.decision.NoAlert:
-	case f.Score >= f.Threshold:
+	case m.malicious():
 		out = d.placeOver(m, out)
+	case f.Score >= f.Threshold:
+		if v := d.excused(m); v != nil {
+			m.placeExcused(v)
+		} else {
+			out = d.placeOver(m, out)
+		}
 	case m.probation != nil:
 		out = d.placeBelow(m, out)
 	}
@@ -135,11 +145,14 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 	}
 	key, group := d.groupOf(m)
 	ep, out := d.current(key, f.Time, out)
+	if m.malicious() {
+		f.Raised = m.said.raised()
+	}
 	known := d.standing(m, ep)
-	raises := band(f.Score) > known.band
+	raises := f.band() > known.band
 	if raises {
 		var l *limiter
-		if l, out = d.within(m, out); !l.mayShip(d.o.Limit, band(f.Score)) {
+		if l, out = d.within(m, out); !l.mayShip(d.o.Limit, f.band()) {
 			return d.placeLimited(m, ep, l, out)
 		}
 		l.ship(f.Time)
@@ -154,12 +167,16 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 		}
 	}
 	if raises {
-		f.Kind, f.AlertID, ep.band = Alert, m.alertID(), band(f.Score)
+		f.Kind, f.AlertID, ep.band = Alert, m.alertID(), f.band()
 		f.EarlierID = known.earlierID
 		if f.Escalated = f.AlertID != known.alertID; f.Escalated {
 			f.EarlierID = known.alertID
 		}
-		d.putOnProbation(m.key, f)
+		if m.malicious() {
+			ep.alertID, ep.said = f.AlertID, m.said.AlertID
+		} else {
+			d.putOnProbation(m.key, f)
+		}
 	} else {
 		f.Kind, f.AlertID = Repeat, known.alertID
 	}
@@ -187,6 +204,13 @@ type standing struct {
 // with, and in a group, where the episode is not the actor's, each match.
 func (d *Detector) standing(m *match, ep *episode) standing {
 	s := standing{band: -1, alertID: m.alertID()}
+	if m.malicious() { // it raises again once in an episode, whatever was reported before
+		if ep != nil && ep.said == m.said.AlertID {
+			return standing{band: ep.band, alertID: ep.alertID}
+		}
+		s.earlierID = m.said.AlertID
+		return s
+	}
 	if ep != nil && ep.band >= 0 {
 		s = standing{band: ep.band, alertID: ep.alertID}
 		if len(ep.Group) == 0 {
@@ -239,7 +263,7 @@ func (d *Detector) placeBelow(m *match, out []Finding) []Finding {
 // teach lets the models learn from a match in the measure that its place allows, and reports the contexts that have
 // become habits with it.
 func (d *Detector) teach(m *match, out []Finding) []Finding {
-	if m.decision.NoLesson {
+	if m.decision.NoLesson || m.malicious() {
 		return out
 	}
 	m.teachRare()
@@ -254,10 +278,15 @@ func (d *Detector) teach(m *match, out []Finding) []Finding {
 			Alerted:  m.held || f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
 			Daily:    m.probation != nil || f.Kind == Alert,
 			Learning: f.Learning,
+			Alert:    d.under(m),
 		})
 	}
+	if m.seasoned != nil {
+		m.habits.Accept(&f.Context.Match, m.seasoned.Probation.root())
+	}
 	for _, p := range m.accepted {
-		m.habits.Accept(&f.Context.Match)
+		m.habits.Accept(&f.Context.Match, p.root())
+		d.wasHabit(m.key, p)
 		out = append(out, becameHabit(f, p, d.o.Habit))
 	}
 	return out

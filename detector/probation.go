@@ -31,6 +31,8 @@ type probation struct {
 	Last    time.Time      `json:"last"`
 	Days    int            `json:"days"`          // on how many days the context was seen
 	New     bool           `json:"new,omitempty"` // the actor was
+	// Opened is the alert that opened the episode, where that is another one.
+	Opened string `json:"opened,omitempty"`
 }
 
 // unusualValue is a value of a part that an alert was about.
@@ -225,9 +227,18 @@ func (d *Detector) putOnProbation(key episodeKey, f *Finding) {
 	if f.Context == nil {
 		return
 	}
+	opened := ""
+	if f.Escalated {
+		opened = f.EarlierID
+		for _, p := range d.probations[key] {
+			if p.AlertID == opened {
+				opened = p.root()
+			}
+		}
+	}
 	d.remember(key, &probation{
 		AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: f.Time, Last: f.Time, Days: 1,
-		New: f.Context.First,
+		New: f.Context.First, Opened: opened,
 	})
 }
 

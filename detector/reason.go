@@ -25,6 +25,8 @@ func (f *Finding) Message() string {
 			f.Rule.Name, plural.Of(len(f.Report.Actors), "actor"), hours(f.Report.Days))
 	case Limited:
 		return fmt.Sprintf("%s: %s held back by the limit", f.Rule.Name, plural.Of(f.Withheld.Alerts, "alert"))
+	case Answered:
+		return fmt.Sprintf("Feedback on %s by %s: %s", f.Rule.Name, f.Actor, f.Feedback.Verdict)
 	case Summary:
 		title := fmt.Sprintf("%s by %s: %s", f.Rule.Name, f.actors(), plural.Of(f.Summary.Execs, "exec"))
 		if span := f.Summary.Last.Sub(f.Episode.Start).Round(time.Second); span > 0 {
@@ -48,6 +50,8 @@ func (f *Finding) Reason() string {
 		return f.Withheld.reason(f.Rule)
 	case f.Kind == Summary:
 		return f.summaryReason()
+	case f.Kind == Answered:
+		return f.answerReason()
 	case f.Context != nil:
 		return f.contextReason()
 	}
@@ -135,7 +139,7 @@ func (f *Finding) contextReason() string {
 	for i, p := range f.namedParts(first) {
 		reason += []string{then, ", "}[min(i, 1)] + habit.Describe(p, f.Context.Unusual.Text(p))
 	}
-	return reason + usually(f.TypicalUsers)
+	return f.again() + reason + usually(f.TypicalUsers)
 }
 
 // opening is the first half of the sentence, the parts that must follow it, and what joins the two.

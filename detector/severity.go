@@ -15,7 +15,10 @@ var bandSeverities = [highestBand + 1]int{21, 47, 73, 99}
 // severity is event.severity of an alert.
 func (f *Finding) severity() int {
 	if f.Banded {
-		return bandSeverities[band(f.Score)]
+		return bandSeverities[f.band()]
+	}
+	if f.Raised > 0 {
+		return max(f.Rule.SeverityNumber(), bandSeverities[f.Raised])
 	}
 	return f.Rule.SeverityNumber()
 }
@@ -23,7 +26,10 @@ func (f *Finding) severity() int {
 // riskScore is event.risk_score of an alert.
 func (f *Finding) riskScore() float64 {
 	if f.Banded {
-		return float64(bandSeverities[band(f.Score)])
+		return float64(bandSeverities[f.band()])
+	}
+	if f.Raised > 0 {
+		return max(f.Rule.RiskScore, float64(bandSeverities[f.Raised]))
 	}
 	return f.Rule.RiskScore
 }

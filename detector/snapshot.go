@@ -12,6 +12,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // snapshotVersion is the version of what Snapshot writes. Restore refuses others than it knows; the caller then begins
@@ -33,6 +34,8 @@ type snapshot struct {
 	Probations []probationSnapshot `json:"probations,omitempty"`
 	Held       []probationSnapshot `json:"held,omitempty"` // the same, of which a control held the alert back
 	Limits     []limitSnapshot     `json:"limits,omitempty"`
+	Verdicts   []verdictSnapshot   `json:"verdicts,omitempty"` // in order of time
+	Former     []formerProbation   `json:"former,omitempty"`   // probations that have become habits
 	Evicted    uint64              `json:"evicted,omitempty"`
 }
 
@@ -70,6 +73,7 @@ type episodeSnapshot struct {
 	AlertID  string    `json:"alert_id"`
 	Visit    string    `json:"visit,omitempty"`
 	Band     int       `json:"band"`
+	Said     string    `json:"said,omitempty"`
 	Commands []Command `json:"commands"`
 	Group    []string  `json:"group,omitempty"`
 	Actors   *Tally    `json:"actors,omitempty"` // of a group
@@ -89,7 +93,7 @@ func (ep *episode) snapshot(key episodeKey) episodeSnapshot {
 		ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
 		ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over,
 		Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, Commands: ep.Commands,
-		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band, Group: ep.Group,
+		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band, Said: ep.said, Group: ep.Group,
 	}
 	if len(ep.Group) > 0 {
 		s.Actors = &ep.Actors
@@ -105,7 +109,7 @@ func (s *episodeSnapshot) restore(r *Rule) *episode {
 			Last: s.Last, Execs: s.Execs, Alerts: s.Alerts, MaxScore: s.MaxScore, Commands: s.Commands, Group: s.Group,
 		},
 		rule: r, actor: Actor{ID: s.ActorID, Name: s.Actor, Service: s.Service}, user: s.User, visit: s.Visit,
-		alertID: cmp.Or(s.AlertID, s.ID), band: s.Band, over: cmp.Or(s.Over, s.Last),
+		alertID: cmp.Or(s.AlertID, s.ID), band: s.Band, said: s.Said, over: cmp.Or(s.Over, s.Last),
 	}
 	if s.Actors != nil {
 		ep.Actors = *s.Actors
@@ -130,7 +134,11 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 			if s.Context[id] == nil {
 				s.Context[id] = hostSnapshots{}
 			}
-			s.Context[id][host] = hostSnapshot{Used: h.used, Reported: h.reported, Model: h.model.Snapshot()}
+			model := h.model.Snapshot()
+			if !episodes {
+				model.Traces = nil
+			}
+			s.Context[id][host] = hostSnapshot{Used: h.used, Reported: h.reported, Model: model}
 		}
 	}
 	if episodes {
@@ -141,7 +149,7 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 				s.Episodes = append(s.Episodes, ep.snapshot(key))
 			}
 		}
-		s.Limits = d.snapshotLimits()
+		s.Limits, s.Verdicts, s.Former = d.snapshotLimits(), d.snapshotVerdicts(), d.former
 		for key, list := range d.probations {
 			one := probationSnapshot{Rule: key.rule, Host: key.host, Key: key.actor, Since: list}
 			if key.held {
@@ -182,6 +190,7 @@ func (d *Detector) Forget(idOrName string) (n int) {
 	}
 	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys[k.actor] })
 	maps.DeleteFunc(d.episodes, func(k episodeKey, ep *episode) bool { return keys[k.actor] || keys[ep.actor.key()] })
+	d.forgetVerdicts(keys)
 	return n
 }
 
@@ -192,6 +201,8 @@ func (d *Detector) Reset() {
 	clear(d.episodes)
 	clear(d.probations)
 	clear(d.limits)
+	clear(d.verdicts)
+	d.former = nil
 	for i, r := range d.rules {
 		d.kept[r.ID] = newLearned(rare.New(d.o.Rare))
 		d.models[i] = d.kept[r.ID]
@@ -322,6 +333,16 @@ func (d *Detector) Restore(b []byte) error {
 		}
 		probations[p.key(i >= len(s.Probations))] = p.Since
 	}
+	verdicts, err := verdictsOf(s.Verdicts)
+	if err != nil {
+		return fmt.Errorf("reading what was said of alerts: %w", err)
+	}
+	missing := func(f formerProbation) bool { return f.Probation == nil }
+	if len(s.Former) > maxHabits || slices.ContainsFunc(s.Former, missing) {
+		return fmt.Errorf("%s have become habits (want at most %d, none missing)", plural.Of(len(s.Former), "probation"),
+			maxHabits)
+	}
+	d.verdicts, d.former = verdicts, s.Former
 	d.kept, d.episodes, d.probations = kept, map[episodeKey]*episode{}, probations
 	d.clock, d.evicted = s.Clock, s.Evicted
 	d.models, d.watching = d.models[:0], watching{}

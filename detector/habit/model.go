@@ -4,6 +4,7 @@ package habit
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -29,7 +30,8 @@ type Model struct {
 	accounts map[member]presence
 	groups   [classes]group
 	visits   map[key]*visit
-	due      time.Time // no visit is over before
+	due      time.Time         // no visit is over before
+	traces   map[string]*trace // by the ids of alerts
 	evicted  uint64
 }
 
@@ -127,6 +129,12 @@ func (p *past) scale(by float64) {
 	p.last = split{}
 }
 
+// shift adds another past, or with the sign -1 takes it out.
+func (p *past) shift(by *past, sign float64) {
+	shift(p.weights[:], by.weights[:], sign)
+	p.last = split{}
+}
+
 // splitAt remembers its last answer, because repeated matches ask the same until a visit ends.
 func (p *past) splitAt(at int) split {
 	if p.last.known && p.last.at == at {
@@ -162,8 +170,11 @@ type visit struct {
 	// What was known of the actor before: on how many days they had looked, and, by the clock, when last.
 	DaysBefore int       `json:"days_before,omitempty"`
 	Before     time.Time `json:"before,omitzero"`
-	Matches    int       `json:"looks"`           // how many there were
-	Lines      []Line    `json:"lines,omitempty"` // the first distinct command lines, at most maxLines
+	Matches    int       `json:"looks"`            // how many there were
+	Lines      []Line    `json:"lines,omitempty"`  // the first distinct command lines, at most maxLines
+	Alert      string    `json:"alert,omitempty"`  // whose trace has what the visit teaches; empty: none
+	Weight     float64   `json:"weight,omitempty"` // that it added to the actor's days
+	Days       int       `json:"days,omitempty"`   // and how many
 	actor      *actor    // whose it is
 	unusual    Match     // what the parts are about
 	seen       sights    // what was counted
@@ -488,6 +499,9 @@ func (m *Model) renew(t time.Time) {
 			scale(g.Came[how][:])
 		}
 	}
+	for _, t := range m.traces {
+		t.scale(fade)
+	}
 	m.unit = t
 }
 
@@ -614,6 +628,8 @@ type Lesson struct {
 	// Learning: the model is too young to alert. What the visit has shown until its age is reached is learned, and no
 	// evidence against it later.
 	Learning bool
+	// Alert is the alert under which it is learned: Withdraw can take it out again. Empty: none.
+	Alert string
 }
 
 // Learn takes a match into account that Judge gave r for.
@@ -648,8 +664,9 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 		m.dueBy(v)
 		a.Visits++
 	}
+	under := m.traces[v.Alert]
 	if !sameDay || !repeats {
-		m.learnOf(a, l, v, sameDay, lesson, now)
+		m.learnOf(a, l, v, under, sameDay, lesson, now)
 	}
 	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
 	if lesson.Learning {
@@ -661,14 +678,21 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	v.note(l)
 	v.Last = latest(v.Last, now)
 	a.Last, a.Until = latest(a.Last, l.At), latest(a.Until, now)
+	switch {
+	case under != nil:
+		under.Span.Last, under.Span.Until = a.Last, a.Until
+	case lesson.Alert != "":
+		m.attach(l, v, a, lesson.Alert)
+	}
 	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)
 		m.named(k.Who, a)
 	}
 }
 
-// learnOf lets the actor learn from what their visit shows for the first time.
-func (m *Model) learnOf(a *actor, l *Match, v *visit, sameDay bool, lesson Lesson, now time.Time) {
+// learnOf lets the actor learn from what their visit shows for the first time. under is the trace of the alert under
+// which they do; nil: none.
+func (m *Model) learnOf(a *actor, l *Match, v *visit, under *trace, sameDay bool, lesson Lesson, now time.Time) {
 	own := m.grown(now)
 	if lesson.Alerted || lesson.Daily || lesson.Learning {
 		own *= tentative
@@ -677,6 +701,12 @@ func (m *Model) learnOf(a *actor, l *Match, v *visit, sameDay bool, lesson Lesso
 		a.Weight += own
 		a.Days++
 		m.present(l.Who, l.Class, presence{days: 1})
+		v.Weight += own
+		v.Days++
+		if under != nil {
+			under.Weight += own
+			under.Days++
+		}
 	}
 	for f := range features {
 		if l.values[f] == noEvidence || !v.seen.add(f, l.values[f]) || v.Capped {
@@ -684,9 +714,15 @@ func (m *Model) learnOf(a *actor, l *Match, v *visit, sameDay bool, lesson Lesso
 		}
 		s := v.seen.of(f, l.values[f])
 		s.weight, s.novel = own, a.Features[f].add(l.values[f], own)
+		if under != nil {
+			under.Features[f].add(l.values[f], own)
+		}
 	}
 	if v.seen.addHour(l.Hour) && !v.Capped {
 		a.Hours[l.Hour] += own
+		if under != nil {
+			under.Hours[l.Hour] += own
+		}
 	}
 }
 
@@ -716,6 +752,7 @@ func (m *Model) afterAMonth(k key, a *actor) float64 {
 // teach lets the class learn from a visit that is over and raised no alert.
 func (m *Model) teach(k key, v *visit) {
 	a, g, w := m.actors[k], &m.groups[v.Class], m.grown(v.Last)
+	under := m.traces[v.Alert]
 	switch {
 	case v.First && !a.Taught:
 		m.welcome(k, a, v.How, v.Kind, v.Start)
@@ -733,6 +770,7 @@ func (m *Model) teach(k key, v *visit) {
 		for _, s := range v.seen.values[f] {
 			if s.novel {
 				into.add(s.text, w)
+				under.taught(v.First, f, s.text, w)
 			}
 		}
 	}
@@ -742,27 +780,26 @@ func (m *Model) teach(k key, v *visit) {
 	for hour := range g.Hours {
 		if v.seen.hasHour(hour) {
 			g.Hours[hour] += w
+			if under != nil {
+				under.OfClass[hour] += w
+			}
 		}
 	}
 }
 
 // welcome counts an actor among those of the class.
 func (m *Model) welcome(k key, a *actor, how, kind int, since time.Time) {
-	g := &m.groups[a.Class]
-	if kind == unknown {
-		kind = other
-	}
-	known := 1 - math.Exp(-days(m.age(since))/settled)
-	g.Came[how][kind] += m.grown(since) * known
-	g.Found[how][kind] += 1 - known
+	g, as := &m.groups[a.Class], m.welcomeOf(since)
+	g.Came[how][known(kind)] += as.Came
+	g.Found[how][known(kind)] += as.Found
 	g.Actors++
 	a.Taught = true
 	m.present(k.Who, a.Class, presence{taught: 1})
 }
 
 // Accept says that what the actor of a match raised an alert for has become a habit: the class learns from them what it
-// has not yet.
-func (m *Model) Accept(l *Match) {
+// has not yet. alert is the one that it is learned under.
+func (m *Model) Accept(l *Match, alert string) {
 	k := l.key()
 	a := m.known(l)
 	if a == nil || a.Taught {
@@ -770,17 +807,15 @@ func (m *Model) Accept(l *Match) {
 	}
 	how := m.arrivesWith(l)
 	m.welcome(k, a, how, kindOf(l), a.Since)
-	w := m.grown(m.watched.at(l.At))
-	for f := range features {
-		if f == TTY && a.Class == Person && how != newAccount {
-			continue
-		}
-		for _, v := range a.Features[f] {
-			if v.weight >= forgotten*w {
-				m.groups[a.Class].First[f].add(v.text, w)
-			}
-		}
+	under := m.traces[alert]
+	if under != nil {
+		under.Welcome, under.How, under.Kind = m.welcomeOf(a.Since), how, kindOf(l)
 	}
+	w := m.grown(m.watched.at(l.At))
+	m.newcomer(a, how, w, func(f int, v text) {
+		m.groups[a.Class].First[f].add(v, w)
+		under.taught(true, f, v, w)
+	})
 }
 
 func dayOf(t time.Time) int64 { return t.Unix() / 86400 }
@@ -846,6 +881,8 @@ func (m *Model) forget(k key) {
 	m.present(k.Who, a.Class, gone)
 	delete(m.actors, k)
 	delete(m.visits, k)
+	stored := k.stored()
+	maps.DeleteFunc(m.traces, func(_ string, t *trace) bool { return t.keyOf == stored })
 }
 
 // present changes what is known of an account by so many ways, days and actors who have taught.
@@ -956,5 +993,12 @@ func (m *Model) closeUntil(now time.Time) {
 			m.teach(k, v)
 		}
 		m.past(v.Class, v.ofStranger()).add(v.Sum, w)
+		if under := m.traces[v.Alert]; under != nil {
+			into := &under.Past
+			if v.ofStranger() {
+				into = &under.Stranger
+			}
+			into.add(v.Sum, w)
+		}
 	}
 }

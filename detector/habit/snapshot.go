@@ -26,6 +26,8 @@ type Snapshot struct {
 	// Open are the open visits. Older versions wrote "visits", which is ignored: the next match begins another.
 	Open    []visitOf `json:"open,omitempty"`
 	Evicted uint64    `json:"evicted,omitempty"`
+	// Traces are what feedback can take out, in the order of the alerts' ids.
+	Traces []traceOf `json:"traces,omitempty"`
 }
 
 type keyOf struct {
@@ -91,6 +93,9 @@ func (m *Model) Snapshot() Snapshot {
 		}
 		s.Open = append(s.Open, open)
 	}
+	for _, alert := range slices.Sorted(maps.Keys(m.traces)) {
+		s.Traces = append(s.Traces, traceOf{alert, m.traces[alert]})
+	}
 	return s
 }
 
@@ -147,6 +152,12 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		if err := m.reopen(&v); err != nil {
 			return nil, fmt.Errorf("visit of %q: %w", v.ID, err)
 		}
+	}
+	for _, t := range s.Traces {
+		if t.Alert == "" || !t.Of.valid() || m.traces[t.Alert] != nil || len(m.traces) >= maxTraces {
+			return nil, fmt.Errorf("what was learned under alert %q: %w", t.Alert, errNumbers)
+		}
+		m.begin(t.Alert, t.Of)
 	}
 	for len(m.actors) > o.MaxActors {
 		m.evict()

@@ -126,6 +126,7 @@ var conclusions = map[detector.Kind]string{
 	detector.Habitual: "habit",
 	detector.Learned:  "learned",
 	detector.Limited:  "alerts-limited",
+	detector.Answered: "feedback",
 }
 
 // conclusion makes the event about more than one exec, with what is configured for the module that it came
@@ -140,6 +141,9 @@ func (eng *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	if id := cmp.Or(f.Report.Host, f.Withheld.Host); id != "" {
 		doc.Fields["host"] = mapstr.M{"id": id}
 	}
+	if f.Kind == detector.Answered {
+		eng.addAuthor(doc.Fields, f.Feedback)
+	}
 	eng.address(doc.Fields, dataset.Alert)
 	detector.Encode(f, doc.Fields)
 	id := eng.conclusionID(f)
@@ -151,11 +155,26 @@ func (eng *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	return eng.finish(processed, from, id, Durable)
 }
 
+// addAuthor says who has given feedback, and on which host's alert.
+func (eng *Engine) addAuthor(fields mapstr.M, fb *detector.Feedback) {
+	put(fields, "event.category", []string{"configuration"})
+	put(fields, "event.type", []string{"change"})
+	if fb.Host != "" && fb.Host != eng.host.ID {
+		fields["host"] = mapstr.M{"id": fb.Host}
+	}
+	if fb.By != "" {
+		put(fields, "user.name", fb.By)
+		put(fields, "related.user", []string{fb.By})
+	}
+}
+
 // conclusionID is the id of a conclusion: the same one however often it is drawn.
 func (eng *Engine) conclusionID(f *detector.Finding) string {
 	switch f.Kind {
 	case detector.Habitual:
 		return process.ID("habit", f.AlertID, strconv.FormatInt(f.Time.UnixNano(), 10))
+	case detector.Answered:
+		return process.ID("feedback", f.AlertID, f.Feedback.Verdict, strconv.FormatInt(f.Time.UnixNano(), 10))
 	case detector.Learned:
 		return process.ID(
 			"learned",

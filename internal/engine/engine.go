@@ -156,6 +156,14 @@ func (eng *Engine) Restore(model []byte) error {
 // Forget makes an account, by id or name, unknown again. It returns how many models knew it.
 func (eng *Engine) Forget(account string) int { return eng.detector.Forget(account) }
 
+// Said takes in what a person has said of an alert, and publishes that. It returns the same in words.
+func (eng *Engine) Said(fb detector.Feedback) string {
+	eng.Settle()
+	f := eng.detector.Said(fb)
+	eng.conclude(&f, nil)
+	return f.Reason()
+}
+
 // Reset forgets everything that was learned.
 func (eng *Engine) Reset() {
 	eng.detector.Reset()
