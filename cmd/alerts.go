@@ -281,6 +281,13 @@ func printAlert(out io.Writer, doc *beat.Event) {
 		with("in ", "process.working_directory"))
 	line("Parent", cmp.Or(text(f, "process.parent.executable"), text(f, "process.parent.name")),
 		with("pid ", "process.parent.pid"), with("", "process.parent.command_line"))
+	for i, p := range ancestry(f) {
+		if i == 0 {
+			continue // the parent
+		}
+		line("Started by", cmp.Or(text(p, "executable"), text(p, "name")), "pid "+text(p, "pid"), text(p, "command_line"),
+			name(p, "user"))
+	}
 	line("Terminal", text(f, "reconbeat.process.tty"))
 	line("Visit", with("since ", "reconbeat.visit.start"), with("matches: ", "reconbeat.visit.matches"))
 	for _, c := range texts(f, "reconbeat.visit.commands") {
@@ -299,6 +306,25 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Technique", strings.Join(texts(f, "threat.technique.id"), " "),
 		strings.Join(texts(f, "threat.technique.name"), ", "))
 	line("Rule", text(f, "rule.id"), text(f, "rule.name"))
+}
+
+// ancestry are the processes through which an alert's tool was started, the parent first.
+func ancestry(f mapstr.M) (line []mapstr.M) {
+	v, _ := f.GetValue("reconbeat.ancestry") // there may be none
+	switch v := v.(type) {
+	case []mapstr.M:
+		line = v
+	case []any: // it went through the journal
+		for _, one := range v {
+			switch one := one.(type) {
+			case mapstr.M:
+				line = append(line, one)
+			case map[string]any:
+				line = append(line, one)
+			}
+		}
+	}
+	return line
 }
 
 // printParts prints what made an alert unusual, and what spoke against it.

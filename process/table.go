@@ -511,15 +511,7 @@ func (p *procEntry) gone(at time.Time) bool {
 // entry leader the one that came in from outside: the first process below a login program, below init, or below the
 // container's runtime.
 func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
-	line := t.ancestry[:0]
-	for p := parent; p != nil && len(line) < ancestors; p = s.process(p.ppid) {
-		if len(line) > 0 &&
-			(p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) &&
-				line[len(line)-1].ticks == 0) {
-			break // a pid that was reused by a later process is nobody's ancestor
-		}
-		line = append(line, p)
-	}
+	line := t.line(s, parent)
 	if e.Session.Entry == "" {
 		e.Session.Entry = entryFrom(e, line)
 	}
@@ -547,6 +539,20 @@ func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 			t.describe(&e.Entry, p)
 		}
 	}
+}
+
+// line is a process and its ancestors, the nearest first, valid until the next call.
+func (t *Table) line(s scope, from *procEntry) []*procEntry {
+	line := t.ancestry[:0]
+	for p := from; p != nil && len(line) < ancestors; p = s.process(p.ppid) {
+		if len(line) > 0 &&
+			(p.pid == line[len(line)-1].pid || p.started.After(line[len(line)-1].started.Add(time.Second)) &&
+				line[len(line)-1].ticks == 0) {
+			break // a pid that was reused by a later process is nobody's ancestor
+		}
+		line = append(line, p)
+	}
+	return line
 }
 
 // entryFrom finds the way in from the ancestors, where no login program has named it.

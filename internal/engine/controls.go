@@ -4,6 +4,7 @@ package engine
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/paths"
@@ -99,6 +100,9 @@ func (q *question) Value(field string) any {
 	}
 	if v := q.finding.Value(field); v != nil {
 		return v
+	}
+	if field == entitiesField || strings.HasPrefix(field, ancestryField+".") {
+		return q.engine.ancestryValue(q.exec, q.engine.current.from, field)
 	}
 	v, err := q.engine.document(q.engine.current).Fields.GetValue(field)
 	if err != nil {

@@ -117,6 +117,7 @@ func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *det
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
 	eng.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
+	eng.addAncestry(alert.Fields, e, from)
 	return eng.finish(&alert, from, f.AlertID, Durable)
 }
 
