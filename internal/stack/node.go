@@ -267,7 +267,15 @@ func (n *Node) Search(t testing.TB, index string, request any) map[string]any {
 	t.Helper()
 	status, answer := n.try(t, http.MethodPost, "/"+index+"/_refresh?ignore_unavailable=true", nil)
 	require.Less(t, status, 300, "refreshing %s: %v", index, answer)
-	return n.Request(t, http.MethodPost, "/"+index+"/_search?ignore_unavailable=true", request)
+	path := "/" + index + "/_search?ignore_unavailable=true"
+	for range 300 { // an index that was made this moment has no shard to ask
+		if status, answer = n.try(t, http.MethodPost, path, request); status != http.StatusServiceUnavailable {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	require.Less(t, status, 300, "searching %s: %v", index, answer)
+	return answer
 }
 
 // Document is one document as the node has it.
