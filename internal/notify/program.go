@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// program runs a program for each alert.
+type program struct {
+	path       string
+	timeout    time.Duration
+	credential *syscall.Credential // nil: as reconbeat
+}
+
+func newProgram(p *Program) (*program, error) {
+	run := &program{path: p.Path, timeout: cmp.Or(p.Timeout, 30*time.Second)}
+	name := p.User
+	if name == "" && os.Geteuid() == 0 {
+		name = "nobody"
+	}
+	if name == "" {
+		return run, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("looking up user %q of program %s: %w", name, p.Path, err)
+	}
+	uid, errUser := strconv.ParseUint(u.Uid, 10, 32)
+	gid, errGroup := strconv.ParseUint(u.Gid, 10, 32)
+	if err := errors.Join(errUser, errGroup); err != nil {
+		return nil, fmt.Errorf("reading the ids of user %q: %w", name, err)
+	}
+	if int(uid) != os.Geteuid() {
+		run.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	return run, nil
+}
+
+// mostOutput bounds what is kept of what a program prints, in bytes.
+const mostOutput = 1024
+
+func (p *program) deliver(ctx context.Context, a *Alert) error {
+	doc, err := a.json()
+	if err != nil {
+		return errors.Join(errRefused, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	c := exec.CommandContext(ctx, p.path)
+	c.Dir = "/"
+	c.Stdin = bytes.NewReader(append(doc, '\n'))
+	out := &head{}
+	c.Stdout, c.Stderr = out, out
+	c.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, environment(a)...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.credential}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) } // its children, too
+	c.WaitDelay = time.Second
+	if err := c.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("it was killed after %v", p.timeout)
+		}
+		return fmt.Errorf("running %s: %w: %s", p.path, err, printable(strings.TrimSpace(out.String())))
+	}
+	return nil
+}
+
+// environment is what a program finds of an alert in its environment. No value holds a NUL, which would end it.
+func environment(a *Alert) []string {
+	var env []string
+	for _, v := range [][2]string{
+		{"ALERT_ID", a.ID}, {"TIME", a.Time.Format(time.RFC3339Nano)}, {"HOST", a.Host}, {"RULE", a.Rule},
+		{"USER", a.User}, {"COMMAND", a.Command}, {"SCORE", strconv.FormatFloat(a.Score, 'f', -1, 64)},
+		{"SEVERITY", strconv.FormatInt(a.Severity, 10)}, {"MESSAGE", a.Line()}, {"HELD_BACK", strconv.Itoa(a.HeldBack)},
+	} {
+		env = append(env, "RECONBEAT_"+v[0]+"="+strings.ReplaceAll(v[1], "\x00", "\uFFFD"))
+	}
+	return env
+}
+
+func (*program) close() {}
+
+// head keeps the beginning of what is written.
+type head struct{ bytes.Buffer }
+
+// Write takes all and keeps what there is room for.
+func (h *head) Write(b []byte) (int, error) {
+	h.Buffer.Write(b[:min(len(b), mostOutput-h.Len())])
+	return len(b), nil
+}
