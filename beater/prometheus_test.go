@@ -49,7 +49,7 @@ func TestPrometheusGetsEveryMetric(t *testing.T) {
 			case kind == "histogram":
 				want = "# TYPE reconbeat_" + strings.ReplaceAll(strings.TrimSuffix(base, "_us"), ".", "_") + "_seconds gauge\n"
 			default:
-				base = strings.Replace(strings.Replace(base, "modules.ID", "modules", 1), "controls.items.ID", "controls", 1)
+				base = strings.NewReplacer("modules.ID", "modules", "controls.items.ID", "controls", "notify.ID", "notify").Replace(base)
 				base = strings.ReplaceAll(base, ".", "_")
 				if s, is := strings.CutSuffix(base, "_us"); is {
 					base = s + "_seconds"

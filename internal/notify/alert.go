@@ -8,12 +8,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
-// Alert is what targets are given: an alert, or how many were held back by a limit.
+// Alert is what targets are given: an alert, or the message that a limit held some back.
 type Alert struct {
 	ID       string
 	Time     time.Time
@@ -25,7 +28,7 @@ type Alert struct {
 	Command  string
 	Score    float64
 	Severity int64
-	HeldBack int // how many alerts a limit held back since the one before
+	HeldBack int // of that message: how many
 	Document mapstr.M
 }
 
@@ -49,7 +52,7 @@ func of(doc *beat.Event) *Alert {
 	severity, _ := number(f, "event.severity")
 	a.Severity = int64(severity)
 	a.Document = f.Clone()
-	a.Document["@timestamp"] = a.Time.Format("2006-01-02T15:04:05.000Z")
+	a.Document["@timestamp"] = a.Time.Format(stamp)
 	return a
 }
 
@@ -65,11 +68,11 @@ func (i *Item) wanted(doc *beat.Event) bool {
 	return !scored || score >= i.MinScore
 }
 
+// mostLine bounds a line, in bytes: a command may be as long as the kernel allows.
+const mostLine = 4096
+
 // Line is the alert in one line, which a hostile process cannot break.
 func (a *Alert) Line() string {
-	if a.HeldBack > 0 {
-		return fmt.Sprintf("reconbeat: %d more alerts were not delivered one by one", a.HeldBack)
-	}
 	line := a.Message
 	if a.Host != "" {
 		line += " on " + a.Host
@@ -80,29 +83,64 @@ func (a *Alert) Line() string {
 	if a.Command != "" {
 		line += " [" + a.Command + "]"
 	}
-	return printable(line)
+	return shortened(printable(line), mostLine)
 }
 
-// printable replaces what controls a terminal or ends a line.
+// heldBack is the message that a limit held n alerts of a host back.
+func heldBack(host string, n int, now time.Time) *Alert {
+	now = now.UTC()
+	a := &Alert{
+		ID: "held-back-" + now.Format("20060102T150405.000Z"), Time: now, Host: host, HeldBack: n,
+		Message: "reconbeat held back " + plural.Of(uint64(n), "alert"),
+		Reason:  "more came than the limit per_hour of this target; `reconbeat alerts list` has them",
+	}
+	a.Document = mapstr.M{
+		"@timestamp": now.Format(stamp), "message": a.Message,
+		"event": mapstr.M{"id": a.ID, "reason": a.Reason}, "reconbeat": mapstr.M{"notify": mapstr.M{"held_back": n}},
+	}
+	if host != "" {
+		a.Document["host"] = mapstr.M{"name": host}
+	}
+	return a
+}
+
+// stamp is how Elasticsearch writes a time.
+const stamp = "2006-01-02T15:04:05.000Z"
+
+// printable replaces what controls a terminal, ends a line, or has no picture, such as a change of direction.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if !unicode.IsPrint(r) {
 			return '\uFFFD'
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// json is the document, or where alerts were held back, how many.
-func (a *Alert) json() ([]byte, error) {
-	doc := a.Document
-	if a.HeldBack > 0 {
-		doc = mapstr.M{
-			"@timestamp": a.Time.Format("2006-01-02T15:04:05.000Z"), "message": a.Line(),
-			"reconbeat": mapstr.M{"notify": mapstr.M{"held_back": a.HeldBack}},
-		}
+// shortened is a text of at most n bytes that ends where a character does.
+func shortened(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	b, err := json.Marshal(doc)
+	return strings.ToValidUTF8(s[:n-len("…")], "") + "…"
+}
+
+// level is the severity in words, by Elastic's borders: low below 47, medium below 73, high below 99.
+func (a *Alert) level() string {
+	switch {
+	case a.Severity >= 99:
+		return "critical"
+	case a.Severity >= 73:
+		return "error"
+	case a.Severity >= 47:
+		return "warning"
+	}
+	return "info"
+}
+
+// json is the document.
+func (a *Alert) json() ([]byte, error) {
+	b, err := json.Marshal(a.Document)
 	if err != nil {
 		return nil, fmt.Errorf("encoding an alert: %w", err)
 	}
@@ -129,12 +167,19 @@ func number(m mapstr.M, field string) (float64, bool) {
 	return 0, false
 }
 
-// sample is an alert on which templates are tried.
-func sample() *Alert {
-	return &Alert{
-		ID: "88hzw_QyImae_D3EEukq", Time: time.Date(2026, 11, 28, 3, 40, 53, 0, time.UTC), Host: "web-1",
-		Rule: "network-connection-discovery", Message: "Unusual network connection discovery by mallory",
-		Reason: "mallory has never looked at network connections on this host", User: "mallory", Command: `ss -t "x" \ <&>`,
-		Score: 85.5, Severity: 21, Document: mapstr.M{"message": "sample"},
+// Sample is an alert, marked as a test, with which templates and targets are tried.
+func Sample(host string, now time.Time) *Alert {
+	doc := mapstr.M{
+		"message": "Unusual network connection discovery by mallory (a test)",
+		"event": mapstr.M{
+			"id": "test-" + now.UTC().Format("20060102T150405.000Z"), "kind": "alert", "severity": int64(21),
+			"reason": "this alert was made by `reconbeat test notify`; nothing has happened",
+		},
+		"host": mapstr.M{"name": host}, "rule": mapstr.M{"id": "network-connection-discovery"},
+		"process": mapstr.M{"command_line": `ss -t "x" \ <&>`},
+		"reconbeat": mapstr.M{
+			"actor": mapstr.M{"name": "mallory"}, "anomaly": mapstr.M{"score": 85.5}, "alert": mapstr.M{"test": true},
+		},
 	}
+	return of(&beat.Event{Timestamp: now, Fields: doc})
 }

@@ -3,6 +3,7 @@
 package notify
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/transport/httpcommon"
 	"github.com/elastic/elastic-agent-libs/transport/tlscommon"
 )
@@ -39,7 +39,9 @@ type Webhook struct {
 	Template  string            `config:"template"`  // a Go template of a JSON body, in the place of a shape
 	Variables map[string]string `config:"variables"` // what the body needs beside the alert, such as routing_key
 	Headers   map[string]string `config:"headers"`
-	Transport *conf.C           `config:"transport"` // ssl, proxy_url, timeout (30 s) ...
+	SSL       *tlscommon.Config `config:"ssl"`
+	ProxyURL  string            `config:"proxy_url"` // empty: what the environment says
+	Timeout   time.Duration     `config:"timeout"`   // of a request; 0: 30 s
 }
 
 // Syslog is a receiver of RFC 5424.
@@ -110,37 +112,56 @@ func (i *Item) Check() error {
 }
 
 func (h *Webhook) check(w *wrong) {
+	// Whoever knows the URL of a webhook can write there: messages do not show it.
 	if u, err := url.Parse(h.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		w.add("webhook.url", "%q is not allowed; it must begin with http:// or https://", h.URL)
+		w.add("webhook.url", "the value is not allowed; it must be a URL that begins with http:// or https://")
 	}
-	if _, err := h.transport(); err != nil {
-		w.add("webhook.transport", "%v", err)
+	if u, err := url.Parse(h.ProxyURL); h.ProxyURL != "" && (err != nil || u.Host == "") {
+		w.add("webhook.proxy_url", "the value is not allowed; it must be a URL such as http://proxy.example:3128")
+	}
+	if h.Timeout < 0 {
+		w.add("webhook.timeout", "%v is not allowed; it must not be negative", h.Timeout)
+	}
+	if h.SSL != nil {
+		if err := h.SSL.Validate(); err != nil {
+			w.add("webhook.ssl", "%w", err)
+		}
 	}
 	if h.Shape != "" && h.Template != "" {
 		w.add("webhook.shape", "%q is not allowed beside a template", h.Shape)
 		return
 	}
-	body, err := h.body()
-	if err != nil {
-		w.add(map[bool]string{true: "webhook.shape", false: "webhook.template"}[h.Template == ""], "%v", err)
-		return
-	}
-	if _, err := body.of(sample()); err != nil {
-		w.add("webhook.template", "%v", err)
-	}
 	if h.Shape == "pagerduty" && h.Variables["routing_key"] == "" {
 		w.add("webhook.variables.routing_key", "is missing; it must be the integration key of the service")
+		return
+	}
+	key := "webhook.template"
+	if h.Template == "" {
+		key = "webhook.shape"
+	}
+	body, err := h.body()
+	if err != nil {
+		w.add(key, "%w", err)
+		return
+	}
+	for _, a := range []*Alert{Sample("", time.Now()), heldBack("", 1, time.Now())} {
+		if _, err := body.of(a); err != nil {
+			w.add(key, "%w", err)
+			return
+		}
 	}
 }
 
 // transport is how requests are made.
 func (h *Webhook) transport() (httpcommon.HTTPTransportSettings, error) {
 	t := httpcommon.DefaultHTTPTransportSettings()
-	t.Timeout = 30 * time.Second
-	if h.Transport != nil {
-		if err := h.Transport.Unpack(&t); err != nil {
-			return t, fmt.Errorf("reading the transport's settings: %w", err)
+	t.TLS, t.Timeout = h.SSL, cmp.Or(h.Timeout, 30*time.Second)
+	if h.ProxyURL != "" {
+		proxy, err := httpcommon.NewProxyURIFromString(h.ProxyURL)
+		if err != nil {
+			return t, errors.New("proxy_url cannot be read") // it may have a password
 		}
+		t.Proxy.URL = proxy
 	}
 	return t, nil
 }
@@ -161,6 +182,13 @@ func (s *Syslog) check(w *wrong) {
 	}
 	if s.Format != "" && s.Format != "text" && s.Format != "json" {
 		w.add("syslog.format", "%q is not allowed; it must be text or json", s.Format)
+	}
+	if s.SSL != nil && s.network() != "tls" {
+		w.add("syslog.ssl", "it is set, and syslog.network is %q; only tls has it", s.network())
+	} else if s.SSL != nil {
+		if err := s.SSL.Validate(); err != nil {
+			w.add("syslog.ssl", "%w", err)
+		}
 	}
 	if s.Timeout < 0 {
 		w.add("syslog.timeout", "%v is not allowed; it must not be negative", s.Timeout)

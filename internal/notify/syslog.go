@@ -51,14 +51,14 @@ func (l *syslog) stream() bool { return l.to.network() == "tcp" || l.to.network(
 func (l *syslog) deliver(ctx context.Context, a *Alert) error {
 	message, err := l.message(a)
 	if err != nil {
-		return errors.Join(errRefused, err)
+		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	if l.stream() {
 		message = append([]byte(strconv.Itoa(len(message))+" "), message...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.to.Timeout, 10*time.Second))
 	defer cancel()
-	if l.conn != nil && l.stream() && ended(l.conn) {
+	if l.conn != nil && ended(l.conn) != nil {
 		l.close()
 	}
 	if l.conn == nil {
@@ -66,16 +66,26 @@ func (l *syslog) deliver(ctx context.Context, a *Alert) error {
 			return fmt.Errorf("connecting to %s: %w", l.to.Address, err)
 		}
 	}
-	deadline, _ := ctx.Deadline()
-	err = l.conn.SetDeadline(deadline)
-	if err == nil {
-		_, err = l.conn.Write(message)
-	}
-	if err != nil {
+	if err := l.write(ctx, message); err != nil {
 		l.close()
 		return fmt.Errorf("writing to %s: %w", l.to.Address, err)
 	}
 	return nil
+}
+
+// write writes a message, and returns the error where it can be known that nobody has read it.
+func (l *syslog) write(ctx context.Context, message []byte) error {
+	deadline, _ := ctx.Deadline()
+	if err := l.conn.SetDeadline(deadline); err != nil {
+		return fmt.Errorf("setting a deadline: %w", err)
+	}
+	conn := l.conn
+	release := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer release()
+	if _, err := conn.Write(message); err != nil {
+		return err
+	}
+	return ended(conn)
 }
 
 func (l *syslog) dial(ctx context.Context) (net.Conn, error) {
@@ -86,22 +96,28 @@ func (l *syslog) dial(ctx context.Context) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, l.to.Address)
 }
 
-// ended reports whether a receiver, which never writes, has closed a connection: what is written to it would be lost.
-func ended(c net.Conn) bool {
-	if c.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
-		return true
+// ended returns the error where a receiver, which never writes, has closed a connection, or nobody receives datagrams:
+// what is written there is lost. A message that was lost between the two calls of a delivery is not known to be.
+func ended(c net.Conn) error {
+	if err := c.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		return err
 	}
 	_, err := c.Read(make([]byte, 1))
-	var timeout net.Error
-	return err != nil && !(errors.As(err, &timeout) && timeout.Timeout())
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // mostDatagram bounds what goes into one datagram, in bytes; RFC 5426 wants receivers to take 2,048.
 const mostDatagram = 8192
 
+// levels are syslog's severities: critical, error, warning, and notice.
+var levels = map[string]int{"critical": 2, "error": 3, "warning": 4, "info": 5}
+
 // message is one, without its frame.
 func (l *syslog) message(a *Alert) ([]byte, error) {
-	text := a.Line()
+	text := "\ufeff" + a.Line() // the mark says that UTF-8 follows
 	if l.to.Format == "json" {
 		b, err := a.json()
 		if err != nil {
@@ -109,23 +125,10 @@ func (l *syslog) message(a *Alert) ([]byte, error) {
 		}
 		text = string(b)
 	}
-	// Elastic's severities of 21, 47, 73 and 99 are notice, warning, error and critical here.
-	level := 5
-	switch {
-	case a.Severity >= 99:
-		level = 2
-	case a.Severity >= 73:
-		level = 3
-	case a.Severity >= 47:
-		level = 4
-	}
-	m := fmt.Sprintf("<%d>1 %s %s reconbeat %d alert - \ufeff%s", l.facility*8+level,
-		a.Time.Format("2006-01-02T15:04:05.000Z"), token(cmp.Or(a.Host, l.host)), os.Getpid(), text)
+	m := fmt.Sprintf("<%d>1 %s %s reconbeat %d alert - %s", l.facility*8+levels[a.level()], a.Time.Format(stamp),
+		token(cmp.Or(a.Host, l.host)), os.Getpid(), text)
 	if !l.stream() && len(m) > mostDatagram {
-		if l.to.Format == "json" {
-			return nil, fmt.Errorf("it has %d bytes, more than the %d of a datagram; use network tcp", len(m), mostDatagram)
-		}
-		m = strings.ToValidUTF8(m[:mostDatagram], "")
+		return nil, fmt.Errorf("it has %d bytes, more than the %d of a datagram; use network tcp", len(m), mostDatagram)
 	}
 	return []byte(m), nil
 }

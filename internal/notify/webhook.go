@@ -4,12 +4,14 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"text/template"
@@ -20,15 +22,16 @@ import (
 
 // shapes are the bodies that are shipped. The function json writes a value as JSON. Slack's is that of incoming webhooks
 // (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks), that of Teams an Adaptive Card for its
-// Workflows, and that of PagerDuty its Events API v2.
+// Workflows, and that of PagerDuty its Events API v2. No text of an alert is read as markup: a command must not make
+// links, nor call a whole channel.
 var shapes = map[string]string{
 	"json": `{{ .JSON }}`,
-	"slack": `{"text": {{ json .Line }},
+	"slack": `{"text": {{ json (slack (cut 2900 .Line)) }},
 		"blocks": [{"type": "section", "text": {"type": "plain_text", "text": {{ json (cut 2900 .Line) }}}}]}`,
 	"teams": `{"type": "message", "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive",
 		"content": {"type": "AdaptiveCard", "version": "1.4", "body": [
-			{"type": "TextBlock", "weight": "Bolder", "wrap": true, "text": {{ json .Title }}},
-			{"type": "TextBlock", "wrap": true, "text": {{ json .Line }}}]}}]}`,
+			{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "weight": "Bolder", "text": {{ json .Title }}}]},
+			{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": {{ json .Line }}}]}]}}]}`,
 	"pagerduty": `{"routing_key": {{ json .Variables.routing_key }}, "event_action": "trigger",
 		"dedup_key": {{ json .ID }}, "payload": {"summary": {{ json (cut 1000 .Line) }}, "source": {{ json .Source }},
 		"severity": {{ json .Level }}, "timestamp": {{ json .Time }}, "component": "reconbeat",
@@ -70,6 +73,7 @@ func (h *Webhook) body() (*body, error) {
 			}
 			return s
 		},
+		"slack": strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace,
 	}).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("reading the template: %w", err)
@@ -83,30 +87,17 @@ func (b *body) of(a *Alert) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := values{Alert: a, Variables: b.variables, Title: printable(a.Message), Source: a.Host, JSON: string(doc)}
-	if v.Title == "" {
-		v.Title = a.Line()
-	}
-	if v.Source == "" {
-		v.Source = "reconbeat"
-	}
-	// Elastic's borders: low below 47, medium below 73, high below 99.
-	switch {
-	case a.Severity >= 99:
-		v.Level = "critical"
-	case a.Severity >= 73:
-		v.Level = "error"
-	case a.Severity >= 47:
-		v.Level = "warning"
-	default:
-		v.Level = "info"
+	v := values{
+		Alert: a, Variables: b.variables, Title: shortened(printable(a.Message), mostLine),
+		Source: cmp.Or(a.Host, "reconbeat"), Level: a.level(), JSON: string(doc),
 	}
 	var out bytes.Buffer
 	if err := b.template.Execute(&out, v); err != nil {
 		return nil, fmt.Errorf("filling the template: %w", err)
 	}
-	if !json.Valid(out.Bytes()) {
-		return nil, fmt.Errorf("the template makes no JSON: %.200s", out.String())
+	var is any
+	if err := json.Unmarshal(out.Bytes(), &is); err != nil { // what it made may hold secrets
+		return nil, fmt.Errorf("the template makes no JSON: %w", err)
 	}
 	return out.Bytes(), nil
 }
@@ -115,6 +106,7 @@ func (b *body) of(a *Alert) ([]byte, error) {
 type webhook struct {
 	url     string
 	headers map[string]string
+	secrets *strings.Replacer // hides what an answer may repeat
 	body    *body
 	client  *http.Client
 }
@@ -133,20 +125,34 @@ func newWebhook(h *Webhook, logger *logp.Logger) (*webhook, error) {
 		return nil, fmt.Errorf("making an HTTP client: %w", err)
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &webhook{h.URL, h.Headers, b, client}, nil
+	hidden := []string{h.URL, "xxxxx"}
+	if u, err := url.Parse(h.URL); err == nil && len(u.RequestURI()) > 1 {
+		hidden = append(hidden, u.RequestURI(), "xxxxx")
+	}
+	for _, values := range []map[string]string{h.Headers, h.Variables} {
+		for _, value := range values {
+			if len(value) >= 8 {
+				hidden = append(hidden, value, "xxxxx")
+			}
+		}
+	}
+	return &webhook{h.URL, h.Headers, strings.NewReplacer(hidden...), b, client}, nil
 }
 
 // errRefused says that a target will not take this alert, however often it is asked.
-var errRefused = errors.New("it refuses this alert")
+var errRefused = errors.New("the target refuses this alert")
+
+// refusals are the answers to a request that is wrong itself: the same one again would be, too.
+var refusals = []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}
 
 func (h *webhook) deliver(ctx context.Context, a *Alert) error {
 	text, err := h.body.of(a)
 	if err != nil {
-		return errors.Join(errRefused, err)
+		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, bytes.NewReader(text))
 	if err != nil {
-		return fmt.Errorf("making a request: %w", err)
+		return fmt.Errorf("making a request: %w", withoutURL(err))
 	}
 	request.Header.Set("Content-Type", "application/json")
 	for name, value := range h.headers {
@@ -154,17 +160,19 @@ func (h *webhook) deliver(ctx context.Context, a *Alert) error {
 	}
 	answer, err := h.client.Do(request)
 	if err != nil {
-		return withoutURL(err)
+		return fmt.Errorf("posting: %w", withoutURL(err))
 	}
 	defer answer.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(answer.Body, 512)) // a hint for the log
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
-	err = fmt.Errorf("%s: %s", answer.Status, printable(strings.TrimSpace(string(said))))
-	refusals := []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}
-	if slices.Contains(refusals, answer.StatusCode) {
-		return errors.Join(errRefused, err)
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, 512)) // a hint for the log
+	err = fmt.Errorf("the answer is %s: %s", answer.Status, printable(h.secrets.Replace(strings.TrimSpace(string(said)))))
+	switch {
+	case slices.Contains(refusals, answer.StatusCode):
+		return fmt.Errorf("%w: %w", errRefused, err)
+	case answer.StatusCode/100 == 3:
+		return fmt.Errorf("redirects are not followed: %w", err)
 	}
 	return err
 }
@@ -172,15 +180,10 @@ func (h *webhook) deliver(ctx context.Context, a *Alert) error {
 // withoutURL is an error of a request without its URL, which may be a secret: whoever knows a Slack webhook can write
 // there.
 func withoutURL(err error) error {
-	for {
-		inner, is := err.(interface { //nolint:errorlint // each layer is looked at
-			Unwrap() error
-		})
-		if !is || !strings.Contains(err.Error(), "://") {
-			return fmt.Errorf("posting: %w", err)
-		}
-		err = inner.Unwrap()
+	for of := (*url.Error)(nil); errors.As(err, &of); {
+		err = of.Err
 	}
+	return err
 }
 
 func (h *webhook) close() { h.client.CloseIdleConnections() }

@@ -85,6 +85,22 @@ func NewAlertReader(dir string) *AlertReader {
 	return &AlertReader{dir: filepath.Join(dir, alertLogDir), at: map[string]int64{}, sizes: map[string]int64{}}
 }
 
+// ForgetAlertReaders removes the places of all readers but those of these names, which nobody resumes any more.
+func ForgetAlertReaders(dir string, except []string) error {
+	files, err := filepath.Glob(filepath.Join(dir, alertLogDir, "*"+placeSuffix))
+	for _, file := range files {
+		if !slices.Contains(except, strings.TrimSuffix(filepath.Base(file), placeSuffix)) {
+			err = errors.Join(err, os.Remove(file))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("forgetting how far alerts were delivered: %w", err)
+	}
+	return nil
+}
+
+const placeSuffix = ".place"
+
 // place is what Save keeps.
 type place struct {
 	At       map[string]int64 `json:"at"`
@@ -92,10 +108,11 @@ type place struct {
 }
 
 // ResumeAlertReader goes on where the reader of this name, which is a file's, was when it last called Save; one that
-// never did begins at the end. The error says that its place cannot be read.
+// never did begins at the end. The error says that its place cannot be read; it is set aside, and another call begins
+// at the end.
 func ResumeAlertReader(dir, name string) (*AlertReader, error) {
 	r := NewAlertReader(dir)
-	r.file = filepath.Join(r.dir, name+".place")
+	r.file = filepath.Join(r.dir, name+placeSuffix)
 	text, err := os.ReadFile(r.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(r.dir, 0o700); err != nil {
@@ -108,7 +125,8 @@ func ResumeAlertReader(dir, name string) (*AlertReader, error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading how far the alerts were delivered: %w", err)
+		return nil, errors.Join(fmt.Errorf("reading how far the alerts were delivered: %w", err),
+			os.Rename(r.file, r.file+".unreadable"))
 	}
 	r.HeldBack = p.HeldBack
 	maps.Copy(r.at, p.At)

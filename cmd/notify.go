@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/notify"
+)
+
+func newTestNotifyCommand(settings instance.Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "notify [TARGET...]",
+		Short: "Send one alert, marked as a test, to each target of reconbeat.notify, and say what each answered",
+		Long: `notify sends one alert to every target that is configured under reconbeat.notify, or to those with the ids given,
+once. The alert has reconbeat.alert.test: true, and its text says that it is a test. A program is run, with what it
+does: a response hook must be in its dry run. A running reconbeat is not disturbed.
+
+The exit status is 1 when a target did not take it.`,
+		RunE: func(c *cobra.Command, ids []string) error { return testNotify(c, settings, ids) },
+	}
+}
+
+func testNotify(c *cobra.Command, settings instance.Settings, ids []string) error {
+	b, err := instance.NewInitializedBeat(settings)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Parse(b.Beat.BeatConfig)
+	if err != nil {
+		return err
+	}
+	items, err := cfg.Targets()
+	if err != nil {
+		return err
+	}
+	var known []string
+	for _, item := range items {
+		known = append(known, item.ID)
+	}
+	if len(known) == 0 {
+		return errors.New("no target is configured; name one under reconbeat.notify")
+	}
+	for _, id := range ids {
+		if !slices.Contains(known, id) {
+			return fmt.Errorf("target %q is not configured; there are %s", id, strings.Join(known, ", "))
+		}
+	}
+	ctx, stop := signal.NotifyContext(c.Context(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	failed := false
+	for _, item := range items {
+		if len(ids) > 0 && !slices.Contains(ids, item.ID) {
+			continue
+		}
+		began := time.Now()
+		if err := notify.Try(ctx, item, notify.Sample(b.Info.Name, began), b.Info.Logger); err != nil {
+			failed = true
+			fmt.Printf("%s: failed: %s\n", item.ID, printable(err.Error()))
+			continue
+		}
+		fmt.Printf("%s: delivered after %s\n", item.ID, time.Since(began).Round(time.Millisecond))
+	}
+	if failed {
+		return errors.New("not every target took the alert")
+	}
+	return nil
+}
