@@ -27,7 +27,11 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/ulikunitz/xz v0.5.15
+require (
+	github.com/arran4/golang-ical v0.3.4
+	github.com/teambition/rrule-go v1.8.2
+	github.com/ulikunitz/xz v0.5.15
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -780,7 +780,8 @@ func pack(arch string) error {
 		return err
 	}
 	// Only what is in the repository goes in.
-	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "exceptions.d", "deploy/systemd",
+	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "exceptions.d", "windows.d",
+		"onboarding.d", "deploy/systemd",
 		"fields.yml", "reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
 	if err != nil {
 		return err

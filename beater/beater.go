@@ -165,7 +165,7 @@ func modulesGlob(p *paths.Path, cfg config.Config) string {
 // StateDir is where the Beat with these paths keeps its state.
 func StateDir(p *paths.Path) string { return p.Resolve(paths.Data, "state") }
 
-// logCondition logs that a condition begins, comes and goes, or ends.
+// logCondition logs that a condition begins, comes and goes, ends, or is watched no more.
 func logCondition(logger *logp.Logger, s health.State, change health.Change, now time.Time) {
 	if s.Condition == health.AuditTampered {
 		logger = logger.With(engine.LogAction, process.ChangedAudit)
@@ -185,6 +185,9 @@ func logCondition(logger *logp.Logger, s health.State, change health.Change, now
 	switch {
 	case change == health.Ends:
 		logger.Infof("%s is over after %s%s", about, now.Sub(s.Since).Round(time.Second), often)
+	case change == health.Leaves:
+		logger.Infof("%s still held when its module ended, after %s%s", about, now.Sub(s.Since).Round(time.Second),
+			often)
 	case change == health.Again:
 		say("%s comes and goes%s since %s: %s", about, often, s.Since.Format(time.TimeOnly), s.Detail)
 	case s.Detail == "":

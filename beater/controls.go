@@ -11,20 +11,28 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/paths"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/process"
 )
 
-// controls keeps the engine's controls equal to what the configuration and the folder of exceptions say.
+// controlsSubject is what the condition config_rejected is about where controls are wrong.
+const controlsSubject = "controls"
+
+// controls keeps the engine's controls equal to what the configuration and the folders of controls say.
 type controls struct {
 	paths  *paths.Path
 	health *health.Board
@@ -42,7 +50,7 @@ func newControls(p *paths.Path, cfg config.Config, board *health.Board, logger *
 
 // load reads the controls of a configuration.
 func (c *controls) load(cfg config.Config) (*control.Set, error) {
-	return engine.NewControls(cfg, engine.ExceptionsDir(c.paths, cfg), time.Local)
+	return engine.NewControls(cfg, engine.ControlFolders(c.paths, cfg), time.Local)
 }
 
 // start reads the controls for the first time.
@@ -91,10 +99,9 @@ func (c *controls) reload(l *loop) {
 		return
 	}
 	c.seen = now
-	dir := engine.ExceptionsDir(c.paths, c.config)
 	set, err := c.load(c.config)
 	if err != nil {
-		if !c.health.Set(health.ConfigRejected, dir, err.Error(), time.Now()) { // nobody has heard of this change
+		if !c.health.Set(health.ConfigRejected, controlsSubject, err.Error(), time.Now()) { // nobody has heard of this change
 			c.logger.Warnf("the changed controls are not applied either, the last good ones hold on: %v", err)
 		}
 		return
@@ -102,24 +109,68 @@ func (c *controls) reload(l *loop) {
 	if err := l.call(func() { l.engine.SetControls(set) }); err != nil {
 		return // it is stopping
 	}
-	c.health.End(health.ConfigRejected, dir)
+	c.health.End(health.ConfigRejected, controlsSubject)
 	c.logger.Infof("controls reloaded: %s", plural.Of(uint64(set.Len()), "item"))
 }
 
-// fingerprint is another one whenever a file of the folder, which has the lists, too, may have changed.
+// fingerprint is another one whenever a file of the folders, which have the lists, too, may have changed.
 func (c *controls) fingerprint() uint64 {
 	var h maphash.Hash
 	h.SetSeed(c.seed)
-	dir := engine.ExceptionsDir(c.paths, c.config)
-	files, _ := os.ReadDir(dir) // a folder that is missing has no files; one that cannot be read is found by load
-	for _, f := range files {
-		info, err := os.Stat(filepath.Join(dir, f.Name())) // of what a link leads to, as in a mounted ConfigMap
-		if err != nil {
-			continue
+	for _, dir := range engine.ControlFolders(c.paths, c.config).All() {
+		files, _ := os.ReadDir(dir) // a folder that is missing has no files; one that cannot be read is found by load
+		for _, f := range files {
+			path := filepath.Join(dir, f.Name())
+			info, err := os.Stat(path) // of what a link leads to, as in a mounted ConfigMap
+			if err != nil {
+				continue
+			}
+			fmt.Fprintln(&h, path, info.Size(), info.ModTime().UnixNano())
 		}
-		fmt.Fprintln(&h, f.Name(), info.Size(), info.ModTime().UnixNano())
 	}
 	return h.Sum64()
+}
+
+// noteApproved logs and ships, once for each, that work was approved, and that an approval was taken back.
+func (l *loop) noteApproved(now time.Time) {
+	set := l.engine.Counts.Controls.Load()
+	if set == nil {
+		return
+	}
+	given, takenBack := set.News()
+	for _, a := range given {
+		l.audit(a, control.Approved, a.Author, fmt.Sprintf("%s approved work that raises no alert until %s: %s", a.Author,
+			a.Expires, a.Ticket), now)
+	}
+	for _, a := range takenBack {
+		l.audit(a, control.Revoked, a.RevokedBy, fmt.Sprintf("%s revoked approved work: %s", a.RevokedBy, a.Ticket), now)
+	}
+	if len(given)+len(takenBack) > 0 {
+		l.saved = time.Time{} // soon, so that it is reported once
+	}
+}
+
+// audit reports what somebody has done with an approval. The id is the same however often it is reported.
+func (l *loop) audit(a *control.Approval, action, by, message string, now time.Time) {
+	l.logger.Infof("%s (%s)", message, a.ID)
+	doc := beat.Event{Timestamp: now, Fields: mapstr.M{}, Meta: mapstr.M{}}
+	if host := l.heart.host.Fields; len(host) > 0 {
+		doc.Fields["host"] = host.Clone()
+	}
+	id := process.ID(action, a.ID, string(a.Expires))
+	for field, value := range map[string]any{
+		"message": message, "event.kind": "event", "event.category": []string{"configuration"},
+		"event.type": []string{"change"}, "event.action": action, "event.id": id,
+		"event.reason": strings.TrimSpace(a.Ticket + " " + a.Comment), "user.name": by, "related.user": []string{by},
+		"reconbeat.control.id": []string{a.ID}, "reconbeat.control.kind": []string{control.KindApproval},
+		"reconbeat.control.action":  []string{a.Action},
+		"reconbeat.control.expires": []string{a.End(time.Local).UTC().Format("2006-01-02T15:04:05.000Z")},
+	} {
+		put(doc.Fields, field, value)
+	}
+	engine.Address(doc.Fields, l.engine.Config(), dataset.Alert)
+	engine.Identify(&doc, id)
+	l.journal.ship(&engine.Document{Event: doc, ID: id, Keep: engine.Durable})
 }
 
 // noteExpired logs, once for each, the controls that have come to their end.

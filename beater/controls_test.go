@@ -15,6 +15,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // TestChangedExceptionsAreTakenUp reloads a good file, a broken one, and a good one again: the broken one leaves the
@@ -22,7 +23,8 @@ import (
 func TestChangedExceptionsAreTakenUp(t *testing.T) {
 	dir := t.TempDir()
 	board := &health.Board{}
-	c := newControls(&paths.Path{Config: dir}, config.Default(), board, logp.NewNopLogger())
+	where := &paths.Path{Config: dir, Data: filepath.Join(dir, "data")}
+	c := newControls(where, config.Default(), board, logp.NewNopLogger())
 	l := &loop{engine: testEngine(t), calls: make(chan func()), ended: make(chan struct{}), logger: logp.NewNopLogger()}
 	go func() {
 		for call := range l.calls {
@@ -80,6 +82,43 @@ func TestChangedExceptionsAreTakenUp(t *testing.T) {
 	l.engine.SetControls(again)
 	l.restoreUsage(saved)
 	require.EqualValues(t, 2, inForce()[0].Alerts)
+
+	// Approved work is taken up, and reported once; so is that it was revoked.
+	kept := t.TempDir()
+	store, err := state.Open(kept, state.Options{Logger: logp.NewNopLogger()})
+	require.NoError(t, err)
+	l.heart, l.journal = &heartbeat{}, &journal{store: store, logger: logp.NewNopLogger()}
+	approvals := filepath.Join(dir, "data", "approvals")
+	require.NoError(t, os.MkdirAll(approvals, 0o700))
+	approved := func(end, more string) {
+		text := "- {id: ops, ticket: OPS-123, author: alice, created: 2026-11-28T20:00:00Z, expires: " + end +
+			", conditions: [{field: user.name, is: eve}]" + more + "}\n"
+		write("../data/approvals/ops.yml", text)
+		l.noteApproved(time.Now())
+		l.noteApproved(time.Now())
+	}
+	approved("2099-11-29T00:00:00Z", "")
+	approved("2026-11-28T21:00:00Z", ", revoked_by: bob")
+	var said []string
+	require.NoError(t, store.Close())
+	store, err = state.Open(kept, state.Options{Logger: logp.NewNopLogger()})
+	require.NoError(t, err)
+	require.NoError(t, store.Pending(func(e state.Entry) error {
+		doc, err := decode(e.Document)
+		require.NoError(t, err)
+		message, err := doc.Fields.GetValue("message")
+		require.NoError(t, err)
+		action, err := doc.Fields.GetValue("event.action")
+		require.NoError(t, err)
+		said = append(said, action.(string)+": "+message.(string))
+		return nil
+	}))
+	require.NoError(t, store.Close())
+	require.Equal(t, []string{
+		"approved: alice approved work that raises no alert until 2099-11-29T00:00:00Z: OPS-123",
+		"approval-revoked: bob revoked approved work: OPS-123",
+	}, said)
+	require.NoError(t, os.RemoveAll(approvals))
 
 	// One at its end is reported once.
 	write("b.yml", "- {id: old, expires: 2020-01-01, conditions: [{field: user.name, is: eve}]}\n")

@@ -152,6 +152,7 @@ func (l *loop) tick(now time.Time) {
 	l.direct.flush()
 	l.direct.note(l.health, now)
 	l.noteDrops(now)
+	l.noteApproved(now)
 	l.noteExpired(now)
 	l.rejected.note(l.health, now)
 	l.health.Settle(now)

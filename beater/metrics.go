@@ -148,6 +148,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 				readings{
 					"delivered": n.Stats.Delivered.Load(), "failed": n.Stats.Failed.Load(),
 					"refused": n.Stats.Refused.Load(), "held_back": n.Stats.HeldBack.Load(),
+					"missed": n.Stats.Missed.Load(),
 				}.report(v)
 			})
 		}

@@ -30,20 +30,20 @@ func newNotifiers(
 	}
 	var ids []string
 	for _, item := range items {
-		log, err := state.ResumeAlertReader(dir, item.ID)
+		log, err := state.ResumeAlerts(dir, item.ID)
 		if err != nil {
 			logger.Errorf("notify %s begins with the next alert: %v", item.ID, err)
-			if log, err = state.ResumeAlertReader(dir, item.ID); err != nil {
+			if log, err = state.ResumeAlerts(dir, item.ID); err != nil {
 				return nil, fmt.Errorf("notify %s: %w", item.ID, err)
 			}
 		}
-		n, err := notify.New(item, host, &alertsToDeliver{AlertReader{log: log}}, targetHealth{board}, logger)
+		n, err := notify.New(item, host, undelivered{log}, targetHealth{board}, logger)
 		if err != nil {
 			return nil, err
 		}
 		all, ids = append(all, n), append(ids, item.ID)
 	}
-	return all, state.ForgetAlertReaders(dir, ids)
+	return all, state.ForgetAlerts(dir, ids)
 }
 
 // start delivers alerts until the function that it returns is called. Then what is being delivered is cancelled, and
@@ -60,22 +60,34 @@ func (all notifiers) start() (stop func()) {
 	}
 }
 
-// alertsToDeliver are the alerts that one target has not taken yet.
-type alertsToDeliver struct{ AlertReader }
+// undelivered are the alerts that one target has not taken yet.
+type undelivered struct{ log *state.AlertDelivery }
 
-var _ notify.Alerts = (*alertsToDeliver)(nil)
+var _ notify.Alerts = undelivered{}
 
-// Next calls each with every document that is new.
-func (a *alertsToDeliver) Next(each func(*beat.Event) error) error { return a.AlertReader.Next(each) }
+// Next calls each with every document that is new. A line that is no document was cut off by a crash.
+func (a undelivered) Next(each func(*beat.Event) error) error {
+	return a.log.Next(func(line []byte) error {
+		doc, err := decode(line)
+		if err != nil {
+			return nil
+		}
+		return each(&doc)
+	})
+}
 
 // Save keeps the place of reading.
-func (a *alertsToDeliver) Save() error { return a.log.Save() }
+func (a undelivered) Save() error { return a.log.Save() }
 
 // HeldBack is how many alerts are held back.
-func (a *alertsToDeliver) HeldBack() *int { return &a.log.HeldBack }
+func (a undelivered) HeldBack() *int { return &a.log.HeldBack }
 
-// Missed reports that alerts were deleted before they were read.
-func (a *alertsToDeliver) Missed() bool { return a.log.Missed }
+// Missed reports whether alerts were deleted before they were read, since it was last asked.
+func (a undelivered) Missed() bool {
+	missed := a.log.Missed > 0
+	a.log.Missed = 0
+	return missed
+}
 
 // targetHealth sets and clears the condition of a target.
 type targetHealth struct{ board *health.Board }

@@ -110,7 +110,7 @@ func (r *runner) Stop() {
 		r.logger.Debugf("closing the processors: %v", err)
 	}
 	for _, c := range health.Conditions() {
-		r.factory.health.End(c, r.source.ID)
+		r.factory.health.Leave(c, r.source.ID)
 	}
 }
 

@@ -53,7 +53,7 @@ all some 10 MB, about two thousand. It takes nothing away from the output, and r
 		Short: "Show all that is known of an alert, on one page",
 		Long: `show prints an alert, and what came after it, as one page: why it was raised, who it was and from where, what
 made it unusual, what is usual, and what the visit did. ALERT_ID is event.id or reconbeat.alert.id of the alert, or its
-beginning.`,
+beginning. Put -- before one that begins with a dash.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return showAlert(os.Stdout, settings, args[0], format) },
 	}

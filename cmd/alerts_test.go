@@ -40,6 +40,7 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 	defer followed.Close()
 	follows.Stdout = followed
 	require.NoError(t, follows.Start())
+	t.Cleanup(func() { _ = follows.Process.Kill() })
 
 	r := h.start(oneModule + deadElasticsearch)
 	h.Exec("mallory", "ss -tunap", "ss -tunap")

@@ -111,10 +111,8 @@ func (r *run) wait(name string, n int) {
 
 func (h *host) eventually(condition func() bool, format string, args ...any) {
 	h.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			h.t.Fatalf(format, args...)
-		}
+	if !beattest.Poll(time.Minute, condition) {
+		h.t.Fatalf(format, args...)
 	}
 }
 
@@ -717,6 +715,16 @@ func TestOnAFullDiskNothingIsLostAndItIsLoggedOnce(t *testing.T) {
 	require.NotContains(t, r.log.All(), "state_not_written (events.journal) is over")
 	require.NoError(t, r.end(syscall.SIGTERM))
 	require.Len(t, h.shipped("exec"), 1600)
+}
+
+// An orderly stop ends no condition: a cluster that never answered is still away.
+func TestWhatHoldsAtTheEndIsNotOver(t *testing.T) {
+	h := newHost(t)
+	r := h.start(theFile + "reconbeat.modules: [{module: elasticsearch, hosts: ['http://127.0.0.1:9']}]\n")
+	r.wait("health.cluster_away", 1)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	require.Contains(t, r.log.All(), "cluster_away (elasticsearch) still held when its module ended, after ")
+	require.NotContains(t, r.log.All(), "is over")
 }
 
 // model runs a command of `reconbeat model` and returns what it prints.

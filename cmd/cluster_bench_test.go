@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,6 +69,15 @@ func (in benched) replay(config string, args ...string) (took time.Duration, cpu
 	return time.Since(begun), c.ProcessState.UserTime() + c.ProcessState.SystemTime(), float64(usage.Maxrss) / 1024
 }
 
+// emptyCluster is the node that the benchmarks share, without the documents of the one before.
+func emptyCluster(b *testing.B) *stack.Node {
+	b.Helper()
+	node := stack.Start(b)
+	node.Request(b, http.MethodDelete, "/_data_stream/logs-*", nil)
+	streams(b, node)
+	return node
+}
+
 // BenchmarkClusterReplay replays what agents on 50 hosts have shipped in twenty days, from a cluster and as a file. A
 // tenth of the documents matches. DOCUMENTS says how many there are.
 //
@@ -76,8 +86,7 @@ func BenchmarkClusterReplay(b *testing.B) {
 	const hosts, days = 50, 20
 	documents := sizeOf(b, "DOCUMENTS", 20_000)
 	in := benched{b, b.TempDir()}
-	node := stack.Own(b)
-	streams(b, node)
+	node := emptyCluster(b)
 	file, err := os.Create(filepath.Join(in.dir, "documents.ndjson"))
 	require.NoError(b, err)
 	lines := bufio.NewWriter(file)
@@ -130,8 +139,7 @@ func BenchmarkClusterHosts(b *testing.B) {
 	const days = 10
 	hosts := sizeOf(b, "HOSTS", 100)
 	in := benched{b, b.TempDir()}
-	node := stack.Own(b)
-	streams(b, node)
+	node := emptyCluster(b)
 	f := &shipments{random: rand.New(rand.NewPCG(1, 2)), pids: map[string]int{}}
 	users := []string{"root", "alice", "tomcat"}
 	begin := time.Now().AddDate(0, 0, -days)
@@ -200,8 +208,7 @@ func resident(b *testing.B, pid int) float64 {
 func BenchmarkClusterDelay(b *testing.B) {
 	const delay = 5 * time.Second
 	in := benched{b, b.TempDir()}
-	node := stack.Own(b)
-	streams(b, node)
+	node := emptyCluster(b)
 	f := &shipments{random: rand.New(rand.NewPCG(1, 2)), pids: map[string]int{}}
 	f.habits(2, time.Now().AddDate(0, 0, -10), time.Now())
 	ship(b, node, f.docs)

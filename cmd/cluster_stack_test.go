@@ -249,6 +249,14 @@ func TestStackFollowsACluster(t *testing.T) {
 	node := stack.Own(t)
 	es := node.Elasticsearch(t)
 	streams(t, node)
+	// A replay of nothing is a failed one, as a file of which nothing is understood is.
+	nothing, _ := h.command(fmt.Sprintf("reconbeat.modules: [{module: elasticsearch, hosts: ['%s']}]", es.URL()),
+		"replay", "--module", "elasticsearch", "--from", "2026-11-01")
+	said, err := nothing.CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `there is no document in logs-endpoint.events.process-\*, logs-auditd_manager.auditd-\*, `+
+		`auditbeat-\* `+
+		`from 2026-11-01 00:00 UTC to `, string(said))
 	f := &shipments{random: rand.New(rand.NewPCG(1, 2)), pids: map[string]int{}}
 	now := time.Now().Add(-time.Hour)
 	f.habits(hosts, now.AddDate(0, 0, -14), now)

@@ -10,7 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +28,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
@@ -42,7 +43,7 @@ func newControlsCommand(settings instance.Settings) *cobra.Command {
 	var format string
 	listing := &cobra.Command{
 		Use:   "list",
-		Short: "List the exceptions, and how often each was used",
+		Short: "List the controls, and how often each was used",
 		Long: `list shows every control that is configured: until when it holds, to how many matches it applied, and how many
 alerts it held back. The counts are those of the running reconbeat, at most 30 seconds old; they outlive a restart.`,
 		Args: cobra.NoArgs,
@@ -53,8 +54,19 @@ alerts it held back. The counts are those of the running reconbeat, at most 30 s
 	return c
 }
 
-// configuredControls are the controls of a Beat's configuration.
-func configuredControls(b *instance.Beat, local *time.Location) (config.Config, control.Items, error) {
+// controlFolders are the folders of controls, of a command whose own state is elsewhere than the service's, too. What
+// was approved is left aside where this user may not read it.
+func (p *places) controlFolders(b *instance.Beat, cfg config.Config) config.ControlFolders {
+	in := engine.ControlFolders(b.Paths, cfg)
+	if in.Approvals = filepath.Join(p.data, filepath.Base(in.Approvals)); unreadable(in.Approvals) {
+		in.Approvals = ""
+	}
+	return in
+}
+
+// configuredControls are the controls of a Beat's configuration; p is of a command whose own state is elsewhere, else
+// nil.
+func configuredControls(b *instance.Beat, p *places, local *time.Location) (config.Config, control.Items, error) {
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
 		return cfg, control.Items{}, err
@@ -63,7 +75,11 @@ func configuredControls(b *instance.Beat, local *time.Location) (config.Config, 
 	if err != nil {
 		return cfg, control.Items{}, err
 	}
-	items, err := cfg.Controls.Items(engine.ExceptionsDir(b.Paths, cfg), zone)
+	in := engine.ControlFolders(b.Paths, cfg)
+	if p != nil {
+		in = p.controlFolders(b, cfg)
+	}
+	items, err := cfg.ControlItems(in, zone)
 	return cfg, items, err
 }
 
@@ -75,7 +91,7 @@ func listControls(settings instance.Settings, format string) error {
 	if err != nil {
 		return err
 	}
-	_, items, err := configuredControls(b, time.Local)
+	_, items, err := configuredControls(b, nil, time.Local)
 	if err != nil {
 		return err
 	}
@@ -136,10 +152,10 @@ func newTestControlsCommand(settings instance.Settings, p *places) *cobra.Comman
 	share := mostShare
 	c := &cobra.Command{
 		Use:   "controls [RECORDING...]",
-		Short: "Check the exceptions, say what each means, and what it would hold back of a recording",
-		Long: `controls checks the exceptions of the configuration and of exceptions.d, says what each means, and notes
-what is probably a mistake: an unknown field, conditions that can never hold, an exception that has expired or that
-another one shadows.
+		Short: "Check the controls, say what each means, and what it would hold back of a recording",
+		Long: `controls checks the exceptions, windows and newcomers of the configuration and of their folders (exceptions.d,
+windows.d, onboarding.d), and what was approved. It says what each means, and notes what is
+probably a mistake: an unknown field, conditions that can never hold, one that has expired or that another one shadows.
 
 With recordings, as replay reads them, it also says to how many matches each applies, how many alerts it would have
 held back, and notes which are too wide.`,
@@ -168,7 +184,7 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		return err
 	}
 	defer silence()
-	cfg, items, err := configuredControls(b, time.Local)
+	cfg, items, err := configuredControls(b, p, time.Local)
 	if err != nil {
 		return err
 	}
@@ -190,13 +206,14 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		return err
 	}
 	now := time.Now()
+	meanings := items.Meanings()
 	for i, u := range set.Usage() {
 		state := "on"
 		if u.Expired(now) {
 			state = "off"
 		}
-		fmt.Println(strings.TrimSpace(fmt.Sprintf("%-3s  %-9s %-32s %s", state, u.Kind, u.ID, u.Name)))
-		fmt.Printf("%*s%s\n", ruleIndent, "", wrapped(os.Stdout, items.Exceptions[i].Meaning(), ruleIndent))
+		fmt.Println(strings.TrimSpace(fmt.Sprintf("%-3s  %-10s %-31s %s", state, u.Kind, u.ID, u.Name)))
+		fmt.Printf("%*s%s\n", ruleIndent, "", wrapped(os.Stdout, meanings[i], ruleIndent))
 	}
 	notes := control.Lint(items, known, ids, now)
 	if len(files) > 0 {
@@ -273,80 +290,21 @@ func fieldTypes() (func(string) string, error) {
 	return func(name string) string { return types[name] }, nil
 }
 
-// heldBack gathers what controls held back in a replay, a line for each visit.
-type heldBack struct {
-	idle  time.Duration // a pause of this length ends a visit
-	lines []*heldLine
-	last  map[string]*heldLine
-	more  int // beyond mostHeld
-}
-
-// heldLine is what was held back of an actor's matches without a pause.
-type heldLine struct {
-	from, to time.Time
-	actor    string
-	rule     string
-	controls []string
-	score    float64
-	matches  int
-	commands []string
-}
-
-// mostHeld bounds the lines.
-const mostHeld = 10000
-
-// add takes a raw event, and reports whether something was held back of it.
-func (h *heldBack) add(doc *beat.Event) bool {
-	if text(doc.Fields, "reconbeat.control.held") == "" {
-		return false
-	}
-	rules := list(doc.Fields, "reconbeat.rules")
-	line := &heldLine{
-		from: doc.Timestamp, to: doc.Timestamp, actor: text(doc.Fields, "reconbeat.actor.name"), rule: listOf(rules),
-		controls: list(doc.Fields, "reconbeat.control.id"), matches: 1,
-		commands: []string{text(doc.Fields, "process.command_line")},
-	}
-	if line.actor == "" {
-		line.actor = "uid " + text(doc.Fields, "reconbeat.actor.id")
-	}
-	if score, err := doc.Fields.GetValue("reconbeat.anomaly.score"); err == nil {
-		line.score, _ = score.(float64)
-	}
-	key := fmt.Sprint(line.actor, rules, line.controls, text(doc.Fields, "host.id"))
-	if same := h.last[key]; same != nil && line.from.Sub(same.to) < h.idle {
-		same.to, same.score = line.to, max(same.score, line.score)
-		same.matches++
-		if !slices.Contains(same.commands, line.commands[0]) && len(same.commands) < 5 {
-			same.commands = append(same.commands, line.commands[0])
-		}
-		return true
-	}
-	if h.last == nil {
-		h.last = map[string]*heldLine{}
-	}
-	if len(h.lines) == mostHeld {
-		h.more++
-		return true
-	}
-	h.lines, h.last[key] = append(h.lines, line), line
-	return true
-}
-
-// print says what would have alerted.
-func (h *heldBack) print(out io.Writer) {
-	if len(h.lines) == 0 {
+// printHeld says what would have alerted.
+func printHeld(out io.Writer, h *report.HeldBack) {
+	if len(h.Lines()) == 0 {
 		fmt.Fprintln(out, "No control held an alert back.")
 		return
 	}
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tACTOR\tSCORE\tMATCHES\tHELD BACK BY\tRULE\tCOMMANDS")
-	for _, l := range h.lines {
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.from.UTC().Format(time.RFC3339), printable(l.actor), l.score,
-			l.matches, listOf(l.controls), l.rule, cut(printable(strings.Join(l.commands, "; ")), 120))
+	for _, l := range h.Lines() {
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.From.Format(time.RFC3339), printable(l.Actor), l.Score,
+			l.Matches, listOf(l.Controls), l.Rules, cut(printable(strings.Join(l.Commands, "; ")), 120))
 	}
 	w.Flush()
-	if h.more > 0 {
-		fmt.Fprintf(out, "and %s more\n", plural.Of(h.more, "match"))
+	if h.More() > 0 {
+		fmt.Fprintf(out, "and %s more\n", plural.Of(h.More(), "match"))
 	}
 }
 

@@ -67,6 +67,17 @@ var examples = map[string][]string{
 	"controls":      {"reconbeat controls list"},
 	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},
 
+	"windows": {"reconbeat windows import maintenance.ics"},
+	"windows import": {
+		"reconbeat windows import maintenance.ics > maintenance.yml   review it, and save it into windows.d",
+		"reconbeat windows import --timezone Europe/Berlin days.ics   where whole days begin in Berlin",
+	},
+	"approve": {
+		"sudo reconbeat approve --user tomcat --for 4h --ticket OPS-123",
+		"sudo reconbeat approve --list                                what is approved, and by whom",
+		"sudo reconbeat approve --revoke approval-20261128-210000-3fa4c1",
+	},
+
 	"modules":         {"reconbeat modules list", "sudo reconbeat modules enable auditlog"},
 	"modules list":    {"reconbeat modules list"},
 	"modules enable":  {"sudo reconbeat modules enable auditlog", "sudo reconbeat modules enable ndjson auditlog"},
@@ -109,7 +120,7 @@ var examples = map[string][]string{
 		"reconbeat test rules sudo-use -- sudo -l                 whether this one does",
 	},
 	"test controls": {
-		"reconbeat test controls                                  what each exception means",
+		"reconbeat test controls                                  what each control means",
 		"reconbeat test controls /var/log/audit/audit.log*        and what it would hold back of the past",
 	},
 	"diagnostics": {"sudo reconbeat diagnostics                     a file here, named by host and time",

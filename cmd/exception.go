@@ -37,7 +37,8 @@ func newExceptionCommand(settings instance.Settings) *cobra.Command {
 		Long: `from prints an exception that covers an alert, and as little beside it as can be: the same account, command,
 programs and origin, and with --in the same host. Review it, take out what may differ the next time, say why in the
 comment, and save it in exceptions.d. ALERT_ID is event.id or reconbeat.alert.id of an alert that this host keeps
-(reconbeat alerts list), or its beginning; with --in it is one of a file of documents.`,
+(reconbeat alerts list), or its beginning; with --in it is one of a file of documents.
+Put -- before one that begins with a dash.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return exceptionFrom(os.Stdout, settings, args[0], file, until)
@@ -108,7 +109,7 @@ func exportExceptions(out io.Writer, settings instance.Settings, list control.Ki
 	if err != nil {
 		return err
 	}
-	_, items, err := configuredControls(b, time.Local)
+	_, items, err := configuredControls(b, nil, time.Local)
 	if err != nil {
 		return err
 	}

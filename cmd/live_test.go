@@ -367,6 +367,7 @@ const loader = "/lib64/ld-linux-x86-64.so.2"
 type live struct {
 	t     *testing.T
 	dir   string
+	out   *beattest.Host // reads the output in dir
 	data  string
 	beat  *exec.Cmd
 	log   *bytes.Buffer
@@ -393,6 +394,7 @@ func newLive(t *testing.T, model string) *live {
 	}
 	takeAudit(t)
 	l := &live{t: t, model: model, dir: t.TempDir(), log: &bytes.Buffer{}, rules: auditSettings(t)}
+	l.out = &beattest.Host{T: t, Dir: l.dir}
 	require.NoError(t, os.Chmod(l.dir, 0o755))
 	for d := l.dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
 		require.NoError(t, os.Chmod(d, 0o755)) // real users must reach the copied binary
@@ -605,9 +607,7 @@ func (l *live) stop() {
 }
 
 // documents returns what the output file holds.
-func (l *live) documents() []mapstr.M {
-	return (&beattest.Host{T: l.t, Dir: l.dir}).Documents("out")
-}
+func (l *live) documents() []mapstr.M { return l.out.Documents("out") }
 
 // find returns the document of a kind with all the fields wanted.
 func (l *live) find(kind string, want mapstr.M) mapstr.M {

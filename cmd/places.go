@@ -16,6 +16,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	reconfig "github.com/reconbeat/reconbeat/config"
 )
 
 // places settles where reconbeat finds its files, before libbeat looks. Each of libbeat's four paths comes from the
@@ -38,6 +40,9 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 		return err
 	}
 	user := overwritten()
+	if err := reconfig.CheckPaths(user); err != nil {
+		return err // no path could be set
+	}
 	p.state = says(user, "data")
 	// The configuration is looked for in these two.
 	for _, path := range []string{"home", "config"} {
@@ -55,7 +60,7 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 	own := err == nil && c.Flags().Changed("c") && !ofInstallation(configurationFiles())
 	for _, path := range []string{"data", "logs"} {
 		place := fromInstallation
-		if own && forbidden(path) {
+		if (own || p.state) && forbidden(path) {
 			place = atHome
 		}
 		if says(file, path) {
@@ -70,6 +75,9 @@ func (p *places) settle(c *cobra.Command, _ []string) error {
 		if err := besideConfiguration(); err != nil {
 			return err
 		}
+	}
+	if err := p.kept(c); err != nil {
+		return err
 	}
 	return checkStart(c)
 }
@@ -93,15 +101,13 @@ func besideConfiguration() error {
 
 // unconfigured are the commands that do something useful for a user who may not read the configuration that was found.
 var unconfigured = []string{
-	"watch", "replay", "diagnostics", "test modules", "test rules", "test controls", "version", "help",
+	"watch", "replay", "diagnostics", "test modules", "test rules", "test controls", "windows import", "exception import",
+	"version", "help",
 }
 
 // forRoot says what to do where a command needs a configuration that this user may not read.
 func forRoot(c *cobra.Command) error {
-	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
-	// replay without --learn keeps nothing, so it needs no configuration
-	needs := !slices.Contains(unconfigured, words) || c.Flags().Changed("c") || c.Flags().Changed("learn")
-	if !needs || isCompletion(words) {
+	if !installedHere(c) && (!c.Flags().Changed("c") || isCompletion(wordsOf(c))) {
 		return nil
 	}
 	for _, file := range configurationFiles() {
@@ -111,6 +117,26 @@ func forRoot(c *cobra.Command) error {
 		}
 	}
 	return nil
+}
+
+// wordsOf are the words that name a command, without that of the Beat.
+func wordsOf(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), Name+" ") }
+
+// installedHere reports whether a command works with what the installation has: its configuration, its state, or both.
+func installedHere(c *cobra.Command) bool {
+	words := wordsOf(c)
+	// replay without --learn keeps nothing
+	return !isCompletion(words) && (!slices.Contains(unconfigured, words) || c.Flags().Changed("learn"))
+}
+
+// kept says what to do where a command needs the folder of the state, which this user may not enter.
+func (p *places) kept(c *cobra.Command) error {
+	closed := errors.Is(unix.Access(p.data, unix.X_OK), unix.EACCES)
+	if !installedHere(c) || !closed && (p.secrets || !unreadable(filepath.Join(p.data, Name+".keystore"))) {
+		return nil
+	}
+	return fmt.Errorf("%s, where reconbeat keeps its state and its secrets, is not for this user to read: run `sudo %s`, "+
+		"or name another folder with --path.data", p.data, commandLine())
 }
 
 // inThisFolder says how to name a configuration that was looked for beside the installation's, and lies in the folder

@@ -41,7 +41,15 @@ var every = []typed{
 	{words: "model reset"},
 	{words: "model revert"},
 
+	{words: "alerts list"},
+	{words: "alerts show none"},
+	{words: "exception from none"},
+	{words: "exception export"},
+	{words: "exception import list.ndjson", cannot: true},
+
 	{words: "controls list"},
+	{words: "windows import -", cannot: true},
+	{words: "approve --list"},
 
 	{words: "modules list"},
 	{words: "modules enable none"},
@@ -77,6 +85,9 @@ var every = []typed{
 	{words: "completion fish", cannot: true},
 	{words: "completion powershell", cannot: true},
 }
+
+// oneItem is an exception list of Kibana's.
+const oneItem = `{"item_id":"one","entries":[{"field":"user.name","type":"match","value":"bob"}]}`
 
 func TestEveryCommandIsTypedWithPathFlags(t *testing.T) {
 	root := &NewRootCommand().Command
@@ -127,6 +138,7 @@ func TestTheUsersPathsWin(t *testing.T) {
 				for name, text := range map[string]string{
 					"reconbeat.yml": config,
 					"model.json":    `{"format": "reconbeat-model", "version": 1, "model": {}}`,
+					"list.ndjson":   oneItem,
 					"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` +
 						"\n",
 				} {
@@ -197,6 +209,7 @@ func newInstallation(t *testing.T) installation {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	}
 	for file, text := range map[string]string{
+		"list.ndjson": oneItem,
 		"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
 		"model.json":  `{"format": "reconbeat-model", "version": 1, "model": {}}`,
 	} {
@@ -219,6 +232,14 @@ func (in installation) nobody(words ...string) *exec.Cmd {
 // its state. What can do without them does, and the rest says how to run it.
 func TestAPlainUserOfAnInstallation(t *testing.T) {
 	in := newInstallation(t)
+	t.Run("reads nothing", in.refuses)
+	require.NoError(t, os.Chmod(in.etc, 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(in.etc, "reconbeat.yml"), 0o644))
+	require.NoError(t, os.Remove(filepath.Join(in.home, "out.zip")))
+	t.Run("reads the configuration", in.refuses)
+}
+
+func (in installation) refuses(t *testing.T) {
 	for _, c := range every {
 		if c.words == "watch" {
 			continue // TestLiveWatchAsAPlainUser

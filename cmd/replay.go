@@ -67,7 +67,7 @@ With --module elasticsearch it takes no FILE. It reads, from the time that --fro
 to the cluster of the configured module elasticsearch, and judges each host by its own model. With --compare-job it
 prints, in the place of the matches, what only a machine learning job has found, what only reconbeat has, and what both.
 
-It ends, on standard error, with counts, the time and hosts that the files are about, whom they taught, why nothing
+It ends, on standard error, with counts, the time and hosts of what was read, whom they taught, why nothing
 alerted where nothing did, and what was passed over. The exit status is 1 when a file cannot be read, or nothing of
 it can be understood.`,
 		Args: func(c *cobra.Command, files []string) error {
@@ -161,7 +161,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		cfg.Events = config.EventsMatched
 	}
 	rules := b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath)
-	controls, err := engine.NewControls(cfg, engine.ExceptionsDir(b.Paths, cfg), nil)
+	controls, err := engine.NewControls(cfg, p.controlFolders(b, cfg), nil)
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 			return err
 		}
 	}
-	var found report.Report
-	held := heldBack{idle: cfg.Detector.Episode.Idle}
+	found := report.Report{Idle: cfg.Detector.Episode.Idle}
+	held := report.HeldBack{Idle: cfg.Detector.Episode.Idle}
 	o := engine.ReplayOptions{
 		Config:    cfg,
 		RulesPath: rules,
@@ -186,7 +186,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 				compared.document(doc)
 				return nil
 			case f.held:
-				if held.add(doc) && f.format == formatNDJSON {
+				if held.Add(doc) && f.format == formatNDJSON {
 					return s.show(doc)
 				}
 				return nil
@@ -227,7 +227,10 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		err = r.Files(ctx, f.module, files)
 		stop()
 	}
-	if err = cmp.Or(err, ctx.Err()); err != nil {
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("replaying: %w", err), out.Flush())
 	}
 	if f.learn {
@@ -253,7 +256,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		err = errors.Join(err, compared.write(out, f.format))
 	}
 	if f.held && f.format == formatTable {
-		held.print(out)
+		printHeld(out, &held)
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
@@ -280,7 +283,7 @@ func byControls(all []control.Usage) string {
 	})
 	var parts []string
 	for _, u := range all {
-		if u.Matches > 0 {
+		if u.Matches > 0 && u.Action != detector.Tag {
 			parts = append(parts, fmt.Sprintf("%s %s held back %s in %s", u.Kind, u.ID, plural.Of(u.Alerts, "alert"),
 				plural.Of(u.Matches, "match")))
 		}
@@ -381,8 +384,10 @@ func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 		return "Nothing could alert: no program start matched the enabled rules, which are " +
 			strings.Join(s.Rules, ", ") + "."
 	case s.Learned < s.LearnFor:
-		return fmt.Sprintf("Nothing could alert: these files span %s, and for the first %s of a host "+
+		return fmt.Sprintf("Nothing could alert: what was read spans %s, and for the first %s of a host "+
 			"(detector.learn_for) reconbeat only learns.", report.Span(s.Learned), report.Span(s.LearnFor))
+	case n.Held > 0:
+		return "Nothing alerted: controls held back " + plural.Of(n.Held, "alert") + "."
 	}
 	return fmt.Sprintf("Nothing alerted: after %s of learning no match was over the threshold.",
 		report.Span(cmp.Or(s.LearnFor, s.Learned)))

@@ -143,7 +143,8 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
-		newControlsCommand(settings), newExceptionCommand(settings), newAlertsCommand(settings),
+		newControlsCommand(settings), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
+		newAlertsCommand(settings),
 		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
 		newTestAlertCommand(settings, s), newTestNotifyCommand(settings))
@@ -172,7 +173,8 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat test alert     whether an alert arrives at the configured output
   reconbeat test notify    whether it arrives at each target of reconbeat.notify
   reconbeat test rules     what each rule means, and why a command matches or not
-  reconbeat test controls  what each exception means, and what it would hold back
+  reconbeat test controls  what each control means, and what it would hold back
+  reconbeat approve        approve work that would alert, until a time
   reconbeat diagnostics    everything that a helper needs to know, in one archive`
 
 // versionLine is what the command version prints.

@@ -13,6 +13,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
+	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -35,7 +36,7 @@ type screen struct {
 	header bool // the table's head was printed
 	live   bool // somebody watches this host
 	young  bool // it was said that the model is too young to alert
-	alerts int
+	shown  alertCounts
 	last   string
 	err    error // the first one
 }
@@ -76,7 +77,10 @@ func (s *screen) show(doc *beat.Event) error {
 	defer s.mu.Unlock()
 	action := text(doc.Fields, "event.action")
 	if isAlert(action) {
-		s.alerts++
+		s.shown.alerts++
+	}
+	if text(doc.Fields, "reconbeat.control.held") == detector.HeldAlert {
+		s.shown.held++
 	}
 	if s.format == formatNDJSON {
 		if s.demo != "" {
@@ -156,18 +160,21 @@ func isAlert(action string) bool {
 	return false
 }
 
-// shownAlerts is how many alerts it has shown.
-func (s *screen) shownAlerts() int {
+// alertCounts are alerts that a screen has shown, and those that controls held back.
+type alertCounts struct{ alerts, held int }
+
+// counted are the alerts so far.
+func (s *screen) counted() alertCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.alerts
+	return s.shown
 }
 
 // forgetAlerts begins to count alerts anew.
 func (s *screen) forgetAlerts() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.alerts = 0
+	s.shown = alertCounts{}
 }
 
 // line prints one line, and keeps the first error.

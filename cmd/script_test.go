@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCommandLine runs the scripts of testdata/script against the real command line.
+// TestCommandLine runs the scripts of testdata/script against the real command line. Its commands run one after the
+// other on one goroutine; `test alert` alone starts others, and so runs under the race detector. `watch` and
+// `run`, which start more, have tests of their own.
 func TestCommandLine(t *testing.T) {
 	golden, err := filepath.Abs(filepath.Join("..", "detector", "rare", "testdata"))
 	require.NoError(t, err)
@@ -20,8 +22,9 @@ func TestCommandLine(t *testing.T) {
 	require.NoError(t, err)
 	played, err := filepath.Abs("recording.ndjson.gz")
 	require.NoError(t, err)
-	self, err := os.Executable()
+	raced, err := os.Executable()
 	require.NoError(t, err)
+	unraced := withoutRaceDetector(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -34,6 +37,10 @@ func TestCommandLine(t *testing.T) {
 			env.Setenv("RECORDED", recorded)
 			env.Setenv("RECORDING", played)
 			env.Setenv("HOME", env.WorkDir)
+			binary := unraced
+			if filepath.Base(env.WorkDir) == "script-alert" {
+				binary = raced
+			}
 			bin := filepath.Join(env.WorkDir, "bin")
 			if err := os.Mkdir(bin, 0o755); err != nil {
 				return err
@@ -43,7 +50,7 @@ func TestCommandLine(t *testing.T) {
 			if err := os.MkdirAll(build, 0o755); err != nil {
 				return err
 			}
-			return errors.Join(os.Symlink(self, filepath.Join(build, Name)), os.Symlink(self, filepath.Join(bin, Name)))
+			return errors.Join(os.Symlink(binary, filepath.Join(build, Name)), os.Symlink(binary, filepath.Join(bin, Name)))
 		},
 	})
 }

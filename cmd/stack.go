@@ -52,22 +52,27 @@ func checkFile(info beat.Info, root *config.C) error {
 	if root == nil || management.UnderAgent() {
 		return nil
 	}
-	errFile := reconfig.CheckFile(root)
-	if errFile == nil {
-		return nil // New checks our section
+	if errFile := reconfig.CheckFile(root); errFile != nil {
+		return errors.Join(errFile, checkOurs(info, root))
+	}
+	return nil // New checks our section
+}
+
+// checkOurs reports what is wrong in our section and in the files that it names.
+func checkOurs(info beat.Info, root *config.C) error {
+	var section *config.C
+	if root.HasField(Name) {
+		var err error
+		if section, err = root.Child(Name, -1); err != nil || section.IsArray() {
+			return nil //nolint:nilerr // checkFile has reported that it is no section
+		}
 	}
 	manager, err := management.NewManager(nil, nil, info.Logger)
 	if err != nil {
-		return errors.Join(errFile, err)
+		return err
 	}
-	var section *config.C
-	if root.HasField(Name) {
-		if section, err = root.Child(Name, -1); err != nil {
-			return errFile // which says so
-		}
-	}
-	_, errOurs := beater.New(&beat.Beat{Info: info, Paths: paths.Paths, Manager: manager}, section)
-	return errors.Join(errFile, errOurs)
+	_, err = beater.New(&beat.Beat{Info: info, Paths: paths.Paths, Manager: manager}, section)
+	return err
 }
 
 // create makes the Beat, and hooks the installation of assets into `setup` and into the output. Under Elastic Agent,

@@ -196,6 +196,31 @@ func (h *host) learnRules(config string, rules []detector.Rule) {
 	require.NoError(h.t, err, complaints(out))
 }
 
+// limitedFields are the fields of what another host ships, which groups matches and reaches the limit of alerts.
+func limitedFields(t *testing.T, node *stack.Node, es *stack.Proxy) map[string]bool {
+	h := newHost(t)
+	h.learn()
+	r := h.start(oneModule + toElasticsearch(es, "limited") + "reconbeat.detector.limit: {alerts: 3, per: 1m}\n" +
+		"reconbeat.detector.episode: {group_by: [user.name], idle: 1s, max: 1m}\n")
+	at := time.Now().Add(-10 * time.Minute)
+	for i, user := range []string{"mallory", "eve", "oscar", "trudy", "carol", "dave"} {
+		h.write(execDocument(at.Add(time.Duration(i)*time.Second), user, "sh", []string{"ss", "-tunap"}))
+	}
+	h.write(execDocument(time.Now(), "root", "agent", []string{"ss", "-s"}))
+	filled := map[string]bool{}
+	h.eventually(func() bool {
+		for _, d := range node.Documents(t, "logs-reconbeat.*-limited") {
+			for name := range mapstr.M(d.Source).Flatten() {
+				filled[name] = true
+			}
+		}
+		return filled["reconbeat.limit.alerts"] && filled["reconbeat.episode.group"]
+	}, "no group, or no limit; the log:\n%s", r.log)
+	require.NoError(t, r.end(syscall.SIGTERM))
+	require.Empty(t, node.Documents(t, "logs-reconbeat.rejected-limited"), "what the templates do not declare")
+	return filled
+}
+
 // TestStack has every kind of document of every shipped rule indexed by strict templates that `reconbeat setup`
 // installed.
 func TestStack(t *testing.T) {
@@ -281,6 +306,9 @@ func TestStack(t *testing.T) {
 		for name := range doc.Flatten() {
 			filled[name] = true
 		}
+	}
+	for name := range limitedFields(t, node, es) {
+		filled[name] = true
 	}
 	for _, rule := range rules {
 		for stream, n := range map[string]int{"alert alert": 3, "alert alert-escalated": 1, "alert alert-summary": 3} {

@@ -28,7 +28,7 @@ var heedless = []string{"diagnostics", "test modules", "version", "help"}
 // checkStart looks for those mistakes in the configuration at which libbeat ends before it asks what else is wrong. It
 // then reports everything that is. What cannot be read at all is left to libbeat.
 func checkStart(c *cobra.Command) error {
-	words := strings.TrimPrefix(c.CommandPath(), Name+" ")
+	words := wordsOf(c)
 	if slices.Contains(heedless, words) || words == "watch" && !c.Flags().Changed("c") || isCompletion(words) ||
 		has(overwritten(), "management.enabled") {
 		return nil
@@ -48,11 +48,12 @@ func checkStart(c *cobra.Command) error {
 	if err != nil {
 		return nil
 	}
+	notPaths := reconfig.CheckPaths(file)
 	root, err := config.MergeConfigs(file, overwritten())
 	if err != nil {
 		return nil
 	}
-	wrong := reconfig.CheckStart(root) // and root lacks it now
+	wrong := errors.Join(notPaths, reconfig.CheckStart(root)) // and root lacks it now
 	if wrong == nil {
 		return nil
 	}
@@ -63,7 +64,11 @@ func checkStart(c *cobra.Command) error {
 	if err != nil {
 		return errors.Join(wrong, err)
 	}
-	return checkFile(beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}, whole)
+	info := beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}
+	if err := checkFile(info, whole); err != nil {
+		return errors.Join(notPaths, err)
+	}
+	return errors.Join(notPaths, checkOurs(info, whole))
 }
 
 // openKeystore lets the configuration refer to secrets, as libbeat does.

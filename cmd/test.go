@@ -41,7 +41,7 @@ func testModules(w io.Writer) {
 		if s.Works {
 			verdict = "works"
 		}
-		fmt.Fprintf(w, "%-9s %-5s  %s\n", k.Name, verdict, wrapped(w, s.Why, supportIndent))
+		fmt.Fprintf(w, "%-13s %-5s  %s\n", k.Name, verdict, wrapped(w, s.Why, supportIndent))
 		printSupport(w, "sees: ", strings.Join(s.Sees, "; "))
 		printSupport(w, "does not see: ", strings.Join(s.Blind, "; "))
 		printSupport(w, "", s.Help)
@@ -55,7 +55,7 @@ func testModules(w io.Writer) {
 }
 
 // supportIndent is where the column begins that describes a module.
-const supportIndent = 17
+const supportIndent = 21
 
 func printSupport(w io.Writer, what, text string) {
 	if text != "" {

@@ -21,6 +21,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/beats/v7/libbeat/outputs"
+	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/monitoring"
 	"github.com/spf13/cobra"
@@ -69,7 +70,12 @@ and rules of that configuration, and ships nothing.
 With --demo it first plays ten days of another host in seconds, and then watches this host as if those days
 had been its own: somebody who is not one of its users raises an alert at once. It keeps nothing of this.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return watch(c, settings, p, f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := watch(c, settings, p, f); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil // interrupted while a recording was played
+		},
 	}
 	c.Flags().StringVar(&f.format, "format", formatTable,
 		"table for people, or ndjson: raw events and alerts as ECS documents, one a line")
@@ -92,6 +98,9 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 			"--path.data nor with -c")
 	}
 	s := &screen{out: os.Stdout}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(interrupted)
 	if !own {
 		kind, support, err := catalog.Choose()
 		var none *catalog.NoSourceError
@@ -132,16 +141,35 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	if own {
 		creator = beater.NewReporting(printSources)
 	}
-	err = instance.Run(settings, creator)
+	err = instance.Run(settings, endedBy(interrupted, creator))
 	n := stop()
 	s.setStatus("")
 	silence()
 	if err != nil && n.execs == 0 { // it never watched
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s, %d lost.\n", since(time.Since(began)),
-		plural.Of(n.execs, "exec"), n.matched, plural.Of(n.alerts, "alert"), n.lost)
+	held := ""
+	if n.held > 0 {
+		held = fmt.Sprintf(" and %d held back by controls", n.held)
+	}
+	fmt.Fprintf(os.Stderr, "\n%s: %s seen, %d matched, %s%s, %d lost.\n", since(time.Since(began)),
+		plural.Of(n.execs, "exec"), n.matched, plural.Of(n.alerts, "alert"), held, n.lost)
 	return err
+}
+
+// endedBy makes a Beat that ends in order when a signal comes, also before libbeat takes signals: no folder is left
+// behind, and the kernel's audit is as it was.
+func endedBy(signals <-chan os.Signal, creator beat.Creator) beat.Creator {
+	return func(b *beat.Beat, c *conf.C) (beat.Beater, error) {
+		made, err := creator(b, c)
+		if err == nil {
+			go func() {
+				<-signals
+				made.Stop()
+			}()
+		}
+		return made, err
+	}
 }
 
 // printSources says what is watched, and what stays unseen.
@@ -209,8 +237,8 @@ func showStatus(s *screen) (stop func() watchNumbers) {
 }
 
 type watchNumbers struct {
+	alertCounts
 	execs, matched, lost int64
-	alerts               int
 }
 
 // now reads the Beat's own metrics. A module's go with the module, so that what was lost before is kept. Alerts are
@@ -218,10 +246,10 @@ type watchNumbers struct {
 func (before watchNumbers) now(s *screen) watchNumbers {
 	flat := monitoring.CollectFlatSnapshot(monitoring.GetNamespace("stats").GetRegistry(), monitoring.Full, false)
 	n := watchNumbers{
-		execs:   flat.Ints["reconbeat.detector.execs"],
-		matched: flat.Ints["reconbeat.detector.matched"],
-		lost:    flat.Ints["reconbeat.ring.dropped"],
-		alerts:  s.shownAlerts(),
+		alertCounts: s.counted(),
+		execs:       flat.Ints["reconbeat.detector.execs"],
+		matched:     flat.Ints["reconbeat.detector.matched"],
+		lost:        flat.Ints["reconbeat.ring.dropped"],
 	}
 	for name, v := range flat.Ints {
 		if strings.HasPrefix(name, "reconbeat.modules.") && strings.Contains(name, ".lost_") {

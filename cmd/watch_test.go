@@ -22,6 +22,7 @@ import (
 type watching struct {
 	cmd      *exec.Cmd
 	out, err *logBuffer
+	temp     string // where it may put what it needs while it runs
 }
 
 // startWatch runs `watch`, as root or as somebody else, or in a network namespace of its own. As in a clone, the folder
@@ -36,11 +37,15 @@ func startWatch(t *testing.T, before []string, args ...string) *watching {
 	self := filepath.Join(dir, Name) // where a plain user may run it, unlike in the folder of `go test`
 	require.NoError(t, os.WriteFile(self, data, 0o755))
 	line := append(append(append([]string{}, before...), self, "watch"), args...)
-	w := &watching{cmd: exec.Command(line[0], line[1:]...), out: &logBuffer{}, err: &logBuffer{}}
+	w := &watching{
+		cmd: exec.Command(line[0], line[1:]...), out: &logBuffer{}, err: &logBuffer{}, temp: filepath.Join(dir, "tmp"),
+	}
+	require.NoError(t, os.Mkdir(w.temp, 0o755))
+	require.NoError(t, os.Chmod(w.temp, 0o777))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, Name+".yml"),
 		[]byte("output.elasticsearch.hosts: ['127.0.0.1:9']\n"), 0o644))
 	w.cmd.Dir = dir
-	w.cmd.Env = append(os.Environ(), asReconbeat+"=1")
+	w.cmd.Env = append(os.Environ(), asReconbeat+"=1", "TMPDIR="+w.temp)
 	w.cmd.Stdout, w.cmd.Stderr = w.out, w.err
 	require.NoError(t, w.cmd.Start())
 	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
@@ -59,7 +64,7 @@ func (w *watching) until(t *testing.T, what string) {
 	}
 }
 
-// interrupt ends it as ctrl-C does.
+// interrupt ends it as ctrl-C does, and nothing stays behind.
 func (w *watching) interrupt(t *testing.T) {
 	require.NoError(t, w.cmd.Process.Signal(os.Interrupt))
 	done := make(chan error, 1)
@@ -67,6 +72,9 @@ func (w *watching) interrupt(t *testing.T) {
 	select {
 	case err := <-done:
 		require.NoError(t, err, w.err.All())
+		left, err := os.ReadDir(w.temp)
+		require.NoError(t, err)
+		require.Empty(t, left)
 	case <-time.After(30 * time.Second):
 		t.Fatalf("watch does not end:\n%s", w.err.All())
 	}
@@ -253,6 +261,19 @@ func TestWatchPlaysARecordingWhereNothingElseWorks(t *testing.T) {
 	require.Contains(t, w.err.All(), "here is a RECORDING")
 	require.Contains(t, w.out.All(), "ALERT: Unusual network connection discovery by www-data")
 	require.Contains(t, w.err.All(), "End of the RECORDING")
+}
+
+// TestLiveWatchEndsWheneverItIsInterrupted interrupts it at its first word, and while it plays the recording.
+func TestLiveWatchEndsWheneverItIsInterrupted(t *testing.T) {
+	takeAudit(t)
+	before := auditSettings(t)
+	for _, at := range []string{"Watching with auditd", "DEMO. ", "End of the RECORDING"} {
+		w := startWatch(t, nil, "--demo")
+		require.Eventually(t, func() bool { return strings.Contains(w.err.All(), at) }, time.Minute, time.Millisecond, at)
+		w.interrupt(t)
+		require.NotContains(t, w.err.All(), "Error")
+	}
+	require.Equal(t, before, auditSettings(t), "audit's rules and settings are as before")
 }
 
 // TestWatchNamesTheSourcesOfAConfiguration has the user's own configuration name its modules.

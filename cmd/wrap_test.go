@@ -4,9 +4,13 @@ package cmd
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/elastic/beats/v7/libbeat/beat"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -56,4 +60,22 @@ func TestProgressFitsOnALine(t *testing.T) {
 	s.setStatus("a: 1 of 2 MB, 50%")
 	s.setStatus("")
 	require.Equal(t, "a: 1 of 2 MB, 50%\r\x1b[K", out.String(), "it is drawn once, and removed at the end")
+}
+
+// An alert that a control held back is counted beside those that are shown, once for its visit.
+func TestTheScreenCountsWhatControlsHoldBack(t *testing.T) {
+	s := &screen{out: io.Discard, format: formatTable}
+	for _, fields := range []mapstr.M{
+		{"event.action": "exec", "reconbeat.control.held": "alert", "reconbeat.control.id": []string{"web-check"}},
+		{"event.action": "exec", "reconbeat.control.held": "repeat", "reconbeat.control.id": []string{"web-check"}},
+		{"event.action": "alert"},
+		{"event.action": "exec"},
+	} {
+		doc := mapstr.M{}
+		for name, v := range fields {
+			put(doc, name, v)
+		}
+		require.NoError(t, s.show(&beat.Event{Timestamp: time.Unix(0, 0), Fields: doc}))
+	}
+	require.Equal(t, alertCounts{alerts: 1, held: 1}, s.counted())
 }

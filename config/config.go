@@ -11,6 +11,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	_ "time/tzdata" // for detector.timezone on a host without zoneinfo
 
@@ -22,6 +23,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 )
 
@@ -64,6 +66,8 @@ type Detector struct {
 	HalfLife   time.Duration `config:"half_life"`   // after how long what the context model learned counts half
 	Habit      Habit         `config:"habit"`
 	Episode    Episode       `config:"episode"`
+	Limit      Limit         `config:"limit"`
+	Severity   string        `config:"severity"` // of alerts: rule or banded
 }
 
 // Habit is everything under `reconbeat.detector.habit:`: when a context that alerted is the actor's habit, and their
@@ -77,6 +81,15 @@ type Habit struct {
 type Episode struct {
 	Idle time.Duration `config:"idle"` // an episode closes after this long without an exec over the threshold
 	Max  time.Duration `config:"max"`  // and after this long at the latest
+	// GroupBy are the fields whose values an episode's matches have in common; none: the host and the actor.
+	GroupBy       []string `config:"group_by"`
+	MissingFields string   `config:"missing_fields_strategy"` // suppress or doNotSuppress
+}
+
+// Limit is everything under `reconbeat.detector.limit:`.
+type Limit struct {
+	Alerts int           `config:"alerts"` // that a rule raises at most on a host within Per; 0: no limit
+	Per    time.Duration `config:"per"`
 }
 
 // Default returns the configuration of an empty file.
@@ -93,10 +106,15 @@ func Default() Config {
 			LearnFor:   24 * time.Hour,
 			HalfLife:   30 * 24 * time.Hour,
 			Habit:      Habit(detector.DefaultHabit),
-			Episode:    Episode{Idle: 15 * time.Minute, Max: 24 * time.Hour},
+			Episode: Episode{
+				Idle: 15 * time.Minute, Max: 24 * time.Hour, MissingFields: detector.MissingSuppress,
+			},
+			Limit:    Limit(detector.DefaultLimit),
+			Severity: detector.SeverityRule,
 		},
 		Controls: Controls{
-			ExceptionsPath: "exceptions.d", Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
+			ExceptionsPath: "exceptions.d", WindowsPath: "windows.d", OnboardingPath: "onboarding.d",
+			Reload: cfgfile.Reload{Enabled: true, Period: 10 * time.Second},
 		},
 		Events:    EventsMatched,
 		Dataset:   dataset.Prefix,
@@ -170,6 +188,21 @@ func (c Config) check() error {
 	if d.Episode.Max > 7*24*time.Hour {
 		wrong("detector.episode.max", d.Episode.Max, "at most 168h")
 	}
+	if by := d.Episode.GroupBy; len(by) > detector.MaxGroupFields || repeated(by) || slices.Contains(by, "") {
+		wrong("detector.episode.group_by", by, "at most three different fields, or none for the actor")
+	}
+	if m := d.Episode.MissingFields; m != detector.MissingSuppress && m != detector.MissingDoNotSuppress {
+		wrong("detector.episode.missing_fields_strategy", quoted(m), "suppress or doNotSuppress")
+	}
+	if n := d.Limit.Alerts; n < 0 || n > 10_000 {
+		wrong("detector.limit.alerts", n, "1 to 10000, or 0 for no limit")
+	}
+	if d.Limit.Per < time.Minute || d.Limit.Per > 24*time.Hour {
+		wrong("detector.limit.per", d.Limit.Per, "1m to 24h")
+	}
+	if d.Severity != detector.SeverityRule && d.Severity != detector.SeverityBanded {
+		wrong("detector.severity", quoted(d.Severity), "rule or banded")
+	}
 	if p := c.Heartbeat.Period; p != 0 && (p < time.Second || p > 24*time.Hour) {
 		wrong("heartbeat.period", p, "1s to 24h, or 0 for none")
 	}
@@ -180,6 +213,25 @@ func (c Config) check() error {
 		wrong("config.modules.reload.period", c.ConfigModules.Reload.Period, "at least 1s")
 	}
 	return errors.Join(errs...)
+}
+
+// repeated reports whether a value stands in a list more than once.
+func repeated(list []string) bool {
+	sorted := slices.Sorted(slices.Values(list))
+	return len(slices.Compact(sorted)) < len(list)
+}
+
+// ControlItems reads the controls, as Controls.Items does, and checks them against the other settings.
+func (c Config) ControlItems(in ControlFolders, zone *time.Location) (control.Items, error) {
+	items, err := c.Controls.Items(in, zone)
+	errs := []error{err}
+	for _, n := range items.Newcomers {
+		if n.Days > 0 && c.Detector.Model != detector.ModelContext {
+			errs = append(errs, fmt.Errorf("onboarding %q: days: is only possible with detector.model: context, which knows "+
+				"when somebody was first seen; write expires", n.ID))
+		}
+	}
+	return items, errors.Join(errs...)
 }
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }

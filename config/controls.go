@@ -29,29 +29,94 @@ import (
 type Controls struct {
 	Exceptions     []*conf.C      `config:"exceptions"`      // beside those of the folder
 	ExceptionsPath string         `config:"exceptions_path"` // the folder, relative to path.config
+	Windows        []*conf.C      `config:"windows"`
+	WindowsPath    string         `config:"windows_path"`
+	Onboarding     []*conf.C      `config:"onboarding"`
+	OnboardingPath string         `config:"onboarding_path"`
 	Reload         cfgfile.Reload `config:"reload"`
 }
 
-// exceptionsSetting is the name of the setting in messages.
-const exceptionsSetting = "reconbeat.controls.exceptions"
+// ControlFolders are the folders that controls are read from. Each may be empty, or a folder that does not exist.
+type ControlFolders struct {
+	Exceptions string // which has the lists, too, that any control names
+	Windows    string
+	Onboarding string
+	Approvals  string // what `reconbeat approve` writes
+}
 
-// Items reads the controls: those in the configuration, and those of the files in a folder, *.yml and *.yaml, a list in
-// each. The lists that they name lie in that folder, too. dir may be empty, or a folder that does not exist. zone is of
-// days that are written without one. The error names everything that is wrong, each with its file, line and key, its
-// value and what is allowed.
-func (c Controls) Items(dir string, zone *time.Location) (control.Items, error) {
-	r := controlReader{dir: dir, from: map[string]string{}}
+// All are the folders that there are.
+func (f ControlFolders) All() []string {
+	return slices.DeleteFunc([]string{f.Exceptions, f.Windows, f.Onboarding, f.Approvals},
+		func(dir string) bool { return dir == "" })
+}
+
+// Items reads the controls: those in the configuration, and those of the files in the folders, *.yml and *.yaml, a list
+// in each. The lists of values that they name lie in the folder of exceptions. zone is of days and times that are
+// written without one. The error names everything that is wrong, each with its file, line and key, its value and what
+// is allowed.
+func (c Controls) Items(in ControlFolders, zone *time.Location) (control.Items, error) {
+	r := controlReader{lists: in.Exceptions, from: map[string]string{}}
 	r.all = control.Items{Lists: map[string]*control.List{}, Zone: zone}
-	for i, one := range c.Exceptions {
-		at := fmt.Sprintf("%s.%d", exceptionsSetting, i)
-		r.exception(one, at, func(err error) error { return settings.At(at+".", err) })
+	r.read("exceptions", c.Exceptions, in.Exceptions, r.exception)
+	r.read("windows", c.Windows, in.Windows, r.window)
+	r.read("onboarding", c.Onboarding, in.Onboarding, r.newcomer)
+	r.read("approvals", nil, in.Approvals, r.approval)
+	return r.all, errors.Join(r.errs...)
+}
+
+// filesOf are the files of a folder of lists of a kind, in order.
+func filesOf(kind, dir string) ([]string, error) {
+	if dir == "" {
+		return nil, nil
 	}
-	files, err := filesOf(dir)
+	found, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", kind, err)
+	}
+	var files []string
+	for _, f := range found {
+		if ext := filepath.Ext(f.Name()); !f.IsDir() && (ext == ".yml" || ext == ".yaml") {
+			files = append(files, filepath.Join(dir, f.Name()))
+		}
+	}
+	return files, nil
+}
+
+// controlReader gathers items, and what is wrong with them.
+type controlReader struct {
+	lists string // the folder of lists
+	all   control.Items
+	from  map[string]string // where each id stands
+	errs  []error
+}
+
+func (r *controlReader) add(err error) {
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+}
+
+// located is an item of a configuration with where it stands.
+type located struct {
+	*conf.C
+	place string            // the file, or the setting
+	where func(error) error // puts that before each error
+}
+
+// read reads the items of a kind, by a function that reads one.
+func (r *controlReader) read(kind string, inline []*conf.C, dir string, item func(located)) {
+	for i, one := range inline {
+		at := fmt.Sprintf("reconbeat.controls.%s.%d", kind, i)
+		item(located{one, at, func(err error) error { return settings.At(at+".", err) }})
+	}
+	files, err := filesOf(kind, dir)
 	r.add(err)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			r.add(fmt.Errorf("reading exceptions: %w", err))
+			r.add(fmt.Errorf("reading %s: %w", kind, err))
 			continue
 		}
 		if err := CheckKeys(file, text); err != nil {
@@ -65,75 +130,63 @@ func (c Controls) Items(dir string, zone *time.Location) (control.Items, error) 
 		}
 		for i, one := range list {
 			where := func(err error) error { return atLine(file, text, settings.At(strconv.Itoa(i)+".", err)) }
-			r.exception(one, file, where)
+			item(located{one, file, where})
 		}
 	}
-	return r.all, errors.Join(r.errs...)
 }
 
-// filesOf are the files of a folder of lists, in order.
-func filesOf(dir string) ([]string, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	found, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("reading exceptions: %w", err)
-	}
-	var files []string
-	for _, f := range found {
-		if ext := filepath.Ext(f.Name()); !f.IsDir() && (ext == ".yml" || ext == ".yaml") {
-			files = append(files, filepath.Join(dir, f.Name()))
-		}
-	}
-	return files, nil
-}
-
-// controlReader gathers items, and what is wrong with them.
-type controlReader struct {
-	dir  string
-	all  control.Items
-	from map[string]string // where each id stands
-	errs []error
-}
-
-func (r *controlReader) add(err error) {
-	if err != nil {
-		r.errs = append(r.errs, err)
-	}
-}
-
-// exception reads one exception. place is where it stands, where puts that before each error.
-func (r *controlReader) exception(c *conf.C, place string, where func(error) error) {
+func (r *controlReader) exception(at located) {
 	e := control.NewException()
-	errRead := errors.Join(settings.Read("", c, &e), settings.Unknown("", c, e))
-	if err := settings.Behind(errRead, e.Check()); err != nil {
-		r.add(where(err))
+	r.unpack(at, &e, e, &e, e.Check)
+	r.all.Exceptions = append(r.all.Exceptions, e)
+}
+
+func (r *controlReader) window(at located) {
+	w := control.NewWindow()
+	r.unpack(at, &w, w, &w.Exception, w.Check)
+	r.all.Windows = append(r.all.Windows, w)
+}
+
+func (r *controlReader) newcomer(at located) {
+	n := control.NewNewcomer()
+	r.unpack(at, &n, n, &n.Exception, n.Check)
+	r.all.Newcomers = append(r.all.Newcomers, n)
+}
+
+func (r *controlReader) approval(at located) {
+	a := control.NewApproval()
+	r.unpack(at, &a, a, &a.Exception, a.Check)
+	r.all.Approvals = append(r.all.Approvals, a)
+}
+
+// unpack reads an item, and the lists that it names. keys has the settings that there are, common is what the item has
+// in common with all others, check finds what is wrong with it.
+func (r *controlReader) unpack(at located, item, keys any, common *control.Exception, check func() error) {
+	errRead := errors.Join(settings.Read("", at.C, item), settings.Unknown("", at.C, keys))
+	if err := settings.Behind(errRead, check()); err != nil {
+		r.add(at.where(err))
 	}
-	if other, exists := r.from[e.ID]; exists && e.ID != "" {
-		r.add(where(fmt.Errorf("id: %q is used already in %s; choose another", e.ID, other)))
+	if other, exists := r.from[common.ID]; exists && common.ID != "" {
+		r.add(at.where(fmt.Errorf("id: %q is used already in %s; choose another", common.ID, other)))
 	}
-	r.from[e.ID] = place
-	lists := e.Lists()
-	for _, at := range slices.Sorted(maps.Keys(lists)) {
-		name := lists[at]
+	r.from[common.ID] = at.place
+	lists := common.Lists()
+	for _, key := range slices.Sorted(maps.Keys(lists)) {
+		name := lists[key]
 		if r.all.Lists[name] != nil {
 			continue
 		}
 		path := name
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(r.dir, name)
+			path = filepath.Join(r.lists, name)
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
-			r.add(where(fmt.Errorf("%s: reading the list: %w", at, err)))
+			r.add(at.where(fmt.Errorf("%s: reading the list: %w", key, err)))
 			continue
 		}
 		r.all.Lists[name] = control.ReadList(string(text))
 	}
-	r.all.Exceptions = append(r.all.Exceptions, e)
 }
 
 // listOf reads a YAML file that is a list of mappings.

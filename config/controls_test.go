@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,7 @@ func TestExceptionsOfTheFolderAndTheFile(t *testing.T) {
 		"jump.txt": "192.168.7.1\n", "d.yml.disabled": "nonsense",
 	})
 	inline := conf.MustNewConfigFrom(`{id: inline, conditions: [{field: user.name, exists: false}]}`)
-	items, err := Controls{Exceptions: []*conf.C{inline}}.Items(dir, time.UTC)
+	items, err := Controls{Exceptions: []*conf.C{inline}}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 	require.NoError(t, err)
 	no := false
 	require.Equal(t, []control.Exception{
@@ -74,7 +75,7 @@ func TestExceptionsOfTheFolderAndTheFile(t *testing.T) {
 	set, err := control.New(items)
 	require.NoError(t, err)
 	require.Equal(t, 3, set.Len())
-	none, err := Controls{}.Items(filepath.Join(dir, "nowhere"), time.UTC)
+	none, err := Controls{}.Items(ControlFolders{Exceptions: filepath.Join(dir, "nowhere")}, time.UTC)
 	require.NoError(t, err)
 	require.Empty(t, none.Exceptions)
 }
@@ -98,7 +99,7 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		"b.yml": "id: no-list\n", "c.yml": "- id: [\n", "d.yml": "- id: x\n  no: 1\n", "e.yml": "- just text\n",
 	})
 	inline := conf.MustNewConfigFrom(`{id: inline, action: drop, conditions: [{field: user.name}]}`)
-	_, err := Controls{Exceptions: []*conf.C{inline}}.Items(dir, time.UTC)
+	_, err := Controls{Exceptions: []*conf.C{inline}}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 	require.Equal(t, []string{
 		"reconbeat.controls.exceptions.0.conditions.0: has no test; it must have one of is, is_one_of, exists, matches, " +
 			"regexp, cidr, range, in_list, any or all",
@@ -120,6 +121,81 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
 }
 
+// TestWindowsNewcomersAndApprovals reads a file of each kind; the lists that they name lie beside the exceptions.
+func TestWindowsNewcomersAndApprovals(t *testing.T) {
+	in := ControlFolders{
+		Exceptions: folder(t, map[string]string{"jump.txt": "alice\n"}),
+		Windows: folder(t, map[string]string{"w.yml": `
+- id: patch-night
+  timezone: Europe/Berlin
+  start: 2026-12-01T22:00
+  duration: 4h
+  rrule: FREQ=MONTHLY;BYDAY=1TU
+  except: [2027-01-05, 2027-02-02 22:00]
+  dates: [2027-01-12T22:00]
+  action: both
+  conditions: [{field: user.name, in_list: jump.txt}]
+`}),
+		Onboarding: folder(t, map[string]string{"o.yml": "- {id: new, users: carol, groups: [trainees], days: 14}\n"}),
+		Approvals: folder(t, map[string]string{"a.yml": "- {id: ops, ticket: OPS-1, created: 2026-11-28T20:00:00Z, " +
+			"expires: 2026-11-29T00:00:00Z, conditions: [{field: user.name, is: eve}]}\n", "a.yml.new": "- id: ["}),
+	}
+	items, err := Default().ControlItems(in, time.UTC)
+	require.NoError(t, err)
+	w := items.Windows[0]
+	require.Equal(t, "FREQ=MONTHLY;BYDAY=1TU", w.Rule.String())
+	require.Equal(t, "2026-12-01T22:00 4h 2027-01-12T22:00 2027-01-05 2027-02-02T22:00 both", fmt.Sprint(
+		w.Start, " ", w.Duration, " ", w.Dates[0], " ", w.Except[0], " ", w.Except[1], " ", w.Action))
+	require.Equal(t, control.Texts{"carol"}, items.Newcomers[0].Users)
+	require.Equal(t, "both", items.Approvals[0].Action)
+	set, err := control.New(items)
+	require.NoError(t, err)
+	require.Equal(t, 3, set.Len())
+	require.Len(t, items.Meanings(), 3)
+
+	rare := Default()
+	rare.Detector.Model = "rare"
+	_, err = rare.ControlItems(in, time.UTC)
+	require.ErrorContains(t, err, `onboarding "new": days: is only possible with detector.model: context`)
+	inline := Controls{Windows: []*conf.C{conf.MustNewConfigFrom(`{id: new, start: 2026-12-01, duration: never}`)}}
+	_, err = inline.Items(in, time.UTC)
+	require.ErrorContains(t, err,
+		`reconbeat.controls.windows.0.duration: "never" is not allowed; it must be a duration from`)
+	require.ErrorContains(t, err, `o.yml line 1: 0.id: "new" is used already in reconbeat.controls.windows.0`)
+}
+
+// fuzzKind reads whatever a file of a kind may hold.
+func fuzzKind(f *testing.F, in func(dir string) ControlFolders) {
+	f.Fuzz(func(t *testing.T, text string) {
+		items, err := Controls{}.Items(in(folder(t, map[string]string{"x.yml": text})), time.UTC)
+		if err != nil {
+			return
+		}
+		set, err := control.New(items)
+		require.NoError(t, err)
+		require.Len(t, items.Meanings(), set.Len())
+	})
+}
+
+func FuzzWindows(f *testing.F) {
+	f.Add("- {id: x, start: 2026-12-01T22:00, duration: 4h, rrule: FREQ=WEEKLY;COUNT=3, timezone: Europe/Berlin}")
+	f.Add("- {id: y, dates: [2026-12-01 22:00], except: [2026-12-02], duration: 1d, action: both, " +
+		"conditions: [{field: a, is: b}]}")
+	fuzzKind(f, func(dir string) ControlFolders { return ControlFolders{Windows: dir} })
+}
+
+func FuzzOnboarding(f *testing.F) {
+	f.Add("- {id: x, users: [carol], days: 14}")
+	f.Add("- {id: y, groups: trainees, expires: 2027-01-31, conditions: [{field: a, exists: true}]}")
+	fuzzKind(f, func(dir string) ControlFolders { return ControlFolders{Onboarding: dir} })
+}
+
+func FuzzApprovals(f *testing.F) {
+	f.Add("- {id: ops, ticket: OPS-1, created: 2026-11-28T20:00:00Z, expires: 2026-11-29T00:00:00Z, " +
+		"conditions: [{field: user.name, is: eve}]}")
+	fuzzKind(f, func(dir string) ControlFolders { return ControlFolders{Approvals: dir} })
+}
+
 // FuzzExceptions reads whatever a file may hold.
 func FuzzExceptions(f *testing.F) {
 	f.Add("- {id: x, conditions: [{field: user.name, is: x}]}")
@@ -127,7 +203,7 @@ func FuzzExceptions(f *testing.F) {
 	f.Add("- &a {id: x, conditions: [{all: [*a]}]}")
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := folder(t, map[string]string{"x.yml": text})
-		items, err := Controls{}.Items(dir, time.UTC)
+		items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 		if err != nil {
 			return
 		}

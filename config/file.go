@@ -32,34 +32,41 @@ func CheckStart(root *conf.C) error {
 	})
 }
 
+// CheckPaths reports a value in the place of the section of paths. Flags and an installation add paths to a file, which
+// hides such a value from CheckStart.
+func CheckPaths(root *conf.C) error { return checkSections(root, "", false, "path") }
+
 // checkMappings reports a value where a section belongs, for those sections that are read by nobody, or by libbeat
 // alone.
 func checkMappings(root *conf.C) error {
+	errs := []error{
+		checkSections(root, "", false, "path", Section), checkSections(root, "", true, "output", "queue"),
+	}
+	if ours, err := root.Child(Section, -1); err == nil {
+		errs = append(errs, checkSections(ours, Section, false, "config"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkSections reports those of the names in c that are no section; deeper looks at what is in them, too.
+func checkSections(c *conf.C, path string, deeper bool, names ...string) error {
 	var errs []error
-	var below func(path string, c *conf.C, deeper bool, names ...string)
-	below = func(path string, c *conf.C, deeper bool, names ...string) {
-		for _, name := range names {
-			here := settings.Join(path, name)
-			section, err := c.Child(name, -1)
-			switch {
-			case err == nil && section.IsArray():
-				errs = append(errs, fmt.Errorf("%s: a list is not allowed; it must be a mapping of settings", here))
-			case err == nil && deeper:
-				below(here, section, false, section.GetFields()...)
-			case err != nil:
-				if value, err := c.String(name, -1); err == nil {
-					if _, err := strconv.ParseFloat(value, 64); err != nil {
-						value = quoted(value)
-					}
-					errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be a mapping of settings", here, value))
+	for _, name := range names {
+		here := settings.Join(path, name)
+		section, err := c.Child(name, -1)
+		switch {
+		case err == nil && section.IsArray():
+			errs = append(errs, fmt.Errorf("%s: a list is not allowed; it must be a mapping of settings", here))
+		case err == nil && deeper:
+			errs = append(errs, checkSections(section, here, false, section.GetFields()...))
+		case err != nil:
+			if value, err := c.String(name, -1); err == nil {
+				if _, err := strconv.ParseFloat(value, 64); err != nil {
+					value = quoted(value)
 				}
+				errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be a mapping of settings", here, value))
 			}
 		}
-	}
-	below("", root, false, "path", Section)
-	below("", root, true, "output", "queue")
-	if ours, err := root.Child(Section, -1); err == nil {
-		below(Section, ours, false, "config")
 	}
 	return errors.Join(errs...)
 }

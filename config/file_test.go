@@ -35,6 +35,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config/settings"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // Misspelt names and unset variables outside our section are reported all at once.
@@ -120,6 +121,7 @@ output.console.pretty: perhaps
 		`path.data: a list is not allowed; it must be text`,
 		`reconbeat.config: 9 is not allowed; it must be a mapping of settings`,
 		`timestamp.precision: "day" is not allowed; it must be millisecond, microsecond or nanosecond`,
+		`tags: a mapping is not allowed; it must be a list`,
 		`keystore: 7 is not allowed; it must be a mapping of settings`,
 		`instrumentation.enabled: "perhaps" is not allowed; it must be true or false`,
 		`setup.kibana: 7 is not allowed; it must be a mapping of settings`,
@@ -322,7 +324,7 @@ output.console.codec: {json: {pretty: perhaps}, format.string: x}
 func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 	text, err := os.ReadFile("../reconbeat.reference.yml")
 	require.NoError(t, err)
-	pieces := uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
+	pieces := beattest.Uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
 	require.Greater(t, len(pieces), 300)
 	pairs := regexp.MustCompile(`is missing$|not configured$`) // of settings that go together, one alone is not enough
 	for _, piece := range pieces {
@@ -333,41 +335,6 @@ func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 			require.NotContains(t, err.Error(), "no such", piece)
 		}
 	}
-}
-
-// uncommented are the settings in a file of comments, each with the sections that it stands in.
-func uncommented(text string) (pieces []string) {
-	line := regexp.MustCompile(`^( *)#?( *(?:- )?)([\w."]+):( .*)?$`)
-	type section struct {
-		depth int
-		text  string
-	}
-	var within []section
-	for one := range strings.Lines(text) {
-		one = strings.TrimRight(one, "\n")
-		m := line.FindStringSubmatch(one)
-		if m == nil || strings.HasPrefix(m[2], " ") && !strings.HasPrefix(m[2], "  ") && strings.Contains(one, "#") {
-			continue // a sentence has one blank behind the sign
-		}
-		depth := len(m[1]) + len(m[2])
-		item := strings.HasSuffix(m[2], "- ")
-		if item {
-			depth -= 2 // what follows at the depth of its name is in the same element
-		}
-		for len(within) > 0 && within[len(within)-1].depth >= depth {
-			within = within[:len(within)-1]
-		}
-		own := strings.Repeat(" ", len(m[1])) + m[2] + m[3] + ":" + m[4]
-		piece := own
-		for _, around := range slices.Backward(within) {
-			piece = around.text + "\n" + piece
-		}
-		pieces = append(pieces, piece)
-		if item || strings.TrimSpace(m[4]) == "" {
-			within = append(within, section{depth, own})
-		}
-	}
-	return pieces
 }
 
 // Every name that libbeat's own structs have is known: of those that are exported, by reflection; of the others, by the
@@ -497,4 +464,29 @@ func namesBelow(t reflect.Type) map[string]bool {
 		maps.Copy(names, namesBelow(t.Field(i).Type))
 	}
 	return names
+}
+
+// The queue on disk is checked by libbeat's own rules, at which it would end when the Beat starts.
+func TestTheQueueOnDisk(t *testing.T) {
+	const size, interval = "it must be a size such as 512MiB or 10GB", "it must be a duration such as 90s, 15m or 24h"
+	for text, want := range map[string]string{
+		"{max_size: 10GB, segment_size: 100MiB}": "",
+		"{max_size: 12000000}":                   "",
+		"{path: /x}":                             ".max_size: is missing",
+		"{max_size: {a: 1}}":                     ".max_size: a mapping is not allowed; " + size,
+		"{max_size: [10GB, 1]}":                  ".max_size: a list is not allowed; " + size,
+		"{max_size: big}":                        `.max_size: "big" is not allowed; ` + size,
+		"{max_size: 1MB}":                        ": disk queue max_size (1000000) cannot be less than 10MB",
+		"{max_size: 10GB, segment_size: 9GB}":    ": disk queue max_size must be at least twice as big as segment_size",
+		"{max_size: 10GB, retry_interval: soon}": `.retry_interval: "soon" is not allowed; ` + interval,
+	} {
+		for _, key := range []string{"queue.disk", "output.console.queue.disk"} {
+			err := CheckFile(conf.MustNewConfigFrom(key + ": " + text))
+			if want == "" {
+				require.NoError(t, err, text)
+				continue
+			}
+			require.ErrorContains(t, err, key+want, text)
+		}
+	}
 }

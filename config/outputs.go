@@ -11,6 +11,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/common/transport/kerberos"
 	"github.com/elastic/beats/v7/libbeat/conditions"
+	"github.com/elastic/beats/v7/libbeat/publisher/queue/diskqueue"
 	conf "github.com/elastic/elastic-agent-libs/config"
 
 	"github.com/reconbeat/reconbeat/config/settings"
@@ -264,7 +265,20 @@ func checkOutputs(all *conf.C) error {
 func checkQueue(path string, c *conf.C) error {
 	var q queueSettings
 	q.Mem.Events = leastEvents
-	return errors.Join(checkOne(path, c), settings.Unknown(path, c, q), settings.Read(path, c, &q))
+	if err := errors.Join(checkOne(path, c), settings.Unknown(path, c, q), settings.Read(path, c, &q)); err != nil {
+		return err
+	}
+	disk, err := c.Child("disk", -1)
+	if err != nil {
+		return nil //nolint:nilerr // there is none
+	}
+	if !disk.HasField("max_size") {
+		return fmt.Errorf("%s.disk.max_size: is missing", path)
+	}
+	if _, err := diskqueue.SettingsForUserConfig(disk); err != nil { // the least sizes, and what goes together
+		return fmt.Errorf("%s.disk: %w", path, settings.Reason(err))
+	}
+	return nil
 }
 
 // leastEvents is how many events libbeat's queue must have room for.

@@ -32,6 +32,9 @@ func (d Detector) Options(rulesDir string, local *time.Location) (detector.Optio
 	other, _ := d.Location(time.UTC)
 	return detector.Options{
 		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
+		Group:    detector.Grouping{Fields: d.Episode.GroupBy, Missing: d.Episode.MissingFields},
+		Limit:    detector.Limit(d.Limit),
+		Severity: d.Severity,
 		MaxHosts: d.MaxHosts,
 		Rare:     rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
 		Model:    d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit(d.Habit),

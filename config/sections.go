@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/elastic/beats/v7/libbeat/dashboards"
 	"github.com/elastic/beats/v7/libbeat/instrumentation"
 	"github.com/elastic/beats/v7/libbeat/pprof"
@@ -73,8 +74,8 @@ type (
 		Disk struct {
 			Enabled          bool          `config:"enabled"`
 			Path             string        `config:"path"`
-			MaxSize          any           `config:"max_size"`
-			SegmentSize      any           `config:"segment_size"`
+			MaxSize          byteSize      `config:"max_size"`
+			SegmentSize      byteSize      `config:"segment_size"`
 			ReadAhead        int           `config:"read_ahead"`
 			WriteAhead       int           `config:"write_ahead"`
 			RetryInterval    time.Duration `config:"retry_interval"`
@@ -219,6 +220,19 @@ func (p *precision) Unpack(text string) error {
 		return errors.New("no such precision")
 	}
 	return nil
+}
+
+// byteSize is a size in bytes.
+type byteSize uint64
+
+// Allowed says what a size may be.
+func (byteSize) Allowed() string { return "a size such as 512MiB or 10GB" }
+
+// Unpack reads a size as libbeat does.
+func (s *byteSize) Unpack(text string) error {
+	size, err := humanize.ParseBytes(text)
+	*s = byteSize(size)
+	return err
 }
 
 // newFile has libbeat's defaults where a bound needs one.

@@ -192,6 +192,8 @@ var installed = map[string]string{
 	"/etc/reconbeat/modules.d/auditd.yml.disabled":                    "-rw-r--r-- 0:0",
 	"/etc/reconbeat/rules.d/example.yml.disabled":                     "-rw-r--r-- 0:0",
 	"/etc/reconbeat/exceptions.d/example.yml.disabled":                "-rw-r--r-- 0:0",
+	"/etc/reconbeat/windows.d/example.yml.disabled":                   "-rw-r--r-- 0:0",
+	"/etc/reconbeat/onboarding.d/example.yml.disabled":                "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/LICENSE":                                    "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/NOTICE.txt":                                 "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/kibana":                                     "drwxr-xr-x 0:0",
@@ -531,6 +533,7 @@ func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {
 		"reconbeat.reference.yml": 0o644, "fields.yml": 0o644, "LICENSE": 0o644, "NOTICE.txt": 0o644,
 		"README.md": 0o644, "docs/how-it-works.md": 0o644, "modules.d/auditd.yml.disabled": 0o644,
 		"rules.d/example.yml.disabled": 0o644, "exceptions.d/example.yml.disabled": 0o644,
+		"windows.d/example.yml.disabled": 0o644, "onboarding.d/example.yml.disabled": 0o644,
 		"deploy/systemd/reconbeat.service": 0o644,
 		"man/reconbeat.1.gz":               0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
 		"completion/reconbeat.fish": 0o644} {

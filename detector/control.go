@@ -23,6 +23,7 @@ type Control struct {
 type Decision struct {
 	NoAlert  bool      // it raises no alert, and belongs to none
 	NoLesson bool      // no model learns it
+	Welcome  bool      // what is held back teaches its actor at once, and nobody else
 	By       []Control // those that apply; the detector may change the list
 }
 
@@ -46,14 +47,27 @@ const (
 	SkipResult      = "skip_result"       // no alert
 	SkipModelUpdate = "skip_model_update" // nothing is learned
 	SkipBoth        = "both"
-	Tag             = "tag" // the control is named, nothing else
+	Tag             = "tag"     // the control is named, nothing else
+	Welcome         = "welcome" // no alert, and learned at once: of newcomers
 )
 
 // NoAlert reports whether the control holds alerts back.
-func (c Control) NoAlert() bool { return c.Action == SkipResult || c.Action == SkipBoth }
+func (c Control) NoAlert() bool {
+	return c.Action == SkipResult || c.Action == SkipBoth || c.Action == Welcome
+}
 
 // NoLesson reports whether the control keeps matches out of the models.
 func (c Control) NoLesson() bool { return c.Action == SkipModelUpdate || c.Action == SkipBoth }
+
+// FirstSeen is when the actor of a finding was first seen under its rule; zero: never, or the model does not know. It
+// may be asked while the finding is being decided about.
+func (d *Detector) FirstSeen(f *Finding) time.Time {
+	i := slices.IndexFunc(d.rules, func(r *Rule) bool { return r.ID == f.Rule.ID })
+	if i < 0 || f.Context == nil || i >= len(d.watching.hosts) {
+		return time.Time{}
+	}
+	return d.watching.hosts[i].model.FirstSeen(&f.Context.Match)
+}
 
 // What of a match a control held back.
 const (
@@ -64,9 +78,13 @@ const (
 // placeHeld places a match whose alert is held back into an episode that nobody hears of, to know how many alerts that
 // is.
 func (d *Detector) placeHeld(m *match, out []Finding) []Finding {
-	f, key := &m.finding, m.key
+	f := &m.finding
+	key, group := d.groupOf(m)
 	key.held = true
-	ep, out := d.episode(key, m, m.alertID(), out)
+	ep, out := d.current(key, f.Time, out)
+	if ep == nil {
+		ep, out = d.open(key, m, group, out)
+	}
 	f.Held = HeldRepeat
 	if band(f.Score) > ep.band {
 		f.Held, ep.band = HeldAlert, band(f.Score)

@@ -72,6 +72,41 @@ func TestAControlHoldsBackWhatItSays(t *testing.T) {
 	}
 }
 
+// TestANewcomerIsLearned holds that what a grace period holds back is usual for its actor soon after, and that it makes
+// nobody else less unusual.
+func TestANewcomerIsLearned(t *testing.T) {
+	stranger := func(d *Detector, when time.Time) Finding {
+		e := webShell(when)
+		e.User = process.User{ID: 34, Name: "deploy"}
+		_, f := at(t, d, e)
+		return f
+	}
+	on := true
+	d := settled(t, func(o *Options) {
+		o.Decide = func(e *process.Event, f *Finding) Decision {
+			decision := holding(&on, Welcome)(e, f)
+			decision.NoAlert, decision.Welcome = len(decision.By) > 0, len(decision.By) > 0
+			return decision
+		}
+	})
+	e := webShell(monday)
+	d.Advance(e.Time, nil)
+	first := d.Judge(e, 1, nil)[0]
+	require.Equal(t, HeldAlert, first.Held)
+	require.Equal(t, []Control{{ID: "x", Kind: "exception", Action: Welcome, Expires: monday.AddDate(1, 0, 0)}},
+		first.Controls)
+	for day := 1; day < 6; day++ {
+		_, f := at(t, d, webShell(monday.AddDate(0, 0, day)))
+		require.NotEqual(t, Alert, f.Kind)
+		require.Len(t, f.Controls, 1, "it is tagged, whatever its score")
+	}
+	require.Equal(t, monday, d.FirstSeen(&first))
+	on = false
+	_, after := at(t, d, webShell(monday.AddDate(0, 0, 6)))
+	require.Equal(t, Observation, after.Kind)
+	require.Equal(t, Alert, stranger(d, monday.AddDate(0, 0, 7)).Kind)
+}
+
 // TestHeldBackAlertsAreCountedAsAlerts holds that further matches of an episode are no further alerts.
 func TestHeldBackAlertsAreCountedAsAlerts(t *testing.T) {
 	on := true

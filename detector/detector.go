@@ -42,6 +42,9 @@ type Options struct {
 	Actor       string // ActorLogin or ActorUser; empty: DefaultActor
 	EpisodeIdle time.Duration
 	EpisodeMax  time.Duration
+	Group       Grouping // of episodes; zero: by actor
+	Limit       Limit    // of alerts; zero: none
+	Severity    string   // of alerts: SeverityRule or SeverityBanded; empty: SeverityRule
 	Rare        rare.Options
 	Model       string         // in charge: ModelRare, which runs in any case, or ModelContext; empty: DefaultModel
 	LearnFor    time.Duration  // how old a context model must be before it may alert
@@ -53,6 +56,7 @@ type Options struct {
 	// OnRecord receives each record of the rare model at its bucket's end; it may be nil.
 	OnRecord func(*Rule, rare.Record)
 	Decide   Decide // nil: there are no controls
+	Value    Value  // a field for Group; nil: those of findings alone
 }
 
 // Detector holds the rules, what each has learned, and the episodes that are open.
@@ -66,6 +70,7 @@ type Detector struct {
 	episodes map[episodeKey]*episode
 	// probations are the contexts that actors were alerted for and that are not habits yet.
 	probations map[episodeKey][]*probation
+	limits     map[limitKey]*limiter
 	clock      time.Time // the last Advance
 
 	watching watching
@@ -80,6 +85,7 @@ type Detector struct {
 func New(o Options) (*Detector, error) {
 	d := &Detector{
 		kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}, probations: map[episodeKey][]*probation{},
+		limits: map[limitKey]*limiter{},
 	}
 	if err := d.Configure(o); err != nil {
 		return nil, err
@@ -106,6 +112,7 @@ func (d *Detector) Configure(o Options) error {
 	d.watching = watching{}
 	for _, l := range d.kept {
 		l.rare.SetMaxUsers(o.Rare.MaxUsers)
+		l.wake = time.Time{}
 		for _, h := range l.hosts {
 			h.model.SetHalfLife(o.HalfLife)
 		}
@@ -151,6 +158,13 @@ func enabled(o Options) ([]*Rule, error) {
 	if o.Rare.BucketSpan <= 0 || o.Rare.MaxUsers <= 0 || o.EpisodeIdle <= 0 || o.EpisodeMax < o.EpisodeIdle {
 		errs = append(errs, errors.New("bucket span, number of users and the episodes' times must be more than 0"))
 	}
+	if o.Limit.Alerts < 0 || o.Limit.Alerts > 0 && o.Limit.Per <= 0 {
+		errs = append(errs, errors.New("the limit of alerts must not be negative, and its time must be more than 0"))
+	}
+	if len(o.Group.Fields) > MaxGroupFields {
+		errs = append(errs, fmt.Errorf("episodes are grouped by %d fields; at most %d are possible", len(o.Group.Fields),
+			MaxGroupFields))
+	}
 	return rules, errors.Join(errs...)
 }
 
@@ -177,6 +191,11 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	if back := d.clock.Sub(t); back >= 0 && back <= setBack {
 		return out
 	}
+	for _, l := range d.models {
+		if t.Before(d.clock) {
+			l.wake = time.Time{}
+		}
+	}
 	d.clock = t
 	if d.o.Model == ModelContext {
 		d.watch("", t)
@@ -184,19 +203,20 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	}
 	for i, l := range d.models {
 		d.records = l.rare.Advance(t, d.records[:0])
-		for _, h := range l.hosts {
-			h.model.CloseUntil(t)
-		}
+		l.closeUntil(t)
 		if d.o.OnRecord != nil {
 			for _, rec := range d.records {
 				d.o.OnRecord(d.rules[i], rec)
 			}
 		}
 	}
-	if len(d.episodes) == 0 {
-		return out
+	if len(d.episodes) > 0 {
+		out = d.closeUntil(t, out)
 	}
-	return d.closeUntil(t, out)
+	if len(d.limits) > 0 {
+		out = d.limitsUntil(t, out)
+	}
+	return out
 }
 
 // Unnamed returns how many matches named their user neither by name nor by id. The context model judges them as those
@@ -221,6 +241,13 @@ func (d *Detector) Evicted() uint64 {
 		}
 	}
 	return n
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Age is for how long the model in charge has learned at t, of the rule that has for the longest.

@@ -46,24 +46,26 @@ type episode struct {
 	over    time.Time // of the last exec over the threshold
 }
 
-// episode is the open episode of a key, or one with an id that begins with the match; what that closes goes to out.
-func (d *Detector) episode(key episodeKey, m *match, id string, out []Finding) (*episode, []Finding) {
+// current is the episode of a key that is open at a time, nil where none is; what ended before goes to out.
+func (d *Detector) current(key episodeKey, at time.Time, out []Finding) (*episode, []Finding) {
 	ep := d.episodes[key]
-	if ep != nil && !ep.closes(d.o).After(m.finding.Time) {
-		out = d.end(key, ep, out)
-		ep = nil
+	if ep != nil && !ep.closes(d.o).After(at) {
+		return nil, d.end(key, ep, out)
 	}
-	if ep == nil {
-		if len(d.episodes) >= maxEpisodes {
-			out = d.evict(out)
-		}
-		f := &m.finding
-		ep = &episode{
-			rule: f.Rule, actor: f.Actor, user: f.User, visit: f.Visit.ID, band: -1,
-			Episode: Episode{ID: id, Start: f.Time},
-		}
-		d.episodes[key] = ep
+	return ep, out
+}
+
+// open opens the episode of a key with a match. What is closed early to make room goes to out.
+func (d *Detector) open(key episodeKey, m *match, group []string, out []Finding) (*episode, []Finding) {
+	if len(d.episodes) >= maxEpisodes {
+		out = d.evict(out)
 	}
+	f := &m.finding
+	ep := &episode{
+		rule: f.Rule, actor: f.Actor, user: f.User, visit: f.Visit.ID, band: -1,
+		Episode: Episode{ID: m.alertID(), Start: f.Time}, EpisodeSummary: EpisodeSummary{Group: group},
+	}
+	d.episodes[key] = ep
 	return ep, out
 }
 
@@ -76,11 +78,14 @@ func (m *match) alertID() string {
 	)
 }
 
+// highestBand is the band of the highest scores.
+const highestBand = 3
+
 // band is which of the steps 50, 75 and 90 a score has reached.
 func band(score float64) int {
 	switch {
 	case score >= 90:
-		return 3
+		return highestBand
 	case score >= 75:
 		return 2
 	case score >= 50:

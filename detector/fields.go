@@ -51,8 +51,8 @@ var fields = []Field{
 		}
 		return f.Reason()
 	}},
-	{Name: "event.severity", Type: "long", get: alertOnly(func(f *Finding) any { return f.Rule.SeverityNumber() })},
-	{Name: "event.risk_score", Type: "float", get: alertOnly(func(f *Finding) any { return f.Rule.RiskScore })},
+	{Name: "event.severity", Type: "long", get: alertOnly(func(f *Finding) any { return f.severity() })},
+	{Name: "event.risk_score", Type: "float", get: alertOnly(func(f *Finding) any { return f.riskScore() })},
 	{Name: "event.reference", Type: "keyword", get: func(f *Finding) any { return first(f.Rule.References) }},
 
 	{Name: "rule.id", Type: "keyword", get: func(f *Finding) any { return f.Rule.ID }},
@@ -107,6 +107,8 @@ var fields = []Field{
 		switch {
 		case f.Kind == Summary:
 			return cents(f.Summary.MaxScore)
+		case f.Kind == Limited:
+			return cents(f.Withheld.MaxScore)
 		case !f.OfExec():
 			return nil
 		}
@@ -239,6 +241,31 @@ var fields = []Field{
 		Name: "reconbeat.episode.commands", Type: "keyword",
 		get: summaryOnly(func(f *Finding) any { return listOrNil(linesOf(f.Summary.Commands)) }),
 	},
+	{
+		Name: "reconbeat.episode.group", Type: "keyword",
+		get: summaryOnly(func(f *Finding) any { return listOrNil(f.Summary.Group) }),
+	},
+	{
+		Name: "reconbeat.episode.actors", Type: "keyword",
+		get: summaryOnly(func(f *Finding) any { return listOrNil(f.Summary.Actors.top()) }),
+	},
+	{Name: "reconbeat.limit.alerts", Type: "long", get: limitedOnly(func(w *Withheld) any { return w.Alerts })},
+	{Name: "reconbeat.limit.matches", Type: "long", get: limitedOnly(func(w *Withheld) any { return w.Matches })},
+	{Name: "reconbeat.limit.first", Type: "date", get: limitedOnly(func(w *Withheld) any { return date(w.First) })},
+	{Name: "reconbeat.limit.last", Type: "date", get: limitedOnly(func(w *Withheld) any { return date(w.Last) })},
+	{
+		Name: "reconbeat.limit.top_actors", Type: "keyword",
+		get: limitedOnly(func(w *Withheld) any { return listOrNil(w.Actors.top()) }),
+	},
+	{
+		Name: "reconbeat.limit.actors", Type: "long",
+		get: limitedOnly(func(w *Withheld) any { return len(w.Actors.Of) }),
+	},
+	{Name: "reconbeat.limit.most", Type: "long", get: limitedOnly(func(w *Withheld) any { return w.Limit.Alerts })},
+	{
+		Name: "reconbeat.limit.span", Type: "long",
+		get: limitedOnly(func(w *Withheld) any { return int64(w.Limit.Per / time.Second) }),
+	},
 }
 
 // usual is what is usual for the actor of an alert.
@@ -335,7 +362,7 @@ func execOnly(get func(*Finding) any) func(*Finding) any {
 // actorOnly are the findings about one actor.
 func actorOnly(get func(Actor) any) func(*Finding) any {
 	return func(f *Finding) any {
-		if f.Kind == Learned {
+		if f.Kind == Learned || f.Kind == Limited {
 			return nil
 		}
 		return get(f.Actor)
@@ -366,6 +393,15 @@ func summaryOnly(get func(*Finding) any) func(*Finding) any {
 			return nil
 		}
 		return get(f)
+	}
+}
+
+func limitedOnly(get func(*Withheld) any) func(*Finding) any {
+	return func(f *Finding) any {
+		if f.Kind != Limited {
+			return nil
+		}
+		return get(&f.Withheld)
 	}
 }
 

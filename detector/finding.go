@@ -25,6 +25,8 @@ const (
 	Habitual
 	// Learned is a model that has become old enough to alert; from Advance.
 	Learned
+	// Limited is what the limit of alerts held back; from Advance, or from the Judge of a match behind its end.
+	Limited
 )
 
 // Finding is what the detector reports of one exec under one rule, of one episode at its end, or of what was learned.
@@ -48,6 +50,7 @@ type Finding struct {
 	EarlierID string // of an escalation: the alert that opened the episode; else the last one of the actor's probations
 	Escalated bool
 	Episode   Episode // empty for an Observation
+	Banded    bool    // the severity is that of the score's band, not the rule's
 
 	Controls []Control // that hold something of the match back, or tag it; of a Habitual, under which it became one
 	Held     string    // what they held back of a match over the threshold, HeldAlert or HeldRepeat; else empty
@@ -55,9 +58,10 @@ type Finding struct {
 	TypicalUsers []string // who usually does this, the most frequent first; of alerts only
 	Habit        Habit    // when the actor's probation ends; of alerts only
 
-	Summary EpisodeSummary // of a Summary
-	Became  Became         // of a Habitual
-	Report  Report         // of a Learned
+	Summary  EpisodeSummary // of a Summary
+	Became   Became         // of a Habitual
+	Report   Report         // of a Learned
+	Withheld Withheld       // of a Limited
 }
 
 // OfExec reports whether the finding is about one exec, which has a document of its own.

@@ -26,6 +26,7 @@ type match struct {
 	accepted []*probation
 	decision Decision
 	held     bool // its score is over the threshold, and a control holds the alert back
+	limited  bool // the limit of alerts does
 }
 
 // typicalUsers is how many of the usual users an alert names.
@@ -73,6 +74,7 @@ func (d *Detector) matchOf(i int, e *process.Event) match {
 		key: episodeKey{rule: r.ID, host: d.hostOf(e), actor: actor.key()},
 		finding: Finding{
 			Kind: Observation, Rule: r, Time: e.Time, Local: e.Time.In(d.zone(e)), Actor: actor, User: rareUser(e),
+			Banded:  d.o.Severity == SeverityBanded,
 			Program: program, Threshold: r.Threshold, Rarity: Rarity{BucketSpan: d.o.Rare.BucketSpan},
 		},
 	}
@@ -91,6 +93,7 @@ func (d *Detector) score(m *match, rule int) {
 		return
 	}
 	d.Watch(m.event)
+	m.learned.opened(d.watching.hosts[rule])
 	m.habits = d.watching.hosts[rule].model
 	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
 	if d.lapse(m.key, &f.Context.Match) {
@@ -123,31 +126,42 @@ func (d *Detector) place(m *match, out []Finding) []Finding {
 	return append(out, *f)
 }
 
-// placeOver places a match over the threshold: it opens an episode, escalates one, or belongs to one.
+// placeOver places a match over the threshold: it opens an episode, escalates one, belongs to one, or is held back by
+// the limit of alerts.
 func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 	f := &m.finding
 	if f.Context != nil {
 		f.Context.Profile, f.Context.Known = m.habits.Profile(&f.Context.Match)
 	}
-	id := m.alertID()
-	ep, out := d.episode(m.key, m, id, out)
-	if ep.band < 0 { // nothing in it came over the threshold until now
-		ep.alertID = id
-		switch covering, last := d.probationFor(m.key, f); {
-		case covering != nil:
-			ep.alertID, ep.band = covering.AlertID, covering.Band
-		case last != nil:
-			f.EarlierID = last.AlertID
+	key, group := d.groupOf(m)
+	ep, out := d.current(key, f.Time, out)
+	known := d.standing(m, ep)
+	raises := band(f.Score) > known.band
+	if raises {
+		var l *limiter
+		if l, out = d.within(m, out); !l.mayShip(d.o.Limit, band(f.Score)) {
+			return d.placeLimited(m, ep, l, out)
+		}
+		l.ship(f.Time)
+	}
+	if ep == nil {
+		ep, out = d.open(key, m, group, out)
+	}
+	if ep.band < 0 {
+		ep.alertID = known.alertID
+		if len(group) == 0 { // what covers one actor of a group covers no other
+			ep.band = known.band
 		}
 	}
-	if band(f.Score) > ep.band {
-		f.Kind, f.AlertID, ep.band = Alert, id, band(f.Score)
-		if f.Escalated = id != ep.alertID; f.Escalated {
-			f.EarlierID = ep.alertID
+	if raises {
+		f.Kind, f.AlertID, ep.band = Alert, m.alertID(), band(f.Score)
+		f.EarlierID = known.earlierID
+		if f.Escalated = f.AlertID != known.alertID; f.Escalated {
+			f.EarlierID = known.alertID
 		}
 		d.putOnProbation(m.key, f)
 	} else {
-		f.Kind, f.AlertID = Repeat, ep.alertID
+		f.Kind, f.AlertID = Repeat, known.alertID
 	}
 	ep.over = latest(ep.over, f.Time)
 	ep.add(f, m.event)
@@ -162,11 +176,57 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 	return out
 }
 
+// standing is what was reported before of what a match over the threshold is about.
+type standing struct {
+	band      int    // that a further alert must exceed; -1: nothing was reported
+	alertID   string // that the match belongs to: the one that was reported, or its own
+	earlierID string // the last alert of the actor's probations, about something else
+}
+
+// standing looks into the episode that is open, and into the actor's probations: those decide what an episode begins
+// with, and in a group, where the episode is not the actor's, each match.
+func (d *Detector) standing(m *match, ep *episode) standing {
+	s := standing{band: -1, alertID: m.alertID()}
+	if ep != nil && ep.band >= 0 {
+		s = standing{band: ep.band, alertID: ep.alertID}
+		if len(ep.Group) == 0 {
+			return s
+		}
+	}
+	switch covering, last := d.probationFor(m.key, &m.finding); {
+	case covering != nil && covering.Band > s.band:
+		return standing{band: covering.Band, alertID: covering.AlertID}
+	case last != nil && s.band < 0:
+		s.earlierID = last.AlertID
+	}
+	return s
+}
+
+// placeLimited places a match whose alert the limit holds back. Where it escalates an episode it belongs to that one.
+func (d *Detector) placeLimited(m *match, ep *episode, l *limiter, out []Finding) []Finding {
+	f := &m.finding
+	m.limited = true
+	f.Controls = append(f.Controls, Control{ID: LimitID, Kind: LimitKind, Action: SkipResult})
+	if ep != nil && ep.band >= 0 {
+		f.Kind, f.AlertID, f.Held, f.Episode = Repeat, ep.alertID, HeldAlert, ep.Episode
+		ep.over = latest(ep.over, f.Time)
+		ep.add(f, m.event)
+	} else {
+		out = d.placeHeld(m, out)
+	}
+	l.withhold(f, d.modelHost(m.event), d.o.Limit)
+	return out
+}
+
 // placeBelow places a match that is below the threshold only because its context is no longer new, and that the actor
 // is on probation in: a summary reports it.
 func (d *Detector) placeBelow(m *match, out []Finding) []Finding {
 	f := &m.finding
-	ep, out := d.episode(m.key, m, m.alertID(), out)
+	key, group := d.groupOf(m)
+	ep, out := d.current(key, f.Time, out)
+	if ep == nil {
+		ep, out = d.open(key, m, group, out)
+	}
 	if ep.band < 0 {
 		ep.alertID = m.probation.AlertID
 	}
@@ -187,14 +247,15 @@ func (d *Detector) teach(m *match, out []Finding) []Finding {
 	switch {
 	case f.Context == nil:
 		return out
-	case m.held:
+	case m.held && !m.decision.Welcome:
 		return d.try(m, out)
+	case !m.limited: // what nobody has heard of stays new
+		m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
+			Alerted:  m.held || f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
+			Daily:    m.probation != nil || f.Kind == Alert,
+			Learning: f.Learning,
+		})
 	}
-	m.habits.Learn(&f.Context.Match, f.Context.Result, habit.Lesson{
-		Alerted:  f.Kind == Alert || f.Kind == Repeat && f.Score >= f.Threshold,
-		Daily:    m.probation != nil || f.Kind == Alert,
-		Learning: f.Learning,
-	})
 	for _, p := range m.accepted {
 		m.habits.Accept(&f.Context.Match)
 		out = append(out, becameHabit(f, p, d.o.Habit))

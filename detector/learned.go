@@ -19,12 +19,17 @@ type learned struct {
 	hosts map[string]*hostContexts
 	// forgotten is how many hosts' contexts made room for others'
 	forgotten uint64
+	// open are the hosts on which a visit may be open: of many hosts few are visited at a time.
+	open []*hostContexts
+	// wake is before the next host becomes old enough to alert; zero: that is not known.
+	wake time.Time
 }
 
 type hostContexts struct {
 	model    *habit.Model
 	used     time.Time
 	reported bool // there was a Learned finding on what it knew when it became old enough to alert
+	open     bool // it is in learned.open
 }
 
 const (
@@ -51,9 +56,26 @@ func (l *learned) host(host string, now time.Time, o *Options) *hostContexts {
 			l.forgetHost()
 		}
 		h = &hostContexts{model: habit.New(contextOptions(o.HalfLife)), used: now}
-		l.hosts[host] = h
+		l.hosts[host], l.wake = h, time.Time{}
 	}
 	return h
+}
+
+// opened notes that a visit of a host may be open.
+func (l *learned) opened(h *hostContexts) {
+	if !h.open {
+		h.open = true
+		l.open = append(l.open, h)
+	}
+}
+
+// closeUntil closes the visits that end until t.
+func (l *learned) closeUntil(t time.Time) {
+	l.open = slices.DeleteFunc(l.open, func(h *hostContexts) bool {
+		h.model.CloseUntil(t)
+		h.open = h.model.Visited()
+		return !h.open
+	})
 }
 
 func (l *learned) forgetHost() {
@@ -122,9 +144,17 @@ func (d *Detector) Stop() {
 // usual without an alert.
 func (d *Detector) reportLearned(t time.Time, out []Finding) []Finding {
 	for i, l := range d.models {
+		if t.Before(l.wake) {
+			continue
+		}
 		first := len(out)
+		l.wake = t.Add(d.o.LearnFor) // watched time goes no faster than the clock
 		for host, h := range l.hosts {
-			if h.reported || h.model.Age(t) < d.o.LearnFor {
+			if h.reported {
+				continue
+			}
+			if missing := d.o.LearnFor - h.model.Age(t); missing > 0 {
+				l.wake = earlier(l.wake, t.Add(missing))
 				continue
 			}
 			h.reported = true

@@ -23,8 +23,10 @@ func (f *Finding) Message() string {
 	case Learned:
 		return fmt.Sprintf("%s: alerts begin, %s learned in %s",
 			f.Rule.Name, plural.Of(len(f.Report.Actors), "actor"), hours(f.Report.Days))
+	case Limited:
+		return fmt.Sprintf("%s: %s held back by the limit", f.Rule.Name, plural.Of(f.Withheld.Alerts, "alert"))
 	case Summary:
-		title := fmt.Sprintf("%s by %s: %s", f.Rule.Name, f.Actor, plural.Of(f.Summary.Execs, "exec"))
+		title := fmt.Sprintf("%s by %s: %s", f.Rule.Name, f.actors(), plural.Of(f.Summary.Execs, "exec"))
 		if span := f.Summary.Last.Sub(f.Episode.Start).Round(time.Second); span > 0 {
 			title += " over " + span.String()
 		}
@@ -42,6 +44,8 @@ func (f *Finding) Reason() string {
 			strings.Join(f.Became.Context, ", "))
 	case f.Kind == Learned:
 		return f.Report.reason(f.Rule)
+	case f.Kind == Limited:
+		return f.Withheld.reason(f.Rule)
 	case f.Kind == Summary:
 		return f.summaryReason()
 	case f.Context != nil:
@@ -58,7 +62,28 @@ func (f *Finding) summaryReason() string {
 		when = "between " + start + " and " + last
 	}
 	return fmt.Sprintf("%s %s %s %s: %s",
-		f.Actor, f.Rule.Habit, plural.Of(f.Summary.Execs, "time"), when, strings.Join(linesOf(f.Summary.Commands), "; "))
+		f.actors(), f.Rule.Habit, plural.Of(f.Summary.Execs, "time"), when, strings.Join(linesOf(f.Summary.Commands), "; "))
+}
+
+// actors is the actor of a summary, and how many others there are in a group.
+func (f *Finding) actors() string {
+	others := len(f.Summary.Actors.Of) - 1
+	if others < 1 {
+		return f.Actor.String()
+	}
+	return fmt.Sprintf("%s and %s", f.Actor, plural.Of(others, "other"))
+}
+
+// reason says what the limit held back, and of whom.
+func (w *Withheld) reason(r *Rule) string {
+	who := strings.Join(w.Actors.top(), ", ")
+	if more := len(w.Actors.Of) - topActors; more > 0 || w.Actors.Others > 0 {
+		who += " and others"
+	}
+	return fmt.Sprintf("%s of rule %s between %s and %s, beyond the limit of %d in %s (%s); the highest score is %.1f; "+
+		"most often %s", plural.Of(w.Alerts, "alert"), r.ID, w.First.UTC().Format(time.RFC3339),
+		w.Last.UTC().Format(time.RFC3339), w.Limit.Alerts, minutes(w.Limit.Per), plural.Of(w.Matches, "match"), w.MaxScore,
+		who)
 }
 
 // rareReason says how rare the user is, and who is common.

@@ -32,6 +32,7 @@ type snapshot struct {
 	// Probations are in order of rule, host and actor.
 	Probations []probationSnapshot `json:"probations,omitempty"`
 	Held       []probationSnapshot `json:"held,omitempty"` // the same, of which a control held the alert back
+	Limits     []limitSnapshot     `json:"limits,omitempty"`
 	Evicted    uint64              `json:"evicted,omitempty"`
 }
 
@@ -70,6 +71,8 @@ type episodeSnapshot struct {
 	Visit    string    `json:"visit,omitempty"`
 	Band     int       `json:"band"`
 	Commands []Command `json:"commands"`
+	Group    []string  `json:"group,omitempty"`
+	Actors   *Tally    `json:"actors,omitempty"` // of a group
 }
 
 func (s *episodeSnapshot) key(held bool) episodeKey {
@@ -81,25 +84,33 @@ func (s probationSnapshot) key(held bool) episodeKey {
 }
 
 func (ep *episode) snapshot(key episodeKey) episodeSnapshot {
-	return episodeSnapshot{
+	s := episodeSnapshot{
 		Rule: key.rule, Host: key.host, Key: key.actor,
 		ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
 		ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over,
 		Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, Commands: ep.Commands,
-		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band,
+		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band, Group: ep.Group,
 	}
+	if len(ep.Group) > 0 {
+		s.Actors = &ep.Actors
+	}
+	return s
 }
 
 // restore is the open episode, of a rule that is configured.
 func (s *episodeSnapshot) restore(r *Rule) *episode {
-	return &episode{
+	ep := &episode{
 		Episode: Episode{ID: s.ID, Start: s.Start},
 		EpisodeSummary: EpisodeSummary{
-			Last: s.Last, Execs: s.Execs, Alerts: s.Alerts, MaxScore: s.MaxScore, Commands: s.Commands,
+			Last: s.Last, Execs: s.Execs, Alerts: s.Alerts, MaxScore: s.MaxScore, Commands: s.Commands, Group: s.Group,
 		},
 		rule: r, actor: Actor{ID: s.ActorID, Name: s.Actor, Service: s.Service}, user: s.User, visit: s.Visit,
 		alertID: cmp.Or(s.AlertID, s.ID), band: s.Band, over: cmp.Or(s.Over, s.Last),
 	}
+	if s.Actors != nil {
+		ep.Actors = *s.Actors
+	}
+	return ep
 }
 
 // Snapshot returns everything that Restore needs to go on identically: models and open episodes, as JSON.
@@ -130,6 +141,7 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 				s.Episodes = append(s.Episodes, ep.snapshot(key))
 			}
 		}
+		s.Limits = d.snapshotLimits()
 		for key, list := range d.probations {
 			one := probationSnapshot{Rule: key.rule, Host: key.host, Key: key.actor, Since: list}
 			if key.held {
@@ -169,7 +181,7 @@ func (d *Detector) Forget(idOrName string) (n int) {
 		}
 	}
 	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys[k.actor] })
-	maps.DeleteFunc(d.episodes, func(k episodeKey, _ *episode) bool { return keys[k.actor] })
+	maps.DeleteFunc(d.episodes, func(k episodeKey, ep *episode) bool { return keys[k.actor] || keys[ep.actor.key()] })
 	return n
 }
 
@@ -179,6 +191,7 @@ func (d *Detector) Reset() {
 	clear(d.kept)
 	clear(d.episodes)
 	clear(d.probations)
+	clear(d.limits)
 	for i, r := range d.rules {
 		d.kept[r.ID] = newLearned(rare.New(d.o.Rare))
 		d.models[i] = d.kept[r.ID]
@@ -296,6 +309,7 @@ func (d *Detector) Restore(b []byte) error {
 			// Version 1 had no reports: what was learned long ago is no news.
 			reported := h.Reported || s.Version < 2 && model.Age(h.Used) >= d.o.LearnFor
 			l.hosts[host] = &hostContexts{model: model, used: h.Used, reported: reported}
+			l.opened(l.hosts[host])
 		}
 	}
 	probations := map[episodeKey][]*probation{}
@@ -326,5 +340,6 @@ func (d *Detector) Restore(b []byte) error {
 		}
 		d.episodes[e.key(i >= len(s.Episodes))] = e.restore(r)
 	}
+	d.restoreLimits(s.Limits, rules)
 	return nil
 }

@@ -22,6 +22,8 @@ type EpisodeSummary struct {
 	Alerts   int       // the opening one and escalations
 	MaxScore float64
 	Commands []Command // the first distinct ones, at most summaryCommands
+	Group    []string  // what its matches have in common, in words; none where that is the actor
+	Actors   Tally     // of a group
 }
 
 // add counts a match.
@@ -32,6 +34,9 @@ func (s *EpisodeSummary) add(f *Finding, e *process.Event) {
 		s.Alerts++
 	}
 	s.Last = latest(s.Last, e.Time)
+	if len(s.Group) > 0 {
+		s.Actors.add(f.Actor)
+	}
 	line := e.CommandLine
 	if line == "" {
 		line = strings.Join(e.Args, " ")

@@ -60,13 +60,12 @@ const (
 type other string
 
 const (
-	otherKind     other = "an alert, a metric, a state or an error (event.kind)"
-	otherCategory other = "an event of something else than a process (event.category)"
-	otherSystem   other = "an event of another operating system"
-	otherAction   other = "another event of a process (event.action, event.type)"
-	otherNameless other = "an event of a process without a name"
-	otherRecord   other = "a single record of audit, of which an event has several: pass the records to " +
-		"module auditlog, as in jq -r '.event.original // .message' FILE | reconbeat replay --module auditlog -"
+	otherKind        other = "an alert, a metric, a state or an error (event.kind)"
+	otherCategory    other = "an event of something else than a process (event.category)"
+	otherSystem      other = "an event of another operating system"
+	otherAction      other = "another event of a process (event.action, event.type)"
+	otherNameless    other = "an event of a process without a name"
+	otherRecord      other = "a single record of audit, of which an event has several: --module auditlog reads it"
 	otherIntegration other = "a document of the integration Auditd Logs, which has one record of an event's several: " +
 		"read auditd's log itself, or what the integration auditd_manager ships"
 	otherText    other = "a text that says nothing of a process"

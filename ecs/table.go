@@ -498,6 +498,9 @@ func aliases() []Field {
 		as("event.original", (*draft).addMessage),
 		as("log", (*draft).addMessage),                                            // Docker
 		as("MESSAGE", (*draft).addMessage),                                        // the journal
+		as("payload", (*draft).addMessage),                                        // kcat, Kafka Connect
+		as("line", (*draft).addMessage),                                           // Loki
+		as("short_message", (*draft).addMessage),                                  // GELF
 		as("auditd.log.record_type", func(d *draft, _ value) { d.single = true }), // the integration Auditd Logs
 		named("process.exe", "process.executable"),                                // auditbeat before 7, as what follows
 		named("process.cwd", "process.working_directory"),

@@ -132,7 +132,7 @@ func under(c *conf.C, at string) string {
 // mistakes are the errors about the value at a place.
 func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error {
 	where := Join(path, at)
-	if there, none := c.Has(at, -1); reason(err) == ucfg.ErrRequired || none == nil && !there {
+	if there, none := c.Has(at, -1); Reason(err) == ucfg.ErrRequired || none == nil && !there {
 		return []error{fmt.Errorf("%s: is missing", where)}
 	}
 	if errs := unset(path, at, c); len(errs) > 0 {
@@ -144,14 +144,14 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 			return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), v.Allowed())}
 		}
 	}
-	if bound, ok := strings.CutPrefix(reason(err).Error(), "requires value "); ok {
+	if bound, ok := strings.CutPrefix(Reason(err).Error(), "requires value "); ok {
 		return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), bound)}
 	}
 	if sub, none := c.Child(at, -1); none == nil && sub.IsDict() && t != nil && t.Kind() == reflect.Struct {
-		return []error{fmt.Errorf("%s: %w", where, reason(err))} // its parts do not go together
+		return []error{fmt.Errorf("%s: %w", where, Reason(err))} // its parts do not go together
 	}
 	if t == nil || readsItself(t) {
-		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), reason(err))}
+		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), Reason(err))}
 	}
 	return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), kindOf(t))}
 }
@@ -159,8 +159,8 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 // allowing is a type that says itself which values it takes, to end the sentence "it must be".
 type allowing interface{ Allowed() string }
 
-// reason is an error of go-ucfg without the place, which the message has already.
-func reason(err error) error {
+// Reason is an error of go-ucfg without the place, which the message has already.
+func Reason(err error) error {
 	var located ucfg.Error
 	if errors.As(err, &located) && located.Reason() != nil {
 		return located.Reason()

@@ -15,20 +15,35 @@ import (
 )
 
 // Unknown returns an error for each key of c that none of the structs in into has: go-ucfg ignores a misspelt key, and
-// with it the setting. It also ignores a mapping where a list belongs, which is an error here, too. path is what
-// messages call c. Values are not checked.
+// with it the setting. It also ignores a mapping where a list belongs, and a list where a mapping belongs, which are
+// errors here, too. path is what messages call c. Other values are not checked.
 func Unknown(path string, c *conf.C, into ...any) error {
 	all := &place{}
 	for _, one := range into {
 		all.merge(placeOf(reflect.TypeOf(one), nil))
 	}
+	if err := all.misfit(path, c); err != nil {
+		return err
+	}
 	return errors.Join(all.unknown(path, c)...)
+}
+
+// misfit is an error about a list where a mapping belongs, or the other way round.
+func (p *place) misfit(path string, c *conf.C) error {
+	switch {
+	case p.section && c.IsArray():
+		return fmt.Errorf("%s: a list is not allowed; it must be a mapping of settings", path)
+	case p.element != nil && len(c.GetFields()) > 0:
+		return fmt.Errorf("%s: a mapping is not allowed; it must be a list", path)
+	}
+	return nil
 }
 
 // place is where settings may stand: a struct's by name, a list's elements; the zero place takes anything.
 type place struct {
 	names   map[string]*place
 	element *place
+	section bool // a mapping of settings, though perhaps of any names
 }
 
 // placeOf follows the config tags of t. What reads itself (a list of *config.C, a map) takes anything. around are the
@@ -38,7 +53,9 @@ func placeOf(t reflect.Type, around map[reflect.Type]*place) *place {
 		t = t.Elem()
 	}
 	switch {
-	case t == reflect.TypeFor[conf.C](), readsItself(t):
+	case t == reflect.TypeFor[conf.C](), t.Kind() == reflect.Map:
+		return &place{section: true}
+	case readsItself(t):
 		return &place{}
 	case t.Kind() == reflect.Slice:
 		return &place{element: placeOf(t.Elem(), around)}
@@ -47,7 +64,7 @@ func placeOf(t reflect.Type, around map[reflect.Type]*place) *place {
 	case around[t] != nil:
 		return around[t]
 	}
-	p := &place{names: map[string]*place{}}
+	p := &place{names: map[string]*place{}, section: true}
 	within := maps.Clone(around)
 	if within == nil {
 		within = map[reflect.Type]*place{}
@@ -111,7 +128,7 @@ func (p *place) child(names []string) *place {
 }
 
 func (p *place) merge(q *place) {
-	p.element = q.element
+	p.element, p.section = q.element, q.section
 	if p.names == nil {
 		p.names = q.names
 		return
@@ -132,12 +149,15 @@ func (p *place) unknown(path string, c *conf.C) []error {
 			continue
 		}
 		child, err := c.Child(name, -1)
+		if err != nil { // it is one value
+			continue
+		}
+		misfit := sub.misfit(at, child)
 		switch {
-		case err != nil: // it is one value
+		case misfit != nil:
+			errs = append(errs, misfit)
 		case sub.element == nil:
 			errs = append(errs, sub.unknown(at, child)...)
-		case len(child.GetFields()) > 0:
-			errs = append(errs, fmt.Errorf("%s: a mapping is not allowed; it must be a list", at))
 		default:
 			n, _ := c.CountField(name) // it is there
 			for i := range n {

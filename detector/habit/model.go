@@ -851,6 +851,9 @@ func (m *Model) Advance(t time.Time) {
 	m.closeUntil(m.watched.at(t))
 }
 
+// Visited says whether a visit is open.
+func (m *Model) Visited() bool { return len(m.visits) > 0 }
+
 // CloseUntil is Advance for a host that may not be watched at t: what comes from it may come later.
 func (m *Model) CloseUntil(t time.Time) { m.closeUntil(m.watched.at(t)) }
 

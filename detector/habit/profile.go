@@ -89,6 +89,16 @@ func (m *Model) Profile(l *Match) (Profile, bool) {
 	return m.profile(l.key(), &before, l.At), true
 }
 
+// FirstSeen is when the account of a match was first seen, in whatever way; zero: never.
+func (m *Model) FirstSeen(l *Match) (first time.Time) {
+	for k, a := range m.actors {
+		if k.Who == l.Who && !renamed(a.Name, l.Name) && (first.IsZero() || a.First.Before(first)) {
+			first = a.First
+		}
+	}
+	return first
+}
+
 // Profiles are all actors' at t, of one account's actors the more frequent first. idOrName chooses an account; empty:
 // all.
 func (m *Model) Profiles(idOrName string, t time.Time) []Profile {

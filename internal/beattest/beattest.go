@@ -5,7 +5,6 @@
 package beattest
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
@@ -35,6 +34,9 @@ const patience = time.Minute
 type Host struct {
 	T   testing.TB
 	Dir string
+
+	mu      sync.Mutex
+	outputs map[string]*written // by path
 }
 
 // NewHost makes a host that nothing has happened on.
@@ -91,25 +93,81 @@ func (h *Host) History(users ...string) string {
 	return history
 }
 
-// Documents are all that an output file, of this name and its rotations, holds.
+// Documents are all that an output file, of this name and its rotations, holds. Tests ask again and again until what
+// they wait for is there: only what was written since is read.
 func (h *Host) Documents(output string) []mapstr.M {
 	files, err := filepath.Glob(filepath.Join(h.Dir, output+"*.ndjson"))
 	require.NoError(h.T, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.outputs == nil {
+		h.outputs = map[string]*written{}
+	}
 	var docs []mapstr.M
 	for _, file := range files {
-		f, err := os.Open(file)
-		require.NoError(h.T, err)
-		lines := bufio.NewScanner(f)
-		lines.Buffer(nil, 16<<20)
-		for lines.Scan() {
-			var doc mapstr.M
-			if json.Unmarshal(lines.Bytes(), &doc) == nil { // the last line may still be being written
-				docs = append(docs, doc)
-			}
+		if h.outputs[file] == nil {
+			h.outputs[file] = &written{}
 		}
-		f.Close()
+		require.NoError(h.T, h.outputs[file].follow(file))
+		docs = append(docs, h.outputs[file].docs...)
 	}
 	return docs
+}
+
+// written is what an output file held when it was last read.
+type written struct {
+	file os.FileInfo
+	read int64
+	docs []mapstr.M
+}
+
+// follow reads the lines that the file got since; one that is still being written it leaves for the next time.
+func (w *written) follow(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	now, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if w.file == nil || !os.SameFile(w.file, now) || now.Size() < w.read {
+		*w = written{}
+	}
+	w.file = now
+	text, err := io.ReadAll(io.NewSectionReader(f, w.read, now.Size()-w.read))
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break
+		}
+		w.read += int64(len(line))
+		var doc mapstr.M
+		if json.Unmarshal(line, &doc) == nil { // a line may have been cut where a process was killed
+			w.docs = append(w.docs, doc)
+		}
+	}
+	return nil
+}
+
+// Poll asks again and again until a condition holds, and reports whether it did in that time. It rests four times as
+// long as asking takes: a test that waits leaves the processor to what it waits for.
+func Poll(patience time.Duration, condition func() bool) bool {
+	deadline := time.Now().Add(patience)
+	for {
+		asked := time.Now()
+		if condition() {
+			return true
+		}
+		now := time.Now()
+		if now.After(deadline) {
+			return false
+		}
+		time.Sleep(max(20*time.Millisecond, 4*now.Sub(asked)))
+	}
 }
 
 // Field is a document's field as text; empty where it has none.

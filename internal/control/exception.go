@@ -35,8 +35,11 @@ type Moment string
 
 // Unpack reads it.
 func (m *Moment) Unpack(v any) error {
-	if t, ok := v.(time.Time); ok {
+	if t, ok := v.(time.Time); ok { // an Elastic Agent's policy has a day as its midnight
 		v = t.Format(time.RFC3339)
+		if isDay(t) {
+			v = t.Format(time.DateOnly)
+		}
 	}
 	text, ok := v.(string)
 	if *m = Moment(text); !ok {
@@ -45,6 +48,9 @@ func (m *Moment) Unpack(v any) error {
 	_, err := m.end(time.UTC)
 	return err
 }
+
+// isDay reports whether a time is a day as some readers of YAML have it.
+func isDay(t time.Time) bool { return t.Equal(t.Truncate(24*time.Hour)) && offsetAt(t) == 0 }
 
 // Allowed says what it may be.
 func (Moment) Allowed() string {
@@ -71,7 +77,8 @@ var idOfItem = regexp.MustCompile(`^[\pL\pN][\pL\pN._:-]{0,127}$`)
 // Check returns everything that is wrong with the exception, each error with the key that it is about.
 func (e *Exception) Check() error {
 	var wrong mistakes
-	checkItem(e.ID, e.Conditions, &wrong)
+	checkID(e.ID, &wrong)
+	checkConditions(e.Conditions, &wrong)
 	switch e.Action {
 	case detector.SkipResult, detector.SkipModelUpdate, detector.SkipBoth:
 	default:
@@ -80,16 +87,18 @@ func (e *Exception) Check() error {
 	return errors.Join(wrong...)
 }
 
-// checkItem adds what is wrong with what every item has.
-func checkItem(id string, conditions []Condition, wrong *mistakes) {
+func checkID(id string, wrong *mistakes) {
 	if !idOfItem.MatchString(id) {
 		wrong.add("id", "%q is not allowed; it must be letters, digits, -, _, . and :, at most 128", id)
 	}
-	if len(conditions) == 0 {
+}
+
+func checkConditions(all []Condition, wrong *mistakes) {
+	if len(all) == 0 {
 		wrong.add("conditions", "is missing; an item without a condition would hold back everything")
 	}
-	for i := range conditions {
-		conditions[i].check(fmt.Sprintf("conditions.%d", i), 1, wrong)
+	for i := range all {
+		all[i].check(fmt.Sprintf("conditions.%d", i), 1, wrong)
 	}
 }
 

@@ -451,5 +451,5 @@ func (k KibanaList) literal(c *Condition, not bool) ([][]kibanaEntry, error) {
 		}
 		return entry, nil
 	}
-	return nil, fmt.Errorf("Kibana's exceptions have no test such as that of %s", c.Field)
+	return nil, fmt.Errorf("no test of Kibana's exceptions is like that of %s", c.Field)
 }

@@ -157,10 +157,13 @@ func TestWhatKibanaHasNoWordsForIsNamed(t *testing.T) {
 	}{
 		{e: Exception{Action: detector.SkipModelUpdate}, says: "it raises alerts", left: true},
 		{e: one(Condition{Field: "a", Is: Texts{"1"}}), says: "that nothing is learned is said here alone"},
-		{e: Exception{Conditions: []Condition{{Field: "a", Regexp: "x"}}}, says: "no test such as that of a", left: true},
+		{
+			e:    Exception{Conditions: []Condition{{Field: "a", Regexp: "x"}}},
+			says: "no test of Kibana's exceptions is like that of a", left: true,
+		},
 		{
 			e:    Exception{Conditions: []Condition{{Field: "a", Range: Range{GT: Texts{"1"}}}}},
-			says: "no test such as that of a", left: true,
+			says: "no test of Kibana's exceptions is like that of a", left: true,
 		},
 		{e: Exception{Conditions: []Condition{{Field: "a", InList: "/etc/x"}}}, says: "is a path", left: true},
 		{e: Exception{Conditions: []Condition{many}}, says: "more than 64 alternatives", left: true},

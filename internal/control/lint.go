@@ -19,10 +19,10 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 	if zone == nil {
 		zone = time.UTC
 	}
-	for i := range all.Exceptions {
-		e := &all.Exceptions[i]
+	entries := all.entries()
+	for i, e := range entries {
 		note := func(format string, args ...any) {
-			notes = append(notes, fmt.Sprintf("%s %q: ", KindException, e.ID)+fmt.Sprintf(format, args...))
+			notes = append(notes, fmt.Sprintf("%s %q: ", e.kind, e.ID)+fmt.Sprintf(format, args...))
 		}
 		if e.expired(now, zone) {
 			note("expires: it has expired (%s) and holds nothing back", e.Expires)
@@ -35,17 +35,24 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 				note("rules: %q is the id of no rule; the rules are %s", r, strings.Join(rules, ", "))
 			}
 		}
+		if e.schedule != nil {
+			if s, err := e.schedule(zone); err == nil && !s.has(now) && s.to.Sub(now) == longest {
+				note("none of its times is within the next year")
+			}
+		}
 		lintConditions(e.Conditions, "conditions", known, note)
 		if why := contradiction(e.Conditions); why != "" {
 			note("conditions: it can never apply: %s", why)
 		}
-		if !slices.ContainsFunc(e.Conditions, func(c Condition) bool { _, ok := anchorOf(&c, 0); return ok }) {
+		named := slices.ContainsFunc(e.Conditions, func(c Condition) bool { _, ok := anchorOf(&c, 0); return ok })
+		if !named && e.Action != detector.Tag {
 			note("conditions: none of them names a value, the beginning of one, or a network, so that it is wide, and " +
 				"tried at every match")
 		}
-		for j := range all.Exceptions {
-			wider := &all.Exceptions[j]
-			if i != j && !e.expired(now, zone) && wider.shadows(e, zone) && !(i < j && e.shadows(wider, zone)) {
+		for j, wider := range entries {
+			both := e.kind == KindException && wider.kind == KindException // else one may hold when the other does not
+			if i != j && wider.kind == KindException && !e.expired(now, zone) && wider.shadows(e.Exception, zone) &&
+				!(i < j && both && e.shadows(wider.Exception, zone)) {
 				note("it is shadowed by %q, which holds back the same and more", wider.ID)
 				break
 			}
@@ -167,7 +174,7 @@ func (e *Exception) shadows(other *Exception, zone *time.Location) bool {
 	rules := len(e.Rules) == 0 || len(other.Rules) > 0 && !slices.ContainsFunc(other.Rules, func(r string) bool {
 		return !slices.Contains(e.Rules, r)
 	})
-	action := e.Action == other.Action || e.Action == detector.SkipBoth
+	action := e.Action == other.Action || e.Action == detector.SkipBoth && other.Action != detector.Tag
 	return err == nil && errOther == nil && lasts && rules && action &&
 		!slices.ContainsFunc(e.Conditions, func(c Condition) bool { // each of its conditions is one of the other's
 			return !slices.ContainsFunc(other.Conditions, func(o Condition) bool { return c.includes(&o) })
@@ -198,12 +205,31 @@ func (c *Condition) includes(other *Condition) bool {
 	return false
 }
 
-// Meaning says in a sentence what an exception is about.
-func (e *Exception) Meaning() string {
+// Meanings say in a sentence each what the items are about, in the order of the Set.
+func (all Items) Meanings() (sentences []string) {
+	for i := range all.Exceptions {
+		sentences = append(sentences, all.Exceptions[i].meaning(""))
+	}
+	for i := range all.Windows {
+		sentences = append(sentences, all.Windows[i].meaning())
+	}
+	for i := range all.Newcomers {
+		sentences = append(sentences, all.Newcomers[i].meaning())
+	}
+	for i := range all.Approvals {
+		sentences = append(sentences, all.Approvals[i].meaning(" for "+all.Approvals[i].Ticket))
+	}
+	return sentences
+}
+
+// meaning says what the item does with which matches, and when.
+func (e *Exception) meaning(when string) string {
 	what := map[string]string{
 		detector.SkipResult:      "raises no alert",
 		detector.SkipModelUpdate: "is not learned",
 		detector.SkipBoth:        "raises no alert and is not learned",
+		detector.Tag:             "is tagged",
+		detector.Welcome:         "raises no alert and is learned",
 	}[e.Action]
 	of := "A match"
 	if len(e.Rules) > 0 {
@@ -213,11 +239,44 @@ func (e *Exception) Meaning() string {
 	for i := range e.Conditions {
 		conditions = append(conditions, e.Conditions[i].String())
 	}
+	if len(conditions) > 0 {
+		of += " with " + strings.Join(conditions, " and ")
+	}
 	until := ""
 	if e.Expires != "" {
 		until = ", until " + string(e.Expires)
 	}
-	return fmt.Sprintf("%s with %s %s%s.", of, strings.Join(conditions, " and "), what, until)
+	return fmt.Sprintf("%s %s%s%s.", of, what, when, until)
+}
+
+func (w *Window) meaning() string {
+	list := func(all []Clock) string {
+		var texts []string
+		for _, c := range all {
+			texts = append(texts, c.String())
+		}
+		return strings.Join(texts, ", ")
+	}
+	when := fmt.Sprintf(" for %s from", w.Duration)
+	if !w.Start.IsZero() {
+		when += " " + w.Start.String()
+	}
+	if w.Rule.text != "" {
+		when += " by " + w.Rule.text
+	}
+	if len(w.Dates) > 0 {
+		if !w.Start.IsZero() {
+			when += " and"
+		}
+		when += " on " + list(w.Dates)
+	}
+	if w.Timezone != "" {
+		when += " (" + w.Timezone + ")"
+	}
+	if len(w.Except) > 0 {
+		when += ", except " + list(w.Except)
+	}
+	return w.Exception.meaning(when)
 }
 
 // String is the condition in words.

@@ -138,5 +138,5 @@ func TestMeaning(t *testing.T) {
 	require.Equal(t, "A match of mission with user.name that is alice or bob and source.ip that is not in 10.0.0.0/8 and "+
 		"(container.id absent or process.args that is like -t*) and reconbeat.anomaly.score that is >= 25 and < 50 and "+
 		"host.name that is in the list hosts.txt and user.id that is like the regular expression ^1 raises no alert and is "+
-		"not learned, until 2026-12-31.", e.Meaning())
+		"not learned, until 2026-12-31.", e.meaning(""))
 }

@@ -21,8 +21,43 @@ type Match interface {
 // Items are what a Set is made of.
 type Items struct {
 	Exceptions []Exception
+	Windows    []Window
+	Newcomers  []Newcomer
+	Approvals  []Approval
 	Lists      map[string]*List // by the names that conditions have for them
-	Zone       *time.Location   // of days without one; nil: UTC
+	Zone       *time.Location   // of days and times without one; nil: UTC
+}
+
+// entry is an item of any kind, as far as all have it in common.
+type entry struct {
+	kind string
+	*Exception
+	schedule func(zone *time.Location) (*schedule, error) // nil: at any time
+	grace    time.Duration                                // since the actor was first seen; 0: for ever
+	approval *Approval
+}
+
+// entries are all items, in the order of the Set.
+func (all *Items) entries() (list []entry) {
+	for i := range all.Exceptions {
+		list = append(list, entry{kind: KindException, Exception: &all.Exceptions[i]})
+	}
+	for i := range all.Windows {
+		w := &all.Windows[i]
+		list = append(list, entry{kind: KindWindow, Exception: &w.Exception, schedule: w.schedule})
+	}
+	for i := range all.Newcomers {
+		n := &all.Newcomers[i]
+		e := n.Exception
+		e.Conditions = n.who()
+		list = append(list, entry{kind: KindOnboarding, Exception: &e, grace: n.grace()})
+	}
+	for i := range all.Approvals {
+		list = append(list, entry{
+			kind: KindApproval, Exception: &all.Approvals[i].Exception, approval: &all.Approvals[i],
+		})
+	}
+	return list
 }
 
 // Set is all controls, made ready. It belongs to one goroutine, but for Usage.
@@ -46,8 +81,13 @@ type item struct {
 	name  string
 	rules []string
 	tests []test
-	place int    // in the Set
-	turn  uint64 // in which it was last tried
+	// schedule is when it holds; nil: always.
+	schedule *schedule
+	grace    time.Duration // after the actor was first seen, in which it holds; 0: always
+	approval *Approval     // nil: it is none
+	begins   time.Time     // zero: it has always held
+	place    int           // in the Set
+	turn     uint64        // in which it was last tried
 	tally
 }
 
@@ -61,17 +101,16 @@ func New(all Items) (*Set, error) {
 	}
 	s := &Set{byID: map[key]*item{}, byName: map[string]int{}}
 	var errs []error
-	anchors := make([][]anchor, 0, len(all.Exceptions))
-	for i := range all.Exceptions {
-		e := &all.Exceptions[i]
+	var anchors [][]anchor
+	for _, e := range all.entries() {
 		it, possible, err := s.ready(e, all)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("exception %q: %w", e.ID, err))
+			errs = append(errs, fmt.Errorf("%s %q: %w", e.kind, e.ID, err))
 			continue
 		}
 		k := key{it.Kind, it.ID}
 		if s.byID[k] != nil {
-			errs = append(errs, fmt.Errorf("exception %q: two have this id", e.ID))
+			errs = append(errs, fmt.Errorf("%s %q: two have this id", e.kind, e.ID))
 			continue
 		}
 		it.place, s.byID[k] = len(s.items), it
@@ -83,14 +122,22 @@ func New(all Items) (*Set, error) {
 	return s, errors.Join(errs...)
 }
 
-func (s *Set) ready(e *Exception, all Items) (*item, []anchor, error) {
+func (s *Set) ready(e entry, all Items) (*item, []anchor, error) {
 	until, err := e.Expires.end(all.Zone)
 	if err != nil {
 		return nil, nil, err
 	}
 	it := &item{
-		Control: detector.Control{ID: e.ID, Kind: KindException, Action: e.Action, Expires: until},
-		name:    e.Name, rules: e.Rules,
+		Control: detector.Control{ID: e.ID, Kind: e.kind, Action: e.Action, Expires: until},
+		name:    e.Name, rules: e.Rules, grace: e.grace, approval: e.approval,
+	}
+	if e.approval != nil {
+		it.begins = e.approval.begins()
+	}
+	if e.schedule != nil {
+		if it.schedule, err = e.schedule(all.Zone); err != nil {
+			return nil, nil, err
+		}
 	}
 	var possible []anchor
 	for i := range e.Conditions {
@@ -142,13 +189,15 @@ func (s *Set) Decide(rule string, at time.Time, m Match) (d detector.Decision) {
 		it.hit(at)
 		d.By = append(d.By, it.Control)
 		d.NoAlert, d.NoLesson = d.NoAlert || it.NoAlert(), d.NoLesson || it.NoLesson()
+		d.Welcome = d.Welcome || it.Action == detector.Welcome
 	}
 	return d
 }
 
 func (it *item) applies(rule string, at time.Time, s *subject) bool {
-	return (it.Expires.IsZero() || at.Before(it.Expires)) &&
-		(len(it.rules) == 0 || slices.Contains(it.rules, rule)) && allHold(it.tests, s)
+	return (it.Expires.IsZero() || at.Before(it.Expires)) && !at.Before(it.begins) &&
+		(len(it.rules) == 0 || slices.Contains(it.rules, rule)) && allHold(it.tests, s) &&
+		(it.schedule == nil || it.schedule.has(at)) && (it.grace == 0 || s.firstSeen(at).Add(it.grace).After(at))
 }
 
 // subject is a match whose fields are read once.
@@ -162,6 +211,17 @@ type subject struct {
 func (s *subject) begin(fields []string, m Match) {
 	s.fields, s.match = fields, m
 	clear(s.known)
+}
+
+// FirstSeen is the field that says when the actor of a match was first seen; it has no value of one who never was.
+const FirstSeen = "reconbeat.actor.first_seen"
+
+// firstSeen is when the actor was first seen: now, of one who never was.
+func (s *subject) firstSeen(now time.Time) time.Time {
+	if t, ok := s.match.Value(FirstSeen).(time.Time); ok {
+		return t
+	}
+	return now
 }
 
 // texts are the values of a field.

@@ -21,7 +21,15 @@ type Usage struct {
 	Last    time.Time `json:"last,omitzero"` // the last match's time; zero: never
 	// Lapsed: that it has expired was reported.
 	Lapsed bool `json:"lapsed,omitempty"`
+	// Reported is what was reported of an approval: that it was given, or taken back.
+	Reported string `json:"reported,omitempty"`
 }
+
+// What is reported of an approval.
+const (
+	Approved = "approved"
+	Revoked  = "approval-revoked"
+)
 
 // Expired reports whether the control is off at a time.
 func (u *Usage) Expired(at time.Time) bool { return !u.Expires.IsZero() && !at.Before(u.Expires) }
@@ -32,6 +40,8 @@ type tally struct {
 	alerts  atomic.Uint64
 	last    atomic.Int64 // in Unix nanoseconds; 0: never
 	lapsed  atomic.Bool
+	// reported is what Usage says.
+	reported atomic.Pointer[string]
 }
 
 // hit notes that the control applies to a match.
@@ -60,6 +70,9 @@ func (s *Set) Usage() []Usage {
 		if last := it.last.Load(); last != 0 {
 			all[i].Last = time.Unix(0, last).UTC()
 		}
+		if r := it.reported.Load(); r != nil {
+			all[i].Reported = *r
+		}
 	}
 	return all
 }
@@ -74,10 +87,34 @@ func (s *Set) Inherit(earlier []Usage) {
 		it.matches.Store(u.Matches)
 		it.alerts.Store(u.Alerts)
 		it.lapsed.Store(u.Lapsed && u.Expires.Equal(it.Expires)) // one that was prolonged will end again
+		if u.Reported != "" {
+			it.reported.Store(&u.Reported)
+		}
 		if !u.Last.IsZero() {
 			it.last.Store(u.Last.UnixNano())
 		}
 	}
+}
+
+// News returns the approvals of which it was not reported yet that they were given, or taken back, each once.
+func (s *Set) News() (given, takenBack []*Approval) {
+	for _, it := range s.items {
+		if it.approval == nil {
+			continue
+		}
+		was := it.reported.Load()
+		if was == nil {
+			now := Approved
+			it.reported.Store(&now)
+			given = append(given, it.approval)
+		}
+		if it.approval.RevokedBy != "" && (was == nil || *was != Revoked) {
+			now := Revoked
+			it.reported.Store(&now)
+			takenBack = append(takenBack, it.approval)
+		}
+	}
+	return given, takenBack
 }
 
 // Lapse returns the controls that have come to their end at a time, each once.

@@ -45,7 +45,9 @@ type Known struct {
 // add counts a finding.
 func (c *Counts) add(f *detector.Finding) {
 	if len(f.Controls) > 0 && f.OfExec() {
-		c.Controls.Load().Count(f)
+		if controls := c.Controls.Load(); controls != nil { // the limit holds back without any
+			controls.Count(f)
+		}
 		if f.Held == detector.HeldAlert {
 			c.Held.Add(1)
 		}

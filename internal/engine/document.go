@@ -125,6 +125,7 @@ var conclusions = map[detector.Kind]string{
 	detector.Summary:  "alert-summary",
 	detector.Habitual: "habit",
 	detector.Learned:  "learned",
+	detector.Limited:  "alerts-limited",
 }
 
 // conclusion makes the event about more than one exec, with what is configured for the module that it came
@@ -136,8 +137,8 @@ func (eng *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
 	put(doc.Fields, "event.action", conclusions[f.Kind])
-	if f.Report.Host != "" {
-		doc.Fields["host"] = mapstr.M{"id": f.Report.Host}
+	if id := cmp.Or(f.Report.Host, f.Withheld.Host); id != "" {
+		doc.Fields["host"] = mapstr.M{"id": id}
 	}
 	eng.address(doc.Fields, dataset.Alert)
 	detector.Encode(f, doc.Fields)
@@ -162,6 +163,9 @@ func (eng *Engine) conclusionID(f *detector.Finding) string {
 			f.Rule.ID,
 			strconv.FormatInt(f.Time.Unix()/86400, 10),
 		)
+	case detector.Limited:
+		host, first := cmp.Or(f.Withheld.Host, eng.host.ID), f.Withheld.First.UnixNano()
+		return process.ID("limited", host, f.Rule.ID, strconv.FormatInt(first, 10))
 	}
 	return process.ID("summary", f.Episode.ID)
 }

@@ -76,7 +76,7 @@ func New(o Options) (*Engine, error) {
 		logger:  o.Logger,
 		origins: map[string]*Source{},
 	}
-	o.Detector.Decide = eng.decide
+	o.Detector.Decide, o.Detector.Value = eng.decide, eng.value
 	var err error
 	if eng.detector, err = detector.New(o.Detector); err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
@@ -124,7 +124,7 @@ func (eng *Engine) Remember(snapshot func(*process.Table) error) error { return 
 func (eng *Engine) Configure(cfg config.Config, o detector.Options) error {
 	eng.Settle()
 	programs := eng.detector.Programs()
-	o.Decide = eng.decide
+	o.Decide, o.Value = eng.decide, eng.value
 	if err := eng.detector.Configure(o); err != nil {
 		return fmt.Errorf("changing the detector's settings: %w", err)
 	}
@@ -255,6 +255,9 @@ func (eng *Engine) conclude(f *detector.Finding, from *Source) {
 	if f.Kind == detector.Summary {
 		from = eng.origin(f.Episode.ID)
 		delete(eng.origins, f.Episode.ID)
+	}
+	if f.Kind == detector.Limited {
+		eng.logger.Warnf("detector.limit.alerts: %s", f.Reason())
 	}
 	if from == nil {
 		from = eng.origin("")

@@ -184,6 +184,7 @@ const (
 	Begins Change = iota + 1
 	Again         // it went and came again, perhaps many times, since listeners last heard of it
 	Ends
+	Leaves // it held to the last, and whoever watches it watches no more: its module has ended
 )
 
 // Listener hears of a condition's changes. It is called with the Board unlocked, one call at a time.
@@ -257,7 +258,7 @@ func (b *Board) Clear(c *Condition, subject string) {
 	}
 }
 
-// End ends a condition for a subject at once: the subject is gone, or somebody has decided it.
+// End ends a condition for a subject at once: somebody has decided it.
 func (b *Board) End(c *Condition, subject string) {
 	b.mu.Lock()
 	k := b.active[key{c, subject}]
@@ -265,6 +266,22 @@ func (b *Board) End(c *Condition, subject string) {
 	b.mu.Unlock()
 	if k != nil {
 		b.announce(k.State, Ends)
+	}
+}
+
+// Leave takes a condition of a subject off the Board that nobody watches any more. Whether it is over stays unknown,
+// unless it did not hold at the moment.
+func (b *Board) Leave(c *Condition, subject string) {
+	b.mu.Lock()
+	k := b.active[key{c, subject}]
+	delete(b.active, key{c, subject})
+	b.mu.Unlock()
+	switch {
+	case k == nil:
+	case k.cleared:
+		b.announce(k.State, Ends)
+	default:
+		b.announce(k.State, Leaves)
 	}
 }
 

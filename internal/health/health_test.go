@@ -25,7 +25,7 @@ func TestEveryConditionIsCompleteAndItsCodeUnique(t *testing.T) {
 	}
 	source, err := os.ReadFile("health.go")
 	require.NoError(t, err)
-	require.Len(t, seen, strings.Count(string(source), " = &Condition{"), "Conditions leaves out one of the table")
+	require.Equal(t, strings.Count(string(source), " = &Condition{"), len(seen), "Conditions leaves out one of the table")
 }
 
 func TestListenersHearOfBeginningAndEnd(t *testing.T) {
@@ -101,9 +101,28 @@ func TestWhatHoldsOnIsReportedOnce(t *testing.T) {
 		"who has decided that it is over waits for nothing")
 }
 
+// What holds while its module ends is not over: nobody knows.
+func TestWhatNobodyWatchesAnyMore(t *testing.T) {
+	b := Board{HoldOff: time.Minute}
+	heard := listen(&b)
+	b.Set(RulesMissing, "auditd", "gone", time.Unix(0, 0))
+	b.Set(SocketOverflow, "auditd", "1 overflow so far", time.Unix(0, 0))
+	b.Clear(SocketOverflow, "auditd")
+	for _, c := range Conditions() {
+		b.Leave(c, "auditd")
+	}
+	require.Equal(t,
+		[]string{
+			"begins rules_missing auditd", "begins socket_overflow auditd",
+			"leaves rules_missing auditd", "ends socket_overflow auditd",
+		},
+		*heard)
+	require.Equal(t, "healthy", b.Status())
+}
+
 func listen(b *Board) *[]string {
 	var heard []string
-	words := map[Change]string{Begins: "begins", Again: "again", Ends: "ends"}
+	words := map[Change]string{Begins: "begins", Again: "again", Ends: "ends", Leaves: "leaves"}
 	b.Listen(func(s State, c Change) {
 		heard = append(heard, strings.TrimSpace(words[c]+" "+s.String()+" "+s.Subject))
 	})

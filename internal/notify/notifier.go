@@ -22,7 +22,7 @@ type Alerts interface {
 	Next(each func(*beat.Event) error) error
 	Save() error
 	HeldBack() *int
-	Missed() bool // something was deleted before it was read
+	Missed() bool // since the last call, something was deleted before it was read
 }
 
 // target is what an alert is delivered to. An error that wraps errRefused is for good; any other one is tried again.
@@ -37,6 +37,7 @@ type Stats struct {
 	Failed    atomic.Uint64 // attempts that failed and are made again
 	Refused   atomic.Uint64 // messages that the target does not take, given up
 	HeldBack  atomic.Uint64 // alerts that the limit held back, of which a message says how many
+	Missed    atomic.Uint64 // times that alerts were deleted before the target took them
 }
 
 // Health takes note of a target's condition.
@@ -119,16 +120,12 @@ func (n *Notifier) ID() string { return n.item.ID }
 // Run delivers until ctx ends.
 func (n *Notifier) Run(ctx context.Context) {
 	defer n.target.close()
-	missed := false
 	for wait := firstRetry; ; {
 		err := n.pass(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if n.alerts.Missed() && !missed {
-			missed = true
-			n.logger.Error("alerts were not delivered: the target took none for so long that the oldest were deleted")
-		}
+		n.miss()
 		pause := checkEvery
 		if err != nil {
 			n.health.Failing(n.item.ID, err.Error())
@@ -232,6 +229,17 @@ func (n *Notifier) send(ctx context.Context, a *Alert) error {
 	n.limit.Allow()
 	n.unsaved = true
 	return nil
+}
+
+// miss reports what will not be delivered because this host keeps it no longer.
+func (n *Notifier) miss() {
+	if !n.alerts.Missed() {
+		return
+	}
+	const why = "the oldest alerts were deleted before the target took them"
+	n.Stats.Missed.Add(1)
+	n.health.Failing(n.item.ID, why)
+	n.logger.Errorf("alerts are not delivered: %s", why)
 }
 
 // giveUp reports a message that will not be delivered.

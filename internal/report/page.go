@@ -62,6 +62,7 @@ type view struct {
 	Ticks                    []tick
 	Thresholds               []threshold
 	Found                    []alert
+	Held                     []*HeldLine
 	Notes                    []note
 	Actors                   []actorView
 	Others                   int
@@ -74,6 +75,7 @@ type view struct {
 	UnshownMalformed         uint64
 	LeftAlerts, LeftNotes    int
 	LeftActors, HostsInTotal int
+	LeftHeld                 int
 }
 
 // The size of the time line's picture, in units of its own.
@@ -163,6 +165,8 @@ func (r *Report) view(f Facts) view {
 		v.Actors = append(v.Actors, a.view())
 	}
 	v.Others = len(actors) - len(v.Actors)
+	v.Held = r.held.Lines()[:min(len(r.held.Lines()), shownHeld)]
+	v.LeftHeld = len(r.held.Lines()) - len(v.Held)
 	return v
 }
 

@@ -27,11 +27,15 @@ const (
 	maxThresholds = 16  // of rules
 	maxText       = 400 // bytes of one text
 	shownActors   = 200
-	shown         = 8 // commands of an actor
+	shownHeld     = 500 // visits of which controls held something back
+	shown         = 8   // commands of an actor
 )
 
-// Report gathers what a replay found. Its methods belong to one goroutine. The zero Report is empty and ready.
+// Report gathers what a replay found. Its methods belong to one goroutine. The zero Report is empty and ready, and takes
+// each match that controls held back for a visit of its own.
 type Report struct {
+	Idle time.Duration // a pause of this length ends a visit of which controls held something back
+
 	first, last time.Time
 	hosts       map[string]bool
 	timeline    timeline
@@ -42,6 +46,7 @@ type Report struct {
 	thresholds  map[float64]bool
 	learning    int // visits that could not, because the model was too young
 	malformed   malformed
+	held        HeldBack
 	left        struct{ alerts, notes, actors int }
 }
 
@@ -100,6 +105,8 @@ func (r *Report) Add(doc *beat.Event) {
 	case action == "alert-summary":
 	case f.text("reconbeat.program") != "":
 		r.match(doc.Timestamp, f)
+		r.held.Idle = r.Idle
+		r.held.Add(doc)
 	default:
 		r.note(doc.Timestamp, f)
 	}
@@ -147,7 +154,9 @@ func (r *Report) match(at time.Time, f fields) {
 		r.close(a)
 		a.visit, a.visitScore, a.visitLearns = visit, 0, learns
 	}
-	a.visitScore = max(a.visitScore, score)
+	if f.text("reconbeat.control.held") == "" { // else no threshold would have shown it
+		a.visitScore = max(a.visitScore, score)
+	}
 }
 
 // close counts the actor's visit, which is over.

@@ -110,6 +110,32 @@ func TestThePageShowsWhatWasFound(t *testing.T) {
 	require.NotContains(t, page, "hour +0.0", "a part of nothing is left out")
 }
 
+// What controls held back is a section of its own, a row for each visit, and counts at no threshold.
+func TestThePageShowsWhatControlsHeldBack(t *testing.T) {
+	r := Report{Idle: 30 * time.Second}
+	held := func(at time.Duration, score float64, visit, held, command string) {
+		r.Add(match(began.Add(at), score, visit, mapstr.M{
+			"process": mapstr.M{"command_line": command},
+			"reconbeat": mapstr.M{"rules": []string{"network-connection-discovery"}, "control": mapstr.M{
+				"held": held, "id": []string{"web-check", "night"}, "kind": []string{"exception", "window"}}},
+		}))
+	}
+	held(0, 41, "v1", "alert", "<b>ss</b>")
+	held(time.Second, 44.2, "v1", "repeat", "netstat -rn")
+	held(time.Minute, 30, "v2", "alert", "ss -tlnp")
+	r.Add(match(began.Add(time.Hour), 26, "v3", nil))
+	raw := written(t, &r, Facts{Execs: 4, Matched: 4})
+	require.NotContains(t, raw, "<b>ss</b>", "a command is text")
+	page := html.UnescapeString(raw)
+	require.Contains(t, page, "<h2>Held back by controls</h2>")
+	require.Contains(t, page, `<td class="n">44.2</td><td class="n">2</td>`)
+	require.Contains(t, page, "<td>web-check, night</td>\n<td class=\"line\"><b>ss</b>\nnetstat -rn</td>")
+	require.Contains(t, page, `<td class="n">30.0</td><td class="n">1</td>`)
+	require.Contains(t, page, `<td class="n">25 (now)</td><td class="n">1</td>`)
+	require.Contains(t, page, "What controls held back counts at no threshold.")
+	require.NotContains(t, read(t, &Report{}, Facts{}), "Held back")
+}
+
 func TestAVisitThatOnlyTeachesIsNoAlertAtAnyThreshold(t *testing.T) {
 	var r Report
 	r.Add(match(began, 90, "v1", mapstr.M{"reconbeat": mapstr.M{"anomaly": mapstr.M{"learning": true}}}))
@@ -125,8 +151,8 @@ func TestAVisitThatOnlyTeachesIsNoAlertAtAnyThreshold(t *testing.T) {
 func TestThePageSaysWhyNothingAlerted(t *testing.T) {
 	var r Report
 	r.Add(match(began, 1, "v", nil))
-	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "Nothing could alert: these files span 5 seconds."})
-	require.Contains(t, page, "<p>Nothing could alert: these files span 5 seconds.</p>")
+	page := read(t, &r, Facts{Execs: 7, Matched: 1, Silence: "Nothing could alert: what was read spans 5 seconds."})
+	require.Contains(t, page, "<p>Nothing could alert: what was read spans 5 seconds.</p>")
 	require.Contains(t, read(t, &Report{}, Facts{Silence: "Nothing could alert: no rule is enabled."}),
 		"no rule is enabled")
 }

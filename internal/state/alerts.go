@@ -5,12 +5,11 @@ package state
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +20,8 @@ import (
 )
 
 // The alert log holds the latest alerts and what was concluded of them, for people on the host. It is no part of
-// delivery: the journal forgets a document once the output has it, the alert log keeps it.
+// delivery: the journal forgets a document once the output has it, the alert log keeps it. It is written last, so that
+// no alert waits for it; what a kill -9 comes in between of is still in the journal, and written here at the next start.
 const (
 	alertLogDir   = "alerts"
 	alertLogName  = "alerts"
@@ -69,101 +69,22 @@ func (l *alertLog) add(document []byte) error {
 
 // AlertReader reads an alert log, also one that is being written. It belongs to one goroutine.
 type AlertReader struct {
-	// HeldBack is the reader's own: a number that Save keeps beside the place of reading.
-	HeldBack int
-	// Missed reports that something was deleted, for want of room, before it was read.
-	Missed bool
-
-	dir   string
-	file  string           // that Save writes; empty: none
-	at    map[string]int64 // by file, how far it was read
-	sizes map[string]int64 // by file, how long it was
+	dir string
+	at  map[string]int64 // by file, how far it was read
 }
 
 // NewAlertReader reads the alert log of the state in dir from its beginning.
 func NewAlertReader(dir string) *AlertReader {
-	return &AlertReader{dir: filepath.Join(dir, alertLogDir), at: map[string]int64{}, sizes: map[string]int64{}}
+	return &AlertReader{filepath.Join(dir, alertLogDir), map[string]int64{}}
 }
 
-// ForgetAlertReaders removes the places of all readers but those of these names, which nobody resumes any more.
-func ForgetAlertReaders(dir string, except []string) error {
-	files, err := filepath.Glob(filepath.Join(dir, alertLogDir, "*"+placeSuffix))
-	for _, file := range files {
-		if !slices.Contains(except, strings.TrimSuffix(filepath.Base(file), placeSuffix)) {
-			err = errors.Join(err, os.Remove(file))
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("forgetting how far alerts were delivered: %w", err)
-	}
-	return nil
-}
-
-const placeSuffix = ".place"
-
-// place is what Save keeps.
-type place struct {
-	At       map[string]int64 `json:"at"`
-	HeldBack int              `json:"held_back,omitempty"`
-}
-
-// ResumeAlertReader goes on where the reader of this name, which is a file's, was when it last called Save; one that
-// never did begins at the end. The error says that its place cannot be read; it is set aside, and another call begins
-// at the end.
-func ResumeAlertReader(dir, name string) (*AlertReader, error) {
-	r := NewAlertReader(dir)
-	r.file = filepath.Join(r.dir, name+placeSuffix)
-	text, err := os.ReadFile(r.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(r.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making the alert log's directory: %w", err)
-		}
-		return r, errors.Join(r.Next(nil), r.Save())
-	}
-	var p place
-	if err == nil {
-		err = json.Unmarshal(text, &p)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading how far the alerts were delivered: %w", err),
-			os.Rename(r.file, r.file+".unreadable"))
-	}
-	r.HeldBack = p.HeldBack
-	maps.Copy(r.at, p.At)
-	return r, nil
-}
-
-// Save keeps the place of reading for the next ResumeAlertReader.
-func (r *AlertReader) Save() error {
-	text, err := json.Marshal(place{r.at, r.HeldBack})
-	if err == nil {
-		err = writeFile(r.file, nil, text)
-	}
-	if err != nil {
-		return fmt.Errorf("writing how far the alerts were delivered: %w", err)
-	}
-	return nil
-}
-
-// Next calls each with every document that was written since the last call, the oldest first; nil passes over all. A
-// line that is still being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever
-// written, and is each's first one, which ends the reading: the next call begins with that document again.
+// Next calls each with every document that was written since the last call, the oldest first. A line that is still
+// being written waits for the next call. The error wraps fs.ErrNotExist where nothing was ever written, and is each's
+// first one, which ends the reading: the next call begins with that document again.
 func (r *AlertReader) Next(each func(document []byte) error) error {
 	files, err := alertLogsIn(r.dir)
 	if err != nil {
 		return fmt.Errorf("reading the alert log: %w", err)
-	}
-	gone := maps.Clone(r.at)
-	for _, f := range files {
-		delete(gone, f.Name())
-		if info, err := f.Info(); err == nil {
-			r.sizes[f.Name()] = info.Size()
-		}
-	}
-	for name := range gone {
-		r.Missed = r.Missed || r.at[name] < r.sizes[name]
-		delete(r.at, name)
-		delete(r.sizes, name)
 	}
 	for _, f := range files {
 		if err := r.read(f.Name(), each); err != nil {
@@ -194,13 +115,31 @@ func (r *AlertReader) read(name string, each func([]byte) error) error {
 		if err != nil {
 			return fmt.Errorf("reading the alert log: %w", err)
 		}
-		if each != nil && len(line) > 1 {
+		if len(line) > 1 {
 			if err := each(line[:len(line)-1]); err != nil {
 				return err
 			}
 		}
 		r.at[name] += int64(len(line))
 	}
+}
+
+// unlogged are those of the entries of the journal, in the order of Seq, that a kill -9 kept out of the alert log in dir:
+// both end with the newest, so they are what follows the last one that is in both.
+func unlogged(dir string, entries []Entry) ([]Entry, error) {
+	place := map[[sha256.Size]byte]int{}
+	for i := range entries {
+		place[sha256.Sum256(entries[i].Document)] = i + 1
+	}
+	from := 0
+	err := NewAlertReader(dir).Next(func(document []byte) error {
+		from = max(from, place[sha256.Sum256(document)])
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return entries[from:], err
 }
 
 // alertLogsIn are the files of an alert log, the oldest first.
@@ -210,12 +149,15 @@ func alertLogsIn(dir string) ([]os.DirEntry, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(e os.DirEntry) bool { _, is := alertLogPlace(e.Name()); return !is })
-	slices.SortFunc(all, func(a, b os.DirEntry) int {
-		x, _ := alertLogPlace(a.Name())
-		y, _ := alertLogPlace(b.Name())
-		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
-	})
+	slices.SortFunc(all, func(a, b os.DirEntry) int { return compareAlertLogs(a.Name(), b.Name()) })
 	return all, nil
+}
+
+// compareAlertLogs compares the names of two files of an alert log by their age, the older one first.
+func compareAlertLogs(a, b string) int {
+	x, _ := alertLogPlace(a)
+	y, _ := alertLogPlace(b)
+	return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
 }
 
 // alertLogOrder is where a file stands among the others.

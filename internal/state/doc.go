@@ -24,6 +24,7 @@
 //	snapshot           model and cursors, replaced atomically; readable by any process at any time (ReadSnapshot)
 //	snapshot.previous  the one before, used when the last cannot be read
 //	daily/             the first snapshot of each of the last ten days
+//	alerts/            the latest durable entries, delivered or not, for people on this host (AlertReader)
 //	inbox/             commands of other processes, one file each
 //	NAME.broken-TIME   what could not be read and was set aside; the last three of each name are kept
 //

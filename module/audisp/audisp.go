@@ -90,7 +90,7 @@ func (d *Dispatcher) Run(ctx context.Context, _ process.Cursor, emit func(*proce
 		Stats: d.env.Stats, Logger: d.env.Logger, Source: "audisp", Names: true, Started: d.env.Started,
 		Changed: d.tampering.Changed,
 	}, d.tampering.Watch(emit))
-	defer d.env.Health.Clear(health.DispatcherLost, d.env.ID)
+	defer d.env.Health.Leave(health.DispatcherLost, d.env.ID)
 	for {
 		conn, err := d.connect(ctx)
 		if err != nil || conn == nil {
@@ -118,11 +118,11 @@ func (d *Dispatcher) Run(ctx context.Context, _ process.Cursor, emit func(*proce
 
 // connect waits for the socket; nil where ctx ends before it is there.
 func (d *Dispatcher) connect(ctx context.Context) (net.Conn, error) {
-	defer d.env.Health.Clear(health.SourceFailed, d.env.ID)
 	began, said := time.Now(), false
 	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", d.o.Socket)
 		if err == nil {
+			d.env.Health.Clear(health.SourceFailed, d.env.ID)
 			return conn, nil
 		}
 		now := time.Now()

@@ -142,7 +142,7 @@ var conditions = []*health.Condition{
 func (s *setup) leave(next step) error {
 	if next == end {
 		for _, c := range conditions {
-			s.env.Health.Clear(c, s.env.ID)
+			s.env.Health.Leave(c, s.env.ID)
 		}
 	}
 	var errs []error

@@ -84,7 +84,7 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		l.last.Store(e.Time.UnixNano())
 		return emit(e)
 	})
-	if l.env.Replay {
+	if o.Recorded = l.env.Replay; o.Recorded {
 		return l.replay(ctx, o, emitted)
 	}
 	o.Own = ownNode()
@@ -173,12 +173,19 @@ func WritesExecs(path string) (why string) {
 }
 
 // Recognises reports whether the first bytes of a recording are those of a log of audit records, whatever has been put
-// before them.
+// before or around them. Documents among which some are of processes are left to module ndjson.
 func Recognises(sample []byte) bool {
+	carried := false
 	for line := range bytes.Lines(sample) {
-		if record.Recognises(line) {
+		isDocument := bytes.HasPrefix(bytes.TrimLeft(line, " \x1e"), []byte("{"))
+		switch recognised := record.Recognises(line); {
+		case recognised && !isDocument:
 			return true
+		case recognised:
+			carried = true
+		case isDocument && bytes.Contains(line, []byte(`"process`)):
+			return false
 		}
 	}
-	return false
+	return carried
 }

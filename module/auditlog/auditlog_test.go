@@ -202,11 +202,15 @@ func TestAFollowedLogIsReadOnceAcrossARestart(t *testing.T) {
 
 func TestARecordingIsKnownByItsFirstLines(t *testing.T) {
 	for sample, want := range map[string]bool{
-		"type=DAEMON_START msg=audit(1795441638.758:457): op=start\n": true,
-		"\nnode=a type=SYSCALL msg=audit(1.1:1): a=b":                 true,
-		`{"@timestamp":"2024-01-01T00:00:00Z"}`:                       false,
-		"":                                                            false,
-		"some prose\nand more\n":                                      false,
+		"type=DAEMON_START msg=audit(1795441638.758:457): op=start\n":  true,
+		"\nnode=a type=SYSCALL msg=audit(1.1:1): a=b":                  true,
+		`{"@timestamp":"2024-01-01T00:00:00Z"}`:                        false,
+		`{"log":"type=CWD msg=audit(1.1:1): cwd=\"/\"\n"}`:             true,
+		"{\"x\":1}\n" + `{"message":"type=CWD msg=audit(1.1:1): a=1"}`: true,
+		`{"message":"type=CWD msg=audit(1.1:1): a=1"}` + "\n" +
+			`{"@timestamp":1,"process":{"name":"ss"}}`: false,
+		"":                       false,
+		"some prose\nand more\n": false,
 	} {
 		require.Equal(t, want, Recognises([]byte(sample)), sample)
 	}

@@ -95,8 +95,8 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 	for text, want := range map[string]string{
 		"----\ntype=CWD msg=audit(03/03/26 01:06:40.100:501) : cwd=/root\n": "the 1 line of FILE is not an audit record: " +
 			"line 2: this is not an audit record, but what ausearch -i makes of one: write records with ausearch --raw",
-		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "write records with journalctl " +
-			"_TRANSPORT=audit -o json | jq",
+		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "what journalctl prints of one, which lacks the " +
+			"event's number: journalctl _TRANSPORT=audit -o json | reconbeat replay -",
 		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is not an audit record",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

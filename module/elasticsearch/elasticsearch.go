@@ -17,11 +17,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -442,17 +444,39 @@ func (m *cluster) replay(ctx context.Context, begin int64) error {
 	f := feedsOf(timestamp, begin)[0]
 	m.feeds = []*feed{f}
 	until := time.Now().UnixMilli() + 1
-	err := m.stubborn(ctx, func() error {
-		n, err := m.client.count(append(wanted(m.programs()), between(f.field, begin, until)))
-		if err == nil && m.env.Total != nil {
-			m.env.Total.Store(n)
+	span := between(f.field, begin, until)
+	var n, all int64
+	err := m.stubborn(ctx, func() (err error) {
+		if n, err = m.client.count(append(wanted(m.programs()), span)); err == nil && n == 0 {
+			all, err = m.client.count([]any{span})
 		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil || ctx.Err() != nil:
 		return err
+	case n == 0:
+		return m.nothing(all, time.UnixMilli(begin), time.UnixMilli(until))
+	case m.env.Total != nil:
+		m.env.Total.Store(n)
 	}
 	return m.stubborn(ctx, func() error { return m.read(ctx, f, until) })
+}
+
+// nothing is the error of a replay that has nothing to read, though the cluster may have documents of that time.
+func (m *cluster) nothing(all int64, from, until time.Time) error {
+	const minute = "2006-01-02 15:04 MST"
+	where := fmt.Sprintf("%s from %s to %s", strings.Join(m.Indices, ", "), from.UTC().Format(minute),
+		until.UTC().Format(minute))
+	if all == 0 {
+		return fmt.Errorf("there is no document in %s, or none that the user may read", where)
+	}
+	what := "a program start"
+	if programs := m.programs(); len(programs) > 0 {
+		what = "a start of " + strings.Join(programs, ", ")
+	}
+	return fmt.Errorf("of %s in %s none reports %s on Linux (event.category process, event.type start)",
+		plural.Of(all, "document"), where, what)
 }
 
 // stubborn does what may fail until it succeeds, the cluster refuses, or it has failed too often without progress.

@@ -19,7 +19,6 @@ const (
 	values       // one behind the other, or in arrays, over as many lines as they like
 	answers      // in the answers of searches: hits.hits
 	columns      // in answers of ES|QL or SQL: names apart from values
-	table        // as CSV
 )
 
 // firstLines is how many lines of a sample are looked at.
@@ -37,13 +36,11 @@ func formOf(sample []byte) form {
 		return columns
 	case name != "":
 		return answers
-	case !whole && sample[0] == '{' && !jsontext.Value(first).IsValid():
+	case !whole && sample[0] == '{' && !jsontext.Value(first).IsValid() && !adjoining(first):
 		if rest := bytes.TrimLeft(sample[1:], blank); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
 			return lines // one long line
 		}
 		return unknown
-	case isTable(first):
-		return table
 	}
 	if opening := bytes.TrimSpace(first); string(opening) == "{" {
 		return values
@@ -77,7 +74,7 @@ func formOf(sample []byte) form {
 }
 
 // blank is what may stand around a document; a file that was not written to its end has zero bytes there.
-const blank = " \t\r\n\x00"
+const blank = " \t\r\n\x00\x1e"
 
 // document cuts off a line what is not its document: brackets and commas of an array around it, and what a syslog
 // daemon has put before it.
@@ -95,10 +92,21 @@ func document(line []byte) []byte {
 	} else if i < 0 {
 		line = bytes.TrimLeft(line, "],"+blank)
 	}
-	if i := bytes.IndexByte(line, '{'); i > 0 && line[i-1] == ' ' && bytes.IndexByte(line[:i], '"') < 0 {
+	i := bytes.IndexByte(line, '{')
+	if i > 0 && bytes.HasPrefix(line[i:], []byte("{}")) { // Fluent Bit's metadata
+		i += max(0, bytes.IndexByte(line[i+1:], '{')+1)
+	}
+	if i > 0 && bytes.IndexByte([]byte(" \t:"), line[i-1]) >= 0 && bytes.IndexByte(line[:i], '"') < 0 {
 		line = line[i:]
 	}
 	return line
+}
+
+// adjoining says whether a line has several documents, one right behind the other.
+func adjoining(line []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	_, err := d.ReadValue()
+	return err == nil && d.PeekKind() == '{'
 }
 
 // answerOf is the member of the first object of a text that makes an answer of it, and not a document; empty: it has
@@ -121,7 +129,9 @@ func answerOf(sample []byte) string {
 		}
 		name, kind := key.String(), d.PeekKind()
 		switch {
-		case around(name) && (kind == '{' || kind == '['), name == "columns" && kind == '[':
+		case kind == '[' && (name == "columns" || name == "schema"):
+			return "columns"
+		case around(name, kind):
 			return name
 		case name == "@timestamp", name == "_source", name == "fields":
 			return ""
@@ -133,30 +143,27 @@ func answerOf(sample []byte) string {
 	return ""
 }
 
-// around says whether a member of an answer holds hits, or what holds them.
-func around(name string) bool {
+// around says whether a member of an answer holds documents, or what holds them.
+func around(name string, kind jsontext.Kind) bool {
 	switch name {
-	case "hits", "responses", "response", "rawResponse":
-		return true
+	case "hits":
+		return kind == '{' || kind == '['
+	case "response", "rawResponse":
+		return kind == '{'
+	case "responses", "sequences":
+		return kind == '['
 	}
-	return false
+	return holds(name, kind)
 }
 
-// isTable says whether a line names the columns of an export as CSV.
-func isTable(line []byte) bool {
-	line = bytes.TrimSpace(line)
-	if len(line) == 0 || line[0] == '{' || line[0] == '[' {
-		return false
+// holds says whether a member of an answer is the list of documents: of a search, of EQL, of _mget, or of AWS's logs,
+// whose events carry the documents.
+func holds(name string, kind jsontext.Kind) bool {
+	switch name {
+	case "hits", "events", "docs", "logEvents":
+		return kind == '['
 	}
-	n := 0
-	for name := range bytes.FieldsFuncSeq(line, func(r rune) bool { return r == ',' || r == ';' || r == '\t' }) {
-		name = bytes.Trim(name, `" `)
-		if string(name) == "@timestamp" || string(name) == "_source" || bytes.HasPrefix(name, []byte("process.")) ||
-			bytes.HasPrefix(name, []byte("event.")) || bytes.HasPrefix(name, []byte("host.")) {
-			n++
-		}
-	}
-	return n > 1
+	return false
 }
 
 // maxDocument bounds a document in bytes where it is not a line.
@@ -226,13 +233,13 @@ func (c *cutter) member() error {
 	}
 	name := key.String()
 	switch kind := c.json.PeekKind(); {
-	case kind == '[' && name == "hits":
+	case holds(name, kind):
 		c.within = append(c.within, true)
 		_, err = c.json.ReadToken()
-	case kind == '[' && around(name):
+	case kind == '[' && around(name, kind):
 		c.within = append(c.within, false)
 		_, err = c.json.ReadToken()
-	case kind == '{' && around(name):
+	case kind == '{' && around(name, kind):
 		_, err = c.json.ReadToken()
 	default:
 		if err = c.json.SkipValue(); err == nil {

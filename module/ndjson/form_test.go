@@ -71,7 +71,18 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"bulk":                        `{"index":{"_index":"x"}}` + "\n" + a + "\n" + `{ "create" : { } }` + "\n" + b + "\n",
 		"updates in bulk":             `{"update":{"_id":"x"}}` + "\n" + `{"doc":` + a + "}\n" + b + "\n",
 		"behind a syslog header":      "Mar  3 01:06:40 web1 agent[7]: " + a + "\nMar  3 01:06:40 web1 agent[7]: " + b,
-		"in a message":                message(a) + "\n" + message(b),
+		"behind a tag":                "2026-03-03T01:06:40Z\tagent\t" + a + "\nweb1 agent: @cee:" + b,
+		"behind Fluent Bit's header":  "[0] tail.0: [[1.0, {}], " + a + "]\n[1] tail.0: [[1.0, {}], " + b + "]\n",
+		"a sequence of RFC 7464":      "\x1e" + a + "\n\x1e" + b + "\n",
+		"right behind each other":     a + b,
+		"an answer of EQL":            `{"took":1,"hits":{"total":{"value":2},"events":[` + hit(a) + "," + hit(b) + `]}}`,
+		"sequences of EQL": `{"hits":{"sequences":[{"join_keys":["x"],"events":[` + hit(a) + "," + hit(b) +
+			`]}]}}`,
+		"documents by id":    `{"docs":[` + hit(a) + "," + hit(b) + `]}`,
+		"AWS's logs":         `{"events":[` + message(a) + "," + message(b) + `],"nextToken":"x"}`,
+		"AWS's subscription": `{"logGroup":"x","logEvents":[` + message(a) + "," + message(b) + `]}`,
+		"in a payload":       `{"payload":` + quoted(a) + "}\n" + `{"short_message":` + quoted(b) + "}\n",
+		"in a message":       message(a) + "\n" + message(b),
 		"in Docker's log": `{"log":` + quoted(a+"\n") + `,"stream":"stdout","time":"2026-03-03T01:06:40Z"}` + "\n" +
 			b,
 	} {
@@ -108,8 +119,15 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 			"start: it is a document that says nothing of a process",
 		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`: "FILE is an answer of ES|QL or SQL",
 		`{"error":{"root_cause":[]},"status":404}`:                      "it is an error that Elasticsearch answered",
-		"\"@timestamp\",\"process.name\"\n\"x\",ss\n":                   "FILE is a table (CSV)",
-		"@timestamp;host.name;process.name\nx;y;ss\n":                   "FILE is a table (CSV)",
+		`{"schema":[{"name":"@timestamp"}],"datarows":[]}`:              "FILE is an answer of ES|QL or SQL",
+		`{"took":1,"hits":{"total":{"value":3},"hits":[]}}`:             "FILE is an answer without documents",
+		`{"#event_simpleName":"ProcessRollup2","timestamp":"1"}`:        "it is CrowdStrike's own",
+		`{"name":"process_events","calendarTime":"x","columns":{}}`:     "it is osquery's own",
+		`{"output":"x","output_fields":{"proc.name":"ss"}}`:             "it is an alert of Falco's",
+		`{"time":1,"sourcetype":"_json","event":{}}`:                    "jq -c .event FILE",
+		`{"timestamp":"2026-03-03T01:06:40Z","process":{}}`:             `jq -c '."@timestamp" = .timestamp' FILE`,
+		`{"full_log":"type=CWD msg=audit(1.1:1): a=1"}`:                 "it is Wazuh's own",
+		`{"__REALTIME_TIMESTAMP":"1772500000101234","MESSAGE":"hello"}`: "it is an entry of the journal",
 		"[" + exec(1, 1)[:20]:                                           "FILE is not a document",
 	} {
 		path := filepath.Join(t.TempDir(), "events")

@@ -138,7 +138,7 @@ func (m *documents) line(line []byte, next process.Cursor) error {
 			return nil
 		}
 		m.env.Stats.Malformed.Add(1)
-		m.trouble.add(explained(line, err))
+		m.trouble.add(explained(m.trouble.path, line, err))
 		return m.idle()
 	}
 	m.newest.Store(max(m.newest.Load(), e.Time.UnixNano()))

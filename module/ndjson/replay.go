@@ -34,14 +34,13 @@ func (m *documents) replay(ctx context.Context) error {
 		case columns:
 			errs = append(errs, fmt.Errorf("%s is an answer of ES|QL or SQL, which has names apart from values: "+
 				"ask with _search, or export with elasticdump", one.Path))
-		case table:
-			errs = append(errs, fmt.Errorf("%s is a table (CSV), in which times lack their zone and arguments their bounds: "+
-				"export the documents as JSON, as with elasticdump --input=URL/INDEX --output=$", one.Path))
+		case unknown:
+			errs = append(errs, recording.Stranger(one.Path, one.Sample()))
 		}
 		sources = append(sources, &source{Recording: one, of: m, form: f, trouble: trouble{path: one.Path}, errs: &errs})
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	if err := recording.Merge(ctx, sources); err != nil {
 		return err
@@ -128,7 +127,7 @@ func (s *source) decode(doc []byte) (ok bool, err error) {
 		return false, nil
 	case err != nil:
 		s.count++
-		s.malformed(doc, explained(doc, err))
+		s.malformed(doc, explained(s.Path, doc, err))
 		return false, nil
 	}
 	s.count++
@@ -201,6 +200,10 @@ func (s *source) malformed(doc []byte, err error) {
 func (s *source) end() {
 	if s.of.env.Malformed == nil {
 		s.of.log(&s.trouble)
+	}
+	if s.count == 0 && s.form == answers {
+		*s.errs = append(*s.errs, fmt.Errorf("%s is an answer without documents: its size is 0, or nothing matches its query",
+			s.Path))
 	}
 	if s.count == 0 || s.bad+s.strange < s.count {
 		return

@@ -6,7 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/reconbeat/reconbeat/ecs"
 )
@@ -53,13 +56,42 @@ func (m *documents) log(t *trouble) {
 	t.count, t.logged = 0, time.Now()
 }
 
+// foreign are the documents that are no ECS: by a key, whose they are, and what gives documents that are read.
+var foreign = []struct{ key, what string }{
+	{`{"error":`, "it is an error that Elasticsearch answered"},
+	{`"_AUDIT_ID":`, "it is a record of audit in the journal: jq -c . FILE | reconbeat replay --module auditlog -"},
+	{`"__REALTIME_TIMESTAMP":`, "it is an entry of the journal, of which those of audit are read: " +
+		"journalctl _TRANSPORT=audit -o json | reconbeat replay -"},
+	{`event_simpleName":`, "it is CrowdStrike's own: ship it with the integration CrowdStrike, and replay its documents"},
+	{`"calendarTime":`, "it is osquery's own: have auditd report program starts, or ship process_events as ECS"},
+	{`"output_fields":`, "it is an alert of Falco's, which has no parents and no arguments"},
+	{`"process_exec":`, "it is Tetragon's own: ship it as ECS"},
+	{`"sched_process_exec"`, "it is Tracee's own: ship it as ECS"},
+	{`"SYSCALL":`, "it is LAUREL's own: replay auditd's log, from which LAUREL makes it"},
+	{`"messages":[{`, "it is go-audit's own: ship it as ECS"},
+	{`"full_log":`, "it is Wazuh's own: replay the audit.log of its agent"},
+	{`"datarows":`, "it is an answer of SQL or PPL: ask with _search"},
+	{`"sourcetype":`, "it wraps the document for Splunk: jq -c .event FILE | reconbeat replay -"},
+	{`"aggregations":`, "it is an answer without documents"},
+	{`"timestamp":`, `its time has another name: jq -c '."@timestamp" = .timestamp' FILE | reconbeat replay -`},
+}
+
 // explained adds to an error what is most likely the matter.
-func explained(line []byte, err error) error {
-	switch {
-	case bytes.Equal(line, []byte("{")) || bytes.Equal(line, []byte("[")):
+func explained(path string, line []byte, err error) error {
+	if bytes.Equal(line, []byte("{")) || bytes.Equal(line, []byte("[")) {
 		return fmt.Errorf("%w; it may be pretty-printed JSON: write one document a line (jq -c)", err)
-	case errors.Is(err, ecs.ErrNoTimestamp) && bytes.HasPrefix(line, []byte(`{"error":`)):
-		return fmt.Errorf("%w; it is an error that Elasticsearch answered", err)
+	}
+	if !errors.Is(err, ecs.ErrNoTimestamp) {
+		return err
+	}
+	compact := jsontext.Value(bytes.Clone(line))
+	if compact.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return err
+	}
+	for _, f := range foreign {
+		if bytes.Contains(compact, []byte(f.key)) {
+			return fmt.Errorf("%w; %s", err, strings.ReplaceAll(f.what, "FILE", path))
+		}
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func (m *procconn) Run(ctx context.Context, _ process.Cursor, emit func(*process
 		c.socket.Buffer,
 	)
 	defer context.AfterFunc(ctx, c.socket.Interrupt)()
-	defer m.env.Health.Clear(health.SocketOverflow, m.env.ID)
+	defer m.env.Health.Leave(health.SocketOverflow, m.env.ID)
 	r := &reader{procconn: m, connection: c, proc: proc, waiting: map[uint32]int{}, emit: emit}
 	if err := r.read(); !errors.Is(err, netlink.ErrInterrupted) {
 		return err

@@ -59,6 +59,7 @@ var refused = []struct {
 	command string
 }{
 	{magic: "\x04\x22\x4d\x18", what: "compressed with lz4", command: "lz4 -dc %s"},
+	{magic: "\x02\x21\x4c\x18", what: "compressed with lz4", command: "lz4 -dc %s"},
 	{magic: "PK\x03\x04", what: "a zip archive", command: "unzip -p %s"},
 	{magic: "7z\xbc\xaf\x27\x1c", what: "a 7z archive", command: "7z x -so %s"},
 	{magic: "\x5d\x00\x00", what: "compressed with lzma", command: "xz -dc --format=lzma %s"},
@@ -66,12 +67,19 @@ var refused = []struct {
 	{magic: "\x89LZO\x00", what: "compressed with lzop", command: "lzop -dc %s"},
 	{magic: "LZIP", what: "compressed with lzip", command: "lzip -dc %s"},
 	{magic: "\xff\x06\x00\x00sNaPpY", what: "compressed with snappy", command: "snzip -dc %s"},
+	{magic: "Rar!\x1a\x07", what: "a rar archive", command: "unrar p -inul %s"},
+	{magic: "070701", what: "a cpio archive", command: "cpio -i --to-stdout < %s"},
+	{magic: "070707", what: "a cpio archive", command: "cpio -i --to-stdout < %s"},
+	{magic: "-----BEGIN PGP MESSAGE-----", what: "encrypted with PGP", command: "gpg -d %s"},
+	{magic: "age-encryption.org/", what: "encrypted with age", command: "age -d %s"},
 	{magic: "ustar", at: 257, what: "a tar archive", command: "tar -xOf %s"},
 	{magic: "LPKSHHRH", what: "a file of the journal", command: journal},
 	{
 		magic: "PAR1", what: "a Parquet file",
 		command: `duckdb -c "COPY (FROM '%s') TO '/dev/stdout' (FORMAT json)"`,
 	},
+	{magic: "ORC", what: "an ORC file", command: "orc-contents %s"},
+	{magic: "Obj\x01", what: "an Avro file", command: "avrocat %s"},
 	{magic: "SQLite format 3\x00", what: "an SQLite database"},
 	{magic: "ElfFile\x00", what: "an event log of Windows"},
 	{magic: "\xd4\xc3\xb2\xa1", what: "a recording of network packets"},
@@ -80,10 +88,8 @@ var refused = []struct {
 	{magic: "%PDF", what: "a PDF file"},
 }
 
-// journal writes audit's records of the journal as auditd writes them.
-const journal = `journalctl --file %s _TRANSPORT=audit -o json | jq -r '` +
-	`(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) as $t | "type=\(._AUDIT_TYPE_NAME) ` +
-	`msg=audit(\($t[:-6]).\($t[-6:-3]):\(._AUDIT_ID)): \(.MESSAGE | sub("^[^ ]+ "; ""))"'`
+// journal writes what audit sent to the journal as documents, which module auditlog reads.
+const journal = `journalctl --file %s _TRANSPORT=audit -o json`
 
 // layers is how often a file may be packed.
 const layers = 3

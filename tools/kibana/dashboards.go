@@ -197,7 +197,7 @@ var overview = dashboard{
 				bars{
 					chart: chart{
 						frame: frame{"over-time", "Alerts over time by severity",
-							"Alerts by the severity of their rule.", 24},
+							"Alerts by their severity.", 24},
 						view:    alertView,
 						query:   alertsOnly,
 						columns: []column{overTime(), severities, count("count", "Alerts")},

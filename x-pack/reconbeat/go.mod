@@ -12,6 +12,7 @@ require (
 )
 
 require (
+	github.com/arran4/golang-ical v0.3.4 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/elastic/elastic-agent-system-metrics v0.13.6 // indirect
 	github.com/elastic/go-libaudit/v2 v2.6.2 // indirect
@@ -26,6 +27,7 @@ require (
 	github.com/prometheus/common v0.67.4 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
+	github.com/teambition/rrule-go v1.8.2 // indirect
 	github.com/ulikunitz/xz v0.5.15 // indirect
 	go.uber.org/zap v1.27.1 // indirect
 	golang.org/x/sys v0.46.0 // indirect

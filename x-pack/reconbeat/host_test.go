@@ -101,15 +101,19 @@ func (r *run) signal(sig syscall.Signal) error { return r.Signal(sig) }
 // eventually waits for a condition, as long as the process lives.
 func (r *run) eventually(condition func() bool, why func() string) {
 	r.h.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(20 * time.Millisecond) {
+	holds := beattest.Poll(2*time.Minute, func() bool {
+		if condition() {
+			return true
+		}
 		select {
 		case <-r.Ended():
 			r.h.t.Fatalf("%s: reconbeat has ended: %v", why(), r.Wait())
 		default:
 		}
-		if time.Now().After(deadline) {
-			r.h.t.Fatal(why())
-		}
+		return false
+	})
+	if !holds {
+		r.h.t.Fatal(why())
 	}
 }
 

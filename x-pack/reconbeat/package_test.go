@@ -154,6 +154,8 @@ type option struct {
 
 var optionsOfTheTemplate = []option{
 	{name: "exceptions_path", value: "/etc/reconbeat/own exceptions", setting: "controls.exceptions_path"},
+	{name: "windows_path", value: "/etc/reconbeat/own windows", setting: "controls.windows_path"},
+	{name: "onboarding_path", value: "/etc/reconbeat/own newcomers", setting: "controls.onboarding_path"},
 	{name: "exceptions_reload", value: false, setting: "controls.reload.enabled"},
 	{name: "exceptions_reload_period", value: "20s", setting: "controls.reload.period"},
 	{name: "rules_path", value: "/etc/reconbeat/own rules", setting: "detector.rules_path"},
@@ -166,6 +168,13 @@ var optionsOfTheTemplate = []option{
 	{name: "habit_span", value: "240h", setting: "detector.habit.span"},
 	{name: "episode_idle", value: "5m", setting: "detector.episode.idle"},
 	{name: "episode_max", value: "12h", setting: "detector.episode.max"},
+	{
+		name: "episode_group_by", value: []any{"user.name", "process.name"}, setting: "detector.episode.group_by",
+	},
+	{name: "episode_missing_fields", value: "doNotSuppress", setting: "detector.episode.missing_fields_strategy"},
+	{name: "limit_alerts", value: "50", setting: "detector.limit.alerts", want: 50.0},
+	{name: "limit_per", value: "30m", setting: "detector.limit.per"},
+	{name: "severity", value: "banded", setting: "detector.severity"},
 	{name: "bucket_span", value: "30m", setting: "detector.bucket_span"},
 	{name: "max_users", value: "500", setting: "detector.max_users", want: 500.0},
 	{name: "max_hosts", value: "500", setting: "detector.max_hosts", want: 500.0},
@@ -234,6 +243,8 @@ func everyOption(module string) map[string]any {
 		"rules":  "- id: network-connection-discovery\n  severity: high\n- id: sudo-use\n  threshold: 62.5\n",
 		"exceptions": "- id: from-fleet\n  expires: 2030-01-01\n  conditions:\n" +
 			"  - field: user.name\n    is: backup\n",
+		"windows":    "- id: night\n  start: 2026-12-01T22:00\n  duration: 4h\n  rrule: FREQ=WEEKLY\n",
+		"onboarding": "- id: new\n  users:\n  - carol\n  expires: \"2030-01-01\"\n",
 	}
 	for _, o := range optionsOfTheTemplate {
 		if o.only == "" || slices.Contains(strings.Fields(o.only), module) {
@@ -255,7 +266,8 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		vars = append(vars, readManifest(t, "data_stream", name).Streams[0].Vars...)
 	}
 	reached := map[string]bool{
-		"controls.exceptions": true, "detector.rules": true, "module": true,
+		"controls.exceptions": true, "controls.windows": true, "controls.onboarding": true,
+		"detector.rules": true, "module": true,
 		"enabled": true, // the switches of the input and of its streams
 	}
 	chosen := map[string]bool{}
@@ -280,6 +292,10 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		require.Equal(t, "high", rules[0].Severity)
 		require.Len(t, whole.Controls.Exceptions, 1)
 		require.Equal(t, "from-fleet", first(whole.Controls.Exceptions[0].String("id", -1)))
+		items, err := whole.ControlItems(config.ControlFolders{}, nil)
+		require.NoError(t, err)
+		require.Equal(t, "FREQ=WEEKLY", items.Windows[0].Rule.String())
+		require.Equal(t, "2030-01-01", string(items.Newcomers[0].Expires))
 
 		configs, err := modules((&agent{t: t}).fleetUnit(choices{options: all}).Config, nil)
 		require.NoError(t, err)

@@ -24,6 +24,11 @@ const (
 	// complete though its end never came. It does not count from the event's own time, which is that of the system
 	// call's entry: an exec from a slow disk is old when its first record comes.
 	patience = 2 * time.Second
+	// apart is how many events may be incomplete in a recording whose records come in no order.
+	apart = 4096
+	// recordedPatience is patience with what lacks more than its end mark in a recording, where nobody waits for it: what
+	// the receiver sorts without asking.
+	recordedPatience = 30 * time.Second
 	// setBack is how much older than the newest a record must be to say that the clock was set back, or that the newest
 	// was no time at all.
 	setBack = time.Hour
@@ -42,6 +47,9 @@ type Options struct {
 	Names     bool   // take over the names of enriched records; not where they are another host's
 	// Ordered: an event's records come in the kernel's order, so that after its end mark nothing of it comes.
 	Ordered bool
+	// Recorded: all of the records are there, and whoever receives the events sorts them. Once a record comes out of turn,
+	// as in a log that somebody sorted or shuffled, each event waits for its others until 4,096 more have begun.
+	Recorded bool
 	// Own says whether a node is the host that reconbeat runs on. nil: none is, and each is a host of its own.
 	Own func(node []byte) bool
 	// Changed receives the changes of audit itself that one event brings, and in an Event of Kind Tamper who made them:
@@ -68,6 +76,11 @@ type Assembler struct {
 	login  process.Event // reused
 	newest int64         // the newest time of a record, in milliseconds since 1970
 	logged time.Time     // when a malformed record was last logged; wall clock
+	// Of a recording: what is in use, by what it is; the newest time of each node, in milliseconds since 1970; and whether
+	// records come in no order.
+	known    map[identity]*pending
+	reached  map[uint64]int64
+	shuffled bool
 }
 
 // identity is what the records of one event share.
@@ -126,6 +139,9 @@ func NewAssembler(o Options, emit func(*process.Event) error) *Assembler {
 		a.free = append(a.free, &a.slots[i])
 	}
 	a.order = make([]*pending, 0, inFlight)
+	if o.Recorded {
+		a.known, a.reached = map[identity]*pending{}, map[uint64]int64{}
+	}
 	return a
 }
 
@@ -187,10 +203,11 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	if millis > a.newest || a.newest-millis > setBack.Milliseconds() {
 		a.newest = millis
 	}
+	id := identity{node: hashed(node), millis: millis, seq: seq}
+	a.outOfTurn(id)
 	if err := a.overdue(millis); err != nil {
 		return err
 	}
-	id := identity{node: hashed(node), millis: millis, seq: seq}
 	p := a.find(id)
 	if p == nil {
 		if typ == unix.AUDIT_EOE || !changes(typ) && *a.place(id) == id {
@@ -238,10 +255,20 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 	default:
 		return a.change(p, typ, rest)
 	}
-	if p.ended && p.whole() {
+	if p.ended && p.whole() && !a.shuffled {
 		return a.complete(p)
 	}
 	return nil
+}
+
+// outOfTurn notices that the records of a recording come in no order.
+func (a *Assembler) outOfTurn(id identity) {
+	if !a.o.Recorded || a.shuffled {
+		return
+	}
+	newest := a.reached[id.node]
+	a.shuffled = id.millis < newest-patience.Milliseconds()
+	a.reached[id.node] = max(newest, id.millis)
 }
 
 // changes says whether a record reports a change of audit itself, and may stand alone.
@@ -282,8 +309,12 @@ func (a *Assembler) Pending() int { return len(a.order) }
 
 // overdue completes the events that an end never came for.
 func (a *Assembler) overdue(millis int64) error {
+	if a.shuffled {
+		return nil
+	}
 	for i := 0; i < len(a.order); {
-		if millis <= a.order[i].due {
+		p := a.order[i]
+		if millis <= p.due || a.o.Recorded && p.waits(millis) {
 			i++
 			continue
 		}
@@ -292,6 +323,15 @@ func (a *Assembler) overdue(millis int64) error {
 		}
 	}
 	return nil
+}
+
+// waits says whether an event of a recording waits for more than its end mark: what nobody receives without it for
+// ever, and the rest for a while.
+func (p *pending) waits(millis int64) bool {
+	if p.whole() || len(p.changes) > 0 {
+		return false
+	}
+	return !p.called || millis <= p.due+(recordedPatience-patience).Milliseconds()
 }
 
 func hashed(node []byte) uint64 {
@@ -303,6 +343,9 @@ func hashed(node []byte) uint64 {
 }
 
 func (a *Assembler) find(id identity) *pending {
+	if a.known != nil {
+		return a.known[id]
+	}
 	for _, p := range a.order {
 		if p.identity == id {
 			return p
@@ -312,7 +355,11 @@ func (a *Assembler) find(id identity) *pending {
 }
 
 func (a *Assembler) begin(id identity, node []byte, start process.Cursor) (*pending, error) {
-	if len(a.free) == 0 {
+	switch {
+	case len(a.free) > 0:
+	case a.o.Recorded && len(a.order) < apart:
+		a.free = append(a.free, &pending{})
+	default:
 		if err := a.complete(a.order[0]); err != nil {
 			return nil, err
 		}
@@ -329,6 +376,9 @@ func (a *Assembler) begin(id identity, node []byte, start process.Cursor) (*pend
 	p.event.Time = time.UnixMilli(id.millis).UTC()
 	a.host(&p.event, node)
 	a.order = append(a.order, p)
+	if a.known != nil {
+		a.known[id] = p
+	}
 	return p, nil
 }
 
@@ -343,7 +393,10 @@ func (a *Assembler) host(e *process.Event, node []byte) {
 func (a *Assembler) complete(p *pending) error {
 	a.order = slices.DeleteFunc(a.order, func(o *pending) bool { return o == p })
 	a.free = append(a.free, p)
-	*a.place(p.identity) = p.identity
+	delete(a.known, p.identity)
+	if p.called || p.command.came { // of the others what matters may still come
+		*a.place(p.identity) = p.identity
+	}
 	if len(p.changes) > 0 {
 		return a.changed(p)
 	}

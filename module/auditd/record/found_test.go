@@ -4,12 +4,15 @@ package record
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
@@ -121,6 +124,9 @@ func TestWhatStandsBeforeARecordIsCutOff(t *testing.T) {
 		"Mar  3 01:06:40 web1 audisp-syslog[812]: node=web2 ":          "web2",
 		"Mar 13 2026 01:06:40 web1 audispd: ":                          "web1",
 		"2026-03-03T01:06:40.100+00:00 web1 tag_audit_log: ":           "web1",
+		"2026-03-03 01:06:40 web1 tag_audit_log: ":                     "web1",
+		"2026-03-03 01:06:40.100\tweb1\tlocal6.info\taudit\t":          "web1",
+		"2026-03-03 01:06:40 tag_audit_log: ":                          "",
 		"<14>1 2026-03-03T01:06:40.100Z web1.example.org audit - - - ": "web1.example.org",
 		"<14>Mar  3 01:06:40 10.1.2.3 audispd: ":                       "10.1.2.3",
 		"Mar  3 01:06:40 web1 kernel: [  712.334455] audit: ":          "web1",
@@ -169,6 +175,10 @@ func TestTypesMayBeNumbers(t *testing.T) {
 	numbers := strings.NewReplacer("type=SYSCALL msg=", "type=1300 ", "type=EXECVE msg=", "type=1309 ",
 		"type=CWD msg=", "type=1307 ", "type=PROCTITLE msg=", "type=1327 ")
 	events, _ := assemble(t, numbers.Replace(strings.Join(recordsOf(1, 10), "")))
+	require.Len(t, events, 1)
+	require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args)
+	unknown := strings.NewReplacer("type=EXECVE ", "type=UNKNOWN[1309] ", "type=PROCTITLE ", "type=UNKNOWN[1327] ")
+	events, _ = assemble(t, unknown.Replace(strings.Join(recordsOf(1, 10), "")))
 	require.Len(t, events, 1)
 	require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args)
 }
@@ -247,7 +257,13 @@ func TestEachNodeIsAHost(t *testing.T) {
 	})
 	for _, node := range []string{"", "node=here ", "node=east ", "node=west "} {
 		const login = "type=LOGIN msg=audit(1700000000.200:2): pid=50 auid=1000 ses=7 res=1\n"
-		for _, line := range append(recordsOf(1, 10), login) {
+		for i, line := range append(recordsOf(1, 10), login) {
+			if i == 0 && node != "" { // behind the type
+				kind, rest, _ := strings.Cut(line, " ")
+				line = kind + " " + node + rest
+				require.NoError(t, a.Line([]byte(line), process.Cursor{}))
+				continue
+			}
 			require.NoError(t, a.Line([]byte(node+line), process.Cursor{}))
 		}
 	}
@@ -268,7 +284,13 @@ func TestSeparatorsAreNoRecordsAndNoMistakes(t *testing.T) {
 func TestWhatIsNoRecordIsCalledByItsName(t *testing.T) {
 	for line, want := range map[string]error{
 		`type=EXECVE msg=audit(03/03/26 01:06:40.100:501) : argc=2 a0=ss a1=-tulpn`: errInterpreted,
-		`type=SYSCALL msg=audit(03.03.2026 01:06:40.100:501) : arch=x86_64`:         errNoHeader,
+		`type=SYSCALL msg=audit(03.03.2026 01:06:40.100:501) : arch=x86_64`:         errInterpreted,
+		`node=a type=CWD msg=audit(2026-03-03 01:06:40.100:501) : cwd=/`:            errInterpreted,
+		`type=SYSCALL msg=audit(yesterday:501): arch=x86_64`:                        errNoHeader,
+		`SYSCALL arch=c000003e syscall=59 success=yes exit=0`:                       errJournal,
+		`{"message":"type=CWD msg=audit(1.1:1): a=1 type=PATH msg=audit(1.1:1):"}`:  errCarried,
+		`{"@timestamp":1,"process":{},"message":"type=CWD msg=audit(1.1:1): a=1"}`:  ErrNoRecord,
+		`{"message":"audit is on"}`:                                                 ErrNoRecord,
 		`Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e syscall=59`:        errJournal,
 		`Mar 03 01:06:40 web1 audit: BPF prog-id=12 op=LOAD`:                        errJournal,
 		`Mar 03 01:06:40 web1 sshd[1]: Accepted publickey for root`:                 ErrNoRecord,
@@ -325,4 +347,71 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 	require.NoError(t, a.Flush())
 	require.Equal(t, []string{"east changed-audit-configuration", "east restored-audit-configuration"}, out)
 	require.Empty(t, board.Active())
+}
+
+// A document around a record is taken off, whoever put it there; the host is the one that the record names, else the
+// one that the document does.
+func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
+	const text = `type=CWD msg=audit(1772500000.100:501): cwd=\"/\"`
+	for doc, node := range map[string]string{
+		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`: "",
+		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                  "web1",
+		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:              "east",
+		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:             "web1",
+		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                 "west",
+		"\x1e" + `{"_HOSTNAME":"web1","_AUDIT_TYPE":"1307","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501",` +
+			`"_SOURCE_REALTIME_TIMESTAMP":"1772500000100000","MESSAGE":"CWD cwd=\"/\""}`: "web1",
+	} {
+		typ, body, got, err := ParseLine([]byte(doc))
+		require.NoError(t, err, doc)
+		require.EqualValues(t, unix.AUDIT_CWD, typ, doc)
+		require.Equal(t, `audit(1772500000.100:501): cwd="/"`, string(body), doc)
+		require.Equal(t, node, string(got), doc)
+		require.True(t, Recognises([]byte(doc)), doc)
+	}
+}
+
+// The records of a recording may come in any order, and those of all events before the rest of each.
+func TestTheRecordsOfARecordingComeInAnyOrder(t *testing.T) {
+	var lines []string
+	const events = 500
+	for i := range events {
+		for _, line := range recordsOf(i+1, 10+i) {
+			lines = append(lines, strings.Replace(line, "1700000000", strconv.Itoa(1700000000+i*3600), 1))
+		}
+	}
+	sorted := slices.Sorted(slices.Values(lines))
+	shuffled := slices.Clone(lines)
+	random := rand.New(rand.NewPCG(1, 2))
+	random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	var interleaved []string // two events at a time, five seconds apart
+	for i := 0; i < len(lines); i += 8 {
+		for j := range 4 {
+			later := strings.NewReplacer("0.123", "5.123").Replace(lines[i+j])
+			interleaved = append(interleaved, lines[i+j], strings.Replace(later, fmt.Sprintf(":%d)", i/4+1),
+				fmt.Sprintf(":%d)", i/4+2), 1))
+		}
+	}
+	newest := slices.Clone(lines)
+	slices.Reverse(newest)
+	for name, lines := range map[string][]string{
+		"as auditd wrote them": lines, "sorted by their text": sorted, "shuffled": shuffled, "the newest first": newest,
+		"interleaved": interleaved,
+	} {
+		var stats module.Stats
+		whole := map[uint64]int{}
+		a := NewAssembler(Options{Stats: &stats, Recorded: true}, func(e *process.Event) error {
+			if !e.Lossy && len(e.Args) > 0 && e.CWD != "" {
+				whole[e.Sequence]++
+			}
+			return nil
+		})
+		for _, line := range lines {
+			require.NoError(t, a.Line([]byte(line), process.Cursor{}))
+		}
+		require.NoError(t, a.Flush())
+		incomplete := int(stats.Incomplete.Load())
+		require.Equal(t, events, len(whole)+incomplete, name)
+		require.LessOrEqual(t, incomplete, map[string]int{"shuffled": 1}[name], name) // until it is noticed
+	}
 }

@@ -70,6 +70,9 @@ func typeOf(name []byte) uint16 {
 	case "DAEMON_ABORT":
 		return unix.AUDIT_DAEMON_ABORT
 	}
+	if inner, ok := bytes.CutPrefix(name, []byte("UNKNOWN[")); ok { // what an older auditd has no name for
+		name = bytes.TrimSuffix(inner, []byte("]"))
+	}
 	if n, ok := number(name); ok && n < 1<<16 { // as the kernel's own log has it
 		return uint16(n)
 	}
@@ -80,10 +83,8 @@ func typeOf(name []byte) uint16 {
 var (
 	ErrNoRecord    = errors.New("this is not an audit record")
 	errInterpreted = fmt.Errorf("%w, but what ausearch -i makes of one: write records with ausearch --raw", ErrNoRecord)
-	errJournal     = fmt.Errorf("%w, but the journal's short form, which lacks the event's number: write records with %s",
-		ErrNoRecord, "journalctl _TRANSPORT=audit -o json | jq -r '(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) "+
-			"as $t | \"type=\\(._AUDIT_TYPE_NAME) msg=audit(\\($t[:-6]).\\($t[-6:-3]):\\(._AUDIT_ID)): "+
-			"\\(.MESSAGE | sub(\"^[^ ]+ \"; \"\"))\"'")
+	errJournal     = fmt.Errorf("%w, but what journalctl prints of one, which lacks the event's number: %s", ErrNoRecord,
+		"journalctl _TRANSPORT=audit -o json | reconbeat replay -")
 )
 
 // errNoHeader says that a record does not say when it was made, or of which event it is.
@@ -91,17 +92,21 @@ var errNoHeader = errors.New("its time and number cannot be read (want audit(SEC
 
 // noHeader says why a record's time and number cannot be read.
 func noHeader(body []byte) error {
-	if at, _, ok := bytes.Cut(body, []byte(")")); ok && bytes.IndexByte(at, '/') > 0 {
+	if at, _, ok := bytes.Cut(body, []byte(")")); ok && bytes.ContainsAny(at, "/ ") { // a date, as the locale has it
 		return errInterpreted
 	}
 	return errNoHeader
 }
 
 // ParseLine splits a line of audit.log, with or without `msg=` within. What a syslog daemon, the journal or the
-// kernel's log has put before the record is cut off. node is the host that `node=` names, or else the syslog header;
-// nil: neither does. The type is 0 for one that nothing is known of. The results share the line's memory.
+// kernel's log has put before the record is cut off, and a JSON document that carries one is unwrapped. node is the
+// host that `node=` names, or else the syslog header or the document; nil: none does. The type is 0 for one that
+// nothing is known of. The results share the line's memory, or that of what it carries.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	line = bytes.TrimRight(line, "\r\n")
+	if doc, ok := wrapping(line); ok {
+		return parseCarried(doc)
+	}
 	if rest, ok := bytes.CutPrefix(line, nodeMark); ok {
 		node, line, ok = bytes.Cut(rest, []byte(" "))
 		if !ok {
@@ -111,7 +116,26 @@ func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	if typ, body, ok := parse(line); ok {
 		return typ, body, node, nil
 	}
+	if typ, body, node, ok := parseNodeWithin(line); ok {
+		return typ, body, node, nil
+	}
 	return parseBehind(line)
+}
+
+// parseNodeWithin splits a record that names its node behind its type.
+func parseNodeWithin(line []byte) (typ uint16, body, node []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(line, typeMark)
+	if !ok {
+		return 0, nil, nil, false
+	}
+	name, rest, _ := bytes.Cut(rest, []byte(" "))
+	rest, ok = bytes.CutPrefix(rest, nodeMark)
+	if !ok {
+		return 0, nil, nil, false
+	}
+	node, body, _ = bytes.Cut(rest, []byte(" "))
+	body = bytes.TrimPrefix(body, []byte("msg="))
+	return typeOf(name), body, node, bytes.HasPrefix(body, []byte("audit("))
 }
 
 var (
@@ -171,6 +195,10 @@ func isSeparator(line []byte) bool {
 
 // isJournal says whether a line is one of audit's as journalctl prints it: its type, and neither time nor number.
 func isJournal(line []byte) bool {
+	if name, rest, ok := bytes.Cut(line, []byte(" ")); ok && len(name) > 2 && name[0] >= 'A' && typeOf(name) != 0 &&
+		bytes.IndexByte(rest, '=') > 0 { // without a header, as -o cat prints it
+		return true
+	}
 	_, rest, ok := bytes.Cut(line, []byte(" audit"))
 	if !ok {
 		return false
@@ -191,7 +219,12 @@ func syslogHost(head []byte) []byte {
 		}
 	}
 	word := func() (w []byte) {
-		w, head, _ = bytes.Cut(bytes.TrimLeft(head, " "), []byte(" "))
+		head = bytes.TrimLeft(head, " \t")
+		end := bytes.IndexAny(head, " \t")
+		if end < 0 {
+			end = len(head)
+		}
+		w, head = head[:end], head[end:]
 		return w
 	}
 	switch first := word(); {
@@ -205,6 +238,10 @@ func syslogHost(head []byte) []byte {
 			return nil
 		}
 	case len(first) >= len("2006-01-02T15:04:05") && first[4] == '-' && first[10] == 'T':
+	case len(first) == len("2006-01-02") && first[4] == '-' && first[7] == '-':
+		if at := word(); bytes.Count(at, []byte(":")) != 2 {
+			return nil
+		}
 	default:
 		return nil
 	}

@@ -216,9 +216,9 @@ func (t *Tampering) Advance(now time.Time) error {
 	return nil
 }
 
-// Close ends the condition of what holds still: nobody watches any more.
+// Close leaves the condition of what holds still: nobody watches any more.
 func (t *Tampering) Close() {
-	t.env.Health.Clear(health.AuditTampered, t.subject)
+	t.env.Health.Leave(health.AuditTampered, t.subject)
 	for _, other := range t.others {
 		other.Close()
 	}

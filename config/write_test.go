@@ -50,7 +50,48 @@ func TestExceptionsAreWrittenAsTheyAreRead(t *testing.T) {
 	require.NoError(t, WriteExceptions(&text, want))
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(text.String()), 0o600))
-	items, err := Controls{}.Items(dir, time.UTC)
+	items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
 	require.NoError(t, err, text.String())
 	require.Equal(t, want, items.Exceptions, text.String())
+}
+
+// What an approval or a window says is kept whole, conditions of any kind included: somebody may have edited its file.
+func TestControlsOfAllKindsAreWritten(t *testing.T) {
+	const approvals = `- id: a
+  ticket: OPS-1
+  author: alice
+  created: "2026-11-28T10:00:00Z"
+  expires: "2026-11-28T14:00:00Z"
+  revoked_by: bob
+  action: both
+  conditions:
+    - {field: user.name, is: tomcat}
+    - {field: source.ip, cidr: 10.0.0.0/8, not: true}
+`
+	const windows = `- id: w
+  timezone: Europe/Berlin
+  start: 2026-12-01T22:00
+  duration: 4h
+  rrule: FREQ=MONTHLY;BYDAY=1TU
+  dates: ['2027-01-12T22:00']
+  except: ["2027-01-05"]
+  rules: [sudo-use]
+  action: skip_result
+  conditions:
+    - {field: user.name, matches: dba*}
+`
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(approvals), 0o600))
+	items, err := Controls{}.Items(ControlFolders{Approvals: dir}, time.UTC)
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, WriteApprovals(&text, items.Approvals))
+	require.Equal(t, approvals, text.String())
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(windows), 0o600))
+	items, err = Controls{}.Items(ControlFolders{Windows: dir}, time.UTC)
+	require.NoError(t, err)
+	text.Reset()
+	require.NoError(t, WriteWindows(&text, items.Windows))
+	require.Equal(t, windows, text.String())
 }

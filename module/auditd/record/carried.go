@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// wrapping returns the JSON document that a line is, without what journalctl's json-seq and json-sse put before it.
+func wrapping(line []byte) (doc []byte, ok bool) {
+	line = bytes.TrimPrefix(bytes.TrimPrefix(line, []byte("\x1e")), []byte("data: "))
+	return line, len(line) > 1 && line[0] == '{'
+}
+
+// carrier is a JSON document around a record, by its keys.
+type carrier map[string]jsontext.Value
+
+// text is the string of the first key that has one.
+func (c carrier) text(keys ...string) string {
+	for _, key := range keys {
+		if v := c[key]; v.Kind() == '"' {
+			text, _ := jsontext.AppendUnquote(nil, v) // of lone surrogates, which have become U+FFFD, it complains
+			return string(text)
+		}
+	}
+	return ""
+}
+
+// below is the document below a key.
+func (c carrier) below(key string) carrier {
+	var inner carrier
+	if v := c[key]; v.Kind() == '{' {
+		_ = json.Unmarshal(v, &inner, lenient)
+	}
+	return inner
+}
+
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// errCarried says that a document carries what cannot be taken to pieces.
+var errCarried = fmt.Errorf("%w, but a document that carries several of them in one text", ErrNoRecord)
+
+// parseCarried is ParseLine for a document around a record: of Filebeat, Docker, rsyslog, Vector and their like, which
+// carry the line as a text, or of the journal (journalctl -o json), which has the record in parts.
+func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
+	if !bytes.Contains(doc, []byte("audit")) && !bytes.Contains(doc, []byte("_AUDIT_ID")) {
+		return 0, nil, nil, ErrNoRecord
+	}
+	var c carrier
+	if err := json.Unmarshal(doc, &c, lenient); err != nil {
+		return 0, nil, nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
+	}
+	for key := range c {
+		if name, _, _ := strings.Cut(key, "."); name == "process" || name == "auditd" {
+			return 0, nil, nil, ErrNoRecord // it is a document of its own
+		}
+	}
+	line := c.journal()
+	if line == "" {
+		line = c.text("message", "log", "event.original", "MESSAGE", "msg", "line", "payload", "_raw", "full_log",
+			"short_message")
+	}
+	if line == "" {
+		line = c.below("event").text("original")
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if strings.HasPrefix(line, "{") {
+		return 0, nil, nil, ErrNoRecord
+	}
+	if typ, body, node, err = ParseLine([]byte(line)); err != nil {
+		return 0, nil, nil, err
+	}
+	if bytes.Contains(body, []byte("type=")) && bytes.Count(body, []byte(" msg=audit(")) > 0 {
+		return 0, nil, nil, errCarried
+	}
+	if node == nil {
+		name := c.text("_HOSTNAME", "host", "hostname", "host.name")
+		if name == "" {
+			name = c.below("host").text("name", "hostname")
+		}
+		if name != "" {
+			node = []byte(name)
+		}
+	}
+	return typ, body, node, nil
+}
+
+// journal is the line that auditd would have written of a document of the journal; empty: it is none of audit's.
+func (c carrier) journal() string {
+	name, number := c.text("_AUDIT_TYPE_NAME", "_AUDIT_TYPE"), c.text("_AUDIT_ID")
+	_, fields, ok := strings.Cut(c.text("MESSAGE"), " ") // behind the type's name
+	at := c.text("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")
+	if name == "" || number == "" || !ok || len(at) < len("1000000") {
+		return ""
+	}
+	seconds, rest := at[:len(at)-6], at[len(at)-6:]
+	return "type=" + name + " msg=audit(" + seconds + "." + rest[:3] + ":" + number + "): " + fields
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recording
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// strangers are the texts that people take for a log of program starts: how each begins, what it is, and what gives one
+// that is read. The commands read on from where the text came from.
+var strangers = []struct {
+	begins *regexp.Regexp
+	what   string
+	remedy string
+}{
+	{
+		begins: regexp.MustCompile(`^"?NODE"?,"?EVENT"?,"?DATE"?,`),
+		what:   "what ausearch --format csv prints, which has no command lines",
+		remedy: "ausearch --raw | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^(On \S+ a|A)t \d\d:\d\d:\d\d \S+ .*successfully `),
+		what:   "what ausearch --format text prints, which has no command lines",
+		remedy: "ausearch --raw | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^[\w ]+ (Report|Summary|events)\r?\n=+(\r?\n|$)`),
+		what:   "what aureport prints, which has no command lines",
+		remedy: "ausearch --raw | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^__CURSOR=|^\w{3} \d{4}-\d\d-\d\d [^\n]*\[s=\w+;i=`),
+		what:   "another form of the journal",
+		remedy: "journalctl _TRANSPORT=audit -o json | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^[^\n]*<Event( [^>\n]*)?>\s*<System>\s*<Provider Name="Linux-Sysmon"`),
+		what:   "Sysmon's XML",
+		remedy: "ship it with the integration Sysmon for Linux, and replay its documents",
+	},
+	{
+		begins: regexp.MustCompile(`^(<\?xml|<Events?[ >])`),
+		what:   "XML",
+		remedy: "export the documents as JSON",
+	},
+	{
+		begins: regexp.MustCompile(`(?i)^<(!doctype )?html`),
+		what:   "a page of HTML, such as a server's error",
+		remedy: "look at it in a browser, and mend the export",
+	},
+	{
+		begins: regexp.MustCompile(`^"\{\\"`),
+		what:   "JSON in texts of JSON",
+		remedy: "jq -r . FILE | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^\[?\{'`),
+		what:   "what Python prints of a document",
+		remedy: "write it with json.dumps",
+	},
+	{
+		begins: regexp.MustCompile(`^\{\s+"[^"\n]+" => `),
+		what:   "Logstash's rubydebug",
+		remedy: "give the output `codec => json_lines`",
+	},
+	{
+		begins: regexp.MustCompile(`^(---\s+)?(- )?"?[@\w.]+"?: \S`),
+		what:   "YAML",
+		remedy: "yq -o json -I 0 '.[]' FILE | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^(\S+ .*)?(CEF:\d|LEEF:\d)`),
+		what:   "CEF or LEEF, which has no parents and no arguments",
+		remedy: "export the documents as JSON of the Elastic Common Schema",
+	},
+	{
+		begins: regexp.MustCompile(`^[ \w.@]+\|[ \w.@|]+\r?\n-+\+[-+]+\r?\n`),
+		what:   "a table of SQL's, which has no bounds of arguments",
+		remedy: "ask with _search, or export with elasticdump",
+	},
+	{
+		begins: regexp.MustCompile(`^([A-Za-z0-9+/]{60,}\r?\n){2}`),
+		what:   "encoded in base64",
+		remedy: "base64 -d FILE | reconbeat replay -",
+	},
+}
+
+// Stranger says what a text is that begins with the sample and that no module reads, and what gives one that is read;
+// nil: nobody knows.
+func Stranger(path string, sample []byte) error {
+	sample = bytes.TrimSpace(bytes.TrimPrefix(sample, []byte("\xef\xbb\xbf")))
+	for _, s := range strangers {
+		if s.begins.Match(sample) {
+			return fmt.Errorf("%s is %s: %s", path, s.what, strings.ReplaceAll(s.remedy, "FILE", path))
+		}
+	}
+	if isTable(sample) {
+		return fmt.Errorf("%s is %w", path, ErrTable)
+	}
+	return nil
+}
+
+// ErrTable says that a text has documents in the columns of a table.
+var ErrTable = errors.New("a table (CSV), in which times lack their zone and arguments their bounds: " +
+	"export the documents as JSON, as with elasticdump --input=URL/INDEX --output=$")
+
+// isTable says whether a text is a table: its first line names columns, and its second has as many.
+func isTable(sample []byte) bool {
+	for _, comma := range ",;\t|" {
+		in := csv.NewReader(bytes.NewReader(sample))
+		in.Comma, in.FieldsPerRecord, in.LazyQuotes = comma, -1, true
+		names, err := in.Read()
+		if err != nil || len(names) < 2 {
+			continue
+		}
+		named := true
+		for _, name := range names {
+			name = strings.TrimSpace(name)
+			named = named && name != "" && len(name) <= 64 && !strings.ContainsAny(name, "={}[]") &&
+				!(name[0] >= '0' && name[0] <= '9')
+		}
+		if !named {
+			continue
+		}
+		if first, err := in.Read(); err == nil && len(first) == len(names) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recording
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAStrangerIsCalledByItsName(t *testing.T) {
+	for text, want := range map[string]string{
+		"NODE,EVENT,DATE,TIME,SERIAL_NUM\n,SYSCALL,03/03/26,01:06:40,501\n": "FILE is what ausearch --format csv prints, " +
+			"which has no command lines: ausearch --raw | reconbeat replay -",
+		"At 01:06:40 03/03/26 carol successfully executed /usr/bin/ss\n": "ausearch --format text",
+		"\nExecutable Report\n================\n":                        "aureport",
+		"__CURSOR=s=a;i=1\n__REALTIME_TIMESTAMP=1\n":                     "another form of the journal",
+		"Tue 2026-03-03 01:06:40.100000 UTC [s=ab;i=1;b=c]\n":            "another form of the journal",
+
+		`Mar  3 01:06:40 web1 sysmon: <Event><System><Provider Name="Linux-Sysmon"/></System></Event>`: "Sysmon's XML",
+
+		"<?xml version=\"1.0\"?>\n<a/>":                                    "FILE is XML",
+		"<!doctype html>\n<html></html>":                                   "a page of HTML",
+		`"{\"@timestamp\":1}"`:                                             "jq -r . FILE | reconbeat replay -",
+		"{'@timestamp': 1}\n":                                              "what Python prints",
+		"{\n  \"process\" => {\n":                                          "Logstash's rubydebug",
+		"- \"@timestamp\": 2026-03-03T01:06:40.000Z\n":                     "FILE is YAML",
+		"CEF:0|x|y|1|exec|3|suser=bob\n":                                   "CEF or LEEF",
+		"  @timestamp  |  host.name  \n--------------+------------\nx|y\n": "a table of SQL's",
+
+		strings.Repeat(base64.StdEncoding.EncodeToString(make([]byte, 57))+"\n", 3): "base64 -d FILE",
+
+		"\xef\xbb\xbfTime;Host;User\r\n\"Mar 3, 2026 @ 01:06:40.000\";web;bob\r\n":         "FILE is a table (CSV)",
+		"_time,_raw,host\n2026-03-03,\"type=EXECVE msg=audit(1.1:1): a0=\"\"x\"\"\",web\n": "FILE is a table (CSV)",
+	} {
+		err := Stranger("FILE", []byte(text))
+		require.ErrorContains(t, err, want, text)
+	}
+	for _, text := range []string{
+		"", "some prose, and more\nof it\n", "03/03-01:06:40.100 [**] [1:1:1] x [**]\n", "\x02\x03\x00\x00",
+	} {
+		require.NoError(t, Stranger("FILE", []byte(text)), text)
+	}
+}
+
+func FuzzStranger(f *testing.F) {
+	f.Add([]byte("a,b\n1,2\n"))
+	f.Add([]byte("__CURSOR=s=a;i=1\n"))
+	f.Add([]byte("a|b\n-+-\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := Stranger("FILE", text); err != nil && !strings.HasPrefix(err.Error(), "FILE is ") {
+			t.Fatal(err)
+		}
+	})
+}
