@@ -664,7 +664,8 @@ func policyReference(reference string) error {
 	own, _, ends := strings.Cut(own, "# ================================== General")
 	modules, rest, files := strings.Cut(own, "  # Modules in files of their own")
 	_, rest, detector := strings.Cut(rest, "\n\n")
-	if !begins || !ends || !files || !detector || strings.Count(own, "\n  #modules:\n") != 1 ||
+	rest, _, notify := strings.Cut(rest, "\n  # ----------------------------------- Notify") // which a policy cannot have
+	if !begins || !ends || !files || !detector || !notify || strings.Count(own, "\n  #modules:\n") != 1 ||
 		strings.Count(own, "\n  #namespace: default\n") != 1 {
 		return errors.New("the reference configuration has another shape; look what its policy is made of")
 	}

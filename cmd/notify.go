@@ -27,6 +27,7 @@ once. The alert has reconbeat.alert.test: true, and its text says that it is a t
 does: a response hook must be in its dry run. A running reconbeat is not disturbed.
 
 The exit status is 1 when a target did not take it.`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, ids []string) error { return testNotify(c, settings, ids) },
 	}
 }
