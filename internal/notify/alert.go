@@ -25,6 +25,8 @@ type Alert struct {
 	Message  string // one line
 	Reason   string
 	User     string
+	Session  string // the login session, as the kernel's audit numbers it
+	Test     bool   // made by a test
 	Command  string
 	Score    float64
 	Severity int64
@@ -38,7 +40,8 @@ func of(doc *beat.Event) *Alert {
 	a := &Alert{
 		ID: text(f, "event.id"), Time: doc.Timestamp.UTC(), Host: text(f, "host.name"), Rule: text(f, "rule.id"),
 		Message: text(f, "message"), Reason: text(f, "event.reason"), User: text(f, "reconbeat.actor.name"),
-		Command: text(f, "process.command_line"),
+		Command: text(f, "process.command_line"), Session: text(f, "reconbeat.session.id"),
+		Test: text(f, "reconbeat.alert.test") == "true",
 	}
 	for _, field := range []string{"user.audit.name", "user.name"} {
 		if a.User == "" {
