@@ -92,7 +92,7 @@ func (h *host) hook() (program, out string) {
 	dir, err := os.MkdirTemp("", "reconbeat-hook") // the host's folder is root's alone
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(h.t, os.Chmod(dir, 0o777)) //nolint:gosec // nobody writes here
+	require.NoError(h.t, os.Chmod(dir, os.ModeSticky|0o777)) //nolint:gosec // nobody writes here
 	program, out = filepath.Join(dir, "hook"), filepath.Join(dir, "out")
 	script := "#!/bin/sh\ncat > /dev/null\necho \"$RECONBEAT_USER $RECONBEAT_COMMAND\"" +
 		"$([ \"$(id -u)\" = 65534 ] && echo ' as nobody') >> " + out + "\n"

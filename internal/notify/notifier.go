@@ -96,7 +96,7 @@ func newTarget(item Item, logger *logp.Logger) (t target, err error) {
 	case item.Syslog != nil:
 		t, err = newSyslog(item.Syslog, logger)
 	default:
-		t, err = newProgram(item.Program)
+		t = newProgram(item.Program, logger)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("notify %s: %w", item.ID, err)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -26,12 +27,24 @@ import (
 	syslogreader "github.com/elastic/beats/v7/libbeat/reader/syslog"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/logp/logptest"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if file := os.Getenv(reduced); file != "" {
+		item := Item{ID: "x", Program: &Program{Path: file}}
+		err := Try(context.Background(), item, alert("1"), logp.NewNopLogger())
+		if err == nil {
+			err = errors.New("delivered")
+		}
+		fmt.Println(err)
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // hostile is what a process may be called: markup, a change of direction, a broken character, the end of a line.
 const hostile = "ss <!channel> [x](http://evil) \"} {{.}} \\ \x1b[31m\r\n<13>1 - \u202e\u2028 \xff\x00 'é' \U0001f600"
@@ -401,7 +414,7 @@ func script(t *testing.T, text string) string {
 	dir, err := os.MkdirTemp("", "reconbeat-notify") // t.TempDir is root's alone
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // nobody writes here
+	require.NoError(t, os.Chmod(dir, os.ModeSticky|0o777)) //nolint:gosec // nobody writes here
 	file := filepath.Join(dir, "program")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	require.NoError(t, os.Chmod(file, 0o755)) //nolint:gosec // nobody runs it
@@ -457,11 +470,14 @@ func TestAProgramThatFails(t *testing.T) {
 	err := try(t, read(t, "{id: x, program: {path: '"+failing+"'}}"), alert("1"))
 	require.ErrorContains(t, err, "exit status 3: it \ufffddoes not work")
 	require.NotErrorIs(t, err, errRefused)
-	writable := script(t, "#!/bin/sh\n")
-	require.NoError(t, os.Chmod(writable, 0o775)) //nolint:gosec // this is refused
+	writable, open := script(t, "#!/bin/sh\n"), script(t, "#!/bin/sh\n")
+	require.NoError(t, os.Chmod(writable, 0o775))            //nolint:gosec // this is refused
+	require.NoError(t, os.Chmod(filepath.Dir(open), 0o777))  //nolint:gosec // and this
+	require.NoError(t, os.Symlink(writable, writable+".at")) // and where it leads to
 	for path, says := range map[string]string{
 		writable: "must be writable by its owner only; its mode is 0775", filepath.Dir(writable): "must be a file",
-		writable + ".gone": "no such file",
+		writable + ".gone": "no such file", open: filepath.Dir(open) + " must be writable by its owner only",
+		writable + ".at": writable + " must be writable by its owner only",
 	} {
 		require.ErrorContains(t, try(t, read(t, "{id: x, program: {path: '"+path+"'}}"), alert("1")), says)
 	}
@@ -472,8 +488,8 @@ func TestAProgramThatFails(t *testing.T) {
 	}
 	unread := script(t, "#!/bin/sh\nexec <&-\n")
 	require.NoError(t, try(t, read(t, "{id: x, program: {path: '"+unread+"'}}"), alert("1")))
-	_, err = newProgram(&Program{Path: unread, User: "nonesuch"})
-	require.ErrorContains(t, err, `user "nonesuch"`)
+	err = try(t, read(t, "{id: x, program: {path: '"+unread+"', user: nonesuch}}"), alert("1"))
+	require.ErrorContains(t, err, `looking up user "nonesuch"`)
 }
 
 // A program that hangs is killed, and its children with it: after the timeout, at the end of reconbeat, and those that
@@ -524,4 +540,104 @@ func TestAProgramsChildrenDieWithIt(t *testing.T) {
 func alive(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(text), ") Z ")
+}
+
+// reduced has TestMain send an alert to a program, in a process with fewer rights.
+const reduced = "RECONBEAT_NOTIFY_REDUCED"
+
+// Without the right to become another user, or to kill what runs as one, the program is not started, and the message
+// names what is missing.
+func TestAProgramNeedsRights(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: CAPABILITIES ARE GIVEN UP BY ROOT")
+	}
+	file := script(t, "#!/bin/sh\nexit 0\n")
+	for drop, says := range map[string]string{
+		"-kill":          `reconbeat may not run a program as user "nobody": it lacks CAP_KILL; docs/notify.md says`,
+		"-setuid,-kill":  "it lacks CAP_SETUID, CAP_KILL;",
+		"-setgid":        "it lacks CAP_SETGID;",
+		"-sys_ptrace":    "delivered",
+		"-dac_override":  "delivered",
+		"-audit_control": "delivered",
+	} {
+		c := exec.Command("setpriv", "--bounding-set", drop, "--inh-caps", drop, os.Args[0])
+		c.Env = append(os.Environ(), reduced+"="+file)
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), says, drop)
+	}
+}
+
+// A program prints for the log: what a hook did, or would do.
+func TestWhatAProgramPrintsIsLogged(t *testing.T) {
+	t.Parallel()
+	logger, observed := logptest.NewTestingLoggerWithObserver(t, "")
+	file := script(t, "#!/bin/sh\nprintf 'would end \\033session 7\\n'\n")
+	require.NoError(t, Try(t.Context(), read(t, "{id: x, program: {path: '"+file+"'}}"), alert("1"), logger))
+	require.Equal(t, "alert 1: "+file+" prints: would end \ufffdsession 7", observed.All()[0].Message)
+}
+
+// The hooks that are shipped only say what they would do, until somebody has them act; they never act on a test, on a
+// message without an alert, on root, or on what is no account's name or session's number.
+func TestTheShippedHooks(t *testing.T) {
+	t.Parallel()
+	const hooks = "../../deploy/hooks"
+	acts := map[string]string{
+		"end-session":  "show-session 7 --property=Name --value\nterminate-session 7\n",
+		"lock-account": "--lock --expiredate 1 mallory\n",
+	}
+	files, err := os.ReadDir(hooks)
+	require.NoError(t, err)
+	require.Len(t, files, len(acts))
+	for _, f := range files {
+		shipped, err := os.ReadFile(filepath.Join(hooks, f.Name()))
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(shipped), "\ndry_run=yes\n"))
+		armed := strings.Replace(string(shipped), "\ndry_run=yes\n", "\ndry_run=no\n", 1)
+		for name, c := range map[string]struct {
+			text   string
+			change func(*Alert)
+			acts   bool
+			says   string
+		}{
+			"shipped": {text: string(shipped), says: "would "},
+			"armed":   {text: armed, acts: true, says: "ed "},
+			"test":    {text: armed, change: func(a *Alert) { a.Test = true }, says: "would "},
+			"held":    {text: armed, change: func(a *Alert) { a.HeldBack = 3 }},
+			"root":    {text: armed, change: func(a *Alert) { a.User = "root" }},
+			"none":    {text: armed, change: func(a *Alert) { a.User, a.Session = "", "" }},
+			"option":  {text: armed, change: func(a *Alert) { a.User = "--help" }},
+			"hostile": {text: armed, change: func(a *Alert) { a.User, a.Session = "$(reboot)\nx", "7 8" }},
+		} {
+			// What the hook would run writes down how it is called.
+			dir := filepath.Dir(script(t, ""))
+			called := filepath.Join(dir, "called")
+			stand := "#!/bin/sh\necho \"$*\" >> " + called + "\n[ \"$1\" != show-session ] || echo mallory\n"
+			for _, tool := range []string{"loginctl", "usermod"} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, tool), []byte(stand), 0o755)) //nolint:gosec // it runs
+			}
+			text := strings.Replace(c.text, "\ndry_run=", "\nPATH="+dir+":$PATH\ndry_run=", 1)
+			a := alert("1")
+			a.User, a.Session = "mallory", "7"
+			if c.change != nil {
+				c.change(a)
+			}
+			logger, observed := logptest.NewTestingLoggerWithObserver(t, "")
+			require.NoError(t, Try(t.Context(), read(t, "{id: x, program: {path: '"+script(t, text)+"'}}"), a, logger))
+			did, err := os.ReadFile(called)
+			if c.acts {
+				require.NoError(t, err, name)
+				require.Equal(t, acts[f.Name()], string(did), name)
+			} else {
+				require.ErrorIs(t, err, os.ErrNotExist, "%s %s: %s", f.Name(), name, did)
+			}
+			if c.says == "" {
+				require.Empty(t, observed.All(), "%s %s", f.Name(), name)
+				continue
+			}
+			require.Contains(t, observed.All()[0].Message, c.says)
+			require.Contains(t, observed.All()[0].Message, "mallory")
+		}
+	}
 }
