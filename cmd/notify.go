@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -26,7 +28,7 @@ func newTestNotifyCommand(settings instance.Settings) *cobra.Command {
 once. The alert has reconbeat.alert.test: true, and its text says that it is a test. A program is run, with what it
 does: a response hook must be in its dry run. A running reconbeat is not disturbed.
 
-The exit status is 1 when a target did not take it.`,
+The exit status is 1 when a target did not take it, or waits for the alerts of a rule that there is not.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, ids []string) error { return testNotify(c, settings, ids) },
 	}
@@ -57,6 +59,9 @@ func testNotify(c *cobra.Command, settings instance.Settings, ids []string) erro
 			return fmt.Errorf("target %q is not configured; there are %s", id, strings.Join(known, ", "))
 		}
 	}
+	if err := checkRules(items, b.Paths.Resolve(paths.Config, cfg.Detector.RulesPath), cfg.Detector.Rules); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(c.Context(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	failed := false
@@ -76,4 +81,26 @@ func testNotify(c *cobra.Command, settings instance.Settings, ids []string) erro
 		return errors.New("not every target took the alert")
 	}
 	return nil
+}
+
+// checkRules returns an error for each target that waits for the alerts of a rule that there is not.
+func checkRules(items []notify.Item, dir string, overrides []*conf.C) error {
+	rules, err := config.LoadRules(dir, overrides)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, rule := range rules {
+		ids = append(ids, rule.ID)
+	}
+	var errs []error
+	for i, item := range items {
+		for j, id := range item.Rules {
+			if !slices.Contains(ids, id) {
+				errs = append(errs, fmt.Errorf("reconbeat.notify.%d.rules.%d: %q is the id of no rule; the rules are %s",
+					i, j, id, strings.Join(ids, ", ")))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -170,6 +170,11 @@ func (h *host) notifies(config string, chat *webhook) {
 	said, err = command.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(said), `target "chta" is not configured; there are chat, slow, gone, hook`)
+	wrong := "reconbeat.notify: [{id: hook, rules: [network-connection-discovery, typo], program: {path: /nowhere}}]\n"
+	command, _ = h.command(oneModule+theFile+wrong, "test", "notify")
+	said, err = command.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(said), `reconbeat.notify.0.rules.1: "typo" is the id of no rule; the rules are `)
 	command, _ = h.command(oneModule+theFile, "test", "notify")
 	said, err = command.CombinedOutput()
 	require.Error(t, err)
