@@ -140,9 +140,11 @@ func TestAlertsAreDeliveredToPeople(t *testing.T) {
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	name, err := os.Hostname()
+	require.NoError(t, err)
 	want := []string{"mallory ss -tunap", "www-data ss -s", "eve ss -tan"}
 	for i := range want {
-		want[i] += " filter 2 privileges 1"
+		want[i] += " on " + name + " filter 2 privileges 1"
 		if os.Geteuid() == 0 {
 			want[i] += " as nobody"
 		}
@@ -218,7 +220,7 @@ func (h *host) hook() (program, out string) {
 	require.NoError(h.t, os.Chmod(dir, os.ModeSticky|0o777)) //nolint:gosec // nobody writes here
 	program, out = filepath.Join(dir, "hook"), filepath.Join(dir, "out")
 	script := "#!/bin/sh\ncat > /dev/null\nown() { sed -n \"s/^$1:\\t//p\" /proc/self/status; }\necho seen\n" +
-		"echo \"$RECONBEAT_USER $RECONBEAT_COMMAND filter $(own Seccomp) privileges $(own NoNewPrivs)\"" +
+		"echo \"$RECONBEAT_USER $RECONBEAT_COMMAND on ${RECONBEAT_HOST:-nowhere} filter $(own Seccomp) privileges $(own NoNewPrivs)\"" +
 		"$([ \"$(id -u)\" = 65534 ] && echo ' as nobody') >> " + out + "\n"
 	require.NoError(h.t, os.WriteFile(program, []byte(script), 0o600))
 	require.NoError(h.t, os.Chmod(program, 0o755)) //nolint:gosec // nobody runs it

@@ -34,9 +34,12 @@ type Alert struct {
 	Document mapstr.M
 }
 
-// of makes an Alert of a document.
-func of(doc *beat.Event) *Alert {
-	f := doc.Fields
+// of makes an Alert of a document. One of this host's names no host, since libbeat adds that on the way to the output.
+func of(doc *beat.Event, host string) *Alert {
+	f := doc.Fields.Clone()
+	if _, err := f.GetValue("host.name"); err != nil && host != "" {
+		_, _ = f.Put("host.name", host) // what is no object there stays, as the output has it
+	}
 	a := &Alert{
 		ID: text(f, "event.id"), Time: doc.Timestamp.UTC(), Host: text(f, "host.name"), Rule: text(f, "rule.id"),
 		Message: text(f, "message"), Reason: text(f, "event.reason"), User: text(f, "reconbeat.actor.name"),
@@ -54,7 +57,7 @@ func of(doc *beat.Event) *Alert {
 	a.Score, _ = number(f, "reconbeat.anomaly.score")
 	severity, _ := number(f, "event.severity")
 	a.Severity = int64(severity)
-	a.Document = f.Clone()
+	a.Document = f
 	a.Document["@timestamp"] = a.Time.Format(stamp)
 	return a
 }
@@ -184,5 +187,5 @@ func Sample(host string, now time.Time) *Alert {
 			"actor": mapstr.M{"name": "mallory"}, "anomaly": mapstr.M{"score": 85.5}, "alert": mapstr.M{"test": true},
 		},
 	}
-	return of(&beat.Event{Timestamp: now, Fields: doc})
+	return of(&beat.Event{Timestamp: now, Fields: doc}, host)
 }

@@ -154,7 +154,7 @@ func (n *Notifier) pass(ctx context.Context) error {
 			return nil
 		}
 		n.save() // what came before this one
-		return n.one(ctx, of(doc))
+		return n.one(ctx, of(doc, n.host))
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -51,7 +51,7 @@ const hostile = "ss <!channel> [x](http://evil) \"} {{.}} \\ \x1b[31m\r\n<13>1 -
 
 // alert is an alert whose texts a hostile process has chosen.
 func alert(id string) *Alert {
-	return of(event(id))
+	return of(event(id), "here")
 }
 
 func event(id string) *beat.Event {
