@@ -43,7 +43,8 @@ output.elasticsearch.proxy_url: http://user:SECRET7@proxy.test
 setup.kibana: {password: '${KIBANA_PASSWORD}', service_token: SECRET8}
 reconbeat.notify:
 - {id: chat, webhook: {url: 'http://127.0.0.1:9/SECRET12', shape: slack, headers: {X-Key: SECRET13}}}
-- {id: pager, webhook.url: 'http://127.0.0.1:9/SECRET14', webhook.shape: pagerduty, webhook.variables: {routing_key: SECRET15}}
+- {id: pager, webhook.url: 'http://127.0.0.1:9/SECRET14', webhook.shape: pagerduty,
+  webhook.variables: {routing_key: SECRET15}}
 output.file: {path: '${path.home}', filename: out} # SECRET10
 `)
 	write("modules.d/ndjson.yml.disabled", "- {module: ndjson, id: other, paths: [/tmp/none], processors: [{script: "+

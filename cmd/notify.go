@@ -24,9 +24,10 @@ func newTestNotifyCommand(settings instance.Settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "notify [TARGET...]",
 		Short: "Send one alert, marked as a test, to each target of reconbeat.notify, and say what each answered",
-		Long: `notify sends one alert to every target that is configured under reconbeat.notify, or to those with the ids given,
-once. The alert has reconbeat.alert.test: true, and its text says that it is a test. A program is run, with what it
-does: a response hook must be in its dry run. A running reconbeat is not disturbed.
+		Long: `notify sends one alert to every target that is configured under reconbeat.notify, or to those with the ids
+given, once. The alert has reconbeat.alert.test: true, and its text says that it is a test. A program is run, whatever
+it does: RECONBEAT_TEST is true for it, and the hooks that are shipped do not act then. A running reconbeat is not
+disturbed.
 
 The exit status is 1 when a target did not take it, or waits for the alerts of a rule that there is not.`,
 		Args: cobra.ArbitraryArgs,

@@ -217,12 +217,13 @@ func (h *host) hook() (program, out string) {
 	dir, err := os.MkdirTemp("", "reconbeat-hook") // the host's folder is root's alone
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(h.t, os.Chmod(dir, os.ModeSticky|0o777)) //nolint:gosec // nobody writes here
+	require.NoError(h.t, os.Chmod(dir, os.ModeSticky|0o777))
 	program, out = filepath.Join(dir, "hook"), filepath.Join(dir, "out")
 	script := "#!/bin/sh\ncat > /dev/null\nown() { sed -n \"s/^$1:\\t//p\" /proc/self/status; }\necho seen\n" +
-		"echo \"$RECONBEAT_USER $RECONBEAT_COMMAND on ${RECONBEAT_HOST:-nowhere} filter $(own Seccomp) privileges $(own NoNewPrivs)\"" +
+		"echo \"$RECONBEAT_USER $RECONBEAT_COMMAND on ${RECONBEAT_HOST:-nowhere}" +
+		" filter $(own Seccomp) privileges $(own NoNewPrivs)\"" +
 		"$([ \"$(id -u)\" = 65534 ] && echo ' as nobody') >> " + out + "\n"
 	require.NoError(h.t, os.WriteFile(program, []byte(script), 0o600))
-	require.NoError(h.t, os.Chmod(program, 0o755)) //nolint:gosec // nobody runs it
+	require.NoError(h.t, os.Chmod(program, 0o755))
 	return program, out
 }

@@ -2,8 +2,8 @@
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
 // test output and keystore; ours are watch, replay, alerts, model, controls, exception, diagnostics, test modules, test
-// rules, test controls, test alert and test notify. The hooks that libbeat wants before it starts (settings, fields, the
-// output behind `watch`) are set here and nowhere else.
+// rules, test controls, test alert and test notify. The hooks that libbeat wants before it starts (settings, fields,
+// the output behind `watch`) are set here and nowhere else.
 package cmd
 
 import (

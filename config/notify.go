@@ -23,7 +23,8 @@ func (c Config) Targets() ([]notify.Item, error) {
 			errs = append(errs, settings.At(at, err))
 		}
 		if other, used := first[item.ID]; used && item.ID != "" {
-			errs = append(errs, fmt.Errorf("%sid: %q is used already in reconbeat.notify.%d; choose another", at, item.ID, other))
+			errs = append(errs, fmt.Errorf("%sid: %q is used already in reconbeat.notify.%d; choose another",
+				at, item.ID, other))
 		} else {
 			first[item.ID] = i
 		}

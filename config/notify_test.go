@@ -57,8 +57,8 @@ notify:
 - {id: typo, wehbook: {url: "https://x"}}
 `)
 	require.EqualError(t, err, `reconbeat.notify.0.per_hour: "many" is not allowed; it must be a whole number
-reconbeat.notify.0.webhook.variable: no such setting; known here are headers, proxy_url, shape, ssl, template, timeout, `+
-		`url, variables
+reconbeat.notify.0.webhook.variable: no such setting; known here are headers, proxy_url, shape, ssl, template, `+
+		`timeout, url, variables
 reconbeat.notify.0.min_score: 101 is not allowed; it must be 0 to 100
 reconbeat.notify.0.webhook.url: the value is not allowed; it must be a URL that begins with http:// or https://
 reconbeat.notify.0.webhook.shape: "xml" is not allowed; it must be json, slack, teams or pagerduty

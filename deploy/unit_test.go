@@ -223,7 +223,8 @@ func TestTheUnitRunsPrograms(t *testing.T) {
 	h.run("mkdir", "-p", hooks)
 	h.write(hooks+"nobody", "#!/bin/sh\nid -u\n")
 	h.write(hooks+"hangs", "#!/bin/sh\nsleep 3600\n")
-	h.run("sh", "-ec", "cd "+hooks+"; cp /usr/share/reconbeat/hooks/* .; chmod 755 *; sed -i 's/^dry_run=yes/dry_run=no/' lock-account")
+	h.run("sh", "-ec", "cd "+hooks+"; cp /usr/share/reconbeat/hooks/* .; chmod 755 *\n"+
+		"sed -i 's/^dry_run=yes/dry_run=no/' lock-account")
 	h.write("/etc/reconbeat/reconbeat.yml", `
 reconbeat.modules: [{module: ndjson, from: beginning, paths: [/srv/process.ndjson]}]
 reconbeat.detector: {learn_for: 0s, rules: [{id: network-connection-discovery, threshold: 0}]}

@@ -113,7 +113,8 @@ func TestALimitHoldsBackAndSaysHowMany(t *testing.T) {
 	require.Zero(t, k.saved)
 }
 
-// A target that takes nothing for long loses nothing, in order; a restart at any moment delivers one alert twice at most.
+// A target that takes nothing for long loses nothing, in order; a restart at any moment delivers one alert twice at
+// most.
 func TestARestartLosesNothing(t *testing.T) {
 	t.Parallel()
 	f := &taking{}

@@ -182,7 +182,8 @@ func environment(a *Alert) []string {
 	var env []string
 	for _, v := range [][2]string{
 		{"ALERT_ID", a.ID}, {"TIME", a.Time.Format(time.RFC3339Nano)}, {"HOST", a.Host}, {"RULE", a.Rule},
-		{"USER", a.User}, {"SESSION", a.Session}, {"TEST", strconv.FormatBool(a.Test)}, {"COMMAND", a.Command}, {"SCORE", strconv.FormatFloat(a.Score, 'f', -1, 64)},
+		{"USER", a.User}, {"SESSION", a.Session}, {"COMMAND", a.Command}, {"TEST", strconv.FormatBool(a.Test)},
+		{"SCORE", strconv.FormatFloat(a.Score, 'f', -1, 64)},
 		{"SEVERITY", strconv.FormatInt(a.Severity, 10)}, {"MESSAGE", a.Line()}, {"HELD_BACK", strconv.Itoa(a.HeldBack)},
 	} {
 		value := strings.ReplaceAll(strings.ToValidUTF8(v[1], "\uFFFD"), "\x00", "\uFFFD")

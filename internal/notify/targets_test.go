@@ -362,7 +362,8 @@ func TestASyslogReceiverThatCloses(t *testing.T) {
 			go framed(c, messages)
 		}
 	}()
-	target, err := newSyslog(read(t, "{id: x, syslog: {network: tcp, address: '"+address+"'}}").Syslog, logp.NewNopLogger())
+	item := read(t, "{id: x, syslog: {network: tcp, address: '"+address+"'}}")
+	target, err := newSyslog(item.Syslog, logp.NewNopLogger())
 	require.NoError(t, err)
 	defer target.close()
 	require.NoError(t, target.deliver(t.Context(), alert("1")))
@@ -414,10 +415,10 @@ func script(t *testing.T, text string) string {
 	dir, err := os.MkdirTemp("", "reconbeat-notify") // t.TempDir is root's alone
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, os.ModeSticky|0o777)) //nolint:gosec // nobody writes here
+	require.NoError(t, os.Chmod(dir, os.ModeSticky|0o777))
 	file := filepath.Join(dir, "program")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	require.NoError(t, os.Chmod(file, 0o755)) //nolint:gosec // nobody runs it
+	require.NoError(t, os.Chmod(file, 0o755))
 	return file
 }
 
@@ -471,9 +472,9 @@ func TestAProgramThatFails(t *testing.T) {
 	require.ErrorContains(t, err, "exit status 3: it \ufffddoes not work")
 	require.NotErrorIs(t, err, errRefused)
 	writable, open := script(t, "#!/bin/sh\n"), script(t, "#!/bin/sh\n")
-	require.NoError(t, os.Chmod(writable, 0o775))            //nolint:gosec // this is refused
-	require.NoError(t, os.Chmod(filepath.Dir(open), 0o777))  //nolint:gosec // and this
-	require.NoError(t, os.Symlink(writable, writable+".at")) // and where it leads to
+	require.NoError(t, os.Chmod(writable, 0o775))
+	require.NoError(t, os.Chmod(filepath.Dir(open), 0o777))
+	require.NoError(t, os.Symlink(writable, writable+".at"))
 	for path, says := range map[string]string{
 		writable: "must be writable by its owner only; its mode is 0775", filepath.Dir(writable): "must be a file",
 		writable + ".gone": "no such file", open: filepath.Dir(open) + " must be writable by its owner only",
@@ -482,9 +483,10 @@ func TestAProgramThatFails(t *testing.T) {
 		require.ErrorContains(t, try(t, read(t, "{id: x, program: {path: '"+path+"'}}"), alert("1")), says)
 	}
 	if os.Geteuid() == 0 {
-		require.NoError(t, os.Chmod(writable, 0o755)) //nolint:gosec // nobody runs it
+		require.NoError(t, os.Chmod(writable, 0o755))
 		require.NoError(t, os.Chown(writable, 65534, -1))
-		require.ErrorContains(t, try(t, read(t, "{id: x, program: {path: '"+writable+"'}}"), alert("1")), "must belong to root")
+		err = try(t, read(t, "{id: x, program: {path: '"+writable+"'}}"), alert("1"))
+		require.ErrorContains(t, err, "must belong to root")
 	}
 	unread := script(t, "#!/bin/sh\nexec <&-\n")
 	require.NoError(t, try(t, read(t, "{id: x, program: {path: '"+unread+"'}}"), alert("1")))
@@ -615,7 +617,7 @@ func TestTheShippedHooks(t *testing.T) {
 			called := filepath.Join(dir, "called")
 			stand := "#!/bin/sh\necho \"$*\" >> " + called + "\n[ \"$1\" != show-session ] || echo mallory\n"
 			for _, tool := range []string{"loginctl", "usermod"} {
-				require.NoError(t, os.WriteFile(filepath.Join(dir, tool), []byte(stand), 0o755)) //nolint:gosec // it runs
+				require.NoError(t, os.WriteFile(filepath.Join(dir, tool), []byte(stand), 0o755))
 			}
 			text := strings.Replace(c.text, "\ndry_run=", "\nPATH="+dir+":$PATH\ndry_run=", 1)
 			a := alert("1")

@@ -20,10 +20,10 @@ import (
 	"github.com/elastic/elastic-agent-libs/transport/httpcommon"
 )
 
-// shapes are the bodies that are shipped. The function json writes a value as JSON. Slack's is that of incoming webhooks
-// (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks), that of Teams an Adaptive Card for its
-// Workflows, and that of PagerDuty its Events API v2. No text of an alert is read as markup: a command must not make
-// links, nor call a whole channel.
+// shapes are the bodies that are shipped. The function json writes a value as JSON. Slack's is that of incoming
+// webhooks (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks), that of Teams an Adaptive Card
+// for its Workflows, and that of PagerDuty its Events API v2. No text of an alert is read as markup: a command must not
+// make links, nor call a whole channel.
 var shapes = map[string]string{
 	"json": `{{ .JSON }}`,
 	"slack": `{"text": {{ json (slack (cut 2900 .Line)) }},

@@ -21,7 +21,8 @@ import (
 
 // The alert log holds the latest alerts and what was concluded of them, for people on the host. It is no part of
 // delivery: the journal forgets a document once the output has it, the alert log keeps it. It is written last, so that
-// no alert waits for it; what a kill -9 comes in between of is still in the journal, and written here at the next start.
+// no alert waits for it; what a kill -9 comes in between of is still in the journal, and written here at the next
+// start.
 const (
 	alertLogDir   = "alerts"
 	alertLogName  = "alerts"
@@ -124,8 +125,8 @@ func (r *AlertReader) read(name string, each func([]byte) error) error {
 	}
 }
 
-// unlogged are those of the entries of the journal, in the order of Seq, that a kill -9 kept out of the alert log in dir:
-// both end with the newest, so they are what follows the last one that is in both.
+// unlogged are those of the entries of the journal, in the order of Seq, that a kill -9 kept out of the alert log in
+// dir: both end with the newest, so they are what follows the last one that is in both.
 func unlogged(dir string, entries []Entry) ([]Entry, error) {
 	place := map[[sha256.Size]byte]int{}
 	for i := range entries {
