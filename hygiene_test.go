@@ -50,16 +50,18 @@ var rooms = map[string][]string{
 	".": {"cmd"},
 	"beater": {
 		"config", "config/settings", "detector", "internal/control", "internal/dataset", "internal/engine",
-		"internal/health", "internal/host", "internal/plural", "internal/state", "module", "module/catalog", "process",
+		"internal/health", "internal/host", "internal/notify", "internal/plural", "internal/state", "module",
+		"module/catalog", "process",
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
-		"internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/plural",
-		"internal/report",
+		"internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/notify",
+		"internal/plural", "internal/report",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
 	"config": {
 		"config/settings", "detector", "detector/rare", "detector/rules", "internal/control", "internal/dataset",
+		"internal/notify",
 	},
 	"config/settings":     {},
 	"deploy":              {},
@@ -88,6 +90,7 @@ var rooms = map[string][]string{
 	"internal/host/procfs":     {"process"},
 	"internal/include":         {},
 	"internal/livetest":        {"internal/health", "module", "process"},
+	"internal/notify":          {"internal/plural"},
 	"internal/plural":          {},
 	"internal/race":            {},
 	"internal/report":          {"internal/plural", "module"},
@@ -767,7 +770,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	given := section.FlattenedKeys()
 	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone",
 		"detector.bucket_span", "detector.max_users", "detector.learn_for",
-		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period",
+		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "notify.0.id",
 		"config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
 		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }),
 			"%s is missing in the reference", name)
@@ -811,7 +814,7 @@ func TestTheManualHasEverySetting(t *testing.T) {
 	require.NoError(t, defaults.Unpack(&flat))
 	m := mapstr.M(flat).Flatten()
 	for _, list := range []string{ // they have sections of their own
-		"modules", "controls.exceptions", "controls.windows", "controls.onboarding", "detector.rules",
+		"modules", "controls.exceptions", "controls.windows", "controls.onboarding", "detector.rules", "notify",
 	} {
 		delete(m, list)
 	}

@@ -664,7 +664,8 @@ func policyReference(reference string) error {
 	own, _, ends := strings.Cut(own, "# ================================== General")
 	modules, rest, files := strings.Cut(own, "  # Modules in files of their own")
 	_, rest, detector := strings.Cut(rest, "\n\n")
-	if !begins || !ends || !files || !detector || strings.Count(own, "\n  #modules:\n") != 1 ||
+	rest, _, notify := strings.Cut(rest, "\n  # ----------------------------------- Notify") // which a policy cannot have
+	if !begins || !ends || !files || !detector || !notify || strings.Count(own, "\n  #modules:\n") != 1 ||
 		strings.Count(own, "\n  #namespace: default\n") != 1 {
 		return errors.New("the reference configuration has another shape; look what its policy is made of")
 	}
@@ -781,7 +782,7 @@ func pack(arch string) error {
 	}
 	// Only what is in the repository goes in.
 	kept, err := sh.Output("git", "ls-files", "--", "docs", "modules.d", "rules.d", "exceptions.d", "windows.d",
-		"onboarding.d", "deploy/systemd",
+		"onboarding.d", "deploy/hooks", "deploy/systemd",
 		"fields.yml", "reconbeat.yml", "reconbeat.reference.yml", ":(glob)*.md", "LICENSE", "NOTICE.txt")
 	if err != nil {
 		return err
@@ -901,7 +902,8 @@ func level(folder, epoch string) error {
 		}
 		mode := os.FileMode(0o644)
 		switch {
-		case d.IsDir() || path == filepath.Join(folder, "reconbeat"):
+		case d.IsDir() || path == filepath.Join(folder, "reconbeat") ||
+			filepath.Dir(path) == filepath.Join(folder, "deploy", "hooks"):
 			mode = 0o755
 		case path == filepath.Join(folder, "reconbeat.yml"):
 			mode = 0o600 // it may hold the output's password

@@ -99,6 +99,9 @@ func (r *sensor) manage(b *beat.Beat) error {
 		return errors.New("reconbeat.modules and reconbeat.config.modules are not allowed under an Elastic Agent; " +
 			"its policy names the modules")
 	}
+	if len(r.config.Notify) > 0 {
+		return errors.New("reconbeat.notify is not allowed under an Elastic Agent; its alerts go to the policy's output")
+	}
 	b.OutputConfigReloader = reload.ReloadableFunc(ownOutput)
 	agent := b.Manager.AgentInfo()
 	b.Publisher = &labelled{b.Publisher, mapstr.M{
@@ -239,12 +242,17 @@ func (r *sensor) Run(b *beat.Beat) error {
 		}
 		l.applied = agent.applied.Load
 	}
-	m := metricsOf{loop: l, journal: store.Stats()}
+	targets, err := newNotifiers(r.config, dir, b.Info.Name, r.health, r.logger)
+	if err != nil {
+		return err
+	}
+	m := metricsOf{loop: l, journal: store.Stats(), notifiers: targets}
 	l.rejected.libbeat = b.Monitoring.StatsRegistry().GetOrCreateRegistry("libbeat")
 	if err := m.show(b); err != nil {
 		return err
 	}
 
+	defer targets.start()() // before the state is closed
 	publisher.start(b.Publisher, store)
 	defer publisher.stop()
 	l.direct.start(b.Publisher)

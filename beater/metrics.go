@@ -20,7 +20,8 @@ import (
 // metricsOf shows what a running Beat counts.
 type metricsOf struct {
 	*loop
-	journal *state.Stats
+	journal   *state.Stats
+	notifiers notifiers
 }
 
 // show shows the metrics: in /stats, in the log's metrics line, and to Prometheus where HTTP is enabled.
@@ -138,6 +139,19 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 		v.OnRegistryStart()
 		defer v.OnRegistryFinished()
 		showControls(v, c.Controls.Load())
+	}, monitoring.Report)
+	monitoring.NewFunc(reg, "notify", func(_ monitoring.Mode, v monitoring.Visitor) {
+		v.OnRegistryStart()
+		defer v.OnRegistryFinished()
+		for _, n := range b.notifiers {
+			monitoring.ReportNamespace(v, n.ID(), func() {
+				readings{
+					"delivered": n.Stats.Delivered.Load(), "failed": n.Stats.Failed.Load(),
+					"refused": n.Stats.Refused.Load(), "held_back": n.Stats.HeldBack.Load(),
+					"missed": n.Stats.Missed.Load(),
+				}.report(v)
+			})
+		}
 	}, monitoring.Report)
 	histograms := adapter.NewGoMetrics(reg, "latency", b.logger, adapter.Accept)
 	for name, h := range map[string]metrics.Histogram{

@@ -21,6 +21,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/notify"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -40,7 +41,11 @@ func counted(t *testing.T) *monitoring.Registry {
 		engine: testEngine(t), logger: logp.NewNopLogger(), health: &health.Board{}, ring: engine.NewRing(1), host: h,
 		running: &moduleSet{}, latency: newLatencies(), heart: &heartbeat{}, journal: &journal{},
 		direct: newDirect(logp.NewNopLogger()),
-	}, &state.Stats{}}
+	}, &state.Stats{}, nil}
+	target := notify.Item{ID: "ID", PerHour: 1, Syslog: &notify.Syslog{Address: "127.0.0.1:514"}}
+	n, err := notify.New(target, "", nil, nil, logp.NewNopLogger())
+	require.NoError(t, err)
+	b.notifiers = notifiers{n}
 	r := &runner{
 		blueprint: &blueprint{
 			kind: catalog.Kind{Name: "auditd"}, source: &engine.Source{Module: config.Module{ID: "ID"}},

@@ -110,6 +110,11 @@ func ours(out chan<- prometheus.Metric, stats map[string]any) {
 				for metric, n := range module {
 					typed(out, "modules."+metric, n, "id", name, "module", kind)
 				}
+			case part == "notify":
+				counts, _ := v.(map[string]any)
+				for metric, n := range counts {
+					typed(out, "notify."+metric, n, "id", name)
+				}
 			case part == "latency":
 				statistics, _ := v.(map[string]any)
 				for statistic, q := range quantiles {

@@ -49,7 +49,9 @@ func TestPrometheusGetsEveryMetric(t *testing.T) {
 			case kind == "histogram":
 				want = "# TYPE reconbeat_" + strings.ReplaceAll(strings.TrimSuffix(base, "_us"), ".", "_") + "_seconds gauge\n"
 			default:
-				base = strings.Replace(strings.Replace(base, "modules.ID", "modules", 1), "controls.items.ID", "controls", 1)
+				for _, of := range []string{"modules", "controls.items", "notify"} {
+					base = strings.Replace(base, of+".ID", strings.TrimSuffix(of, ".items"), 1)
+				}
 				base = strings.ReplaceAll(base, ".", "_")
 				if s, is := strings.CutSuffix(base, "_us"); is {
 					base = s + "_seconds"

@@ -41,6 +41,10 @@ output.elasticsearch:
   ssl: {key_passphrase: SECRET5, key: "-----BEGIN RSA PRIVATE KEY-----\nSECRET6"}
 output.elasticsearch.proxy_url: http://user:SECRET7@proxy.test
 setup.kibana: {password: '${KIBANA_PASSWORD}', service_token: SECRET8}
+reconbeat.notify:
+- {id: chat, webhook: {url: 'http://127.0.0.1:9/SECRET12', shape: slack, headers: {X-Key: SECRET13}}}
+- {id: pager, webhook.url: 'http://127.0.0.1:9/SECRET14', webhook.shape: pagerduty,
+  webhook.variables: {routing_key: SECRET15}}
 output.file: {path: '${path.home}', filename: out} # SECRET10
 `)
 	write("modules.d/ndjson.yml.disabled", "- {module: ndjson, id: other, paths: [/tmp/none], processors: [{script: "+
@@ -80,7 +84,7 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 		"versions.txt": {"reconbeat version ", "kernel "},
 		"paths.txt":    {"Data path: [" + filepath.Join(dir, "data") + "]", "reconbeat.yml"},
 		"config/reconbeat.yml": {"https://xxxxx@elastic.test:9200", "username: elastic",
-			"${KIBANA_PASSWORD}", "http://xxxxx@proxy.test"},
+			"${KIBANA_PASSWORD}", "http://xxxxx@proxy.test", "id: pager"},
 		"config/modules.d/ndjson.yml.disabled": {"id: other"},
 		"config/rules.d/mine.yml":              {"id: mine"},
 		"config/exceptions.d/mine.yml":         {"id: backup"},
@@ -151,6 +155,14 @@ func TestSecretsAreKnownByTheNamesOfSettings(t *testing.T) {
 		{"password", "${ES_PWD:changeme}", hidden},
 		{"password", nil, nil},
 		{"username", "elastic", "elastic"},
+		{"reconbeat.notify", []any{map[string]any{"id": "chat", "webhook": map[string]any{
+			"url": "https://hooks.slack.com/services/T0/B0/x", "shape": "slack", "proxy_url": "http://u:p@h",
+			"variables": map[string]any{"routing_key": "k", "team": "${TEAM}"},
+		}}}, []any{map[string]any{"id": "chat", "webhook": map[string]any{
+			"url": hidden, "shape": "slack", "proxy_url": "http://" + hidden + "@h",
+			"variables": map[string]any{"routing_key": hidden, "team": "${TEAM}"},
+		}}}},
+		{"reconbeat.notify.webhook.url", "${SLACK_URL}", "${SLACK_URL}"},
 		{"workers", 3, 3},
 	} {
 		assert.Equal(t, c.want, mask(c.key, c.value), c.key)

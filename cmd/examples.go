@@ -117,6 +117,7 @@ var examples = map[string][]string{
 	"test config":  {"sudo reconbeat test config", "reconbeat test config -c reconbeat.yml"},
 	"test output":  {"sudo reconbeat test output"},
 	"test modules": {"sudo reconbeat test modules"},
+	"test notify":  {"sudo reconbeat test notify", "sudo reconbeat test notify slack"},
 	"test alert":   {"sudo reconbeat test alert", "sudo reconbeat test alert --timeout 2m"},
 	"test rules": {
 		"reconbeat test rules                                     what each rule means",

@@ -15,8 +15,12 @@ const hidden = "xxxxx"
 var secretWords = []string{"password", "passphrase", "api_key", "apikey", "secret", "token", "credential",
 	"authorization", "cloud.auth"}
 
-// secretTrees are settings below which anything may be secret.
-var secretTrees = []string{"headers", "proxy_headers"}
+// secretTrees are settings below which anything may be secret. Whoever knows the URL of a webhook can write there, and
+// variables hold what a receiver wants to see.
+var secretTrees = []string{"headers", "proxy_headers", "variables"}
+
+// secretURLs are the ends of settings that are URLs and secret.
+var secretURLs = []string{"webhook.url"}
 
 var (
 	// to the keystore or the environment, which is not a secret
@@ -62,6 +66,7 @@ func isSecret(key string) bool {
 	key = strings.ToLower(key)
 	parts := strings.Split(key, ".")
 	return slices.ContainsFunc(secretTrees, func(tree string) bool { return slices.Contains(parts, tree) }) ||
+		slices.ContainsFunc(secretURLs, func(end string) bool { return strings.HasSuffix(key, end) }) ||
 		slices.ContainsFunc(secretWords, func(word string) bool {
 			return strings.Contains(parts[len(parts)-1], word) || strings.HasSuffix(key, word)
 		})

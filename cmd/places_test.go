@@ -78,6 +78,7 @@ var every = []typed{
 	{words: "test rules"},
 	{words: "test controls"},
 	{words: "test alert --timeout 1s"},
+	{words: "test notify"},
 	{words: "test modules", cannot: true},
 
 	{words: "diagnostics out.zip", cannot: true},

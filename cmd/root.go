@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
-// test output and keystore; ours are watch, replay, alerts, feedback, model, controls, exception, diagnostics, test modules, test
-// rules, test controls and test alert. The hooks that libbeat wants before it starts (settings, fields, the output
-// behind `watch`) are set here and nowhere else.
+// test output and keystore; ours are watch, replay, alerts, feedback, model, controls, exception, windows, approve,
+// diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it starts
+// (settings, fields, the output behind `watch`) are set here and nowhere else.
 package cmd
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/elastic/beats/v7/libbeat/asset"
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -50,6 +51,7 @@ func Settings() instance.Settings {
 		ConfigOverrides: []cfgfile.ConditionalOverride{
 			{Check: queueUnset, Config: immediateQueue()},
 			{Check: rejectionUnset, Config: keepRejected()},
+			{Check: runsPrograms, Config: filterForPrograms()},
 		},
 	}
 }
@@ -92,6 +94,35 @@ func rejectionUnset(c *config.C) bool {
 	return err == nil && !out.HasField("non_indexable_policy")
 }
 
+// runsPrograms reports whether alerts are delivered to a program, and the user said nothing of the filter of system
+// calls.
+func runsPrograms(c *config.C) bool {
+	if c.HasField("seccomp") {
+		return false
+	}
+	var own struct {
+		Notify []*config.C `config:"reconbeat.notify"`
+	}
+	if err := c.Unpack(&own); err != nil {
+		return false // it is reported when it is read
+	}
+	return slices.ContainsFunc(own.Notify, func(item *config.C) bool { return item.HasField("program") })
+}
+
+// filterForPrograms refuses what no program that reads an alert needs. A program inherits the filter: libbeat's allows
+// what a Beat needs, which is neither another user nor a group of processes.
+func filterForPrograms() *config.C {
+	return config.MustNewConfigFrom(map[string]any{"seccomp": map[string]any{
+		"default_action": "allow",
+		// libbeat reads this over its own policy, whose one group keeps its names.
+		"syscalls": []map[string]any{{"action": "allow"}, {"action": "errno", "names": []string{
+			"acct", "add_key", "bpf", "delete_module", "finit_module", "init_module", "kexec_load", "keyctl", "mount",
+			"open_by_handle_at", "perf_event_open", "pivot_root", "process_vm_readv", "process_vm_writev", "ptrace",
+			"quotactl", "reboot", "request_key", "setns", "swapoff", "swapon", "umount2", "unshare", "userfaultfd",
+		}}},
+	}})
+}
+
 // NewRootCommand makes the whole command line.
 func NewRootCommand() *libcmd.BeatsRootCmd { return RootCommand(Settings()) }
 
@@ -116,7 +147,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 		newAlertsCommand(settings), newFeedbackCommand(settings),
 		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
-		newTestAlertCommand(settings, s))
+		newTestAlertCommand(settings, s), newTestNotifyCommand(settings))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
 	askBeforeSecrets(root.KeystoreCmd)
@@ -141,6 +172,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat model show     who does this here, and how
   reconbeat test modules   which sources of program starts work on this host
   reconbeat test alert     whether an alert arrives at the configured output
+  reconbeat test notify    whether it arrives at each target of reconbeat.notify
   reconbeat test rules     what each rule means, and why a command matches or not
   reconbeat test controls  what each control means, and what it would hold back
   reconbeat approve        approve work that would alert, until a time

@@ -37,6 +37,7 @@ type Config struct {
 	Dataset       string                `config:"dataset"`   // the first part of the data streams' data sets
 	Namespace     string                `config:"namespace"` // the last part of the data streams' names
 	Heartbeat     Heartbeat             `config:"heartbeat"`
+	Notify        []*conf.C             `config:"notify"` // where alerts go beside the output; not under an Agent
 }
 
 // Heartbeat is everything under `reconbeat.heartbeat:`.
@@ -129,7 +130,8 @@ func Parse(c *conf.C) (Config, error) {
 		return cfg, nil
 	}
 	err := settings.Read("reconbeat", c, &cfg)
-	return cfg, errors.Join(err, cfg.check(), settings.Unknown("reconbeat", c, cfg))
+	_, errNotify := cfg.Targets()
+	return cfg, errors.Join(err, cfg.check(), errNotify, settings.Unknown("reconbeat", c, cfg))
 }
 
 // check returns every wrong value, not only the first.

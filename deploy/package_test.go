@@ -185,6 +185,9 @@ var installed = map[string]string{
 	"/usr/share/reconbeat/bin/reconbeat":                              "-rwxr-xr-x 0:0",
 	"/usr/bin/reconbeat":                                              "-rwxr-xr-x 0:0",
 	"/usr/lib/systemd/system/reconbeat.service":                       "-rw-r--r-- 0:0",
+	"/usr/share/reconbeat/systemd/program.conf":                       "-rw-r--r-- 0:0",
+	"/usr/share/reconbeat/hooks/end-session":                          "-rwxr-xr-x 0:0",
+	"/usr/share/reconbeat/hooks/lock-account":                         "-rwxr-xr-x 0:0",
 	"/etc/reconbeat":                                                  "drwxr-xr-x 0:0",
 	"/etc/reconbeat/reconbeat.yml":                                    "-rw------- 0:0",
 	"/etc/reconbeat/reconbeat.reference.yml":                          "-rw-r--r-- 0:0",
@@ -535,7 +538,8 @@ func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {
 		"rules.d/example.yml.disabled": 0o644, "exceptions.d/example.yml.disabled": 0o644,
 		"windows.d/example.yml.disabled": 0o644, "onboarding.d/example.yml.disabled": 0o644,
 		"deploy/systemd/reconbeat.service": 0o644,
-		"man/reconbeat.1.gz":               0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
+		"deploy/systemd/program.conf":      0o644, "deploy/hooks/end-session": 0o755, "deploy/hooks/lock-account": 0o755,
+		"man/reconbeat.1.gz": 0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
 		"completion/reconbeat.fish": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if assert.NoError(t, err) {

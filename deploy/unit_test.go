@@ -47,10 +47,11 @@ shift
 mount --rbind /sys sys
 mkdir -p old
 pivot_root . old
-exec chroot . /bin/sh -eu /srv/modules "$@"
+exec chroot . /bin/sh -eu /srv/script "$@"
 `
 
-const everyModule = `
+// manager starts that systemd, and ends it.
+const manager = `
 umount -l /old
 mkdir -p /run/systemd/system /run/systemd/inaccessible /run/user/0 /root/.config/systemd/user/reconbeat.service.d
 cd /run/systemd/inaccessible
@@ -78,6 +79,9 @@ until systemctl --user list-units >/dev/null 2>&1; do
 	tries=$((tries + 1)); [ $tries -lt 60 ] || exit 77
 	sleep 0.5
 done
+`
+
+const everyModule = manager + `
 look() { setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'cd /tmp; ss -tan >/dev/null; sleep 1' || true; }
 for module in "$@"; do
 	cp /srv/$module.yml /etc/reconbeat/reconbeat.yml
@@ -118,7 +122,7 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 		modules = append(modules, module)
 	}
 	modules = append(modules, "auditlog", "ndjson")
-	h.write("/srv/modules", everyModule)
+	h.write("/srv/script", everyModule)
 	options := map[string]string{
 		"auditlog": ", from: beginning",
 		"ndjson":   ", from: beginning, paths: [/var/log/audit/process.ndjson]",
@@ -148,21 +152,7 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 		require.NoError(t, os.Chown(filepath.Join(folder, name), 1234, 1234))
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(
-		ctx,
-		"unshare",
-		append(
-			[]string{"--mount", "--propagation", "private", "sh", "-eu", "-c", userManager, "sh", h.root},
-			modules...)...)
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	out, err := c.CombinedOutput()
-	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 77 {
-		t.Skipf("SKIPPED: SYSTEMD DOES NOT RUN HERE: %s", out)
-	}
-	log, _ := os.ReadFile(filepath.Join(h.root, "srv/log"))
-	require.NoError(t, err, "%s\n%s", out, log)
+	h.manage(modules...)
 
 	var mask uint64
 	for _, name := range capabilities(t) {
@@ -190,6 +180,72 @@ func TestTheUnitLetsEveryModuleWork(t *testing.T) {
 		assert.True(t, filepath.IsAbs(doc.Process.Parent.Executable), "%s does not see another user's parent: %+v",
 			module, doc)
 	}
+}
+
+// manage runs /srv/script under the manager.
+func (h host) manage(args ...string) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "unshare", append(
+		[]string{"--mount", "--propagation", "private", "sh", "-eu", "-c", userManager, "sh", h.root}, args...)...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	out, err := c.CombinedOutput()
+	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 77 {
+		h.t.Skipf("SKIPPED: SYSTEMD DOES NOT RUN HERE: %s", out)
+	}
+	log, _ := os.ReadFile(filepath.Join(h.root, "srv/log"))
+	require.NoError(h.t, err, "%s\n%s", out, log)
+}
+
+// everyHook runs the unit as it is, and then with the drop-in that is shipped for programs.
+const everyHook = manager + `
+systemctl --user start reconbeat.service
+until grep -q 'it lacks CAP_SETUID, CAP_SETGID, CAP_KILL' /srv/log; do sleep 0.5; done
+! grep -q 'lock-account prints' /srv/log
+systemctl --user stop reconbeat.service
+sed 's/^#\(CapabilityBoundingSet\|ReadWritePaths\)/\1/' /usr/share/reconbeat/systemd/program.conf \
+	>/root/.config/systemd/user/reconbeat.service.d/program.conf
+systemctl --user daemon-reload
+systemctl --user start reconbeat.service
+until grep -q 'lock-account prints: locked account alice' /srv/log && grep -q 'nobody prints: 65534' /srv/log &&
+	grep -q 'it was killed after 2s' /srv/log && grep -q 'end-session prints: would end session 7 of alice' /srv/log
+do sleep 0.5; done
+systemctl --user stop reconbeat.service
+`
+
+// TestTheUnitRunsPrograms has the unit deliver an alert to programs: one as nobody, one that has to be killed, and the
+// hooks that are shipped. As the unit is, it has not the rights, and says which; the drop-in grants them.
+func TestTheUnitRunsPrograms(t *testing.T) {
+	need(t, "dpkg", "unshare", "pivot_root", "systemctl", "useradd")
+	t.Parallel()
+	h := newHost(t)
+	h.run("dpkg", "-i", h.bring(distribution(t, "deb")))
+	h.run("useradd", "--uid", "4711", "--no-create-home", "--password", "secret", "alice")
+	hooks := "/usr/local/lib/reconbeat/"
+	h.run("mkdir", "-p", hooks)
+	h.write(hooks+"nobody", "#!/bin/sh\nid -u\n")
+	h.write(hooks+"hangs", "#!/bin/sh\nsleep 3600\n")
+	h.run("sh", "-ec", "cd "+hooks+"; cp /usr/share/reconbeat/hooks/* .; chmod 755 *\n"+
+		"sed -i 's/^dry_run=yes/dry_run=no/' lock-account")
+	h.write("/etc/reconbeat/reconbeat.yml", `
+reconbeat.modules: [{module: ndjson, from: beginning, paths: [/srv/process.ndjson]}]
+reconbeat.detector: {learn_for: 0s, rules: [{id: network-connection-discovery, threshold: 0}]}
+reconbeat.notify:
+- {id: nobody, program: {path: /usr/local/lib/reconbeat/nobody}}
+- {id: hangs, program: {path: /usr/local/lib/reconbeat/hangs, timeout: 2s}}
+- {id: lock, program: {path: /usr/local/lib/reconbeat/lock-account, user: root}}
+- {id: end, program: {path: /usr/local/lib/reconbeat/end-session, user: root}}
+output.file: {path: /var/log/reconbeat, filename: alerts}
+`)
+	h.write("/srv/process.ndjson", `{"@timestamp":"2026-01-05T10:00:00Z","event":{"category":["process"],`+
+		`"type":["start"],"action":"exec"},"process":{"pid":7,"name":"ss","executable":"/usr/bin/ss",`+
+		`"args":["ss","-tan"]},"user":{"id":"4711","name":"alice"},"auditd":{"session":"7"}}`+"\n")
+	h.write("/srv/script", everyHook)
+	h.manage()
+	account := strings.Split(h.run("getent", "shadow", "alice"), ":")
+	assert.Equal(t, "!secret", account[1])
+	assert.Equal(t, "1", account[7])
 }
 
 // matched is what a raw event says of a match.

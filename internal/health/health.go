@@ -136,6 +136,12 @@ var (
 		Help: "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason. See " +
 			"docs/elasticsearch.md.",
 	}
+	NotificationFailing = &Condition{
+		Code: "notification_failing", Severity: Degraded,
+		Title: "a target of reconbeat.notify does not take alerts",
+		Help: "Run `reconbeat test notify`. What fails is tried again, and the output is not concerned; see " +
+			"docs/notify.md.",
+	}
 	ModelNotRestored = &Condition{
 		Code: "model_not_restored", Severity: Degraded,
 		Title: "the learned model could not be restored",
@@ -149,7 +155,7 @@ func Conditions() []*Condition {
 		SourceFailed, RulesMissing, AuditTampered, KernelLost, DispatcherLost, SocketOverflow, RingFull,
 		ClusterAway, StateUnreadable,
 		StateNotWritten, OutputStalled, JournalFull, EventsDropped,
-		DocumentsRejected, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
+		DocumentsRejected, NotificationFailing, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}
 }
 

@@ -5,6 +5,7 @@ package state
 import (
 	"bufio"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,8 @@ import (
 
 // The alert log holds the latest alerts and what was concluded of them, for people on the host. It is no part of
 // delivery: the journal forgets a document once the output has it, the alert log keeps it. It is written last, so that
-// no alert waits for it; what a kill -9 comes in between of is delivered and missing here.
+// no alert waits for it; what a kill -9 comes in between of is still in the journal, and written here at the next
+// start.
 const (
 	alertLogDir   = "alerts"
 	alertLogName  = "alerts"
@@ -123,6 +125,24 @@ func (r *AlertReader) read(name string, each func([]byte) error) error {
 	}
 }
 
+// unlogged are those of the entries of the journal, in the order of Seq, that a kill -9 kept out of the alert log in
+// dir: both end with the newest, so they are what follows the last one that is in both.
+func unlogged(dir string, entries []Entry) ([]Entry, error) {
+	place := map[[sha256.Size]byte]int{}
+	for i := range entries {
+		place[sha256.Sum256(entries[i].Document)] = i + 1
+	}
+	from := 0
+	err := NewAlertReader(dir).Next(func(document []byte) error {
+		from = max(from, place[sha256.Sum256(document)])
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return entries[from:], err
+}
+
 // alertLogsIn are the files of an alert log, the oldest first.
 func alertLogsIn(dir string) ([]os.DirEntry, error) {
 	all, err := os.ReadDir(dir)
@@ -130,12 +150,15 @@ func alertLogsIn(dir string) ([]os.DirEntry, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(e os.DirEntry) bool { _, is := alertLogPlace(e.Name()); return !is })
-	slices.SortFunc(all, func(a, b os.DirEntry) int {
-		x, _ := alertLogPlace(a.Name())
-		y, _ := alertLogPlace(b.Name())
-		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
-	})
+	slices.SortFunc(all, func(a, b os.DirEntry) int { return compareAlertLogs(a.Name(), b.Name()) })
 	return all, nil
+}
+
+// compareAlertLogs compares the names of two files of an alert log by their age, the older one first.
+func compareAlertLogs(a, b string) int {
+	x, _ := alertLogPlace(a)
+	y, _ := alertLogPlace(b)
+	return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.index, y.index))
 }
 
 // alertLogOrder is where a file stands among the others.

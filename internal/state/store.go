@@ -195,6 +195,28 @@ func (s *Store) read() error {
 			s.seenOrder = append(s.seenOrder, i)
 		}
 	}
+	return s.readUnlogged()
+}
+
+// readUnlogged finds what is not in the alert log yet; the writer begins with it.
+func (s *Store) readUnlogged() error {
+	var seqs []uint64
+	for _, sl := range s.alerts.pending {
+		seqs = append(seqs, sl.seq)
+	}
+	if len(seqs) == 0 {
+		return nil
+	}
+	entries, err := s.load(seqs)
+	if err == nil {
+		s.unlogged, err = unlogged(s.dir, entries)
+	}
+	if err != nil {
+		return fmt.Errorf("comparing the journal with the alert log: %w", err)
+	}
+	if len(s.unlogged) > 0 {
+		poke(s.wake)
+	}
 	return nil
 }
 

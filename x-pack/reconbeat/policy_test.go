@@ -144,6 +144,12 @@ func TestEachStreamIsAModule(t *testing.T) {
 			want: []mapstr.M{{"id": "a", "module": "auditd", "unknown": []any{"detectr", "tags"}}, {"id": "b",
 				"module": "auditd", "unknown": []any{"detectr", "tags"}}},
 		},
+		{
+			name: "whoever edits a policy runs no program on a host, and gets no alert of its",
+			input: "{id: in, type: reconbeat, notify: [{id: hook, program: {path: /bin/sh}}], " +
+				"streams: [{id: a, module: auditd}]}",
+			want: []mapstr.M{{"id": "a", "module": "auditd", "unknown": []any{"notify"}}},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			configs, err := modules((&agent{t: t}).unit(proto.UnitType_INPUT, row.input).Config, nil)
