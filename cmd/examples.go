@@ -65,6 +65,10 @@ var examples = map[string][]string{
 	"exception export": {"sudo reconbeat exception export > exceptions.ndjson"},
 
 	"controls":      {"reconbeat controls list"},
+	"controls known": {
+		"reconbeat controls known                                  the list, and what is on",
+		"reconbeat controls known sos > /etc/reconbeat/exceptions.d/sos.yml   then narrow it",
+	},
 	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},
 
 	"windows": {"reconbeat windows import maintenance.ics"},

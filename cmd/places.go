@@ -101,7 +101,7 @@ func besideConfiguration() error {
 
 // unconfigured are the commands that do something useful for a user who may not read the configuration that was found.
 var unconfigured = []string{
-	"watch", "replay", "diagnostics", "test modules", "test rules", "test controls", "windows import", "exception import",
+	"watch", "replay", "diagnostics", "test modules", "test rules", "test controls", "controls known", "windows import", "exception import",
 	"version", "help",
 }
 

@@ -219,6 +219,9 @@ func (all Items) Meanings() (sentences []string) {
 	for i := range all.Approvals {
 		sentences = append(sentences, all.Approvals[i].meaning(" for "+all.Approvals[i].Ticket))
 	}
+	for i := range all.Known {
+		sentences = append(sentences, all.Known[i].meaning(""))
+	}
 	return sentences
 }
 

@@ -24,6 +24,7 @@ type Items struct {
 	Windows    []Window
 	Newcomers  []Newcomer
 	Approvals  []Approval
+	Known      []Known          // those that are on
 	Lists      map[string]*List // by the names that conditions have for them
 	Zone       *time.Location   // of days and times without one; nil: UTC
 }
@@ -56,6 +57,9 @@ func (all *Items) entries() (list []entry) {
 		list = append(list, entry{
 			kind: KindApproval, Exception: &all.Approvals[i].Exception, approval: &all.Approvals[i],
 		})
+	}
+	for i := range all.Known {
+		list = append(list, entry{kind: KindKnown, Exception: &all.Known[i].Exception})
 	}
 	return list
 }
