@@ -67,7 +67,7 @@ var examples = map[string][]string{
 	"controls":      {"reconbeat controls list"},
 	"controls known": {
 		"reconbeat controls known                                  the list, and what is on",
-		"reconbeat controls known sos > /etc/reconbeat/exceptions.d/sos.yml   then narrow it",
+		"reconbeat controls known lynis > /etc/reconbeat/exceptions.d/lynis.yml   then narrow it",
 	},
 	"controls list": {"sudo reconbeat controls list", "sudo reconbeat controls list --format json | jq ."},
 

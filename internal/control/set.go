@@ -38,6 +38,9 @@ type entry struct {
 	approval *Approval
 }
 
+// always reports whether it holds at any time until it expires.
+func (e *entry) always() bool { return e.kind == KindException || e.kind == KindKnown }
+
 // entries are all items, in the order of the Set.
 func (all *Items) entries() (list []entry) {
 	for i := range all.Exceptions {
