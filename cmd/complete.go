@@ -58,6 +58,12 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 	} {
 		find(&root.Command, path).ValidArgsFunction = f
 	}
+	find(&root.Command, "controls known").ValidArgsFunction = func(
+		*cobra.Command, []string, string,
+	) ([]string, cobra.ShellCompDirective) {
+		all, _ := config.KnownSoftware()
+		return idsOf(all), cobra.ShellCompDirectiveNoFileComp
+	}
 	rules := find(&root.Command, "test rules")
 	rules.ValidArgsFunction = func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		list, _ := words(ruleIDs, true)(c, args, word)

@@ -33,7 +33,7 @@ import (
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
-func newControlsCommand(settings instance.Settings) *cobra.Command {
+func newControlsCommand(settings instance.Settings, p *places) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "controls",
 		Short: "What holds alerts back on this host",
@@ -50,7 +50,7 @@ alerts it held back. The counts are those of the running reconbeat, at most 30 s
 		RunE: func(*cobra.Command, []string) error { return listControls(settings, format) },
 	}
 	listing.Flags().StringVar(&format, "format", "text", "text or json")
-	c.AddCommand(listing)
+	c.AddCommand(listing, newKnownSoftwareCommand(settings, p))
 	return c
 }
 
@@ -154,8 +154,8 @@ func newTestControlsCommand(settings instance.Settings, p *places) *cobra.Comman
 		Use:   "controls [RECORDING...]",
 		Short: "Check the controls, say what each means, and what it would hold back of a recording",
 		Long: `controls checks the exceptions, windows and newcomers of the configuration and of their folders (exceptions.d,
-windows.d, onboarding.d), and what was approved. It says what each means, and notes what is
-probably a mistake: an unknown field, conditions that can never hold, one that has expired or that another one shadows.
+windows.d, onboarding.d), what was approved, and the known software that is on. It says what each means, and notes what
+is probably a mistake: an unknown field, conditions that can never hold, one that has expired or that another one shadows.
 
 With recordings, as replay reads them, it also says to how many matches each applies, how many alerts it would have
 held back, and notes which are too wide.`,
@@ -212,7 +212,7 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 		if u.Expired(now) {
 			state = "off"
 		}
-		fmt.Println(strings.TrimSpace(fmt.Sprintf("%-3s  %-10s %-31s %s", state, u.Kind, u.ID, u.Name)))
+		fmt.Println(strings.TrimSpace(fmt.Sprintf("%-3s  %-14s %-31s %s", state, u.Kind, u.ID, u.Name)))
 		fmt.Printf("%*s%s\n", ruleIndent, "", wrapped(os.Stdout, meanings[i], ruleIndent))
 	}
 	notes := append(control.Lint(items, known, ids, now), unknownGroups(cfg, known)...)
@@ -253,6 +253,7 @@ func tryControls(
 		fmt.Printf("  %s %s applied to %s (%.1f%%) and held back %s\n", u.Kind, u.ID, plural.Of(u.Matches, "match"),
 			100*part, plural.Of(u.Alerts, "alert"))
 		switch {
+		case u.Matches == 0 && u.Kind == control.KindKnown: // not every host has it
 		case u.Matches == 0:
 			notes = append(notes, fmt.Sprintf("%s %q: it applied to no match of the recording", u.Kind, u.ID))
 		case part > share:

@@ -48,6 +48,7 @@ var every = []typed{
 	{words: "exception import list.ndjson", cannot: true},
 
 	{words: "controls list"},
+	{words: "controls known"},
 	{words: "windows import -", cannot: true},
 	{words: "approve --list"},
 	{words: "feedback none benign"},
@@ -256,7 +257,8 @@ func (in installation) refuses(t *testing.T) {
 			said, err := in.nobody(strings.Fields(c.words)...).CombinedOutput()
 			command, _, _ := strings.Cut(c.words+" ", " look.ndjson")
 			command = strings.TrimSpace(command)
-			if c.cannot || command == "replay" || command == "test rules" || command == "test controls" {
+			if c.cannot || command == "replay" || command == "test rules" || command == "test controls" ||
+				command == "controls known" {
 				assert.NoError(t, err, "%s", said)
 				return
 			}
@@ -299,7 +301,8 @@ func TestAPlainUsersOwnConfiguration(t *testing.T) {
 			}
 			_ = cmd.Wait() // other tests hold what it ends with
 			assert.NotContains(t, out.All(), in.data)
-			forgets := c.words == "replay look.ndjson" || c.words == "test rules" || c.words == "test controls"
+			forgets := c.words == "replay look.ndjson" || c.words == "test rules" || c.words == "test controls" ||
+				c.words == "controls known"
 			if !c.cannot && !forgets {
 				assert.FileExists(t, filepath.Join(state, "meta.json"), out.All())
 			}

@@ -143,7 +143,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	addRules(root.SetupCmd, settings)
 	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
-		newControlsCommand(settings), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
+		newControlsCommand(settings, p), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
 		newAlertsCommand(settings), newFeedbackCommand(settings),
 		newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),

@@ -33,6 +33,7 @@ type Controls struct {
 	WindowsPath    string         `config:"windows_path"`
 	Onboarding     []*conf.C      `config:"onboarding"`
 	OnboardingPath string         `config:"onboarding_path"`
+	KnownSoftware  []string       `config:"known_software"` // ids of the shipped list that are on, or all
 	Reload         cfgfile.Reload `config:"reload"`
 }
 
@@ -57,6 +58,7 @@ func (f ControlFolders) All() []string {
 func (c Controls) Items(in ControlFolders, zone *time.Location) (control.Items, error) {
 	r := controlReader{lists: in.Exceptions, from: map[string]string{}}
 	r.all = control.Items{Lists: map[string]*control.List{}, Zone: zone}
+	r.known(c)
 	r.read("exceptions", c.Exceptions, in.Exceptions, r.exception)
 	r.read("windows", c.Windows, in.Windows, r.window)
 	r.read("onboarding", c.Onboarding, in.Onboarding, r.newcomer)
@@ -157,6 +159,16 @@ func (r *controlReader) approval(at located) {
 	a := control.NewApproval()
 	r.unpack(at, &a, a, &a.Exception, a.Check)
 	r.all.Approvals = append(r.all.Approvals, a)
+}
+
+// known reads the known software that is on, before the items of others: their ids must differ from its own.
+func (r *controlReader) known(c Controls) {
+	var err error
+	r.all.Known, err = c.Known()
+	r.add(err)
+	for _, k := range r.all.Known {
+		r.from[k.ID] = "the known software that is on"
+	}
 }
 
 // unpack reads an item, and the lists that it names. keys has the settings that there are, common is what the item has

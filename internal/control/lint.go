@@ -49,8 +49,8 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 				"tried at every match")
 		}
 		for j, wider := range entries {
-			both := e.kind == KindException && wider.kind == KindException // else one may hold when the other does not
-			if i != j && wider.kind == KindException && !e.expired(now, zone) && wider.shadows(e.Exception, zone) &&
+			both := e.always() && wider.always() // else one may hold when the other does not
+			if i != j && wider.always() && !e.expired(now, zone) && wider.shadows(e.Exception, zone) &&
 				!(i < j && both && e.shadows(wider.Exception, zone)) {
 				note("it is shadowed by %q, which holds back the same and more", wider.ID)
 				break
@@ -227,6 +227,9 @@ func (all Items) Meanings() (sentences []string) {
 	}
 	for i := range all.Approvals {
 		sentences = append(sentences, all.Approvals[i].meaning(" for "+all.Approvals[i].Ticket))
+	}
+	for i := range all.Known {
+		sentences = append(sentences, all.Known[i].meaning(""))
 	}
 	return sentences
 }

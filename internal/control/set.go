@@ -24,6 +24,7 @@ type Items struct {
 	Windows    []Window
 	Newcomers  []Newcomer
 	Approvals  []Approval
+	Known      []Known          // those that are on
 	Lists      map[string]*List // by the names that conditions have for them
 	Zone       *time.Location   // of days and times without one; nil: UTC
 }
@@ -36,6 +37,9 @@ type entry struct {
 	grace    time.Duration                                // since the actor was first seen; 0: for ever
 	approval *Approval
 }
+
+// always reports whether it holds at any time until it expires.
+func (e *entry) always() bool { return e.kind == KindException || e.kind == KindKnown }
 
 // entries are all items, in the order of the Set.
 func (all *Items) entries() (list []entry) {
@@ -56,6 +60,9 @@ func (all *Items) entries() (list []entry) {
 		list = append(list, entry{
 			kind: KindApproval, Exception: &all.Approvals[i].Exception, approval: &all.Approvals[i],
 		})
+	}
+	for i := range all.Known {
+		list = append(list, entry{kind: KindKnown, Exception: &all.Known[i].Exception})
 	}
 	return list
 }

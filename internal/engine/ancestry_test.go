@@ -26,7 +26,9 @@ func webShell(eng *Engine) {
 		eng.Take(e, kernelSource)
 	}
 	at := start.AddDate(0, 0, 10)
-	for i, command := range []string{"/usr/sbin/nginx -g daemon", "/bin/dash -c " + strings.Repeat("é", 600), "/usr/bin/ss -a"} {
+	for i, command := range []string{
+		"/usr/sbin/nginx -g daemon", "/bin/dash -c " + strings.Repeat("é", 600), "/usr/bin/ss -a",
+	} {
 		e := execOf(at.Add(time.Duration(i)*time.Second), "www-data", "ss")
 		e.User.ID, e.Args = 33, strings.Fields(command)
 		e.Executable = e.Args[0]

@@ -17,8 +17,8 @@ const (
 	maxHeldCommands = 5 // of a visit
 )
 
-// HeldBack gathers the matches whose alert, or whose part in one, controls held back, a line for each visit. Its methods
-// belong to one goroutine. The zero HeldBack is empty, and has a line for each match.
+// HeldBack gathers the matches whose alert, or whose part in one, controls held back, a line for each visit. Its
+// methods belong to one goroutine. The zero HeldBack is empty, and has a line for each match.
 type HeldBack struct {
 	Idle time.Duration // a pause of this length ends a visit: what is held back opens none that the model knows
 
@@ -48,7 +48,8 @@ func (h *HeldBack) Add(doc *beat.Event) bool {
 		return false
 	}
 	line := &HeldLine{
-		From: doc.Timestamp.UTC(), to: doc.Timestamp, Host: f.text("host.name"), Rules: strings.Join(f.texts("reconbeat.rules"), ", "),
+		From: doc.Timestamp.UTC(), to: doc.Timestamp, Host: f.text("host.name"),
+		Rules:    strings.Join(f.texts("reconbeat.rules"), ", "),
 		Actor:    cmp.Or(f.text("reconbeat.actor.name"), "uid "+f.text("reconbeat.actor.id")),
 		Controls: f.texts("reconbeat.control.id"), Score: f.number("reconbeat.anomaly.score"), Matches: 1,
 		Commands: []string{f.text("process.command_line")},

@@ -31,8 +31,8 @@ const (
 	shown         = 8   // commands of an actor
 )
 
-// Report gathers what a replay found. Its methods belong to one goroutine. The zero Report is empty and ready, and takes
-// each match that controls held back for a visit of its own.
+// Report gathers what a replay found. Its methods belong to one goroutine. The zero Report is empty and ready, and
+// takes each match that controls held back for a visit of its own.
 type Report struct {
 	Idle time.Duration // a pause of this length ends a visit of which controls held something back
 

@@ -78,7 +78,7 @@ var savedQueries = []struct{ id, title, description, query string }{
 	},
 	{
 		id: "reconbeat-held-back", title: "Reconbeat: held back",
-		description: "Alerts that exceptions, windows, onboarding or approvals held back.", query: heldBack,
+		description: "Alerts that exceptions, windows, onboarding, approvals or known software held back.", query: heldBack,
 	},
 	{
 		id: "reconbeat-sensors-unwell", title: "Reconbeat: sensors that are not well",
@@ -275,7 +275,7 @@ var overview = dashboard{
 				table{
 					chart{
 						frame: frame{"held-back", "Held back",
-							"Alerts that exceptions, windows, onboarding or approvals held back, by control.", 24},
+							"Alerts that exceptions, windows, onboarding, approvals or known software held back, by control.", 24},
 						view:  processView,
 						query: heldBack,
 						columns: []column{by("control", "Control", "reconbeat.control.id", 50, "held"),

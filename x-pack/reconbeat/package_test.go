@@ -167,6 +167,7 @@ var optionsOfTheTemplate = []option{
 	{name: "habit_days", value: "7", setting: "detector.habit.days", want: 7.0},
 	{name: "habit_span", value: "240h", setting: "detector.habit.span"},
 	{name: "episode_idle", value: "5m", setting: "detector.episode.idle"},
+	{name: "known_software", value: []any{"lynis", "sos-report"}, setting: "controls.known_software"},
 	{name: "episode_max", value: "12h", setting: "detector.episode.max"},
 	{
 		name: "episode_group_by", value: []any{"user.name", "process.name"}, setting: "detector.episode.group_by",
