@@ -64,7 +64,7 @@ var examples = map[string][]string{
 	"exception import": {"reconbeat exception import list.ndjson --rule network-connection-discovery > exceptions.yml"},
 	"exception export": {"sudo reconbeat exception export > exceptions.ndjson"},
 
-	"controls":      {"reconbeat controls list"},
+	"controls": {"reconbeat controls list"},
 	"controls known": {
 		"reconbeat controls known                                  the list, and what is on",
 		"reconbeat controls known lynis > /etc/reconbeat/exceptions.d/lynis.yml   then narrow it",

@@ -20,8 +20,8 @@ func newKnownSoftwareCommand(settings instance.Settings, p *places) *cobra.Comma
 	return &cobra.Command{
 		Use:   "known [ID...]",
 		Short: "List the shipped exceptions for agents and tools, or print some to copy",
-		Long: `known lists the known software: agents and tools that look at connections as part of their work. For each item it
-says whether it is on, what it covers, and which public code or document shows that the software does so.
+		Long: `known lists the known software: agents and tools that look at connections as part of their work. For each item
+it says whether it is on, what it covers, and which public code or document shows that the software does so.
 
 controls.known_software turns items on, by their ids, or all of them. With ids, known prints these items as a file of
 exceptions, to narrow and save in exceptions.d in the place of the item that is shipped.`,

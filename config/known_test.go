@@ -77,9 +77,9 @@ const (
 )
 
 // wazuhList is the command of Wazuh's ossec.conf.
-const wazuhList = `netstat -tulpn | sed 's/\([[:alnum:]]\+\)\ \+[[:digit:]]\+\ \+[[:digit:]]\+\ \+\(.*\):\([[:digit:]]*\)` +
-	`\ \+\([0-9\.\:\*]\+\).\+\ \([[:digit:]]*\/[[:alnum:]\-]*\).*/\1 \2 == \3 == \4 \5/' | sort -k 4 -g | ` +
-	`sed 's/ == \(.*\) ==/:\1/' | sed 1,2d`
+const wazuhList = `netstat -tulpn | sed 's/\([[:alnum:]]\+\)\ \+[[:digit:]]\+\ \+[[:digit:]]\+\ \+\(.*\):` +
+	`\([[:digit:]]*\)\ \+\([0-9\.\:\*]\+\).\+\ \([[:digit:]]*\/[[:alnum:]\-]*\).*/\1 \2 == \3 == \4 \5/' | ` +
+	`sort -k 4 -g | sed 's/ == \(.*\) ==/:\1/' | sed 1,2d`
 
 // ansibleLine is the command line of a module of Ansible's, as it was seen.
 const ansibleLine = " /home/deploy/.ansible/tmp/ansible-tmp-1795918632.7420654-27580-213987594520966/" +
@@ -363,7 +363,8 @@ func TestKnownSoftwareThatIsOn(t *testing.T) {
 	_, err = Controls{KnownSoftware: []string{"lynis"}, Exceptions: []*conf.C{own}}.Items(ControlFolders{}, time.UTC)
 	require.EqualError(t, err, `reconbeat.controls.exceptions.0.id: "lynis" is used already in the known software that `+
 		`is on; choose another`)
-	items, err := Controls{KnownSoftware: []string{"rkhunter"}, Exceptions: []*conf.C{own}}.Items(ControlFolders{}, time.UTC)
+	beside := Controls{KnownSoftware: []string{"rkhunter"}, Exceptions: []*conf.C{own}}
+	items, err := beside.Items(ControlFolders{}, time.UTC)
 	require.NoError(t, err)
 	require.Len(t, items.Exceptions, 1)
 }
