@@ -78,8 +78,8 @@ const (
 
 // wazuhList is the command of Wazuh's ossec.conf.
 const wazuhList = `netstat -tulpn | sed 's/\([[:alnum:]]\+\)\ \+[[:digit:]]\+\ \+[[:digit:]]\+\ \+\(.*\):` +
-	`\([[:digit:]]*\)\ \+\([0-9\.\:\*]\+\).\+\ \([[:digit:]]*\/[[:alnum:]\-]*\).*/\1 \2 == \3 == \4 \5/' | sort -k 4 -g | ` +
-	`sed 's/ == \(.*\) ==/:\1/' | sed 1,2d`
+	`\([[:digit:]]*\)\ \+\([0-9\.\:\*]\+\).\+\ \([[:digit:]]*\/[[:alnum:]\-]*\).*/\1 \2 == \3 == \4 \5/' | ` +
+	`sort -k 4 -g | sed 's/ == \(.*\) ==/:\1/' | sed 1,2d`
 
 // ansibleLine is the command line of a module of Ansible's, as it was seen.
 const ansibleLine = " /home/deploy/.ansible/tmp/ansible-tmp-1795918632.7420654-27580-213987594520966/" +
