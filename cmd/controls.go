@@ -154,14 +154,9 @@ func newTestControlsCommand(settings instance.Settings, p *places) *cobra.Comman
 		Use:   "controls [RECORDING...]",
 		Short: "Check the controls, say what each means, and what it would hold back of a recording",
 		Long: `controls checks the exceptions, windows and newcomers of the configuration and of their folders (exceptions.d,
-<<<<<<< HEAD
-windows.d, onboarding.d), what was approved, and the known software that is on. It says what each means, and notes what
-is probably a mistake: an unknown field, conditions that can never hold, one that has expired or that another one shadows.
-=======
 windows.d, onboarding.d), what was approved, and the known software that is on. It says what each means, and notes
 what is probably a mistake: an unknown field, conditions that can never hold, one that has expired or that another one
 shadows.
->>>>>>> known
 
 With recordings, as replay reads them, it also says to how many matches each applies, how many alerts it would have
 held back, and notes which are too wide.`,

@@ -20,6 +20,14 @@ const (
 	entitiesField = "process.Ext.ancestry"
 )
 
+// ancestryFields are the fields of a line, by their types in Elasticsearch.
+var ancestryFields = map[string]string{
+	entitiesField: "keyword", ancestryField + ".entity_id": "keyword", ancestryField + ".pid": "long",
+	ancestryField + ".name": "keyword", ancestryField + ".executable": "keyword",
+	ancestryField + ".command_line": "keyword", ancestryField + ".working_directory": "keyword",
+	ancestryField + ".start": "date", ancestryField + ".user.id": "keyword", ancestryField + ".user.name": "keyword",
+}
+
 // maxCommandLine bounds the command line of an ancestor, in bytes; what is cut ends with an ellipsis.
 const maxCommandLine = 512
 

@@ -74,6 +74,7 @@ var tamperingFields = map[string]string{
 // Fields are those that the engine's documents fill from a table in the code, with their types in Elasticsearch.
 func Fields() map[string]string {
 	fields := maps.Clone(tamperingFields)
+	maps.Copy(fields, ancestryFields)
 	for f := range ecs.Fields() {
 		fields[f.Name] = f.Type.String()
 	}
