@@ -198,6 +198,7 @@ var others = []string{
 	"journalctl",
 	"kubectl",
 	"ls",
+	"mkdir",
 	"printf",
 	"rpm",
 	"setcap",
