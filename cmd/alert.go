@@ -5,6 +5,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -68,7 +69,9 @@ func testAlert(settings instance.Settings, stack *stackSetup, timeout time.Durat
 		return err
 	}
 	v := newVerdict()
-	b.Info.Logger = b.Info.Logger.WithOptions(zap.Hooks(v.hear))
+	b.Info.Logger = b.Info.Logger.WithOptions(zap.WrapCore(func(log zapcore.Core) zapcore.Core {
+		return zapcore.NewTee(log, v.listener()) // there may be no log otherwise
+	}))
 	makeOutput := b.MakeOutputFactory(b.Config.Output)
 	p, err := pipeline.LoadWithSettings(
 		b.Info,
@@ -187,6 +190,13 @@ func (v *verdict) Closing() {}
 
 // Closed does nothing: the end of the client decides nothing.
 func (v *verdict) Closed() {}
+
+// listener is a log that only hears complaints.
+func (v *verdict) listener() zapcore.Core {
+	silent := zapcore.NewCore(
+		zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.WarnLevel)
+	return zapcore.RegisterHooks(silent, v.hear)
+}
 
 // hear keeps the last complaint that was logged.
 func (v *verdict) hear(e zapcore.Entry) error {
