@@ -138,6 +138,9 @@ func wordsOf(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(
 // installedHere reports whether a command works with what the installation has: its configuration, its state, or both.
 func installedHere(c *cobra.Command) bool {
 	words := wordsOf(c)
+	if words == "exception from" && c.Flags().Changed("in") {
+		return false // it reads that file alone
+	}
 	// replay without --learn keeps nothing
 	return !isCompletion(words) && (!slices.Contains(unconfigured, words) || c.Flags().Changed("learn"))
 }

@@ -44,6 +44,7 @@ var every = []typed{
 	{words: "alerts list"},
 	{words: "alerts show none"},
 	{words: "exception from none"},
+	{words: "exception from none --in alert.ndjson", cannot: true},
 	{words: "exception export"},
 	{words: "exception import list.ndjson", cannot: true},
 
@@ -90,6 +91,12 @@ var every = []typed{
 	{words: "completion fish", cannot: true},
 	{words: "completion powershell", cannot: true},
 }
+
+// oneAlert is an alert in a file, as Kibana exports it.
+const oneAlert = `{"@timestamp":"2026-03-11T16:43:00Z","event":{"kind":"alert","action":"alert","id":"none"},` +
+	`"rule":{"id":"network-connection-discovery"},"host":{"name":"web-1"},"user":{"name":"www-data"},` +
+	`"reconbeat":{"anomaly":{"score":60}},` +
+	`"process":{"name":"ss","executable":"/usr/bin/ss","args":["ss"],"parent":{"executable":"/usr/bin/dash"}}}` + "\n"
 
 // oneItem is an exception list of Kibana's.
 const oneItem = `{"item_id":"one","entries":[{"field":"user.name","type":"match","value":"bob"}]}`
@@ -144,6 +151,7 @@ func TestTheUsersPathsWin(t *testing.T) {
 					"reconbeat.yml": config,
 					"model.json":    `{"format": "reconbeat-model", "version": 1, "model": {}}`,
 					"list.ndjson":   oneItem,
+					"alert.ndjson":  oneAlert,
 					"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` +
 						"\n",
 				} {
@@ -214,9 +222,10 @@ func newInstallation(t *testing.T) installation {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	}
 	for file, text := range map[string]string{
-		"list.ndjson": oneItem,
-		"look.ndjson": `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
-		"model.json":  `{"format": "reconbeat-model", "version": 1, "model": {}}`,
+		"list.ndjson":  oneItem,
+		"alert.ndjson": oneAlert,
+		"look.ndjson":  `{"@timestamp":"2024-01-01T00:00:00Z","user.name":"root","process.name":"ss"}` + "\n",
+		"model.json":   `{"format": "reconbeat-model", "version": 1, "model": {}}`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(in.home, file), []byte(text), 0o644))
 	}

@@ -45,6 +45,21 @@ reconbeat_rules:
     threshold: 25
     severity: low
     risk_score: 21
+reconbeat_exceptions:
+  backup: |
+    - {id: backup, expires: 2099-01-01, conditions: [{field: process.parent.executable, is: /opt/backup/check}]}
+reconbeat_windows:
+  patching: |
+    - id: patching
+      timezone: Europe/Berlin
+      start: 2026-12-01T22:00
+      duration: 4h
+      rrule: FREQ=MONTHLY;BYDAY=1TU
+      conditions: [{field: user.name, is: root}]
+reconbeat_onboarding:
+  team: |
+    - {id: team, days: 14, groups: [ops]}
+reconbeat_controls: {known_software: [sos-report]}
 `
 	h.write("/srv/vars.yml", vars)
 	play := func(args ...string) string {
@@ -69,6 +84,11 @@ reconbeat_rules:
 	rules := h.run("reconbeat", "test", "rules")
 	assert.Regexp(t, `on +network-connection-discovery +threshold 60`, rules)
 	assert.Regexp(t, `on +who +threshold 25`, rules)
+	controls := h.run("reconbeat", "test", "controls")
+	for _, control := range []string{"exception +backup", "window +patching", "onboarding +team",
+		"known_software +sos-report"} {
+		assert.Regexp(t, "on +"+control, controls)
+	}
 	assert.Contains(t, h.run("reconbeat", "modules", "list"), "Disabled:\n", "modules.d is managed as without the role")
 	assert.Regexp(t, `changed=0 `, play("--check"), "what is done would not be done again")
 	assert.Regexp(t, `changed=0 `, play(), "nor is it")
