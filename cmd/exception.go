@@ -214,10 +214,15 @@ var circumstances = []circumstance{
 // errNoMatch says that an alert is about something else than a match.
 var errNoMatch = errors.New("it is about the source of program starts and not about a match; no exception covers it")
 
+// isOfMatch reports whether an alert is about a match, and not about the source of program starts.
+func isOfMatch(alert mapstr.M) bool {
+	_, err := alert.GetValue("reconbeat.anomaly")
+	return err == nil && text(alert, "rule.id") != ""
+}
+
 // narrowest is the exception that covers an alert and little else.
 func narrowest(alert mapstr.M, about []circumstance, now time.Time, until time.Duration) (control.Exception, error) {
-	rule := text(alert, "rule.id")
-	if _, err := alert.GetValue("reconbeat.anomaly"); err != nil || rule == "" {
+	if !isOfMatch(alert) {
 		return control.Exception{}, errNoMatch
 	}
 	e := control.NewException()
@@ -227,7 +232,7 @@ func narrowest(alert mapstr.M, about []circumstance, now time.Time, until time.D
 	e.Author = cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"))
 	e.Created = control.Moment(now.Format(time.DateOnly))
 	e.Expires = control.Moment(now.Add(until).UTC().Format(time.RFC3339))
-	e.Rules = []string{rule}
+	e.Rules = []string{text(alert, "rule.id")}
 	for _, one := range about {
 		named := false
 		for _, field := range one.fields {

@@ -78,7 +78,7 @@ func giveFeedback(settings instance.Settings, id, verdict, note, by string) erro
 		return err
 	}
 	about := docs[0].Fields
-	if _, err := about.GetValue("reconbeat.anomaly"); err != nil || text(about, "rule.id") == "" {
+	if !isOfMatch(about) {
 		return fmt.Errorf("alert %q is about the source of program starts and not about a match; no model learned it", id)
 	}
 	return leaveFeedback(b, detector.Feedback{
@@ -116,24 +116,24 @@ func leaveFeedback(b *instance.Beat, fb detector.Feedback) error {
 	return leave(beater.StateDir(b.Paths), beater.InboxFeedback, message, what)
 }
 
-// given is the feedback that holds, that included which reconbeat has not yet taken up.
-func given(b *instance.Beat) ([]detector.Feedback, error) {
+// given reads the configuration, and the feedback that holds, that included which reconbeat has not yet taken up.
+func given(settings instance.Settings) (*instance.Beat, []detector.Feedback, error) {
+	b, err := configured(settings)
+	if err != nil {
+		return nil, nil, err
+	}
 	k, err := known(b)
 	if errors.Is(err, errNothingLearned) {
-		return nil, nil
+		return b, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return k.detector.Verdicts(), nil
+	return b, k.detector.Verdicts(), nil
 }
 
 func undoFeedback(settings instance.Settings, id, note, by string) error {
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	all, err := given(b)
+	b, all, err := given(settings)
 	if err != nil {
 		return err
 	}
@@ -153,11 +153,7 @@ func listFeedback(out io.Writer, settings instance.Settings, format string) erro
 	if err := checkAlertFormat(format); err != nil {
 		return err
 	}
-	b, err := configured(settings)
-	if err != nil {
-		return err
-	}
-	all, err := given(b)
+	_, all, err := given(settings)
 	if err != nil {
 		return err
 	}
