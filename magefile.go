@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -787,8 +788,17 @@ func pack(arch string) error {
 	if err != nil {
 		return err
 	}
+	commit, err := sh.Output("git", "rev-parse", "HEAD")
+	if err != nil {
+		return err
+	}
 	for _, file := range strings.Fields(kept) {
-		if err := copyFile(file, filepath.Join(stage, file)); err != nil {
+		if filepath.Ext(file) == ".md" {
+			err = stagePage(file, stage, commit)
+		} else {
+			err = copyFile(file, filepath.Join(stage, file))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -879,6 +889,34 @@ func version() (string, error) {
 		return "", errors.New("cmd/root.go no longer says `var Version = ...`")
 	}
 	return string(m[1]), nil
+}
+
+// linked is the target of a link in a page of the manual.
+var linked = regexp.MustCompile(`\]\(([^)\s#]+)`)
+
+// beside are the files that every kind of package has beside the manual; links to them stay as they are.
+var beside = regexp.MustCompile(`^(docs/.*|[^/]*\.md|LICENSE|NOTICE\.txt)$`)
+
+// stagePage writes a page of the manual into the stage. What it links to in the repository, and no package has, becomes
+// an address of the commit on the web.
+func stagePage(page, stage, commit string) error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	text = linked.ReplaceAllFunc(text, func(link []byte) []byte {
+		target := string(link[len("]("):])
+		file := path.Join(path.Dir(page), target)
+		if strings.Contains(target, "://") || beside.MatchString(file) {
+			return link
+		}
+		return []byte("](https://github.com/reconbeat/reconbeat/blob/" + commit + "/" + file)
+	})
+	to := filepath.Join(stage, page)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 func copyFile(from, to string) error {

@@ -221,6 +221,31 @@ func (h host) hasEverything() {
 	assert.Error(h.t, err)
 	assert.Contains(h.t, string(out), "connecting to Kibana", "setup finds the rules")
 	assert.Contains(h.t, h.run("sh", "-c", "reconbeat export config 2>/dev/null"), "config: /etc/reconbeat")
+	h.linksLeadSomewhere("/usr/share/doc/reconbeat")
+}
+
+// linksLeadSomewhere looks up the files to which the installed pages link.
+func (h host) linksLeadSomewhere(folder string) {
+	h.t.Helper()
+	link := regexp.MustCompile(`\]\(([^)\s#]+)`)
+	pages, links := 0, 0
+	require.NoError(h.t, filepath.WalkDir(h.root+folder, func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".md" {
+			return err
+		}
+		pages++
+		text, err := os.ReadFile(name)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(m[1], "://") {
+				links++
+				_, missing := os.Stat(filepath.Join(filepath.Dir(name), m[1]))
+				assert.NoError(h.t, missing, "%s links to %s", name, m[1])
+			}
+		}
+		return err
+	}))
+	assert.Greater(h.t, pages, 30)
+	assert.Greater(h.t, links, 100)
 }
 
 const configuration = `reconbeat:
