@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ import (
 )
 
 // heedless are the commands that work whatever stands in the configuration.
-var heedless = []string{"diagnostics", "test modules", "version", "help"}
+var heedless = []string{"diagnostics", "test modules", "windows import", "exception import", "version", "help"}
 
 // checkStart looks for those mistakes in the configuration at which libbeat ends before it asks what else is wrong. It
 // then reports everything that is. What cannot be read at all is left to libbeat.
@@ -39,7 +40,13 @@ func checkStart(c *cobra.Command) error {
 		if err != nil {
 			return nil
 		}
-		keys = append(keys, reconfig.CheckKeys(file, text))
+		wrong := reconfig.CheckKeys(file, text)
+		if wrong == nil {
+			if _, err := common.LoadFile(file); err != nil { // libbeat's message names no file
+				wrong = fmt.Errorf("%s: invalid config: %w", file, err)
+			}
+		}
+		keys = append(keys, wrong)
 	}
 	if err := errors.Join(keys...); err != nil {
 		return err
