@@ -174,7 +174,7 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 	if !(share >= 0 && share <= 1) {
 		return fmt.Errorf("--most %v is not allowed; it must be 0 to 1", share)
 	}
-	b, end, err := apart(c, settings, p, "these are the settings that are built in")
+	b, end, err := aside(c, settings, p, "these are the settings that are built in")
 	if err != nil {
 		return err
 	}

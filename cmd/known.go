@@ -67,7 +67,7 @@ func idsOf(all []control.Known) (ids []string) {
 }
 
 func listKnownSoftware(c *cobra.Command, settings instance.Settings, p *places, all []control.Known) error {
-	b, end, err := apart(c, settings, p, "it may turn items on which are shown as off")
+	b, end, err := aside(c, settings, p, "it may turn items on which are shown as off")
 	if err != nil {
 		return err
 	}

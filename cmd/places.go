@@ -331,10 +331,10 @@ func scratch(p *places) (folder string, err error) {
 	return folder, nil
 }
 
-// apart makes the Beat of a command that leaves the service's state alone: its own is in a folder that end removes. Its
+// aside makes the Beat of a command that leaves the service's state alone: its own is in a folder that end removes. Its
 // log comes as sentences until then. A configuration that this user may not read gives way to the built-in one; instead
 // says what that means.
-func apart(
+func aside(
 	c *cobra.Command, settings instance.Settings, p *places, instead string,
 ) (b *instance.Beat, end func(), err error) {
 	folder, err := scratch(p)

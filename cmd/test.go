@@ -106,7 +106,7 @@ With a command line behind -- it says for each rule whether it matches that, and
 program is looked up on this host.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, words []string) error {
-			b, end, err := apart(c, settings, p, "these are the rules that are built in, and the files that you name")
+			b, end, err := aside(c, settings, p, "these are the rules that are built in, and the files that you name")
 			if err != nil {
 				return err
 			}
