@@ -45,7 +45,7 @@ type Socket struct {
 	count int                   // what they received
 	err   error                 // and how it failed
 
-	deadline time.Time // when a wait ends, as the runtime was last told
+	deadline time.Time // when a wait ends: the last one that was set
 	// the size of the receive buffer that the kernel granted, in bytes, its bookkeeping included
 	Buffer int
 }
