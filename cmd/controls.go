@@ -174,17 +174,11 @@ func testControls(c *cobra.Command, settings instance.Settings, p *places, share
 	if !(share >= 0 && share <= 1) {
 		return fmt.Errorf("--most %v is not allowed; it must be 0 to 1", share)
 	}
-	folder, err := scratch(p)
+	b, end, err := aside(c, settings, p, "these are the settings that are built in")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	read := readable(c, "these are the settings that are built in")
-	b, silence, err := inSentences(c, &screen{}, func() (*instance.Beat, error) { return read(settings) })
-	if err != nil {
-		return err
-	}
-	defer silence()
+	defer end()
 	cfg, items, err := configuredControls(b, p, time.Local)
 	if err != nil {
 		return err

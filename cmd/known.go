@@ -67,17 +67,11 @@ func idsOf(all []control.Known) (ids []string) {
 }
 
 func listKnownSoftware(c *cobra.Command, settings instance.Settings, p *places, all []control.Known) error {
-	folder, err := scratch(p)
+	b, end, err := aside(c, settings, p, "it may turn items on which are shown as off")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	read := readable(c, "it may turn items on which are shown as off")
-	b, silence, err := inSentences(c, &screen{}, func() (*instance.Beat, error) { return read(settings) })
-	if err != nil {
-		return err
-	}
-	defer silence()
+	defer end()
 	cfg, err := config.Parse(b.Beat.BeatConfig)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/elastic/beats/v7/libbeat/common"
 	"github.com/elastic/elastic-agent-libs/config"
 	"github.com/spf13/cobra"
@@ -328,6 +329,27 @@ func scratch(p *places) (folder string, err error) {
 		return "", errors.Join(err, os.RemoveAll(folder))
 	}
 	return folder, nil
+}
+
+// aside makes the Beat of a command that leaves the service's state alone: its own is in a folder that end removes. Its
+// log comes as sentences until then. A configuration that this user may not read gives way to the built-in one; instead
+// says what that means.
+func aside(
+	c *cobra.Command, settings instance.Settings, p *places, instead string,
+) (b *instance.Beat, end func(), err error) {
+	folder, err := scratch(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	read := readable(c, instead)
+	b, silence, err := inSentences(c, &screen{}, func() (*instance.Beat, error) { return read(settings) })
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return b, func() {
+		silence()
+		os.RemoveAll(folder)
+	}, nil
 }
 
 // unreadable reports whether a file is there, and not for this user to read, or not there at all as far as this

@@ -106,17 +106,11 @@ With a command line behind -- it says for each rule whether it matches that, and
 program is looked up on this host.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, words []string) error {
-			folder, err := scratch(p)
+			b, end, err := aside(c, settings, p, "these are the rules that are built in, and the files that you name")
 			if err != nil {
 				return err
 			}
-			defer os.RemoveAll(folder)
-			read := readable(c, "these are the rules that are built in, and the files that you name")
-			b, silence, err := inSentences(c, &screen{}, func() (*instance.Beat, error) { return read(settings) })
-			if err != nil {
-				return err
-			}
-			defer silence()
+			defer end()
 			cfg, err := config.Parse(b.Beat.BeatConfig)
 			if err != nil {
 				return err

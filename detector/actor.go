@@ -51,9 +51,10 @@ func (a Actor) key() string {
 
 // The fields of the actor.
 const (
-	actorName = "reconbeat.actor.name"
-	actorID   = "reconbeat.actor.id"
-	actorKind = "reconbeat.actor.kind"
+	actorObject = "reconbeat.actor"
+	actorName   = actorObject + ".name"
+	actorID     = actorObject + ".id"
+	actorKind   = actorObject + ".kind"
 )
 
 func (a Actor) name() any { return orNil(a.Name) }
@@ -62,7 +63,7 @@ func (a Actor) id() any {
 	if a.ID == process.Unset {
 		return nil
 	}
-	return fmt.Sprint(a.ID)
+	return strconv.FormatUint(uint64(a.ID), 10)
 }
 
 func (a Actor) kind() any {
@@ -77,11 +78,14 @@ func (a Actor) Encode(into mapstr.M) {
 	if a.Name == "" && a.ID == process.Unset {
 		return
 	}
-	for field, v := range map[string]any{actorName: a.name(), actorID: a.id(), actorKind: a.kind()} {
-		if v != nil {
-			_, _ = into.Put(field, v) // the document is ours: every part of the path is an object
-		}
+	actor := mapstr.M{"kind": a.kind()}
+	if name := a.name(); name != nil {
+		actor["name"] = name
 	}
+	if id := a.id(); id != nil {
+		actor["id"] = id
+	}
+	_, _ = into.Put(actorObject, actor) // the document is ours: every part of the path is an object
 }
 
 // rareUser is the value that `rare by user.name` sees: the real user's name, or the id where no name is known.

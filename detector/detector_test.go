@@ -625,6 +625,14 @@ func BenchmarkJudgeAStranger(b *testing.B) {
 	}
 }
 
+func BenchmarkEncodeActor(b *testing.B) {
+	a := Actor{ID: 1000, Name: "mallory"}
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Encode(mapstr.M{})
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
 	d := taught(b, options(mission()))
 	f := d.Judge(exec(now, "mallory", "ss -s"), 1, nil)[0]

@@ -6,6 +6,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -104,11 +105,11 @@ func (h *Host) Identified() executable.Stats {
 
 // Complete fills a matched exec with what the host knows. It never overwrites what the event or the table knows.
 func (h *Host) Complete(e *process.Event, t *process.Table) {
+	gone := errors.Is(h.forkTime(&e.Process, e.Time), procfs.ErrGone)
 	known := e.Container.ID != ""
-	if !known {
+	if !known && !gone {
 		e.Container, known = h.proc.Container(e.PID)
 	}
-	h.forkTime(&e.Process, e.Time)
 	if !t.Complete(e) && h.readParent(e, t) {
 		t.Complete(e)
 	}
@@ -147,12 +148,15 @@ func (h *Host) readParent(e *process.Event, t *process.Table) bool {
 // clockTick is the resolution of the times of fork in /proc, and the second to which the time of boot is known.
 const clockTick = time.Second + 10*time.Millisecond
 
-// forkTime reads when the exec's own process was forked, which makes its entity id the same after a restart.
-func (h *Host) forkTime(p *process.Process, at time.Time) {
+// forkTime reads when the exec's own process was forked, which makes its entity id the same after a restart. The error
+// is that of procfs.FS.StartTicks.
+func (h *Host) forkTime(p *process.Process, at time.Time) error {
 	if p.StartTicks != 0 || p.PID == 0 {
-		return
+		return nil
 	}
-	if ticks, start, err := h.proc.StartTicks(p.PID); err == nil && !start.After(at.Add(clockTick)) {
+	ticks, start, err := h.proc.StartTicks(p.PID)
+	if err == nil && !start.After(at.Add(clockTick)) {
 		p.StartTicks = ticks
 	}
+	return err
 }

@@ -18,7 +18,25 @@ func (fs *FS) Container(pid uint32) (process.Container, bool) {
 	if err != nil {
 		return process.Container{}, false
 	}
-	return process.Container{ID: containerID(b)}, true
+	return process.Container{ID: fs.containerOf(b)}, true
+}
+
+// groupsMost is how many different lists of control groups are remembered; a host has about one for each service,
+// session and container.
+const groupsMost = 1024
+
+// containerOf is containerID from memory: most processes share their control groups with one that was read before.
+func (fs *FS) containerOf(cgroup []byte) string {
+	id, ok := fs.groups[string(cgroup)]
+	if ok {
+		return id
+	}
+	if len(fs.groups) >= groupsMost {
+		clear(fs.groups)
+	}
+	id = containerID(cgroup)
+	fs.groups[string(cgroup)] = id
+	return id
 }
 
 // containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal

@@ -22,10 +22,11 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// FS is a mounted proc file system.
+// FS is a mounted proc file system. It belongs to one goroutine.
 type FS struct {
-	root string
-	boot time.Time // when the kernel started
+	root   string
+	boot   time.Time         // when the kernel started
+	groups map[string]string // the container that each text of /proc/PID/cgroup names; empty: none
 }
 
 // userHz is the unit of times in /proc/PID/stat: fixed at 100 for programs on every architecture that Go supports
@@ -47,7 +48,7 @@ func Open(root string) (*FS, error) {
 	if !ok || err != nil {
 		return nil, fmt.Errorf("%s has no btime", filepath.Join(root, "stat"))
 	}
-	return &FS{root: root, boot: time.Unix(seconds, 0)}, nil
+	return &FS{root: root, boot: time.Unix(seconds, 0), groups: map[string]string{}}, nil
 }
 
 // BootID returns the id of the running kernel; empty when it cannot be read.
@@ -256,6 +257,9 @@ func readFile(name string) ([]byte, error) {
 			break
 		}
 		b = b[:len(b)+n]
+		if len(b) < cap(b) {
+			break // the kernel writes each of these files in one go, so that a short read has all of it
+		}
 	}
 	return b, nil
 }

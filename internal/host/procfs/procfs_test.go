@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,49 @@ func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 		"nonsense":                           {"::::\nx\n", ""},
 	} {
 		require.Equal(t, c.want, containerID([]byte(c.cgroup)), name)
+	}
+}
+
+func TestContainersAreRememberedByControlGroups(t *testing.T) {
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	for i := range 2*groupsMost + 1 {
+		name := strconv.Itoa(i)
+		require.Equal(t, name, fs.containerOf([]byte("0::/lxc.payload."+name+"\n")))
+		require.LessOrEqual(t, len(fs.groups), groupsMost)
+	}
+	again := []byte("0::/lxc.payload.web1\n")
+	require.Equal(t, "web1", fs.containerOf(again))
+	require.Zero(t, testing.AllocsPerRun(100, func() { fs.containerOf(again) }))
+}
+
+// A file of /proc is read to its end, whether it needs one read or several.
+func TestFilesOfProcAreReadWhole(t *testing.T) {
+	long := exec.Command("sleep", "60")
+	long.Args = append(long.Args, strings.Repeat("0", 2*512), strings.Repeat("0", 40<<10))
+	require.NoError(t, long.Start())
+	defer func() { _ = long.Process.Kill(); _ = long.Wait() }()
+	for _, name := range []string{
+		"/proc/self/limits", "/proc/self/cgroup", "/proc/self/loginuid", fmt.Sprintf("/proc/%d/cmdline", long.Process.Pid),
+	} {
+		want, err := os.ReadFile(name)
+		require.NoError(t, err)
+		got, err := readFile(name)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got), name)
+	}
+}
+
+// What the container of an exec costs: nearly all of it is the kernel's.
+func BenchmarkContainer(b *testing.B) {
+	fs, err := Open("/proc")
+	require.NoError(b, err)
+	pid := uint32(os.Getpid())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := fs.Container(pid); !ok {
+			b.Fatal("this process is gone")
+		}
 	}
 }
 
