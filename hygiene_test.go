@@ -51,7 +51,7 @@ var rooms = map[string][]string{
 	"beater": {
 		"config", "config/settings", "detector", "internal/control", "internal/dataset", "internal/engine",
 		"internal/health", "internal/host", "internal/notify", "internal/plural", "internal/state", "module",
-		"module/catalog", "process",
+		"module/catalog", "module/elasticsearch", "process",
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
@@ -872,7 +872,7 @@ func TestTheManualHasEveryOption(t *testing.T) {
 		names := tags(options.Type())
 		assert.ElementsMatch(t, names, slices.Collect(maps.Keys(documented)), page)
 		for i, name := range names {
-			value := options.Field(i)
+			value := valuesOf(options)[i]
 			want := fmt.Sprint(value)
 			switch {
 			case value.Kind() == reflect.Slice && value.Len() == 1:
@@ -918,6 +918,20 @@ func tags(s reflect.Type) (names []string) {
 		}
 	}
 	return names
+}
+
+// valuesOf are the values of what tags names, in the same order.
+func valuesOf(s reflect.Value) (values []reflect.Value) {
+	for i := range s.NumField() {
+		_, how, _ := strings.Cut(s.Type().Field(i).Tag.Get("config"), ",")
+		switch {
+		case how == "inline":
+			values = append(values, valuesOf(s.Field(i))...)
+		case s.Type().Field(i).IsExported():
+			values = append(values, s.Field(i))
+		}
+	}
+	return values
 }
 
 func TestTheManualHasEveryCondition(t *testing.T) {
