@@ -772,6 +772,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone",
 		"detector.bucket_span", "detector.max_users", "detector.learn_for",
 		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "notify.0.id",
+		"feedback.from_kibana.space",
 		"config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
 		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }),
 			"%s is missing in the reference", name)
@@ -816,6 +817,7 @@ func TestTheManualHasEverySetting(t *testing.T) {
 	m := mapstr.M(flat).Flatten()
 	for _, list := range []string{ // they have sections of their own
 		"modules", "controls.exceptions", "controls.windows", "controls.onboarding", "detector.rules", "notify",
+		"feedback.from_kibana",
 	} {
 		delete(m, list)
 	}

@@ -109,7 +109,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 		}
 	})
 	show(reg, "direct", func() readings { return readings{"dropped": b.direct.dropped.Load()} })
-	show(reg, "feedback.from_kibana", func() readings {
+	show(reg, "feedback", func() readings {
 		return readings{
 			"polls": b.kibana.polls.Load(), "failures": b.kibana.failures.Load(),
 			"applied": b.kibana.applied.Load(), "undone": b.kibana.undone.Load(),
