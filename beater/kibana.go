@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -161,7 +162,8 @@ func (k *kibana) news(w elasticsearch.Word, holds map[string]detector.Feedback) 
 	if held {
 		fb, alerted = before, true
 	}
-	fb.Verdict, fb.By, fb.Source = w.Verdict, cmp.Or(w.By[:min(len(w.By), mostNamed)], "an analyst in Kibana"), detector.FromKibana
+	by := strings.ToValidUTF8(w.By[:min(len(w.By), mostNamed)], "")
+	fb.Verdict, fb.By, fb.Source = w.Verdict, cmp.Or(by, "an analyst in Kibana"), detector.FromKibana
 	fb.Note, fb.At = "Kibana: "+w.Mark, time.Now()
 	if w.Verdict == "" {
 		fb.Verdict, fb.Note = detector.Undone, "Kibana: the mark was taken away"
