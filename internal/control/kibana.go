@@ -414,8 +414,9 @@ func (k KibanaList) alternatives(c *Condition, not bool) ([][]kibanaEntry, error
 	return all, nil
 }
 
-// fromWildcard reads a pattern of Kibana's, in which a backslash takes the meaning from what follows it, as Lucene has
-// it (https://lucene.apache.org/core/10_0_0/core/org/apache/lucene/search/WildcardQuery.html). exact: the text is meant.
+// fromWildcard reads a pattern of Kibana's, in which a backslash takes the meaning from what follows it, as Lucene's
+// WildcardQuery has it (https://lucene.apache.org/core/9_0_0/core/org/apache/lucene/search/WildcardQuery.html).
+// exact: the text is meant. possible is false where a pattern of ours cannot say the same.
 func fromWildcard(text string) (pattern string, exact, possible bool) {
 	if !strings.Contains(text, `\`) {
 		return text, false, true

@@ -85,8 +85,8 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	t.Log("a policy with settings that nobody knows: it is applied, and its unit degraded")
 	a.expect(h.output(a, "out"), h.following(a, threshold(0)+" detectr: {model: rare}, tags: [x],"))
 	a.wait(r, "in", "DEGRADED",
-		"leaves aside: detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, feedback, "+
-			"processors")
+		"leaves aside: detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, "+
+			"feedback, processors")
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 
