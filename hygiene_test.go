@@ -51,7 +51,7 @@ var rooms = map[string][]string{
 	"beater": {
 		"config", "config/settings", "detector", "internal/control", "internal/dataset", "internal/engine",
 		"internal/health", "internal/host", "internal/notify", "internal/plural", "internal/state", "module",
-		"module/catalog", "process",
+		"module/catalog", "module/elasticsearch", "process",
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
@@ -772,6 +772,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 	for _, name := range []string{"detector.model", "detector.actor", "detector.rules_path", "detector.timezone",
 		"detector.bucket_span", "detector.max_users", "detector.learn_for",
 		"detector.episode.idle", "detector.episode.max", "events", "dataset", "namespace", "heartbeat.period", "notify.0.id",
+		"feedback.from_kibana.space",
 		"config.modules.path", "config.modules.reload.enabled", "config.modules.reload.period"} {
 		assert.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasSuffix(k, name) }),
 			"%s is missing in the reference", name)
@@ -816,6 +817,7 @@ func TestTheManualHasEverySetting(t *testing.T) {
 	m := mapstr.M(flat).Flatten()
 	for _, list := range []string{ // they have sections of their own
 		"modules", "controls.exceptions", "controls.windows", "controls.onboarding", "detector.rules", "notify",
+		"feedback.from_kibana",
 	} {
 		delete(m, list)
 	}
@@ -872,7 +874,7 @@ func TestTheManualHasEveryOption(t *testing.T) {
 		names := tags(options.Type())
 		assert.ElementsMatch(t, names, slices.Collect(maps.Keys(documented)), page)
 		for i, name := range names {
-			value := options.Field(i)
+			value := valuesOf(options)[i]
 			want := fmt.Sprint(value)
 			switch {
 			case value.Kind() == reflect.Slice && value.Len() == 1:
@@ -918,6 +920,20 @@ func tags(s reflect.Type) (names []string) {
 		}
 	}
 	return names
+}
+
+// valuesOf are the values of what tags names, in the same order.
+func valuesOf(s reflect.Value) (values []reflect.Value) {
+	for i := range s.NumField() {
+		_, how, _ := strings.Cut(s.Type().Field(i).Tag.Get("config"), ",")
+		switch {
+		case how == "inline":
+			values = append(values, valuesOf(s.Field(i))...)
+		case s.Type().Field(i).IsExported():
+			values = append(values, s.Field(i))
+		}
+	}
+	return values
 }
 
 func TestTheManualHasEveryCondition(t *testing.T) {

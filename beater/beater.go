@@ -85,7 +85,9 @@ func New(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 	}
 	r.controls = newControls(b.Paths, cfg, r.health, logger)
 	_, errControls := r.controls.load(cfg)
-	if err := errors.Join(errConfig, errHost, r.checkDetector(errConfig == nil), errControls, errModules); err != nil {
+	_, errTriage := triage(cfg, logger)
+	err := errors.Join(errConfig, errHost, r.checkDetector(errConfig == nil), errControls, errTriage, errModules)
+	if err != nil {
 		return nil, err
 	}
 	r.last = &lastWord{Pipeline: b.Publisher}
@@ -231,10 +233,17 @@ func (r *sensor) Run(b *beat.Beat) error {
 		host: r.host, lag: &l.lag, pipeline: b.Publisher, journal: store.Stats(),
 		direct: l.direct,
 	}
+	fromKibana := newKibana(l, dir, r.health, r.logger)
+	reader, err := triage(r.config, r.logger)
+	if err != nil {
+		return err
+	}
+	fromKibana.use(reader)
 	var agent *policy
 	if r.managed {
 		agent = &policy{
 			modules: r.modules, detector: r.detectorOptions, controls: r.controls, loop: l, runners: runners,
+			kibana:    fromKibana,
 			reporters: &reporters{board: r.health}, whole: r.config,
 		}
 		if err := agent.register(b); err != nil {
@@ -246,7 +255,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 	if err != nil {
 		return err
 	}
-	m := metricsOf{loop: l, journal: store.Stats(), notifiers: targets}
+	m := metricsOf{loop: l, journal: store.Stats(), notifiers: targets, kibana: fromKibana}
 	l.rejected.libbeat = b.Monitoring.StatsRegistry().GetOrCreateRegistry("libbeat")
 	if err := m.show(b); err != nil {
 		return err
@@ -298,6 +307,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 		wg.Go(func() { reload.watch(ctx) })
 		wg.Go(func() { r.controls.watch(ctx, l) })
 		wg.Go(func() { publisher.watch(ctx) })
+		wg.Go(func() { fromKibana.run(ctx) })
 		<-r.stop
 	}
 

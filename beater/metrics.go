@@ -22,6 +22,7 @@ type metricsOf struct {
 	*loop
 	journal   *state.Stats
 	notifiers notifiers
+	kibana    *kibana
 }
 
 // show shows the metrics: in /stats, in the log's metrics line, and to Prometheus where HTTP is enabled.
@@ -108,6 +109,12 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 		}
 	})
 	show(reg, "direct", func() readings { return readings{"dropped": b.direct.dropped.Load()} })
+	show(reg, "feedback", func() readings {
+		return readings{
+			"polls": b.kibana.polls.Load(), "failures": b.kibana.failures.Load(),
+			"applied": b.kibana.applied.Load(), "undone": b.kibana.undone.Load(),
+		}
+	})
 	show(reg, "ring", func() readings { return readings{"dropped": b.ring.Dropped.Load(), "waiting": b.ring.Waiting()} })
 	show(
 		reg,

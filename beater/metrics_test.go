@@ -41,7 +41,7 @@ func counted(t *testing.T) *monitoring.Registry {
 		engine: testEngine(t), logger: logp.NewNopLogger(), health: &health.Board{}, ring: engine.NewRing(1), host: h,
 		running: &moduleSet{}, latency: newLatencies(), heart: &heartbeat{}, journal: &journal{},
 		direct: newDirect(logp.NewNopLogger()),
-	}, &state.Stats{}, nil}
+	}, &state.Stats{}, nil, &kibana{}}
 	target := notify.Item{ID: "ID", PerHour: 1, Syslog: &notify.Syslog{Address: "127.0.0.1:514"}}
 	n, err := notify.New(target, "", nil, nil, logp.NewNopLogger())
 	require.NoError(t, err)

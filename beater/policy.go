@@ -27,6 +27,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/health"
+	cluster "github.com/reconbeat/reconbeat/module/elasticsearch"
 )
 
 // policy makes what an Elastic Agent wants run, in place of reconbeat.modules and modules.d. Each stream of the Agent's
@@ -37,6 +38,7 @@ type policy struct {
 	modules   *moduleConfig
 	detector  func(config.Config) (detector.Options, error) // what a detector of these settings is made of
 	controls  *controls
+	kibana    *kibana
 	loop      *loop
 	runners   *runners
 	reporters *reporters
@@ -54,6 +56,7 @@ type wanted struct {
 	whole     config.Config
 	detector  detector.Options
 	controls  *control.Set
+	triage    *cluster.Triage // nil: none is configured
 	modules   []*reload.ConfigWithMeta
 	reporters []reporter
 	unknown   []string // settings that nobody knows
@@ -147,6 +150,7 @@ func (p *policy) Reload(streams []*reload.ConfigWithMeta) error {
 		return p.reject(streams, mistakes{"": {err}})
 	}
 	p.whole = want.whole
+	p.kibana.use(want.triage)
 	p.reporters.replace(want.reporters)
 	if err := p.runners.list.Reload(want.modules); err != nil {
 		return errors.Join(err, again())
@@ -237,6 +241,8 @@ func (p *policy) check(streams []*reload.ConfigWithMeta) (want wanted, wrong mis
 	wrong.add("", err)
 	want.detector = options
 	want.controls, err = p.controls.load(want.whole)
+	wrong.add("", err)
+	want.triage, err = triage(want.whole, p.loop.logger)
 	wrong.add("", err)
 	return want, wrong
 }

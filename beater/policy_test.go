@@ -64,6 +64,7 @@ func testPolicy(t *testing.T) *policy {
 		modules: modules, detector: r.detectorOptions, loop: l, runners: newRunners(f, nil),
 		controls:  newControls(&paths.Path{Config: t.TempDir()}, r.config, board, logp.NewNopLogger()),
 		reporters: &reporters{board: board}, whole: r.config,
+		kibana: newKibana(l, t.TempDir(), board, logp.NewNopLogger()),
 	}
 	board.Listen(func(health.State, health.Change) { p.reporters.report() })
 	go func() {
@@ -217,7 +218,8 @@ func TestWhatNobodyKnowsIsLeftAsideAndReported(t *testing.T) {
 		t,
 		[]string{
 			"Degraded setting_unknown: the Elastic Agent's policy has settings that reconbeat does not know and leaves aside: " +
-				"detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, processors",
+				"detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, feedback, " +
+				"processors",
 		},
 		u.said,
 	)

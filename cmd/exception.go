@@ -18,6 +18,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/spf13/cobra"
 
+	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
 )
@@ -214,15 +215,9 @@ var circumstances = []circumstance{
 // errNoMatch says that an alert is about something else than a match.
 var errNoMatch = errors.New("it is about the source of program starts and not about a match; no exception covers it")
 
-// isOfMatch reports whether an alert is about a match, and not about the source of program starts.
-func isOfMatch(alert mapstr.M) bool {
-	_, err := alert.GetValue("reconbeat.anomaly")
-	return err == nil && text(alert, "rule.id") != ""
-}
-
 // narrowest is the exception that covers an alert and little else.
 func narrowest(alert mapstr.M, about []circumstance, now time.Time, until time.Duration) (control.Exception, error) {
-	if !isOfMatch(alert) {
+	if !beater.OfMatch(alert) {
 		return control.Exception{}, errNoMatch
 	}
 	e := control.NewException()

@@ -10,18 +10,15 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
-	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/spf13/cobra"
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/process"
 )
 
 func newFeedbackCommand(settings instance.Settings) *cobra.Command {
@@ -78,25 +75,12 @@ func giveFeedback(settings instance.Settings, id, verdict, note, by string) erro
 		return err
 	}
 	about := docs[0].Fields
-	if !isOfMatch(about) {
+	if !beater.OfMatch(about) {
 		return fmt.Errorf("alert %q is about the source of program starts and not about a match; no model learned it", id)
 	}
-	return leaveFeedback(b, detector.Feedback{
-		AlertID: text(about, "event.id"), Verdict: verdict, Note: note, By: by,
-		Rule: text(about, "rule.id"), Host: text(about, "host.id"), Actor: actorOf(about),
-	})
-}
-
-// actorOf is the actor of an alert.
-func actorOf(alert mapstr.M) detector.Actor {
-	a := detector.Actor{
-		ID: process.Unset, Name: text(alert, "reconbeat.actor.name"),
-		Service: text(alert, "reconbeat.actor.kind") == "service",
-	}
-	if id, err := strconv.ParseUint(text(alert, "reconbeat.actor.id"), 10, 32); err == nil {
-		a.ID = uint32(id)
-	}
-	return a
+	fb := beater.FeedbackOn(about)
+	fb.Verdict, fb.Note, fb.By = verdict, note, by
+	return leaveFeedback(b, fb)
 }
 
 // leaveFeedback leaves feedback in the inbox of the configured state.
@@ -145,6 +129,10 @@ func undoFeedback(settings instance.Settings, id, note, by string) error {
 		return fmt.Errorf("alert %q: several ids begin so: %s, %s", id, all[0].AlertID, all[1].AlertID)
 	}
 	fb := all[0]
+	if fb.Source == detector.FromKibana {
+		return fmt.Errorf("alert %s: it was said in Kibana; take the mark away there, or give other feedback here, "+
+			"which goes before", fb.AlertID)
+	}
 	fb.Verdict, fb.Note, fb.By = detector.Undone, note, by
 	return leaveFeedback(b, fb)
 }

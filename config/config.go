@@ -37,7 +37,13 @@ type Config struct {
 	Dataset       string                `config:"dataset"`   // the first part of the data streams' data sets
 	Namespace     string                `config:"namespace"` // the last part of the data streams' names
 	Heartbeat     Heartbeat             `config:"heartbeat"`
+	Feedback      Feedback              `config:"feedback"`
 	Notify        []*conf.C             `config:"notify"` // where alerts go beside the output; not under an Agent
+}
+
+// Feedback is everything under `reconbeat.feedback:`.
+type Feedback struct {
+	FromKibana *conf.C `config:"from_kibana"` // elasticsearch.TriageOptions; nil: nothing is read from Kibana
 }
 
 // Heartbeat is everything under `reconbeat.heartbeat:`.

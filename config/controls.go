@@ -121,7 +121,7 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 			r.add(fmt.Errorf("reading %s: %w", kind, err))
 			continue
 		}
-		if err := CheckKeys(file, text); err != nil {
+		if err := errors.Join(CheckKeys(file, text), checkDocument(file, text)); err != nil {
 			r.add(err)
 			continue
 		}
@@ -210,7 +210,7 @@ func listOf(text []byte) (list []*conf.C, err error) {
 	}()
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil, fmt.Errorf("invalid YAML: %w", err)
+		return nil, invalidYAML(text, err)
 	}
 	if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
 		return nil, nil // comments alone
@@ -228,7 +228,7 @@ func listOf(text []byte) (list []*conf.C, err error) {
 	}
 	c, err := ucfgyaml.NewConfig(text, ucfg.PathSep("."))
 	if err != nil {
-		return nil, fmt.Errorf("invalid YAML: %w", err)
+		return nil, invalidYAML(text, err)
 	}
 	if err := (*conf.C)(c).Unpack(&list); err != nil {
 		return nil, fmt.Errorf("reading a list: %w", err)

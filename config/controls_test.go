@@ -121,6 +121,60 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
 }
 
+// What a YAML library passes over in silence would widen an exception, or lose one; what it cannot read has its line.
+func TestFilesOfControlsAreReadWholeOrNot(t *testing.T) {
+	const one = "- {id: a, conditions: [{field: user.name, is: x}]}\n"
+	const two = "- {id: b, conditions: [{field: user.name, is: x}]}\n"
+	for name, tt := range map[string]struct{ text, want string }{
+		"CRLF":                     {strings.ReplaceAll(one, "\n", "\r\n"), ""},
+		"a byte order mark":        {"\ufeff" + one, ""},
+		"a document that is begun": {"---\n" + one + "---\n", ""},
+		"a second document":        {one + "---\n" + two, "f.yml line 3: a second document begins here"},
+		"a name twice": {
+			"- id: a\n  conditions: [{field: user.name, is: x}]\n  conditions: [{field: user.id, is: 1}]\n",
+			"f.yml line 3: 0.conditions: stands in line 2 already",
+		},
+		"a test twice": {
+			"- id: a\n  conditions:\n  - field: user.name\n    is: x\n    is: y\n",
+			"f.yml line 5: 0.conditions.0.is: stands in line 4 already",
+		},
+		"an id twice":         {one + one, "f.yml line 2: 1.id: \"a\" is used already in f.yml"},
+		"no UTF-8":            {one + "- {id: b, comment: \"\xe4\xf6\"}\n", "f.yml: invalid YAML: yaml: line 2: "},
+		"a control character": {one + "# \x00\n", "f.yml: invalid YAML: yaml: line 2: control characters"},
+		"a tab in line 1":     {"-\tid: a\n", "f.yml: invalid YAML: yaml: line 1: "},
+		"it contains itself":  {"- &a\n  id: a\n  conditions: [{any: [*a]}]\n", "anchor 'a' value contains itself"},
+		"too deep": {
+			"- {id: a, conditions: [" + strings.Repeat("{any: [", 20000) + strings.Repeat("]}", 20000) + "]}\n",
+			"f.yml: invalid YAML: ",
+		},
+		"too many aliases": {
+			"- id: a\n  conditions:\n  - field: user.name\n    is_one_of:\n    - &b0 [" + strings.Repeat("x,", 10) + "]\n" +
+				aliases(8), "excessive aliasing",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"f.yml": tt.text})
+			items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
+			if tt.want == "" {
+				require.NoError(t, err)
+				require.Len(t, items.Exceptions, 1)
+				return
+			}
+			require.Error(t, err)
+			require.Contains(t, strings.ReplaceAll(err.Error(), dir+"/", ""), tt.want)
+		})
+	}
+}
+
+// aliases are lists of ten times the list before.
+func aliases(n int) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "    - &b%d [%s]\n", i, strings.Repeat(fmt.Sprintf("*b%d,", i-1), 10))
+	}
+	return b.String()
+}
+
 // TestWindowsNewcomersAndApprovals reads a file of each kind; the lists that they name lie beside the exceptions.
 func TestWindowsNewcomersAndApprovals(t *testing.T) {
 	in := ControlFolders{

@@ -3,11 +3,13 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -30,6 +32,91 @@ func CheckKeys(file string, text []byte) error {
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// checkDocument returns an error for what YAML's libraries pass over in a file of controls or a rule, and would change
+// what it means: a name that stands twice, of which the last one counts, and a second document. file may be empty.
+func checkDocument(file string, text []byte) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var one, more yaml.Node
+	if decoder.Decode(&one) != nil {
+		return nil // empty, or no YAML: whoever reads it says so
+	}
+	var errs []error
+	wrong := func(line int, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %w", strings.TrimSpace(fmt.Sprintf("%s line %d", file, line)),
+			fmt.Errorf(format, args...)))
+	}
+	visitNode(&one, func(path string, n *yaml.Node) {
+		first := map[string]int{}
+		for pair := range slices.Chunk(n.Content, 2) {
+			name := pair[0].Value
+			if at, twice := first[name]; twice {
+				wrong(pair[0].Line, "%s: stands in line %d already; only one of them would count",
+					settings.Join(path, name), at)
+			} else {
+				first[name] = pair[0].Line
+			}
+		}
+	})
+	for decoder.Decode(&more) == nil {
+		if len(more.Content) > 0 && more.Content[0].ShortTag() != "!!null" {
+			wrong(more.Content[0].Line, "a second document begins here, which nobody would read; put it into a file of its own")
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// visitNode calls visit with each mapping of a YAML document, and its path.
+func visitNode(n *yaml.Node, visit func(path string, mapping *yaml.Node)) {
+	var below func(path string, n *yaml.Node)
+	below = func(path string, n *yaml.Node) {
+		if n.Kind == yaml.MappingNode {
+			visit(path, n)
+		}
+		for i, child := range n.Content {
+			switch n.Kind {
+			case yaml.MappingNode:
+				if i%2 == 1 {
+					below(settings.Join(path, n.Content[i-1].Value), child)
+				}
+			case yaml.SequenceNode:
+				below(settings.Join(path, strconv.Itoa(i)), child)
+			default:
+				below(path, child)
+			}
+		}
+	}
+	below("", n)
+}
+
+// invalidYAML is an error of the YAML library with the line that it is about. The library leaves out the first line,
+// and that of a byte that no text may have.
+func invalidYAML(text []byte, err error) error {
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	if strings.HasPrefix(message, "line ") || strings.Contains(message, "unmarshal errors") {
+		return fmt.Errorf("invalid YAML: %w", err)
+	}
+	for _, whole := range []string{"aliasing", "max depth", "contains itself", "unknown anchor"} {
+		if strings.Contains(message, whole) {
+			return fmt.Errorf("invalid YAML: %w", err)
+		}
+	}
+	line := 1
+	if strings.Contains(message, "UTF-8") || strings.Contains(message, "control characters") {
+		for rest := text; len(rest) > 0; {
+			r, n := utf8.DecodeRune(rest)
+			if r == utf8.RuneError && n == 1 || r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f {
+				break
+			}
+			if r == '\n' {
+				line++
+			}
+			rest = rest[n:]
+		}
+	}
+	return fmt.Errorf("invalid YAML: yaml: line %d: %s", line, message)
 }
 
 // visitSettings calls visit with each setting of a YAML file, in its order: the path, the key (nil in a list) and the

@@ -135,12 +135,12 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 			err = fmt.Errorf("invalid YAML: %v", p)
 		}
 	}()
-	if err := CheckKeys("", text); err != nil {
+	if err := errors.Join(CheckKeys("", text), checkDocument("", text)); err != nil {
 		return detector.Rule{}, err
 	}
 	c, err := yaml.NewConfig(text, ucfg.PathSep("."))
 	if err != nil {
-		return detector.Rule{}, fmt.Errorf("invalid YAML: %w", err)
+		return detector.Rule{}, invalidYAML(text, err)
 	}
 	if c.IsArray() {
 		return detector.Rule{}, errors.New("a list is not allowed; it must be one rule, a mapping of settings")

@@ -100,11 +100,14 @@ func TestAllThatIsWrongWithRulesIsReportedAtOnce(t *testing.T) {
 	write(t, dir, "b.yml", "id: sudo-use\nname: x\nhabit: y\nprograms: [a]\n")
 	write(t, dir, "c.yml", "{{{")
 	write(t, dir, "d.yml", "- id: d\n  name: x\n")
+	write(t, dir, "e.yml", "id: e\nname: x\nid: f\n---\nid: g\n")
 	_, err := LoadRules(dir,
 		[]*conf.C{conf.MustNewConfigFrom(`{id: nowhere}`), conf.MustNewConfigFrom(`{threshold: 3}`)})
 	for _, want := range []string{
 		`a.yml: treshold: no such setting`, `id: "Bad Id" is not allowed`, `programs.0: "/bin/ss" is not allowed`,
 		`programs.2: "a" is listed twice`,
+		`e.yml: line 3: id: stands in line 1 already; only one of them would count`,
+		`e.yml: line 5: a second document begins here`,
 		`d.yml: a list is not allowed; it must be one rule, a mapping of settings`,
 		`version: -1 is not allowed; it must be 0 or more`,
 		`threshold: 300 is not allowed; it must be 0 to 100`, `severity: "dire" is not allowed`,

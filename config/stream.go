@@ -16,7 +16,7 @@ import (
 
 // WholeBeat are the settings of the whole Beat that an Elastic Agent's policy may have. The policy has them once, in
 // its input; every stream brings a copy.
-var WholeBeat = []string{"detector", "controls", "events", "dataset", "namespace", "heartbeat"}
+var WholeBeat = []string{"detector", "controls", "events", "dataset", "namespace", "heartbeat", "feedback"}
 
 // Unknown is the key under which a stream brings the names of those settings of its input that are neither the Agent's
 // nor ours.
@@ -99,6 +99,11 @@ func (c Config) flat() (mapstr.M, error) {
 	})
 	if err == nil {
 		err = all.Unpack(&m)
+	}
+	if c.Feedback.FromKibana != nil {
+		var settings mapstr.M
+		err = errors.Join(err, c.Feedback.FromKibana.Unpack(&settings))
+		m["feedback"] = mapstr.M{"from_kibana": settings}
 	}
 	rules := mapstr.M{}
 	for i, r := range c.Detector.Rules {

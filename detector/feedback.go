@@ -31,6 +31,9 @@ const (
 // FeedbackKind is the kind of the control that names a benign alert in documents.
 const FeedbackKind = "feedback"
 
+// FromKibana is the source of feedback that is an analyst's mark on an alert in Kibana.
+const FromKibana = "kibana"
+
 // Feedback is what a person has said of an alert.
 type Feedback struct {
 	AlertID string    `json:"alert_id"`
@@ -38,6 +41,8 @@ type Feedback struct {
 	Note    string    `json:"note,omitempty"`
 	By      string    `json:"by,omitempty"`
 	At      time.Time `json:"at"`
+	// Source is where it was said, when that was not on the host: FromKibana, or empty.
+	Source string `json:"source,omitempty"`
 	// What the alert is about, by its document.
 	Rule  string `json:"rule"`
 	Host  string `json:"host,omitempty"` // its id
@@ -66,6 +71,9 @@ func (f *Feedback) Check() error {
 	}
 	if len(f.By) > maxBy {
 		errs = append(errs, fmt.Errorf("the name of who says it has %d bytes; at most %d are possible", len(f.By), maxBy))
+	}
+	if f.Source != "" && f.Source != FromKibana {
+		errs = append(errs, fmt.Errorf("the source %q is not allowed; it must be kibana, or missing", f.Source))
 	}
 	if f.At.IsZero() {
 		errs = append(errs, errors.New("the time at which it was said is missing"))

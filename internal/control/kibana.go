@@ -212,7 +212,16 @@ func (e *Exception) takeEntry(
 			wrong.add(path+".value", "is missing; it must be a pattern")
 			return
 		}
-		c.Matches = values
+		pattern, exact, possible := fromWildcard(values[0])
+		switch {
+		case !possible:
+			wrong.add(path+".value", "%q has an escaped * or ? beside others, and no pattern here can say that", values[0])
+			return
+		case exact:
+			c.Is = Texts{pattern}
+		default:
+			c.Matches = Texts{pattern}
+		}
 	case "exists":
 		yes := true
 		c.Exists = &yes
@@ -405,6 +414,29 @@ func (k KibanaList) alternatives(c *Condition, not bool) ([][]kibanaEntry, error
 	return all, nil
 }
 
+// fromWildcard reads a pattern of Kibana's, in which a backslash takes the meaning from what follows it, as Lucene's
+// WildcardQuery has it (https://lucene.apache.org/core/9_0_0/core/org/apache/lucene/search/WildcardQuery.html).
+// exact: the text is meant. possible is false where a pattern of ours cannot say the same.
+func fromWildcard(text string) (pattern string, exact, possible bool) {
+	if !strings.Contains(text, `\`) {
+		return text, false, true
+	}
+	var b strings.Builder
+	wild, escaped := false, false
+	for i := 0; i < len(text); i++ {
+		special := func() bool { return text[i] == '*' || text[i] == '?' }
+		switch {
+		case text[i] == '\\' && i+1 < len(text):
+			i++
+			escaped = escaped || special()
+		case special():
+			wild = true
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String(), !wild, !wild || !escaped
+}
+
 // literal are the alternatives of a test of one field.
 func (k KibanaList) literal(c *Condition, not bool) ([][]kibanaEntry, error) {
 	operator := map[bool]string{false: "included", true: "excluded"}[not]
@@ -432,7 +464,7 @@ func (k KibanaList) literal(c *Condition, not bool) ([][]kibanaEntry, error) {
 	case len(c.Matches) > 0:
 		var all [][]kibanaEntry
 		for _, p := range c.Matches {
-			entry := one("wildcard", p)
+			entry := one("wildcard", strings.ReplaceAll(p, `\`, `\\`))
 			if not && len(all) > 0 { // none of them may match
 				all[0] = append(all[0], entry[0]...)
 				continue

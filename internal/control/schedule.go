@@ -270,6 +270,7 @@ type schedule struct {
 
 	from, to time.Time // between which the answer is
 	open     bool
+	ahead    ahead
 }
 
 // has reports whether an occurrence covers a moment.
@@ -313,12 +314,58 @@ func (s *schedule) find(at time.Time) {
 		return
 	}
 	lasts := time.Duration(s.length.Days)*24*time.Hour + s.length.Time
-	next := s.near(ClockOf(at, s.zone).Add(-lasts - 24*time.Hour - slack))
-	for start, ok := next(); ok; start, ok = next() {
+	low := ClockOf(at, s.zone).Add(-lasts - 24*time.Hour - slack)
+	if !s.ahead.cover(low, at.Add(slack), s.zone) {
+		s.ahead = s.readAhead(low, at.Add(slack))
+	}
+	first, _ := slices.BinarySearchFunc(s.ahead.starts, low, time.Time.Compare)
+	for _, start := range s.ahead.starts[first:] {
 		if consider(Clock{Time: start}).After(at.Add(slack)) {
 			break
 		}
 	}
+}
+
+// ahead are occurrences of a rule, read in advance: the library takes as long for the first as for the next hundred.
+type ahead struct {
+	low    time.Time   // on the clock of the window: none that begins later is missing, up to the last one
+	starts []time.Time // in order, on that clock
+	all    bool        // the rule has none after the last one
+}
+
+// How many occurrences are read beyond those that are asked for, and how far: a rule may have one in a century.
+const (
+	farther  = 16
+	farthest = 366 * 24 * time.Hour
+)
+
+// cover reports whether the occurrences reach from a time on the window's clock to one that begins after a moment.
+func (a *ahead) cover(low, until time.Time, zone *time.Location) bool {
+	return !a.low.IsZero() && !low.Before(a.low) &&
+		(a.all || Clock{Time: a.starts[len(a.starts)-1]}.At(zone).After(until))
+}
+
+// readAhead reads the occurrences from a time on, until one begins after a moment, and some more.
+func (s *schedule) readAhead(low, until time.Time) ahead {
+	a := ahead{low: low}
+	next := s.near(low)
+	for beyond := 0; beyond <= farther; {
+		start, ok := next()
+		if !ok {
+			a.all = true
+			break
+		}
+		if start.Before(low) {
+			continue
+		}
+		a.starts = append(a.starts, start)
+		if begin := (Clock{Time: start}).At(s.zone); begin.After(until) {
+			if beyond++; begin.Sub(until) > farthest {
+				break
+			}
+		}
+	}
+	return a
 }
 
 // near are the occurrences of the rule from a time on, and perhaps some before.

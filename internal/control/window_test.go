@@ -342,3 +342,28 @@ func BenchmarkTenThousandWindows(b *testing.B) {
 		now = now.Add(time.Minute)
 	}
 }
+
+// A window that was asked about other moments before, later and earlier ones, answers as one that was never asked.
+func TestAWindowRemembersWithoutErring(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, rule := range []string{
+		"FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,TH", "FREQ=MONTHLY;BYDAY=1TU", "FREQ=DAILY;COUNT=20",
+		"FREQ=WEEKLY;UNTIL=20270301T000000Z", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "FREQ=DAILY;INTERVAL=3;BYHOUR=1,2,14",
+	} {
+		w := windowOf(t, "Europe/Berlin", "2026-01-05T01:30", "26h", rule, nil, nil)
+		asked, err := w.schedule(time.UTC)
+		require.NoError(t, err)
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, berlin)
+		for range 300 {
+			now = now.Add(time.Duration(r.IntN(300)-60) * time.Hour / 4)
+			if r.IntN(50) == 0 {
+				now = now.AddDate(r.IntN(3)-1, 0, 0)
+			}
+			fresh, err := w.schedule(time.UTC)
+			require.NoError(t, err)
+			require.Equal(t, fresh.has(now), asked.has(now), "%s at %s", rule, now)
+		}
+	}
+}

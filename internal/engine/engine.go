@@ -164,6 +164,9 @@ func (eng *Engine) Said(fb detector.Feedback) string {
 	return f.Reason()
 }
 
+// Verdicts are what people have said of alerts and what still holds, the latest last.
+func (eng *Engine) Verdicts() []detector.Feedback { return eng.detector.Verdicts() }
+
 // Reset forgets everything that was learned.
 func (eng *Engine) Reset() {
 	eng.detector.Reset()

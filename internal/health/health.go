@@ -142,6 +142,12 @@ var (
 		Help: "Run `reconbeat test notify`. What fails is tried again, and the output is not concerned; see " +
 			"docs/notify.md.",
 	}
+	FeedbackUnread = &Condition{
+		Code: "feedback_unread", Severity: Degraded,
+		Title: "what analysts say of alerts in Kibana cannot be read",
+		Help: "Detection goes on, and what was said is read later. Check hosts, space and privileges of " +
+			"reconbeat.feedback.from_kibana; see docs/kibana.md.",
+	}
 	ModelNotRestored = &Condition{
 		Code: "model_not_restored", Severity: Degraded,
 		Title: "the learned model could not be restored",
@@ -155,7 +161,7 @@ func Conditions() []*Condition {
 		SourceFailed, RulesMissing, AuditTampered, KernelLost, DispatcherLost, SocketOverflow, RingFull,
 		ClusterAway, StateUnreadable,
 		StateNotWritten, OutputStalled, JournalFull, EventsDropped,
-		DocumentsRejected, NotificationFailing, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
+		DocumentsRejected, NotificationFailing, FeedbackUnread, ConfigRejected, SettingUnknown, LossyModule, ModelNotRestored,
 	}
 }
 

@@ -43,7 +43,7 @@ func Anomalies(
 	}
 	m := made.(*cluster)
 	m.Indices = []string{anomalies}
-	if m.client, err = connect(ctx, m.Options, logger); err != nil {
+	if m.client, err = connect(ctx, m.Connection, m.Indices, logger); err != nil {
 		return nil, err
 	}
 	defer m.client.close()

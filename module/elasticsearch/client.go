@@ -29,7 +29,7 @@ type client struct {
 }
 
 // connect makes a client. Nothing is wrong with it before it is asked.
-func connect(ctx context.Context, o Options, logger *logp.Logger) (*client, error) {
+func connect(ctx context.Context, o Connection, indices []string, logger *logp.Logger) (*client, error) {
 	transport := httpcommon.DefaultHTTPTransportSettings()
 	transport.TLS, transport.Timeout = o.SSL, o.Timeout
 	if o.ProxyURL != "" {
@@ -39,7 +39,7 @@ func connect(ctx context.Context, o Options, logger *logp.Logger) (*client, erro
 		}
 		transport.Proxy.URL = proxy
 	}
-	c := &client{indices: strings.Join(o.Indices, ",")}
+	c := &client{indices: strings.Join(indices, ",")}
 	for _, host := range o.Hosts {
 		u, err := nodeURL(host)
 		if err != nil {
@@ -142,6 +142,7 @@ type hit struct {
 	Index  string         `json:"_index"`
 	ID     string         `json:"_id"`
 	Source jsontext.Value `json:"_source"`
+	Fields fields         `json:"fields"`
 	Sort   []int64        `json:"sort"` // time and sequence number
 }
 

@@ -76,7 +76,7 @@ func (m *cluster) Run(ctx context.Context, from process.Cursor, emit func(*proce
 	if err != nil {
 		return fmt.Errorf("from: %w", err)
 	}
-	if m.client, err = connect(ctx, m.Options, m.env.Logger); err != nil {
+	if m.client, err = connect(ctx, m.Connection, m.Indices, m.env.Logger); err != nil {
 		return err
 	}
 	defer m.client.close()

@@ -30,16 +30,21 @@ const (
 	timestamp = "@timestamp"
 )
 
-// Options is what a user may set for the module.
-type Options struct {
-	Hosts    []string          `config:"hosts"`   // of one cluster: URLs, or HOST:PORT
-	Indices  []string          `config:"indices"` // patterns of indices and data streams
+// Connection is how a cluster is reached.
+type Connection struct {
+	Hosts    []string          `config:"hosts"` // of one cluster: URLs, or HOST:PORT
 	Username string            `config:"username"`
 	Password string            `config:"password"`
 	APIKey   string            `config:"api_key"` // ID:KEY, or as Kibana shows it, encoded
 	SSL      *tlscommon.Config `config:"ssl"`
 	ProxyURL string            `config:"proxy_url"`
 	Timeout  time.Duration     `config:"timeout"` // of a request
+}
+
+// Options is what a user may set for the module.
+type Options struct {
+	Connection `config:",inline"`
+	Indices    []string `config:"indices"` // patterns of indices and data streams
 	// where to begin without a remembered place, and a replay in any case: end, beginning, a date, or now-7d and the
 	// like
 	From          string        `config:"from"`
@@ -56,9 +61,8 @@ type Options struct {
 
 func defaults() Options {
 	return Options{
-		Hosts:         []string{"http://localhost:9200"},
+		Connection:    Connection{Hosts: []string{"http://localhost:9200"}, Timeout: 90 * time.Second},
 		Indices:       []string{"logs-endpoint.events.process-*", "logs-auditd_manager.auditd-*", "auditbeat-*"},
-		Timeout:       90 * time.Second,
 		From:          fromEnd,
 		OrderBy:       ingested,
 		QueryDelay:    30 * time.Second,
@@ -82,62 +86,72 @@ func New(cfg *conf.C, env module.Env) (module.Module, error) {
 	return &cluster{Options: o, env: env, part: part, parts: parts}, nil
 }
 
+// mistakes are what is wrong with options, each with the name of the option.
+type mistakes []error
+
+func (m *mistakes) wrong(name string, value any, allowed string) {
+	if text, ok := value.(string); ok {
+		value = strconv.Quote(text)
+	}
+	*m = append(*m, fmt.Errorf("%s: %v is not allowed; it must be %s", name, value, allowed))
+}
+
+func (m *mistakes) between(name string, value, least, most time.Duration) {
+	if value < least || value > most {
+		m.wrong(name, value, fmt.Sprintf("%s to %s", least, most))
+	}
+}
+
+// check adds every wrong value.
+func (c Connection) check(m *mistakes) {
+	if len(c.Hosts) == 0 {
+		*m = append(*m, errors.New("hosts: it is empty; name the cluster's nodes"))
+	}
+	for i, h := range c.Hosts {
+		if _, err := nodeURL(h); err != nil {
+			m.wrong(fmt.Sprintf("hosts.%d", i), h, "a URL such as https://es.example:9200, or HOST:PORT")
+		}
+	}
+	if c.APIKey != "" && (c.Username != "" || c.Password != "") {
+		*m = append(*m, errors.New("api_key: it is set beside username or password; only one way to log in is allowed"))
+	}
+	if u, err := url.Parse(c.ProxyURL); c.ProxyURL != "" && (err != nil || u.Host == "") {
+		m.wrong("proxy_url", c.ProxyURL, "a URL such as http://proxy.example:3128")
+	}
+	m.between("timeout", c.Timeout, time.Second, time.Hour)
+}
+
 // check returns every wrong value.
 func (o Options) check() error {
-	var errs []error
-	wrong := func(name string, value any, allowed string) {
-		if text, ok := value.(string); ok {
-			value = strconv.Quote(text)
-		}
-		errs = append(errs, fmt.Errorf("%s: %v is not allowed; it must be %s", name, value, allowed))
-	}
-	if len(o.Hosts) == 0 {
-		errs = append(errs, errors.New("hosts: it is empty; name the cluster's nodes"))
-	}
-	for i, h := range o.Hosts {
-		if _, err := nodeURL(h); err != nil {
-			wrong(fmt.Sprintf("hosts.%d", i), h, "a URL such as https://es.example:9200, or HOST:PORT")
-		}
-	}
+	var m mistakes
+	o.Connection.check(&m)
 	if len(o.Indices) == 0 {
-		errs = append(errs, errors.New("indices: it is empty; name the indices or data streams to read"))
+		m = append(m, errors.New("indices: it is empty; name the indices or data streams to read"))
 	}
 	for i, pattern := range o.Indices {
 		if !indexPattern.MatchString(pattern) {
-			wrong(fmt.Sprintf("indices.%d", i), pattern, "the name of an index or data stream, which may have * in it")
+			m.wrong(fmt.Sprintf("indices.%d", i), pattern, "the name of an index or data stream, which may have * in it")
 		}
-	}
-	if o.APIKey != "" && (o.Username != "" || o.Password != "") {
-		errs = append(errs, errors.New("api_key: it is set beside username or password; only one way to log in is allowed"))
-	}
-	if u, err := url.Parse(o.ProxyURL); o.ProxyURL != "" && (err != nil || u.Host == "") {
-		wrong("proxy_url", o.ProxyURL, "a URL such as http://proxy.example:3128")
 	}
 	if _, err := o.begin(time.Now()); err != nil {
-		wrong("from", o.From, "end, beginning, "+allowedTimes)
+		m.wrong("from", o.From, "end, beginning, "+allowedTimes)
 	}
 	if o.OrderBy != ingested && o.OrderBy != timestamp {
-		wrong("order_by", o.OrderBy, ingested+" or "+timestamp)
+		m.wrong("order_by", o.OrderBy, ingested+" or "+timestamp)
 	}
-	between := func(name string, value, least, most time.Duration) {
-		if value < least || value > most {
-			wrong(name, value, fmt.Sprintf("%s to %s", least, most))
-		}
-	}
-	between("timeout", o.Timeout, time.Second, time.Hour)
-	between("query_delay", o.QueryDelay, 0, time.Hour)
-	between("period", o.Period, 100*time.Millisecond, time.Hour)
-	between("late_within", o.LateWithin, 0, 24*time.Hour)
-	between("parents_within", o.ParentsWithin, 0, 90*24*time.Hour)
-	between("backoff_init", o.BackoffInit, time.Millisecond, time.Hour)
-	between("backoff_max", o.BackoffMax, o.BackoffInit, time.Hour)
+	m.between("query_delay", o.QueryDelay, 0, time.Hour)
+	m.between("period", o.Period, 100*time.Millisecond, time.Hour)
+	m.between("late_within", o.LateWithin, 0, 24*time.Hour)
+	m.between("parents_within", o.ParentsWithin, 0, 90*24*time.Hour)
+	m.between("backoff_init", o.BackoffInit, time.Millisecond, time.Hour)
+	m.between("backoff_max", o.BackoffMax, o.BackoffInit, time.Hour)
 	if o.PageSize < leastPage || o.PageSize > mostPage {
-		wrong("page_size", o.PageSize, fmt.Sprintf("%d to %d", leastPage, mostPage))
+		m.wrong("page_size", o.PageSize, fmt.Sprintf("%d to %d", leastPage, mostPage))
 	}
 	if _, _, err := o.partition(); err != nil {
-		wrong("partition", o.Partition, "I/N, such as 2/8, with I from 1 to N and N at most 1024")
+		m.wrong("partition", o.Partition, "I/N, such as 2/8, with I from 1 to N and N at most 1024")
 	}
-	return errors.Join(errs...)
+	return errors.Join(m...)
 }
 
 const (

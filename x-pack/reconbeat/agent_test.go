@@ -86,7 +86,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	a.expect(h.output(a, "out"), h.following(a, threshold(0)+" detectr: {model: rare}, tags: [x],"))
 	a.wait(r, "in", "DEGRADED",
 		"leaves aside: detectr, tags; an input may have detector, controls, events, dataset, namespace, heartbeat, "+
-			"processors")
+			"feedback, processors")
 	a.expect(good()...)
 	a.wait(r, "in", "HEALTHY", "Healthy")
 

@@ -167,6 +167,21 @@ var optionsOfTheTemplate = []option{
 	{name: "habit_days", value: "7", setting: "detector.habit.days", want: 7.0},
 	{name: "habit_span", value: "240h", setting: "detector.habit.span"},
 	{name: "episode_idle", value: "5m", setting: "detector.episode.idle"},
+	{name: "feedback_hosts", value: []any{"https://es:9200"}, setting: "feedback.from_kibana.hosts"},
+	{name: "feedback_username", value: "reader", setting: "feedback.from_kibana.username"},
+	{name: "feedback_password", value: "it's secret", setting: "feedback.from_kibana.password"},
+	{name: "feedback_proxy_url", value: "http://proxy:3128", setting: "feedback.from_kibana.proxy_url"},
+	{name: "feedback_timeout", value: "20s", setting: "feedback.from_kibana.timeout"},
+	{name: "feedback_space", value: "soc", setting: "feedback.from_kibana.space"},
+	{name: "feedback_period", value: "5m", setting: "feedback.from_kibana.period"},
+	{name: "feedback_benign", value: []any{"ours"}, setting: "feedback.from_kibana.benign"},
+	{name: "feedback_malicious", value: []any{"theirs"}, setting: "feedback.from_kibana.malicious"},
+	{name: "feedback_unsure", value: []any{"later"}, setting: "feedback.from_kibana.unsure"},
+	{name: "feedback_api_key", value: "id:secret", setting: "feedback.from_kibana.api_key"},
+	{
+		name: "feedback_ssl", value: "verification_mode: none", setting: "feedback.from_kibana.ssl",
+		want: map[string]any{"verification_mode": "none"},
+	},
 	{name: "known_software", value: []any{"lynis", "sos-report"}, setting: "controls.known_software"},
 	{name: "episode_max", value: "12h", setting: "detector.episode.max"},
 	{
@@ -389,7 +404,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	every := everyOption("ndjson")
 	every["path"], every["model"] = h.input(), "context"
 	every["network_connection_discovery_enabled"], every["network_connection_discovery_threshold"] = true, "5"
-	for _, name := range []string{"index", "pipeline", "rules_path"} {
+	for _, name := range []string{"index", "pipeline", "rules_path", "feedback_hosts"} { // whose cluster does not answer
 		delete(every, name)
 	}
 	good := a.fleetUnit(choices{options: every})
@@ -439,6 +454,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 		all["actor"] = module + "'s"
 		delete(all, "rules_path")
 		delete(all, "cluster_api_key") // a user is set, too
+		delete(all, "feedback_api_key")
 		a.expect(h.output(a, "out"), a.fleetUnit(choices{options: all}))
 		message := a.wait(r, unit, "FAILED", fmt.Sprintf("reconbeat.detector.actor: %q is not allowed", module+"'s"))
 		require.Equal(t, 1, strings.Count(message, "not allowed")+strings.Count(message, "no such setting"), message)
