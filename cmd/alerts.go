@@ -31,7 +31,7 @@ func newAlertsCommand(settings instance.Settings) *cobra.Command {
 		Use:   "alerts",
 		Short: "List and read this host's alerts",
 		Long: `alerts reads what reconbeat keeps of its latest alerts on this host, whether the output has them or not: at
-all some 10 MB, about two thousand. It takes nothing away from the output, and runs beside the service.`,
+all some 10 MB, about a thousand. It takes nothing away from the output, and runs beside the service.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -306,6 +306,23 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Technique", strings.Join(texts(f, "threat.technique.id"), " "),
 		strings.Join(texts(f, "threat.technique.name"), ", "))
 	line("Rule", text(f, "rule.id"), text(f, "rule.name"))
+	printNote(out, f)
+}
+
+// printNote prints the guide as it is: a command that was broken into lines could not be copied. What stands above the
+// rule's part, the page has already.
+func printNote(out io.Writer, f mapstr.M) {
+	v, _ := f.GetValue("rule.note") // an alert of an older version has none
+	note, _ := v.(string)
+	if _, steps, found := strings.Cut(note, "\n## About the rule\n"); found {
+		note = "## About the rule\n" + steps
+	}
+	if note != "" {
+		fmt.Fprintln(out)
+	}
+	for l := range strings.Lines(note) {
+		fmt.Fprintln(out, printable(strings.TrimSuffix(l, "\n")))
+	}
 }
 
 // ancestry are the processes through which an alert's tool was started, the parent first.
@@ -329,6 +346,13 @@ func ancestry(f mapstr.M) (line []mapstr.M) {
 
 // printParts prints what made an alert unusual, and what spoke against it.
 func printParts(out io.Writer, f mapstr.M) {
+	if lines := texts(f, "reconbeat.anomaly.explained"); len(lines) > 0 {
+		for i, l := range lines {
+			fmt.Fprintf(out, "%-*s%s\n", pageIndent, map[bool]string{true: "Parts (nats)"}[i == 0],
+				wrapped(out, l, pageIndent+6))
+		}
+		return
+	}
 	v, err := f.GetValue("reconbeat.anomaly.parts")
 	parts, ok := v.(mapstr.M)
 	if err != nil || !ok {

@@ -67,7 +67,9 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 		`^Why +mallory has never looked at network connections on this host`, `^Actor +mallory, service$`,
 		`^Command +ss -tunap$`,
 		`^Score +\d\d\.\d, the threshold is 25, severity 21$`,
-		`^ +0\.\d+ benign visits a year are as unusual$`, `^Parts \(nats\) +\+\d\.\d\d  actor$`,
+		`^ +0\.\d+ benign visits a year are as unusual$`, `^Parts \(nats\) +\+\d\.\d\d an actor who was never seen in this way$`,
+		`sudo usermod --lock --expiredate 1 -- mallory`,
+		`sudo reconbeat feedback -- ` + id + ` benign`,
 		`^Technique +T1049, System Network Connections Disc`,
 	} {
 		require.Regexp(t, `(?m)`+line, page)

@@ -63,6 +63,11 @@ var fields = []Field{
 	{Name: "rule.reference", Type: "keyword", get: func(f *Finding) any { return first(f.Rule.References) }},
 	{Name: "rule.author", Type: "keyword", get: func(f *Finding) any { return listOrNil(f.Rule.Author) }},
 	{Name: "rule.license", Type: "keyword", get: func(f *Finding) any { return orNil(f.Rule.License) }},
+	{
+		Name: "rule.false_positives", Type: "keyword",
+		get: alertOnly(func(f *Finding) any { return listOrNil(f.Rule.FalsePositives) }),
+	},
+	{Name: "rule.tags", Type: "keyword", get: alertOnly(func(f *Finding) any { return listOrNil(f.Rule.Tags) })},
 	{Name: "rule.ruleset", Type: "keyword", get: func(*Finding) any { return "reconbeat" }},
 
 	{
@@ -134,6 +139,13 @@ var fields = []Field{
 		}
 		return true
 	}},
+	{Name: "reconbeat.anomaly.explained", Type: "keyword", get: alertOnly(func(f *Finding) any {
+		var lines []string
+		for _, p := range f.Explained() {
+			lines = append(lines, p.String())
+		}
+		return listOrNil(lines)
+	})},
 	{
 		Name: "reconbeat.anomaly.record_score", Type: "float", Raw: true,
 		get: execOnly(func(f *Finding) any { return cents(f.RecordScore) }),

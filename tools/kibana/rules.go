@@ -43,6 +43,9 @@ var discovery = []saved.Threat{
 var (
 	//go:embed guides/promotion-guide.md
 	promotionGuide string
+	// The steps are those of an alert's own guide, with fields in place of values: internal/guide's test writes them.
+	//go:embed guides/steps.md
+	steps string
 	//go:embed guides/promotion-setup.md
 	promotionSetup string
 	//go:embed guides/silent-guide.md
@@ -58,7 +61,7 @@ var (
 // promotion makes of every alert of reconbeat's an alert of Elastic Security's.
 var promotion = saved.Rule{
 	RuleID:  "b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10",
-	Version: 3,
+	Version: 4,
 	Name:    "Reconbeat alert",
 	Description: "Makes an alert of Elastic Security of every alert that reconbeat raises: somebody who does not " +
 		"usually look at a Linux host's network connections did so. " +
@@ -92,7 +95,7 @@ var promotion = saved.Rule{
 	},
 	TimelineID:    "e70679c2-6cde-4510-9764-4823df18f7db",
 	TimelineTitle: "Comprehensive Process Timeline",
-	Note:          promotionGuide,
+	Note:          promotionGuide + "\n" + steps,
 	Setup:         promotionSetup,
 	FalsePositives: []string{"Somebody troubleshoots a host that they do not usually work on.",
 		"A new job or agent looks at network connections for the first time."},
