@@ -25,6 +25,10 @@ func (f *Finding) Message() string {
 			f.Rule.Name, plural.Of(len(f.Report.Actors), "actor"), hours(f.Report.Days))
 	case Limited:
 		return fmt.Sprintf("%s: %s held back by the limit", f.Rule.Name, plural.Of(f.Withheld.Alerts, "alert"))
+	case Correlated:
+		return f.Rule.Name + ": " + f.Correlation.title()
+	case CorrelationEnd:
+		return f.Rule.Name + ", ended: " + f.Correlation.title()
 	case Answered:
 		return fmt.Sprintf("Feedback on %s by %s: %s", f.Rule.Name, f.Actor, f.Feedback.Verdict)
 	case Summary:
@@ -52,6 +56,8 @@ func (f *Finding) Reason() string {
 		return f.summaryReason()
 	case f.Kind == Answered:
 		return f.answerReason()
+	case f.Kind == Correlated || f.Kind == CorrelationEnd:
+		return f.Correlation.reason()
 	case f.Context != nil:
 		return f.contextReason()
 	}

@@ -241,6 +241,10 @@ func (eng *Engine) report(e *process.Event, from *Source, rules detector.RuleSet
 		f := &eng.findings[i]
 		eng.Counts.add(f)
 		raw = raw || eng.config.Events == config.EventsMatched && f.OfExec()
+		if f.Kind == detector.Correlated {
+			eng.publish(eng.alert(eng.document(&d), e, from, f))
+			continue
+		}
 		if !f.OfExec() {
 			eng.conclude(f, from)
 			continue

@@ -36,7 +36,7 @@ func values(field string) string { return "value-of-" + field }
 func TestEveryPointOfTheResponseIsThere(t *testing.T) {
 	known := map[string]string{
 		"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "host.name": "web-1", "host.id": "h",
-		"reconbeat.session.id": "7", "event.id": "-aZ", "reconbeat.session.start": "2026-11-29T05:00:00Z",
+		"reconbeat.session.id": "7", "event.id": "-aZ", "reconbeat.alert.id": "-aZ", "reconbeat.session.start": "2026-11-29T05:00:00Z",
 	}
 	text := Alert{
 		Value: func(f string) string { return known[f] }, Note: "Of this rule.",

@@ -105,7 +105,7 @@ func (r *Report) Add(doc *beat.Event) {
 	switch action := f.text("event.action"); {
 	case f.text("event.kind") == "alert":
 		r.alert(doc.Timestamp, f)
-	case action == "alert-summary":
+	case action == "alert-summary" || action == "correlation-summary":
 	case f.text("reconbeat.program") != "":
 		r.match(doc.Timestamp, f)
 		r.held.Idle = r.Idle
@@ -191,7 +191,7 @@ func (r *Report) actor(f fields) *actor {
 }
 
 func (r *Report) alert(at time.Time, f fields) {
-	if a := r.actor(f); a != nil {
+	if a := r.actor(f); a != nil && f.text("event.action") != "correlation" { // its parts are counted
 		a.Alerts++
 	}
 	if len(r.alerts) == maxAlerts {
