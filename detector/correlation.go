@@ -39,7 +39,7 @@ const (
 // ships before anybody knows that there will be a second.
 type Correlation struct {
 	ID     string
-	Member bool // the correlation's own document shipped before: it speaks for this one, too
+	Member bool // the correlation's own document shipped before, or a part of it, that names the same actor
 
 	// Of the correlation's own documents alone.
 	Start   time.Time // of the first alert
@@ -97,7 +97,7 @@ func (d *Detector) correlate(m *match, ep *episode, out []Finding) (completes bo
 	c.Start, c.Last = earlier(c.Start, f.Time), latest(c.Last, f.Time)
 	c.actor, c.user = f.Actor, f.User
 	c.Alerts++
-	f.Correlation = Correlation{ID: c.ID, Member: c.shipped}
+	f.Correlation = Correlation{ID: c.ID, Member: c.shipped && c.names(m.key.actor)}
 	if ep.correlation.ID == "" {
 		ep.correlation = f.Correlation
 	}
@@ -113,6 +113,11 @@ func (d *Detector) correlate(m *match, ep *episode, out []Finding) (completes bo
 		}
 	}
 	return c.shipped, out
+}
+
+// names reports whether an actor is among the members. An alert on another one is news, whatever shipped before.
+func (c *correlation) names(actor string) bool {
+	return slices.ContainsFunc(c.Members, func(m Member) bool { return m.Key == actor })
 }
 
 // add counts the alert's rule and actor among the members, and reports whether they are new.
