@@ -179,6 +179,12 @@ func enabled(o Options) ([]*Rule, error) {
 // Rules returns the enabled rules, in the order of a RuleSet's bits.
 func (d *Detector) Rules() []*Rule { return d.rules }
 
+// RuleOf returns the first rule of a set, which must not be empty.
+func (d *Detector) RuleOf(set RuleSet) *Rule {
+	i, _ := set.next()
+	return d.rules[i]
+}
+
 // Programs returns the names of all programs of enabled rules, in order.
 func (d *Detector) Programs() []string {
 	names := make([]string, 0, len(d.programs))
