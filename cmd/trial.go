@@ -41,7 +41,8 @@ func tryTheWholeWay(out io.Writer, settings instance.Settings, timeout time.Dura
 	}
 	now := time.Now()
 	w := &wholeWay{
-		out: out, dir: beater.StateDir(b.Paths), token: rand.Text(), began: now, ends: now.Add(min(timeout, beater.TrialTime)),
+		out: out, dir: beater.StateDir(b.Paths), token: rand.Text(), began: now,
+		ends: now.Add(min(timeout, beater.TrialTime)),
 	}
 	runs, err := state.InUse(w.dir)
 	switch {
@@ -140,7 +141,7 @@ func (w *wholeWay) others() string {
 	return " (running: " + strings.Join(w.last.Others, ", ") + "); `reconbeat test modules` says which can"
 }
 
-// startMarked runs a copy of true(1) under the name of a rule's program, with the mark as its only argument, and returns
+// startMarked runs a copy of true(1) under the name of a rule's program, with the mark as its only argument. It returns
 // its process id. The copy does nothing, whatever the name promises.
 func startMarked(name, mark string) (pid int, err error) {
 	original, err := exec.LookPath("true")

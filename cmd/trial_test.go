@@ -18,7 +18,7 @@ func (h *host) tries(config, timeout string) (said string, err error) {
 	return string(out), err
 }
 
-// The self test says that no reconbeat runs, that it has no module for this host's program starts, or that no rule is on.
+// The self test says that no reconbeat runs, that it has no module for this host's program starts, or no rule.
 func TestASelfTestSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -52,7 +52,8 @@ func TestLiveSelfTest(t *testing.T) {
 	}
 	takeAudit(t)
 	const audit = "reconbeat.modules: [{module: auditd}]\n"
-	const dropping = "reconbeat.modules: [{module: auditd, processors: [{drop_event.when.contains.process.name: netstat}]}]\n"
+	const dropping = "reconbeat.modules: [{module: auditd, " +
+		"processors: [{drop_event.when.contains.process.name: netstat}]}]\n"
 	for _, c := range []struct {
 		name, config, timeout string
 		stopped               bool // reconbeat is

@@ -35,8 +35,8 @@ const (
 )
 
 // Correlation is what several alerts of a host within the window have in common. Every alert has the id of the one that
-// it would begin or that it joins, because a document never changes once it has shipped: the first alert of a correlation
-// ships before anybody knows that there will be a second.
+// it would begin or that it joins, because a document never changes once it has shipped: the first alert ships before
+// anybody knows that there will be a second.
 type Correlation struct {
 	ID     string
 	Member bool // the correlation's own document shipped before, or a part of it, that names the same actor

@@ -206,8 +206,8 @@ func (e Explained) String() string { return fmt.Sprintf("%+.2f %s", e.Nats, e.Wo
 // partBytes bounds the words of a part.
 const partBytes = 160
 
-// Explained are the parts of the score in words, the greatest first; none where the context model is not in charge. Those
-// that are nearly 0 are left out.
+// Explained are the parts of the score in words, the greatest first, without those that are nearly 0; none where the
+// context model is not in charge.
 func (f *Finding) Explained() (all []Explained) {
 	if f.Context == nil {
 		return nil

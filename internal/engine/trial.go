@@ -11,7 +11,7 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// TrialArgument, with the token behind it, is the last argument of the program that a self test starts. Only the token
+// TrialArgument is, with the token behind it, the last argument of the program that a self test starts. Only the token
 // that Expect was given is recognised: whoever copies the argument is judged like everybody else.
 const TrialArgument = "reconbeat-test="
 

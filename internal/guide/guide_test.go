@@ -36,7 +36,8 @@ func values(field string) string { return "value-of-" + field }
 func TestEveryPointOfTheResponseIsThere(t *testing.T) {
 	known := map[string]string{
 		"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "host.name": "web-1", "host.id": "h",
-		"reconbeat.session.id": "7", "event.id": "-aZ", "reconbeat.alert.id": "-aZ", "reconbeat.session.start": "2026-11-29T05:00:00Z",
+		"reconbeat.session.id": "7", "event.id": "-aZ", "reconbeat.alert.id": "-aZ",
+		"reconbeat.session.start": "2026-11-29T05:00:00Z",
 	}
 	text := Alert{
 		Value: func(f string) string { return known[f] }, Note: "Of this rule.",
@@ -62,7 +63,8 @@ func TestEveryPointOfTheResponseIsThere(t *testing.T) {
 
 // hostile are values that try to leave their place in Markdown or in a command.
 var hostile = []string{
-	"`id`", "```\n# owned", "a'; touch PWNED; '", "$(touch PWNED)", "a|b", "-rf", "x\x1b[2Jy", "a\u202eb", "\xff\xfe", "a b",
+	"`id`", "```\n# owned", "a'; touch PWNED; '", "$(touch PWNED)", "a|b", "-rf", "x\x1b[2Jy", "a\u202eb", "\xff\xfe",
+	"a b",
 	"</code><script>", "'", "a\nb", "!{investigate{\"label\":\"x\"}}", "*", "~", "~root", "a\\", "#x", "&", "!1",
 }
 

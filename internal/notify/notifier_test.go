@@ -298,8 +298,8 @@ program.timeout: -1ns is not allowed; it must not be negative`)
 	}
 }
 
-// A story of several alerts goes to every target that any of its parts would go to. Its marked parts go to nobody, unless
-// one is more severe, or a target names rules.
+// A story of several alerts goes to every target that any of its parts would go to. Its marked parts go to nobody,
+// unless one is more severe, or a target names rules.
 func TestAStorySpeaksForItsParts(t *testing.T) {
 	doc := func(action, rule string, severity int, score float64, member bool) *beat.Event {
 		f := mapstr.M{
