@@ -55,7 +55,8 @@ prints the reason.`,
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the output")
-	c.Flags().BoolVar(&whole, "exec", false, "try the whole way of the running reconbeat: kernel, module, detector, output")
+	c.Flags().BoolVar(&whole, "exec", false,
+		"try the whole way of the running reconbeat: kernel, module, detector, output")
 	return c
 }
 

@@ -240,8 +240,8 @@ func stories(w io.Writer, seeds []int) error {
 	a := tally{after: t.afterAlone}
 	s := tally{after: t.afterStory}
 	monthly := func(n int) string { return fmt.Sprintf("%.3f", float64(n)/t.months) }
-	fmt.Fprintf(w, "### As building blocks\n\nThe same hosts. A *story* is several rules, or several accounts, that alert "+
-		"within half an hour (`detector.correlation`). **after** counts from the intruder's first command of any rule.\n\n"+
+	fmt.Fprintf(w, "### As building blocks\n\nThe same hosts. A *story* is several rules, or several accounts, that "+
+		"alert within half an hour (`detector.correlation`). **after** counts from the intruder's first command of any rule.\n\n"+
 		"| what alerts | found | after | false alarms a host-month |\n|---|---|---|---|\n")
 	fmt.Fprintf(w, "| `%s` alone | %d of %d | %s | %s |\n", mission, t.foundAlone, t.attacks,
 		a.median().Round(time.Second), monthly(t.alone))
@@ -257,8 +257,8 @@ func stories(w io.Writer, seeds []int) error {
 	fmt.Fprintf(w, "\n%d of %d false alarms of `%s` became part of a story, which is high. All rules have %.0f times as "+
 		"many matches: %.0f a host-day instead of %.0f.\n", t.raised, t.alone, mission,
 		float64(t.matches)/float64(t.missionOf), float64(t.matches)/t.months/30, float64(t.missionOf)/t.months/30)
-	fmt.Fprintf(w, "\nA visit's *breadth* is how many other rules its actor's commands of the last 15 minutes matched, or "+
-		"came over the threshold of.\n\n| other rules | benign visits | intruders' | benign, over the threshold | "+
+	fmt.Fprintf(w, "\nA visit's *breadth* is how many other rules its actor's commands of the last 15 minutes matched, "+
+		"or came over the threshold of.\n\n| other rules | benign visits | intruders' | benign, over the threshold | "+
 		"intruders', over the threshold |\n|---|---|---|---|---|\n")
 	for i := range t.benign {
 		name := fmt.Sprint(i)
