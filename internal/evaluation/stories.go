@@ -241,7 +241,8 @@ func stories(w io.Writer, seeds []int) error {
 	s := tally{after: t.afterStory}
 	monthly := func(n int) string { return fmt.Sprintf("%.3f", float64(n)/t.months) }
 	fmt.Fprintf(w, "### As building blocks\n\nThe same hosts. A *story* is several rules, or several accounts, that "+
-		"alert within half an hour (`detector.correlation`). **after** counts from the intruder's first command of any rule.\n\n"+
+		"alert within half an hour (`detector.correlation`). **after** counts from the intruder's first command of any "+
+		"rule.\n\n"+
 		"| what alerts | found | after | false alarms a host-month |\n|---|---|---|---|\n")
 	fmt.Fprintf(w, "| `%s` alone | %d of %d | %s | %s |\n", mission, t.foundAlone, t.attacks,
 		a.median().Round(time.Second), monthly(t.alone))
