@@ -262,6 +262,8 @@ func (r *sensor) Run(b *beat.Beat) error {
 	}
 
 	defer targets.start()() // before the state is closed
+	publisher.tested = l.trial.settled
+	l.trial.refused = l.rejected.refused
 	publisher.start(b.Publisher, store)
 	defer publisher.stop()
 	l.direct.start(b.Publisher)
@@ -355,6 +357,7 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 	l := &loop{
 		engine: e, ring: engine.NewRing(engine.RingSlots), cursors: &cursors{}, host: here, store: store,
 		journal: journal, direct: direct, running: running, health: r.health, latency: latency, logger: r.logger,
+		trial:   &trial{dir: StateDir(r.paths), logger: r.logger},
 		applied: func() bool { return true },
 		calls:   make(chan func()), ended: make(chan struct{}),
 	}

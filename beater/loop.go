@@ -33,6 +33,7 @@ type loop struct {
 	heart   *heartbeat
 	health  *health.Board
 	latency *latencies
+	trial   *trial
 	lag     worst // since the last heartbeat: from a program's start until it was judged
 	logger  *logp.Logger
 
@@ -53,6 +54,8 @@ const (
 	InboxReset  = "reset"  // everything is
 	// InboxFeedback says what an alert was.
 	InboxFeedback = "feedback"
+	// InboxTrial asks for a self test: a TrialRequest.
+	InboxTrial = "trial"
 )
 
 const (
@@ -231,6 +234,11 @@ func (l *loop) accept(kind string, payload []byte) error {
 			return nil // it would not be better the next time
 		}
 		l.logger.Infof("feedback: %s", l.engine.Said(fb))
+	case InboxTrial:
+		if err := l.beginTrial(payload, time.Now()); err != nil {
+			l.logger.Errorf("a self test is not begun: %v", err)
+		}
+		return nil // it changes nothing that was learned
 	case InboxForget:
 		l.logger.Infof("forgot %q, who was known to %s", payload, plural.Of(l.engine.Forget(string(payload)), "model"))
 	case InboxReset:

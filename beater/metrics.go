@@ -54,6 +54,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			"held_alerts":        c.Held.Load(),
 			"held_lessons":       c.Unlearned.Load(),
 			"summaries":          c.Summaries.Load(),
+			"correlations":       c.Stories.Load(),
 			"tampered":           c.Tampered.Load(),
 			"processors_dropped": c.Dropped.Load(),
 			"processors_failed":  c.Misfits.Load(),

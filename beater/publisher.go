@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -32,6 +33,9 @@ type publisher struct {
 	next  chan beat.Event // what is handed on next
 	quit  chan struct{}
 	done  sync.WaitGroup // of what reads the store
+
+	tested   func(alertID string, dropped bool) // hears of settled alerts of tests; nil: nobody does
+	filtered atomic.Pointer[string]             // the last alert of a test that a processor dropped
 
 	mu       sync.Mutex
 	client   beat.Client // nil until libbeat has an output
@@ -62,7 +66,7 @@ func (p *publisher) start(pipeline beat.Pipeline, store *state.Store) {
 		client, err := pipeline.ConnectWith(beat.ClientConfig{
 			PublishMode:   beat.GuaranteedSend,
 			Processing:    beat.ProcessingConfig{KeepNull: true}, // a module's keep_null was heeded when its document was made
-			EventListener: acker.EventPrivateReporter(p.settled),
+			EventListener: droppedTests{acker.EventPrivateReporter(p.settled), p},
 		})
 		p.mu.Lock()
 		p.client = client
@@ -140,6 +144,10 @@ func (p *publisher) publish(e state.Entry) error {
 	if kind, _ := event.Fields.GetValue("event.kind"); kind == "alert" {
 		on.alert = time.Now()
 		p.latency.publish.Update(on.alert.Sub(event.Timestamp).Microseconds())
+		if test, _ := event.Fields.GetValue("reconbeat.alert.test"); test == true {
+			id, _ := event.Fields.GetValue("event.id")
+			on.test, _ = id.(string)
+		}
 	}
 	event.Private = on
 	p.begin()
@@ -155,6 +163,7 @@ func (p *publisher) publish(e state.Entry) error {
 type handedOn struct {
 	seq   uint64
 	alert time.Time // when it was handed on; zero: it is not an alert
+	test  string    // its id where it is an alert of a test
 }
 
 // stop ends the publisher; what is not settled stays in the journal. It does not wait for a full queue.
@@ -192,6 +201,10 @@ func (p *publisher) settled(_ int, private []any) {
 		upTo = max(upTo, on.seq)
 		if !on.alert.IsZero() {
 			p.latency.ack.Update(now.Sub(on.alert).Microseconds())
+			if on.test != "" && p.tested != nil {
+				dropped := p.filtered.Load()
+				p.tested(on.test, dropped != nil && *dropped == on.test)
+			}
 		}
 	}
 	p.mu.Lock()
@@ -200,6 +213,20 @@ func (p *publisher) settled(_ int, private []any) {
 	p.mu.Unlock()
 	p.health.Clear(health.OutputStalled, "")
 	p.store.Acknowledged(upTo)
+}
+
+// droppedTests notes which alerts of tests a processor dropped: to libbeat, and so to settled, they are settled.
+type droppedTests struct {
+	beat.EventListener
+	publisher *publisher
+}
+
+// AddEvent is called for each event before it is settled.
+func (d droppedTests) AddEvent(event beat.Event, published bool) {
+	if on, ok := event.Private.(handedOn); ok && on.test != "" && !published {
+		d.publisher.filtered.Store(&on.test)
+	}
+	d.EventListener.AddEvent(event, published)
 }
 
 // watch says when the output has settled nothing for long, until ctx ends.

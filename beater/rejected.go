@@ -29,6 +29,9 @@ func (r *rejections) kept() uint64 {
 // lost is how many are nowhere but in the log.
 func (r *rejections) lost() uint64 { return r.count("output.events.dropped") }
 
+// refused is how many never came to their data stream.
+func (r *rejections) refused() uint64 { return r.kept() + r.lost() }
+
 func (r *rejections) count(name string) uint64 {
 	if r.libbeat == nil {
 		return 0

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -28,12 +29,17 @@ import (
 
 func newTestAlertCommand(settings instance.Settings, stack *stackSetup) *cobra.Command {
 	var timeout time.Duration
+	var whole bool
 	c := &cobra.Command{
 		Use:   "alert",
 		Short: "Send one alert, marked as a test, through the configured output, and say whether it was acknowledged",
 		Long: `alert sends one alert through processors and output as they are configured, and waits until the output has
 acknowledged it. The document has reconbeat.alert.test: true and is in everything else an alert: rules and dashboards
 in Kibana see it. A running reconbeat is not disturbed.
+
+With --exec it tries the whole way, through the reconbeat that runs on this host: it starts a harmless program under
+the name of a rule's, and waits until the kernel, a module, the detector and the output have brought its alert. It says
+where it stopped. Nothing is learned from it, no control is asked, and no other alert is changed by it.
 
 The exit status is 1 when the alert was rejected, dropped by a processor, or not acknowledged in time; then alert
 prints the reason.`,
@@ -42,10 +48,15 @@ prints the reason.`,
 			if timeout <= 0 {
 				return fmt.Errorf("--timeout %s is not allowed; it must be more than 0s", timeout)
 			}
+			if whole {
+				return tryTheWholeWay(os.Stdout, settings, timeout)
+			}
 			return testAlert(settings, stack, timeout)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the output")
+	c.Flags().BoolVar(&whole, "exec", false,
+		"try the whole way of the running reconbeat: kernel, module, detector, output")
 	return c
 }
 

@@ -31,7 +31,7 @@ func newAlertsCommand(settings instance.Settings) *cobra.Command {
 		Use:   "alerts",
 		Short: "List and read this host's alerts",
 		Long: `alerts reads what reconbeat keeps of its latest alerts on this host, whether the output has them or not: at
-all some 10 MB, about two thousand. It takes nothing away from the output, and runs beside the service.`,
+all some 10 MB, about a thousand. It takes nothing away from the output, and runs beside the service.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -130,7 +130,8 @@ func (l *alertRows) next(r *beater.AlertReader) error {
 	w := tabwriter.NewWriter(l.out, 2, 0, 2, ' ', 0)
 	err := r.Next(func(doc *beat.Event) error {
 		id := text(doc.Fields, "event.id")
-		if !isAlert(text(doc.Fields, "event.action")) || doc.Timestamp.Before(l.from) || l.seen[id] {
+		action := text(doc.Fields, "event.action")
+		if !isAlert(action) && !isStory(action) || doc.Timestamp.Before(l.from) || l.seen[id] {
 			return nil
 		}
 		first := len(l.seen) == 0
@@ -181,13 +182,19 @@ func alertWith(b *instance.Beat, id string) ([]*beat.Event, error) {
 	var wholes []string // ids that begin with id
 	err := beater.NewAlertReader(b.Paths).Next(func(doc *beat.Event) error {
 		own, belongs := text(doc.Fields, "event.id"), text(doc.Fields, "reconbeat.alert.id")
+		story, action := text(doc.Fields, "reconbeat.correlation.id"), text(doc.Fields, "event.action")
 		whole := belongs
-		if strings.HasPrefix(own, id) {
+		switch {
+		case strings.HasPrefix(own, id):
 			whole = own
-		} else if !strings.HasPrefix(belongs, id) {
+		case strings.HasPrefix(belongs, id):
+		case strings.HasPrefix(story, id):
+			found = append(found, doc) // a part of it
+			return nil
+		default:
 			return nil
 		}
-		if isAlert(text(doc.Fields, "event.action")) && !slices.Contains(wholes, whole) {
+		if (isAlert(action) || isStory(action)) && !slices.Contains(wholes, whole) {
 			wholes = append(wholes, whole)
 		}
 		found = append(found, doc)
@@ -232,11 +239,15 @@ func showAlert(out io.Writer, settings instance.Settings, id, format string) err
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		if !isAlert(text(doc.Fields, "event.action")) {
-			printLater(out, doc)
-			continue
+		whole := strings.HasPrefix(text(doc.Fields, "event.id"), id)
+		switch action := text(doc.Fields, "event.action"); {
+		case whole && (isAlert(action) || isStory(action)):
+			printAlert(out, doc)
+		case isAlert(action) && text(doc.Fields, "reconbeat.alert.id") != "" && !whole:
+			printRelated(out, "Part", doc)
+		default:
+			printRelated(out, "Then", doc)
 		}
-		printAlert(out, doc)
 	}
 	return nil
 }
@@ -306,6 +317,25 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Technique", strings.Join(texts(f, "threat.technique.id"), " "),
 		strings.Join(texts(f, "threat.technique.name"), ", "))
 	line("Rule", text(f, "rule.id"), text(f, "rule.name"))
+	line("Story", with("", "reconbeat.correlation.id"), with("alerts: ", "reconbeat.correlation.alerts"),
+		strings.Join(texts(f, "reconbeat.correlation.rules"), " "))
+	printNote(out, f)
+}
+
+// printNote prints the guide as it is: a command that was broken into lines could not be copied. What stands above the
+// rule's part, the page has already.
+func printNote(out io.Writer, f mapstr.M) {
+	v, _ := f.GetValue("rule.note") // an alert of an older version has none
+	note, _ := v.(string)
+	if _, steps, found := strings.Cut(note, "\n## About the rule\n"); found {
+		note = "## About the rule\n" + steps
+	}
+	if note != "" {
+		fmt.Fprintln(out)
+	}
+	for l := range strings.Lines(note) {
+		fmt.Fprintln(out, printable(strings.TrimSuffix(l, "\n")))
+	}
 }
 
 // ancestry are the processes through which an alert's tool was started, the parent first.
@@ -329,6 +359,13 @@ func ancestry(f mapstr.M) (line []mapstr.M) {
 
 // printParts prints what made an alert unusual, and what spoke against it.
 func printParts(out io.Writer, f mapstr.M) {
+	if lines := texts(f, "reconbeat.anomaly.explained"); len(lines) > 0 {
+		for i, l := range lines {
+			fmt.Fprintf(out, "%-*s%s\n", pageIndent, map[bool]string{true: "Parts (nats)"}[i == 0],
+				wrapped(out, l, pageIndent+6))
+		}
+		return
+	}
 	v, err := f.GetValue("reconbeat.anomaly.parts")
 	parts, ok := v.(mapstr.M)
 	if err != nil || !ok {
@@ -359,9 +396,9 @@ func number(m mapstr.M, field string) (n float64, ok bool) {
 	return 0, false
 }
 
-// printLater prints what came after an alert.
-func printLater(out io.Writer, doc *beat.Event) {
-	fmt.Fprintf(out, "%-*s%s\n", pageIndent, "Then", doc.Timestamp.UTC().Format(time.RFC3339))
+// printRelated prints in short what came after an alert, or is a part of it.
+func printRelated(out io.Writer, label string, doc *beat.Event) {
+	fmt.Fprintf(out, "%-*s%s\n", pageIndent, label, doc.Timestamp.UTC().Format(time.RFC3339))
 	for _, field := range []string{"message", "event.reason"} {
 		if v := text(doc.Fields, field); v != "" {
 			fmt.Fprintf(out, "%*s%s\n", pageIndent, "", wrapped(out, v, pageIndent))

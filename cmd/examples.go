@@ -122,7 +122,10 @@ var examples = map[string][]string{
 	"test output":  {"sudo reconbeat test output"},
 	"test modules": {"sudo reconbeat test modules"},
 	"test notify":  {"sudo reconbeat test notify", "sudo reconbeat test notify slack"},
-	"test alert":   {"sudo reconbeat test alert", "sudo reconbeat test alert --timeout 2m"},
+	"test alert": {
+		"sudo reconbeat test alert", "sudo reconbeat test alert --timeout 2m",
+		"sudo reconbeat test alert --exec          the whole way, from the kernel on",
+	},
 	"test rules": {
 		"reconbeat test rules                                     what each rule means",
 		"reconbeat test rules rules.d/mine.yml                    check a file",

@@ -75,6 +75,12 @@ func giveFeedback(settings instance.Settings, id, verdict, note, by string) erro
 		return err
 	}
 	about := docs[0].Fields
+	for _, doc := range docs {
+		if isStory(text(doc.Fields, "event.action")) && strings.HasPrefix(text(doc.Fields, "event.id"), id) {
+			return fmt.Errorf("%q is a story of several alerts; give feedback on each: %s", id,
+				strings.Join(texts(doc.Fields, "reconbeat.correlation.members"), ", "))
+		}
+	}
 	if !beater.OfMatch(about) {
 		return fmt.Errorf("alert %q is about the source of program starts and not about a match; no model learned it", id)
 	}

@@ -84,7 +84,8 @@ func TestAlertsAreDeliveredToPeople(t *testing.T) {
 	closed := port.Addr().String()
 	require.NoError(t, port.Close())
 	hook, out := h.hook()
-	config := oneModule + theFile + fmt.Sprintf("reconbeat.heartbeat.period: 1s\nreconbeat.notify:\n"+
+	config := oneModule + theFile + fmt.Sprintf("reconbeat.heartbeat.period: 1s\n"+
+		"reconbeat.detector.correlation.enabled: false\nreconbeat.notify:\n"+
 		"- {id: chat, webhook: {url: '%s/s3cret'}}\n- {id: slow, webhook: {url: '%s/s3cret', timeout: 500ms}}\n"+
 		"- {id: gone, webhook: {url: 'http://%s/s3cret'}}\n- {id: hook, program: {path: %s}}\n",
 		failing.URL, hanging.URL, closed, hook)

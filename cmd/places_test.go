@@ -80,6 +80,7 @@ var every = []typed{
 	{words: "test rules"},
 	{words: "test controls"},
 	{words: "test alert --timeout 1s"},
+	{words: "test alert --exec --timeout 1s"},
 	{words: "test notify"},
 	{words: "test modules", cannot: true},
 

@@ -102,14 +102,14 @@ func (s *screen) show(doc *beat.Event) error {
 	}
 	reason := text(doc.Fields, "event.reason")
 	switch action {
-	case "alert", "alert-escalated":
+	case "alert", "alert-escalated", "correlation":
 		s.line(red, fmt.Sprintf(textFormat, stamp(doc), score(doc), "ALERT: "+text(doc.Fields, "message")))
 		s.because(red, reason)
 	case process.ChangedAudit, process.StoppedAudit, process.ChangedLogin:
 		s.line(red, fmt.Sprintf(textFormat, stamp(doc), "", "ALERT: "+reason))
 	case process.RestoredAudit:
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", reason))
-	case "alert-summary":
+	case "alert-summary", "correlation-summary":
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
 	case "habit", "learned", "feedback":
 		s.line("", fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
@@ -159,6 +159,9 @@ func isAlert(action string) bool {
 	}
 	return false
 }
+
+// isStory reports whether a document of this action says that several alerts are one story.
+func isStory(action string) bool { return action == "correlation" }
 
 // alertCounts are alerts that a screen has shown, and those that controls held back.
 type alertCounts struct{ alerts, held int }

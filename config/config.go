@@ -73,6 +73,7 @@ type Detector struct {
 	Habit      Habit         `config:"habit"`
 	Episode    Episode       `config:"episode"`
 	Limit      Limit         `config:"limit"`
+	Correlate  Correlation   `config:"correlation"`
 	Severity   string        `config:"severity"` // of alerts: rule or banded
 }
 
@@ -90,6 +91,12 @@ type Episode struct {
 	// GroupBy are the fields whose values an episode's matches have in common; none: the host and the actor.
 	GroupBy       []string `config:"group_by"`
 	MissingFields string   `config:"missing_fields_strategy"` // suppress or doNotSuppress
+}
+
+// Correlation is everything under `reconbeat.detector.correlation:`.
+type Correlation struct {
+	Enabled bool          `config:"enabled"`
+	Window  time.Duration `config:"window"` // how long after its last alert a further one of the host belongs to it
 }
 
 // Limit is everything under `reconbeat.detector.limit:`.
@@ -115,8 +122,10 @@ func Default() Config {
 			Episode: Episode{
 				Idle: 15 * time.Minute, Max: 24 * time.Hour, MissingFields: detector.MissingSuppress,
 			},
-			Limit:    Limit(detector.DefaultLimit),
-			Severity: detector.SeverityRule,
+			Limit: Limit(detector.DefaultLimit),
+
+			Correlate: Correlation{Enabled: true, Window: detector.DefaultCorrelating.Window},
+			Severity:  detector.SeverityRule,
 		},
 		Controls: Controls{
 			ExceptionsPath: "exceptions.d", WindowsPath: "windows.d", OnboardingPath: "onboarding.d",
@@ -202,6 +211,9 @@ func (c Config) check() error {
 	}
 	if n := d.Limit.Alerts; n < 0 || n > 10_000 {
 		wrong("detector.limit.alerts", n, "1 to 10000, or 0 for no limit")
+	}
+	if d.Correlate.Window < time.Minute || d.Correlate.Window > 24*time.Hour {
+		wrong("detector.correlation.window", d.Correlate.Window, "1m to 24h")
 	}
 	if d.Limit.Per < time.Minute || d.Limit.Per > 24*time.Hour {
 		wrong("detector.limit.per", d.Limit.Per, "1m to 24h")

@@ -32,12 +32,13 @@ func (d Detector) Options(rulesDir string, local *time.Location) (detector.Optio
 	other, _ := d.Location(time.UTC)
 	return detector.Options{
 		Rules: list, Actor: d.Actor, EpisodeIdle: d.Episode.Idle, EpisodeMax: d.Episode.Max,
-		Group:    detector.Grouping{Fields: d.Episode.GroupBy, Missing: d.Episode.MissingFields},
-		Limit:    detector.Limit(d.Limit),
-		Severity: d.Severity,
-		MaxHosts: d.MaxHosts,
-		Rare:     rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
-		Model:    d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit(d.Habit),
+		Group:     detector.Grouping{Fields: d.Episode.GroupBy, Missing: d.Episode.MissingFields},
+		Limit:     detector.Limit(d.Limit),
+		Correlate: d.Correlate.correlating(),
+		Severity:  d.Severity,
+		MaxHosts:  d.MaxHosts,
+		Rare:      rare.Options{BucketSpan: d.BucketSpan, MaxUsers: d.MaxUsers},
+		Model:     d.Model, LearnFor: d.LearnFor, HalfLife: d.HalfLife, Habit: detector.Habit(d.Habit),
 		Zone: zone, OtherZone: other,
 	}, errors.Join(err, errZone)
 }
@@ -231,4 +232,12 @@ func LintRules(list []detector.Rule) []string {
 		}
 	}
 	return notes
+}
+
+// correlating is what the detector goes by.
+func (c Correlation) correlating() detector.Correlating {
+	if !c.Enabled {
+		return detector.Correlating{}
+	}
+	return detector.Correlating{Window: c.Window}
 }

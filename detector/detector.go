@@ -42,9 +42,10 @@ type Options struct {
 	Actor       string // ActorLogin or ActorUser; empty: DefaultActor
 	EpisodeIdle time.Duration
 	EpisodeMax  time.Duration
-	Group       Grouping // of episodes; zero: by actor
-	Limit       Limit    // of alerts; zero: none
-	Severity    string   // of alerts: SeverityRule or SeverityBanded; empty: SeverityRule
+	Group       Grouping    // of episodes; zero: by actor
+	Limit       Limit       // of alerts; zero: none
+	Correlate   Correlating // which alerts are one story; zero: none
+	Severity    string      // of alerts: SeverityRule or SeverityBanded; empty: SeverityRule
 	Rare        rare.Options
 	Model       string         // in charge: ModelRare, which runs in any case, or ModelContext; empty: DefaultModel
 	LearnFor    time.Duration  // how old a context model must be before it may alert
@@ -73,7 +74,9 @@ type Detector struct {
 	verdicts   map[episodeKey][]*verdict
 	former     []formerProbation // those that ended as habits, the oldest first
 	limits     map[limitKey]*limiter
-	clock      time.Time // the last Advance
+	// correlations are those that a further alert may join, by host.
+	correlations map[string]*correlation
+	clock        time.Time // the last Advance
 
 	watching watching
 	reader   habit.Reader
@@ -87,7 +90,7 @@ type Detector struct {
 func New(o Options) (*Detector, error) {
 	d := &Detector{
 		kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}, probations: map[episodeKey][]*probation{},
-		limits: map[limitKey]*limiter{}, verdicts: map[episodeKey][]*verdict{},
+		limits: map[limitKey]*limiter{}, verdicts: map[episodeKey][]*verdict{}, correlations: map[string]*correlation{},
 	}
 	if err := d.Configure(o); err != nil {
 		return nil, err
@@ -163,6 +166,9 @@ func enabled(o Options) ([]*Rule, error) {
 	if o.Limit.Alerts < 0 || o.Limit.Alerts > 0 && o.Limit.Per <= 0 {
 		errs = append(errs, errors.New("the limit of alerts must not be negative, and its time must be more than 0"))
 	}
+	if o.Correlate.Window < 0 {
+		errs = append(errs, errors.New("the window of correlations must not be negative"))
+	}
 	if len(o.Group.Fields) > MaxGroupFields {
 		errs = append(errs, fmt.Errorf("episodes are grouped by %d fields; at most %d are possible", len(o.Group.Fields),
 			MaxGroupFields))
@@ -172,6 +178,12 @@ func enabled(o Options) ([]*Rule, error) {
 
 // Rules returns the enabled rules, in the order of a RuleSet's bits.
 func (d *Detector) Rules() []*Rule { return d.rules }
+
+// RuleOf returns the first rule of a set, which must not be empty.
+func (d *Detector) RuleOf(set RuleSet) *Rule {
+	i, _ := set.next()
+	return d.rules[i]
+}
 
 // Programs returns the names of all programs of enabled rules, in order.
 func (d *Detector) Programs() []string {
@@ -214,6 +226,9 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	}
 	if len(d.episodes) > 0 {
 		out = d.closeUntil(t, out)
+	}
+	if len(d.correlations) > 0 {
+		out = d.correlationsUntil(t, out)
 	}
 	if len(d.limits) > 0 {
 		out = d.limitsUntil(t, out)

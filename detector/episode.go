@@ -44,7 +44,9 @@ type episode struct {
 	alertID string    // that its findings belong to: its own, or the one that put the actor on probation
 	band    int       // that a further alert must exceed; -1: nothing in it came over the threshold yet
 	over    time.Time // of the last exec over the threshold
-	said    string    // the malicious alert whose context has raised again in it; empty: none
+	// correlation is that of its first alert, by id; Member is set when its document ships.
+	correlation Correlation
+	said        string // the malicious alert whose context has raised again in it; empty: none
 }
 
 // current is the episode of a key that is open at a time, nil where none is; what ended before goes to out.
@@ -121,7 +123,7 @@ func (d *Detector) end(key episodeKey, ep *episode, out []Finding) []Finding {
 	return append(out, Finding{
 		Kind: Summary, Rule: ep.rule, Time: ep.closes(d.o), Actor: ep.actor, User: ep.user,
 		Threshold: ep.rule.Threshold, Visit: Visit{ID: ep.visit},
-		AlertID: ep.alertID, Episode: ep.Episode, Summary: ep.EpisodeSummary,
+		AlertID: ep.alertID, Episode: ep.Episode, Summary: ep.EpisodeSummary, Correlation: ep.correlation,
 	})
 }
 

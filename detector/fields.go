@@ -63,6 +63,11 @@ var fields = []Field{
 	{Name: "rule.reference", Type: "keyword", get: func(f *Finding) any { return first(f.Rule.References) }},
 	{Name: "rule.author", Type: "keyword", get: func(f *Finding) any { return listOrNil(f.Rule.Author) }},
 	{Name: "rule.license", Type: "keyword", get: func(f *Finding) any { return orNil(f.Rule.License) }},
+	{
+		Name: "rule.false_positives", Type: "keyword",
+		get: alertOnly(func(f *Finding) any { return listOrNil(f.Rule.FalsePositives) }),
+	},
+	{Name: "rule.tags", Type: "keyword", get: alertOnly(func(f *Finding) any { return listOrNil(f.Rule.Tags) })},
 	{Name: "rule.ruleset", Type: "keyword", get: func(*Finding) any { return "reconbeat" }},
 
 	{
@@ -109,6 +114,8 @@ var fields = []Field{
 			return cents(f.Summary.MaxScore)
 		case f.Kind == Limited:
 			return cents(f.Withheld.MaxScore)
+		case f.Kind == Correlated || f.Kind == CorrelationEnd:
+			return cents(f.Correlation.maxScore())
 		case !f.OfExec():
 			return nil
 		}
@@ -134,6 +141,13 @@ var fields = []Field{
 		}
 		return true
 	}},
+	{Name: "reconbeat.anomaly.explained", Type: "keyword", get: alertOnly(func(f *Finding) any {
+		var lines []string
+		for _, p := range f.Explained() {
+			lines = append(lines, p.String())
+		}
+		return listOrNil(lines)
+	})},
 	{
 		Name: "reconbeat.anomaly.record_score", Type: "float", Raw: true,
 		get: execOnly(func(f *Finding) any { return cents(f.RecordScore) }),
@@ -142,7 +156,12 @@ var fields = []Field{
 		Name: "reconbeat.anomaly.probability", Type: "double", Raw: true,
 		get: execOnly(func(f *Finding) any { return significant(f.Probability) }),
 	},
-	{Name: "reconbeat.anomaly.threshold", Type: "float", Raw: true, get: func(f *Finding) any { return f.Threshold }},
+	{Name: "reconbeat.anomaly.threshold", Type: "float", Raw: true, get: func(f *Finding) any {
+		if f.Kind == Correlated || f.Kind == CorrelationEnd { // each part has its own
+			return nil
+		}
+		return f.Threshold
+	}},
 	{
 		Name: "reconbeat.anomaly.first_occurrence", Type: "boolean", Raw: true,
 		get: execOnly(func(f *Finding) any { return f.FirstOccurrence }),
@@ -263,6 +282,33 @@ var fields = []Field{
 		Name: "reconbeat.episode.actors", Type: "keyword",
 		get: summaryOnly(func(f *Finding) any { return listOrNil(f.Summary.Actors.top()) }),
 	},
+	{Name: "reconbeat.correlation.id", Type: "keyword", get: func(f *Finding) any { return orNil(f.Correlation.ID) }},
+	{Name: "reconbeat.correlation.member", Type: "boolean", get: func(f *Finding) any {
+		if !f.Correlation.Member {
+			return nil
+		}
+		return true
+	}},
+	{Name: "reconbeat.correlation.start", Type: "date", get: func(f *Finding) any { return date(f.Correlation.Start) }},
+	{Name: "reconbeat.correlation.last", Type: "date", get: func(f *Finding) any { return date(f.Correlation.Last) }},
+	{
+		Name: "reconbeat.correlation.alerts", Type: "long",
+		get: func(f *Finding) any { return orNone(f.Correlation.Alerts) },
+	},
+	{Name: "reconbeat.correlation.members", Type: "keyword", get: func(f *Finding) any {
+		return listOrNil(f.Correlation.values(func(m Member) string { return m.AlertID }))
+	}},
+	{
+		Name: "reconbeat.correlation.rules", Type: "keyword",
+		get: func(f *Finding) any { return listOrNil(f.Correlation.Rules()) },
+	},
+	{
+		Name: "reconbeat.correlation.actors", Type: "keyword",
+		get: func(f *Finding) any { return listOrNil(f.Correlation.actors()) },
+	},
+	{Name: "reconbeat.correlation.commands", Type: "keyword", get: func(f *Finding) any {
+		return listOrNil(f.Correlation.values(func(m Member) string { return m.Command }))
+	}},
 	{Name: "reconbeat.limit.alerts", Type: "long", get: limitedOnly(func(w *Withheld) any { return w.Alerts })},
 	{Name: "reconbeat.limit.matches", Type: "long", get: limitedOnly(func(w *Withheld) any { return w.Matches })},
 	{Name: "reconbeat.limit.first", Type: "date", get: limitedOnly(func(w *Withheld) any { return date(w.First) })},
@@ -366,7 +412,7 @@ func (f *Finding) EncodeRaw(into mapstr.M) {
 
 func alertOnly(get func(*Finding) any) func(*Finding) any {
 	return func(f *Finding) any {
-		if f.Kind != Alert {
+		if f.Kind != Alert && f.Kind != Correlated {
 			return nil
 		}
 		return get(f)

@@ -29,6 +29,10 @@ const (
 	Limited
 	// Answered is what a person has said of an alert; from Said.
 	Answered
+	// Correlated is an alert that several alerts of a host are one story; from the Judge of the one that showed it.
+	Correlated
+	// CorrelationEnd is all that came of a Correlated; from Advance, or from the Judge of the host's next alert.
+	CorrelationEnd
 )
 
 // Finding is what the detector reports of one exec under one rule, of one episode at its end, or of what was learned.
@@ -63,6 +67,8 @@ type Finding struct {
 	Answer   string // what the feedback does; of an Answered
 	Raised   int    // the band that it is raised to, because its context was called malicious; 0: none
 
+	Correlation Correlation // of an alert and its summary, the id; of a Correlated and its end, all of it
+
 	TypicalUsers []string // who usually does this, the most frequent first; of alerts only
 	Habit        Habit    // when the actor's probation ends; of alerts only
 
@@ -70,7 +76,12 @@ type Finding struct {
 	Became   Became         // of a Habitual
 	Report   Report         // of a Learned
 	Withheld Withheld       // of a Limited
+
+	host string // of a CorrelationEnd: its id
 }
+
+// Host is the id of the host that a finding about several alerts is of; empty: the document of an exec has it.
+func (f *Finding) Host() string { return f.host }
 
 // OfExec reports whether the finding is about one exec, which has a document of its own.
 func (f *Finding) OfExec() bool { return f.Kind <= Repeat }

@@ -29,6 +29,8 @@ type match struct {
 	said     *verdict // what a person has said of the context; nil: nothing
 	held     bool     // its score is over the threshold, and a control holds the alert back
 	limited  bool     // the limit of alerts does
+	// completes is set where its alert makes a story of those of its host.
+	completes bool
 }
 
 // typicalUsers is how many of the usual users an alert names.
@@ -65,6 +67,9 @@ func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
 	d.decide(&m)
 	d.recall(&m)
 	out = d.place(&m, out)
+	if m.completes {
+		out = append(out, d.correlated(&m))
+	}
 	return d.teach(&m, out)
 }
 
@@ -189,6 +194,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 		if f.Context != nil {
 			f.Habit = d.o.Habit
 		}
+		m.completes, out = d.correlate(m, ep, out)
 	}
 	return out
 }

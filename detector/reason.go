@@ -25,6 +25,10 @@ func (f *Finding) Message() string {
 			f.Rule.Name, plural.Of(len(f.Report.Actors), "actor"), hours(f.Report.Days))
 	case Limited:
 		return fmt.Sprintf("%s: %s held back by the limit", f.Rule.Name, plural.Of(f.Withheld.Alerts, "alert"))
+	case Correlated:
+		return f.Rule.Name + ": " + f.Correlation.title()
+	case CorrelationEnd:
+		return f.Rule.Name + ", ended: " + f.Correlation.title()
 	case Answered:
 		return fmt.Sprintf("Feedback on %s by %s: %s", f.Rule.Name, f.Actor, f.Feedback.Verdict)
 	case Summary:
@@ -52,6 +56,8 @@ func (f *Finding) Reason() string {
 		return f.summaryReason()
 	case f.Kind == Answered:
 		return f.answerReason()
+	case f.Kind == Correlated || f.Kind == CorrelationEnd:
+		return f.Correlation.reason()
 	case f.Context != nil:
 		return f.contextReason()
 	}
@@ -186,6 +192,60 @@ func (f *Finding) neverBefore(who string) (text string, first []int) {
 		first = slices.DeleteFunc(first, func(p int) bool { return p == habit.Parent })
 	}
 	return fmt.Sprintf("%s %s never %s%s on this host%s%s", who, has, f.Rule.Habit, by, within(c.Days), until), first
+}
+
+// Explained is what a part of the score says, in words.
+type Explained struct {
+	Nats  float64 // what it adds to the surprise; negative: it speaks against
+	Words string  // such as "parent bash", at most partBytes long
+}
+
+// String is the part on one line, the number first.
+func (e Explained) String() string { return fmt.Sprintf("%+.2f %s", e.Nats, e.Words) }
+
+// partBytes bounds the words of a part.
+const partBytes = 160
+
+// Explained are the parts of the score in words, the greatest first, without those that are nearly 0; none where the
+// context model is not in charge.
+func (f *Finding) Explained() (all []Explained) {
+	if f.Context == nil {
+		return nil
+	}
+	for p, nats := range f.Context.Parts {
+		if nats = cents(nats); nats >= leastExplained || nats <= -leastExplained {
+			all = append(all, Explained{Nats: nats, Words: f.partInWords(p)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Explained) int { return cmp.Compare(b.Nats, a.Nats) })
+	return all
+}
+
+// leastExplained is from where on a part is worth a line.
+const leastExplained = 0.05
+
+// partInWords names a part and the value that it was judged by.
+func (f *Finding) partInWords(part int) string {
+	c := f.Context
+	switch part {
+	case habit.Newness:
+		if c.Parts[part] > 0 {
+			return "an actor who was never seen in this way"
+		}
+		return "an actor who is known"
+	case habit.Frequency:
+		if c.Silent > 0 {
+			return "how seldom they do this; the last time is " + ago(c.Silent)
+		}
+		return "how seldom they do this"
+	case habit.NetworkWide:
+		return "the wider network: " + habit.Describe(part, c.Unusual.Text(part))
+	}
+	words := habit.Describe(part, c.Unusual.Text(part))
+	if len(words) > partBytes {
+		words = strings.ToValidUTF8(words[:partBytes-len("…")], "") + "…"
+	}
+	return words
 }
 
 // namedParts are the parts that the reason names: those that come first, then the greatest.

@@ -77,6 +77,9 @@ func (r *Rule) Check() error {
 	if r.ID == "" || strings.Trim(r.ID, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		wrong("id", "%q is not allowed; it must be lower-case letters, digits, - and _", r.ID)
 	}
+	if r.ID == CorrelationRule {
+		wrong("id", "%q is not allowed; documents about several alerts have it", r.ID)
+	}
 	if r.Name == "" {
 		wrong("name", "is missing")
 	}

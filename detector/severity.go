@@ -14,7 +14,7 @@ var bandSeverities = [highestBand + 1]int{21, 47, 73, 99}
 
 // severity is event.severity of an alert.
 func (f *Finding) severity() int {
-	if f.Banded {
+	if f.Banded && f.Kind != Correlated {
 		return bandSeverities[f.band()]
 	}
 	if f.Raised > 0 {
@@ -25,7 +25,7 @@ func (f *Finding) severity() int {
 
 // riskScore is event.risk_score of an alert.
 func (f *Finding) riskScore() float64 {
-	if f.Banded {
+	if f.Banded && f.Kind != Correlated {
 		return float64(bandSeverities[f.band()])
 	}
 	if f.Raised > 0 {

@@ -37,6 +37,8 @@ type snapshot struct {
 	Verdicts   []verdictSnapshot   `json:"verdicts,omitempty"` // in order of time
 	Former     []formerProbation   `json:"former,omitempty"`   // probations that have become habits
 	Evicted    uint64              `json:"evicted,omitempty"`
+	// Correlations are of hosts with an alert within the window. Older versions had none.
+	Correlations []correlationSnapshot `json:"correlations,omitempty"`
 }
 
 // hostSnapshots are the contexts of hosts, by their ids.
@@ -77,6 +79,9 @@ type episodeSnapshot struct {
 	Commands []Command `json:"commands"`
 	Group    []string  `json:"group,omitempty"`
 	Actors   *Tally    `json:"actors,omitempty"` // of a group
+
+	Correlation string `json:"correlation,omitempty"` // its id
+	Member      bool   `json:"member,omitempty"`      // of a correlation that has shipped
 }
 
 func (s *episodeSnapshot) key(held bool) episodeKey {
@@ -95,6 +100,7 @@ func (ep *episode) snapshot(key episodeKey) episodeSnapshot {
 		Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, Commands: ep.Commands,
 		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band, Said: ep.said, Group: ep.Group,
 	}
+	s.Correlation, s.Member = ep.correlation.ID, ep.correlation.Member
 	if len(ep.Group) > 0 {
 		s.Actors = &ep.Actors
 	}
@@ -111,6 +117,7 @@ func (s *episodeSnapshot) restore(r *Rule) *episode {
 		rule: r, actor: Actor{ID: s.ActorID, Name: s.Actor, Service: s.Service}, user: s.User, visit: s.Visit,
 		alertID: cmp.Or(s.AlertID, s.ID), band: s.Band, said: s.Said, over: cmp.Or(s.Over, s.Last),
 	}
+	ep.correlation = Correlation{ID: s.Correlation, Member: s.Member}
 	if s.Actors != nil {
 		ep.Actors = *s.Actors
 	}
@@ -149,6 +156,7 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 				s.Episodes = append(s.Episodes, ep.snapshot(key))
 			}
 		}
+		s.Correlations = d.snapshotCorrelations()
 		s.Limits, s.Verdicts, s.Former = d.snapshotLimits(), d.snapshotVerdicts(), d.former
 		for key, list := range d.probations {
 			one := probationSnapshot{Rule: key.rule, Host: key.host, Key: key.actor, Since: list}
@@ -191,6 +199,7 @@ func (d *Detector) Forget(idOrName string) (n int) {
 	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys[k.actor] })
 	maps.DeleteFunc(d.episodes, func(k episodeKey, ep *episode) bool { return keys[k.actor] || keys[ep.actor.key()] })
 	d.forgetVerdicts(keys)
+	d.forgetCorrelated(keys)
 	return n
 }
 
@@ -201,6 +210,7 @@ func (d *Detector) Reset() {
 	clear(d.episodes)
 	clear(d.probations)
 	clear(d.limits)
+	clear(d.correlations)
 	clear(d.verdicts)
 	d.former = nil
 	for i, r := range d.rules {
@@ -362,5 +372,6 @@ func (d *Detector) Restore(b []byte) error {
 		d.episodes[e.key(i >= len(s.Episodes))] = e.restore(r)
 	}
 	d.restoreLimits(s.Limits, rules)
+	d.restoreCorrelations(s.Correlations)
 	return nil
 }

@@ -37,13 +37,7 @@ func (s *EpisodeSummary) add(f *Finding, e *process.Event) {
 	if len(s.Group) > 0 {
 		s.Actors.add(f.Actor)
 	}
-	line := e.CommandLine
-	if line == "" {
-		line = strings.Join(e.Args, " ")
-	}
-	if len(line) > commandBytes {
-		line = line[:commandBytes]
-	}
+	line := commandLine(e, commandBytes)
 	for i := range s.Commands {
 		if s.Commands[i].Line == line {
 			s.Commands[i].Count++
@@ -51,8 +45,17 @@ func (s *EpisodeSummary) add(f *Finding, e *process.Event) {
 		}
 	}
 	if len(s.Commands) < summaryCommands {
-		s.Commands = append(s.Commands, Command{Line: strings.Clone(line), Count: 1})
+		s.Commands = append(s.Commands, Command{Line: line, Count: 1})
 	}
+}
+
+// commandLine is the command line of an exec, the first n bytes of it.
+func commandLine(e *process.Event, n int) string {
+	line := e.CommandLine
+	if line == "" {
+		line = strings.Join(e.Args, " ")
+	}
+	return strings.Clone(line[:min(len(line), n)])
 }
 
 func latest(a, b time.Time) time.Time {

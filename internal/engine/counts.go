@@ -21,6 +21,7 @@ type Counts struct {
 	Held      atomic.Uint64 // alerts that a control held back
 	Unlearned atomic.Uint64 // matches that a control kept out of the model
 	Summaries atomic.Uint64 // episodes closed
+	Stories   atomic.Uint64 // correlations: alerts that several alerts are one story
 	Tampered  atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
 	Dropped   atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
 	Misfits   atomic.Uint64 // documents that a module's processors or index failed on: they ship all the same
@@ -62,5 +63,7 @@ func (c *Counts) add(f *detector.Finding) {
 		c.Repeats.Add(1)
 	case detector.Summary:
 		c.Summaries.Add(1)
+	case detector.Correlated:
+		c.Stories.Add(1)
 	}
 }

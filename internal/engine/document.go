@@ -109,16 +109,25 @@ func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *det
 	put(alert.Fields, "event.kind", "alert")
 	put(alert.Fields, "event.type", []string{"info"})
 	put(alert.Fields, "event.action", "alert")
-	if f.Escalated {
+	id := f.AlertID
+	switch {
+	case f.Kind == detector.Correlated:
+		put(alert.Fields, "event.action", "correlation")
+		id = f.Correlation.ID
+	case f.Escalated:
 		put(alert.Fields, "event.action", "alert-escalated")
 	}
-	put(alert.Fields, "event.id", f.AlertID)
+	put(alert.Fields, "event.id", id)
 	put(alert.Fields, "reconbeat.process.event_id", exec)
 	put(alert.Fields, "reconbeat.rules", []string{f.Rule.ID})
+	if f.Kind == detector.Correlated {
+		put(alert.Fields, "reconbeat.rules", f.Correlation.Rules())
+	}
 	eng.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
 	eng.addAncestry(alert.Fields, e, from)
-	return eng.finish(&alert, from, f.AlertID, Durable)
+	eng.addNote(alert.Fields, f)
+	return eng.finish(&alert, from, id, Durable)
 }
 
 // conclusions are the values of event.action of findings that are about more than one exec.
@@ -128,6 +137,8 @@ var conclusions = map[detector.Kind]string{
 	detector.Learned:  "learned",
 	detector.Limited:  "alerts-limited",
 	detector.Answered: "feedback",
+
+	detector.CorrelationEnd: "correlation-summary",
 }
 
 // conclusion makes the event about more than one exec, with what is configured for the module that it came
@@ -139,7 +150,7 @@ func (eng *Engine) conclusion(f *detector.Finding, from *Source) *Document {
 	put(doc.Fields, "event.category", []string{"process"})
 	put(doc.Fields, "event.type", []string{"info"})
 	put(doc.Fields, "event.action", conclusions[f.Kind])
-	if id := cmp.Or(f.Report.Host, f.Withheld.Host); id != "" {
+	if id := cmp.Or(f.Report.Host, f.Withheld.Host, eng.otherHost(f)); id != "" {
 		doc.Fields["host"] = mapstr.M{"id": id}
 	}
 	if f.Kind == detector.Answered {
@@ -187,7 +198,18 @@ func (eng *Engine) conclusionID(f *detector.Finding) string {
 		host, first := cmp.Or(f.Withheld.Host, eng.host.ID), f.Withheld.First.UnixNano()
 		return process.ID("limited", host, f.Rule.ID, strconv.FormatInt(first, 10))
 	}
+	if f.Kind == detector.CorrelationEnd {
+		return process.ID("correlation summary", f.Correlation.ID)
+	}
 	return process.ID("summary", f.Episode.ID)
+}
+
+// otherHost is the host that a correlation is of, where documents of another host brought it; else empty.
+func (eng *Engine) otherHost(f *detector.Finding) string {
+	if f.Host() == eng.host.ID {
+		return ""
+	}
+	return f.Host()
 }
 
 // origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run

@@ -58,6 +58,7 @@ type Engine struct {
 
 	programs atomic.Pointer[[]string]
 	current  *draft             // of the exec that is being reported
+	trial    *Trial             // the self test whose program start has not come; nil: none
 	origins  map[string]*Source // of open episodes, by their ids
 	findings []detector.Finding // reused
 	waiting  waiting
@@ -225,6 +226,10 @@ func (eng *Engine) document(d *draft) *beat.Event {
 // report judges an exec that is complete, and publishes what comes of it.
 func (eng *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) {
 	d := draft{exec: e, from: from}
+	if rules != 0 && eng.expected(e) {
+		eng.tried(&d, rules)
+		return
+	}
 	if from.hasProcessors() {
 		doc := eng.document(&d)
 		if doc == nil {
@@ -244,6 +249,10 @@ func (eng *Engine) report(e *process.Event, from *Source, rules detector.RuleSet
 		f := &eng.findings[i]
 		eng.Counts.add(f)
 		raw = raw || eng.config.Events == config.EventsMatched && f.OfExec()
+		if f.Kind == detector.Correlated {
+			eng.publish(eng.alert(eng.document(&d), e, from, f))
+			continue
+		}
 		if !f.OfExec() {
 			eng.conclude(f, from)
 			continue

@@ -92,6 +92,7 @@ func TestEveryRuleHasAnAttackOfItsOwn(t *testing.T) {
 	h := siblings[0].host(1, 60)
 	o, err := options("context", h.zone, true)
 	require.NoError(t, err)
+	o.Correlate = detector.Correlating{} // each rule for itself
 	var rules, attacked []string
 	for _, r := range o.Rules {
 		rules = append(rules, r.ID)
@@ -345,4 +346,23 @@ func TestWhatIsWrittenIsWhatIsJudged(t *testing.T) {
 	require.Len(t, truth.Attacks, 1)
 	require.GreaterOrEqual(t, len(truth.Attacks[0].Events), 2)
 	require.Less(t, time.Duration(0), h.matches[len(h.matches)-1].at.Sub(h.matches[0].at))
+}
+
+// The intruder who tries everything makes a story sooner than the mission's rule alone alerts, and stories of all rules
+// cost false alarms that this rule alone does not raise: why the other rules are off.
+func TestStoriesOfAllRulesAreMeasured(t *testing.T) {
+	m, err := measureTogether(seeds(1, 10))
+	require.NoError(t, err)
+	require.Equal(t, 10, m.attacks)
+	require.Equal(t, 10, m.foundStory)
+	require.Equal(t, 10, m.foundAlone)
+	require.Positive(t, m.withoutRule)
+	require.LessOrEqual(t, m.withoutRule, m.stories)
+	require.LessOrEqual(t, m.wide[2], m.stories, "some are of one rule and several accounts")
+	for n := 3; n <= mostRules; n++ {
+		require.LessOrEqual(t, m.wide[n], m.wide[n-1])
+	}
+	require.Equal(t, 10, m.intrudingOver[mostBreadth], "the simulated intruder tries every rule's tools")
+	require.Zero(t, m.benignOver[mostBreadth])
+	require.Greater(t, m.matches, 3*m.missionOf)
 }

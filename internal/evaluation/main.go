@@ -39,6 +39,7 @@ func main() {
 	ablated := flag.String("ablate", "", "the feature that intruders show as the account's owner does")
 	verbose := flag.Bool("v", false, "print each missed attack and each false alarm, with its parts")
 	blind := flag.Bool("blind", false, "print instead from which hour on a stranger is found")
+	blocks := flag.Bool("blocks", false, "print instead what all rules together find and cost")
 	report := flag.String("report", "",
 		"write the whole report, tables and plots, to this folder instead; of seeds 101 to 140")
 	write := flag.String("write", "", "write the hosts' events and the truth about them to this folder instead")
@@ -51,6 +52,8 @@ func main() {
 				return writeReport(*report)
 			case *write != "":
 				return writeHosts(*write, which, seeds(*from, *to), *days)
+			case *blocks:
+				return stories(os.Stdout, seeds(*from, *to))
 			case *blind:
 				return blindTime(os.Stdout, seeds(*from, *to))
 			}

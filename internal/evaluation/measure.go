@@ -99,7 +99,8 @@ func judge(h *host, model string) ([]outcome, error) {
 		findings = d.Judge(&e, d.Match(&e), findings)
 		for j := range findings {
 			f := &findings[j]
-			if f.Kind == detector.Summary {
+			switch f.Kind {
+			case detector.Summary, detector.Correlated, detector.CorrelationEnd: // their parts are counted
 				continue
 			}
 			out := place[f.Rule.ID]

@@ -80,6 +80,9 @@ of the model were chosen on seeds 1 to 10.
 		fmt.Fprintf(&b, "## %s\n\n%s\n\n", g.title, g.about)
 		if g.name == "rules" {
 			byRule(&b, g, context)
+			if err := stories(&b, reported); err != nil {
+				return err
+			}
 			continue
 		}
 		byKind(&b, g, context, rare)

@@ -67,12 +67,28 @@ func isAlert(doc *beat.Event) bool { return text(doc.Fields, "event.kind") == "a
 
 // wanted reports whether a target is for an alert.
 func (i *Item) wanted(doc *beat.Event) bool {
-	if !isAlert(doc) || len(i.Rules) > 0 && !slices.Contains(i.Rules, text(doc.Fields, "rule.id")) {
+	if !isAlert(doc) {
+		return false
+	}
+	if text(doc.Fields, "event.action") == "correlation" { // several alerts together matter, however weak each is
+		return len(i.Rules) == 0 || slices.ContainsFunc(i.Rules, func(rule string) bool {
+			return slices.Contains(texts(doc.Fields, "reconbeat.correlation.rules"), rule)
+		})
+	}
+	severity, _ := number(doc.Fields, "event.severity")
+	spoken := text(doc.Fields, "reconbeat.correlation.member") == "true" && severity <= correlated
+	if len(i.Rules) == 0 && spoken { // of other targets' rules, the correlation may have had none
+		return false
+	}
+	if len(i.Rules) > 0 && !slices.Contains(i.Rules, text(doc.Fields, "rule.id")) {
 		return false
 	}
 	score, scored := number(doc.Fields, "reconbeat.anomaly.score")
 	return !scored || score >= i.MinScore
 }
+
+// correlated is the severity of a correlation: it speaks for its further parts, unless one is more severe.
+const correlated = 73
 
 // mostLine bounds a line, in bytes: a command may be as long as the kernel allows.
 const mostLine = 4096
@@ -159,6 +175,22 @@ func text(m mapstr.M, field string) string {
 		return ""
 	}
 	return fmt.Sprint(v)
+}
+
+// texts are the values of a field that has several.
+func texts(m mapstr.M, field string) []string {
+	v, _ := m.GetValue(field) // there may be none
+	switch v := v.(type) {
+	case []string:
+		return v
+	case []any: // it went through the journal
+		all := make([]string, len(v))
+		for i := range v {
+			all[i] = fmt.Sprint(v[i])
+		}
+		return all
+	}
+	return nil
 }
 
 func number(m mapstr.M, field string) (float64, bool) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 )
 
@@ -294,5 +295,38 @@ program.timeout: -1ns is not allowed; it must not be negative`)
 		item := NewItem()
 		item.ID, item.Webhook = "x", &Webhook{URL: "https://x", Template: template}
 		require.ErrorContains(t, item.Check(), says)
+	}
+}
+
+// A story of several alerts goes to every target that any of its parts would go to. Its marked parts go to nobody,
+// unless one is more severe, or a target names rules.
+func TestAStorySpeaksForItsParts(t *testing.T) {
+	doc := func(action, rule string, severity int, score float64, member bool) *beat.Event {
+		f := mapstr.M{
+			"event": mapstr.M{"kind": "alert", "action": action, "severity": severity},
+			"rule":  mapstr.M{"id": rule}, "reconbeat": mapstr.M{"anomaly": mapstr.M{"score": score},
+				"correlation": mapstr.M{"rules": []any{"a", "b"}}},
+		}
+		if member {
+			_, _ = f.Put("reconbeat.correlation.member", true)
+		}
+		return &beat.Event{Fields: f}
+	}
+	story, first := doc("correlation", "correlation", 73, 30, false), doc("alert", "a", 21, 60, false)
+	part, severe := doc("alert", "b", 21, 60, true), doc("alert", "b", 99, 95, true)
+	for name, c := range map[string]struct {
+		item                      Item
+		story, first, part, worse bool
+	}{
+		"all":        {item: Item{}, story: true, first: true, worse: true},
+		"min_score":  {item: Item{MinScore: 50}, story: true, first: true, worse: true},
+		"rule a":     {item: Item{Rules: []string{"a"}}, story: true, first: true},
+		"rule b":     {item: Item{Rules: []string{"b"}}, story: true, part: true, worse: true},
+		"other rule": {item: Item{Rules: []string{"c"}}},
+	} {
+		require.Equal(t, c.story, c.item.wanted(story), name)
+		require.Equal(t, c.first, c.item.wanted(first), name)
+		require.Equal(t, c.part, c.item.wanted(part), name)
+		require.Equal(t, c.worse, c.item.wanted(severe), name)
 	}
 }

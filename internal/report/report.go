@@ -16,6 +16,8 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/internal/guide"
 )
 
 // The bounds of what a Report keeps. What comes after is counted, and the page says so.
@@ -57,7 +59,8 @@ type alert struct {
 	Message, Reason, Host          string
 	Command, Parent, Folder, Entry string
 	Parts                          []Part
-	Visit, Usual                   []string
+	Visit, Usual, Explained        []string
+	Guide                          string
 }
 
 // Part is how much one part of the context adds to the surprise, in nats; below 0 it excuses.
@@ -102,7 +105,7 @@ func (r *Report) Add(doc *beat.Event) {
 	switch action := f.text("event.action"); {
 	case f.text("event.kind") == "alert":
 		r.alert(doc.Timestamp, f)
-	case action == "alert-summary":
+	case action == "alert-summary" || action == "correlation-summary":
 	case f.text("reconbeat.program") != "":
 		r.match(doc.Timestamp, f)
 		r.held.Idle = r.Idle
@@ -188,7 +191,7 @@ func (r *Report) actor(f fields) *actor {
 }
 
 func (r *Report) alert(at time.Time, f fields) {
-	if a := r.actor(f); a != nil {
+	if a := r.actor(f); a != nil && f.text("event.action") != "correlation" { // its parts are counted
 		a.Alerts++
 	}
 	if len(r.alerts) == maxAlerts {
@@ -200,6 +203,7 @@ func (r *Report) alert(at time.Time, f fields) {
 		Command: f.text("process.command_line"), Parent: f.text("process.parent.name"),
 		Folder: f.text("process.working_directory"), Entry: f.text("process.entry_leader.entry_meta.type"),
 		Yearly: f.number("reconbeat.anomaly.yearly"), Parts: f.parts(), Visit: f.texts("reconbeat.visit.commands"),
+		Explained: f.texts("reconbeat.anomaly.explained"), Guide: f.guide(),
 	}
 	if ip := f.text("process.entry_leader.entry_meta.source.ip"); ip != "" {
 		a.Entry += " from " + ip
@@ -272,6 +276,17 @@ func limited(s string) string {
 		s = s[n:]
 	}
 	return b.String() + more
+}
+
+// guide is the guide of an alert. It has a bound of its own, and its values are harmless already.
+func (f fields) guide() string {
+	v, _ := mapstr.M(f).GetValue("rule.note")
+	note, _ := v.(string)
+	var b strings.Builder
+	for l := range strings.Lines(note[:min(len(note), guide.MaxBytes)]) {
+		b.WriteString(limited(l))
+	}
+	return b.String()
 }
 
 func (f fields) texts(name string) (out []string) {

@@ -26,7 +26,7 @@ import (
 const (
 	alertLogDir   = "alerts"
 	alertLogName  = "alerts"
-	alertLogFile  = 2 << 20 // bytes; some 400 alerts
+	alertLogFile  = 2 << 20 // bytes; some 200 alerts
 	alertLogFiles = 4       // beside the one that is written
 )
 

@@ -26,7 +26,7 @@ var tag = object("tag", "reconbeat-tag",
 
 // The queries that panels start from. A test alert is of nobody, and a summary is not an alert.
 const (
-	alertsOnly = "event.kind:alert and not reconbeat.alert.test:true"
+	alertsOnly = "event.kind:alert and not reconbeat.alert.test:true and not event.action:correlation"
 	matches    = "event.kind:event and reconbeat.rules:*"
 	heartbeats = "event.dataset:reconbeat.health"
 	unwell     = heartbeats + " and reconbeat.health.status:(degraded or failed)"

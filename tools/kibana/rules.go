@@ -25,6 +25,11 @@ var severityOf = []saved.SeverityMapping{
 	{Field: "event.severity", Operator: "equals", Severity: "critical", Value: "99"},
 }
 
+// promoted are the alerts that become one of Elastic Security's: a story once, and of its parts those that shipped before
+// it. A part that is more severe than the story speaks for itself.
+const promoted = "event.kind:alert and not reconbeat.alert.test:true and " +
+	"not (reconbeat.correlation.member:true and event.severity <= 73)"
+
 var discovery = []saved.Threat{
 	{
 		Framework: "MITRE ATT&CK",
@@ -43,6 +48,9 @@ var discovery = []saved.Threat{
 var (
 	//go:embed guides/promotion-guide.md
 	promotionGuide string
+	// The steps are those of an alert's own guide, with fields in place of values: internal/guide's test writes them.
+	//go:embed guides/steps.md
+	steps string
 	//go:embed guides/promotion-setup.md
 	promotionSetup string
 	//go:embed guides/silent-guide.md
@@ -58,7 +66,7 @@ var (
 // promotion makes of every alert of reconbeat's an alert of Elastic Security's.
 var promotion = saved.Rule{
 	RuleID:  "b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10",
-	Version: 3,
+	Version: 6,
 	Name:    "Reconbeat alert",
 	Description: "Makes an alert of Elastic Security of every alert that reconbeat raises: somebody who does not " +
 		"usually look at a Linux host's network connections did so. " +
@@ -66,7 +74,7 @@ var promotion = saved.Rule{
 	Type:              "query",
 	Language:          "kuery",
 	Index:             []string{alertView.streams()},
-	Query:             alertsOnly + " and event.module:reconbeat",
+	Query:             promoted + " and event.module:reconbeat",
 	Enabled:           true,
 	Interval:          "1m",
 	From:              "now-5m",
@@ -92,7 +100,7 @@ var promotion = saved.Rule{
 	},
 	TimelineID:    "e70679c2-6cde-4510-9764-4823df18f7db",
 	TimelineTitle: "Comprehensive Process Timeline",
-	Note:          promotionGuide,
+	Note:          promotionGuide + "\n" + steps,
 	Setup:         promotionSetup,
 	FalsePositives: []string{"Somebody troubleshoots a host that they do not usually work on.",
 		"A new job or agent looks at network connections for the first time."},
@@ -106,6 +114,7 @@ var promotion = saved.Rule{
 		{Name: "event.risk_score", Type: "float"},
 		{Name: "event.severity", Type: "long"},
 		{Name: "reconbeat.alert.test", Type: "boolean"},
+		{Name: "reconbeat.correlation.member", Type: "boolean"},
 	},
 	RelatedIntegrations: integrations,
 	ExceptionsList:      []struct{}{},

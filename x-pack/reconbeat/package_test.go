@@ -190,6 +190,8 @@ var optionsOfTheTemplate = []option{
 	{name: "episode_missing_fields", value: "doNotSuppress", setting: "detector.episode.missing_fields_strategy"},
 	{name: "limit_alerts", value: "50", setting: "detector.limit.alerts", want: 50.0},
 	{name: "limit_per", value: "30m", setting: "detector.limit.per"},
+	{name: "correlation_enabled", value: false, setting: "detector.correlation.enabled"},
+	{name: "correlation_window", value: "1h", setting: "detector.correlation.window"},
 	{name: "severity", value: "banded", setting: "detector.severity"},
 	{name: "bucket_span", value: "30m", setting: "detector.bucket_span"},
 	{name: "max_users", value: "500", setting: "detector.max_users", want: 500.0},
