@@ -63,11 +63,14 @@ func (s *slab[V]) put(key uint64) *V {
 	return &p.value
 }
 
-// use makes a key's value the newest.
-func (s *slab[V]) use(key uint64) {
-	if i, ok := s.index[key]; ok {
-		s.renew(i)
+// use makes a key's value the newest and returns it, nil when there is none.
+func (s *slab[V]) use(key uint64) *V {
+	i, ok := s.index[key]
+	if !ok {
+		return nil
 	}
+	s.renew(i)
+	return &s.places[i].value
 }
 
 func (s *slab[V]) renew(i int32) {

@@ -118,6 +118,7 @@ func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *det
 	eng.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
 	eng.addAncestry(alert.Fields, e, from)
+	eng.addActivity(alert.Fields, e)
 	return eng.finish(&alert, from, f.AlertID, Durable)
 }
 

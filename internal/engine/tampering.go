@@ -75,6 +75,7 @@ var tamperingFields = map[string]string{
 func Fields() map[string]string {
 	fields := maps.Clone(tamperingFields)
 	maps.Copy(fields, ancestryFields)
+	maps.Copy(fields, activityFields)
 	for f := range ecs.Fields() {
 		fields[f.Name] = f.Type.String()
 	}
