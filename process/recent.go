@@ -32,7 +32,7 @@ type Recent struct {
 
 // recent is a Recent in a ring. Its text is its own memory, reused.
 type recent struct {
-	time      time.Time
+	time      int64  // in nanoseconds since 1970
 	exe, name string // interned
 	parent    string // interned
 	text      []byte // the arguments, each followed by a zero byte
@@ -99,23 +99,23 @@ func (t *Table) remember(s scope, p *procEntry, e *Event, parent string) {
 		text = text[:recentText]
 	}
 	r.text = append(r.text[:0], text...)
-	r.time, r.exe, r.name, r.parent = e.Time, p.exe, p.name, parent
+	r.time, r.exe, r.name, r.parent = e.Time.UnixNano(), p.exe, p.name, parent
 	r.pid, r.argc, r.exit, r.exited = p.pid, p.argc, 0, false
 }
 
 // ended notes how the latest program of a process ended.
 func (t *Table) ended(s scope, p *procEntry, e *Event) {
 	c := s.circles.get(p.circle)
-	if c == nil || c.key != p.circle {
+	if c == nil || p.circle == 0 || c.key != p.circle {
 		return
 	}
 	var latest *recent
 	for i := range c.execs {
-		if r := &c.execs[i]; r.pid == p.pid && (latest == nil || !r.time.Before(latest.time)) {
+		if r := &c.execs[i]; r.pid == p.pid && (latest == nil || r.time >= latest.time) {
 			latest = r
 		}
 	}
-	if latest != nil && latest.time.Equal(p.ran) {
+	if latest != nil && !latest.exited {
 		latest.exit, latest.exited = e.ExitCode, true
 	}
 }
@@ -130,9 +130,10 @@ func (t *Table) Recent(e *Event) []Recent {
 		return nil
 	}
 	var before []Recent
+	now := e.Time.UnixNano()
 	for i := range c.execs {
 		r := &c.execs[i]
-		if r.time.After(e.Time) || e.Time.Sub(r.time) > RecentFor || r.pid == e.PID && r.time.Equal(e.Time) {
+		if r.time > now || now-r.time > int64(RecentFor) || r.pid == e.PID && r.time == now {
 			continue
 		}
 		before = append(before, r.describe())
@@ -153,5 +154,5 @@ func (r *recent) describe() Recent {
 			p.ArgsCount = max(p.ArgsCount, len(p.Args)) + 1
 		}
 	}
-	return Recent{Time: r.time, Process: p, Parent: r.parent, ExitCode: r.exit, Exited: r.exited}
+	return Recent{Time: time.Unix(0, r.time).UTC(), Process: p, Parent: r.parent, ExitCode: r.exit, Exited: r.exited}
 }

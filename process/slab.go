@@ -38,6 +38,9 @@ func (s *slab[V]) get(key uint64) *V {
 // put returns the place of a key, as it was or as another key left it, and makes it the newest. Growing may move
 // values: a pointer from get is stale after it.
 func (s *slab[V]) put(key uint64) *V {
+	if s.newest >= 0 && s.places[s.newest].key == key { // one session's execs come in bursts
+		return &s.places[s.newest].value
+	}
 	if i, ok := s.index[key]; ok {
 		s.renew(i)
 		return &s.places[i].value

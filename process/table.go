@@ -148,9 +148,8 @@ type procEntry struct {
 	cwd, tty  string // interned
 	text      []byte // the arguments, each followed by a zero byte
 	argc      int
-	entity    []byte    // the entity id in a document; empty: none had one
-	circle    uint64    // the key of the ring that its program is in
-	ran       time.Time // when the exec of its program was reported; zero: no exec of its own
+	entity    []byte // the entity id in a document; empty: none had one
+	circle    uint64 // the key of the ring that its program is in; 0: none, or no exec of its own
 }
 
 // NewTable makes an empty Table.
@@ -216,7 +215,6 @@ func (t *Table) exec(s scope, e *Event) {
 	if !e.Start.IsZero() && e.Start.Before(e.Time) {
 		p.started = e.Start
 	}
-	p.ran = e.Time
 	if e.Kind == Exec {
 		t.remember(s, p, e, parent)
 	}
@@ -251,7 +249,7 @@ func (t *Table) fork(s scope, e *Event) {
 	own, entity := p.text[:0], p.entity
 	*p = copied
 	p.text, p.entity = append(own, text...), entity
-	p.pid, p.ppid, p.ticks, p.exited, p.ran = e.PID, ppid, e.StartTicks, time.Time{}, time.Time{}
+	p.pid, p.ppid, p.ticks, p.exited, p.circle = e.PID, ppid, e.StartTicks, time.Time{}, 0
 	t.name(s, p, e.EntityID)
 }
 
