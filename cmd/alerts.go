@@ -299,6 +299,7 @@ func printAlert(out io.Writer, doc *beat.Event) {
 		line("Started by", cmp.Or(text(p, "executable"), text(p, "name")), "pid "+text(p, "pid"), text(p, "command_line"),
 			name(p, "user"))
 	}
+	printBefore(out, f)
 	line("Terminal", text(f, "reconbeat.process.tty"))
 	line("Visit", with("since ", "reconbeat.visit.start"), with("matches: ", "reconbeat.visit.matches"))
 	for _, c := range texts(f, "reconbeat.visit.commands") {
@@ -338,9 +339,33 @@ func printNote(out io.Writer, f mapstr.M) {
 	}
 }
 
+// printBefore prints what else ran before an alert's tool in its session.
+func printBefore(out io.Writer, f mapstr.M) {
+	for i, p := range objects(f, "reconbeat.activity.before") {
+		what := cmp.Or(text(p, "command_line"), text(p, "name"))
+		for _, more := range [][2]string{{"by ", "parent.name"}, {"exit code ", "exit_code"}} {
+			if v := text(p, more[1]); v != "" {
+				what += ", " + more[0] + v
+			}
+		}
+		if ids := texts(p, "technique.id"); len(ids) > 0 {
+			what += ", " + strings.Join(ids, " ")
+		}
+		at, _ := p.GetValue("time")
+		if t, ok := at.(time.Time); ok {
+			at = t.UTC().Format(time.TimeOnly)
+		}
+		what = printable(fmt.Sprint(at)) + "  " + what
+		fmt.Fprintf(out, "%-*s%s\n", pageIndent, map[bool]string{true: "Before"}[i == 0], wrapped(out, what, pageIndent))
+	}
+}
+
 // ancestry are the processes through which an alert's tool was started, the parent first.
-func ancestry(f mapstr.M) (line []mapstr.M) {
-	v, _ := f.GetValue("reconbeat.ancestry") // there may be none
+func ancestry(f mapstr.M) []mapstr.M { return objects(f, "reconbeat.ancestry") }
+
+// objects are those of a field that holds a list of them.
+func objects(f mapstr.M, field string) (line []mapstr.M) {
+	v, _ := f.GetValue(field) // there may be none
 	switch v := v.(type) {
 	case []mapstr.M:
 		line = v

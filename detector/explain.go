@@ -76,3 +76,22 @@ func listed(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
+
+// Techniques are the ids of ATT&CK of the enabled rules that mean an exec, each once; nil: no rule does.
+func (d *Detector) Techniques(p *process.Process) []string {
+	var ids []string
+	for _, r := range d.rules {
+		program, args := r.program(&process.Event{Process: *p})
+		if program == "" || !r.means(program, args) {
+			continue
+		}
+		for _, t := range r.Threat {
+			for _, q := range t.Technique {
+				if !slices.Contains(ids, q.ID) {
+					ids = append(ids, q.ID)
+				}
+			}
+		}
+	}
+	return ids
+}

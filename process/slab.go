@@ -38,6 +38,9 @@ func (s *slab[V]) get(key uint64) *V {
 // put returns the place of a key, as it was or as another key left it, and makes it the newest. Growing may move
 // values: a pointer from get is stale after it.
 func (s *slab[V]) put(key uint64) *V {
+	if s.newest >= 0 && s.places[s.newest].key == key { // one session's execs come in bursts
+		return &s.places[s.newest].value
+	}
 	if i, ok := s.index[key]; ok {
 		s.renew(i)
 		return &s.places[i].value
@@ -63,11 +66,14 @@ func (s *slab[V]) put(key uint64) *V {
 	return &p.value
 }
 
-// use makes a key's value the newest.
-func (s *slab[V]) use(key uint64) {
-	if i, ok := s.index[key]; ok {
-		s.renew(i)
+// use makes a key's value the newest and returns it, nil when there is none.
+func (s *slab[V]) use(key uint64) *V {
+	i, ok := s.index[key]
+	if !ok {
+		return nil
 	}
+	s.renew(i)
+	return &s.places[i].value
 }
 
 func (s *slab[V]) renew(i int32) {

@@ -69,6 +69,7 @@ type Table struct {
 type memory struct {
 	procs    slab[procEntry]
 	sessions slab[Session]
+	circles  slab[circle] // the latest execs of sessions and actors
 	entities slab[uint64] // the keys of the processes that documents give an entity id, by its hash
 }
 
@@ -76,6 +77,7 @@ func newMemory(processes, sessions int) memory {
 	return memory{
 		procs:    newSlab[procEntry](processes),
 		sessions: newSlab[Session](sessions),
+		circles:  newSlab[circle](recents),
 		entities: newSlab[uint64](processes),
 	}
 }
@@ -147,6 +149,7 @@ type procEntry struct {
 	text      []byte // the arguments, each followed by a zero byte
 	argc      int
 	entity    []byte // the entity id in a document; empty: none had one
+	circle    uint64 // the key of the ring that its program is in; 0: none, or no exec of its own
 }
 
 // NewTable makes an empty Table.
@@ -188,6 +191,7 @@ func (t *Table) Observe(e *Event) {
 	case Exit:
 		if p := s.process(e.PID); p != nil {
 			p.exited = e.Time
+			t.ended(s, p, e)
 		}
 	case Login:
 		t.login(s, e)
@@ -198,13 +202,21 @@ func (t *Table) Observe(e *Event) {
 
 func (t *Table) exec(s scope, e *Event) {
 	ppid := t.ppid(s, e)
-	s.procs.use(s.key(ppid)) // who starts programs is not forgotten
+	var parent string
+	if by := s.procs.use(s.key(ppid)); by != nil { // who starts programs is not forgotten
+		parent = by.name
+	} else {
+		parent = t.programs.of(e.Parent.Name)
+	}
 	p := s.put(e.PID)
 	t.fill(p, &e.Process, ppid, e.Session.ID, e.Session.User.ID)
 	t.name(s, p, e.EntityID)
 	p.started = e.Time
 	if !e.Start.IsZero() && e.Start.Before(e.Time) {
 		p.started = e.Start
+	}
+	if e.Kind == Exec {
+		t.remember(s, p, e, parent)
 	}
 }
 
@@ -237,7 +249,7 @@ func (t *Table) fork(s scope, e *Event) {
 	own, entity := p.text[:0], p.entity
 	*p = copied
 	p.text, p.entity = append(own, text...), entity
-	p.pid, p.ppid, p.ticks, p.exited = e.PID, ppid, e.StartTicks, time.Time{}
+	p.pid, p.ppid, p.ticks, p.exited, p.circle = e.PID, ppid, e.StartTicks, time.Time{}, 0
 	t.name(s, p, e.EntityID)
 }
 

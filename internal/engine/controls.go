@@ -104,6 +104,9 @@ func (q *question) Value(field string) any {
 	if field == entitiesField || strings.HasPrefix(field, ancestryField+".") {
 		return q.engine.ancestryValue(q.exec, q.engine.current.from, field)
 	}
+	if _, ok := activityFields[field]; ok {
+		return q.engine.activityValue(q.exec, field)
+	}
 	v, err := q.engine.document(q.engine.current).Fields.GetValue(field)
 	if err != nil {
 		return nil

@@ -127,6 +127,7 @@ func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *det
 	detector.Encode(f, alert.Fields)
 	eng.addAncestry(alert.Fields, e, from)
 	eng.addNote(alert.Fields, f)
+	eng.addActivity(alert.Fields, e)
 	return eng.finish(&alert, from, id, Durable)
 }
 

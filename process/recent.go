@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"cmp"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// recents is how many sessions and actors have a ring of their latest execs: of the host, and of all others.
+	recents = 512
+	// recentExecs is how many execs a ring holds; the oldest makes room.
+	recentExecs = 32
+	// recentText is how much of a command line a ring keeps, in bytes.
+	recentText = 256
+	// RecentFor is how far back Table.Recent looks.
+	RecentFor = 10 * time.Minute
+)
+
+// Recent is an exec that a Table remembers beside a later one.
+type Recent struct {
+	Time     time.Time
+	Process         // pid, name, executable and arguments; ArgsCount is more than len(Args) where they were cut
+	Parent   string // base name of the parent's program; empty: unknown
+	ExitCode int32  // where Exited
+	Exited   bool   // the source has reported the end of the process while it ran this program
+}
+
+// recent is a Recent in a ring. Its text is its own memory, reused.
+type recent struct {
+	time      int64  // in nanoseconds since 1970
+	exe, name string // interned
+	parent    string // interned
+	text      []byte // the arguments, each followed by a zero byte
+	argc      int
+	pid       uint32
+	exit      int32
+	exited    bool
+}
+
+// circle is the ring of one session or actor.
+type circle struct {
+	key   uint64 // whose it is, unlike the slab's place, which outlives its holder
+	execs []recent
+	next  int // where the next exec goes once the ring is full
+}
+
+// circleKey is whose ring an exec belongs to: its login session, else its real user in its container. 0: neither is
+// known.
+func (t *Table) circleKey(s scope, e *Event) uint64 {
+	if e.Session.ID != Unset {
+		return s.key(e.Session.ID)
+	}
+	const actor = 0xd1342543de82ef95 // odd; a user's number is no session's
+	var key uint64
+	switch {
+	case e.User.ID != Unset:
+		key = s.key(e.User.ID) ^ actor
+	case e.User.Name != "":
+		key = s.host ^ maphash.String(t.seed, e.User.Name) ^ actor
+	default:
+		return 0
+	}
+	if e.Container.ID != "" {
+		key ^= maphash.String(t.seed, e.Container.ID)
+	}
+	return key
+}
+
+// remember puts an exec into the ring that it belongs to.
+func (t *Table) remember(s scope, p *procEntry, e *Event, parent string) {
+	key := t.circleKey(s, e)
+	p.circle = key
+	if key == 0 {
+		return
+	}
+	c := s.circles.put(key)
+	if c.key != key {
+		c.key, c.execs, c.next = key, c.execs[:0], 0
+	}
+	var r *recent
+	switch n := len(c.execs); {
+	case n == recentExecs:
+		r = &c.execs[c.next]
+		c.next = (c.next + 1) % recentExecs
+	case n < cap(c.execs):
+		c.execs = c.execs[:n+1] // with the text's memory of an earlier holder
+		r = &c.execs[n]
+	default:
+		c.execs = append(c.execs, recent{})
+		r = &c.execs[n]
+	}
+	text := p.text
+	if len(text) > recentText {
+		text = text[:recentText]
+	}
+	r.text = append(r.text[:0], text...)
+	r.time, r.exe, r.name, r.parent = e.Time.UnixNano(), p.exe, p.name, parent
+	r.pid, r.argc, r.exit, r.exited = p.pid, p.argc, 0, false
+}
+
+// ended notes how the latest program of a process ended.
+func (t *Table) ended(s scope, p *procEntry, e *Event) {
+	c := s.circles.get(p.circle)
+	if c == nil || p.circle == 0 || c.key != p.circle {
+		return
+	}
+	var latest *recent
+	for i := range c.execs {
+		if r := &c.execs[i]; r.pid == p.pid && (latest == nil || r.time >= latest.time) {
+			latest = r
+		}
+	}
+	if latest != nil && !latest.exited {
+		latest.exit, latest.exited = e.ExitCode, true
+	}
+}
+
+// Recent returns what else ran before an exec, the oldest first: in its login session, or where there is none by its
+// real user in its container. It goes back RecentFor, or 32 execs of the session, and shares no memory with the Table.
+func (t *Table) Recent(e *Event) []Recent {
+	s := t.scope(e)
+	key := t.circleKey(s, e)
+	c := s.circles.get(key)
+	if c == nil || c.key != key {
+		return nil
+	}
+	var before []Recent
+	now := e.Time.UnixNano()
+	for i := range c.execs {
+		r := &c.execs[i]
+		if r.time > now || now-r.time > int64(RecentFor) || r.pid == e.PID && r.time == now {
+			continue
+		}
+		before = append(before, r.describe())
+	}
+	slices.SortStableFunc(before, func(a, b Recent) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.PID, b.PID))
+	})
+	return before
+}
+
+func (r *recent) describe() Recent {
+	p := NoProcess
+	p.PID, p.Name, p.Executable, p.ArgsCount = r.pid, r.name, r.exe, r.argc
+	if text := string(r.text); text != "" {
+		whole := strings.HasSuffix(text, "\x00")
+		p.Args = strings.Split(strings.TrimSuffix(text, "\x00"), "\x00")
+		if !whole { // the last one was cut
+			p.ArgsCount = max(p.ArgsCount, len(p.Args)) + 1
+		}
+	}
+	return Recent{Time: time.Unix(0, r.time).UTC(), Process: p, Parent: r.parent, ExitCode: r.exit, Exited: r.exited}
+}
