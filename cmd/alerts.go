@@ -290,8 +290,10 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Command", command(doc))
 	line("Program", text(f, "process.executable"), with("pid ", "process.pid"),
 		with("in ", "process.working_directory"))
+	line("Origin", origin(f, "process", "reconbeat.executable")...)
 	line("Parent", cmp.Or(text(f, "process.parent.executable"), text(f, "process.parent.name")),
 		with("pid ", "process.parent.pid"), with("", "process.parent.command_line"))
+	line("", origin(f, "process.parent", "reconbeat.executable.parent")...)
 	for i, p := range ancestry(f) {
 		if i == 0 {
 			continue // the parent
@@ -321,6 +323,28 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Story", with("", "reconbeat.correlation.id"), with("alerts: ", "reconbeat.correlation.alerts"),
 		strings.Join(texts(f, "reconbeat.correlation.rules"), " "))
 	printNote(out, f)
+}
+
+// origin is where an executable comes from, in words.
+func origin(f mapstr.M, owner, field string) (parts []string) {
+	pkg := strings.TrimSpace("package " + text(f, field+".package.name") + " " + text(f, field+".package.version"))
+	switch state := text(f, field+".state"); state {
+	case "":
+	case "unmodified", "modified":
+		parts = append(parts, pkg, map[string]string{"modified": "MODIFIED", "unmodified": "as installed"}[state])
+	case "unverified":
+		parts = append(parts, pkg, "which has no checksum of it")
+	case "unowned":
+		parts = append(parts, "of no package")
+	}
+	for _, more := range [][2]string{
+		{"script ", field + ".script"}, {"SHA-256 ", owner + ".hash.sha256"}, {"not read: ", field + ".unread"},
+	} {
+		if v := text(f, more[1]); v != "" {
+			parts = append(parts, more[0]+v)
+		}
+	}
+	return parts
 }
 
 // printNote prints the guide as it is: a command that was broken into lines could not be copied. What stands above the

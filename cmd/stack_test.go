@@ -492,6 +492,12 @@ var elsewhere = map[string]bool{
 	"reconbeat.activity.before.exit_code":    true,
 	"reconbeat.activity.before.technique.id": true,
 	"reconbeat.activity.truncated":           true,
+	// Of this host's own executables: package engine's tests and live tests do.
+	"reconbeat.executable.state": true, "reconbeat.executable.unread": true, "reconbeat.executable.script": true,
+	"reconbeat.executable.package.name": true, "reconbeat.executable.package.version": true,
+	"reconbeat.executable.parent.state": true, "reconbeat.executable.parent.unread": true,
+	"reconbeat.executable.parent.script":       true,
+	"reconbeat.executable.parent.package.name": true, "reconbeat.executable.parent.package.version": true,
 	// Of those who tamper with the kernel's audit: module auditd's live tests do.
 	"reconbeat.tampering.text": true, "reconbeat.tampering.record": true,
 }

@@ -108,8 +108,11 @@ func (q *question) Value(field string) any {
 		return q.engine.activityValue(q.exec, field)
 	}
 	v, err := q.engine.document(q.engine.current).Fields.GetValue(field)
-	if err != nil {
-		return nil
+	if err == nil {
+		return v
 	}
-	return v
+	if _, ok := provenanceFields[field]; ok {
+		return q.engine.provenanceValue(q.exec, q.engine.current.from, field)
+	}
+	return nil
 }

@@ -128,6 +128,7 @@ func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *det
 	eng.addAncestry(alert.Fields, e, from)
 	eng.addNote(alert.Fields, f)
 	eng.addActivity(alert.Fields, e)
+	eng.addProvenance(alert.Fields, e, from)
 	return eng.finish(&alert, from, id, Durable)
 }
 

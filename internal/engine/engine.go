@@ -16,6 +16,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/host/provenance"
 	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -28,6 +29,10 @@ type Machine interface {
 	Name(users ...*process.User)
 	// Watch changes which programs are known by their contents.
 	Watch(programs []string)
+	// Examine has the executables of a match, and of its parent, read beside the engine. It waits for nothing.
+	Examine(e *process.Event)
+	// Provenance says where they come from. It may wait for as long as provenance.AnswerWait.
+	Provenance(e *process.Event) (tool, parent provenance.Executable)
 }
 
 // Options are what an engine is made of.
@@ -196,8 +201,11 @@ func (eng *Engine) Take(e *process.Event, from *Source) bool {
 		return false
 	}
 	switch {
-	case from.Local && eng.machine != nil && e.Host == (process.Host{}):
+	case eng.ours(e, from):
 		eng.machine.Complete(e, eng.table)
+		if rules != 0 {
+			eng.machine.Examine(e)
+		}
 	case !eng.table.Complete(e) && rules != 0 && e.Parent.Known() && from.Rereadable, eng.waiting.n > 0:
 		eng.wait(e, from, rules)
 		return rules != 0

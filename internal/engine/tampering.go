@@ -77,6 +77,7 @@ func Fields() map[string]string {
 	maps.Copy(fields, ancestryFields)
 	maps.Copy(fields, noteFields)
 	maps.Copy(fields, activityFields)
+	maps.Copy(fields, provenanceFields)
 	for f := range ecs.Fields() {
 		fields[f.Name] = f.Type.String()
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package host asks the machine that reconbeat runs on: what it is, who its accounts are, what /proc says of a process
-// (procfs), and what an executable really contains (executable). Everything is asked late, for the few execs that a
+// (procfs), what an executable really contains (executable), and where it comes from (provenance, dpkg). Everything is asked late, for the few execs that a
 // rule matches, and answered from memory where it can be.
 package host
 
@@ -17,6 +17,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/internal/host/executable"
 	"github.com/reconbeat/reconbeat/internal/host/procfs"
+	"github.com/reconbeat/reconbeat/internal/host/provenance"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -52,6 +53,7 @@ func Describe(name string) (Description, error) {
 type Host struct {
 	proc     *procfs.FS
 	accounts *Accounts
+	origins  *provenance.Examiner
 
 	mu       sync.Mutex // of binaries: the module's goroutine identifies, the engine's counts and changes the rules
 	binaries *executable.Identifier
@@ -63,7 +65,7 @@ func Open(programs []string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{proc: proc, accounts: NewAccounts()}
+	h := &Host{proc: proc, accounts: NewAccounts(), origins: provenance.New(provenance.Options{})}
 	h.Watch(programs)
 	return h, nil
 }
@@ -130,6 +132,15 @@ func (h *Host) Name(users ...*process.User) {
 	for _, u := range users {
 		h.accounts.User(u)
 	}
+}
+
+// Examine has the executables of a match, and of its parent, read in the background, as long as the processes may be
+// there.
+func (h *Host) Examine(e *process.Event) { h.origins.Ask(e) }
+
+// Provenance says where the executables of a match, and of its parent, come from.
+func (h *Host) Provenance(e *process.Event) (tool, parent provenance.Executable) {
+	return h.origins.Answer(e)
 }
 
 // readParent reads the event's unknown parent from /proc into the table: a shell that forked without exec. A process

@@ -441,7 +441,7 @@ func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there
 	id.inLimit++
 	path := id.name()
 	var fs unix.Statfs_t
-	if unix.Statfs(path, &fs) == nil && remote(int64(fs.Type)) { //nolint:unconvert // its type differs by architecture
+	if unix.Statfs(path, &fs) == nil && Remote(int64(fs.Type)) { //nolint:unconvert // its type differs by architecture
 		id.stats.Skipped++
 		return process.Binary{}, true, true
 	}
@@ -477,7 +477,9 @@ func (id *Identifier) contents(f *os.File, size int64) process.Binary {
 	return b
 }
 
-func remote(magic int64) bool {
+// Remote reports whether a file system, by its magic number of statfs(2), is a network or FUSE one: to read it may wait
+// for a server or for a program of a user.
+func Remote(magic int64) bool {
 	switch magic {
 	case unix.NFS_SUPER_MAGIC,
 		unix.SMB_SUPER_MAGIC,
