@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ type kibana struct {
 	alerts map[string]detector.Feedback // what was alerted on, by the alert's id, without a verdict
 	order  []string                     // its keys, the oldest first
 	said   map[string]string            // the mark of each alert that this run has handed to the model
+	parts  map[string][]string          // the alerts of which a story is made, by the story's id
 
 	polls, failures, applied, undone atomic.Uint64
 }
@@ -53,7 +55,7 @@ func newKibana(l *loop, dir string, board *health.Board, logger *logp.Logger) *k
 	return &kibana{
 		loop: l, health: board, logger: logger, log: state.NewAlertReader(dir),
 		change: make(chan *elasticsearch.Triage, 1),
-		alerts: map[string]detector.Feedback{}, said: map[string]string{},
+		alerts: map[string]detector.Feedback{}, said: map[string]string{}, parts: map[string][]string{},
 	}
 }
 
@@ -139,12 +141,13 @@ func (k *kibana) poll(ctx context.Context, t *elasticsearch.Triage) error {
 		}
 	}
 	slices.Sort(ids[len(k.order):])
+	ids = append(ids, slices.Sorted(maps.Keys(k.parts))...)
 	k.polls.Add(1)
 	words, err := t.Words(ctx, ids)
 	if err != nil {
 		return err
 	}
-	for _, w := range words {
+	for _, w := range k.ofParts(words) {
 		if fb, new := k.news(w, holds); new {
 			if err := k.say(fb, w); err != nil {
 				return err
@@ -152,6 +155,32 @@ func (k *kibana) poll(ctx context.Context, t *elasticsearch.Triage) error {
 		}
 	}
 	return nil
+}
+
+// ofParts has what is said of a story stand for each of its parts of which nothing is said: Kibana shows most parts in
+// the story alone.
+func (k *kibana) ofParts(words []elasticsearch.Word) []elasticsearch.Word {
+	at := map[string]int{}
+	var all []elasticsearch.Word
+	for _, w := range words {
+		if _, story := k.parts[w.AlertID]; !story {
+			at[w.AlertID] = len(all)
+			all = append(all, w)
+		}
+	}
+	for _, w := range words {
+		for _, part := range k.parts[w.AlertID] {
+			i, known := at[part]
+			switch w.AlertID = part; {
+			case !known:
+				at[part] = len(all)
+				all = append(all, w)
+			case all[i].Verdict == "":
+				all[i] = w
+			}
+		}
+	}
+	return all
 }
 
 // news is the feedback that a word is, and whether it is to be said. What was said on the host goes before. A verdict
@@ -209,8 +238,16 @@ func (k *kibana) say(fb detector.Feedback, w elasticsearch.Word) error {
 func (k *kibana) readAlerts() error {
 	err := k.log.Next(func(line []byte) error {
 		doc, err := decode(line)
-		if err != nil || stringOf(doc.Fields, "event.kind") != "alert" || !OfMatch(doc.Fields) {
-			return nil // cut off by a crash, a summary, or about the source of program starts
+		if err != nil {
+			return nil // cut off by a crash
+		}
+		if IsStory(doc.Fields) {
+			id := stringOf(doc.Fields, "reconbeat.correlation.id")
+			k.parts[id] = Parts(doc.Fields) // the event that ends a story may name more of them
+			return nil
+		}
+		if stringOf(doc.Fields, "event.kind") != "alert" || !OfMatch(doc.Fields) {
+			return nil // a summary, or about the source of program starts
 		}
 		fb := FeedbackOn(doc.Fields)
 		if _, known := k.alerts[fb.AlertID]; !known {
@@ -227,13 +264,36 @@ func (k *kibana) readAlerts() error {
 		delete(k.said, k.order[0])
 		k.order = k.order[1:]
 	}
+	maps.DeleteFunc(k.parts, func(_ string, parts []string) bool {
+		return !slices.ContainsFunc(parts, func(id string) bool { _, known := k.alerts[id]; return known })
+	})
 	return nil
 }
 
-// OfMatch reports whether an alert is about a match, and not about the source of program starts.
+// IsStory reports whether a document is about several alerts.
+func IsStory(doc mapstr.M) bool { return stringOf(doc, "rule.id") == detector.CorrelationRule }
+
+// Parts are the ids of the alerts of which a story is made, as far as its document names them.
+func Parts(story mapstr.M) (ids []string) {
+	v, err := story.GetValue("reconbeat.correlation.members")
+	if err != nil {
+		return nil
+	}
+	switch v := v.(type) {
+	case []string:
+		return v
+	case []any: // read as JSON
+		for _, id := range v {
+			ids = append(ids, fmt.Sprint(id))
+		}
+	}
+	return ids
+}
+
+// OfMatch reports whether an alert is about a match, and neither about the source of program starts nor a story.
 func OfMatch(alert mapstr.M) bool {
 	_, err := alert.GetValue("reconbeat.anomaly")
-	return err == nil && stringOf(alert, "rule.id") != ""
+	return err == nil && stringOf(alert, "rule.id") != "" && !IsStory(alert)
 }
 
 // FeedbackOn is feedback on an alert, by its document, without a verdict.

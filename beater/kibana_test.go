@@ -12,10 +12,12 @@ import (
 
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/health"
+	"github.com/reconbeat/reconbeat/module/elasticsearch"
 )
 
 // A cluster that refuses is a condition, which ends when it answers, and when another policy no longer has it asked.
@@ -74,4 +76,59 @@ func TestFeedbackFromKibanaIsChecked(t *testing.T) {
 	_, err := triage(cfg, logp.NewNopLogger())
 	require.ErrorContains(t, err, `reconbeat.feedback.from_kibana.hosts.0: "ftp://x" is not allowed`)
 	require.ErrorContains(t, err, `reconbeat.feedback.from_kibana.space: "A Team" is not allowed`)
+}
+
+// What is said of a story stands for its parts, unless something is said of one of them.
+func TestFeedbackOnAStoryIsOnItsParts(t *testing.T) {
+	doc := func(fields mapstr.M) mapstr.M {
+		nested := mapstr.M{}
+		for name, v := range fields {
+			_, err := nested.Put(name, v)
+			require.NoError(t, err)
+		}
+		return nested
+	}
+	story := doc(mapstr.M{
+		"event.kind": "alert", "event.action": "correlation", "event.id": "s", "rule.id": "correlation",
+		"reconbeat.anomaly.score": 30.0, "reconbeat.correlation.id": "s",
+		"reconbeat.correlation.members": []any{"a", "b"},
+	})
+	require.False(t, OfMatch(story), "a story is no match")
+	require.True(t, IsStory(story))
+	require.Equal(t, []string{"a", "b"}, Parts(story))
+
+	k := kibana{parts: map[string][]string{"s": {"a", "b", "c"}}}
+	for _, row := range []struct {
+		name       string
+		said, want []elasticsearch.Word
+	}{
+		{
+			name: "nothing of the parts, which Kibana does not have",
+			said: []elasticsearch.Word{{AlertID: "s", Verdict: "benign", Mark: "False Positive", By: "eve"}},
+			want: []elasticsearch.Word{
+				{AlertID: "a", Verdict: "benign", Mark: "False Positive", By: "eve"},
+				{AlertID: "b", Verdict: "benign", Mark: "False Positive", By: "eve"},
+				{AlertID: "c", Verdict: "benign", Mark: "False Positive", By: "eve"},
+			},
+		},
+		{
+			name: "of one part something else, and one has no mark",
+			said: []elasticsearch.Word{
+				{AlertID: "a", Verdict: "malicious"}, {AlertID: "b"}, {AlertID: "s", Verdict: "benign"},
+			},
+			want: []elasticsearch.Word{
+				{AlertID: "a", Verdict: "malicious"}, {AlertID: "b", Verdict: "benign"},
+				{AlertID: "c", Verdict: "benign"},
+			},
+		},
+		{
+			name: "the mark was taken away",
+			said: []elasticsearch.Word{{AlertID: "s"}, {AlertID: "other", Verdict: "unsure"}},
+			want: []elasticsearch.Word{
+				{AlertID: "other", Verdict: "unsure"}, {AlertID: "a"}, {AlertID: "b"}, {AlertID: "c"},
+			},
+		},
+	} {
+		require.Equal(t, row.want, k.ofParts(row.said), row.name)
+	}
 }

@@ -217,6 +217,10 @@ var errNoMatch = errors.New("it is about the source of program starts and not ab
 
 // narrowest is the exception that covers an alert and little else.
 func narrowest(alert mapstr.M, about []circumstance, now time.Time, until time.Duration) (control.Exception, error) {
+	if beater.IsStory(alert) {
+		return control.Exception{}, fmt.Errorf("it is a story of several alerts; make an exception from each: %s",
+			strings.Join(texts(alert, "reconbeat.correlation.members"), ", "))
+	}
 	if !beater.OfMatch(alert) {
 		return control.Exception{}, errNoMatch
 	}

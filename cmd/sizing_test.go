@@ -38,7 +38,7 @@ func TestWhatADocumentCosts(t *testing.T) {
 	}
 	// What docs/sizing.md says, with room for a longer name of a host or a kernel.
 	for kind, most := range map[string]struct{ sent, kept int }{
-		"reconbeat.health": {1300, 450}, "reconbeat.process": {2500, 900}, "reconbeat.alert": {5000, 2500},
+		"reconbeat.health": {1300, 450}, "reconbeat.process": {2500, 900}, "reconbeat.alert": {9000, 2500},
 	} {
 		sample := samples[kind]
 		require.NotNil(t, sample, kind)

@@ -64,7 +64,8 @@ func TestQueries(t *testing.T) {
 	}
 	require.Len(t, byName, panels, "every one asks")
 
-	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}}]}}`
+	const alerts = `{"bool":{"filter":[{"match":{"event.kind":"alert"}},{"bool":{"must_not":[{"match":{"reconbeat.alert.test":"true"}}]}},` +
+		`{"bool":{"must_not":[{"match":{"event.action":"correlation"}}]}}]}}`
 	const datasets = `{"bool":{"minimum_should_match":1,"should":[{"match_phrase":{"data_stream.dataset":"reconbeat.alert"}},` +
 		`{"match_phrase":{"data_stream.dataset":"reconbeat.process"}}]}}`
 	for name, want := range map[string]string{

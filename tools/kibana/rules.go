@@ -25,8 +25,8 @@ var severityOf = []saved.SeverityMapping{
 	{Field: "event.severity", Operator: "equals", Severity: "critical", Value: "99"},
 }
 
-// promoted are the alerts that become one of Elastic Security's: a story once, and of its parts those that shipped before
-// it. A part that is more severe than the story speaks for itself.
+// promoted are the alerts that become one of Elastic Security's: a story once, and of its parts those that shipped
+// before it. A part that is more severe than the story speaks for itself.
 const promoted = "event.kind:alert and not reconbeat.alert.test:true and " +
 	"not (reconbeat.correlation.member:true and event.severity <= 73)"
 
