@@ -57,7 +57,7 @@ func addExecutable(fields mapstr.M, owner, prefix string, x provenance.Executabl
 		prefix + ".package.name": x.Package, prefix + ".package.version": x.Version,
 	} {
 		if v != "" {
-			put(fields, name, strings.ToValidUTF8(v, "\ufffd"))
+			put(fields, name, cutCommand(strings.ToValidUTF8(v, "\ufffd"), false))
 		}
 	}
 	if x.SHA256 == "" {
