@@ -154,8 +154,8 @@ func (x *Examiner) Ask(e *process.Event) {
 	x.find(e, &e.Parent)
 }
 
-// Answer says what is known of the executables of an exec and of its parent. It waits for at most AnswerWait. As long
-// as what it last waited for in vain is still being read, it waits for nothing: a disk that hangs holds nobody up again.
+// Answer says what is known of the executables of an exec and of its parent. It waits for at most AnswerWait. While
+// what it last waited for in vain is still being read, it waits for nothing: a disk that hangs holds nobody up again.
 func (x *Examiner) Answer(e *process.Event) (tool, parent Executable) {
 	late := time.NewTimer(AnswerWait)
 	defer late.Stop()
