@@ -34,8 +34,8 @@ func newTestAlertCommand(settings instance.Settings, stack *stackSetup) *cobra.C
 		Use:   "alert",
 		Short: "Send one alert, marked as a test, through the configured output, and say whether it was acknowledged",
 		Long: `alert sends one alert through processors and output as they are configured, and waits until the output has
-acknowledged it. The document has reconbeat.alert.test: true and is in everything else an alert: rules and dashboards
-in Kibana see it. A running reconbeat is not disturbed.
+acknowledged it. The document has reconbeat.alert.test: true, which the shipped rules and dashboards in Kibana leave
+out; in everything else it is an alert. A running reconbeat is not disturbed.
 
 With --exec it tries the whole way, through the reconbeat that runs on this host: it starts a harmless program under
 the name of a rule's, and waits until the kernel, a module, the detector and the output have brought its alert. It says

@@ -370,7 +370,7 @@ type live struct {
 	out   *beattest.Host // reads the output in dir
 	data  string
 	beat  *exec.Cmd
-	log   *bytes.Buffer
+	log   *beattest.Log
 	sshd  *exec.Cmd
 	port  int
 	rules string // audit's rules and settings before
@@ -393,7 +393,7 @@ func newLive(t *testing.T, model string) *live {
 		}
 	}
 	takeAudit(t)
-	l := &live{t: t, model: model, dir: t.TempDir(), log: &bytes.Buffer{}, rules: auditSettings(t)}
+	l := &live{t: t, model: model, dir: t.TempDir(), log: &beattest.Log{}, rules: auditSettings(t)}
 	l.out = &beattest.Host{T: t, Dir: l.dir}
 	require.NoError(t, os.Chmod(l.dir, 0o755))
 	for d := l.dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
@@ -599,7 +599,7 @@ func (l *live) canary() {
 func (l *live) stop() {
 	require.NoError(l.t, l.beat.Process.Signal(syscall.SIGTERM))
 	err := l.beat.Wait()
-	require.NoError(l.t, err, l.log.String())
+	require.NoError(l.t, err, l.log.All())
 	require.Equal(l.t, l.rules, auditSettings(l.t), "audit's rules and settings are as before")
 	if l.t.Failed() {
 		l.t.Logf("reconbeat's log:\n%s", l.log)

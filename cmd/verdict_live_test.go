@@ -13,6 +13,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // TestLiveStrangersOnAQuietHost has three unknown accounts match on a host where for four days nobody but an agent has:
@@ -72,36 +74,61 @@ func TestLiveADailyUserInDisguise(t *testing.T) {
 	}
 	require.NoError(t, os.Chmod(l.dir, 0o777))
 	copied, renamed, removed := put("ss"), put("session-helper"), put("removed")
-	for _, c := range []struct{ command, disguise string }{
+	for _, c := range []struct {
+		command  string
+		holds    *os.File // as descriptor 3; nil: none
+		disguise string
+	}{
 		{command: copied + " -H -t sport = :1", disguise: "in a temporary folder"},
 		{command: renamed + " -H -t sport = :2", disguise: "under another name"},
 		{
 			command: "exec 9<" + removed + " && rm " + removed +
-				" && (exec -a ss /proc/self/fd/9 -H -t sport = :3); true",
+				" && (exec -a ss /proc/self/fd/9 -H -t sport = :3)",
 			disguise: "a deleted file",
 		},
+		{
+			command:  "/proc/self/fd/3 -H -t sport = :4",
+			holds:    inMemory(t, data),
+			disguise: "a file in memory",
+		},
 	} {
-		out, err := l.as(liveAdmin, c.command).CombinedOutput()
-		require.NoError(t, err, string(out))
-		l.canary()
+		// On a busy machine ss ends before reconbeat reads its file. The shell holds that open until reconbeat has.
+		shell := l.as(liveAdmin, c.command+"; read -r _; true")
+		if c.holds != nil {
+			shell.ExtraFiles = []*os.File{c.holds}
+		}
+		var said beattest.Log
+		shell.Stdout, shell.Stderr = &said, &said
+		seen, err := shell.StdinPipe()
+		require.NoError(t, err)
+		require.NoError(t, shell.Start())
+		l.seesDisguise(c.disguise)
+		require.NoError(t, seen.Close())
+		require.NoError(t, shell.Wait(), said.All())
 		l.alertsInDisguise(c.disguise)
 		time.Sleep(1500 * time.Millisecond) // the episode is over
 	}
-	c := l.as(liveAdmin, "/proc/self/fd/3 -H -t sport = :4; true") // bash, which waits for it, holds the memory
-	c.ExtraFiles = []*os.File{inMemory(t, data)}
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, string(out))
-	l.canary()
-	l.alertsInDisguise("a file in memory")
+}
+
+// inDisguise are the fields of what the admin does in a disguise.
+func inDisguise(disguise string) mapstr.M {
+	return mapstr.M{"user.audit.name": liveAdmin, "reconbeat.process.disguise": disguise}
+}
+
+// seesDisguise waits until reconbeat reports that the admin's tool runs in a disguise.
+func (l *live) seesDisguise(disguise string) {
+	l.t.Helper()
+	seen := func() bool { return l.find("event", inDisguise(disguise)) != nil }
+	require.True(l.t, beattest.Poll(30*time.Second, seen), "no raw event of a tool %s; the log:\n%s", disguise, l.log)
 }
 
 // alertsInDisguise looks for the alert of the admin that is about a disguise.
 func (l *live) alertsInDisguise(disguise string) {
-	want := mapstr.M{"user.audit.name": liveAdmin, "reconbeat.process.disguise": disguise}
-	alert := l.find("alert", want)
+	l.canary() // an alert is in the output by now
+	alert := l.find("alert", inDisguise(disguise))
 	if alert == nil {
-		repeat := l.find("event", want)
-		l.t.Errorf("no alert of a tool %s; the raw event: %s; the log:\n%s", disguise, fmt.Sprint(repeat), l.log)
+		l.t.Errorf("no alert of a tool %s; the raw event: %s; the log:\n%s", disguise,
+			l.find("event", inDisguise(disguise)), l.log)
 		return
 	}
 	part, err := alert.GetValue("reconbeat.anomaly.parts.disguise")

@@ -42,16 +42,16 @@ type recent struct {
 	exited    bool
 }
 
-// circle is the ring of one session or actor.
-type circle struct {
+// ring is the ring of one session or actor.
+type ring struct {
 	key   uint64 // whose it is, unlike the slab's place, which outlives its holder
 	execs []recent
 	next  int // where the next exec goes once the ring is full
 }
 
-// circleKey is whose ring an exec belongs to: its login session, else its real user in its container. 0: neither is
+// ringKey is whose ring an exec belongs to: its login session, else its real user in its container. 0: neither is
 // known.
-func (t *Table) circleKey(s scope, e *Event) uint64 {
+func (t *Table) ringKey(s scope, e *Event) uint64 {
 	if e.Session.ID != Unset {
 		return s.key(e.Session.ID)
 	}
@@ -73,12 +73,12 @@ func (t *Table) circleKey(s scope, e *Event) uint64 {
 
 // remember puts an exec into the ring that it belongs to.
 func (t *Table) remember(s scope, p *procEntry, e *Event, parent string) {
-	key := t.circleKey(s, e)
-	p.circle = key
+	key := t.ringKey(s, e)
+	p.ring = key
 	if key == 0 {
 		return
 	}
-	c := s.circles.put(key)
+	c := s.rings.put(key)
 	if c.key != key {
 		c.key, c.execs, c.next = key, c.execs[:0], 0
 	}
@@ -105,8 +105,8 @@ func (t *Table) remember(s scope, p *procEntry, e *Event, parent string) {
 
 // ended notes how the latest program of a process ended.
 func (t *Table) ended(s scope, p *procEntry, e *Event) {
-	c := s.circles.get(p.circle)
-	if c == nil || p.circle == 0 || c.key != p.circle {
+	c := s.rings.get(p.ring)
+	if c == nil || p.ring == 0 || c.key != p.ring {
 		return
 	}
 	var latest *recent
@@ -124,8 +124,8 @@ func (t *Table) ended(s scope, p *procEntry, e *Event) {
 // real user in its container. It goes back RecentFor, or 32 execs of the session, and shares no memory with the Table.
 func (t *Table) Recent(e *Event) []Recent {
 	s := t.scope(e)
-	key := t.circleKey(s, e)
-	c := s.circles.get(key)
+	key := t.ringKey(s, e)
+	c := s.rings.get(key)
 	if c == nil || c.key != key {
 		return nil
 	}

@@ -87,7 +87,7 @@ func TestRecentIsBounded(t *testing.T) {
 		require.Empty(t, table.Recent(e))
 	}
 	require.Empty(t, table.Recent(last))
-	require.Equal(t, recents, table.own.circles.len())
+	require.Equal(t, recents, table.own.rings.len())
 }
 
 func TestRememberingAllocatesNothing(t *testing.T) {

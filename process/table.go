@@ -69,7 +69,7 @@ type Table struct {
 type memory struct {
 	procs    slab[procEntry]
 	sessions slab[Session]
-	circles  slab[circle] // the latest execs of sessions and actors
+	rings    slab[ring]   // the latest execs of sessions and actors
 	entities slab[uint64] // the keys of the processes that documents give an entity id, by its hash
 }
 
@@ -77,7 +77,7 @@ func newMemory(processes, sessions int) memory {
 	return memory{
 		procs:    newSlab[procEntry](processes),
 		sessions: newSlab[Session](sessions),
-		circles:  newSlab[circle](recents),
+		rings:    newSlab[ring](recents),
 		entities: newSlab[uint64](processes),
 	}
 }
@@ -149,7 +149,7 @@ type procEntry struct {
 	text      []byte // the arguments, each followed by a zero byte
 	argc      int
 	entity    []byte // the entity id in a document; empty: none had one
-	circle    uint64 // the key of the ring that its program is in; 0: none, or no exec of its own
+	ring      uint64 // the key of the ring that its program is in; 0: none, or no exec of its own
 }
 
 // NewTable makes an empty Table.
@@ -249,7 +249,7 @@ func (t *Table) fork(s scope, e *Event) {
 	own, entity := p.text[:0], p.entity
 	*p = copied
 	p.text, p.entity = append(own, text...), entity
-	p.pid, p.ppid, p.ticks, p.exited, p.circle = e.PID, ppid, e.StartTicks, time.Time{}, 0
+	p.pid, p.ppid, p.ticks, p.exited, p.ring = e.PID, ppid, e.StartTicks, time.Time{}, 0
 	t.name(s, p, e.EntityID)
 }
 

@@ -44,8 +44,6 @@ type Socket struct {
 	poll  func(fd uintptr) bool // fetches, and says whether there is no need to wait
 	count int                   // what they received
 	err   error                 // and how it failed
-
-	deadline time.Time // when a wait ends: the last one that was set
 	// the size of the receive buffer that the kernel granted, in bytes, its bookkeeping included
 	Buffer int
 }
@@ -129,53 +127,31 @@ func (s *Socket) fetch(fd uintptr) (int, error) {
 // and then returns os.ErrDeadlineExceeded. unix.ENOBUFS says that messages were dropped since the last call; reading
 // goes on after it.
 func (s *Socket) Receive(wait time.Duration) (int, error) {
-	if wait <= 0 {
-		return s.receiveNow()
-	}
-	now := time.Now()
-	for until := now.Add(wait); ; now = time.Now() {
-		if err := s.wake(now, until); err != nil {
-			return 0, err
-		}
-		// Interrupt sets stopped first and the deadline then, so that one of the two is seen here.
-		if s.stopped.Load() {
-			return 0, ErrInterrupted
-		}
-		err := s.conn.Read(s.poll)
-		switch {
-		case err == nil:
-			return s.count, s.err
-		case s.stopped.Load():
-			return 0, ErrInterrupted
-		case !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(until):
-			return 0, err
-		} // else it was the deadline of an earlier call
-	}
-}
-
-// wake has a wait end by the given time. A deadline that an earlier call set, and that comes sooner, stays: on a socket
-// that is never silent for long, only the first call in each wait then touches the runtime's timers.
-func (s *Socket) wake(now, until time.Time) error {
-	if s.deadline.After(now) && !s.deadline.After(until) {
-		return nil
-	}
-	if err := s.file.SetReadDeadline(until); err != nil {
-		return fmt.Errorf("waiting for netlink messages: %w", err)
-	}
-	s.deadline = until
-	return nil
-}
-
-// receiveNow receives what is there.
-func (s *Socket) receiveNow() (int, error) {
 	if s.stopped.Load() {
 		return 0, ErrInterrupted
 	}
+	// What is there already needs no timer.
 	if err := s.conn.Control(s.try); err != nil {
 		return 0, fmt.Errorf("reading a netlink socket: %w", err)
 	}
-	if s.err == unix.EAGAIN {
+	if s.err != unix.EAGAIN {
+		return s.count, s.err
+	}
+	if wait <= 0 {
 		return 0, os.ErrDeadlineExceeded
+	}
+	if err := s.file.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return 0, fmt.Errorf("waiting for netlink messages: %w", err)
+	}
+	// Interrupt sets stopped first and the deadline then, so that one of the two is seen here.
+	if s.stopped.Load() {
+		return 0, ErrInterrupted
+	}
+	if err := s.conn.Read(s.poll); err != nil {
+		if s.stopped.Load() {
+			return 0, ErrInterrupted
+		}
+		return 0, err
 	}
 	return s.count, s.err
 }

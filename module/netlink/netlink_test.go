@@ -64,27 +64,6 @@ func TestSocketWaitsNoLongerThanItsTimeout(t *testing.T) {
 	assert.Equal(t, 1, n)
 }
 
-// A deadline of an earlier call stays where it comes sooner, and must end neither a later wait nor outlast a short one.
-func TestSocketKeepsEachCallsOwnWait(t *testing.T) {
-	s := route(t)
-	for _, first := range []time.Duration{10 * time.Millisecond, time.Hour} {
-		ask(t, s)
-		n, err := s.Receive(first)
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-	}
-	_, err := s.Receive(time.Millisecond) // after an hour
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	ask(t, s)
-	_, err = s.Receive(10 * time.Millisecond)
-	require.NoError(t, err)
-	sent := time.AfterFunc(50*time.Millisecond, func() { ask(t, s) })
-	defer sent.Stop()
-	n, err := s.Receive(time.Minute) // its predecessor's deadline passes meanwhile
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-}
-
 func TestSocketIsInterruptedWhileItWaitsAndForEver(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s := route(t)
