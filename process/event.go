@@ -22,6 +22,8 @@ const (
 	Logout                 // a login session ended; Session.ID says which
 	// somebody changed what the source reports, or it is as before again; Change says what, Process and Session who
 	Tamper
+	// somebody changed an account of the host, or failed to log in; Account says what, Process and Session who
+	AccountChange
 )
 
 // String returns the kind in lower case, "unknown" for any other than the constants.
@@ -39,6 +41,8 @@ func (k Kind) String() string {
 		return "logout"
 	case Tamper:
 		return "tamper"
+	case AccountChange:
+		return "account change"
 	}
 	return "unknown"
 }
@@ -209,6 +213,32 @@ type Change struct {
 	Since  time.Time // of RestoredAudit: since when, at the earliest, program starts were not all reported
 }
 
+// What an AccountChange event reports.
+const (
+	AccountCreated      = "created"
+	AccountDeleted      = "deleted"
+	AccountPassword     = "password" // it was set, locked or unlocked
+	AccountLocked       = "locked"
+	AccountUnlocked     = "unlocked"
+	AccountJoined       = "joined-group"
+	AccountLeft         = "left-group"
+	AccountPrimaryGroup = "primary-group"
+	AccountShell        = "shell"
+	AccountName         = "name"
+	AccountID           = "id"
+	AccountHome         = "home"
+	AccountExpiry       = "expiry"                // of the account or of its password
+	AccountLoginFailed  = "login-failed"          // a login was refused: sshd's own word, at most one an attempt
+	AccountAuthFailed   = "authentication-failed" // a password or key was refused: PAM's word, at most one an attempt
+)
+
+// Account is what an AccountChange event is about. Its zero value: nothing, as in every other event.
+type Account struct {
+	User   User   // the account; sources know its id or its name alone
+	Action string // one of the constants above
+	Group  string // that the account joined or left; empty: the source does not say
+}
+
 // Event is something that happened to a process. A source fills one Event again and again; see the package comment on
 // who owns its strings.
 type Event struct {
@@ -232,7 +262,8 @@ type Event struct {
 	Starter   string
 	Session   Session
 	Container Container
-	Change    Change // of Tamper events
+	Change    Change  // of Tamper events
+	Account   Account // of AccountChange events
 
 	Origin Origin
 
@@ -256,6 +287,7 @@ func (e *Event) Reset() {
 		Leader:  NoProcess,
 		Entry:   NoProcess,
 		Session: NoSession,
+		Account: Account{User: User{ID: Unset}},
 		Success: true,
 		arena:   arena,
 		args:    args,
@@ -308,6 +340,8 @@ func (e *Event) Copy(src *Event) {
 	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
 	e.Change.Action, e.Change.Text = e.textOf(src.Change.Action), e.textOf(src.Change.Text)
 	e.Change.Record = e.textOf(src.Change.Record)
+	e.Account.User.Name, e.Account.Group = e.textOf(src.Account.User.Name), e.textOf(src.Account.Group)
+	e.Account.Action = e.textOf(src.Account.Action)
 	e.Origin = Origin{Index: e.textOf(src.Origin.Index), ID: e.textOf(src.Origin.ID)}
 	e.Container = Container{
 		ID:    e.textOf(src.Container.ID),

@@ -28,6 +28,9 @@ func sample() *Event {
 		Entry:  EntrySSHD,
 		Source: netip.MustParseAddr("10.0.0.9"),
 	}
+	e.Account = Account{
+		User: User{ID: 7, Name: e.Text([]byte("ann"))}, Action: AccountJoined, Group: e.Text([]byte("sudo")),
+	}
 	return e
 }
 
@@ -50,6 +53,7 @@ func TestACopySharesNothingWithItsSource(t *testing.T) {
 	require.True(t, dst.Deleted)
 	require.Equal(t, want.Session, dst.Session)
 	require.Equal(t, want.Source, dst.Source)
+	require.Equal(t, want.Account, dst.Account)
 }
 
 func TestCopyingIntoAUsedEventAllocatesNothing(t *testing.T) {

@@ -69,8 +69,10 @@ type Table struct {
 type memory struct {
 	procs    slab[procEntry]
 	sessions slab[Session]
-	rings    slab[ring]   // the latest execs of sessions and actors
-	entities slab[uint64] // the keys of the processes that documents give an entity id, by its hash
+	rings    slab[ring]         // the latest execs of sessions and actors
+	accounts slab[accountEntry] // the latest changes of accounts
+	refused  slab[refusals]     // logins that were refused, by account and by address
+	entities slab[uint64]       // the keys of the processes that documents give an entity id, by its hash
 }
 
 func newMemory(processes, sessions int) memory {
@@ -78,6 +80,8 @@ func newMemory(processes, sessions int) memory {
 		procs:    newSlab[procEntry](processes),
 		sessions: newSlab[Session](sessions),
 		rings:    newSlab[ring](recents),
+		accounts: newSlab[accountEntry](accounts),
+		refused:  newSlab[refusals](refused),
 		entities: newSlab[uint64](processes),
 	}
 }
@@ -197,6 +201,8 @@ func (t *Table) Observe(e *Event) {
 		t.login(s, e)
 	case Logout:
 		s.sessions.remove(s.key(e.Session.ID))
+	case AccountChange:
+		t.account(s, e)
 	}
 }
 

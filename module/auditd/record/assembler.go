@@ -182,8 +182,18 @@ func (a *Assembler) record(typ uint16, body, node []byte, cursor process.Cursor)
 		}
 		if err := a.session(typ, millis, seq, node, rest); err != nil || a.o.Changed == nil || typ != unix.AUDIT_LOGIN ||
 			!relabels(rest) {
+			if err == nil && typ == userLogin {
+				return a.account(typ, millis, seq, node, rest)
+			}
 			return err
 		}
+	case userAuth, userAcct, userMgmt, userChauthtok, addUser, delUser, grpMgmt, acctLock, acctUnlock:
+		millis, seq, rest, ok := header(body)
+		if !ok {
+			a.malformed(body, noHeader(body))
+			return nil
+		}
+		return a.account(typ, millis, seq, node, rest)
 	case unix.AUDIT_CONFIG_CHANGE,
 		unix.AUDIT_FEATURE_CHANGE,
 		unix.AUDIT_DAEMON_START,

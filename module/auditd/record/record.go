@@ -32,6 +32,16 @@ const (
 	userEnd    = uint16(auparse.AUDIT_USER_END)
 	userLogin  = uint16(auparse.AUDIT_USER_LOGIN)
 	userLogout = uint16(auparse.AUDIT_USER_LOGOUT)
+
+	userAuth      = uint16(auparse.AUDIT_USER_AUTH)
+	userAcct      = uint16(auparse.AUDIT_USER_ACCT)
+	userMgmt      = uint16(auparse.AUDIT_USER_MGMT)
+	userChauthtok = uint16(auparse.AUDIT_USER_CHAUTHTOK)
+	addUser       = uint16(auparse.AUDIT_ADD_USER)
+	delUser       = uint16(auparse.AUDIT_DEL_USER)
+	grpMgmt       = uint16(auparse.AUDIT_GRP_MGMT)
+	acctLock      = uint16(auparse.AUDIT_ACCT_LOCK)
+	acctUnlock    = uint16(auparse.AUDIT_ACCT_UNLOCK)
 )
 
 // typeOf returns the number of a type's name; 0 for those that nothing is read from.
@@ -59,6 +69,24 @@ func typeOf(name []byte) uint16 {
 		return userStart
 	case "USER_END":
 		return userEnd
+	case "USER_AUTH":
+		return userAuth
+	case "USER_ACCT":
+		return userAcct
+	case "USER_MGMT":
+		return userMgmt
+	case "USER_CHAUTHTOK":
+		return userChauthtok
+	case "ADD_USER":
+		return addUser
+	case "DEL_USER":
+		return delUser
+	case "GRP_MGMT":
+		return grpMgmt
+	case "ACCT_LOCK":
+		return acctLock
+	case "ACCT_UNLOCK":
+		return acctUnlock
 	case "CONFIG_CHANGE":
 		return unix.AUDIT_CONFIG_CHANGE
 	case "FEATURE_CHANGE":
