@@ -58,6 +58,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			"tampered":           c.Tampered.Load(),
 			"processors_dropped": c.Dropped.Load(),
 			"processors_failed":  c.Misfits.Load(),
+			"accounts_unread":    c.AccountsUnread.Load(),
 			"unencodable":        b.loop.journal.unencodable.Load(),
 			"unnamed":            c.Unnamed.Load(),
 			"late":               c.Late.Load(),

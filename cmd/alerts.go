@@ -286,6 +286,7 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Actor", text(f, "reconbeat.actor.name"), with("id ", "reconbeat.actor.id"), text(f, "reconbeat.actor.kind"),
 		with("container ", "container.image.name"))
 	line("Acts as", name(f, "user"), with("group ", "group.name"))
+	printAccount(f, line)
 	line("Came from", from(doc))
 	line("Command", command(doc))
 	line("Program", text(f, "process.executable"), with("pid ", "process.pid"),
@@ -323,6 +324,44 @@ func printAlert(out io.Writer, doc *beat.Event) {
 	line("Story", with("", "reconbeat.correlation.id"), with("alerts: ", "reconbeat.correlation.alerts"),
 		strings.Join(texts(f, "reconbeat.correlation.rules"), " "))
 	printNote(out, f)
+}
+
+// printAccount says what the actor's account may do, and what was changed about it.
+func printAccount(f mapstr.M, line func(label string, parts ...string)) {
+	const field = "reconbeat.account."
+	with := func(before, name string) string {
+		if v := text(f, field+name); v != "" {
+			return before + strings.TrimSuffix(v, "T00:00:00.000Z") // a day
+		}
+		return ""
+	}
+	groups := strings.Join(texts(f, field+"groups"), " ")
+	if groups != "" {
+		groups = "groups " + groups
+	}
+	expired := ""
+	if text(f, field+"expired") == "true" {
+		expired = "EXPIRED"
+	}
+	line("Account", with("", "class"), with("shell ", "shell"), groups, with("password ", "password.state"),
+		with("set on ", "password.changed"), expired, with("ends on ", "expires"), with("not all read: ", "unread"))
+	for i, rule := range texts(f, field+"sudo.rules") {
+		line(map[bool]string{true: "May by sudo"}[i == 0], rule)
+	}
+	line("Keys", with("changed ", "authorized_keys.changed"), with("number ", "authorized_keys.count"),
+		with("not read: ", "authorized_keys.unread"))
+	for i, m := range objects(f, field+"changes") {
+		by := cmp.Or(text(m, "user.name"), text(m, "user.id"))
+		parts := []string{text(m, "time"), strings.TrimSpace(text(m, "action") + " " + text(m, "group.name"))}
+		for _, more := range [][2]string{{"by ", by}, {"with ", text(m, "process.name")}, {"from ", text(m, "source.ip")}} {
+			if more[1] != "" {
+				parts = append(parts, more[0]+more[1])
+			}
+		}
+		line(map[bool]string{true: "Changed"}[i == 0], parts...)
+	}
+	line("Refused", with("logins ", "refused_logins.count"), with("the last ", "refused_logins.last"),
+		with("from ", "refused_logins.source.ip"), with("from this address in all ", "refused_logins.from_source"))
 }
 
 // origin is where an executable comes from, in words.

@@ -111,6 +111,9 @@ func (q *question) Value(field string) any {
 	if err == nil {
 		return v
 	}
+	if _, ok := accountFields[field]; ok {
+		return q.engine.accountValue(q.exec, q.engine.current.from, field)
+	}
 	if _, ok := provenanceFields[field]; ok {
 		return q.engine.provenanceValue(q.exec, q.engine.current.from, field)
 	}

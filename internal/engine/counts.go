@@ -25,6 +25,8 @@ type Counts struct {
 	Tampered  atomic.Uint64 // changes that kept execs, or who is behind them, from being reported
 	Dropped   atomic.Uint64 // execs that a module's processors dropped: neither judged nor learned
 	Misfits   atomic.Uint64 // documents that a module's processors or index failed on: they ship all the same
+	// alerts that lack a part of what their account may do, which could not be read
+	AccountsUnread atomic.Uint64
 
 	// What the engine's parts count for themselves, as of the last Tally.
 	Unnamed   atomic.Uint64 // matches whose user is unknown: neither scored nor learned

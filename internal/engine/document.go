@@ -129,6 +129,7 @@ func (eng *Engine) alert(doc *beat.Event, e *process.Event, from *Source, f *det
 	eng.addNote(alert.Fields, f)
 	eng.addActivity(alert.Fields, e)
 	eng.addProvenance(alert.Fields, e, from)
+	eng.addAccount(alert.Fields, e, from)
 	return eng.finish(&alert, from, id, Durable)
 }
 

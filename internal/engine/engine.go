@@ -16,6 +16,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/host"
+	"github.com/reconbeat/reconbeat/internal/host/account"
 	"github.com/reconbeat/reconbeat/internal/host/provenance"
 	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
@@ -33,6 +34,8 @@ type Machine interface {
 	Examine(e *process.Event)
 	// Provenance says where they come from. It may wait for as long as provenance.AnswerWait.
 	Provenance(e *process.Event) (tool, parent provenance.Executable)
+	// Account says what the host's files know of an account. It may wait for as long as account.HomeWait.
+	Account(u process.User, at time.Time) account.Account
 }
 
 // Options are what an engine is made of.

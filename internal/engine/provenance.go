@@ -3,9 +3,6 @@
 package engine
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/internal/host/provenance"
@@ -47,7 +44,7 @@ func (eng *Engine) addProvenance(fields mapstr.M, e *process.Event, from *Source
 
 func addScript(fields mapstr.M, prefix string, p *process.Process) {
 	if script := p.Script(); script != "" {
-		put(fields, prefix+".script", cutCommand(strings.ToValidUTF8(script, "\ufffd"), false))
+		put(fields, prefix+".script", valid(script))
 	}
 }
 
@@ -57,15 +54,11 @@ func addExecutable(fields mapstr.M, owner, prefix string, x provenance.Executabl
 		prefix + ".package.name": x.Package, prefix + ".package.version": x.Version,
 	} {
 		if v != "" {
-			put(fields, name, cutCommand(strings.ToValidUTF8(v, "\ufffd"), false))
+			put(fields, name, valid(v))
 		}
 	}
-	if x.SHA256 == "" {
-		return
-	}
-	hashes, _ := object(fields, "related")["hash"].([]string)
-	if !slices.Contains(hashes, x.SHA256) {
-		object(fields, "related")["hash"] = append(slices.Clone(hashes), x.SHA256)
+	if x.SHA256 != "" {
+		addRelated(fields, "hash", x.SHA256)
 	}
 }
 

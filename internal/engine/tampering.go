@@ -78,6 +78,7 @@ func Fields() map[string]string {
 	maps.Copy(fields, noteFields)
 	maps.Copy(fields, activityFields)
 	maps.Copy(fields, provenanceFields)
+	maps.Copy(fields, accountFields)
 	for f := range ecs.Fields() {
 		fields[f.Name] = f.Type.String()
 	}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package host asks the machine that reconbeat runs on: what it is, who its accounts are, what /proc says of a process
-// (procfs), what an executable really contains (executable), and where it comes from (provenance, dpkg). Everything is
-// asked late, for the few execs that a rule matches, and answered from memory where it can be.
+// (procfs), what an executable really contains (executable), where it comes from (provenance, dpkg), and what an account
+// may do (account, sudoers). Everything is asked late, for the few execs that a rule matches, and answered from memory
+// where it can be.
 package host
 
 import (
@@ -15,6 +16,7 @@ import (
 	"github.com/elastic/elastic-agent-system-metrics/metric/system/host"
 	"github.com/elastic/go-sysinfo"
 
+	"github.com/reconbeat/reconbeat/internal/host/account"
 	"github.com/reconbeat/reconbeat/internal/host/executable"
 	"github.com/reconbeat/reconbeat/internal/host/procfs"
 	"github.com/reconbeat/reconbeat/internal/host/provenance"
@@ -54,6 +56,7 @@ type Host struct {
 	proc     *procfs.FS
 	accounts *Accounts
 	origins  *provenance.Examiner
+	rights   *account.Reader
 
 	mu       sync.Mutex // of binaries: the module's goroutine identifies, the engine's counts and changes the rules
 	binaries *executable.Identifier
@@ -65,7 +68,11 @@ func Open(programs []string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{proc: proc, accounts: NewAccounts(), origins: provenance.New(provenance.Options{})}
+	root := procfs.HostRoot()
+	h := &Host{
+		proc: proc, accounts: NewAccounts(), origins: provenance.New(provenance.Options{Root: root}),
+		rights: account.New(root),
+	}
 	h.Watch(programs)
 	return h, nil
 }
@@ -141,6 +148,11 @@ func (h *Host) Examine(e *process.Event) { h.origins.Ask(e) }
 // Provenance says where the executables of a match, and of its parent, come from.
 func (h *Host) Provenance(e *process.Event) (tool, parent provenance.Executable) {
 	return h.origins.Answer(e)
+}
+
+// Account says what the host's files know at a time of an account. It may wait for account.HomeWait.
+func (h *Host) Account(u process.User, at time.Time) account.Account {
+	return h.rights.Of(u.ID, u.Name, at)
 }
 
 // readParent reads the event's unknown parent from /proc into the table: a shell that forked without exec. A process

@@ -11,6 +11,7 @@ package account
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -76,6 +77,7 @@ type Account struct {
 	Sudo      sudoers.Answer
 	Keys      Keys
 	HomeSince time.Time            // when the home directory was made
+	Unread    error                // why a part of this is missing; nil: none is
 	Changed   map[string]time.Time // when each of Files was last written: no account changed after it
 }
 
@@ -120,21 +122,18 @@ func New(root string) *Reader {
 }
 
 // Of says what the host knows at a time of the account with an id or, where that is unknown (process.Unset), a name.
-func (r *Reader) Of(id uint32, name string, at time.Time) (Account, error) {
+func (r *Reader) Of(id uint32, name string, at time.Time) Account {
 	if m := r.state(); m != r.mark || len(r.kept) >= keptMost {
 		r.mark = m
 		clear(r.kept)
 	}
 	q := question{id, name}
 	if a, ok := r.kept[q]; ok && at.Sub(a.at).Abs() < Kept {
-		return a.Account, nil
+		return a.Account
 	}
-	a, err := r.read(id, name, at)
-	if err != nil {
-		return Account{}, err
-	}
+	a := r.read(id, name, at)
 	r.kept[q] = answer{Account: a, at: at}
-	return a, nil
+	return a
 }
 
 // state is the state that the host's files are in.
@@ -148,16 +147,10 @@ func (r *Reader) state() (m mark) {
 	return m
 }
 
-func (r *Reader) read(id uint32, name string, at time.Time) (Account, error) {
-	passwd, err := r.file("/etc/passwd")
-	if err != nil {
-		return Account{}, err
-	}
+func (r *Reader) read(id uint32, name string, at time.Time) (a Account) {
+	passwd, unread := r.file("/etc/passwd")
 	group, err := r.file("/etc/group")
-	if err != nil {
-		return Account{}, err
-	}
-	var a Account
+	unread = errors.Join(unread, err)
 	user := sudoers.User{Name: name, ID: id}
 	if p, ok := find(passwd, 7, func(f []string) bool {
 		return id != process.Unset && f[2] == strconv.FormatUint(uint64(id), 10) || id == process.Unset && f[0] == name
@@ -170,9 +163,7 @@ func (r *Reader) read(id uint32, name string, at time.Time) (Account, error) {
 			a.Shell = "/bin/sh" // passwd(5)
 		}
 		user.Groups = append(user.Groups, sudoers.Group{Name: groupName(group, primary), ID: primary})
-		if err := r.shadow(&a, p, at); err != nil {
-			return Account{}, err
-		}
+		unread = errors.Join(unread, r.shadow(&a, p, at))
 		r.home(&a, p[5])
 	}
 	if user.Name != "" {
@@ -186,7 +177,10 @@ func (r *Reader) read(id uint32, name string, at time.Time) (Account, error) {
 			a.Groups = append(a.Groups, g.Name)
 		}
 	}
-	r.sudo(&a, user)
+	unread = errors.Join(unread, r.sudo(&a, user))
+	if unread != nil {
+		a.Unread = fmt.Errorf("reading this host's accounts: %w", unread)
+	}
 	a.Changed = map[string]time.Time{}
 	for name, path := range Files {
 		var st unix.Stat_t
@@ -194,24 +188,21 @@ func (r *Reader) read(id uint32, name string, at time.Time) (Account, error) {
 			a.Changed[name] = time.Unix(st.Mtim.Unix()).UTC()
 		}
 	}
-	return a, nil
+	return a
 }
 
 // file reads one of the host's files.
 func (r *Reader) file(path string) ([]byte, error) {
 	f, err := os.Open(filepath.Join(r.root, path))
 	if err != nil {
-		return nil, fmt.Errorf("reading this host's accounts: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, fileMost+1))
 	if err == nil && len(text) > fileMost {
 		err = fmt.Errorf("%s is larger than %d MiB", path, fileMost>>20)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading this host's accounts: %w", err)
-	}
-	return text, nil
+	return text, err
 }
 
 // find returns the first line of fields, as many as are wanted and parted by colons, that is.
@@ -331,15 +322,20 @@ func day(text string) (int64, bool) {
 func date(day int64) time.Time { return time.Unix(day*86400, 0).UTC() }
 
 // sudo asks what sudo allows a user.
-func (r *Reader) sudo(a *Account, user sudoers.User) {
-	name, _ := r.hostname()
+func (r *Reader) sudo(a *Account, user sudoers.User) error {
+	name, err := r.hostname()
+	if err != nil {
+		a.Sudo.Incomplete = true
+		return fmt.Errorf("asking for this host's name: %w", err)
+	}
 	p, err := sudoers.Read(sudoers.Options{Root: r.root, Owner: r.owner, Host: name})
 	if err != nil {
 		a.Sudo.Incomplete = true
-		return
+		return err
 	}
 	a.Sudo = p.Of(user, sudoers.Host{Name: name, Addresses: addresses()})
 	a.Sudo.Incomplete = a.Sudo.Incomplete || !a.Local || r.directory()
+	return nil
 }
 
 // directory says whether sudo has rules from elsewhere than files, as nsswitch.conf says.

@@ -75,8 +75,8 @@ func TestWhatTheFilesSayOfAnAccount(t *testing.T) {
 		"nobody": {Local: true, Class: System, Shell: "/bin/false", Groups: []string{"65534"}, Password: PasswordNone},
 		"eve":    {}, // of a directory server, or gone
 	} {
-		got, err := r.Of(process.Unset, name, now)
-		require.NoError(t, err)
+		got := r.Of(process.Unset, name, now)
+		require.NoError(t, got.Unread)
 		require.NotContains(t, fmt.Sprintf("%+v", got), "secret", "no hash goes anywhere")
 		require.Len(t, got.Changed, len(Files))
 		wanted := rules(got)
@@ -88,8 +88,7 @@ func TestWhatTheFilesSayOfAnAccount(t *testing.T) {
 			"ann": {"(ALL : ALL) ALL", "(root) NOPASSWD: /usr/bin/ss"}, "bob": {"(ALL : ALL) ALL"},
 		}[name], wanted, name)
 	}
-	ann, err := r.Of(1000, "whatever a source calls it", now)
-	require.NoError(t, err)
+	ann := r.Of(1000, "whatever a source calls it", now)
 	require.Equal(t, "/bin/bash", ann.Shell, "the id counts")
 }
 
@@ -98,8 +97,8 @@ func TestAnswersAreKeptWhileTheFilesStay(t *testing.T) {
 	root, r := testHost(t)
 	ask := func(at time.Time) Account {
 		t.Helper()
-		a, err := r.Of(1000, "ann", at)
-		require.NoError(t, err)
+		a := r.Of(1000, "ann", at)
+		require.NoError(t, a.Unread)
 		return a
 	}
 	first := ask(now)
@@ -115,8 +114,9 @@ func TestAnswersAreKeptWhileTheFilesStay(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/nsswitch.conf"), []byte("sudoers: files sss\n"), 0o644))
 	require.True(t, ask(now.Add(3*Kept)).Sudo.Incomplete, "a directory server may have more rules")
 	require.NoError(t, os.Remove(group))
-	_, err := r.Of(1000, "ann", now)
-	require.ErrorContains(t, err, "reading this host's accounts: open "+group)
+	partly := r.Of(1000, "ann", now)
+	require.ErrorContains(t, partly.Unread, "reading this host's accounts: open "+group)
+	require.Equal(t, "/bin/bash", partly.Shell, "what can be read is there")
 }
 
 // A key file is read as what it is; whatever else its owner puts there hangs nothing and shows nothing.
@@ -147,8 +147,7 @@ func TestKeyFiles(t *testing.T) {
 	} {
 		require.NoError(t, c.put(), name)
 		clear(r.kept)
-		a, err := r.Of(1000, "ann", now)
-		require.NoError(t, err)
+		a := r.Of(1000, "ann", now)
 		assert.Equal(t, c.want, a.Keys, name)
 		require.NoError(t, os.RemoveAll(file))
 	}
@@ -159,14 +158,12 @@ func TestAHomeDirectoryThatDoesNotAnswer(t *testing.T) {
 	_, r := testHost(t)
 	hangs := make(chan Keys, 1)
 	r.late = hangs
-	a, err := r.Of(1000, "ann", now)
-	require.NoError(t, err)
+	a := r.Of(1000, "ann", now)
 	require.Equal(t, Keys{Unread: Late}, a.Keys)
 	require.Equal(t, "/bin/bash", a.Shell)
 	hangs <- Keys{}
 	clear(r.kept)
-	a, err = r.Of(1000, "ann", now)
-	require.NoError(t, err)
+	a = r.Of(1000, "ann", now)
 	require.Equal(t, Keys{}, a.Keys)
 }
 
@@ -179,8 +176,8 @@ func FuzzFiles(f *testing.F) {
 		for name, text := range map[string]string{"passwd": passwd, "shadow": shadow, "group": group} {
 			require.NoError(t, os.WriteFile(filepath.Join(root, "etc", name), []byte(text), 0o600))
 		}
-		a, err := New(root).Of(process.Unset, "ann", now)
-		require.NoError(t, err)
+		a := New(root).Of(process.Unset, "ann", now)
+		require.NoError(t, a.Unread)
 		require.LessOrEqual(t, len(a.Groups), groupsMost)
 		require.Contains(t, []string{"", PasswordSet, PasswordNone, PasswordLocked, PasswordEmpty}, a.Password)
 	})

@@ -51,6 +51,16 @@ func Open(root string) (*FS, error) {
 	return &FS{root: root, boot: time.Unix(seconds, 0), groups: map[string]string{}}, nil
 }
 
+// HostRoot is where the host's own file system is, whatever mount namespace a container or a unit has put us in: as
+// process 1 sees it, where that may be asked.
+func HostRoot() string {
+	const first = "/proc/1/root"
+	if _, err := os.Stat(first + "/"); err == nil {
+		return first
+	}
+	return "/"
+}
+
 // BootID returns the id of the running kernel; empty when it cannot be read.
 func (fs *FS) BootID() string {
 	b, _ := os.ReadFile(filepath.Join(fs.root, "sys/kernel/random/boot_id"))

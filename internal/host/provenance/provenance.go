@@ -30,6 +30,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/internal/host/dpkg"
 	"github.com/reconbeat/reconbeat/internal/host/executable"
+	"github.com/reconbeat/reconbeat/internal/host/procfs"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -80,9 +81,6 @@ type Options struct {
 	Proc string // the proc file system; empty: /proc
 	Root string // where the host's files are, with the package database; empty: as process 1 sees them, else /
 }
-
-// initRoot is where the host's own file system is, whatever mount namespace a container or a unit has put us in.
-const initRoot = "/proc/1/root"
 
 // Examiner answers for this host's executables. Its methods may be called by one goroutine.
 type Examiner struct {
@@ -140,10 +138,7 @@ func New(o Options) *Examiner {
 		o.Proc = "/proc"
 	}
 	if o.Root == "" {
-		o.Root = "/"
-		if _, err := os.Stat(initRoot + "/"); err == nil {
-			o.Root = initRoot
-		}
+		o.Root = procfs.HostRoot()
 	}
 	return &Examiner{o: o, db: dpkg.New(o.Root), known: map[file]*answer{}}
 }

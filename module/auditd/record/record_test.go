@@ -453,7 +453,10 @@ type=USER_LOGIN msg=audit(1700000000.003:6): pid=61 uid=0 auid=4294967295 ses=42
 type=USER_END msg=audit(1700000000.004:7): pid=50 uid=0 auid=1000 ses=7 msg='op=PAM:session_close acct="alice" exe="/usr/sbin/sshd" hostname=10.0.0.9 addr=10.0.0.9 terminal=ssh res=success'
 `,
 	)
-	require.Len(t, events, 5)
+	require.Len(t, events, 6)
+	require.Equal(t, process.AccountChange, events[4].Kind, "a login that failed begins no session")
+	require.Equal(t, process.Account{User: process.User{ID: process.Unset, Name: "mallory"},
+		Action: process.AccountLoginFailed}, events[4].Account)
 	require.EqualValues(t, 7, events[0].Session.ID)
 	require.EqualValues(t, 1000, events[0].Session.User.ID)
 	require.EqualValues(t, 50, events[0].Session.Leader)
@@ -463,7 +466,7 @@ type=USER_END msg=audit(1700000000.004:7): pid=50 uid=0 auid=1000 ses=7 msg='op=
 	require.Equal(t, "sshd", events[2].Name)
 	require.Equal(t, netip.MustParseAddr("10.0.0.9"), events[3].Session.Source)
 	require.Equal(t, "pts/0", events[3].Session.TTY)
-	require.Equal(t, process.Logout, events[4].Kind)
+	require.Equal(t, process.Logout, events[5].Kind)
 }
 
 func TestWhatIsNoRecordIsCounted(t *testing.T) {

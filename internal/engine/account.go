@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+
+	"github.com/reconbeat/reconbeat/internal/host/account"
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// The fields of what an alert's actor may do on the host, and what was changed about the account. ECS has user.group
+// and user.changes for the user of one event: here it is the actor's account, which sudo hides from user.*, and a list
+// of changes with their own times and authors.
+const (
+	accountField = "reconbeat.account"
+	changesField = accountField + ".changes"
+	refusedField = accountField + ".refused_logins"
+)
+
+// accountFields are these fields by their types in Elasticsearch.
+var accountFields = map[string]string{
+	accountField + ".class": "keyword", accountField + ".shell": "keyword", accountField + ".groups": "keyword",
+	accountField + ".password.state": "keyword", accountField + ".password.changed": "date",
+	accountField + ".expires": "date", accountField + ".expired": "boolean", accountField + ".unread": "keyword",
+	accountField + ".sudo.rules": "keyword", accountField + ".sudo.all": "boolean",
+	accountField + ".sudo.nopasswd": "boolean", accountField + ".sudo.truncated": "boolean",
+	accountField + ".sudo.incomplete":         "boolean",
+	accountField + ".authorized_keys.changed": "date", accountField + ".authorized_keys.count": "long",
+	accountField + ".authorized_keys.unread": "keyword",
+	accountField + ".files.passwd":           "date", accountField + ".files.shadow": "date",
+	accountField + ".files.group": "date", accountField + ".files.sudoers": "date",
+	changesField + ".time": "date", changesField + ".action": "keyword", changesField + ".group.name": "keyword",
+	changesField + ".user.id": "keyword", changesField + ".user.name": "keyword",
+	changesField + ".process.name": "keyword", changesField + ".source.ip": "ip",
+	refusedField + ".count": "long", refusedField + ".first": "date", refusedField + ".last": "date",
+	refusedField + ".source.ip": "ip", refusedField + ".from_source": "long",
+}
+
+// maxSudo bounds what an alert says of sudo's rules, in bytes.
+const maxSudo = 2 << 10
+
+// addAccount says in an alert what the actor may do on the host, and what was changed about the account.
+func (eng *Engine) addAccount(fields mapstr.M, e *process.Event, from *Source) {
+	actor := eng.detector.Actor(e)
+	who := process.User{ID: actor.ID, Name: actor.Name}
+	if !who.Known() || e.Container.ID != "" {
+		return // the host's accounts are not the container's
+	}
+	if eng.ours(e, from) {
+		eng.addRights(fields, eng.machine.Account(who, e.Time))
+	}
+	eng.addChanges(fields, eng.table.AccountChanges(e, who), eng.ours(e, from))
+	addRefused(fields, eng.table.RefusedLogins(e, who), eng.table.RefusedFrom(e, e.Session.Source))
+}
+
+func (eng *Engine) addRights(fields mapstr.M, a account.Account) {
+	if a.Unread != nil {
+		put(fields, accountField+".unread", valid(a.Unread.Error()))
+		if n := eng.Counts.AccountsUnread.Add(1); seldom(n) {
+			eng.logger.Warnf("An alert lacks a part of what its account may do: %v", a.Unread)
+		}
+	}
+	for name, v := range map[string]string{
+		".class": a.Class, ".shell": a.Shell, ".password.state": a.Password, ".authorized_keys.unread": a.Keys.Unread,
+	} {
+		if v != "" {
+			put(fields, accountField+name, valid(v))
+		}
+	}
+	times := map[string]time.Time{
+		".password.changed": a.Set, ".expires": a.Expires, ".authorized_keys.changed": a.Keys.Changed,
+	}
+	for name, at := range a.Changed {
+		times[".files."+name] = at
+	}
+	for name, at := range times {
+		if !at.IsZero() {
+			put(fields, accountField+name, at)
+		}
+	}
+	if len(a.Groups) > 0 {
+		groups := make([]string, len(a.Groups))
+		for i, g := range a.Groups {
+			groups[i] = valid(g)
+		}
+		put(fields, accountField+".groups", groups)
+	}
+	if a.Local {
+		put(fields, accountField+".expired", a.Expired)
+	}
+	if !a.Keys.Changed.IsZero() {
+		put(fields, accountField+".authorized_keys.count", int64(a.Keys.Count))
+	}
+	addSudo(fields, a)
+}
+
+func addSudo(fields mapstr.M, a account.Account) {
+	var rules []string
+	all, nopasswd, size, truncated := false, false, 0, a.Sudo.Truncated
+	for _, r := range a.Sudo.Rules {
+		all, nopasswd = all || r.All(), nopasswd || r.NoPassword()
+		text := valid(r.String())
+		if size += len(text); size > maxSudo {
+			truncated = true
+			continue
+		}
+		rules = append(rules, text)
+	}
+	if len(rules) > 0 {
+		put(fields, accountField+".sudo.rules", rules)
+	}
+	for name, v := range map[string]bool{
+		"all": all, "nopasswd": nopasswd, "truncated": truncated, "incomplete": a.Sudo.Incomplete,
+	} {
+		if v {
+			put(fields, accountField+".sudo."+name, true)
+		}
+	}
+}
+
+// addChanges says what was changed about an account. names: those of who did it are this host's.
+func (eng *Engine) addChanges(fields mapstr.M, changes []process.Changed, names bool) {
+	var list []mapstr.M
+	for i := range changes {
+		c := &changes[i]
+		if names {
+			eng.machine.Name(&c.By)
+		}
+		m := mapstr.M{"time": c.Time, "action": c.Action}
+		for name, v := range map[string]string{
+			"group.name": c.Group, "user.name": c.By.Name, "process.name": c.Program, "source.ip": ip(c.Source),
+		} {
+			if v != "" {
+				put(m, name, valid(v))
+			}
+		}
+		if c.By.ID != process.Unset {
+			put(m, "user.id", strconv.FormatUint(uint64(c.By.ID), 10))
+		}
+		if c.By.Name != "" {
+			addRelated(fields, "user", valid(c.By.Name))
+		}
+		list = append(list, m)
+	}
+	if len(list) > 0 {
+		put(fields, changesField, list)
+	}
+}
+
+func addRefused(fields mapstr.M, account, source process.Refused) {
+	if source.Count > 0 {
+		put(fields, refusedField+".from_source", int64(source.Count))
+	}
+	if account.Count == 0 {
+		return
+	}
+	put(fields, refusedField+".count", int64(account.Count))
+	put(fields, refusedField+".first", account.First)
+	put(fields, refusedField+".last", account.Last)
+	if account.Source.IsValid() {
+		put(fields, refusedField+".source.ip", ip(account.Source))
+		addRelated(fields, "ip", ip(account.Source))
+	}
+}
+
+// accountValue is a field of the actor's account; of its changes, the values in all that have it; nil: there is none.
+func (eng *Engine) accountValue(e *process.Event, from *Source, field string) any {
+	fields := mapstr.M{}
+	eng.addAccount(fields, e, from)
+	name, ok := strings.CutPrefix(field, changesField+".")
+	if !ok {
+		v, err := fields.GetValue(field)
+		if err != nil {
+			return nil
+		}
+		return v
+	}
+	list, _ := fields.GetValue(changesField)
+	changes, _ := list.([]mapstr.M)
+	var values []string
+	for _, m := range changes {
+		if v, err := m.GetValue(name); err == nil {
+			values = append(values, fmt.Sprint(v))
+		}
+	}
+	if values == nil {
+		return nil
+	}
+	return values
+}
+
+// addRelated adds what an analyst pivots on to related.*.
+func addRelated(fields mapstr.M, kind, value string) {
+	list, _ := object(fields, "related")[kind].([]string)
+	if !slices.Contains(list, value) {
+		object(fields, "related")[kind] = append(slices.Clone(list), value)
+	}
+}
+
+// valid is a text of the host as a document may have it: of bounded length, and UTF-8.
+func valid(text string) string { return cutCommand(strings.ToValidUTF8(text, "\ufffd"), false) }
+
+func ip(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.WithZone("").String()
+}
