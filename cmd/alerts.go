@@ -351,7 +351,7 @@ func printAccount(f mapstr.M, line func(label string, parts ...string)) {
 	line("Keys", with("changed ", "authorized_keys.changed"), with("number ", "authorized_keys.count"),
 		with("not read: ", "authorized_keys.unread"))
 	for i, m := range objects(f, field+"changes") {
-		by := cmp.Or(text(m, "user.name"), text(m, "user.id"))
+		by := cmp.Or(text(m, "user.name"), "uid "+text(m, "user.id"))
 		parts := []string{text(m, "time"), strings.TrimSpace(text(m, "action") + " " + text(m, "group.name"))}
 		for _, more := range [][2]string{{"by ", by}, {"with ", text(m, "process.name")}, {"from ", text(m, "source.ip")}} {
 			if more[1] != "" {
