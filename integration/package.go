@@ -80,6 +80,13 @@ var onTheWay = []field{
 // beats are the fields of every document that the Beat itself fills, without a table of them in the code.
 var beats = []string{"event.id", "message", "related.hash", "related.hosts", "related.ip", "related.user"}
 
+// located are the fields that the pipelines of alerts and program starts add.
+var located = []string{
+	"source.as.number", "source.as.organization.name", "source.geo.city_name", "source.geo.continent_name",
+	"source.geo.country_iso_code", "source.geo.country_name", "source.geo.location", "source.geo.region_iso_code",
+	"source.geo.region_name",
+}
+
 // Generate makes in the package's folder what is made of the rest of the repository: its fields.yml, _meta/kibana,
 // LICENSE and the picture of `watch`, and the tables of fields in the code.
 func Generate(dir, root string) error {
@@ -177,6 +184,9 @@ func writeFields(dir, stream string, declared map[string]field) error {
 		}
 	} else {
 		for name := range engine.Fields() {
+			names[name] = true
+		}
+		for _, name := range located {
 			names[name] = true
 		}
 	}

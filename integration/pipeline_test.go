@@ -40,6 +40,7 @@ func installPipeline(t *testing.T, node *stack.Node, stream string) string {
 	pipeline := read[map[string]any](t,
 		filepath.Join(dir, "data_stream", stream, "elasticsearch/ingest_pipeline/default.yml"))
 	name := "logs-reconbeat." + stream + "-" + read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).Version
+	require.NoError(t, stack.WithoutGeoIP(pipeline))
 	node.Request(t, http.MethodPut, "/_ingest/pipeline/"+name, pipeline)
 	return name
 }

@@ -68,10 +68,8 @@ func Make(o Options) ([]Asset, error) {
 	}
 	finalPipeline := o.Dataset + "@final-pipeline"
 	assets := []Asset{{Pipeline, finalPipeline, mapstr.M{
-		"description": "Last step of every document of reconbeat: when it arrived.",
-		"processors": []mapstr.M{
-			{"set": mapstr.M{"field": "event.ingested", "value": "{{{_ingest.timestamp}}}"}},
-		},
+		"description": "Last step of every document of reconbeat: when it arrived, and where its remote address is.",
+		"processors":  append(arrived(), located()...),
 	}}}
 	add := func(t Type, name string, body mapstr.M) {
 		body["version"] = number
@@ -118,6 +116,33 @@ func Make(o Options) ([]Asset, error) {
 		add(IndexTemplate, o.templateOf(k), o.indexTemplate(k))
 	}
 	return assets, nil
+}
+
+// arrived are the processors that say when a document arrived.
+func arrived() []mapstr.M {
+	return []mapstr.M{{"set": mapstr.M{"field": "event.ingested", "value": "{{{_ingest.timestamp}}}"}}}
+}
+
+// located are the processors that say where a remote address is, and whose network it is of, by the databases that
+// Elasticsearch has. A document without an address, or with one that no database knows, stays as it is.
+func located() []mapstr.M {
+	geoip := func(more mapstr.M) mapstr.M {
+		more["field"], more["ignore_missing"], more["ignore_failure"] = "source.ip", true, true
+		return mapstr.M{"geoip": more}
+	}
+	rename := func(from, to string) mapstr.M {
+		return mapstr.M{"rename": mapstr.M{
+			"field": "source.as." + from, "target_field": "source.as." + to, "ignore_missing": true, "ignore_failure": true,
+		}}
+	}
+	return []mapstr.M{
+		geoip(mapstr.M{"target_field": "source.geo"}),
+		geoip(mapstr.M{
+			"target_field": "source.as", "database_file": "GeoLite2-ASN.mmdb",
+			"properties": []string{"asn", "organization_name"},
+		}),
+		rename("asn", "number"), rename("organization_name", "organization.name"),
+	}
 }
 
 func (o Options) lifecycleOf(k dataset.Kind) string { return k.In(o.Dataset) + "@lifecycle" }

@@ -91,12 +91,21 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 	}
 	require.Equal(t, "acme@final-pipeline",
 		value(t, made["/_component_template/acme@settings"], "template.settings.index.final_pipeline"))
+	pipeline := made["/_ingest/pipeline/acme@final-pipeline"]["processors"].([]any)
+	require.Equal(t, "event.ingested", value(t, mapstr.M(pipeline[0].(map[string]any)), "set.field"))
+	for i, target := range []string{"source.geo", "source.as"} {
+		processor := mapstr.M(pipeline[1+i].(map[string]any))
+		require.Equal(t, "source.ip", value(t, processor, "geoip.field"))
+		require.Equal(t, target, value(t, processor, "geoip.target_field"))
+		require.Equal(t, true, value(t, processor, "geoip.ignore_missing"))
+	}
 	mappings := value(t, made["/_component_template/acme@mappings"], "template.mappings.properties").(map[string]any)
 	for path, want := range map[string]string{
 		"@timestamp": "date", "process.properties.command_line": "wildcard",
 		"process.properties.entry_leader.properties.name.fields.text": "match_only_text",
 		"reconbeat.properties.anomaly.properties.score":               "float",
 		"reconbeat.properties.episode.properties.start":               "date", "source.properties.ip": "ip",
+		"source.properties.geo.properties.location": "geo_point", "source.properties.as.properties.number": "long",
 	} {
 		require.Equal(t, want, value(t, mapstr.M(mappings), path+".type"), path)
 	}

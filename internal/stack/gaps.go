@@ -71,6 +71,11 @@ var gaps = []gap{
 		rewrite: rewriteComponent,
 	},
 	{
+		why:    "it has no processor geoip",
+		method: http.MethodPut, path: regexp.MustCompile(`^/_ingest/pipeline/`),
+		rewrite: func(_ *Proxy, _ *http.Request, body map[string]any) error { return WithoutGeoIP(body) },
+	},
+	{
 		why:     "it wants every component template to be there",
 		method:  http.MethodPut,
 		path:    regexp.MustCompile(`^/_index_template/`),
@@ -110,6 +115,36 @@ func rewriteComponent(p *Proxy, _ *http.Request, body map[string]any) error {
 	}
 	mappings, _ := at(body, "template", "mappings").(map[string]any)
 	rename(mappings)
+	return nil
+}
+
+// geoIP is what a processor geoip of Elasticsearch 8.14 may say.
+var geoIP = []string{
+	"field", "target_field", "database_file", "properties", "ignore_missing", "ignore_failure", "first_only", "if", "tag",
+}
+
+// WithoutGeoIP takes the processors geoip out of a pipeline, which the node has not. The error is what Elasticsearch
+// would find wrong with one.
+func WithoutGeoIP(pipeline map[string]any) error {
+	processors, _ := pipeline["processors"].([]any)
+	var rest []any
+	for _, p := range processors {
+		one, _ := p.(map[string]any)
+		options, ok := one["geoip"].(map[string]any)
+		if !ok {
+			rest = append(rest, p)
+			continue
+		}
+		if field, _ := options["field"].(string); field == "" || len(one) != 1 {
+			return fmt.Errorf("the processor geoip has no field: %v", p)
+		}
+		for name := range options {
+			if !slices.Contains(geoIP, name) {
+				return fmt.Errorf("the processor geoip has no option %s", name)
+			}
+		}
+	}
+	pipeline["processors"] = rest
 	return nil
 }
 
