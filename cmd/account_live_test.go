@@ -58,7 +58,14 @@ func TestLiveAccountMadeByAnother(t *testing.T) {
 		c.Args[2] = filepath.Join(l.dir, "other")
 		require.Error(t, c.Run(), "a key that nobody has allowed")
 	}
-	out, err = l.ssh(liveFresh, "ss -tan; true").CombinedOutput()
+	for _, before := range []string{liveAdmin, liveFresh} { // with a terminal: a login of the history
+		c := l.ssh(before, "true")
+		c.Args = append(c.Args[:1], append([]string{"-tt"}, c.Args[1:]...)...)
+		out, err = c.CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	time.Sleep(1100 * time.Millisecond) // the history has seconds
+	out, err = l.ssh(liveFresh, "ss -tan; sleep 2").CombinedOutput()
 	require.NoError(t, err, string(out))
 	l.canary()
 	ended := time.Now()
@@ -95,5 +102,8 @@ func TestLiveAccountMadeByAnother(t *testing.T) {
 		require.WithinRange(t, at, began.Add(-time.Second), ended, field)
 	}
 	require.Contains(t, flat(alert, "related.user"), liveAdmin)
+	require.Equal(t, "1", flat(alert, "reconbeat.account.logins_from_source.count"))
+	require.Contains(t, flat(alert, "reconbeat.account.logins_from_source.other_users"), liveAdmin)
+	require.NotEmpty(t, flat(alert, "source.port"), "the connection is there while ss runs")
 	require.NotContains(t, l.log.All(), "Xk9-secret-of-the-test")
 }

@@ -29,6 +29,9 @@ func TestThePageSaysWhatAnAccountMayDo(t *testing.T) {
 				"user": map[string]any{"id": "0"},
 			},
 		},
+		"logins_from_source": mapstr.M{
+			"count": int64(0), "since": "2026-01-15T06:25:00.000Z", "other_users": []any{"bob", "eve"},
+		},
 		"refused_logins": mapstr.M{
 			"count": int64(14), "last": "2026-11-25T20:50:12.000Z", "source": mapstr.M{"ip": "203.0.113.5"},
 			"from_source": int64(31),
@@ -44,6 +47,7 @@ May by sudo   (ALL : ALL) NOPASSWD: ALL
 Keys          changed 2026-11-25T20:52:03.000Z, number 2
 Changed       2026-11-25T20:52:01.113Z, created, by mallory, with useradd, from 203.0.113.5
               2026-11-25T20:52:02.113Z, joined-group sudo, by uid 0
+Address       logins from it before 0, others from there bob eve, the history begins 2026-01-15T06:25:00.000Z
 Refused       logins 14, the last 2026-11-25T20:50:12.000Z, from 203.0.113.5, from this address in all 31
 `), strings.TrimSpace(account))
 }

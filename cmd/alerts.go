@@ -360,6 +360,13 @@ func printAccount(f mapstr.M, line func(label string, parts ...string)) {
 		}
 		line(map[bool]string{true: "Changed"}[i == 0], parts...)
 	}
+	others := strings.Join(texts(f, field+"logins_from_source.other_users"), " ")
+	if others != "" {
+		others = "others from there " + others
+	}
+	line("Address", with("logins from it before ", "logins_from_source.count"),
+		with("the first ", "logins_from_source.first"), with("the last ", "logins_from_source.last"), others,
+		with("the history begins ", "logins_from_source.since"))
 	line("Refused", with("logins ", "refused_logins.count"), with("the last ", "refused_logins.last"),
 		with("from ", "refused_logins.source.ip"), with("from this address in all ", "refused_logins.from_source"))
 }

@@ -531,6 +531,9 @@ var elsewhere = map[string]bool{
 	"reconbeat.account.refused_logins.last":        true,
 	"reconbeat.account.refused_logins.source.ip":   true,
 	"reconbeat.account.refused_logins.from_source": true,
+	"reconbeat.account.logins_from_source.count":   true, "reconbeat.account.logins_from_source.first": true,
+	"reconbeat.account.logins_from_source.last": true, "reconbeat.account.logins_from_source.since": true,
+	"reconbeat.account.logins_from_source.other_users": true, "source.port": true,
 	// Of those who tamper with the kernel's audit: module auditd's live tests do.
 	"reconbeat.tampering.text": true, "reconbeat.tampering.record": true,
 }

@@ -22,6 +22,7 @@ import (
 const (
 	accountField = "reconbeat.account"
 	changesField = accountField + ".changes"
+	loginsField  = accountField + ".logins_from_source"
 	refusedField = accountField + ".refused_logins"
 )
 
@@ -42,32 +43,37 @@ var accountFields = map[string]string{
 	changesField + ".process.name": "keyword", changesField + ".source.ip": "ip",
 	refusedField + ".count": "long", refusedField + ".first": "date", refusedField + ".last": "date",
 	refusedField + ".source.ip": "ip", refusedField + ".from_source": "long",
+	loginsField + ".count": "long", loginsField + ".first": "date", loginsField + ".last": "date",
+	loginsField + ".since": "date", loginsField + ".other_users": "keyword", "source.port": "long",
 }
 
 // maxSudo bounds what an alert says of sudo's rules, in bytes.
 const maxSudo = 2 << 10
 
-// addAccount says in an alert what the actor may do on the host, and what was changed about the account.
+// addAccount says in an alert what the actor may do on the host, what was changed about the account, and how well it is
+// known from the address of its session.
 func (eng *Engine) addAccount(fields mapstr.M, e *process.Event, from *Source) {
-	actor := eng.detector.Actor(e)
-	who := process.User{ID: actor.ID, Name: actor.Name}
-	if !who.Known() || e.Container.ID != "" {
-		return // the host's accounts are not the container's
+	who, ok := eng.account(e)
+	if !ok {
+		return
 	}
 	if eng.ours(e, from) {
 		eng.addRights(fields, eng.machine.Account(who, e.Time))
+		eng.addLogins(fields, e)
 	}
 	eng.addChanges(fields, eng.table.AccountChanges(e, who), eng.ours(e, from))
 	addRefused(fields, eng.table.RefusedLogins(e, who), eng.table.RefusedFrom(e, e.Session.Source))
 }
 
+// account is the account of an exec's actor; false: it is unknown, or a container's, which are not the host's.
+func (eng *Engine) account(e *process.Event) (process.User, bool) {
+	actor := eng.detector.Actor(e)
+	who := process.User{ID: actor.ID, Name: actor.Name}
+	return who, who.Known() && e.Container.ID == ""
+}
+
 func (eng *Engine) addRights(fields mapstr.M, a account.Account) {
-	if a.Unread != nil {
-		put(fields, accountField+".unread", valid(a.Unread.Error()))
-		if n := eng.Counts.AccountsUnread.Add(1); seldom(n) {
-			eng.logger.Warnf("An alert lacks a part of what its account may do: %v", a.Unread)
-		}
-	}
+	eng.unread(fields, a.Unread)
 	for name, v := range map[string]string{
 		".class": a.Class, ".shell": a.Shell, ".password.state": a.Password, ".authorized_keys.unread": a.Keys.Unread,
 	} {
@@ -100,6 +106,48 @@ func (eng *Engine) addRights(fields mapstr.M, a account.Account) {
 		put(fields, accountField+".authorized_keys.count", int64(a.Keys.Count))
 	}
 	addSudo(fields, a)
+}
+
+// unread says in an alert, counts and logs why it lacks a part of what the host knows of the account. nil: it has all.
+func (eng *Engine) unread(fields mapstr.M, err error) {
+	if err == nil {
+		return
+	}
+	put(fields, accountField+".unread", valid(err.Error()))
+	if n := eng.Counts.AccountsUnread.Add(1); seldom(n) {
+		eng.logger.Warnf("An alert lacks a part of what this host knows of its account: %v", err)
+	}
+}
+
+// addLogins says how well the account is known from the address of its session, which it does not count. Of a session
+// that began before reconbeat it is not known when it began.
+func (eng *Engine) addLogins(fields mapstr.M, e *process.Event) {
+	s := &e.Session
+	if port, ok := eng.machine.Port(s); ok {
+		put(fields, "source.port", int64(port))
+	}
+	if !s.Source.IsValid() || s.User.Name == "" || s.Start.IsZero() {
+		return
+	}
+	known, err := eng.machine.Logins(s.User.Name, s.Source, s.Start.Truncate(time.Second)) // the history has seconds
+	eng.unread(fields, err)
+	if known.Since.IsZero() {
+		return // the host has no history
+	}
+	put(fields, loginsField+".count", int64(known.Logins))
+	put(fields, loginsField+".since", known.Since)
+	if known.Logins > 0 {
+		put(fields, loginsField+".first", known.First)
+		put(fields, loginsField+".last", known.Last)
+	}
+	var others []string
+	for _, name := range known.Others {
+		others = append(others, valid(name))
+		addRelated(fields, "user", valid(name))
+	}
+	if len(others) > 0 {
+		put(fields, loginsField+".other_users", others)
+	}
 }
 
 func addSudo(fields mapstr.M, a account.Account) {
@@ -173,10 +221,24 @@ func addRefused(fields mapstr.M, account, source process.Refused) {
 
 // accountValue is a field of the actor's account; of its changes, the values in all that have it; nil: there is none.
 func (eng *Engine) accountValue(e *process.Event, from *Source, field string) any {
-	fields := mapstr.M{}
-	eng.addAccount(fields, e, from)
-	name, ok := strings.CutPrefix(field, changesField+".")
+	who, ok := eng.account(e)
 	if !ok {
+		return nil
+	}
+	fields, ours := mapstr.M{}, eng.ours(e, from)
+	name, ofChanges := strings.CutPrefix(field, changesField+".")
+	switch {
+	case ofChanges:
+		eng.addChanges(fields, eng.table.AccountChanges(e, who), ours)
+	case strings.HasPrefix(field, refusedField):
+		addRefused(fields, eng.table.RefusedLogins(e, who), eng.table.RefusedFrom(e, e.Session.Source))
+	case !ours:
+	case strings.HasPrefix(field, loginsField), field == "source.port":
+		eng.addLogins(fields, e)
+	default:
+		eng.addRights(fields, eng.machine.Account(who, e.Time))
+	}
+	if !ofChanges {
 		v, err := fields.GetValue(field)
 		if err != nil {
 			return nil

@@ -5,6 +5,7 @@ package engine
 import (
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/internal/host/account"
+	"github.com/reconbeat/reconbeat/internal/host/logins"
 	"github.com/reconbeat/reconbeat/internal/host/provenance"
 	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
@@ -36,6 +38,10 @@ type Machine interface {
 	Provenance(e *process.Event) (tool, parent provenance.Executable)
 	// Account says what the host's files know of an account. It may wait for as long as account.HomeWait.
 	Account(u process.User, at time.Time) account.Account
+	// Logins says what the host's history of logins has of an account and an address before a time.
+	Logins(name string, from netip.Addr, before time.Time) (logins.Known, error)
+	// Port is the port that a login session comes from; false: unknown.
+	Port(s *process.Session) (uint16, bool)
 }
 
 // Options are what an engine is made of.

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package host asks the machine that reconbeat runs on: what it is, who its accounts are, what /proc says of a process
-// (procfs), what an executable really contains (executable), where it comes from (provenance, dpkg), and what an account
-// may do (account, sudoers). Everything is asked late, for the few execs that a rule matches, and answered from memory
+// (procfs), what an executable really contains (executable), where it comes from (provenance, dpkg), what an account may do
+// (account, sudoers), and where it came from before (logins). Everything is asked late, for the few execs that a rule matches, and answered from memory
 // where it can be.
 package host
 
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/internal/host/account"
 	"github.com/reconbeat/reconbeat/internal/host/executable"
+	"github.com/reconbeat/reconbeat/internal/host/logins"
 	"github.com/reconbeat/reconbeat/internal/host/procfs"
 	"github.com/reconbeat/reconbeat/internal/host/provenance"
 	"github.com/reconbeat/reconbeat/process"
@@ -57,6 +59,7 @@ type Host struct {
 	accounts *Accounts
 	origins  *provenance.Examiner
 	rights   *account.Reader
+	history  logins.History
 
 	mu       sync.Mutex // of binaries: the module's goroutine identifies, the engine's counts and changes the rules
 	binaries *executable.Identifier
@@ -71,7 +74,7 @@ func Open(programs []string) (*Host, error) {
 	root := procfs.HostRoot()
 	h := &Host{
 		proc: proc, accounts: NewAccounts(), origins: provenance.New(provenance.Options{Root: root}),
-		rights: account.New(root),
+		rights: account.New(root), history: logins.New(root),
 	}
 	h.Watch(programs)
 	return h, nil
@@ -153,6 +156,19 @@ func (h *Host) Provenance(e *process.Event) (tool, parent provenance.Executable)
 // Account says what the host's files know at a time of an account. It may wait for account.HomeWait.
 func (h *Host) Account(u process.User, at time.Time) account.Account {
 	return h.rights.Of(u.ID, u.Name, at)
+}
+
+// Logins says what the host's history of logins has of an account and an address before a time.
+func (h *Host) Logins(name string, from netip.Addr, before time.Time) (logins.Known, error) {
+	return h.history.Of(name, from, before)
+}
+
+// Port is the port that a login session comes from, by the connection that its login program has now; false: unknown.
+func (h *Host) Port(s *process.Session) (uint16, bool) {
+	if s.Leader == 0 || !s.Source.IsValid() {
+		return 0, false
+	}
+	return h.proc.PeerPort(s.Leader, s.Source)
 }
 
 // readParent reads the event's unknown parent from /proc into the table: a shell that forked without exec. A process
