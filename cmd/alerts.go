@@ -331,7 +331,11 @@ func printAccount(f mapstr.M, line func(label string, parts ...string)) {
 	const field = "reconbeat.account."
 	with := func(before, name string) string {
 		if v := text(f, field+name); v != "" {
-			return before + strings.TrimSuffix(v, "T00:00:00.000Z") // a day
+			day, midnight, _ := strings.Cut(v, "T")
+			if midnight == "00:00:00Z" || midnight == "00:00:00.000Z" {
+				v = day
+			}
+			return before + v
 		}
 		return ""
 	}

@@ -185,7 +185,7 @@ func (r *Reader) read(id uint32, name string, at time.Time) (a Account) {
 	for name, path := range Files {
 		var st unix.Stat_t
 		if unix.Stat(filepath.Join(r.root, path), &st) == nil {
-			a.Changed[name] = time.Unix(st.Mtim.Unix()).UTC()
+			a.Changed[name] = time.Unix(st.Mtim.Unix()).UTC().Truncate(time.Millisecond)
 		}
 	}
 	return a
@@ -430,7 +430,7 @@ func keys(dir *os.Root) Keys {
 	if err != nil {
 		return Keys{Unread: Failed}
 	}
-	k := Keys{Changed: info.ModTime().UTC()}
+	k := Keys{Changed: info.ModTime().UTC().Truncate(time.Millisecond)}
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
 			k.Count++
