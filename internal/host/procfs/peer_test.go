@@ -48,7 +48,7 @@ func FuzzEndpoint(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if e, ok := endpoint(text); ok && !e.Addr().IsValid() {
-			t.Fatalf("%q is no address", text)
+			t.Fatalf("%q has no valid address", text)
 		}
 	})
 }
