@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -207,6 +208,15 @@ func (s *screen) note(out io.Writer, line string) {
 	s.clearStatus()
 	fmt.Fprintln(out, line)
 	s.drawStatus(s.last)
+}
+
+// draw sets how documents are shown from now on; tty: on a terminal. A status line may have been set before.
+func (s *screen) draw(format string, tty bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.format = format
+	s.status = tty && format == formatTable
+	s.colour = s.status && os.Getenv("NO_COLOR") == ""
 }
 
 // setStatus replaces the status line.
