@@ -110,7 +110,7 @@ func (s *screen) show(doc *beat.Event) error {
 		s.line(red, fmt.Sprintf(textFormat, stamp(doc), "", "ALERT: "+reason))
 	case process.RestoredAudit:
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", reason))
-	case "alert-summary", "correlation-summary":
+	case "alert-summary", "correlation-summary", "alert-follow-up":
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
 	case "habit", "learned", "feedback":
 		s.line("", fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))

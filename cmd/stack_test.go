@@ -491,6 +491,7 @@ var elsewhere = map[string]bool{
 	// Of sources that report exits, of a second tool in a session, and of long command lines: package engine's tests do.
 	"reconbeat.activity.before.exit_code":    true,
 	"reconbeat.activity.before.technique.id": true,
+	"reconbeat.activity.after.exit_code":     true,
 	"reconbeat.activity.truncated":           true,
 	// Of those who tamper with the kernel's audit: module auditd's live tests do.
 	"reconbeat.tampering.text": true, "reconbeat.tampering.record": true,

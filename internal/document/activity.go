@@ -16,36 +16,58 @@ import (
 // The fields of what else ran in the session of an exec.
 const (
 	beforeField    = "reconbeat.activity.before"
+	afterField     = "reconbeat.activity.after"
 	truncatedField = "reconbeat.activity.truncated"
 )
 
-// activityFields are the fields of what else ran, by their types in Elasticsearch.
-var activityFields = map[string]string{
-	beforeField + ".time": "date", beforeField + ".pid": "long", beforeField + ".name": "keyword",
-	beforeField + ".command_line": "keyword", beforeField + ".parent.name": "keyword",
-	beforeField + ".exit_code": "long", beforeField + ".technique.id": "keyword", truncatedField: "boolean",
+// recentFields are those of each exec that ran before or after, by their types in Elasticsearch.
+var recentFields = map[string]string{
+	"time": "date", "pid": "long", "name": "keyword", "command_line": "keyword", "parent.name": "keyword",
+	"exit_code": "long", "technique.id": "keyword",
 }
 
-// maxActivity bounds what an alert says of what else ran, in bytes of JSON.
+// activityFields are the fields of what else ran, by their types in Elasticsearch.
+func activityFields() map[string]string {
+	fields := map[string]string{truncatedField: "boolean"}
+	for name, typ := range recentFields {
+		fields[beforeField+"."+name], fields[afterField+"."+name] = typ, typ
+	}
+	return fields
+}
+
+// isBefore reports whether a field is one of what ran before, which an alert has.
+func isBefore(field string) bool {
+	return field == truncatedField || recentFields[strings.TrimPrefix(field, beforeField+".")] != ""
+}
+
+// maxActivity bounds what a document says of what else ran, in bytes of JSON.
 const maxActivity = 6 << 10
 
 // addActivity says in an alert what else ran in its session before it, the oldest first.
 func (m *Maker) addActivity(fields mapstr.M, e *process.Event) {
-	list, truncated := m.activity(e)
+	list, truncated := m.before(e)
+	putActivity(fields, beforeField, list, truncated)
+}
+
+func putActivity(fields mapstr.M, field string, list []mapstr.M, truncated bool) {
 	if len(list) > 0 {
-		put(fields, beforeField, list)
+		put(fields, field, list)
 	}
 	if truncated {
 		put(fields, truncatedField, true)
 	}
 }
 
-// activity is what ran before an exec, and whether older execs were left out for want of room.
-func (m *Maker) activity(e *process.Event) (list []mapstr.M, truncated bool) {
-	before := m.Table.Recent(e)
+// before is what ran before an exec, and whether older execs were left out for want of room.
+func (m *Maker) before(e *process.Event) (list []mapstr.M, truncated bool) {
+	return m.activity(m.Table.Recent(e))
+}
+
+// activity is a list of execs in a document, and whether older ones were left out for want of room.
+func (m *Maker) activity(execs []process.Recent) (list []mapstr.M, truncated bool) {
 	size := 0
-	for i := len(before) - 1; i >= 0; i-- {
-		one := m.encodeRecent(&before[i])
+	for i := len(execs) - 1; i >= 0; i-- {
+		one := m.encodeRecent(&execs[i])
 		text, err := json.Marshal(one)
 		if size += len(text); err != nil || size > maxActivity {
 			truncated = true
@@ -57,9 +79,9 @@ func (m *Maker) activity(e *process.Event) (list []mapstr.M, truncated bool) {
 	return list, truncated
 }
 
-// activityValue is a field of what else ran: its values in all execs that have it; nil: none has.
-func (m *Maker) activityValue(e *process.Event, field string) any {
-	list, truncated := m.activity(e)
+// beforeValue is a field of what ran before: its values in all execs that have it; nil: none has.
+func (m *Maker) beforeValue(e *process.Event, field string) any {
+	list, truncated := m.before(e)
 	if field == truncatedField {
 		return map[bool]any{true: true}[truncated]
 	}

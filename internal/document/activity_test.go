@@ -35,7 +35,7 @@ func TestActivityIsBounded(t *testing.T) {
 	for i := range 40 {
 		m.Table.Observe(exec(at.Add(time.Duration(i)*time.Second), uint32(100+i)))
 	}
-	list, truncated := m.activity(exec(at.Add(time.Minute), 999))
+	list, truncated := m.before(exec(at.Add(time.Minute), 999))
 	require.True(t, truncated)
 	text, err := json.Marshal(list)
 	require.NoError(t, err)

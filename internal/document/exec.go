@@ -73,8 +73,8 @@ func (x *Exec) Value(field string) any {
 	if field == entitiesField || strings.HasPrefix(field, ancestryField+".") {
 		return x.maker.ancestryValue(x.event, x.from, field)
 	}
-	if _, ok := activityFields[field]; ok {
-		return x.maker.activityValue(x.event, field)
+	if isBefore(field) {
+		return x.maker.beforeValue(x.event, field)
 	}
 	v, err := x.document().Fields.GetValue(field)
 	if err != nil {

@@ -14,7 +14,7 @@ func Fields() map[string]string {
 	fields := maps.Clone(tamperingFields)
 	maps.Copy(fields, ancestryFields)
 	maps.Copy(fields, noteFields)
-	maps.Copy(fields, activityFields)
+	maps.Copy(fields, activityFields())
 	for f := range ecs.Fields() {
 		fields[f.Name] = f.Type.String()
 	}

@@ -54,12 +54,13 @@ type Engine struct {
 	running   func() []*document.Source
 	logger    *logp.Logger
 
-	programs atomic.Pointer[[]string]
-	current  *document.Exec              // the exec that is being reported
-	trial    *Trial                      // the self test whose program start has not come; nil: none
-	origins  map[string]*document.Source // of open episodes, by their ids
-	findings []detector.Finding          // reused
-	waiting  waiting
+	programs  atomic.Pointer[[]string]
+	current   *document.Exec              // the exec that is being reported
+	trial     *Trial                      // the self test whose program start has not come; nil: none
+	origins   map[string]*document.Source // of open episodes, by their ids
+	findings  []detector.Finding          // reused
+	waiting   waiting
+	followUps followUps
 }
 
 // New makes an engine that knows nothing yet. The error is the detector's.
@@ -185,8 +186,11 @@ func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
 		eng.release(e)
 	}
 	eng.detector.Watch(e)
-	if e.Kind == process.Tamper {
+	switch e.Kind {
+	case process.Tamper:
 		eng.tampered(e, from)
+	case process.Logout:
+		eng.followUps.logout(e, eng.followUp)
 	}
 	if e.Kind != process.Exec {
 		return false
@@ -231,7 +235,11 @@ func (eng *Engine) report(e *process.Event, from *document.Source, rules detecto
 		eng.Counts.add(f)
 		raw = raw || events == config.EventsMatched && f.OfExec()
 		if f.Kind == detector.Alert || f.Kind == detector.Correlated {
-			eng.publish(exec.Alert(f))
+			alert := exec.Alert(f)
+			if f.Kind == detector.Alert && !f.Escalated {
+				eng.followUps.add(exec.FollowUp(alert), eng.followUp)
+			}
+			eng.publish(alert)
 		}
 		switch {
 		case f.Kind == detector.Correlated:
@@ -311,6 +319,19 @@ func (eng *Engine) tampered(e *process.Event, from *document.Source) {
 	eng.publish(doc)
 }
 
+// followUp publishes what ran after an alert until a time.
+func (eng *Engine) followUp(u *document.FollowUp, until time.Time) {
+	if doc := u.Document(until); doc != nil {
+		eng.publish(doc)
+	}
+}
+
+// Stop publishes what waits for time to come: no more will come after now.
+func (eng *Engine) Stop(now time.Time) {
+	eng.Settle()
+	eng.followUps.all(now, eng.followUp)
+}
+
 // Advance says that nothing before t will come any more: what time closes is closed.
 func (eng *Engine) Advance(t time.Time) {
 	if eng.waiting.n > 0 {
@@ -318,6 +339,7 @@ func (eng *Engine) Advance(t time.Time) {
 			t = first
 		}
 	}
+	eng.followUps.due(t, eng.followUp)
 	eng.findings = eng.detector.Advance(t, eng.findings[:0])
 	for i := range eng.findings {
 		eng.Counts.add(&eng.findings[i])

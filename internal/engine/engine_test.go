@@ -176,8 +176,8 @@ func TestTheWholeAlert(t *testing.T) {
 
 	*shipped = nil
 	s.Advance(now.Add(time.Hour))
-	require.Len(t, *shipped, 1)
-	summary := (*shipped)[0]
+	require.Len(t, *shipped, 2, "what came after it, and its summary")
+	summary := (*shipped)[1]
 	action, err := summary.Fields.GetValue("event.action")
 	require.NoError(t, err)
 	require.Equal(t, "alert-summary", action)

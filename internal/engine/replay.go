@@ -514,7 +514,7 @@ func (r *Replay) Read() (n, of int64) { return r.read.Load(), r.size.Load() }
 
 // Finish closes the buckets and episodes that the end of the input left open.
 func (r *Replay) Finish() error {
-	r.engine.Settle()
+	r.engine.Stop(r.last)
 	r.engine.Counts.Unnamed.Store(r.engine.detector.Unnamed())
 	if !r.last.IsZero() {
 		r.engine.detector.Stop() // what comes after the end of the input is not watched
