@@ -3,6 +3,12 @@
 package cmd
 
 import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -28,11 +34,7 @@ func TestLiveAnAlertTellsItsSession(t *testing.T) {
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, string(out))
 
-	alert := mapstr.M{}
-	require.True(t, beattest.Poll(30*time.Second, func() bool {
-		alert = l.find("alert", mapstr.M{"user.name": liveNewbie})
-		return alert != nil
-	}), "no alert; the log:\n%s", l.log)
+	alert := l.awaitAlert(mapstr.M{"user.name": liveNewbie})
 	follow := mapstr.M{}
 	require.True(t, beattest.Poll(30*time.Second, func() bool {
 		follow = l.find("event", mapstr.M{"event.action": "alert-follow-up"})
@@ -63,4 +65,54 @@ func commandsIn(doc mapstr.M, field string) (lines []string) {
 		lines = append(lines, text(p, "command_line"))
 	}
 	return lines
+}
+
+// TestLiveAWebShell has a real web server run a script that somebody has put there: the alert leads from the tool to the
+// server, and has what else the script ran.
+func TestLiveAWebShell(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	root := filepath.Join(l.dir, "www")
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "cgi-bin"), 0o755))
+	script := "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nid\nuname -a\nss -tan\ncat /etc/passwd\n"
+	require.NoError(t, os.WriteFile(filepath.Join(root, "cgi-bin", "status.cgi"), []byte(script), 0o755))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	l.start()
+	defer l.stop()
+
+	server := exec.Command("setpriv", "--reuid", liveDaemon, "--regid", liveDaemon, "--init-groups",
+		lookPath(t, "busybox"), "httpd", "-f", "-p", address, "-h", root)
+	require.NoError(t, server.Start())
+	defer func() { _ = server.Process.Kill(); _ = server.Wait() }()
+	require.True(t, beattest.Poll(10*time.Second, func() bool {
+		answer, err := http.Get("http://" + address + "/cgi-bin/status.cgi")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		page, err := io.ReadAll(answer.Body)
+		return err == nil && strings.Contains(string(page), liveDaemon)
+	}), "the web server does not answer")
+
+	alert := l.awaitAlert(mapstr.M{"user.name": liveDaemon})
+	line := objects(alert, "reconbeat.ancestry")
+	require.GreaterOrEqual(t, len(line), 2)
+	require.Contains(t, text(line[0], "command_line"), "status.cgi")
+	require.Contains(t, text(line[1], "command_line"), "httpd -f -p "+address)
+	require.Equal(t, liveDaemon, text(line[1], "user.name"))
+	require.Subset(t, commandsIn(alert, "reconbeat.activity.before"), []string{"id", "uname -a"})
+	require.Regexp(t, "^"+liveDaemon+" has never looked at network connections", text(alert, "event.reason"))
+}
+
+// awaitAlert waits for an alert with all the fields wanted.
+func (l *live) awaitAlert(want mapstr.M) (alert mapstr.M) {
+	l.t.Helper()
+	require.True(l.t, beattest.Poll(30*time.Second, func() bool {
+		alert = l.find("alert", want)
+		return alert != nil
+	}), "no alert with %v; the log:\n%s", want, l.log)
+	return alert
 }
