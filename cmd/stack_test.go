@@ -493,6 +493,7 @@ var elsewhere = map[string]bool{
 	"reconbeat.activity.before.technique.id": true,
 	"reconbeat.activity.after.exit_code":     true,
 	"reconbeat.activity.truncated":           true,
+	"reconbeat.alert.truncated":              true, // of hostile arguments
 	// Of those who tamper with the kernel's audit: module auditd's live tests do.
 	"reconbeat.tampering.text": true, "reconbeat.tampering.record": true,
 }

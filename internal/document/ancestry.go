@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
@@ -98,17 +97,10 @@ func encodeAncestor(p *process.Process) mapstr.M {
 	return m
 }
 
-// cutCommand cuts a command line to its bound, between two characters.
+// cutCommand cuts a command line to its bound. cut: its source has cut it already.
 func cutCommand(line string, cut bool) string {
-	if len(line) > maxCommandLine {
-		n := maxCommandLine
-		for n > maxCommandLine-utf8.UTFMax && !utf8.RuneStart(line[n]) {
-			n--
-		}
-		line, cut = line[:n], true
+	if len(line) <= maxCommandLine && cut {
+		return line + ellipsis
 	}
-	if cut {
-		line += " …"
-	}
-	return line
+	return cutText(line, maxCommandLine)
 }

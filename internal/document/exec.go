@@ -148,6 +148,7 @@ func (x *Exec) Alert(f *detector.Finding) *Document {
 	m.addAncestry(alert.Fields, e, x.from)
 	m.addNote(alert.Fields, f)
 	m.addActivity(alert.Fields, e)
+	fit(alert.Fields)
 	return m.finish(&alert, x.from, id, Durable)
 }
 

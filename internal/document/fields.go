@@ -15,6 +15,7 @@ func Fields() map[string]string {
 	maps.Copy(fields, ancestryFields)
 	maps.Copy(fields, noteFields)
 	maps.Copy(fields, activityFields())
+	fields[cutField] = "boolean"
 	for f := range ecs.Fields() {
 		fields[f.Name] = f.Type.String()
 	}
