@@ -321,6 +321,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 	wg.Wait()
 	<-l.ended
 	l.ring.Close()
+	l.engine.Stop(time.Now())
 	l.save()
 	return err
 }

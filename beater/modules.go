@@ -16,7 +16,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/config/settings"
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -35,18 +35,18 @@ type moduleConfig struct {
 func (c *moduleConfig) load() ([]*conf.C, error) {
 	var all []*conf.C
 	var errs []error
-	add := func(m *conf.C, where string) {
+	add := func(m *conf.C, at func(error) error) {
 		m, err := resolved(m)
 		if err == nil && m.Enabled() {
 			all = append(all, m)
 			err = errors.Join(checkProcessors(m), c.check(m), misspelt(m))
 		}
 		if err != nil {
-			errs = append(errs, settings.At(where+": ", err))
+			errs = append(errs, at(err))
 		}
 	}
 	for i, m := range c.static {
-		add(m, fmt.Sprintf("reconbeat.modules.%d", i))
+		add(m, func(err error) error { return settings.At(fmt.Sprintf("reconbeat.modules.%d.", i), err) })
 	}
 	if c.glob != "" {
 		files, err := filepath.Glob(c.glob)
@@ -54,21 +54,19 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is not a pattern: %w", c.glob, err)
 		}
 		for _, file := range files {
-			list, err := c.read(file)
+			list, text, err := c.read(file)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			for _, m := range list {
-				add(m, file)
+			for i, m := range list {
+				add(m, func(err error) error { return config.AtLine(file, text, settings.At(fmt.Sprintf("%d.", i), err)) })
 			}
 		}
 	}
 	if len(all) == 0 && len(errs) == 0 {
-		add(
-			conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto}),
-			"no module is configured, so that auto was tried",
-		)
+		auto := conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto})
+		add(auto, func(err error) error { return settings.At("no module is configured, so that auto was tried: ", err) })
 	}
 	return all, errors.Join(append(errs, together(all)...)...)
 }
@@ -84,24 +82,24 @@ func checkProcessors(m *conf.C) error {
 	return errors.Join(err, errRemove)
 }
 
-// read reads a file of modules.d.
-func (c *moduleConfig) read(file string) ([]*conf.C, error) {
-	text, err := os.ReadFile(file)
+// read reads a file of modules.d. text is what the file holds.
+func (c *moduleConfig) read(file string) (list []*conf.C, text []byte, err error) {
+	text, err = os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading modules: %w", err)
+		return nil, nil, fmt.Errorf("reading modules: %w", err)
 	}
 	if err := config.CheckKeys(file, text); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	list, err := cfgfile.LoadList(file, c.logger)
-	return list, settings.At(file+": ", err)
+	list, err = cfgfile.LoadList(file, c.logger)
+	return list, text, settings.At(file+": ", err)
 }
 
 // blueprint is a module that can be opened, as one configuration describes it.
 type blueprint struct {
 	kind   catalog.Kind
 	why    string // why `auto` chose this kind; empty where the user did
-	source *engine.Source
+	source *document.Source
 	config *conf.C
 	logger *logp.Logger
 }
@@ -114,13 +112,13 @@ func (c *moduleConfig) blueprint(from *conf.C) (*blueprint, error) {
 	}
 	kind, why, err := kindOf(cfg.Module)
 	if err != nil {
-		return nil, errors.Join(errCommon, settings.At("module "+cfg.ID+": ", err))
+		return nil, errors.Join(errCommon, err)
 	}
 	logger := c.logger.Named("module").With("module", kind.Name, "id", cfg.ID)
-	source, errSource := engine.NewSource(cfg, kind.Local, kind.Rereadable, c.agent, logger)
+	source, errSource := document.NewSource(cfg, kind.Local, kind.Rereadable, c.agent, logger)
 	b := &blueprint{kind: kind, why: why, source: source, config: from, logger: logger}
 	_, err = b.open(module.Env{ID: cfg.ID, Logger: logger, Stats: &module.Stats{}, Health: &health.Board{}})
-	if err := errors.Join(errCommon, errSource, settings.At("module "+cfg.ID+": ", err)); err != nil {
+	if err := errors.Join(errCommon, errSource, err); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -23,6 +23,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/config/settings"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
@@ -257,7 +258,7 @@ func (p *policy) module(c *conf.C) (*conf.C, config.Module, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	return c, cfg, errors.Join(p.modules.check(c), misspelt(c))
+	return c, cfg, settings.At("module "+cfg.ID+": ", errors.Join(p.modules.check(c), misspelt(c)))
 }
 
 // disagreement says about which settings of the whole Beat two streams disagree.

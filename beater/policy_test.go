@@ -140,7 +140,7 @@ func TestAPolicyIsAppliedWholeOrNotAtAll(t *testing.T) {
 	units, again := errorsByUnit(t, p.Reload([]*reload.ConfigWithMeta{good, bad}))
 	require.True(t, again)
 	require.Contains(t, units["two"], "the policy is not applied, and nothing is watched: ")
-	require.Contains(t, units["two"], "ndjson.path: no such setting")
+	require.Contains(t, units["two"], "module b: path: no such setting")
 	require.Equal(t, units["two"], units["one"], "a unit without a mistake says why it does not run")
 	require.Empty(t, p.loop.running.list())
 	require.Equal(t, config.Default().Namespace, p.whole.Namespace)

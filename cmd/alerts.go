@@ -302,7 +302,7 @@ func printAlert(out io.Writer, doc *beat.Event) {
 		line("Started by", cmp.Or(text(p, "executable"), text(p, "name")), "pid "+text(p, "pid"), text(p, "command_line"),
 			name(p, "user"))
 	}
-	printBefore(out, f)
+	printActivity(out, f, "Before", "reconbeat.activity.before")
 	line("Terminal", text(f, "reconbeat.process.tty"))
 	line("Visit", with("since ", "reconbeat.visit.start"), with("matches: ", "reconbeat.visit.matches"))
 	for _, c := range texts(f, "reconbeat.visit.commands") {
@@ -413,9 +413,9 @@ func printNote(out io.Writer, f mapstr.M) {
 	}
 }
 
-// printBefore prints what else ran before an alert's tool in its session.
-func printBefore(out io.Writer, f mapstr.M) {
-	for i, p := range objects(f, "reconbeat.activity.before") {
+// printActivity prints what else ran in an alert's session: the programs of a field.
+func printActivity(out io.Writer, f mapstr.M, label, field string) {
+	for i, p := range objects(f, field) {
 		what := cmp.Or(text(p, "command_line"), text(p, "name"))
 		for _, more := range [][2]string{{"by ", "parent.name"}, {"exit code ", "exit_code"}} {
 			if v := text(p, more[1]); v != "" {
@@ -430,7 +430,7 @@ func printBefore(out io.Writer, f mapstr.M) {
 			at = t.UTC().Format(time.TimeOnly)
 		}
 		what = printable(fmt.Sprint(at)) + "  " + what
-		fmt.Fprintf(out, "%-*s%s\n", pageIndent, map[bool]string{true: "Before"}[i == 0], wrapped(out, what, pageIndent))
+		fmt.Fprintf(out, "%-*s%s\n", pageIndent, map[bool]string{true: label}[i == 0], wrapped(out, what, pageIndent))
 	}
 }
 
@@ -503,6 +503,7 @@ func printRelated(out io.Writer, label string, doc *beat.Event) {
 			fmt.Fprintf(out, "%*s%s\n", pageIndent, "", wrapped(out, v, pageIndent))
 		}
 	}
+	printActivity(out, doc.Fields, "After", "reconbeat.activity.after")
 }
 
 // texts are the values of a field, printable, of which there may be one or several.

@@ -544,9 +544,9 @@ func TestModulesAreReloadedWhileReconbeatRuns(t *testing.T) {
 	h.Exec("root", "ss -a")
 	r.wait("modules.documents.execs", 2)
 	require.Contains(t, r.log.String(),
-		`documents.yml: module ndjson: paths: it is empty; name the file of documents to read\n`)
+		`documents.yml line 2: 0.paths: it is empty; name the file of documents to read\n`)
 	require.Contains(t, r.log.String(),
-		`documents.yml: module ndjson: from: \"nowhere\" is not allowed; it must be end or beginning`)
+		`documents.yml line 3: 0.from: \"nowhere\" is not allowed; it must be end or beginning`)
 
 	time.Sleep(1100 * time.Millisecond)
 	write(good + `  tags: [seen]

@@ -13,9 +13,9 @@ import (
 // What a hostile command line holds reaches no terminal.
 func TestThePageShowsWhatRanBefore(t *testing.T) {
 	var out bytes.Buffer
-	printBefore(&out, mapstr.M{"reconbeat": mapstr.M{"activity": mapstr.M{"before": []any{map[string]any{
+	printActivity(&out, mapstr.M{"reconbeat": mapstr.M{"activity": mapstr.M{"before": []any{map[string]any{
 		"time": "2026-03-01T00:00:00Z", "command_line": "id \x1b[2J\u009b", "exit_code": int64(1),
 		"parent": map[string]any{"name": "bash"}, "technique": map[string]any{"id": []any{"T1033"}},
-	}}}}})
+	}}}}}, "Before", "reconbeat.activity.before")
 	require.Equal(t, "Before        2026-03-01T00:00:00Z  id �[2J�, by bash, exit code 1, T1033\n", out.String())
 }

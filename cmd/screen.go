@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -109,7 +110,7 @@ func (s *screen) show(doc *beat.Event) error {
 		s.line(red, fmt.Sprintf(textFormat, stamp(doc), "", "ALERT: "+reason))
 	case process.RestoredAudit:
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", reason))
-	case "alert-summary", "correlation-summary":
+	case "alert-summary", "correlation-summary", "alert-follow-up":
 		s.line(dim, fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
 	case "habit", "learned", "feedback":
 		s.line("", fmt.Sprintf(textFormat, stamp(doc), "", text(doc.Fields, "message")))
@@ -207,6 +208,15 @@ func (s *screen) note(out io.Writer, line string) {
 	s.clearStatus()
 	fmt.Fprintln(out, line)
 	s.drawStatus(s.last)
+}
+
+// draw sets how documents are shown from now on; tty: on a terminal. A status line may have been set before.
+func (s *screen) draw(format string, tty bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.format = format
+	s.status = tty && format == formatTable
+	s.colour = s.status && os.Getenv("NO_COLOR") == ""
 }
 
 // setStatus replaces the status line.

@@ -491,6 +491,7 @@ var elsewhere = map[string]bool{
 	// Of sources that report exits, of a second tool in a session, and of long command lines: package engine's tests do.
 	"reconbeat.activity.before.exit_code":    true,
 	"reconbeat.activity.before.technique.id": true,
+	"reconbeat.activity.after.exit_code":     true,
 	"reconbeat.activity.truncated":           true,
 	// Of this host's own executables: package engine's tests and live tests do.
 	"reconbeat.executable.state": true, "reconbeat.executable.unread": true, "reconbeat.executable.script": true,
@@ -534,6 +535,7 @@ var elsewhere = map[string]bool{
 	"reconbeat.account.logins_from_source.count":   true, "reconbeat.account.logins_from_source.first": true,
 	"reconbeat.account.logins_from_source.last": true, "reconbeat.account.logins_from_source.since": true,
 	"reconbeat.account.logins_from_source.other_users": true, "source.port": true,
+	"reconbeat.alert.truncated": true, // of hostile arguments
 	// Of those who tamper with the kernel's audit: module auditd's live tests do.
 	"reconbeat.tampering.text": true, "reconbeat.tampering.record": true,
 }

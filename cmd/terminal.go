@@ -41,10 +41,7 @@ func newTerminal(s *screen) outputs.Factory {
 			return outputs.Fail(
 				fmt.Errorf("output.terminal.format: %q is not allowed; it must be table or ndjson", c.Format))
 		}
-		tty := term.IsTerminal(int(os.Stdout.Fd()))
-		s.format = c.Format
-		s.status = tty && c.Format == formatTable
-		s.colour = s.status && os.Getenv("NO_COLOR") == ""
+		s.draw(c.Format, term.IsTerminal(int(os.Stdout.Fd())))
 		return outputs.Success(c.Queue, -1, 0, nil, info.Logger,
 			&terminal{observer: observer, screen: s, stop: interrupt})
 	}

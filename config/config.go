@@ -323,9 +323,5 @@ func ParseModule(c *conf.C) (Module, error) {
 // ModuleKeys returns an error for each unknown key of a module's configuration. It knows those of every module
 // and those of the options.
 func ModuleKeys(c *conf.C, options ...any) error {
-	m, err := ParseModule(c)
-	if err != nil {
-		return err
-	}
-	return settings.Unknown(m.Module, c, append([]any{Module{}}, options...)...)
+	return settings.Unknown("", c, append([]any{Module{}}, options...)...)
 }

@@ -127,11 +127,11 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 		}
 		list, err := listOf(text)
 		if err != nil {
-			r.add(atLine(file, text, err))
+			r.add(AtLine(file, text, err))
 			continue
 		}
 		for i, one := range list {
-			where := func(err error) error { return atLine(file, text, settings.At(strconv.Itoa(i)+".", err)) }
+			where := func(err error) error { return AtLine(file, text, settings.At(strconv.Itoa(i)+".", err)) }
 			item(located{one, file, where})
 		}
 	}
@@ -236,8 +236,9 @@ func listOf(text []byte) (list []*conf.C, err error) {
 	return list, nil
 }
 
-// atLine puts a file, and the line of what they are about, before errors that begin with the path of a setting.
-func atLine(file string, text []byte, err error) error {
+// AtLine puts a file before errors that begin with the path of a setting in it, and the line of that setting in text,
+// what the file holds. It returns nil for nil.
+func AtLine(file string, text []byte, err error) error {
 	if err == nil {
 		return nil
 	}

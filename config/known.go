@@ -27,7 +27,7 @@ func KnownSoftware() ([]control.Known, error) {
 	const file = "known_software.yml"
 	list, err := listOf(knownSoftware)
 	if err != nil {
-		return nil, atLine(file, knownSoftware, err)
+		return nil, AtLine(file, knownSoftware, err)
 	}
 	var all []control.Known
 	var errs []error
@@ -35,7 +35,7 @@ func KnownSoftware() ([]control.Known, error) {
 		k := control.NewKnown()
 		errRead := errors.Join(settings.Read("", one, &k), settings.Unknown("", one, k))
 		if err := settings.Behind(errRead, k.Check()); err != nil {
-			errs = append(errs, atLine(file, knownSoftware, settings.At(strconv.Itoa(i)+".", err)))
+			errs = append(errs, AtLine(file, knownSoftware, settings.At(strconv.Itoa(i)+".", err)))
 		}
 		all = append(all, k)
 	}

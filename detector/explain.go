@@ -77,10 +77,11 @@ func listed(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// Techniques are the ids of ATT&CK of the enabled rules that mean an exec, each once; nil: no rule does.
+// Techniques are the ids of ATT&CK of the rules that mean an exec, enabled or not, each once; nil: no rule does.
 func (d *Detector) Techniques(p *process.Process) []string {
 	var ids []string
-	for _, r := range d.rules {
+	for i := range d.o.Rules {
+		r := &d.o.Rules[i]
 		program, args := r.program(&process.Event{Process: *p})
 		if program == "" || !r.means(program, args) {
 			continue

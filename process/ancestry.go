@@ -7,6 +7,22 @@ import "slices"
 // maxAncestry bounds what Ancestry returns.
 const maxAncestry = 16
 
+// Unknown returns the pid of the nearest process above an exec of this host of which nothing is known, its parent or an
+// ancestor: one that forked and runs its parent's program. 0: all are known, up to init.
+func (t *Table) Unknown(e *Event) uint32 {
+	s := t.scope(e)
+	parent := t.parentOf(s, e)
+	if parent == nil {
+		return e.PPID
+	}
+	line := t.line(s, parent)
+	above := line[len(line)-1].ppid
+	if len(line) == ancestors || s.process(above) != nil {
+		return 0
+	}
+	return above
+}
+
 // Ancestry returns the processes through which an exec came about: its parent first, then the parent's, up to the one
 // that came in from outside (process.entry_leader), or as far up as they are known. Of a longer line than 16 these are
 // the 15 nearest and the last. Args are those of the first KiB. It may be called after Complete, until the next

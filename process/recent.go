@@ -123,26 +123,57 @@ func (t *Table) ended(s scope, p *procEntry, e *Event) {
 // Recent returns what else ran before an exec, the oldest first: in its login session, or where there is none by its
 // real user in its container. It goes back RecentFor, or 32 execs of the session, and shares no memory with the Table.
 func (t *Table) Recent(e *Event) []Recent {
-	s := t.scope(e)
-	key := t.ringKey(s, e)
-	c := s.rings.get(key)
-	if c == nil || c.key != key {
+	c := t.ring(e)
+	if c == nil {
 		return nil
 	}
 	var before []Recent
 	now := e.Time.UnixNano()
 	for i := range c.execs {
 		r := &c.execs[i]
-		if r.time > now || now-r.time > int64(RecentFor) || r.pid == e.PID && r.time == now {
+		if r.time > now || now-r.time > int64(RecentFor) || r.is(e) {
 			continue
 		}
 		before = append(before, r.describe())
 	}
-	slices.SortStableFunc(before, func(a, b Recent) int {
-		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.PID, b.PID))
-	})
+	slices.SortStableFunc(before, inTime)
 	return before
 }
+
+// Later returns what else has run since an exec was observed, in the same session and order, until a time. Of more than
+// 32 execs it knows the latest; whole reports whether these are all.
+func (t *Table) Later(e *Event, until time.Time) (after []Recent, whole bool) {
+	c := t.ring(e)
+	if c == nil {
+		return nil, false
+	}
+	for i := range c.execs {
+		r := &c.execs[(c.next+i)%len(c.execs)] // in the order in which they were observed
+		switch {
+		case r.is(e):
+			after, whole = nil, true
+		case r.time <= until.UnixNano():
+			after = append(after, r.describe())
+		}
+	}
+	slices.SortStableFunc(after, inTime)
+	return after, whole
+}
+
+// ring is the ring that an exec belongs to; nil: none, or another session has its place by now.
+func (t *Table) ring(e *Event) *ring {
+	s := t.scope(e)
+	key := t.ringKey(s, e)
+	if c := s.rings.get(key); c != nil && c.key == key && key != 0 {
+		return c
+	}
+	return nil
+}
+
+// is reports whether it is the exec of the event.
+func (r *recent) is(e *Event) bool { return r.pid == e.PID && r.time == e.Time.UnixNano() }
+
+func inTime(a, b Recent) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.PID, b.PID)) }
 
 func (r *recent) describe() Recent {
 	p := NoProcess

@@ -68,6 +68,40 @@ func TestRecentOfDaemonsIsByUser(t *testing.T) {
 	require.EqualValues(t, 1, table.Recent(last)[0].PID)
 }
 
+func TestLaterIsWhatCameAfter(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	observe := func(second float64, pid, session uint32, command string) *Event {
+		e := program(at(second), pid, 10, session, command)
+		table.Observe(e)
+		return e
+	}
+	observe(1, 11, 5, "/usr/bin/id")
+	e := observe(2, 12, 5, "/usr/bin/ss -tan")
+	after, whole := table.Later(e, at(600))
+	require.Empty(t, after)
+	require.True(t, whole)
+	observe(2, 13, 5, "/usr/bin/last") // in the same millisecond
+	observe(3, 14, 6, "/usr/bin/w")
+	observe(4, 15, 5, "/usr/bin/crontab -l")
+	observe(700, 16, 5, "/usr/bin/make")
+	after, whole = table.Later(e, at(600))
+	require.Equal(t, []string{"/usr/bin/last < ", "/usr/bin/crontab -l < "}, linesOf(after))
+	require.True(t, whole)
+
+	for i := range recentExecs {
+		observe(700+float64(i), uint32(100+i), 5, "/usr/bin/make")
+	}
+	after, whole = table.Later(e, at(900))
+	require.Len(t, after, recentExecs)
+	require.False(t, whole, "the exec itself is no longer remembered")
+	for i := range 600 {
+		observe(800, uint32(1000+i), uint32(1000+i), "/usr/bin/make")
+	}
+	after, whole = table.Later(e, at(900))
+	require.Empty(t, after)
+	require.False(t, whole, "others have taken the place of the session")
+}
+
 func TestRecentIsBounded(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	var last *Event

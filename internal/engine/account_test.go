@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/internal/host/account"
 	"github.com/reconbeat/reconbeat/internal/host/sudoers"
@@ -23,7 +24,7 @@ import (
 )
 
 // here is a source of this host's own events.
-var here = &Source{Local: true}
+var here = &document.Source{Local: true}
 
 // changedBy is a change of this process's account, or a refused login to it.
 func changedBy(at time.Time, action string, id uint32) *process.Event {
@@ -36,18 +37,19 @@ func changedBy(at time.Time, action string, id uint32) *process.Event {
 }
 
 // newcomer has an account of this host, made two minutes before, run ss after ten quiet days, and returns the alert.
-func newcomer(t *testing.T, from *Source, change func(*process.Event)) *Document {
+func newcomer(t *testing.T, from *document.Source, change func(*process.Event)) *document.Document {
 	t.Helper()
 	eng, shipped := testEngine(t, nil)
 	machine, err := host.Open(nil)
 	require.NoError(t, err)
 	eng.machine = patient{machine}
+	eng.documents.Machine = eng.machine
 	return alertOfNewcomer(t, eng, shipped, from, change)
 }
 
 func alertOfNewcomer(
-	t *testing.T, eng *Engine, shipped *[]*Document, from *Source, change func(*process.Event),
-) *Document {
+	t *testing.T, eng *Engine, shipped *[]*document.Document, from *document.Source, change func(*process.Event),
+) *document.Document {
 	t.Helper()
 	now := time.Now()
 	for day := 10; day > 0; day-- {
@@ -91,27 +93,27 @@ func alertOfNewcomer(
 func TestAnAlertSaysWhatItsAccountMayDo(t *testing.T) {
 	alert := newcomer(t, here, func(*process.Event) {})
 	for field, want := range map[string]any{
-		accountField + ".class": account.System, accountField + ".password.state": account.PasswordNone,
-		accountField + ".expired":     false,
-		refusedField + ".count":       int64(3),
-		refusedField + ".from_source": int64(3),
-		refusedField + ".source.ip":   "203.0.113.5",
+		"reconbeat.account.class": account.System, "reconbeat.account.password.state": account.PasswordNone,
+		"reconbeat.account.expired":                    false,
+		"reconbeat.account.refused_logins.count":       int64(3),
+		"reconbeat.account.refused_logins.from_source": int64(3),
+		"reconbeat.account.refused_logins.source.ip":   "203.0.113.5",
 	} {
 		v, err := alert.Fields.GetValue(field)
 		require.NoError(t, err, field)
 		require.Equal(t, want, v, field)
 	}
 	for _, field := range []string{".shell", ".groups"} { // distributions differ
-		v, err := alert.Fields.GetValue(accountField + field)
+		v, err := alert.Fields.GetValue("reconbeat.account" + field)
 		require.NoError(t, err, field)
 		require.NotEmpty(t, v, field)
 	}
 	for _, file := range []string{"passwd", "shadow", "group"} {
-		v, err := alert.Fields.GetValue(accountField + ".files." + file)
+		v, err := alert.Fields.GetValue("reconbeat.account.files." + file)
 		require.NoError(t, err, file)
 		require.WithinRange(t, v.(time.Time), time.Unix(1, 0), time.Now())
 	}
-	list, err := alert.Fields.GetValue(changesField)
+	list, err := alert.Fields.GetValue("reconbeat.account.changes")
 	require.NoError(t, err)
 	changes := list.([]mapstr.M)
 	require.Len(t, changes, 2)
@@ -130,19 +132,19 @@ func TestAnAlertSaysWhatItsAccountMayDo(t *testing.T) {
 // Nothing is said of this host's accounts where a container's, or another host's, is meant.
 func TestRightsAreThoseOfThisHost(t *testing.T) {
 	for name, c := range map[string]struct {
-		from    *Source
+		from    *document.Source
 		change  func(*process.Event)
 		changes bool
 	}{
 		"container": {here, func(e *process.Event) { e.Container.ID = "c0ffee" }, false},
 		"another host": {
-			&Source{Local: true}, func(e *process.Event) { e.Host = process.Host{ID: "other", Name: "other"} }, true,
+			&document.Source{Local: true}, func(e *process.Event) { e.Host = process.Host{ID: "other", Name: "other"} }, true,
 		},
 	} {
 		alert := newcomer(t, c.from, c.change)
-		_, err := alert.Fields.GetValue(accountField + ".shell")
+		_, err := alert.Fields.GetValue("reconbeat.account.shell")
 		require.Error(t, err, name)
-		_, err = alert.Fields.GetValue(changesField)
+		_, err = alert.Fields.GetValue("reconbeat.account.changes")
 		require.Equal(t, c.changes, err == nil, "%s: changes come from its own records", name)
 	}
 }
@@ -164,19 +166,20 @@ func TestRightsAreBounded(t *testing.T) {
 	machine, err := host.Open(nil)
 	require.NoError(t, err)
 	eng.machine = sudoer{patient{machine}}
+	eng.documents.Machine = eng.machine
 	alert := alertOfNewcomer(t, eng, shipped, here, func(*process.Event) {})
-	rules, err := alert.Fields.GetValue(accountField + ".sudo.rules")
+	rules, err := alert.Fields.GetValue("reconbeat.account.sudo.rules")
 	require.NoError(t, err)
 	size := 0
 	for _, r := range rules.([]string) {
 		size += len(r)
 	}
-	require.LessOrEqual(t, size, maxSudo)
+	require.LessOrEqual(t, size, 2<<10)
 	require.NotEmpty(t, rules)
 	for field, want := range map[string]any{
 		".sudo.truncated": true, ".sudo.incomplete": true, ".sudo.nopasswd": true, ".unread": "open /etc/shadow: not today",
 	} {
-		v, err := alert.Fields.GetValue(accountField + field)
+		v, err := alert.Fields.GetValue("reconbeat.account" + field)
 		require.NoError(t, err, field)
 		require.Equal(t, want, v, field)
 	}
@@ -188,13 +191,14 @@ func TestAnExceptionMayBeAboutAnAccount(t *testing.T) {
 		field, value string
 		alerts       int
 	}{
-		{accountField + ".class", account.System, 0}, {accountField + ".class", account.Person, 1},
-		{changesField + ".action", process.AccountCreated, 0}, {changesField + ".user.name", "bob", 1},
+		{"reconbeat.account.class", account.System, 0}, {"reconbeat.account.class", account.Person, 1},
+		{"reconbeat.account.changes.action", process.AccountCreated, 0}, {"reconbeat.account.changes.user.name", "bob", 1},
 	} {
 		eng, shipped := testEngine(t, nil)
 		machine, err := host.Open(nil)
 		require.NoError(t, err)
 		eng.machine = patient{machine}
+		eng.documents.Machine = eng.machine
 		eng.SetControls(setOf(t, control.Condition{Field: c.field, Is: control.Texts{c.value}}))
 		seen := 0
 		if c.alerts > 0 {

@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/internal/host/provenance"
 	"github.com/reconbeat/reconbeat/process"
@@ -31,11 +33,12 @@ func (p patient) Provenance(e *process.Event) (tool, parent provenance.Executabl
 
 // intruder has an account that was never seen run a copy of a program as ss, from this test, after ten quiet days, and
 // returns the alert.
-func intruder(t *testing.T, from *Source, change func(*process.Event)) *Document {
+func intruder(t *testing.T, from *document.Source, change func(*process.Event)) *document.Document {
 	eng, shipped := testEngine(t, nil)
 	machine, err := host.Open(nil)
 	require.NoError(t, err)
 	eng.machine = patient{machine}
+	eng.documents.Machine = eng.machine
 	data, err := os.ReadFile("/usr/bin/sleep")
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "ss")
@@ -70,7 +73,7 @@ func intruder(t *testing.T, from *Source, change func(*process.Event)) *Document
 
 // An alert has the checksums of the tool and its parent, whose they are, and the parent's script.
 func TestAnAlertSaysWhereItsToolComesFrom(t *testing.T) {
-	doc := intruder(t, &Source{Local: true}, func(*process.Event) {})
+	doc := intruder(t, &document.Source{Local: true}, func(*process.Event) {})
 	value := func(field string) any { v, _ := doc.Fields.GetValue(field); return v }
 	require.Len(t, value("process.hash.sha256"), 64)
 	require.Contains(t, value("related.hash"), value("process.hash.sha256"))
@@ -86,17 +89,18 @@ func TestAnAlertSaysWhereItsToolComesFrom(t *testing.T) {
 
 // What another host has done is nothing that this one's files can explain, and a process that is gone says so.
 func TestOfAnotherHostNoFileIsRead(t *testing.T) {
-	for _, doc := range []*Document{
-		intruder(t, &Source{Local: false}, func(*process.Event) {}),
-		intruder(t, &Source{Local: true}, func(e *process.Event) { e.Host.ID = "other" }),
+	for _, doc := range []*document.Document{
+		intruder(t, &document.Source{Local: false}, func(*process.Event) {}),
+		intruder(t, &document.Source{Local: true}, func(e *process.Event) { e.Host.ID = "other" }),
 	} {
-		for field := range provenanceFields {
-			if v, err := doc.Fields.GetValue(field); err == nil {
+		for field := range document.Fields() {
+			v, err := doc.Fields.GetValue(field)
+			if err == nil && (strings.HasPrefix(field, "reconbeat.executable.") || strings.Contains(field, ".hash.")) {
 				require.Equal(t, "reconbeat.executable.parent.script", field, "%v", v)
 			}
 		}
 	}
-	doc := intruder(t, &Source{Local: true}, func(e *process.Event) { e.PID = 1<<22 + 1 })
+	doc := intruder(t, &document.Source{Local: true}, func(e *process.Event) { e.PID = 1<<22 + 1 })
 	unread, err := doc.Fields.GetValue("reconbeat.executable.unread")
 	require.NoError(t, err)
 	require.Equal(t, "gone", unread)

@@ -122,9 +122,8 @@ func (h *Host) Complete(e *process.Event, t *process.Table) {
 	if !known && !gone {
 		e.Container, known = h.proc.Container(e.PID)
 	}
-	if !t.Complete(e) && h.readParent(e, t) {
-		t.Complete(e)
-	}
+	h.readAncestors(e, t)
+	t.Complete(e)
 	if !known && e.Parent.PID != 0 && e.Parent.PID != 1 {
 		e.Container, _ = h.proc.Container(e.Parent.PID) // the exec itself was gone; containers are inherited
 	}
@@ -171,17 +170,26 @@ func (h *Host) Port(s *process.Session) (uint16, bool) {
 	return h.proc.PeerPort(s.Leader, s.Source)
 }
 
-// readParent reads the event's unknown parent from /proc into the table: a shell that forked without exec. A process
-// younger than the event is a later one with the pid, and nobody's parent. It reports whether the table has learned
-// something.
-func (h *Host) readParent(e *process.Event, t *process.Table) bool {
-	var p process.Process
-	ppid, s, err := h.proc.Read(e.PPID, &p)
-	if err != nil || p.Start.After(e.Time.Add(clockTick)) {
-		return false
+// ancestorsRead is how many unknown ancestors of an exec are read from /proc at most.
+const ancestorsRead = 16
+
+// readAncestors reads from /proc into the table what is unknown of the processes above an exec: shells and servers that
+// forked without exec. A process younger than the event is a later one with the pid, and nobody's ancestor.
+func (h *Host) readAncestors(e *process.Event, t *process.Table) {
+	var before uint32
+	for range ancestorsRead {
+		pid := t.Unknown(e)
+		if pid == 0 || pid == before {
+			return
+		}
+		var p process.Process
+		ppid, s, err := h.proc.Read(pid, &p)
+		if err != nil || p.Start.After(e.Time.Add(clockTick)) {
+			return
+		}
+		t.PutProcess(&p, ppid, s)
+		before = pid
 	}
-	t.PutProcess(&p, ppid, s)
-	return true
 }
 
 // clockTick is the resolution of the times of fork in /proc, and the second to which the time of boot is known.

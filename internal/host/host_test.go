@@ -13,8 +13,8 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
-// TestUnknownParentIsReadFromProc takes this test's own process for a parent that no event reported.
-func TestUnknownParentIsReadFromProc(t *testing.T) {
+// TestUnknownAncestorsAreReadFromProc takes this test's own process for a parent that no event reported.
+func TestUnknownAncestorsAreReadFromProc(t *testing.T) {
 	h, err := Open(nil)
 	require.NoError(t, err)
 	executable, err := os.Executable()
@@ -29,5 +29,10 @@ func TestUnknownParentIsReadFromProc(t *testing.T) {
 	require.Equal(t, filepath.Base(executable), e.Parent.Name)
 	require.Equal(t, os.Args, e.Parent.Args)
 	require.Len(t, e.Parent.EntityID, 20)
-	require.EqualValues(t, 1, table.Stats().UnknownParent)
+	require.Zero(t, table.Stats().UnknownParent)
+	line := table.Ancestry(e)
+	require.Greater(t, len(line), 1, "who runs the test has a parent, too")
+	require.EqualValues(t, os.Getppid(), line[1].PID)
+	require.NotEmpty(t, line[1].Name)
+	require.Zero(t, table.Unknown(e), "up to init")
 }

@@ -54,12 +54,16 @@ type Report struct {
 
 // alert is one alert on the page.
 type alert struct {
+	id                             string
 	At                             time.Time
 	Score, Yearly                  float64 // Score is -1 where the alert has none
 	Message, Reason, Host          string
 	Command, Parent, Folder, Entry string
 	Parts                          []Part
 	Visit, Usual, Explained        []string
+	Line                           []string // the processes through which its program was started, the parent first
+	Before, After                  []string // what else ran in its session
+	Since                          string   // what ran after it, in a sentence
 	Guide                          string
 }
 
@@ -106,6 +110,8 @@ func (r *Report) Add(doc *beat.Event) {
 	case f.text("event.kind") == "alert":
 		r.alert(doc.Timestamp, f)
 	case action == "alert-summary" || action == "correlation-summary":
+	case action == "alert-follow-up":
+		r.followUp(f)
 	case f.text("reconbeat.program") != "":
 		r.match(doc.Timestamp, f)
 		r.held.Idle = r.Idle
@@ -199,11 +205,12 @@ func (r *Report) alert(at time.Time, f fields) {
 		return
 	}
 	a := alert{
-		At: at.UTC(), Score: -1, Message: f.text("message"), Reason: f.text("event.reason"), Host: f.text("host.name"),
+		id: f.text("event.id"), At: at.UTC(), Score: -1, Message: f.text("message"), Reason: f.text("event.reason"), Host: f.text("host.name"),
 		Command: f.text("process.command_line"), Parent: f.text("process.parent.name"),
 		Folder: f.text("process.working_directory"), Entry: f.text("process.entry_leader.entry_meta.type"),
 		Yearly: f.number("reconbeat.anomaly.yearly"), Parts: f.parts(), Visit: f.texts("reconbeat.visit.commands"),
-		Explained: f.texts("reconbeat.anomaly.explained"), Guide: f.guide(),
+		Explained: f.texts("reconbeat.anomaly.explained"), Guide: f.guide(), Line: f.line(),
+		Before: f.activity("reconbeat.activity.before"),
 	}
 	if ip := f.text("process.entry_leader.entry_meta.source.ip"); ip != "" {
 		a.Entry += " from " + ip
@@ -217,6 +224,14 @@ func (r *Report) alert(at time.Time, f fields) {
 		}
 	}
 	r.alerts = append(r.alerts, a)
+}
+
+// followUp adds to an alert what came after it.
+func (r *Report) followUp(f fields) {
+	id := f.text("reconbeat.alert.id")
+	if i := slices.IndexFunc(r.alerts, func(a alert) bool { return a.id == id }); i >= 0 {
+		r.alerts[i].Since, r.alerts[i].After = f.text("message"), f.activity("reconbeat.activity.after")
+	}
 }
 
 func (r *Report) note(at time.Time, f fields) {
@@ -301,6 +316,45 @@ func (f fields) texts(name string) (out []string) {
 		}
 	case string:
 		out = []string{limited(v)}
+	}
+	return out
+}
+
+// objects are those of a field that holds a list of them.
+func (f fields) objects(name string) (out []fields) {
+	v, _ := mapstr.M(f).GetValue(name)
+	list, _ := v.([]mapstr.M)
+	for _, one := range list {
+		out = append(out, fields(one))
+	}
+	return out
+}
+
+// line says through which processes the alert's program was started.
+func (f fields) line() (out []string) {
+	for _, p := range f.objects("reconbeat.ancestry") {
+		what := cmp.Or(p.text("command_line"), p.text("executable"), p.text("name"))
+		if by := cmp.Or(p.text("user.name"), p.text("user.id")); by != "" {
+			what += " (" + by + ")"
+		}
+		out = append(out, what)
+	}
+	return out
+}
+
+// activity says what else ran in the alert's session.
+func (f fields) activity(name string) (out []string) {
+	for _, p := range f.objects(name) {
+		what := cmp.Or(p.text("command_line"), p.text("name"))
+		if at, err := mapstr.M(p).GetValue("time"); err == nil {
+			if t, ok := at.(time.Time); ok {
+				what = t.UTC().Format(time.TimeOnly) + "  " + what
+			}
+		}
+		if ids := p.texts("technique.id"); len(ids) > 0 {
+			what += "  " + strings.Join(ids, " ")
+		}
+		out = append(out, what)
 	}
 	return out
 }

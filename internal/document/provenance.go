@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -26,18 +26,18 @@ var provenanceFields = map[string]string{
 }
 
 // ours reports whether an exec is of the host that may be asked: documents of another host are not.
-func (eng *Engine) ours(e *process.Event, from *Source) bool {
-	return from.Local && eng.machine != nil && e.Host == (process.Host{})
+func (m *Maker) ours(e *process.Event, from *Source) bool {
+	return from.Local && m.Machine != nil && e.Host == (process.Host{})
 }
 
 // addProvenance says in an alert where the executables of its tool and of the parent come from.
-func (eng *Engine) addProvenance(fields mapstr.M, e *process.Event, from *Source) {
+func (m *Maker) addProvenance(fields mapstr.M, e *process.Event, from *Source) {
 	addScript(fields, toolField, &e.Process)
 	addScript(fields, parentField, &e.Parent)
-	if !eng.ours(e, from) {
+	if !m.ours(e, from) {
 		return
 	}
-	tool, parent := eng.machine.Provenance(e)
+	tool, parent := m.Machine.Provenance(e)
 	addExecutable(fields, "process", toolField, tool)
 	addExecutable(fields, "process.parent", parentField, parent)
 }
@@ -63,9 +63,9 @@ func addExecutable(fields mapstr.M, owner, prefix string, x provenance.Executabl
 }
 
 // provenanceValue is a field of where executables come from; nil: there is none. It may wait as long as an alert does.
-func (eng *Engine) provenanceValue(e *process.Event, from *Source, field string) any {
+func (m *Maker) provenanceValue(e *process.Event, from *Source, field string) any {
 	fields := mapstr.M{}
-	eng.addProvenance(fields, e, from)
+	m.addProvenance(fields, e, from)
 	if v, err := fields.GetValue(field); err == nil {
 		return v
 	}

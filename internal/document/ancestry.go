@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
@@ -32,8 +31,8 @@ var ancestryFields = map[string]string{
 const maxCommandLine = 512
 
 // addAncestry says in an alert through which processes its exec came about, the parent first.
-func (eng *Engine) addAncestry(fields mapstr.M, e *process.Event, from *Source) {
-	line := eng.ancestry(e, from)
+func (m *Maker) addAncestry(fields mapstr.M, e *process.Event, from *Source) {
+	line := m.ancestry(e, from)
 	if len(line) == 0 {
 		return
 	}
@@ -51,24 +50,24 @@ func (eng *Engine) addAncestry(fields mapstr.M, e *process.Event, from *Source) 
 }
 
 // ancestry is the line with the names of its users, where the host's own are meant.
-func (eng *Engine) ancestry(e *process.Event, from *Source) []process.Process {
-	line := eng.table.Ancestry(e)
-	if from.Local && eng.machine != nil && e.Host == (process.Host{}) && e.Container.ID == "" {
+func (m *Maker) ancestry(e *process.Event, from *Source) []process.Process {
+	line := m.Table.Ancestry(e)
+	if from.Local && m.Machine != nil && e.Host == (process.Host{}) && e.Container.ID == "" {
 		for i := range line {
-			eng.machine.Name(&line[i].User)
+			m.Machine.Name(&line[i].User)
 		}
 	}
 	return line
 }
 
 // ancestryValue is a field of the line: its values in all processes that have it; nil: none has.
-func (eng *Engine) ancestryValue(e *process.Event, from *Source, field string) any {
+func (m *Maker) ancestryValue(e *process.Event, from *Source, field string) any {
 	name := "entity_id"
 	if field != entitiesField {
 		name = strings.TrimPrefix(field, ancestryField+".")
 	}
 	var values []string
-	for _, p := range eng.ancestry(e, from) {
+	for _, p := range m.ancestry(e, from) {
 		if v, err := encodeAncestor(&p).GetValue(name); err == nil {
 			values = append(values, fmt.Sprint(v))
 		}
@@ -98,17 +97,10 @@ func encodeAncestor(p *process.Process) mapstr.M {
 	return m
 }
 
-// cutCommand cuts a command line to its bound, between two characters.
+// cutCommand cuts a command line to its bound. cut: its source has cut it already.
 func cutCommand(line string, cut bool) string {
-	if len(line) > maxCommandLine {
-		n := maxCommandLine
-		for n > maxCommandLine-utf8.UTFMax && !utf8.RuneStart(line[n]) {
-			n--
-		}
-		line, cut = line[:n], true
+	if len(line) <= maxCommandLine && cut {
+		return line + ellipsis
 	}
-	if cut {
-		line += " …"
-	}
-	return line
+	return cutText(line, maxCommandLine)
 }

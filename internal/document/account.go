@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"fmt"
@@ -52,28 +52,28 @@ const maxSudo = 2 << 10
 
 // addAccount says in an alert what the actor may do on the host, what was changed about the account, and how well it is
 // known from the address of its session.
-func (eng *Engine) addAccount(fields mapstr.M, e *process.Event, from *Source) {
-	who, ok := eng.account(e)
+func (m *Maker) addAccount(fields mapstr.M, e *process.Event, from *Source) {
+	who, ok := m.account(e)
 	if !ok {
 		return
 	}
-	if eng.ours(e, from) {
-		eng.addRights(fields, eng.machine.Account(who, e.Time))
-		eng.addLogins(fields, e)
+	if m.ours(e, from) {
+		m.addRights(fields, m.Machine.Account(who, e.Time))
+		m.addLogins(fields, e)
 	}
-	eng.addChanges(fields, eng.table.AccountChanges(e, who), eng.ours(e, from))
-	addRefused(fields, eng.table.RefusedLogins(e, who), eng.table.RefusedFrom(e, e.Session.Source))
+	m.addChanges(fields, m.Table.AccountChanges(e, who), m.ours(e, from))
+	addRefused(fields, m.Table.RefusedLogins(e, who), m.Table.RefusedFrom(e, e.Session.Source))
 }
 
 // account is the account of an exec's actor; false: it is unknown, or a container's, which are not the host's.
-func (eng *Engine) account(e *process.Event) (process.User, bool) {
-	actor := eng.detector.Actor(e)
+func (m *Maker) account(e *process.Event) (process.User, bool) {
+	actor := m.Detector.Actor(e)
 	who := process.User{ID: actor.ID, Name: actor.Name}
 	return who, who.Known() && e.Container.ID == ""
 }
 
-func (eng *Engine) addRights(fields mapstr.M, a account.Account) {
-	eng.unread(fields, a.Unread)
+func (m *Maker) addRights(fields mapstr.M, a account.Account) {
+	m.unread(fields, a.Unread)
 	for name, v := range map[string]string{
 		".class": a.Class, ".shell": a.Shell, ".password.state": a.Password, ".authorized_keys.unread": a.Keys.Unread,
 	} {
@@ -109,28 +109,28 @@ func (eng *Engine) addRights(fields mapstr.M, a account.Account) {
 }
 
 // unread says in an alert, counts and logs why it lacks a part of what the host knows of the account. nil: it has all.
-func (eng *Engine) unread(fields mapstr.M, err error) {
+func (m *Maker) unread(fields mapstr.M, err error) {
 	if err == nil {
 		return
 	}
 	put(fields, accountField+".unread", valid(err.Error()))
-	if n := eng.Counts.AccountsUnread.Add(1); seldom(n) {
-		eng.logger.Warnf("An alert lacks a part of what this host knows of its account: %v", err)
+	if n := m.AccountsUnread.Add(1); seldom(n) {
+		m.Logger.Warnf("An alert lacks a part of what this host knows of its account: %v", err)
 	}
 }
 
 // addLogins says how well the account is known from the address of its session, which it does not count. Of a session
 // that began before reconbeat it is not known when it began.
-func (eng *Engine) addLogins(fields mapstr.M, e *process.Event) {
+func (m *Maker) addLogins(fields mapstr.M, e *process.Event) {
 	s := &e.Session
-	if port, ok := eng.machine.Port(s); ok {
+	if port, ok := m.Machine.Port(s); ok {
 		put(fields, "source.port", int64(port))
 	}
 	if !s.Source.IsValid() || s.User.Name == "" || s.Start.IsZero() {
 		return
 	}
-	known, err := eng.machine.Logins(s.User.Name, s.Source, s.Start.Truncate(time.Second)) // the history has seconds
-	eng.unread(fields, err)
+	known, err := m.Machine.Logins(s.User.Name, s.Source, s.Start.Truncate(time.Second)) // the history has seconds
+	m.unread(fields, err)
 	if known.Since.IsZero() {
 		return // the host has no history
 	}
@@ -175,28 +175,28 @@ func addSudo(fields mapstr.M, a account.Account) {
 }
 
 // addChanges says what was changed about an account. names: those of who did it are this host's.
-func (eng *Engine) addChanges(fields mapstr.M, changes []process.Changed, names bool) {
+func (m *Maker) addChanges(fields mapstr.M, changes []process.Changed, names bool) {
 	var list []mapstr.M
 	for i := range changes {
 		c := &changes[i]
 		if names {
-			eng.machine.Name(&c.By)
+			m.Machine.Name(&c.By)
 		}
-		m := mapstr.M{"time": c.Time, "action": c.Action}
+		one := mapstr.M{"time": c.Time, "action": c.Action}
 		for name, v := range map[string]string{
 			"group.name": c.Group, "user.name": c.By.Name, "process.name": c.Program, "source.ip": ip(c.Source),
 		} {
 			if v != "" {
-				put(m, name, valid(v))
+				put(one, name, valid(v))
 			}
 		}
 		if c.By.ID != process.Unset {
-			put(m, "user.id", strconv.FormatUint(uint64(c.By.ID), 10))
+			put(one, "user.id", strconv.FormatUint(uint64(c.By.ID), 10))
 		}
 		if c.By.Name != "" {
 			addRelated(fields, "user", valid(c.By.Name))
 		}
-		list = append(list, m)
+		list = append(list, one)
 	}
 	if len(list) > 0 {
 		put(fields, changesField, list)
@@ -220,23 +220,23 @@ func addRefused(fields mapstr.M, account, source process.Refused) {
 }
 
 // accountValue is a field of the actor's account; of its changes, the values in all that have it; nil: there is none.
-func (eng *Engine) accountValue(e *process.Event, from *Source, field string) any {
-	who, ok := eng.account(e)
+func (m *Maker) accountValue(e *process.Event, from *Source, field string) any {
+	who, ok := m.account(e)
 	if !ok {
 		return nil
 	}
-	fields, ours := mapstr.M{}, eng.ours(e, from)
+	fields, ours := mapstr.M{}, m.ours(e, from)
 	name, ofChanges := strings.CutPrefix(field, changesField+".")
 	switch {
 	case ofChanges:
-		eng.addChanges(fields, eng.table.AccountChanges(e, who), ours)
+		m.addChanges(fields, m.Table.AccountChanges(e, who), ours)
 	case strings.HasPrefix(field, refusedField):
-		addRefused(fields, eng.table.RefusedLogins(e, who), eng.table.RefusedFrom(e, e.Session.Source))
+		addRefused(fields, m.Table.RefusedLogins(e, who), m.Table.RefusedFrom(e, e.Session.Source))
 	case !ours:
 	case strings.HasPrefix(field, loginsField), field == "source.port":
-		eng.addLogins(fields, e)
+		m.addLogins(fields, e)
 	default:
-		eng.addRights(fields, eng.machine.Account(who, e.Time))
+		m.addRights(fields, m.Machine.Account(who, e.Time))
 	}
 	if !ofChanges {
 		v, err := fields.GetValue(field)
@@ -248,8 +248,8 @@ func (eng *Engine) accountValue(e *process.Event, from *Source, field string) an
 	list, _ := fields.GetValue(changesField)
 	changes, _ := list.([]mapstr.M)
 	var values []string
-	for _, m := range changes {
-		if v, err := m.GetValue(name); err == nil {
+	for _, one := range changes {
+		if v, err := one.GetValue(name); err == nil {
 			values = append(values, fmt.Sprint(v))
 		}
 	}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
+)
+
+// TestLiveAnAlertTellsItsSession has an unknown account look around by ssh: the alert has what it ran before, and its
+// follow-up, when the session ends, what it ran after.
+func TestLiveAnAlertTellsItsSession(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	l.start()
+	defer l.stop()
+	before := []string{"id", "whoami", "uname -a", "hostname"}
+	after := []string{"ps -e", "groups", "df", "last"}
+	run := slices.Concat(before, []string{"ss -tan"}, after)
+	c := l.ssh(liveNewbie, strings.Join(run, " >/dev/null; ")+" >/dev/null; true")
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	alert := l.awaitAlert(mapstr.M{"user.name": liveNewbie})
+	follow := mapstr.M{}
+	require.True(t, beattest.Poll(30*time.Second, func() bool {
+		follow = l.find("event", mapstr.M{"event.action": "alert-follow-up"})
+		return follow != nil
+	}), "no follow-up; the log:\n%s", l.log)
+
+	require.Subset(t, commandsIn(alert, "reconbeat.activity.before"), before)
+	require.NotContains(t, commandsIn(alert, "reconbeat.activity.before"), "ps -e")
+	got := commandsIn(follow, "reconbeat.activity.after")
+	require.Subset(t, got, after)
+	require.NotContains(t, got, "whoami")
+	require.Equal(t, text(alert, "event.id"), text(follow, "reconbeat.alert.id"))
+	require.Equal(t, liveNewbie, text(follow, "user.name"))
+	require.Regexp(t, `^After the alert: [4-9] other programs started in the session within [0-9]+ seconds?$`,
+		text(follow, "message"))
+
+	techniques := map[string]any{}
+	for _, p := range append(objects(alert, "reconbeat.activity.before"), objects(follow, "reconbeat.activity.after")...) {
+		techniques[text(p, "command_line")], _ = p.GetValue("technique.id") // some have none
+	}
+	require.Equal(t, []any{"T1033"}, techniques["whoami"], "of a rule that is off")
+	require.Equal(t, []any{"T1057"}, techniques["ps -e"])
+}
+
+// commandsIn are the command lines in a list of programs.
+func commandsIn(doc mapstr.M, field string) (lines []string) {
+	for _, p := range objects(doc, field) {
+		lines = append(lines, text(p, "command_line"))
+	}
+	return lines
+}
+
+// TestLiveAWebShell has a real web server run a script that somebody has put there: the alert leads from the tool to the
+// server, and has what else the script ran.
+func TestLiveAWebShell(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	root := filepath.Join(l.dir, "www")
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "cgi-bin"), 0o755))
+	script := "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nid\nuname -a\nss -tan\ncat /etc/passwd\n"
+	require.NoError(t, os.WriteFile(filepath.Join(root, "cgi-bin", "status.cgi"), []byte(script), 0o755))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	l.start()
+	defer l.stop()
+
+	server := exec.Command("setpriv", "--reuid", liveDaemon, "--regid", liveDaemon, "--init-groups",
+		lookPath(t, "busybox"), "httpd", "-f", "-p", address, "-h", root)
+	require.NoError(t, server.Start())
+	defer func() { _ = server.Process.Kill(); _ = server.Wait() }()
+	require.True(t, beattest.Poll(10*time.Second, func() bool {
+		answer, err := http.Get("http://" + address + "/cgi-bin/status.cgi")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		page, err := io.ReadAll(answer.Body)
+		return err == nil && strings.Contains(string(page), liveDaemon)
+	}), "the web server does not answer")
+
+	alert := l.awaitAlert(mapstr.M{"user.name": liveDaemon})
+	line := objects(alert, "reconbeat.ancestry")
+	require.GreaterOrEqual(t, len(line), 2)
+	require.Contains(t, text(line[0], "command_line"), "status.cgi")
+	require.Contains(t, text(line[1], "command_line"), "httpd -f -p "+address)
+	require.Equal(t, liveDaemon, text(line[1], "user.name"))
+	require.Subset(t, commandsIn(alert, "reconbeat.activity.before"), []string{"id", "uname -a"})
+	require.Regexp(t, "^"+liveDaemon+" has never looked at network connections", text(alert, "event.reason"))
+}
+
+// awaitAlert waits for an alert with all the fields wanted.
+func (l *live) awaitAlert(want mapstr.M) (alert mapstr.M) {
+	l.t.Helper()
+	require.True(l.t, beattest.Poll(30*time.Second, func() bool {
+		alert = l.find("alert", want)
+		return alert != nil
+	}), "no alert with %v; the log:\n%s", want, l.log)
+	return alert
+}
