@@ -51,12 +51,20 @@ func (f ControlFolders) All() []string {
 		func(dir string) bool { return dir == "" })
 }
 
+// List is where a list of values lies that conditions name.
+func (f ControlFolders) List(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(f.Exceptions, name)
+}
+
 // Items reads the controls: those in the configuration, and those of the files in the folders, *.yml and *.yaml, a list
 // in each. The lists of values that they name lie in the folder of exceptions. zone is of days and times that are
 // written without one. The error names everything that is wrong, each with its file, line and key, its value and what
 // is allowed.
 func (c Controls) Items(in ControlFolders, zone *time.Location) (control.Items, error) {
-	r := controlReader{lists: in.Exceptions, from: map[string]string{}}
+	r := controlReader{in: in, from: map[string]string{}}
 	r.all = control.Items{Lists: map[string]*control.List{}, Zone: zone}
 	r.known(c)
 	r.read("exceptions", c.Exceptions, in.Exceptions, r.exception)
@@ -88,10 +96,10 @@ func filesOf(kind, dir string) ([]string, error) {
 
 // controlReader gathers items, and what is wrong with them.
 type controlReader struct {
-	lists string // the folder of lists
-	all   control.Items
-	from  map[string]string // where each id stands
-	errs  []error
+	in   ControlFolders
+	all  control.Items
+	from map[string]string // where each id stands
+	errs []error
 }
 
 func (r *controlReader) add(err error) {
@@ -188,11 +196,7 @@ func (r *controlReader) unpack(at located, item, keys any, common *control.Excep
 		if r.all.Lists[name] != nil {
 			continue
 		}
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(r.lists, name)
-		}
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(r.in.List(name))
 		if err != nil {
 			r.add(at.where(fmt.Errorf("%s: reading the list: %w", key, err)))
 			continue
