@@ -196,7 +196,7 @@ func (e *Exception) takeEntry(
 			wrong.add(path+".value", "is missing, or are several; %s has one, match_any may have more", entry.Type)
 			return
 		}
-		switch networks := known(c.Field) == "ip" && slices.ContainsFunc(values, isNetwork); {
+		switch networks := known(c.Field) == "ip" && slices.ContainsFunc(values, notAsWritten); {
 		case c.Field == ruleField && !c.Not && len(e.Rules) == 0:
 			e.Rules = values
 			return
@@ -249,6 +249,12 @@ func (e *Exception) takeEntry(
 
 // listID is what the id of a value list may be for us, who keep it in a file of that name.
 var listID = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]{0,127}$`)
+
+// notAsWritten reports whether a text stands for addresses that our documents write otherwise.
+func notAsWritten(text string) bool {
+	address, ok := canonical(text)
+	return isNetwork(text) || ok && address != text
+}
 
 func isNetwork(text string) bool {
 	_, err := netip.ParsePrefix(text)
@@ -319,9 +325,6 @@ func (k KibanaList) Write(w io.Writer) (notes []string, err error) {
 	return notes, nil
 }
 
-// mostAlternatives bounds into how many items of Kibana's an exception becomes.
-const mostAlternatives = 64
-
 // items are the items that an exception is in Kibana, one for each of its alternatives, because entries are all
 // required. reason says why there is none, or what of it is left out.
 func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
@@ -331,7 +334,7 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 	case detector.SkipBoth:
 		reason = "in Kibana it holds alerts back; that nothing is learned is said here alone"
 	}
-	alternatives, err := k.alternatives(&Condition{All: e.Conditions}, false)
+	ways, err := alternatives(&Condition{All: e.Conditions}, false, k.literal)
 	if err != nil {
 		return nil, "it is left out: " + err.Error()
 	}
@@ -340,7 +343,7 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 		return nil, "it is left out: " + err.Error()
 	}
 	description, comments := splitComment(e.Comment)
-	for i, entries := range alternatives {
+	for i, entries := range ways {
 		line := kibanaLine{
 			ItemID: e.ID, ListID: k.ID, Name: e.Name, Description: description, Comments: comments, Type: "simple",
 			CreatedAt: string(e.Created), CreatedBy: e.Author, Namespace: "single", OSTypes: []string{}, Tags: []string{},
@@ -370,48 +373,6 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 		lines = append(lines, line)
 	}
 	return lines, reason
-}
-
-var errAlternatives = fmt.Errorf("it has more than %d alternatives, each of which would be an item of its own",
-	mostAlternatives)
-
-// alternatives are the lists of entries of which one must hold for a condition to, or not to where not is true: its
-// disjunctive normal form.
-func (k KibanaList) alternatives(c *Condition, not bool) ([][]kibanaEntry, error) {
-	not = not != c.Not
-	parts, either := c.All, false
-	if len(c.Any) > 0 {
-		parts, either = c.Any, true
-	}
-	if len(parts) == 0 {
-		return k.literal(c, not)
-	}
-	either = either != not // by De Morgan's laws
-	all := [][]kibanaEntry{{}}
-	if either {
-		all = nil
-	}
-	for i := range parts {
-		one, err := k.alternatives(&parts[i], not)
-		if err != nil {
-			return nil, err
-		}
-		if either {
-			all = append(all, one...)
-		} else {
-			var product [][]kibanaEntry
-			for _, before := range all {
-				for _, then := range one {
-					product = append(product, slices.Concat(before, then))
-				}
-			}
-			all = product
-		}
-		if len(all) > mostAlternatives {
-			return nil, errAlternatives
-		}
-	}
-	return all, nil
 }
 
 // fromWildcard reads a pattern of Kibana's, in which a backslash takes the meaning from what follows it, as Lucene's

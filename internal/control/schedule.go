@@ -281,6 +281,28 @@ func (s *schedule) has(at time.Time) bool {
 	return s.open
 }
 
+// unmet are the exceptions that none of its times is.
+func (s *schedule) unmet() (all []Clock) {
+	for c := range s.except {
+		day := c.Truncate(24 * time.Hour)
+		is := func(start time.Time) bool {
+			return start.Equal(c.Time) || c.Day && start.Truncate(24*time.Hour).Equal(day)
+		}
+		met := slices.ContainsFunc(s.singles, func(one Clock) bool { return is(one.Time) })
+		if s.recurs && !met {
+			next := s.near(day)
+			for start, ok := next(); ok && !met && !start.After(day.Add(24*time.Hour)); start, ok = next() {
+				met = is(start)
+			}
+		}
+		if !met {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Clock) int { return a.Compare(b.Time) })
+	return all
+}
+
 // slack is more than clocks were ever changed by at once.
 const slack = 26 * time.Hour
 

@@ -50,7 +50,8 @@ func newSet(t testing.TB, lists map[string]*List, items ...Exception) *Set {
 }
 
 func TestConditions(t *testing.T) {
-	lists := map[string]*List{"hosts.txt": ReadList("# jump hosts\n 10.9.0.1\n\n10.1.0.0/16\nmallory\n")}
+	lists := map[string]*List{"hosts.txt": ReadList("# jump hosts\n 10.9.0.1\n\n10.1.0.0/16\nmallory\n"),
+		"six.txt": ReadList("::ffff:10.1.2.3\n")}
 	for _, c := range []struct {
 		name string
 		Condition
@@ -80,6 +81,10 @@ func TestConditions(t *testing.T) {
 		{"regexp, elsewhere", Condition{Field: "user.name", Regexp: "^mal$"}, false},
 		{"cidr", Condition{Field: "source.ip", CIDR: Texts{"192.168.0.0/16", "10.1.0.0/16"}}, true},
 		{"cidr, an address", Condition{Field: "source.ip", CIDR: Texts{"10.1.2.3"}}, true},
+		{"cidr, IPv4 in IPv6", Condition{Field: "source.ip", CIDR: Texts{"::ffff:10.1.0.0/112"}}, true},
+		{"cidr, another in IPv6", Condition{Field: "source.ip", CIDR: Texts{"::ffff:10.2.0.0/112"}}, false},
+		{"cidr, all of IPv6", Condition{Field: "source.ip", CIDR: Texts{"::/0"}}, false},
+		{"in a list, IPv4 in IPv6", Condition{Field: "source.ip", InList: "six.txt"}, true},
 		{"cidr, another network", Condition{Field: "source.ip", CIDR: Texts{"10.2.0.0/16"}}, false},
 		{"cidr, of a name", Condition{Field: "user.name", CIDR: Texts{"0.0.0.0/0"}}, false},
 		{"range", Condition{Field: "reconbeat.anomaly.score", Range: Range{GTE: Texts{"66.25"}, LT: Texts{"75"}}}, true},
