@@ -225,8 +225,8 @@ func (q quantity) compare(other quantity) int {
 	return 0
 }
 
-// network reads a network, or an address as the network that has only it. IPv4 in IPv6 (::ffff:10.0.0.0/104) is IPv4, as
-// it is in documents.
+// network reads a network, or an address as the network that has only it. IPv4 in IPv6 (::ffff:10.0.0.0/104) is IPv4,
+// as it is in documents.
 func network(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		a = a.Unmap().WithZone("")

@@ -179,38 +179,96 @@ func TestContradictions(t *testing.T) {
 		conditions []Condition
 		want       string
 	}{
-		{"none", nil, ""},
-		{"in all", []Condition{{All: []Condition{is("alice")}}, not(is("alice"))}, "user.name has to be alice, and must not"},
-		{"in every alternative", []Condition{anyOf(is("alice"), is("bob")), absent},
-			"user.name has to be absent, and to have a value"},
-		{"not in one", []Condition{anyOf(is("alice"), Condition{Field: "source.ip", Exists: yes()}), absent}, ""},
-		{"neither", []Condition{not(anyOf(is("alice"), is("bob"))), is("bob")}, "user.name has to be bob, and must not"},
-		{"present and absent", []Condition{absent, {Field: "user.name", Exists: yes()}},
-			"user.name has to be absent, and to have a value"},
-		{"present and not absent", []Condition{not(absent), {Field: "user.name", Exists: yes()}}, ""},
-		{"a pattern", []Condition{is("alice"), like}, never},
-		{"a pattern that fits", []Condition{is("bob"), like}, ""},
-		{"no pattern", []Condition{is("bob"), not(like)}, "user.name has to be bob, and must not"},
-		{"an expression", []Condition{is("alice"), {Field: "user.name", Regexp: "^b"}}, never},
-		{"a list", []Condition{is("eve"), {Field: "user.name", InList: "people.txt"}},
-			"user.name has to be eve, and something else at once"},
-		{"an empty list", []Condition{{Field: "user.name", InList: "none.txt"}}, "the list none.txt is empty"},
-		{"not in an empty list", []Condition{{Field: "user.name", InList: "none.txt", Not: true}}, ""},
-		{"a list that is missing", []Condition{is("eve"), {Field: "user.name", InList: "other.txt"}}, ""},
-		{"two intervals", []Condition{score(Range{GT: Texts{"50"}}), score(Range{LT: Texts{"40"}})},
-			"the interval of reconbeat.anomaly.score is empty"},
-		{"they touch", []Condition{score(Range{GTE: Texts{"50"}}), score(Range{LTE: Texts{"50"}})}, ""},
-		{"they do not", []Condition{score(Range{GTE: Texts{"50"}}), score(Range{LT: Texts{"50"}})},
-			"the interval of reconbeat.anomaly.score is empty"},
-		{"outside of one", []Condition{score(Range{GTE: Texts{"50"}}), not(score(Range{LT: Texts{"40"}}))}, ""},
-		{"two networks", []Condition{in("10.0.0.0/8"), in("192.0.2.0/24", "2001:db8::/32")},
-			"source.ip has to be in 10.0.0.0/8, and in 192.0.2.0/24 or 2001:db8::/32 at once"},
-		{"one in the other", []Condition{in("10.0.0.0/8"), in("10.1.0.0/16", "192.0.2.0/24")}, ""},
-		{"an address elsewhere", []Condition{in("10.0.0.0/8"), {Field: "source.ip", Is: Texts{"192.0.2.1"}}},
-			"source.ip has to be 192.0.2.1, and something else at once"},
-		{"several values", []Condition{{Field: "process.args", Is: Texts{"a"}}, {Field: "process.args", Is: Texts{"b"}}}, ""},
-		{"several and none", []Condition{{Field: "process.args", Is: Texts{"a"}}, {Field: "process.args", Exists: no()}},
-			"process.args has to be absent, and to have a value"},
+		{
+			name: "none", conditions: nil,
+		},
+		{
+			name: "in all", conditions: []Condition{{All: []Condition{is("alice")}}, not(is("alice"))},
+			want: "user.name has to be alice, and must not",
+		},
+		{
+			name: "in every alternative", conditions: []Condition{anyOf(is("alice"), is("bob")), absent},
+			want: "user.name has to be absent, and to have a value",
+		},
+		{
+			name:       "not in one",
+			conditions: []Condition{anyOf(is("alice"), Condition{Field: "source.ip", Exists: yes()}), absent},
+		},
+		{
+			name: "neither", conditions: []Condition{not(anyOf(is("alice"), is("bob"))), is("bob")},
+			want: "user.name has to be bob, and must not",
+		},
+		{
+			name: "present and absent", conditions: []Condition{absent, {Field: "user.name", Exists: yes()}},
+			want: "user.name has to be absent, and to have a value",
+		},
+		{
+			name: "present and not absent", conditions: []Condition{not(absent), {Field: "user.name", Exists: yes()}},
+		},
+		{
+			name: "a pattern", conditions: []Condition{is("alice"), like},
+			want: never,
+		},
+		{
+			name: "a pattern that fits", conditions: []Condition{is("bob"), like},
+		},
+		{
+			name: "no pattern", conditions: []Condition{is("bob"), not(like)},
+			want: "user.name has to be bob, and must not",
+		},
+		{
+			name: "an expression", conditions: []Condition{is("alice"), {Field: "user.name", Regexp: "^b"}},
+			want: never,
+		},
+		{
+			name: "a list", conditions: []Condition{is("eve"), {Field: "user.name", InList: "people.txt"}},
+			want: "user.name has to be eve, and something else at once",
+		},
+		{
+			name: "an empty list", conditions: []Condition{{Field: "user.name", InList: "none.txt"}},
+			want: "the list none.txt is empty",
+		},
+		{
+			name: "not in an empty list", conditions: []Condition{{Field: "user.name", InList: "none.txt", Not: true}},
+		},
+		{
+			name: "a list that is missing", conditions: []Condition{is("eve"), {Field: "user.name", InList: "other.txt"}},
+		},
+		{
+			name: "two intervals", conditions: []Condition{score(Range{GT: Texts{"50"}}), score(Range{LT: Texts{"40"}})},
+			want: "the interval of reconbeat.anomaly.score is empty",
+		},
+		{
+			name: "they touch", conditions: []Condition{score(Range{GTE: Texts{"50"}}), score(Range{LTE: Texts{"50"}})},
+		},
+		{
+			name: "they do not", conditions: []Condition{score(Range{GTE: Texts{"50"}}), score(Range{LT: Texts{"50"}})},
+			want: "the interval of reconbeat.anomaly.score is empty",
+		},
+		{
+			name: "outside of one", conditions: []Condition{score(Range{GTE: Texts{"50"}}), not(score(Range{LT: Texts{"40"}}))},
+		},
+		{
+			name: "two networks", conditions: []Condition{in("10.0.0.0/8"), in("192.0.2.0/24", "2001:db8::/32")},
+			want: "source.ip has to be in 10.0.0.0/8, and in 192.0.2.0/24 or 2001:db8::/32 at once",
+		},
+		{
+			name: "one in the other", conditions: []Condition{in("10.0.0.0/8"), in("10.1.0.0/16", "192.0.2.0/24")},
+		},
+		{
+			name:       "an address elsewhere",
+			conditions: []Condition{in("10.0.0.0/8"), {Field: "source.ip", Is: Texts{"192.0.2.1"}}},
+			want:       "source.ip has to be 192.0.2.1, and something else at once",
+		},
+		{
+			name:       "several values",
+			conditions: []Condition{{Field: "process.args", Is: Texts{"a"}}, {Field: "process.args", Is: Texts{"b"}}},
+		},
+		{
+			name:       "several and none",
+			conditions: []Condition{{Field: "process.args", Is: Texts{"a"}}, {Field: "process.args", Exists: no()}},
+			want:       "process.args has to be absent, and to have a value",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, contradiction(c.conditions, lists)) })
 	}
