@@ -261,13 +261,15 @@ func isNetwork(text string) bool {
 	return err == nil
 }
 
-// A comment of Kibana's is a line "[time, author] text" below the description.
+// A comment of Kibana's is a line "[time, author] text" below the description, and its further lines are indented.
 var kibanaCommentLine = regexp.MustCompile(`^\[([^],]*), ([^]]*)\] (.*)$`)
+
+const indent = "  "
 
 func commentOf(description string, comments []kibanaComment) string {
 	lines := []string{description}
 	for _, c := range comments {
-		text := strings.ReplaceAll(strings.TrimSpace(c.Comment), "\n", " ")
+		text := strings.ReplaceAll(c.Comment, "\n", "\n"+indent)
 		lines = append(lines, fmt.Sprintf("[%s, %s] %s", c.CreatedAt, c.CreatedBy, text))
 	}
 	return strings.Join(lines, "\n")
@@ -276,15 +278,24 @@ func commentOf(description string, comments []kibanaComment) string {
 // splitComment undoes commentOf.
 func splitComment(comment string) (description string, comments []kibanaComment) {
 	lines := strings.Split(comment, "\n")
-	for len(lines) > 1 {
-		m := kibanaCommentLine.FindStringSubmatch(lines[len(lines)-1])
+	from := len(lines) // where the last comment begins that is read
+	for i := len(lines) - 1; i > 0; i-- {
+		m := kibanaCommentLine.FindStringSubmatch(lines[i])
 		if m == nil {
-			break
+			if !strings.HasPrefix(lines[i], indent) {
+				break
+			}
+			continue
 		}
-		comments = append([]kibanaComment{{CreatedAt: m[1], CreatedBy: m[2], Comment: m[3]}}, comments...)
-		lines = lines[:len(lines)-1]
+		text := []string{m[3]}
+		for _, further := range lines[i+1 : from] {
+			text = append(text, strings.TrimPrefix(further, indent))
+		}
+		comments = append(comments, kibanaComment{CreatedAt: m[1], CreatedBy: m[2], Comment: strings.Join(text, "\n")})
+		from = i
 	}
-	return strings.Join(lines, "\n"), comments
+	slices.Reverse(comments)
+	return strings.Join(lines[:from], "\n"), comments
 }
 
 // KibanaList is an exception list as Kibana imports it.
@@ -305,9 +316,13 @@ func (k KibanaList) Write(w io.Writer) (notes []string, err error) {
 		OSTypes: []string{}, Tags: []string{}, Version: 1, Immutable: &immutable,
 	})
 	items := 0
+	ids := map[string]bool{}
+	for i := range k.Exceptions {
+		ids[k.Exceptions[i].ID] = true
+	}
 	for i := range k.Exceptions {
 		e := &k.Exceptions[i]
-		lines, reason := k.items(e)
+		lines, reason := k.items(e, ids)
 		if reason != "" {
 			notes = append(notes, fmt.Sprintf("exception %q: %s", e.ID, reason))
 		}
@@ -326,8 +341,8 @@ func (k KibanaList) Write(w io.Writer) (notes []string, err error) {
 }
 
 // items are the items that an exception is in Kibana, one for each of its alternatives, because entries are all
-// required. reason says why there is none, or what of it is left out.
-func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
+// required. ids are those in use. reason says why there is none, or what of it is left out.
+func (k KibanaList) items(e *Exception, ids map[string]bool) (lines []kibanaLine, reason string) {
 	switch e.Action {
 	case detector.SkipModelUpdate:
 		return nil, "it is left out: it raises alerts, and Kibana's exceptions hold them back"
@@ -354,9 +369,10 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 		if line.Description == "" {
 			line.Description = line.Name // Kibana wants one
 		}
-		if i > 0 {
-			line.ItemID = fmt.Sprintf("%s:%d", e.ID, i+1)
+		for n := i + 1; i > 0 && ids[line.ItemID]; n++ {
+			line.ItemID = fmt.Sprintf("%s:%d", e.ID, n)
 		}
+		ids[line.ItemID] = true
 		if !until.IsZero() {
 			line.ExpireTime = until.UTC().Format("2006-01-02T15:04:05.000Z")
 		}

@@ -158,7 +158,7 @@ func TestWhoAppliesWhen(t *testing.T) {
 // TestAllMistakesAreReportedAtOnce holds that each names its key, its value and what is allowed.
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	e := Exception{
-		ID: "no blanks", Action: "drop", Conditions: []Condition{
+		ID: " blanks", Action: "drop", Conditions: []Condition{
 			{}, {Field: "a b", Is: Texts{"x"}}, {Field: "user.name", Is: Texts{"x", "y"}, Regexp: "("},
 			{Field: "source.ip", CIDR: Texts{"10.0.0.0/99"}},
 			{Field: "x", Any: []Condition{{Field: "process.pid", Range: Range{GT: Texts{"many"}}}}},
@@ -166,7 +166,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		},
 	}
 	require.Equal(t, []string{
-		`id: "no blanks" is not allowed; it must be letters, digits, -, _, . and :, at most 128`,
+		`id: " blanks" is not allowed; it must be 1 to 1024 characters that can be read, without blanks around them`,
 		`conditions.0: has no test; it must have one of is, is_one_of, exists, matches, regexp, cidr, range, in_list, any ` +
 			`or all`,
 		`conditions.1.field: "a b" is not allowed; it must be the name of a field such as user.name`,
