@@ -3,6 +3,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -122,8 +123,13 @@ func (l *Length) Unpack(v any) (err error) {
 // Check reports a duration that is too short or too long.
 func (l Length) Check() error {
 	whole := l.Time + time.Duration(l.Days)*24*time.Hour
-	if l.Time < 0 || l.Days < 0 || l.Time > longest || whole < time.Second || whole > longest {
-		return fmt.Errorf("it lasts %dd %s; it must be %s", l.Days, l.Time, l.Allowed())
+	switch {
+	case l == Length{}:
+		return fmt.Errorf("it lasts no time; it must be %s", l.Allowed())
+	case l.Time < 0 || l.Days < 0:
+		return fmt.Errorf("it ends before it begins; it must be %s", l.Allowed())
+	case l.Time > longest || whole > longest || whole < time.Second:
+		return fmt.Errorf("it lasts %s; it must be %s", cmp.Or(l.String(), l.Time.String()), l.Allowed())
 	}
 	return nil
 }
@@ -176,7 +182,7 @@ func (r *Recurrence) Unpack(v any) error {
 
 // Allowed says what it may be.
 func (Recurrence) Allowed() string {
-	return "a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=SU"
+	return "a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=SU, with FREQ DAILY, WEEKLY, MONTHLY or YEARLY"
 }
 
 // String is the rule as it was written.
