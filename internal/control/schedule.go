@@ -253,7 +253,7 @@ func (r *Recurrence) starting(first Clock, zone *time.Location) (o rrule.ROption
 	next := rule.Iterator()
 	last, ok := next()
 	if !ok {
-		return o, fmt.Errorf("%s never occurs after %s", r.text, first)
+		return o, fmt.Errorf("it never occurs from %s on", first)
 	}
 	if o.Count > 0 {
 		for at, ok := next(); ok; at, ok = next() {
