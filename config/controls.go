@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/common"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/go-ucfg"
 	ucfgyaml "github.com/elastic/go-ucfg/yaml"
@@ -94,6 +95,16 @@ func filesOf(kind, dir string) ([]string, error) {
 	return files, nil
 }
 
+// readGuarded reads a file by which reconbeat may be kept silent: with strict permissions (--strict.perms), nobody but
+// its owner may write it, who is root or who runs reconbeat. libbeat holds reconbeat.yml and modules.d to the same.
+func readGuarded(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err == nil && common.IsStrictPerms() {
+		err = common.OwnerHasExclusiveWritePerms(path)
+	}
+	return text, err
+}
+
 // controlReader gathers items, and what is wrong with them.
 type controlReader struct {
 	in   ControlFolders
@@ -123,8 +134,12 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 	}
 	files, err := filesOf(kind, dir)
 	r.add(err)
+	read := readGuarded
+	if dir == r.in.Approvals { // whose mode protects it, and which two users may write, as reconbeat and with sudo
+		read = os.ReadFile
+	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := read(file)
 		if err != nil {
 			r.add(fmt.Errorf("reading %s: %w", kind, err))
 			continue
@@ -196,7 +211,7 @@ func (r *controlReader) unpack(at located, item, keys any, common *control.Excep
 		if r.all.Lists[name] != nil {
 			continue
 		}
-		text, err := os.ReadFile(r.in.List(name))
+		text, err := readGuarded(r.in.List(name))
 		if err != nil {
 			r.add(at.where(fmt.Errorf("%s: reading the list: %w", key, err)))
 			continue
