@@ -222,7 +222,7 @@ func TestWindowsNewcomersAndApprovals(t *testing.T) {
 // permissions.
 func TestFilesThatOthersCanWriteAreRefused(t *testing.T) {
 	open := func(dir, name string) {
-		require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o666)) //nolint:gosec // this is what is refused
+		require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o666))
 	}
 	const item = "- {id: %s, start: 2026-12-01, duration: 1d, conditions: [{field: user.name, in_list: l.txt}]}\n"
 	in := ControlFolders{
