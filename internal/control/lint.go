@@ -4,7 +4,6 @@ package control
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 		zone = time.UTC
 	}
 	entries := all.entries()
+	shadows := newShadows(entries, all.Lists, now, zone)
 	for i, e := range entries {
 		note := func(format string, args ...any) {
 			notes = append(notes, fmt.Sprintf("%s %q: ", e.kind, e.ID)+fmt.Sprintf(format, args...))
@@ -46,13 +46,8 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 			note("conditions: none of them names a value, the beginning of one, or a network, so that it is wide, and " +
 				"tried at every match")
 		}
-		for j, wider := range entries {
-			both := e.always() && wider.always() // else one may hold when the other does not
-			if i != j && wider.always() && !e.expired(now, zone) && wider.shadows(e.Exception, zone, all.Lists) &&
-				!(i < j && both && e.shadows(wider.Exception, zone, all.Lists)) {
-				note("it is shadowed by %q, which holds back the same and more", wider.ID)
-				break
-			}
+		if wider, ok := shadows.of(i); ok && !e.expired(now, zone) {
+			note("it is shadowed by %q, which holds back the same and more", wider.ID)
 		}
 	}
 	return notes
@@ -151,37 +146,6 @@ func unlike(kind, value string) string {
 
 func numeric(kind string) bool {
 	return slices.Contains([]string{"long", "integer", "short", "byte", "float", "double", "scaled_float"}, kind)
-}
-
-// shadows reports whether the exception does all that another does.
-func (e *Exception) shadows(other *Exception, zone *time.Location, lists map[string]*List) bool {
-	until, err := e.Expires.end(zone)
-	otherUntil, errOther := other.Expires.end(zone)
-	lasts := until.IsZero() || !otherUntil.IsZero() && !until.Before(otherUntil)
-	rules := len(e.Rules) == 0 || len(other.Rules) > 0 && !slices.ContainsFunc(other.Rules, func(r string) bool {
-		return !slices.Contains(e.Rules, r)
-	})
-	action := e.Action == other.Action || e.Action == detector.SkipBoth && other.Action != detector.Tag
-	return err == nil && errOther == nil && lasts && rules && action &&
-		!slices.ContainsFunc(e.Conditions, func(c Condition) bool { // each of its conditions is one of the other's
-			return !slices.ContainsFunc(other.Conditions, func(o Condition) bool { return c.includes(&o, lists) })
-		})
-}
-
-// includes reports whether a condition holds wherever another does, as far as it is easily seen.
-func (c *Condition) includes(other *Condition, lists map[string]*List) bool {
-	if reflect.DeepEqual(c, other) {
-		return true
-	}
-	if c.Field != other.Field || c.Field == "" || c.Not || other.Not {
-		return false
-	}
-	if c.Exists != nil {
-		return *c.Exists && other.Exists == nil
-	}
-	test := c.valueTest(lists)
-	return test != nil && len(other.exact()) > 0 &&
-		!slices.ContainsFunc(other.exact(), func(v string) bool { return !test(v) })
 }
 
 // Meanings say in a sentence each what the items are about, in the order of the Set.

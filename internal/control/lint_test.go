@@ -3,6 +3,8 @@
 package control
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -161,6 +163,36 @@ func TestLint(t *testing.T) {
 			require.Equal(t, c.want, Lint(Items{Exceptions: c.items}, known, []string{"mission", "other"}, at))
 		})
 	}
+}
+
+// Of many items each is compared with few: all pairs of 10,000 would take minutes. What shadows another is found all the
+// same, whichever of its conditions most items share.
+func TestLintOfManyItems(t *testing.T) {
+	var all Items
+	for i := range 10000 {
+		all.Exceptions = append(all.Exceptions, Exception{
+			ID: fmt.Sprint(i), Comment: "a reason", Action: detector.SkipResult, Conditions: []Condition{
+				{Field: "process.name", Is: Texts{"ss"}}, {Field: "user.name", Is: Texts{fmt.Sprint("u", i)}},
+				{Field: "process.parent.executable", Matches: Texts{fmt.Sprintf("/opt/%d/*", i)}},
+			},
+		})
+	}
+	narrow := all.Exceptions[7]
+	narrow.ID = "narrow"
+	narrow.Conditions = append(slices.Clone(narrow.Conditions), Condition{Field: "source.ip", Exists: no()})
+	gone := narrow
+	gone.ID, gone.Expires = "gone", "2020-01-01"
+	all.Exceptions = append(all.Exceptions, narrow, gone)
+	s := newShadows(all.entries(), nil, at, time.UTC)
+	compared := 0
+	for _, items := range s.byValue {
+		compared = max(compared, len(items))
+	}
+	require.LessOrEqual(t, compared, 3)
+	require.Equal(t, []string{
+		`exception "narrow": it is shadowed by "7", which holds back the same and more`,
+		`exception "gone": expires: it has expired (2020-01-01) and holds nothing back`,
+	}, Lint(all, kinds, nil, at))
 }
 
 // Conditions that can never hold at once are seen, whatever they test and however deep they stand.
