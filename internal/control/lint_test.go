@@ -165,8 +165,8 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// Of many items each is compared with few: all pairs of 10,000 would take minutes. What shadows another is found all the
-// same, whichever of its conditions most items share.
+// Of many items each is compared with few: all pairs of 10,000 would take minutes. What shadows another is found all
+// the same, whichever of its conditions most items share.
 func TestLintOfManyItems(t *testing.T) {
 	var all Items
 	for i := range 10000 {
