@@ -42,7 +42,7 @@ type controls struct {
 	mu     sync.Mutex    // guards what follows, and that one at a time changes the engine's
 	config config.Config // in force
 	seen   uint64        // the files, as they were when they were last read
-	found  uint64        // the files, as the last look found them
+	found  uint64        // the files, as they were last found
 	wrong  string        // what was wrong with them when they were last read; empty: nothing
 }
 
@@ -84,16 +84,16 @@ func (c *controls) watch(ctx context.Context, l *loop) {
 			return
 		case <-every.C:
 		}
-		every.Reset(c.look(l))
+		every.Reset(c.check(l))
 	}
 }
 
-// settle is after how long a second look has to find what the first one has found.
+// settle is after how long a second reading has to find what the first one has found.
 const settle = time.Second
 
-// look takes up a change of the files that it finds for the second time, and returns when to look again. What an editor
+// check takes up a change of the files that it finds for the second time, and returns when to check again. What an editor
 // or a copy is still writing would be read by halves, and half an exception holds back more than a whole one.
-func (c *controls) look(l *loop) (again time.Duration) {
+func (c *controls) check(l *loop) (again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	reload := c.config.Controls.Reload

@@ -129,7 +129,7 @@ func TestChangedExceptionsAreTakenUp(t *testing.T) {
 	require.Equal(t, inUse{active: 2, unused: 1, expired: []string{"old"}, mostUsed: []string{"one"}}, r)
 }
 
-// TestControlsAreReadWhenTheyCanBe has a look at what a file system does to files of controls: what is still being
+// TestControlsAreReadWhenTheyCanBe does to files of controls what happens in file systems: what is still being
 // written waits, what cannot be read is reported and tried again, and a list outside of the folder is read anew.
 func TestControlsAreReadWhenTheyCanBe(t *testing.T) {
 	dir := t.TempDir()
@@ -153,28 +153,28 @@ func TestControlsAreReadWhenTheyCanBe(t *testing.T) {
 	write := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
 	inForce := func() *control.Set { return l.engine.Counts.Controls.Load() }
 	const period = 10 * time.Second
-	require.Equal(t, settle, c.look(l), "the folder is new")
-	require.Equal(t, period, c.look(l))
-	require.Equal(t, period, c.look(l))
+	require.Equal(t, settle, c.check(l), "the folder is new")
+	require.Equal(t, period, c.check(l))
+	require.Equal(t, period, c.check(l))
 
 	// Half of a file is a file, too.
 	const half = "- {id: one, conditions: [{field: user.name, in_list: ../names.txt}]}\n"
 	write(list, "alice\n")
 	write(file, half)
-	require.Equal(t, settle, c.look(l))
+	require.Equal(t, settle, c.check(l))
 	write(file, half+"- {id: two, conditions: [{field: user.name, is: bob}]}\n")
-	require.Equal(t, settle, c.look(l))
+	require.Equal(t, settle, c.check(l))
 	require.Zero(t, inForce().Len())
-	require.Equal(t, period, c.look(l))
+	require.Equal(t, period, c.check(l))
 	require.Equal(t, 2, inForce().Len())
-	c.look(l) // finds that the list lies elsewhere
-	c.look(l)
+	c.check(l) // finds that the list lies elsewhere
+	c.check(l)
 
 	// A list outside of the folder is watched, too.
 	before := inForce()
 	write(list, "alice\nbob\n")
-	require.Equal(t, settle, c.look(l))
-	require.Equal(t, period, c.look(l))
+	require.Equal(t, settle, c.check(l))
+	require.Equal(t, period, c.check(l))
 	require.NotSame(t, before, inForce())
 	before = inForce()
 
@@ -186,40 +186,40 @@ func TestControlsAreReadWhenTheyCanBe(t *testing.T) {
 		return all
 	}
 	require.NoError(t, os.Rename(list, list+".old"))
-	c.look(l)
-	c.look(l)
+	c.check(l)
+	c.check(l)
 	require.Len(t, stands(), 1)
 	require.Contains(t, stands()[0], "config_rejected "+file+" line 1: 0.conditions.0.in_list: reading the list: open ")
 	require.Same(t, before, inForce())
 	require.NoError(t, os.Rename(list+".old", list))
-	c.look(l)
-	c.look(l)
+	c.check(l)
+	c.check(l)
 	require.Empty(t, stands())
 	require.NotSame(t, before, inForce())
 	before = inForce()
 
 	// What approves work cannot be read.
 	write(approvals, "no folder")
-	c.look(l)
-	c.look(l)
+	c.check(l)
+	c.check(l)
 	require.Equal(t, []string{"config_rejected reading approvals: open " + approvals + ": not a directory"}, stands())
 	require.Same(t, before, inForce())
-	require.Equal(t, period, c.look(l), "it is tried again, without a change")
+	require.Equal(t, period, c.check(l), "it is tried again, without a change")
 	require.Len(t, stands(), 1)
 	require.NoError(t, os.Remove(approvals))
-	c.look(l)
-	c.look(l)
+	c.check(l)
+	c.check(l)
 	require.Empty(t, stands())
 	require.NotSame(t, before, inForce())
 
 	// A file that is missing without being noticed is found by trying again: a fingerprint cannot name what is not there.
 	before = inForce()
 	write(file, half+"- {id: two, conditions: [{field: user.name, in_list: "+filepath.Join(dir, "more.txt")+"}]}\n")
-	c.look(l)
-	c.look(l)
+	c.check(l)
+	c.check(l)
 	require.Len(t, stands(), 1)
 	write(filepath.Join(dir, "more.txt"), "bob\n")
-	require.Equal(t, period, c.look(l))
+	require.Equal(t, period, c.check(l))
 	require.Empty(t, stands())
 	require.NotSame(t, before, inForce())
 }
