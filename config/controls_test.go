@@ -211,6 +211,14 @@ func TestWindowsNewcomersAndApprovals(t *testing.T) {
 	rare.Detector.Model = "rare"
 	_, err = rare.ControlItems(in, time.UTC)
 	require.ErrorContains(t, err, `onboarding "new": days: is only possible with detector.model: context`)
+	strange := ControlFolders{Onboarding: folder(t, map[string]string{"o.yml": `
+- {id: half, users: [carol], days: 5.5}
+- {id: nobody, users: "", groups: [""], days: 5}
+`})}
+	_, err = Controls{}.Items(strange, time.UTC)
+	require.EqualError(t, err, strange.Onboarding+`/o.yml line 2: 0.days: 5.5 is not allowed; it must be a whole number
+`+strange.Onboarding+`/o.yml line 3: 1.users: "" is not allowed; it must be a name, or a list of them
+`+strange.Onboarding+`/o.yml line 3: 1.groups: "" is not allowed; it must be a name, or a list of them`)
 	inline := Controls{Windows: []*conf.C{conf.MustNewConfigFrom(`{id: new, start: 2026-12-01, duration: never}`)}}
 	_, err = inline.Items(in, time.UTC)
 	require.ErrorContains(t, err,
