@@ -43,6 +43,7 @@ type controls struct {
 	config config.Config // in force
 	seen   uint64        // the files, as they were when they were last read
 	found  uint64        // the files, as they were last found
+	waits  int           // how often they were found changed once more
 	wrong  string        // what was wrong with them when they were last read; empty: nothing
 }
 
@@ -91,6 +92,9 @@ func (c *controls) watch(ctx context.Context, l *loop) {
 // settle is after how long a second reading has to find what the first one has found.
 const settle = time.Second
 
+// mostWaits bounds how often a change is waited out: another file of the folder may change for ever.
+const mostWaits = 10
+
 // check takes up a change of the files that it finds for the second time, and returns when to check again. What an editor
 // or a copy is still writing would be read by halves, and half an exception holds back more than a whole one.
 func (c *controls) check(l *loop) (again time.Duration) {
@@ -102,10 +106,12 @@ func (c *controls) check(l *loop) (again time.Duration) {
 		return again
 	}
 	now := c.fingerprint(l)
-	if now != c.seen && now != c.found {
+	if now != c.seen && now != c.found && c.waits < mostWaits {
 		c.found = now
+		c.waits++
 		return settle
 	}
+	c.waits = 0
 	c.reload(l, now)
 	return again
 }

@@ -5,6 +5,7 @@ package beater
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,5 +222,15 @@ func TestControlsAreReadWhenTheyCanBe(t *testing.T) {
 	write(filepath.Join(dir, "more.txt"), "bob\n")
 	require.Equal(t, period, c.check(l))
 	require.Empty(t, stands())
+	require.NotSame(t, before, inForce())
+
+	// What never stops changing does not keep a change waiting for ever.
+	before = inForce()
+	for i := range mostWaits {
+		write(filepath.Join(folder, "growing.log"), strings.Repeat("x", i+1))
+		require.Equal(t, settle, c.check(l))
+	}
+	write(filepath.Join(folder, "growing.log"), "")
+	require.Equal(t, period, c.check(l))
 	require.NotSame(t, before, inForce())
 }
