@@ -3,12 +3,34 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/spf13/cobra"
 )
+
+// names are a flag that may be repeated, with commas between several. An empty one is refused: left to themselves, the
+// quotes of a shell's variable that has no value would stand for no restriction at all.
+type names []string
+
+// Set adds names.
+func (n *names) Set(text string) error {
+	for one := range strings.SplitSeq(text, ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			return errors.New("it must be a name, or several with commas between them; one is empty")
+		}
+		*n = append(*n, one)
+	}
+	return nil
+}
+
+// String is how it would be typed.
+func (n *names) String() string { return strings.Join(*n, ",") }
+
+// Type is what the help calls the value.
+func (*names) Type() string { return "strings" }
 
 // arguments are the words that those commands of libbeat take that take any.
 var arguments = map[string]struct {

@@ -48,7 +48,7 @@ Put -- before one that begins with a dash.`,
 	from.Flags().StringVar(&file, "in", "", "read the alert from this file of JSON documents, one a line; - is standard "+
 		"input")
 	from.Flags().DurationVar(&until, "for", 90*24*time.Hour, "how long the exception holds")
-	var rules []string
+	var rules names
 	in := &cobra.Command{
 		Use:   "import FILE.ndjson",
 		Short: "Print Kibana's exception lists as exceptions of reconbeat",
@@ -58,7 +58,7 @@ it is attached to, which the file does not name: say them with --rule.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return importExceptions(os.Stdout, args[0], rules) },
 	}
-	in.Flags().StringSliceVar(&rules, "rule", nil, "the id of a rule that the exceptions are for; may be repeated. "+
+	in.Flags().Var(&rules, "rule", "the id of a rule that the exceptions are for; may be repeated. "+
 		"None: all")
 	list := control.KibanaList{}
 	out := &cobra.Command{

@@ -65,7 +65,12 @@ func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 		from[r.ID] = "the shipped rules"
 	}
 	for _, file := range files {
-		r, err := readRule(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+		text, err := readGuarded(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading a rule: %w", err))
+			continue
+		}
+		r, err := parseRule(text)
 		if err != nil {
 			errs = append(errs, settings.At(file+": ", err))
 			continue

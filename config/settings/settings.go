@@ -9,6 +9,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ func Read(path string, c *conf.C, into any) error {
 	for len(errs) < most {
 		err := c.Unpack(into)
 		if err == nil {
-			return inOrder(errs)
+			return inOrder(append(errs, fractions(path, c, reflect.TypeOf(into))...))
 		}
 		at, known := placeOfError(c, err)
 		if !known {
@@ -41,6 +42,21 @@ func Read(path string, c *conf.C, into any) error {
 		}
 	}
 	return inOrder(errs)
+}
+
+// fractions are the errors about numbers that would lose what stands behind their point: go-ucfg reads 3.7 as 3.
+func fractions(path string, c *conf.C, into reflect.Type) (errs []error) {
+	for _, at := range c.FlattenedKeys() {
+		at = strings.TrimPrefix(at, c.Path()+".") // they begin at the root
+		t := typeAt(into, strings.Split(at, "."))
+		if t == nil || !(reflect.Zero(t).CanInt() || reflect.Zero(t).CanUint()) || t == reflect.TypeFor[time.Duration]() {
+			continue
+		}
+		if f, err := c.Float(at, -1); err == nil && f != math.Trunc(f) {
+			errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be %s", Join(path, at), value(c, at), kindOf(t)))
+		}
+	}
+	return errs
 }
 
 // most is how many mistakes of one configuration are reported: beyond, it is the wrong file.
