@@ -158,7 +158,21 @@ func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
 		a.last = cursor
 		return nil
 	}
-	return a.record(typ, body, node, cursor)
+	start := a.last
+	for {
+		one, more := cut(body)
+		if err := a.record(typ, one, node, cursor); err != nil || more == nil {
+			return err
+		}
+		var named []byte
+		if typ, body, named, err = ParseLine(more); err != nil {
+			return nil // it begins with a type and has a time, so that it is a record
+		}
+		if named != nil {
+			node = named
+		}
+		a.last = start // to resume there is to read the line again
+	}
 }
 
 // Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an

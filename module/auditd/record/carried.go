@@ -42,9 +42,6 @@ func (c carrier) below(key string) carrier {
 
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// errCarried says that a document carries what cannot be taken to pieces.
-var errCarried = fmt.Errorf("%w, but a document that carries several of them in one text", ErrNoRecord)
-
 // parseCarried is ParseLine for a document around a record: of Filebeat, Docker, rsyslog, Vector and their like, which
 // carry the line as a text, or of the journal (journalctl -o json), which has the record in parts.
 func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
@@ -74,9 +71,6 @@ func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
 	}
 	if typ, body, node, err = ParseLine([]byte(line)); err != nil {
 		return 0, nil, nil, err
-	}
-	if bytes.Contains(body, []byte("type=")) && bytes.Count(body, []byte(" msg=audit(")) > 0 {
-		return 0, nil, nil, errCarried
 	}
 	if node == nil {
 		name := c.text("_HOSTNAME", "host", "hostname", "host.name")

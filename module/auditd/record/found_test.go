@@ -3,6 +3,7 @@
 package record
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -281,6 +282,86 @@ func TestSeparatorsAreNoRecordsAndNoMistakes(t *testing.T) {
 	}
 }
 
+// The records of an event stand on one line where a crash tore off its newline, and where programs join them.
+func TestRecordsOnOneLineAreEachRead(t *testing.T) {
+	exec, want := recordsOf(1, 10), []string{"ss", "-tulpn"}
+	lines := make([]string, len(exec))
+	for i, line := range exec {
+		lines[i] = strings.TrimSuffix(line, "\n")
+	}
+	whole, err := json.Marshal(strings.Join(exec, ""))
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"nothing between":    strings.Join(lines, ""),
+		"a blank":            strings.Join(lines, " "),
+		"a carriage return":  strings.Join(lines, "\r"),
+		"a zero byte":        strings.Join(lines, "\x00"),
+		"an escaped newline": strings.Join(lines, `\n`),
+		"in a text of JSON":  `{"host":"","message":` + string(whole) + `}`,
+		"as Wazuh has them":  `{"full_log":"` + strings.ReplaceAll(strings.Join(lines, " "), `"`, `\"`) + `"}`,
+		"with nodes":         "node=east " + strings.Join(lines, " node=east "),
+		"behind a torn one":  "type=SYSCALL msg=audit(1699999999.123:7): arch=c00000" + strings.Join(lines, "\n"),
+		"behind a torn type": "type=SYSC" + strings.Join(lines, "\n"),
+		"behind a torn time": "type=SYSCALL msg=audit(16999" + strings.Join(lines, "\n"),
+		"behind a torn head": "Mar  3 01:06:40 web1 au" + strings.Join(lines, "\nMar  3 01:06:40 web1 audit: "),
+		"of another kind":    "type=BPF msg=audit(1699999999.123:7): prog-id=1" + strings.Join(lines, "\n"),
+	} {
+		events, _ := assemble(t, text+"\n")
+		require.Len(t, events, 1, name)
+		require.Equal(t, want, events[0].Args, name)
+		require.EqualValues(t, 10, events[0].PID, name)
+		require.False(t, events[0].Lossy, name)
+	}
+	said := `type=USER msg=audit(1700000000.100:9): pid=1 uid=0 auid=0 ses=1 msg='` + strings.Join(lines, " ") + `'`
+	events, _ := assemble(t, said+"\n")
+	require.Empty(t, events, "what a program says is not a record")
+}
+
+// To resume within a line would lose its other records.
+func TestALineOfSeveralRecordsIsReadAgain(t *testing.T) {
+	a := NewAssembler(Options{Stats: &module.Stats{}}, func(*process.Event) error { return nil })
+	line := strings.ReplaceAll(strings.Join(recordsOf(1, 10)[:2], "")+sys(2, 20), "\n", " ")
+	require.NoError(t, a.Line([]byte("type=CWD msg=audit(1.1:1): cwd=1\n"), process.Cursor{Offset: 33}))
+	require.NoError(t, a.Line([]byte(line), process.Cursor{Offset: 900}))
+	require.Len(t, a.order, 2)
+	for ; len(a.order) > 0; a.order = a.order[1:] {
+		require.EqualValues(t, 33, a.resume().Offset)
+	}
+}
+
+// Records come out of other texts with what those put around quotes, and from a terminal with its colours.
+func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
+	for name, around := range map[string]func(line string) string{
+		"JSON's quotes":      func(line string) string { return strings.ReplaceAll(line, `"`, `\"`) },
+		"a text of JSON":     func(line string) string { return fmt.Sprintf("%q,", line) },
+		"a member of JSON":   func(line string) string { return fmt.Sprintf(`"host":"a","message":%q,"x":"y"`, line) },
+		"CSV":                func(line string) string { return `"` + strings.ReplaceAll(line, `"`, `""`) + `"` },
+		"a column of CSV":    func(line string) string { return `x,"` + strings.ReplaceAll(line, `"`, `""`) + `","y z"` },
+		"quotes around":      func(line string) string { return `message="` + line + `"` },
+		"grep's context":     func(line string) string { return "audit.log-12-" + line },
+		"a diff":             func(line string) string { return "+" + line },
+		"semicolons":         func(line string) string { return "web1;" + line },
+		"a terminal":         func(line string) string { return "\x1b[01;31m\x1b[K" + line + "\x1b[m\x1b[K" },
+		"within colours":     func(line string) string { return strings.ReplaceAll(line, "ss", "\x1b[1mss\x1b[0m") },
+		"an opening bracket": func(line string) string { return "(" + line },
+	} {
+		var text strings.Builder
+		for _, line := range recordsOf(1, 10) {
+			text.WriteString(around(strings.TrimSuffix(line, "\n")) + "\n")
+		}
+		events, stats := assemble(t, text.String())
+		require.Len(t, events, 1, name)
+		require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args, name)
+		require.Equal(t, "/usr/bin/ss", events[0].Executable, name)
+		require.False(t, events[0].Lossy, name)
+		require.Zero(t, stats.Malformed.Load(), name)
+	}
+	empty := strings.ReplaceAll(strings.Join(recordsOf(1, 10), ""), `argc=2 a0="ss" a1="-tulpn"`,
+		`argc=3 a0="ss" a1="" a2=""`)
+	events, _ := assemble(t, empty)
+	require.Equal(t, []string{"ss", "", ""}, events[0].Args, "two quotes are an empty argument")
+}
+
 func TestWhatIsNoRecordIsCalledByItsName(t *testing.T) {
 	for line, want := range map[string]error{
 		`type=EXECVE msg=audit(03/03/26 01:06:40.100:501) : argc=2 a0=ss a1=-tulpn`: errInterpreted,
@@ -288,7 +369,6 @@ func TestWhatIsNoRecordIsCalledByItsName(t *testing.T) {
 		`node=a type=CWD msg=audit(2026-03-03 01:06:40.100:501) : cwd=/`:            errInterpreted,
 		`type=SYSCALL msg=audit(yesterday:501): arch=x86_64`:                        errNoHeader,
 		`SYSCALL arch=c000003e syscall=59 success=yes exit=0`:                       errJournal,
-		`{"message":"type=CWD msg=audit(1.1:1): a=1 type=PATH msg=audit(1.1:1):"}`:  errCarried,
 		`{"@timestamp":1,"process":{},"message":"type=CWD msg=audit(1.1:1): a=1"}`:  ErrNoRecord,
 		`{"message":"audit is on"}`:                                                 ErrNoRecord,
 		`Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e syscall=59`:        errJournal,
