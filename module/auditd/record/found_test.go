@@ -329,6 +329,76 @@ func TestALineOfSeveralRecordsIsReadAgain(t *testing.T) {
 	}
 }
 
+// What is left of a torn SYSCALL record counts: who it was, and the program as the arguments name it.
+func TestATornCallKeepsWhatItSays(t *testing.T) {
+	exec := recordsOf(1, 10)
+	call, rest := strings.TrimSpace(exec[0]), "\n"+strings.Join(exec[1:], "")
+	whole := strings.Index(call, " comm=")
+	events, stats := assemble(t, call[:whole]+rest)
+	require.Len(t, events, 1)
+	require.Equal(t, "ss", events[0].Name)
+	require.EqualValues(t, 1000, events[0].Session.User.ID)
+	require.True(t, events[0].Lossy)
+	require.EqualValues(t, 1, stats.Incomplete.Load())
+
+	for _, end := range []string{" success", " ppid", " syscall"} {
+		events, stats = assemble(t, call[:strings.Index(call, end)]+rest)
+		if end != " ppid" { // then nobody knows whether it succeeded
+			require.Empty(t, events, end)
+		}
+		require.EqualValues(t, 1, stats.Incomplete.Load(), end)
+	}
+	events, stats = assemble(t, strings.Replace(call, " success=yes exit=0", "", 1)+rest)
+	require.Empty(t, events, "a call that did not return")
+	require.Zero(t, stats.Incomplete.Load())
+}
+
+// Somebody has put names in the place of numbers: of users, the call and the architecture.
+func TestInterpretedValuesAreRead(t *testing.T) {
+	exec := recordsOf(1, 10)
+	for from, to := range map[string]string{
+		"arch=c000003e syscall=59": "arch=x86_64 syscall=execve", "auid=1000": "auid=carol", "euid=0": "euid=root",
+		" uid=0": " uid=root", `comm="ss"`: "comm=ss", `exe="/usr/bin/ss"`: "exe=/usr/bin/ss", "tty=pts0": "tty=(none)",
+	} {
+		exec[0] = strings.ReplaceAll(exec[0], from, to)
+	}
+	events, _ := assemble(t, strings.Join(exec, ""))
+	require.Len(t, events, 1)
+	e := events[0]
+	require.Equal(t, "carol", e.Session.User.Name)
+	require.Equal(t, process.User{ID: process.Unset, Name: "root"}, e.User)
+	require.Equal(t, "/usr/bin/ss", e.Executable)
+	require.Equal(t, []string{"ss", "-tulpn"}, e.Args)
+
+	for _, unset := range []string{"unset", "(unknown)", "4294967295", "-1", "?"} {
+		exec[0] = strings.Replace(sys(1, 10), "auid=1000", "auid="+unset, 1)
+		events, _ = assemble(t, strings.Join(exec, ""))
+		require.Equal(t, process.User{ID: process.Unset}, events[0].Session.User, unset)
+	}
+	exec[0] = strings.Replace(sys(1, 10), "syscall=59", "syscall=openat", 1)
+	events, _ = assemble(t, strings.Join(exec, ""))
+	require.Empty(t, events)
+}
+
+// Machines that reconbeat is not built for have logs, too, and some lack their EXECVE record.
+func TestExecsOfEveryMachineAreKnown(t *testing.T) {
+	for machine, call := range map[string]string{
+		"s390x": "80000016 syscall=11", "ppc64le": "c0000015 syscall=11", "riscv64": "c00000f3 syscall=221",
+		"loongarch64": "c0000102 syscall=281", "mips64el": "c0000008 syscall=5057", "aarch64": "c00000b7 syscall=221",
+		"in capitals": "C00000B7 syscall=221", "with a mark": "0xc00000b7 syscall=221",
+	} {
+		exec := recordsOf(1, 10)
+		exec[0] = strings.Replace(exec[0], "c000003e syscall=59", call, 1)
+		events, _ := assemble(t, exec[0]+exec[3])
+		require.Len(t, events, 1, machine)
+		require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args, machine)
+		require.True(t, events[0].Lossy, machine)
+		exec[0] = strings.Replace(exec[0], call, strings.Fields(call)[0]+" syscall=63", 1)
+		events, _ = assemble(t, strings.Join(exec, ""))
+		require.Empty(t, events, machine)
+	}
+}
+
 // Records come out of other texts with what those put around quotes, and from a terminal with its colours.
 func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
 	for name, around := range map[string]func(line string) string{
