@@ -81,6 +81,7 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"documents by id":    `{"docs":[` + hit(a) + "," + hit(b) + `]}`,
 		"AWS's logs":         `{"events":[` + message(a) + "," + message(b) + `],"nextToken":"x"}`,
 		"AWS's subscription": `{"logGroup":"x","logEvents":[` + message(a) + "," + message(b) + `]}`,
+		"Azure's logs":       `{"records":[` + a + "," + b + `]}`,
 		"in a payload":       `{"payload":` + quoted(a) + "}\n" + `{"short_message":` + quoted(b) + "}\n",
 		"in a message":       message(a) + "\n" + message(b),
 		"in Docker's log": `{"log":` + quoted(a+"\n") + `,"stream":"stdout","time":"2026-03-03T01:06:40Z"}` + "\n" +
@@ -137,27 +138,4 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 		assert.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path), text)
 	}
-}
-
-func FuzzForms(f *testing.F) {
-	a := exec(1_700_000_000, 1)
-	f.Add([]byte("[" + a + "," + a + "]"))
-	f.Add([]byte(`{"took":1,"responses":[{"hits":{"hits":[` + hit(a) + `]}}]}`))
-	f.Add([]byte(pretty(1, 1) + pretty(2, 2)))
-	f.Add([]byte(`{"hits":[[{"hits":{}}]]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		formOf(text)
-		for _, form := range []form{values, answers} {
-			c := newCutter(strings.NewReader(string(text)), form)
-			for n := 0; ; n++ {
-				doc, line, err := c.next()
-				if err != nil {
-					break
-				}
-				if len(doc) < 2 || doc[0] != '{' || line == 0 || n > len(text) {
-					t.Fatalf("document %d, on line %d: %q", n, line, doc)
-				}
-			}
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/module/recording"
 )
 
 // logEvery is how often the log speaks of malformed lines; in between they are counted.
@@ -98,10 +99,10 @@ func explained(path string, line []byte, err error) error {
 
 // isAction says whether a line is one of the bulk API's, which says where the document goes that follows.
 func isAction(line []byte) bool {
-	line = bytes.TrimLeft(bytes.TrimPrefix(line, []byte("{")), blank)
+	line = bytes.TrimLeft(bytes.TrimPrefix(line, []byte("{")), recording.Blank)
 	for _, action := range []string{`"index"`, `"create"`, `"update"`, `"delete"`} {
 		if rest, ok := bytes.CutPrefix(line, []byte(action)); ok {
-			rest = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(rest, blank), []byte(":")), blank)
+			rest = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(rest, recording.Blank), []byte(":")), recording.Blank)
 			return len(rest) > 0 && rest[0] == '{'
 		}
 	}

@@ -63,8 +63,8 @@ var foreign = []ABI{
 // auditArchLoongArch64 is EM_LOONGARCH, 64-bit and little-endian, which package unix has no name for.
 const auditArchLoongArch64 = 0xc0000102
 
-// startsProgram says whether a system call starts a program, by the architecture and the call in its record: numbers, or
-// the names that ausearch makes of them. known is false for an unknown architecture: a log may be another machine's.
+// startsProgram says whether a system call starts a program, by the architecture and the call in its record: numbers,
+// or the names that ausearch makes of them. known is false for an unknown architecture: a log may be another machine's.
 func startsProgram(arch, call []byte) (known, starts bool) {
 	n, ok := number(call)
 	if !ok {

@@ -504,13 +504,26 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 	const text = `type=CWD msg=audit(1772500000.100:501): cwd=\"/\"`
 	for doc, node := range map[string]string{
-		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`: "",
-		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                  "web1",
-		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:              "east",
-		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:             "web1",
-		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                 "west",
+		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`:   "",
+		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                    "web1",
+		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:                "east",
+		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:               "web1",
+		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                   "west",
+		`{"_index":"x","_source":{"host":{"name":"web1"},"message":"` + text + `"}}`: "web1",
+		`{"_index":"x","fields":{"host.name":["web1"],"message":["` + text + `"]}}`:  "web1",
+		`{"agent":{"name":"web1"},"location":"x","full_log":"` + text + `"}`:         "web1",
+		`{"beat":{"hostname":"web1"},"message":"` + text + `"}`:                      "web1",
+		`{"time":1,"host":"web1","sourcetype":"linux:audit","event":"` + text + `"}`: "web1",
+		`{"preview":false,"result":{"_raw":"` + text + `","host":"web1"}}`:           "web1",
+		`{"textPayload":"` + text + `","labels":{"host":"web1"}}`:                    "web1",
+		`{"topic":"x","value":"` + text + `"}`:                                       "",
+		`{"auditd":{"log":{"record_type":"CWD"}},"process":{"pid":1},"host":{"name":"web1"},` +
+			`"event":{"original":"` + text + `"}}`: "web1",
 		"\x1e" + `{"_HOSTNAME":"web1","_AUDIT_TYPE":"1307","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501",` +
 			`"_SOURCE_REALTIME_TIMESTAMP":"1772500000100000","MESSAGE":"CWD cwd=\"/\""}`: "web1",
+		// the journal has the bytes where some cannot be printed
+		`{"_HOSTNAME":"web1","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501","__REALTIME_TIMESTAMP":"1772500000100000",` +
+			`"MESSAGE":[67,87,68,32,99,119,100,61,34,47,34]}`: "web1",
 	} {
 		typ, body, got, err := ParseLine([]byte(doc))
 		require.NoError(t, err, doc)
