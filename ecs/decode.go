@@ -138,10 +138,10 @@ func (d *Decoder) member(n *node) error {
 		return d.json.SkipValue()
 	case kind == '{' && n.next != nil:
 		return d.object(n)
-	case kind == '[' && n.field != nil:
-		return d.list(n.field)
 	case kind == '[' && n.next != nil:
 		return d.objects(n)
+	case kind == '[' && n.field != nil:
+		return d.list(n.field)
 	case kind == '{' || kind == '[' || n.field == nil:
 		return d.json.SkipValue()
 	}
@@ -152,7 +152,7 @@ func (d *Decoder) member(n *node) error {
 	return err
 }
 
-// objects reads a list where an object belongs: its first one.
+// objects reads a list where an object belongs: its first one, or where a text may stand for it that.
 func (d *Decoder) objects(n *node) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return err
@@ -167,6 +167,8 @@ func (d *Decoder) objects(n *node) error {
 		case kind == '{' && first:
 			first = false
 			err = d.object(n)
+		case first && kind != '[' && n.field != nil:
+			err = d.member(n)
 		default:
 			err = d.json.SkipValue()
 		}

@@ -480,6 +480,9 @@ func aliases() []Field {
 		return f
 	}
 	var f []Field
+	host := func(name string, at int) Field {
+		return as(name, func(d *draft, v value) { d.text(&d.fallbacks[at], v) })
+	}
 	who := func(prefix string, to func(*draft) *process.User) {
 		for _, a := range account(prefix, "", nil, to) {
 			f = append(f, Field{Name: a.Name, set: a.set})
@@ -494,6 +497,16 @@ func aliases() []Field {
 		as("host.os.platform", (*draft).addSystem),
 		as("host.os.family", (*draft).addSystem),
 		as("host.os.name", (*draft).addSystem),
+		host("host", fromHost),
+		host("agent.hostname", fromAgentHost),
+		host("beat.hostname", fromAgentHost),
+		host("hostname", fromHostname),
+		host("agent.name", fromAgentName),
+		host("beat.name", fromAgentName),
+		host("kubernetes.node.name", fromKubernetes),
+		as("user", func(d *draft, v value) { d.text(&d.nickname, v) }),
+		as("process.user", func(d *draft, v value) { d.text(&d.nickname, v) }),
+		as("metricset.name", func(d *draft, _ value) { d.metric = true }), // Metricbeat
 		as("message", (*draft).addMessage),
 		as("event.original", (*draft).addMessage),
 		as("log", (*draft).addMessage),                                            // Docker

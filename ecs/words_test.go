@@ -36,6 +36,15 @@ func TestOtherAgentsWordsForAnExec(t *testing.T) {
 		`"event.action":"executed","event.category":"audit-rule","process.name":"ss"`:                       process.Exec,
 		`"event.action":"executed","event.category":"audit-rule","event.type":"syscall",` +
 			`"process.name":"ss"`: process.Exec,
+		// Elastic's rules take process_started, too; Endgame has creation.
+		`"event.action":"log","event.category":"process","event.type":["process_started"],"process.name":"ss"`: process.Exec,
+		`"event.action":"log","event.category":"process","event.type":"process_start","process.name":"ss"`:     process.Exec,
+		`"event.action":"log","event.category":"process","event.type":"creation","process.name":"ss"`:          process.Exec,
+		`"event.action":"log","event.category":"process","event.type":"termination","process.pid":7`:           process.Exit,
+		// A line of a log, and Metricbeat's metric, are no execs.
+		`"message":"hello","process":{"name":"ss","pid":7}`:                                        0,
+		`"message":"hello","process":{"name":"ss","pid":7,"command_line":"ss -t"}`:                 process.Exec,
+		`"metricset.name":"process","process":{"name":"ss","pid":7,"command_line":"ss -t"}`:        0,
 		`"event.action":"process_error","event.kind":"error","process.name":"ss"`:                  0,
 		`"event.action":"log",` + start + `,"process.name":"x","auditd.log.record_type":"SYSCALL"`: 0,
 	} {
@@ -101,6 +110,34 @@ func TestTheFirstOfAListOfObjectsCounts(t *testing.T) {
 	assert.Equal(t, []string{"ss", "-t"}, e.Args)
 	assert.Zero(t, e.PID)
 	assert.EqualValues(t, 33, e.User.ID)
+}
+
+// Where host.* names none, what else does is the host: else the documents of several would be one's.
+func TestAHostIsKnownByWhatElseNamesIt(t *testing.T) {
+	for doc, want := range map[string]string{
+		`"host":"east"`: "east", `"host":["east"]`: "east", `"hostname":"east"`: "east",
+		`"beat":{"hostname":"east","name":"x"}`: "east", `"agent":{"name":"x","hostname":"east"}`: "east",
+		`"agent.name":"east"`: "east", `"kubernetes":{"node":{"name":"east"}}`: "east",
+		`"agent":{"name":"collector"},"host":{"name":"east"}`: "east",
+		`"agent":{"name":"collector"},"host":{"id":"5"}`:      "",
+		`"host":[{"name":"east"}]`:                            "east",
+	} {
+		e := decode(t, "{"+at+`"event.action":"exec","process.name":"ss",`+doc+"}")
+		assert.Equal(t, want, e.Host.Name, doc)
+	}
+}
+
+// Somebody is better than nobody, whose matches are never unusual.
+func TestAUserIsKnownByWhatElseNamesThem(t *testing.T) {
+	for doc, want := range map[string]string{
+		`"user":"carol"`: "carol", `"process":{"user":"carol"}`: "carol", `"user":["carol"]`: "carol",
+		`"process":{"user":{"name":"carol"}}`: "carol", `"user":{"effective":{"name":"carol"}}`: "carol",
+		`"process":{"user":{"name":"root"},"real_user":{"name":"carol"}}`: "carol",
+		`"user":{"name":"carol"},"process":{"user":"root"}`:               "carol",
+	} {
+		e := decode(t, "{"+at+`"event.action":"exec","process.name":"ss",`+doc+"}")
+		assert.Equal(t, want, e.User.Name, doc)
+	}
 }
 
 // Discover ships a hit's fields as lists; what a user's own object fields holds is none of the document.
