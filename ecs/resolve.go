@@ -40,6 +40,7 @@ type draft struct {
 	ran     bool   // the action says that the process ran already
 	other   other  // what it is that is not an event
 
+	untimed  []byte // what stands in @timestamp and is no time; reused
 	unquoted []byte // the text of a string with escapes
 	utc      []byte // a time without its offset
 }
@@ -53,6 +54,9 @@ const (
 	fromKubernetes        // kubernetes.node.name
 	fallbacks             // how many
 )
+
+// untimedBytes is how much is kept of what is no time.
+const untimedBytes = 64
 
 // facts is what event.kind, event.category, event.type and event.action say.
 type facts uint16
@@ -250,6 +254,7 @@ func (d *draft) begin(e *process.Event) {
 		group:          nobody,
 		effectiveGroup: nobody,
 		message:        d.message[:0],
+		untimed:        d.untimed[:0],
 		unquoted:       d.unquoted,
 		utc:            d.utc,
 	}

@@ -34,6 +34,8 @@ func fields() []Field {
 		set: func(d *draft, v value) {
 			if t, ok := d.time(v); ok {
 				d.Time = t
+			} else {
+				d.untimed = append(d.untimed[:0], v.raw[:min(len(v.raw), untimedBytes)]...)
 			}
 		},
 	}}
@@ -491,6 +493,7 @@ func aliases() []Field {
 	f = append(f,
 		as("event.module", func(d *draft, v value) { d.text(&d.module, v) }),
 		as("host.hostname", func(d *draft, v value) { d.text(&d.hostname, v) }),
+		named("@timestamp.$date", "@timestamp"),     // mongoexport
 		named("process.ppid", "process.parent.pid"), // auditbeat before 8
 		named("auditd.sequence", "event.sequence"),  // auditbeat before 7
 		named("auditd.session", "reconbeat.session.id"),

@@ -3,6 +3,7 @@
 package ecs
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -158,6 +159,12 @@ func TestAMessageThatIsADocumentIsTheDocument(t *testing.T) {
 	assert.Equal(t, process.Exec, e.Kind)
 	assert.Equal(t, "web-01", e.Host.Name, "what ships it says whose it is")
 	assert.EqualValues(t, 1600000000, e.Time.Unix())
+	docker, err := json.Marshal(`{"log":"` + inner + `\n","stream":"stdout"}`)
+	require.NoError(t, err)
+	e = decode(t, "{"+at+`"host":{"name":"web-01"},"message":`+string(docker)+`}`)
+	assert.Equal(t, process.Exec, e.Kind, "of Docker's log, that Filebeat ships")
+	assert.EqualValues(t, 1600000000, e.Time.Unix())
+	assert.Equal(t, "web-01", e.Host.Name)
 	e = decode(t, "{"+at+`"process.name":"x","message":"`+inner+`"}`)
 	assert.Equal(t, "x", e.Name, "a document of a process is itself")
 	for doc, known := range map[string]bool{
