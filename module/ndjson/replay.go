@@ -36,6 +36,11 @@ func (m *documents) replay(ctx context.Context) error {
 				"ask with _search, or export with elasticdump", one.Path))
 		case recording.Unknown:
 			errs = append(errs, recording.Stranger(one.Path, one.Sample()))
+		case recording.Values, recording.Answers:
+			if bytes.Contains(one.Sample(), threeQuotes) {
+				errs = append(errs, fmt.Errorf("%s is what Kibana's Dev Tools show, where a text in three quotes is no JSON: ask "+
+					"with curl", one.Path))
+			}
 		}
 		sources = append(sources, &source{Recording: one, of: m, form: f, trouble: trouble{path: one.Path}, errs: &errs})
 	}
@@ -47,6 +52,9 @@ func (m *documents) replay(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// threeQuotes stand in no JSON.
+var threeQuotes = []byte(`"""`)
 
 // source is one recording of documents.
 type source struct {
@@ -61,7 +69,7 @@ type source struct {
 	count    uint64 // documents, or what should be some
 	bad      uint64 // that are none
 	strange  uint64 // of which nothing is known
-	stranger string // what the first of them is
+	stranger string // what the first of them is, and what it may be meant as
 	errs     *[]error
 }
 
@@ -136,6 +144,9 @@ func (s *source) decode(doc []byte) (ok bool, err error) {
 		s.strange++
 		if s.stranger == "" {
 			s.stranger = what
+			if why := meant(s.Path, doc); why != "" {
+				s.stranger += "; " + why
+			}
 		}
 	}
 	if env.Other != nil {
@@ -206,6 +217,10 @@ func (s *source) end() {
 			s.Path))
 	}
 	if s.count == 0 || s.bad+s.strange < s.count {
+		return
+	}
+	if why := recording.Stranger(s.Path, s.Sample()); why != nil && s.bad == s.count {
+		*s.errs = append(*s.errs, why)
 		return
 	}
 	if s.bad == s.count {

@@ -232,7 +232,12 @@ func syslogHost(head []byte) []byte {
 		w, head = head[:end], head[end:]
 		return w
 	}
-	switch first := word(); {
+	first := word()
+	if len(first) == 3 && isDay(first) { // as journalctl -o short-full has it
+		first = word()
+	}
+	bare := false // nothing but the host stands behind the time
+	switch {
 	case len(first) == 3 && isMonth(first):
 		word() // day
 		at := word()
@@ -243,6 +248,7 @@ func syslogHost(head []byte) []byte {
 			return nil
 		}
 	case len(first) >= len("2006-01-02T15:04:05") && first[4] == '-' && first[10] == 'T':
+		bare = true
 	case len(first) == len("2006-01-02") && first[4] == '-' && first[7] == '-':
 		if at := word(); bytes.Count(at, []byte(":")) != 2 {
 			return nil
@@ -251,7 +257,11 @@ func syslogHost(head []byte) []byte {
 		return nil
 	}
 	host := word()
-	if len(host) == 0 || len(bytes.TrimSpace(head)) == 0 || len(host) > 255 || string(host) == "-" ||
+	if string(host) == "UTC" || string(host) == "GMT" {
+		host, bare = word(), false
+	}
+	host = logstashs(host)
+	if len(host) == 0 || len(bytes.TrimSpace(head)) == 0 && !bare || len(host) > 255 || string(host) == "-" ||
 		string(host) == "stdout" || string(host) == "stderr" {
 		return nil
 	}
@@ -264,6 +274,27 @@ func syslogHost(head []byte) []byte {
 		return nil
 	}
 	return host
+}
+
+// logstashs is the name in what Logstash prints of an object host: {name=web1} or {"name":"web1"}.
+func logstashs(host []byte) []byte {
+	inner, ok := bytes.CutPrefix(host, []byte("{"))
+	if !ok {
+		return host
+	}
+	for _, mark := range []string{"name=", `"name":"`} {
+		if _, name, ok := bytes.Cut(inner, []byte(mark)); ok {
+			if end := bytes.IndexAny(name, `,"}`); end >= 0 {
+				return name[:end]
+			}
+		}
+	}
+	return nil
+}
+
+func isDay(b []byte) bool {
+	_, err := time.Parse("Mon", string(b))
+	return err == nil
 }
 
 func isMonth(b []byte) bool {
