@@ -308,6 +308,8 @@ func passedOver(list []engine.Passed) string {
 			reason = "once " + p.What
 		}
 		switch {
+		case p.File != "" && p.Line == 0:
+			reason += fmt.Sprintf(" (first %s)", p.File)
 		case p.File != "":
 			reason += fmt.Sprintf(" (first %s, line %d)", p.File, p.Line)
 		case p.Host != "":

@@ -164,11 +164,12 @@ func (r *Replay) Cluster(ctx context.Context, cfg *conf.C) error {
 		ID: kind.Name, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
 		Total: &r.size, Programs: r.engine.Programs,
 		Malformed: func(bad module.Malformed) {
-			r.passOver(bad.File, bad.Line, bad.Kind)
+			r.passOver(bad.File+"/_doc/"+bad.ID, 0, bad.Kind)
 			if r.malformed != nil {
 				r.malformed(bad)
 			}
 		},
+		Other: func(o module.Other) { r.passOver(o.File+"/_doc/"+o.ID, 0, o.What) },
 	})
 	if err != nil {
 		return err
@@ -459,7 +460,7 @@ type Passed struct {
 	What  string
 	Count uint64
 	File  string // where the first one stands; empty: that is not known, but of an event when and on which host it was
-	Line  uint64
+	Line  uint64 // 0: it is no line of a file
 	At    time.Time
 	Host  string // empty: nobody says which
 }
