@@ -416,6 +416,7 @@ func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
 		"CSV":                func(line string) string { return `"` + strings.ReplaceAll(line, `"`, `""`) + `"` },
 		"a column of CSV":    func(line string) string { return `x,"` + strings.ReplaceAll(line, `"`, `""`) + `","y z"` },
 		"quotes around":      func(line string) string { return `message="` + line + `"` },
+		"a quote alone":      func(line string) string { return `"` + line },
 		"grep's context":     func(line string) string { return "audit.log-12-" + line },
 		"a diff":             func(line string) string { return "+" + line },
 		"semicolons":         func(line string) string { return "web1;" + line },

@@ -47,12 +47,6 @@ func typed(before []byte) (start int, ok bool) {
 	return start, true
 }
 
-// The marks of a text within another one: quotes behind backslashes, as in JSON, and quotes twice, as in CSV.
-var (
-	escapedQuote = []byte(`=\"`)
-	doubledQuote = []byte(`=""`)
-)
-
 // unescapes takes back what JSON and C make of a record.
 var unescapes = []struct{ from, to []byte }{
 	{[]byte(`\"`), []byte(`"`)},
@@ -64,37 +58,36 @@ var unescapes = []struct{ from, to []byte }{
 }
 
 // restored is a record as it was before it was put into another text; within: it stands in quotes there, and what
-// follows the last of them is not part of it.
+// follows the last of them is not part of it. The record's first quote shows what became of them.
 func restored(body []byte, within bool) []byte {
+	first := bytes.IndexByte(body, '"')
 	switch {
-	case bytes.Contains(body, escapedQuote):
+	case first > 1 && string(body[first-2:first]) == `=\`:
 		if within {
 			body = beforeQuote(body, '\\')
 		}
 		for _, u := range unescapes {
 			body = bytes.ReplaceAll(body, u.from, u.to)
 		}
-	case doubled(body):
+	case first > 0 && body[first-1] == '=' && doubled(body[first+1:]):
 		if within {
 			body = beforeQuote(body, '"')
 		}
 		body = bytes.ReplaceAll(body, []byte(`""`), []byte(`"`))
-	case within && bytes.Contains(body, []byte(`="`)):
-		body = bytes.TrimSuffix(body, []byte(`"`))
+	case within && first > 0 && body[first-1] == '=':
+		if bytes.Count(body, []byte(`"`))%2 == 1 { // the last one closes what the first has opened
+			body = bytes.TrimSuffix(body, []byte(`"`))
+		}
 	case within:
 		body, _, _ = bytes.Cut(body, []byte(`"`))
 	}
 	return body
 }
 
-// doubled says whether a record's quotes stand there twice. An empty value is two quotes, too, and then it ends.
-func doubled(body []byte) bool {
-	i := bytes.Index(body, doubledQuote)
-	if i < 0 {
-		return false
-	}
-	rest := body[i+len(doubledQuote):]
-	return len(rest) > 0 && bytes.IndexByte([]byte(" \x1d',#"), rest[0]) < 0
+// doubled says whether a quote is the first of two that stand for one, by what follows it. An empty value is two
+// quotes, too, and then it ends.
+func doubled(rest []byte) bool {
+	return len(rest) > 1 && rest[0] == '"' && bytes.IndexByte([]byte(" \x1d',#"), rest[1]) < 0
 }
 
 // beforeQuote ends a text at its first quote that does not stand for one: behind a backslash, or twice.
