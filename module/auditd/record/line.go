@@ -15,12 +15,15 @@ var headerMark = []byte("audit(")
 // `node=`; nil: there is none. What stands within `msg='...'` a program wrote, and is no record.
 func cut(body []byte) (one, more []byte) {
 	for at := len(headerMark); at < len(body); {
-		i := bytes.Index(body[at:], headerMark)
+		i := bytes.IndexByte(body[at:], '(') // of a header; there are few others
 		if i < 0 {
 			break
 		}
-		before := body[:at+i]
-		at += i + len(headerMark)
+		at += i + 1
+		before, ok := bytes.CutSuffix(body[:at], headerMark)
+		if !ok {
+			continue
+		}
 		start, ok := typed(bytes.TrimSuffix(before, []byte("msg=")))
 		if !ok || bytes.Count(body[:start], []byte("'"))%2 == 1 {
 			continue
