@@ -40,7 +40,7 @@ type draft struct {
 	ran     bool   // the action says that the process ran already
 	other   other  // what it is that is not an event
 
-	untimed  []byte // what stands in @timestamp and is no time; reused
+	untimed  []byte // what stands in @timestamp and cannot be read; reused
 	unquoted []byte // the text of a string with escapes
 	utc      []byte // a time without its offset
 }
@@ -55,7 +55,7 @@ const (
 	fallbacks             // how many
 )
 
-// untimedBytes is how much is kept of what is no time.
+// untimedBytes is how much is kept of a time that cannot be read.
 const untimedBytes = 64
 
 // facts is what event.kind, event.category, event.type and event.action say.

@@ -139,8 +139,8 @@ func meant(path string, doc []byte) string {
 // deepest is how deep in a document another one is looked for.
 const deepest = 12
 
-// looked is at how many elements of a list it is looked for.
-const looked = 8
+// searched is how many elements of a list are searched.
+const searched = 8
 
 // within is jq's path to the documents in a value, "." where it is one itself; empty: there are none.
 func within(v any, depth int) string {
@@ -167,7 +167,7 @@ func within(v any, depth int) string {
 			}
 		}
 	case []any:
-		for _, element := range v[:min(len(v), looked)] {
+		for _, element := range v[:min(len(v), searched)] {
 			if where := within(element, depth-1); where != "" {
 				return joined(".[]", where)
 			}
