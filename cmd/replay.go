@@ -307,8 +307,15 @@ func passedOver(list []engine.Passed) string {
 		if p.Count == 1 {
 			reason = "once " + p.What
 		}
-		if p.File != "" {
+		switch {
+		case p.File != "" && p.Line == 0:
+			reason += fmt.Sprintf(" (first %s)", p.File)
+		case p.File != "":
 			reason += fmt.Sprintf(" (first %s, line %d)", p.File, p.Line)
+		case p.Host != "":
+			reason += fmt.Sprintf(" (first %s, of %s)", p.Host, p.At.UTC().Format(time.RFC3339))
+		case !p.At.IsZero():
+			reason += fmt.Sprintf(" (first of %s)", p.At.UTC().Format(time.RFC3339))
 		}
 		reasons = append(reasons, reason)
 	}
