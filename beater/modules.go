@@ -88,7 +88,7 @@ func (c *moduleConfig) read(file string) (list []*conf.C, text []byte, err error
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading modules: %w", err)
 	}
-	if err := config.CheckKeys(file, text); err != nil {
+	if err := config.CheckYAML(file, text); err != nil {
 		return nil, nil, err
 	}
 	list, err = cfgfile.LoadList(file, c.logger)

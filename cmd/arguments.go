@@ -8,6 +8,9 @@ import (
 
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/reconbeat/reconbeat/config"
 )
 
 // arguments are the words that those commands of libbeat take that take any.
@@ -21,6 +24,23 @@ var arguments = map[string]struct {
 	"keystore remove": {"remove KEY...", cobra.MinimumNArgs(1)},
 }
 
+// overwrite is the flag -E. libbeat's own panics at some names and values.
+type overwrite struct{ pflag.Value }
+
+// Set takes over a setting, as libbeat does.
+func (o overwrite) Set(text string) (err error) {
+	name, value, _ := strings.Cut(text, "=")
+	if err := config.CheckName(name); err != nil {
+		return fmt.Errorf("%w; write -E SETTING=VALUE, such as -E reconbeat.events=all", err)
+	}
+	defer func() {
+		if p := recover(); p != nil { // go-ucfg's parser of values, which looks behind their end
+			err = fmt.Errorf("%s: the value %q ends too early; close its brackets and quotes", name, value)
+		}
+	}()
+	return o.Value.Set(text)
+}
+
 // refuseUnknown makes every command refuse words that mean nothing to it. Left to itself cobra shows the help of
 // `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both as if all were well.
 func refuseUnknown(root *libcmd.BeatsRootCmd) {
@@ -30,6 +50,8 @@ func refuseUnknown(root *libcmd.BeatsRootCmd) {
 		}
 		return fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())
 	})
+	settings := root.PersistentFlags().Lookup("E")
+	settings.Value = overwrite{settings.Value}
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "help" {

@@ -40,7 +40,7 @@ func checkStart(c *cobra.Command) error {
 		if err != nil {
 			return nil
 		}
-		wrong := reconfig.CheckKeys(file, text)
+		wrong := reconfig.CheckYAML(file, text)
 		if wrong == nil {
 			if _, err := common.LoadFile(file); err != nil { // libbeat's message names no file
 				wrong = fmt.Errorf("%s: invalid config: %w", file, err)

@@ -121,7 +121,7 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 			r.add(fmt.Errorf("reading %s: %w", kind, err))
 			continue
 		}
-		if err := errors.Join(CheckKeys(file, text), checkDocument(file, text)); err != nil {
+		if err := CheckYAML(file, text); err != nil {
 			r.add(err)
 			continue
 		}

@@ -136,7 +136,7 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 			err = fmt.Errorf("invalid YAML: %v", p)
 		}
 	}()
-	if err := errors.Join(CheckKeys("", text), checkDocument("", text)); err != nil {
+	if err := CheckYAML("", text); err != nil {
 		return detector.Rule{}, err
 	}
 	c, err := yaml.NewConfig(text, ucfg.PathSep("."))
