@@ -33,7 +33,7 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/module"
@@ -49,9 +49,9 @@ var modules = []string{".", "integration", "internal/evaluation", "tools", "x-pa
 var rooms = map[string][]string{
 	".": {"cmd"},
 	"beater": {
-		"config", "config/settings", "detector", "internal/control", "internal/dataset", "internal/engine",
-		"internal/health", "internal/host", "internal/notify", "internal/plural", "internal/state", "module",
-		"module/catalog", "module/elasticsearch", "process",
+		"config", "config/settings", "detector", "internal/control", "internal/dataset", "internal/document",
+		"internal/engine", "internal/health", "internal/host", "internal/notify", "internal/plural", "internal/state",
+		"module", "module/catalog", "module/elasticsearch", "process",
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 	"detector/rare":       {},
 	"detector/rules":      {},
 	"ecs":                 {"process"},
-	"integration":         {"detector", "ecs", "internal/dataset", "internal/engine"},
+	"integration":         {"detector", "ecs", "internal/dataset", "internal/document"},
 	"integration/fleet":   {},
 	"integration/make":    {"integration"},
 	"internal/beattest":   {},
@@ -79,9 +79,12 @@ var rooms = map[string][]string{
 	"internal/icalendar":  {"internal/control"},
 	"internal/dataset":    {},
 	"internal/datastream": {"internal/dataset"},
+	"internal/document": {
+		"config", "detector", "ecs", "internal/dataset", "internal/guide", "internal/host", "internal/plural", "process",
+	},
 	"internal/engine": {
-		"config", "detector", "detector/rare", "ecs", "internal/control", "internal/dataset", "internal/guide",
-		"internal/health", "internal/host", "internal/plural", "module", "module/catalog", "module/recording", "process",
+		"config", "detector", "detector/rare", "internal/control", "internal/document", "internal/health", "internal/host",
+		"module", "module/catalog", "module/recording", "process",
 	},
 	"internal/evaluation":      {"config", "detector", "detector/habit", "ecs", "process"},
 	"internal/guide":           {},
@@ -647,7 +650,7 @@ func TestEveryFieldIsDeclared(t *testing.T) {
 	for _, f := range beater.HeartbeatFields {
 		filled[f.Name] = f.Type
 	}
-	maps.Copy(filled, engine.Fields())
+	maps.Copy(filled, document.Fields())
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
 		f, ok := declared[name]
 		if !assert.True(t, ok, "%s is in no fields.yml: add it to _meta/fields.yml, then `go tool mage fields`", name) {

@@ -34,7 +34,7 @@ import (
 	"github.com/magefile/mage/sh"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 )
 
 // Default is what `go tool mage` does without a target.
@@ -562,7 +562,7 @@ func fieldsManual(yml []byte) error {
 	}
 	described := map[string]mapping.Field{}
 	describe("", all, described)
-	filled := engine.Fields()
+	filled := document.Fields()
 	var own, schema []string
 	for name := range described {
 		switch {

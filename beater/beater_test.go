@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/host"
 )
@@ -23,7 +24,7 @@ func testEngine(t testing.TB) *engine.Engine {
 	require.NoError(t, err)
 	e, err := engine.New(engine.Options{
 		Config: config.Default(), Detector: options, Host: testHost, Logger: logp.NewNopLogger(),
-		Publish: func(*engine.Document) {},
+		Publish: func(*document.Document) {},
 	})
 	require.NoError(t, err)
 	return e

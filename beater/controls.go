@@ -23,6 +23,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/plural"
@@ -168,9 +169,9 @@ func (l *loop) audit(a *control.Approval, action, by, message string, now time.T
 	} {
 		put(doc.Fields, field, value)
 	}
-	engine.Address(doc.Fields, l.engine.Config(), dataset.Alert)
-	engine.Identify(&doc, id)
-	l.journal.ship(&engine.Document{Event: doc, ID: id, Keep: engine.Durable})
+	document.Address(doc.Fields, l.engine.Config(), dataset.Alert)
+	document.Identify(&doc, id)
+	l.journal.ship(&document.Document{Event: doc, ID: id, Keep: document.Durable})
 }
 
 // noteExpired logs, once for each, the controls that have come to their end.

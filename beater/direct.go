@@ -11,7 +11,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
 
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
@@ -29,7 +29,7 @@ type direct struct {
 
 	mu      sync.Mutex
 	client  beat.Client // nil until libbeat has an output
-	waiting []*engine.Document
+	waiting []*document.Document
 	busy    bool // some have been taken, and are not all handed on yet
 	stopped bool // what comes is the journal's
 
@@ -107,7 +107,7 @@ func (d *direct) take(into []beat.Event) []beat.Event {
 }
 
 // write takes a document, and reports whether it is this way that it goes: once stopped it is the journal's.
-func (d *direct) write(doc *engine.Document) bool {
+func (d *direct) write(doc *document.Document) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch n := len(d.waiting); {
@@ -155,7 +155,7 @@ func (d *direct) drain(most time.Duration) {
 
 // stop ends it and returns what was not handed on, which is the journal's, and so is what comes afterwards. It does not
 // wait for a Publish under way: in a full queue only the end of libbeat's pipeline frees that, which comes later.
-func (d *direct) stop() (left []*engine.Document) {
+func (d *direct) stop() (left []*document.Document) {
 	d.mu.Lock()
 	if d.stopped {
 		d.mu.Unlock()

@@ -12,20 +12,20 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
 // rawEvents are documents of execs that no rule matched, numbered from 0.
-func rawEvents(n int) []*engine.Document {
-	docs := make([]*engine.Document, n)
+func rawEvents(n int) []*document.Document {
+	docs := make([]*document.Document, n)
 	for i := range docs {
-		docs[i] = &engine.Document{
+		docs[i] = &document.Document{
 			Event: beat.Event{
 				Timestamp: time.Now(), Meta: mapstr.M{}, Fields: mapstr.M{"message": fmt.Sprint(i)},
 			},
-			ID: fmt.Sprint(i), Keep: engine.InMemory,
+			ID: fmt.Sprint(i), Keep: document.InMemory,
 		}
 	}
 	return docs
@@ -77,8 +77,8 @@ func TestAnAlertPassesAFloodThatWaits(t *testing.T) {
 	d.start(pipeline)
 	d.flush()
 	eventually(t, func() bool { return len(out.messages()) > 0 }, "libbeat's queue is full of the flood")
-	j.ship(&engine.Document{
-		Event: beat.Event{Timestamp: time.Now(), Fields: mapstr.M{"message": "alert"}}, ID: "alert", Keep: engine.Durable,
+	j.ship(&document.Document{
+		Event: beat.Event{Timestamp: time.Now(), Fields: mapstr.M{"message": "alert"}}, ID: "alert", Keep: document.Durable,
 	})
 	eventually(t, func() bool { return store.Stats().Commits.Load() == 1 }, "the alert is on disk")
 	close(out.pass)

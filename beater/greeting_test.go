@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/module/catalog"
 )
@@ -53,7 +54,7 @@ func TestTheLineAtStartSaysHowMuchIsKnown(t *testing.T) {
 func TestModulesAreNamedOnce(t *testing.T) {
 	runner := func(kind, id, why string) *runner {
 		b := &blueprint{
-			kind: catalog.Kind{Name: kind}, why: why, source: &engine.Source{Module: config.Module{ID: id}},
+			kind: catalog.Kind{Name: kind}, why: why, source: &document.Source{Module: config.Module{ID: id}},
 		}
 		return &runner{blueprint: b}
 	}

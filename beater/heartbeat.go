@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -242,7 +243,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	} {
 		put(doc.Fields, field, value)
 	}
-	engine.Address(doc.Fields, h.engine.Config(), dataset.Health)
+	document.Address(doc.Fields, h.engine.Config(), dataset.Health)
 	for _, f := range HeartbeatFields {
 		if v := f.get(p); v != nil {
 			put(doc.Fields, f.Name, v)
@@ -250,7 +251,7 @@ func (h *heartbeat) document(p *pulse, kind string, now time.Time) beat.Event {
 	}
 	id := process.ID("heartbeat", h.host.ID, strconv.FormatInt(now.UnixNano(), 10))
 	put(doc.Fields, "event.id", id)
-	engine.Identify(&doc, id)
+	document.Identify(&doc, id)
 	return doc
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/state"
@@ -23,7 +24,7 @@ func testHeart(t *testing.T) (*heartbeat, *runner, <-chan beat.Event) {
 	e := testEngine(t)
 	out := pubtest.NewChanClient(1)
 	r := &runner{
-		blueprint: &blueprint{kind: catalog.Kind{Name: "auditd"}, source: &engine.Source{}}, stats: &module.Stats{},
+		blueprint: &blueprint{kind: catalog.Kind{Name: "auditd"}, source: &document.Source{}}, stats: &module.Stats{},
 	}
 	h := &heartbeat{
 		period: time.Minute, health: &health.Board{}, modules: &moduleSet{runners: []*runner{r}}, ring: engine.NewRing(1),

@@ -14,7 +14,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -27,21 +27,21 @@ type journal struct {
 }
 
 // ship takes a document on its way.
-func (j *journal) ship(d *engine.Document) {
-	if d.Keep == engine.InMemory && j.direct.write(d) {
+func (j *journal) ship(d *document.Document) {
+	if d.Keep == document.InMemory && j.direct.write(d) {
 		return
 	}
 	j.write(d)
 }
 
-func (j *journal) write(d *engine.Document) {
+func (j *journal) write(d *document.Document) {
 	line, err := encode(&d.Event)
 	if err != nil {
 		j.unencodable.Add(1)
 		j.logger.Errorf("a document cannot be encoded and does not ship: %v", err)
 		return
 	}
-	entry := state.Entry{ID: d.ID, Durable: d.Keep == engine.Durable, Time: d.Timestamp, Document: line}
+	entry := state.Entry{ID: d.ID, Durable: d.Keep == document.Durable, Time: d.Timestamp, Document: line}
 	if _, err := j.store.Append(entry); err != nil {
 		j.logger.Errorf("a document does not ship: %v", err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -48,7 +49,7 @@ func counted(t *testing.T) *monitoring.Registry {
 	b.notifiers = notifiers{n}
 	r := &runner{
 		blueprint: &blueprint{
-			kind: catalog.Kind{Name: "auditd"}, source: &engine.Source{Module: config.Module{ID: "ID"}},
+			kind: catalog.Kind{Name: "auditd"}, source: &document.Source{Module: config.Module{ID: "ID"}},
 		},
 		stats: &module.Stats{},
 	}

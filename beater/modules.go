@@ -16,7 +16,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/config/settings"
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -99,7 +99,7 @@ func (c *moduleConfig) read(file string) (list []*conf.C, text []byte, err error
 type blueprint struct {
 	kind   catalog.Kind
 	why    string // why `auto` chose this kind; empty where the user did
-	source *engine.Source
+	source *document.Source
 	config *conf.C
 	logger *logp.Logger
 }
@@ -115,7 +115,7 @@ func (c *moduleConfig) blueprint(from *conf.C) (*blueprint, error) {
 		return nil, errors.Join(errCommon, err)
 	}
 	logger := c.logger.Named("module").With("module", kind.Name, "id", cfg.ID)
-	source, errSource := engine.NewSource(cfg, kind.Local, kind.Rereadable, c.agent, logger)
+	source, errSource := document.NewSource(cfg, kind.Local, kind.Rereadable, c.agent, logger)
 	b := &blueprint{kind: kind, why: why, source: source, config: from, logger: logger}
 	_, err = b.open(module.Env{ID: cfg.ID, Logger: logger, Stats: &module.Stats{}, Health: &health.Board{}})
 	if err := errors.Join(errCommon, errSource, err); err != nil {

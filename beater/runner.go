@@ -16,6 +16,7 @@ import (
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/paths"
 
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -253,10 +254,10 @@ func (t *tally) add(s *module.Stats) {
 }
 
 // sources returns what the engine knows of the modules that run.
-func (s *moduleSet) sources() []*engine.Source {
+func (s *moduleSet) sources() []*document.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*engine.Source, len(s.runners))
+	list := make([]*document.Source, len(s.runners))
 	for i, r := range s.runners {
 		list[i] = r.source
 	}

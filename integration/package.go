@@ -23,7 +23,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/reconbeat/reconbeat/internal/dataset"
-	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/document"
 )
 
 // Streams are the package's data streams, each a folder of data_stream and the last part of a data set's name.
@@ -176,7 +176,7 @@ func writeFields(dir, stream string, declared map[string]field) error {
 			names[name] = true
 		}
 	} else {
-		for name := range engine.Fields() {
+		for name := range document.Fields() {
 			names[name] = true
 		}
 	}

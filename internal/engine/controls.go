@@ -4,7 +4,6 @@ package engine
 
 import (
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/paths"
@@ -12,6 +11,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -62,18 +62,16 @@ func (eng *Engine) decide(e *process.Event, f *detector.Finding) detector.Decisi
 	if controls == nil || controls.Len() == 0 {
 		return detector.Decision{}
 	}
-	q := eng.question(e, f)
-	return controls.Decide(f.Rule.ID, e.Time, &q)
+	return controls.Decide(f.Rule.ID, e.Time, eng.question(e, f))
 }
 
 // value is a field of the alert that a match would be.
 func (eng *Engine) value(e *process.Event, f *detector.Finding, field string) any {
-	q := eng.question(e, f)
-	return q.Value(field)
+	return eng.question(e, f).Value(field)
 }
 
-func (eng *Engine) question(e *process.Event, f *detector.Finding) question {
-	q := question{engine: eng, exec: e, finding: *f}
+func (eng *Engine) question(e *process.Event, f *detector.Finding) *question {
+	q := &question{exec: eng.current, time: e.Time, finding: *f, firstSeen: eng.detector.FirstSeen}
 	if f.Score >= f.Threshold {
 		q.finding.Kind = detector.Alert // what it would be
 	}
@@ -82,18 +80,19 @@ func (eng *Engine) question(e *process.Event, f *detector.Finding) question {
 
 // question is a match that the controls are asked about.
 type question struct {
-	engine  *Engine
-	exec    *process.Event
-	finding detector.Finding
+	exec      *document.Exec
+	time      time.Time
+	finding   detector.Finding
+	firstSeen func(*detector.Finding) time.Time
 }
 
 // Value is a field of the alert that the match would be.
 func (q *question) Value(field string) any {
 	switch field {
 	case "@timestamp":
-		return q.exec.Time
+		return q.time
 	case control.FirstSeen: // the finding has it when it is an alert
-		if first := q.engine.detector.FirstSeen(&q.finding); !first.IsZero() {
+		if first := q.firstSeen(&q.finding); !first.IsZero() {
 			return first
 		}
 		return nil
@@ -101,15 +100,5 @@ func (q *question) Value(field string) any {
 	if v := q.finding.Value(field); v != nil {
 		return v
 	}
-	if field == entitiesField || strings.HasPrefix(field, ancestryField+".") {
-		return q.engine.ancestryValue(q.exec, q.engine.current.from, field)
-	}
-	if _, ok := activityFields[field]; ok {
-		return q.engine.activityValue(q.exec, field)
-	}
-	v, err := q.engine.document(q.engine.current).Fields.GetValue(field)
-	if err != nil {
-		return nil
-	}
-	return v
+	return q.exec.Value(field)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -27,7 +28,7 @@ func setOf(t testing.TB, conditions ...control.Condition) *control.Set {
 // TestConditionsMaySeeAllThatTheAlertHas holds, field by field, that an exception sees what the alert would have, also
 // what the module's configuration adds to it.
 func TestConditionsMaySeeAllThatTheAlertHas(t *testing.T) {
-	from := &Source{Module: config.Module{Module: "auditd", ID: "auditd"}}
+	from := &document.Source{Module: config.Module{Module: "auditd", ID: "auditd"}}
 	from.Tags, from.Fields, from.FieldsUnderRoot = []string{"dmz"}, mapstr.M{"labels": mapstr.M{"site": "north"}}, true
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	now := start.AddDate(0, 0, 10)
@@ -87,7 +88,7 @@ func BenchmarkMatchUnderControls(b *testing.B) {
 	cfg := config.Default()
 	s, _ := testEngine(b, func(c *config.Config) { *c = cfg })
 	s.logger = logp.NewNopLogger()
-	s.publish = func(*Document) {}
+	s.publish = func(*document.Document) {}
 	s.SetControls(setOf(b, control.Condition{Field: "user.name", Is: control.Texts{"alice"}}))
 	e := execOf(time.Unix(1700000000, 0), "alice", "ss")
 	b.ReportAllocs()

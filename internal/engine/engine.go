@@ -3,20 +3,19 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/logp"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/host"
-	"github.com/reconbeat/reconbeat/internal/plural"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -32,13 +31,13 @@ type Machine interface {
 
 // Options are what an engine is made of.
 type Options struct {
-	Config   config.Config    // what ships, and under which names
-	Detector detector.Options // rules and model: what Config says of them, checked
-	Host     host.Description // the host whose events bring no host of their own
-	Machine  Machine          // the running host; nil: no host may be asked
-	Publish  func(*Document)  // receives every document, in order
-	Controls *control.Set     // nil: none
-	Running  func() []*Source // the modules that run now; nil: those that events came from
+	Config   config.Config             // what ships, and under which names
+	Detector detector.Options          // rules and model: what Config says of them, checked
+	Host     host.Description          // the host whose events bring no host of their own
+	Machine  Machine                   // the running host; nil: no host may be asked
+	Publish  func(*document.Document)  // receives every document, in order
+	Controls *control.Set              // nil: none
+	Running  func() []*document.Source // the modules that run now; nil: those that events came from
 	Logger   *logp.Logger
 }
 
@@ -47,20 +46,19 @@ type Engine struct {
 	// Counts may be read from every goroutine.
 	Counts *Counts
 
-	host     host.Description
-	table    *process.Table
-	detector *detector.Detector
-	machine  Machine // nil: no host may be asked
-	config   config.Config
-	publish  func(*Document)
-	running  func() []*Source
-	logger   *logp.Logger
+	table     *process.Table
+	detector  *detector.Detector
+	machine   Machine // nil: no host may be asked
+	documents document.Maker
+	publish   func(*document.Document)
+	running   func() []*document.Source
+	logger    *logp.Logger
 
 	programs atomic.Pointer[[]string]
-	current  *draft             // of the exec that is being reported
-	trial    *Trial             // the self test whose program start has not come; nil: none
-	origins  map[string]*Source // of open episodes, by their ids
-	findings []detector.Finding // reused
+	current  *document.Exec              // the exec that is being reported
+	trial    *Trial                      // the self test whose program start has not come; nil: none
+	origins  map[string]*document.Source // of open episodes, by their ids
+	findings []detector.Finding          // reused
 	waiting  waiting
 }
 
@@ -68,21 +66,24 @@ type Engine struct {
 func New(o Options) (*Engine, error) {
 	eng := &Engine{
 		Counts:  &Counts{},
-		host:    o.Host,
 		table:   process.NewTable(process.TableOptions{HostID: o.Host.ID, BootID: o.Host.BootID}),
 		machine: o.Machine,
-		config:  o.Config,
 		publish: o.Publish,
 		running: o.Running,
 		logger:  o.Logger,
-		origins: map[string]*Source{},
+		origins: map[string]*document.Source{},
 	}
 	o.Detector.Decide, o.Detector.Value = eng.decide, eng.value
 	var err error
 	if eng.detector, err = detector.New(o.Detector); err != nil {
 		return nil, fmt.Errorf("making the detector: %w", err)
 	}
+	eng.documents = document.Maker{
+		Config: o.Config, Host: o.Host, Table: eng.table, Detector: eng.detector, Misfits: &eng.Counts.Misfits,
+		Logger: o.Logger,
+	}
 	if o.Machine != nil {
+		eng.documents.Accounts = o.Machine
 		o.Machine.Watch(eng.detector.Programs())
 	}
 	if o.Controls != nil {
@@ -95,7 +96,7 @@ func New(o Options) (*Engine, error) {
 // setPrograms makes what a source need not leave out readable for every goroutine.
 func (eng *Engine) setPrograms() {
 	var wanted []string
-	if eng.config.Events != config.EventsAll {
+	if eng.documents.Config.Events != config.EventsAll {
 		wanted = eng.detector.Programs()
 	}
 	eng.programs.Store(&wanted)
@@ -113,7 +114,7 @@ func DetectorOptions(cfg config.Config, rules string, h host.Description) (detec
 }
 
 // Config returns the settings in force.
-func (eng *Engine) Config() config.Config { return eng.config }
+func (eng *Engine) Config() config.Config { return eng.documents.Config }
 
 // Rules returns the enabled rules.
 func (eng *Engine) Rules() []*detector.Rule { return eng.detector.Rules() }
@@ -132,7 +133,7 @@ func (eng *Engine) Configure(cfg config.Config, o detector.Options) error {
 	if eng.machine != nil && !slices.Equal(programs, eng.detector.Programs()) {
 		eng.machine.Watch(eng.detector.Programs())
 	}
-	eng.config = cfg
+	eng.documents.Config = cfg
 	eng.setPrograms()
 	return nil
 }
@@ -175,7 +176,7 @@ func (eng *Engine) Reset() {
 }
 
 // Take brings one event through, and reports whether a rule matched it. e is the engine's until Take returns.
-func (eng *Engine) Take(e *process.Event, from *Source) bool {
+func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
 	eng.table.Observe(e)
 	if e.Earlier {
 		return false
@@ -192,7 +193,7 @@ func (eng *Engine) Take(e *process.Event, from *Source) bool {
 	}
 	eng.Counts.Execs.Add(1)
 	rules := eng.detector.Match(e)
-	if rules == 0 && eng.config.Events != config.EventsAll {
+	if rules == 0 && eng.documents.Config.Events != config.EventsAll {
 		return false
 	}
 	switch {
@@ -206,72 +207,48 @@ func (eng *Engine) Take(e *process.Event, from *Source) bool {
 	return rules != 0
 }
 
-// draft is the document of an exec, made when somebody wants to see it first: a processor of the module, or the output.
-type draft struct {
-	exec    *process.Event
-	from    *Source
-	doc     *beat.Event
-	dropped bool // a processor of the module dropped it
-}
-
-// document is the draft's document; nil: a processor dropped it.
-func (eng *Engine) document(d *draft) *beat.Event {
-	if d.doc == nil && !d.dropped {
-		d.doc = eng.processed(eng.execDocument(d.exec, d.from), d.from)
-		d.dropped = d.doc == nil
-	}
-	return d.doc
-}
-
 // report judges an exec that is complete, and publishes what comes of it.
-func (eng *Engine) report(e *process.Event, from *Source, rules detector.RuleSet) {
-	d := draft{exec: e, from: from}
+func (eng *Engine) report(e *process.Event, from *document.Source, rules detector.RuleSet) {
+	exec := eng.documents.Exec(e, from)
 	if rules != 0 && eng.expected(e) {
-		eng.tried(&d, rules)
+		eng.tried(&exec, e, from, rules)
 		return
 	}
-	if from.hasProcessors() {
-		doc := eng.document(&d)
-		if doc == nil {
-			eng.Counts.Dropped.Add(1)
-			return
-		}
-		readBack(doc, e)
+	if !exec.Process() {
+		eng.Counts.Dropped.Add(1)
+		return
 	}
-	eng.current = &d
+	eng.current = &exec
 	eng.findings = eng.detector.Judge(e, rules, eng.findings[:0])
 	eng.current = nil
 	if rules != 0 {
 		eng.Counts.Matched.Add(1)
 	}
-	raw := eng.config.Events == config.EventsAll
+	events := eng.documents.Config.Events
+	raw := events == config.EventsAll
 	for i := range eng.findings {
 		f := &eng.findings[i]
 		eng.Counts.add(f)
-		raw = raw || eng.config.Events == config.EventsMatched && f.OfExec()
-		if f.Kind == detector.Correlated {
-			eng.publish(eng.alert(eng.document(&d), e, from, f))
-			continue
+		raw = raw || events == config.EventsMatched && f.OfExec()
+		if f.Kind == detector.Alert || f.Kind == detector.Correlated {
+			eng.publish(exec.Alert(f))
 		}
-		if !f.OfExec() {
+		switch {
+		case f.Kind == detector.Correlated:
+		case !f.OfExec():
 			eng.conclude(f, from)
-			continue
-		}
-		if f.Episode.ID != "" {
+		case f.Episode.ID != "":
 			eng.origins[f.Episode.ID] = from
-		}
-		if f.Kind == detector.Alert {
-			eng.publish(eng.alert(eng.document(&d), e, from, f))
 		}
 	}
 	if raw {
-		eng.publish(eng.raw(eng.document(&d), e, from, rules != 0, eng.findings))
+		eng.publish(exec.Raw(rules != 0, eng.findings))
 	}
 }
 
 // conclude publishes a finding about more than one exec: the summary of an episode, a habit, what was learned. from is
 // the module that occasioned it, nil where time did.
-func (eng *Engine) conclude(f *detector.Finding, from *Source) {
+func (eng *Engine) conclude(f *detector.Finding, from *document.Source) {
 	if f.Kind == detector.Summary {
 		from = eng.origin(f.Episode.ID)
 		delete(eng.origins, f.Episode.ID)
@@ -282,26 +259,56 @@ func (eng *Engine) conclude(f *detector.Finding, from *Source) {
 	if from == nil {
 		from = eng.origin("")
 	}
-	if doc := eng.conclusion(f, from); doc != nil {
+	if doc := eng.documents.Conclusion(f, from); doc != nil {
 		eng.publish(doc)
 	}
 }
 
-// processed is a document with what the module's configuration does to it; nil: a processor dropped it.
-func (eng *Engine) processed(doc *beat.Event, from *Source) *beat.Event {
-	doc, err := from.process(doc)
-	if err != nil {
-		eng.misfit(from, err)
+// origin is the module that an open episode came from, as it is configured now. Of an episode that an earlier run
+// opened that is not known; where one module runs, it is that one.
+func (eng *Engine) origin(episode string) *document.Source {
+	from := eng.origins[episode]
+	if eng.running == nil {
+		return cmp.Or(from, &document.Source{})
 	}
-	return doc
+	running := eng.running()
+	for _, r := range running {
+		if from != nil && r.ID == from.ID || from == nil && len(running) == 1 {
+			return r
+		}
+	}
+	return cmp.Or(from, &document.Source{})
 }
 
-// misfit counts that a module's configuration does not fit a document, and logs it now and then.
-func (eng *Engine) misfit(from *Source, err error) {
-	if n := eng.Counts.Misfits.Add(1); seldom(n) {
-		eng.logger.Warnf("module %s: %v (%s so far, shipped all the same)", from.ID, err,
-			plural.Of(n, "document"))
+// LogAction is the key under which a line of the log names the event.action of the document that says the same.
+const LogAction = "event.action"
+
+// tampered publishes and logs that somebody changed what the source reports, or that it is as before.
+func (eng *Engine) tampered(e *process.Event, from *document.Source) {
+	restored := e.Change.Action == process.RestoredAudit
+	if !restored {
+		eng.Counts.Tampered.Add(1)
 	}
+	if from.Local && eng.machine != nil && e.PID != 0 && e.Host == (process.Host{}) {
+		eng.machine.Complete(e, eng.table)
+	} else if e.PID != 0 {
+		eng.table.Complete(e)
+	}
+	if eng.machine != nil && e.Container.ID == "" && e.Host == (process.Host{}) {
+		eng.machine.Name(&e.User, &e.Session.User)
+	}
+	doc, text := eng.documents.Tampering(e, from)
+	logger := eng.logger.With(LogAction, e.Change.Action)
+	if restored {
+		logger.Infof("module %s: %s.", from.ID, text)
+	} else {
+		logger.Warnf("module %s: %s.", from.ID, text)
+	}
+	if doc == nil {
+		eng.Counts.Dropped.Add(1)
+		return
+	}
+	eng.publish(doc)
 }
 
 // Advance says that nothing before t will come any more: what time closes is closed.
@@ -331,6 +338,3 @@ func (eng *Engine) Tally(now time.Time) {
 	processes := eng.table.Stats()
 	eng.Counts.Processes.Store(&processes)
 }
-
-// seldom is true for 1, 2, 4, 8 ...: what happens with every event is logged that often.
-func seldom(n uint64) bool { return bits.OnesCount64(n) == 1 }

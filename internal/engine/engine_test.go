@@ -11,11 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/process"
 )
 
-func testEngine(t testing.TB, change func(*config.Config)) (*Engine, *[]*Document) {
+func testEngine(t testing.TB, change func(*config.Config)) (*Engine, *[]*document.Document) {
 	cfg := config.Default()
 	if change != nil {
 		change(&cfg)
@@ -23,10 +24,10 @@ func testEngine(t testing.TB, change func(*config.Config)) (*Engine, *[]*Documen
 	h := host.Description{ID: "host", Fields: mapstr.M{"id": "host", "name": "web-1"}}
 	options, err := DetectorOptions(cfg, t.TempDir(), h)
 	require.NoError(t, err)
-	var shipped []*Document
+	var shipped []*document.Document
 	s, err := New(Options{
 		Config: cfg, Detector: options, Host: h, Logger: logp.NewNopLogger(),
-		Publish: func(d *Document) { shipped = append(shipped, d) },
+		Publish: func(d *document.Document) { shipped = append(shipped, d) },
 	})
 	require.NoError(t, err)
 	return s, &shipped
@@ -41,7 +42,7 @@ func execOf(at time.Time, user, program string) *process.Event {
 	return e
 }
 
-var kernelSource = &Source{Module: config.Module{Module: "auditd", ID: "auditd"}}
+var kernelSource = &document.Source{Module: config.Module{Module: "auditd", ID: "auditd"}}
 
 // TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing goes from the module's emit to the end of the stream.
 func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
@@ -88,7 +89,7 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 				name, err := d.Fields.GetValue("process.name")
 				require.NoError(t, err)
 				got = append(got, name.(string))
-				require.Equal(t, map[string]Keep{"ls": InMemory, "ss": Journaled}[name.(string)], d.Keep)
+				require.Equal(t, map[string]document.Keep{"ls": document.InMemory, "ss": document.Journaled}[name.(string)], d.Keep)
 				for field, want := range map[string]string{
 					"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "reconbeat.actor.kind": "login",
 				} {
@@ -121,7 +122,7 @@ func TestTheWholeAlert(t *testing.T) {
 	s.Take(e, kernelSource)
 	require.Len(t, *shipped, 2, "the alert and the raw event")
 	alert, raw := (*shipped)[0], (*shipped)[1]
-	require.Equal(t, Durable, alert.Keep)
+	require.Equal(t, document.Durable, alert.Keep)
 	for field, want := range map[string]any{
 		"event.kind":                           "alert",
 		"event.action":                         "alert",
@@ -163,14 +164,15 @@ func TestTheWholeAlert(t *testing.T) {
 		require.NoError(t, err, field)
 		require.Equal(t, want, got, field)
 	}
-	for _, doc := range []*Document{alert, raw} {
+	for _, doc := range []*document.Document{alert, raw} {
 		hour, err := doc.Fields.GetValue("reconbeat.local.hour")
 		require.NoError(t, err)
 		require.Equal(t, now.Local().Format("15"), hour)
 	}
 
 	again, _ := testEngine(t, nil)
-	require.Equal(t, raw.ID, again.execID(e), "what is read again has the same _id")
+	same := again.documents.Exec(e, kernelSource)
+	require.Equal(t, raw.ID, same.Raw(true, nil).ID, "what is read again has the same _id")
 
 	*shipped = nil
 	s.Advance(now.Add(time.Hour))
@@ -179,7 +181,7 @@ func TestTheWholeAlert(t *testing.T) {
 	action, err := summary.Fields.GetValue("event.action")
 	require.NoError(t, err)
 	require.Equal(t, "alert-summary", action)
-	require.Equal(t, Durable, summary.Keep)
+	require.Equal(t, document.Durable, summary.Keep)
 	require.NotEqual(t, alert.ID, summary.ID)
 }
 
@@ -192,7 +194,7 @@ func BenchmarkWay(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			s, _ := testEngine(b, nil)
-			s.publish = func(*Document) {}
+			s.publish = func(*document.Document) {}
 			r := NewRing(8)
 			e := execOf(time.Unix(1700000000, 0), "alice", program)
 			b.ReportAllocs()
@@ -279,7 +281,7 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 		{"event.kind": "alert", "event.reason": "somebody whom no record names switched the kernel's audit off"},
 	} {
 		d := (*shipped)[i]
-		require.Equal(t, Durable, d.Keep)
+		require.Equal(t, document.Durable, d.Keep)
 		require.Equal(t, mapstr.M{"_id": d.ID, "op_type": "create"}, d.Meta)
 		ids[d.ID] = true
 		for field, v := range want {

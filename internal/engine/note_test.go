@@ -19,7 +19,7 @@ func TestAnAlertHasItsGuide(t *testing.T) {
 	webShell(eng)
 	alerts := 0
 	for _, doc := range *shipped {
-		v, err := doc.Fields.GetValue(noteField)
+		v, err := doc.Fields.GetValue("rule.note")
 		if kind, _ := doc.Fields.GetValue("event.kind"); kind != "alert" {
 			require.Error(t, err)
 			continue

@@ -25,6 +25,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/module"
@@ -51,7 +52,7 @@ type Replay struct {
 	ownHost  bool                    // all is to be the model of one host
 	hostname string                  // of the host that reconbeat runs on
 	met      map[string]process.Host // by their keys
-	from     Source
+	from     document.Source
 	seed     maphash.Seed
 	at       time.Time // of the execs that seen has
 	seen     []uint64
@@ -102,7 +103,7 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 		Controls: o.Controls,
 		Host:     host.Description{ID: o.HostID},
 		Logger:   o.Logger,
-		Publish: func(doc *Document) {
+		Publish: func(doc *document.Document) {
 			if err := o.Document(&doc.Event); err != nil && r.err == nil {
 				r.err = err
 			}
@@ -140,7 +141,7 @@ func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) e
 		return nil
 	}
 	name := groups[0].kind.Name
-	r.from = Source{Module: config.Module{Module: name, ID: name}, Rereadable: true}
+	r.from = document.Source{Module: config.Module{Module: name, ID: name}, Rereadable: true}
 	if err := r.run(ctx, groups); err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (r *Replay) Cluster(ctx context.Context, cfg *conf.C) error {
 	if err != nil {
 		return err
 	}
-	r.from = Source{Module: config.Module{Module: kind.Name, ID: kind.Name}, Rereadable: true}
+	r.from = document.Source{Module: config.Module{Module: kind.Name, ID: kind.Name}, Rereadable: true}
 	return m.Run(ctx, process.Cursor{}, func(e *process.Event) error {
 		r.meet(e)
 		return r.take(e)
@@ -480,7 +481,7 @@ type ReplaySummary struct {
 // more.
 func (r *Replay) Summary() ReplaySummary {
 	r.engine.Settle()
-	d, cfg := r.engine.detector, r.engine.config.Detector
+	d, cfg := r.engine.detector, r.engine.Config().Detector
 	s := ReplaySummary{
 		First: r.first, Last: r.last, Known: d.Known("", r.last), Learned: d.Age(r.last),
 		Disorder: time.Duration(r.order.back), Passed: slices.Clone(r.passed),
@@ -517,7 +518,8 @@ func (r *Replay) Finish() error {
 	r.engine.Counts.Unnamed.Store(r.engine.detector.Unnamed())
 	if !r.last.IsZero() {
 		r.engine.detector.Stop() // what comes after the end of the input is not watched
-		r.engine.Advance(r.last.Add(r.engine.config.Detector.Episode.Max + r.engine.config.Detector.BucketSpan))
+		settings := r.engine.Config().Detector
+		r.engine.Advance(r.last.Add(settings.Episode.Max + settings.BucketSpan))
 	}
 	return r.err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/module"
 )
 
@@ -140,7 +141,7 @@ func TestParentKnownByPidAloneIsFoundOnItsHost(t *testing.T) {
 // TestAMatchWaitsForItsParentsExec has a host's documents in an order that is not that of their times.
 func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 	began := time.Unix(1700000000, 0).UTC()
-	recording := &Source{Module: config.Module{Module: "ndjson", ID: "ndjson"}, Rereadable: true}
+	recording := &document.Source{Module: config.Module{Module: "ndjson", ID: "ndjson"}, Rereadable: true}
 	for _, c := range []struct {
 		name   string
 		parent time.Duration // after the match
@@ -194,7 +195,7 @@ func TestAMatchWaitsForItsParentsExec(t *testing.T) {
 	for i, d := range *shipped {
 		require.Equal(t, began.Add(time.Duration(i)*time.Millisecond), d.Timestamp, "in the order in which they came")
 	}
-	s.Take(execOf(began, "root", "ss"), &Source{Module: recording.Module})
+	s.Take(execOf(began, "root", "ss"), &document.Source{Module: recording.Module})
 	require.Len(t, *shipped, 3*waitMax+1, "the kernel is not waited for")
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -40,7 +41,7 @@ type Ring struct {
 // Slot is an event in the ring, and the module that it came from.
 type Slot struct {
 	Event  process.Event
-	Source *Source
+	Source *document.Source
 }
 
 // NewRing makes a ring of that many slots.
@@ -53,7 +54,7 @@ func NewRing(slots int) *Ring {
 // Send copies e into the ring. When the ring is full, a source that can be read again waits; a kernel source's event is
 // dropped and counted, for to wait would only move the loss into the kernel, where it is counted worse. It reports
 // whether the event was taken.
-func (r *Ring) Send(e *process.Event, s *Source) (bool, error) {
+func (r *Ring) Send(e *process.Event, s *document.Source) (bool, error) {
 	r.mu.Lock()
 	for r.count == len(r.slots) && !r.closed {
 		if !s.Rereadable {

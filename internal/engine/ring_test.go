@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -22,7 +23,7 @@ func numbered(n int) *process.Event {
 
 func TestAKernelSourceLosesAndCountsWhatDoesNotFit(t *testing.T) {
 	r := NewRing(4)
-	s := &Source{}
+	s := &document.Source{}
 	for n := range 6 {
 		taken, err := r.Send(numbered(n), s)
 		require.NoError(t, err)
@@ -38,7 +39,7 @@ func TestAKernelSourceLosesAndCountsWhatDoesNotFit(t *testing.T) {
 
 func TestASourceThatCanBeReadAgainWaitsAndLosesNothing(t *testing.T) {
 	r := NewRing(4)
-	s := &Source{Rereadable: true}
+	s := &document.Source{Rereadable: true}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := range 1000 {
@@ -63,7 +64,7 @@ func TestASourceThatCanBeReadAgainWaitsAndLosesNothing(t *testing.T) {
 
 func TestAClosedRingLetsNobodyWait(t *testing.T) {
 	r := NewRing(1)
-	s := &Source{Rereadable: true}
+	s := &document.Source{Rereadable: true}
 	_, err := r.Send(numbered(1), s)
 	require.NoError(t, err)
 	done := make(chan error)
@@ -74,7 +75,7 @@ func TestAClosedRingLetsNobodyWait(t *testing.T) {
 }
 
 func BenchmarkRing(b *testing.B) {
-	r, s, e := NewRing(64), &Source{}, numbered(1)
+	r, s, e := NewRing(64), &document.Source{}, numbered(1)
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = r.Send(e, s)

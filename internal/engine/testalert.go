@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/host"
 )
 
@@ -40,8 +41,8 @@ func TestAlert(cfg config.Config, rulesPath string, info beat.Info, now time.Tim
 	e := thisProcess(now, os.Getpid(), os.Getppid(), os.Getuid(), executable)
 	f := trialFinding(rules[0], e, testID(described.ID, now))
 	f.Rarity = detector.Rarity{BucketSpan: cfg.Detector.BucketSpan}
-	from := &Source{}
-	doc := s.alert(s.execDocument(e, from), e, from, f)
-	markTest(doc, f, "a test of the way of alerts, sent by `reconbeat test alert`; nobody has "+rules[0].Habit)
+	exec := s.documents.Exec(e, &document.Source{})
+	doc := exec.Alert(f)
+	doc.MarkTest(f, "a test of the way of alerts, sent by `reconbeat test alert`; nobody has "+rules[0].Habit)
 	return &doc.Event, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -42,23 +43,22 @@ func (eng *Engine) expected(e *process.Event) bool {
 }
 
 // tried publishes the alert of a self test.
-func (eng *Engine) tried(d *draft, rules detector.RuleSet) {
-	t, e := eng.trial, d.exec
+func (eng *Engine) tried(exec *document.Exec, e *process.Event, from *document.Source, rules detector.RuleSet) {
+	t := eng.trial
 	eng.trial = nil
-	doc := eng.document(d)
-	if doc == nil {
-		eng.Counts.Dropped.Add(1)
-		t.Seen(d.from.ID, "", "")
-		return
-	}
 	r := eng.detector.RuleOf(rules)
-	id := process.ID("test alert", eng.host.ID, t.Token)
+	id := process.ID("test alert", eng.documents.Host.ID, t.Token)
 	f := trialFinding(r, e, id)
 	f.Actor = eng.detector.Actor(e)
-	alert := eng.alert(doc, e, d.from, f)
-	markTest(alert, f, "a test of the whole way, from the kernel to the output, made by `reconbeat test alert --exec`; "+
+	alert := exec.Alert(f)
+	if alert == nil {
+		eng.Counts.Dropped.Add(1)
+		t.Seen(from.ID, "", "")
+		return
+	}
+	alert.MarkTest(f, "a test of the whole way, from the kernel to the output, made by `reconbeat test alert --exec`; "+
 		"nobody has "+r.Habit)
-	t.Seen(d.from.ID, r.ID, id)
+	t.Seen(from.ID, r.ID, id)
 	eng.publish(alert)
 }
 
@@ -69,13 +69,6 @@ func trialFinding(r *detector.Rule, e *process.Event, id string) *detector.Findi
 		Actor: detector.Actor{ID: e.User.ID, Name: e.User.Name}, User: e.User.Name, Program: r.Programs[0],
 		Threshold: r.Threshold, Score: r.Threshold, AlertID: id, Episode: detector.Episode{ID: id, Start: e.Time},
 	}
-}
-
-// markTest says in an alert that it is a test's.
-func markTest(alert *Document, f *detector.Finding, reason string) {
-	put(alert.Fields, "reconbeat.alert.test", true)
-	put(alert.Fields, "message", "Test of reconbeat: "+f.Message())
-	put(alert.Fields, "event.reason", reason)
 }
 
 // thisProcess is the program start of this process.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -26,14 +27,14 @@ type waiting struct {
 
 type waiter struct {
 	process.Event
-	from  *Source
+	from  *document.Source
 	rules detector.RuleSet
 }
 
 func (w *waiting) first() *waiter { return &w.places[w.head] }
 
 // wait puts an exec at the end of the queue.
-func (eng *Engine) wait(e *process.Event, from *Source, rules detector.RuleSet) {
+func (eng *Engine) wait(e *process.Event, from *document.Source, rules detector.RuleSet) {
 	if eng.waiting.n == waitMax {
 		eng.releaseFirst()
 	}

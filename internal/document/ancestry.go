@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"fmt"
@@ -32,8 +32,8 @@ var ancestryFields = map[string]string{
 const maxCommandLine = 512
 
 // addAncestry says in an alert through which processes its exec came about, the parent first.
-func (eng *Engine) addAncestry(fields mapstr.M, e *process.Event, from *Source) {
-	line := eng.ancestry(e, from)
+func (m *Maker) addAncestry(fields mapstr.M, e *process.Event, from *Source) {
+	line := m.ancestry(e, from)
 	if len(line) == 0 {
 		return
 	}
@@ -51,24 +51,24 @@ func (eng *Engine) addAncestry(fields mapstr.M, e *process.Event, from *Source) 
 }
 
 // ancestry is the line with the names of its users, where the host's own are meant.
-func (eng *Engine) ancestry(e *process.Event, from *Source) []process.Process {
-	line := eng.table.Ancestry(e)
-	if from.Local && eng.machine != nil && e.Host == (process.Host{}) && e.Container.ID == "" {
+func (m *Maker) ancestry(e *process.Event, from *Source) []process.Process {
+	line := m.Table.Ancestry(e)
+	if from.Local && m.Accounts != nil && e.Host == (process.Host{}) && e.Container.ID == "" {
 		for i := range line {
-			eng.machine.Name(&line[i].User)
+			m.Accounts.Name(&line[i].User)
 		}
 	}
 	return line
 }
 
 // ancestryValue is a field of the line: its values in all processes that have it; nil: none has.
-func (eng *Engine) ancestryValue(e *process.Event, from *Source, field string) any {
+func (m *Maker) ancestryValue(e *process.Event, from *Source, field string) any {
 	name := "entity_id"
 	if field != entitiesField {
 		name = strings.TrimPrefix(field, ancestryField+".")
 	}
 	var values []string
-	for _, p := range eng.ancestry(e, from) {
+	for _, p := range m.ancestry(e, from) {
 		if v, err := encodeAncestor(&p).GetValue(name); err == nil {
 			values = append(values, fmt.Sprint(v))
 		}

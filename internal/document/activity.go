@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"encoding/json"
@@ -30,8 +30,8 @@ var activityFields = map[string]string{
 const maxActivity = 6 << 10
 
 // addActivity says in an alert what else ran in its session before it, the oldest first.
-func (eng *Engine) addActivity(fields mapstr.M, e *process.Event) {
-	list, truncated := eng.activity(e)
+func (m *Maker) addActivity(fields mapstr.M, e *process.Event) {
+	list, truncated := m.activity(e)
 	if len(list) > 0 {
 		put(fields, beforeField, list)
 	}
@@ -41,31 +41,31 @@ func (eng *Engine) addActivity(fields mapstr.M, e *process.Event) {
 }
 
 // activity is what ran before an exec, and whether older execs were left out for want of room.
-func (eng *Engine) activity(e *process.Event) (list []mapstr.M, truncated bool) {
-	before := eng.table.Recent(e)
+func (m *Maker) activity(e *process.Event) (list []mapstr.M, truncated bool) {
+	before := m.Table.Recent(e)
 	size := 0
 	for i := len(before) - 1; i >= 0; i-- {
-		m := eng.encodeRecent(&before[i])
-		text, err := json.Marshal(m)
+		one := m.encodeRecent(&before[i])
+		text, err := json.Marshal(one)
 		if size += len(text); err != nil || size > maxActivity {
 			truncated = true
 			break
 		}
-		list = append(list, m)
+		list = append(list, one)
 	}
 	slices.Reverse(list)
 	return list, truncated
 }
 
 // activityValue is a field of what else ran: its values in all execs that have it; nil: none has.
-func (eng *Engine) activityValue(e *process.Event, field string) any {
-	list, truncated := eng.activity(e)
+func (m *Maker) activityValue(e *process.Event, field string) any {
+	list, truncated := m.activity(e)
 	if field == truncatedField {
 		return map[bool]any{true: true}[truncated]
 	}
 	var values []string
-	for _, m := range list {
-		switch v, _ := m.GetValue(strings.TrimPrefix(field, beforeField+".")); v := v.(type) {
+	for _, one := range list {
+		switch v, _ := one.GetValue(strings.TrimPrefix(field, beforeField+".")); v := v.(type) {
 		case nil:
 		case []string:
 			values = append(values, v...)
@@ -79,21 +79,21 @@ func (eng *Engine) activityValue(e *process.Event, field string) any {
 	return values
 }
 
-func (eng *Engine) encodeRecent(r *process.Recent) mapstr.M {
-	m := mapstr.M{"time": r.Time, "pid": int64(r.PID)}
+func (m *Maker) encodeRecent(r *process.Recent) mapstr.M {
+	fields := mapstr.M{"time": r.Time, "pid": int64(r.PID)}
 	for name, v := range map[string]string{
 		"name": r.Name, "parent.name": r.Parent,
 		"command_line": cutCommand(strings.Join(r.Args, " "), len(r.Args) < r.ArgsCount),
 	} {
 		if v != "" {
-			put(m, name, strings.ToValidUTF8(v, "\ufffd"))
+			put(fields, name, strings.ToValidUTF8(v, "\ufffd"))
 		}
 	}
 	if r.Exited {
-		m["exit_code"] = int64(r.ExitCode)
+		fields["exit_code"] = int64(r.ExitCode)
 	}
-	if ids := eng.detector.Techniques(&r.Process); len(ids) > 0 {
-		put(m, "technique.id", ids)
+	if ids := m.Detector.Techniques(&r.Process); len(ids) > 0 {
+		put(fields, "technique.id", ids)
 	}
-	return m
+	return fields
 }

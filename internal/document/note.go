@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"fmt"
@@ -20,9 +20,9 @@ const noteField = "rule.note"
 var noteFields = map[string]string{noteField: "match_only_text"}
 
 // addNote puts the guide of an alert into its document, with the concrete values of its other fields.
-func (eng *Engine) addNote(fields mapstr.M, f *detector.Finding) {
+func (m *Maker) addNote(fields mapstr.M, f *detector.Finding) {
 	g := guide.Alert{
-		Value: func(field string) string { return eng.noteValue(fields, field) },
+		Value: func(field string) string { return m.noteValue(fields, field) },
 		Note:  f.Rule.Note, FalsePositives: f.Rule.FalsePositives, References: f.Rule.References,
 	}
 	for _, p := range f.Explained() {
@@ -32,11 +32,11 @@ func (eng *Engine) addNote(fields mapstr.M, f *detector.Finding) {
 }
 
 // noteValue is a field of an alert as text; empty: it has none. libbeat adds this host's name only on the way out.
-func (eng *Engine) noteValue(fields mapstr.M, field string) string {
+func (m *Maker) noteValue(fields mapstr.M, field string) string {
 	v, err := fields.GetValue(field)
 	if err != nil || v == nil {
 		if field == "host.id" {
-			return eng.host.ID
+			return m.Host.ID
 		}
 		return ""
 	}

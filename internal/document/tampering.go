@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
-	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/process"
@@ -71,64 +69,29 @@ var tamperingFields = map[string]string{
 	"reconbeat.tampering.text":                "keyword", "reconbeat.tampering.record": "keyword",
 }
 
-// Fields are those that the engine's documents fill from a table in the code, with their types in Elasticsearch.
-func Fields() map[string]string {
-	fields := maps.Clone(tamperingFields)
-	maps.Copy(fields, ancestryFields)
-	maps.Copy(fields, noteFields)
-	maps.Copy(fields, activityFields)
-	for f := range ecs.Fields() {
-		fields[f.Name] = f.Type.String()
-	}
-	for _, f := range detector.Fields {
-		fields[f.Name] = f.Type
-	}
-	return fields
-}
-
-// LogAction is the key under which a line of the log names the event.action of the document that says the same.
-const LogAction = "event.action"
-
-// tampered publishes and logs that somebody changed what the source reports, or that it is as before.
-func (eng *Engine) tampered(e *process.Event, from *Source) {
-	restored := e.Change.Action == process.RestoredAudit
-	if !restored {
-		eng.Counts.Tampered.Add(1)
-	}
-	if from.Local && eng.machine != nil && e.PID != 0 && e.Host == (process.Host{}) {
-		eng.machine.Complete(e, eng.table)
-	} else if e.PID != 0 {
-		eng.table.Complete(e)
-	}
-	if eng.machine != nil && e.Container.ID == "" && e.Host == (process.Host{}) {
-		eng.machine.Name(&e.User, &e.Session.User)
-	}
-	text := strings.Clone(e.Change.Text)
-	logger := eng.logger.With(LogAction, e.Change.Action)
-	if !restored {
+// Tampering makes the document of what somebody changed about what the source reports, or that it is as before. text
+// says the same in words. nil: the module's processors dropped the document.
+func (m *Maker) Tampering(e *process.Event, from *Source) (doc *Document, text string) {
+	text = strings.Clone(e.Change.Text)
+	if e.Change.Action != process.RestoredAudit {
 		text = doer(e) + " " + text
-		logger.Warnf("module %s: %s.", from.ID, text)
-	} else {
-		logger.Infof("module %s: %s.", from.ID, text)
 	}
-	doc := eng.processed(eng.tampering(e, from, text), from)
-	if doc == nil {
-		eng.Counts.Dropped.Add(1)
-		return
+	processed := m.process(m.encodeTampering(e, from, text), from)
+	if processed == nil {
+		return nil, text
 	}
-	eng.publish(eng.finish(doc, from, eng.tamperID(e), Durable))
+	return m.finish(processed, from, m.tamperID(e), Durable), text
 }
 
-// tampering makes the document.
-func (eng *Engine) tampering(e *process.Event, from *Source, text string) *beat.Event {
+func (m *Maker) encodeTampering(e *process.Event, from *Source, text string) *beat.Event {
 	fields := ecs.Encode(e)
 	if e.Host == (process.Host{}) {
-		eng.addHost(fields, from)
+		m.addHost(fields, from)
 	}
 	related(fields, e)
-	eng.detector.Actor(e).Encode(fields)
-	eng.address(fields, dataset.Alert)
-	put(fields, "event.id", eng.tamperID(e))
+	m.Detector.Actor(e).Encode(fields)
+	m.address(fields, dataset.Alert)
+	put(fields, "event.id", m.tamperID(e))
 	put(fields, "event.action", strings.Clone(e.Change.Action))
 	put(fields, "event.reason", text)
 	put(fields, "reconbeat.tampering.text", strings.Clone(e.Change.Text))
@@ -172,10 +135,10 @@ func (k tamperKind) encode(fields mapstr.M) {
 }
 
 // tamperID is the id of what somebody did: the same however often its record is read.
-func (eng *Engine) tamperID(e *process.Event) string {
+func (m *Maker) tamperID(e *process.Event) string {
 	host := e.Host.ID
 	if host == "" {
-		host = eng.host.ID
+		host = m.Host.ID
 	}
 	return process.ID(
 		"tampering",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package document
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 )
 
-// Source is what the engine knows of the configured module that an event came from. The zero Source is a module of
+// Source is what is known of the configured module that an event came from. The zero Source is a module of
 // which nothing is configured.
 type Source struct {
 	config.Module
@@ -29,8 +29,8 @@ type Source struct {
 	agent      mapstr.M // what an index may name of the Beat beside the document's own fields
 }
 
-// NewSource reads what every module takes. agent is what an index may name of the Beat. The error begins with the setting
-// that it is about.
+// NewSource reads what every module takes. agent is what an index may name of the Beat. The error begins with the
+// setting that it is about.
 func NewSource(cfg config.Module, local, rereadable bool, agent mapstr.M, logger *logp.Logger) (*Source, error) {
 	p, err := processors.New(cfg.Processors, logger)
 	if err != nil {
