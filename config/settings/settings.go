@@ -139,6 +139,11 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 		return errs
 	}
 	t := typeAt(into, strings.Split(at, "."))
+	if i := strings.LastIndexByte(at, '.'); i >= 0 && t != nil && t.Kind() == reflect.String {
+		if _, err := strconv.Atoi(at[i+1:]); err == nil {
+			return notText(path, at[:i], c)
+		}
+	}
 	if t != nil {
 		if v, ok := reflect.Zero(t).Interface().(allowing); ok {
 			return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), v.Allowed())}
@@ -154,6 +159,19 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), Reason(err))}
 	}
 	return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), kindOf(t))}
+}
+
+// notText are the errors about those elements of a list of texts that are none.
+func notText(path, list string, c *conf.C) (errs []error) {
+	for i := 0; ; i++ {
+		at := Join(list, strconv.Itoa(i))
+		if there, err := c.Has(at, -1); err != nil || !there {
+			return errs
+		}
+		if _, err := c.Child(at, -1); err == nil {
+			errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be text", Join(path, at), value(c, at)))
+		}
+	}
 }
 
 // allowing is a type that says itself which values it takes, to end the sentence "it must be".
@@ -271,7 +289,7 @@ func remove(c *conf.C, at string, into reflect.Type) bool {
 	}
 	if i, err := strconv.Atoi(last); err == nil && list != "" {
 		mapping := typeAt(into, strings.Split(at, ".")) == reflect.TypeFor[*conf.C]()
-		if mapping && c.SetChild(list, i, conf.MustNewConfigFrom(map[string]any{"enabled": false})) == nil {
+		if mapping && c.SetChild(list, i, conf.MustNewConfigFrom(map[string]any{"enabled": false, unread: true})) == nil {
 			return true
 		}
 		at = list
@@ -279,6 +297,13 @@ func remove(c *conf.C, at string, into reflect.Type) bool {
 	removed, err := c.Remove(at, -1)
 	return err == nil && removed
 }
+
+// unread marks what Read has put in the place of an element that it could not read.
+const unread = "(unread)"
+
+// IsMapping reports whether an element of a list is a mapping of settings. What is wrong with any other element, Read
+// and Unknown say.
+func IsMapping(element *conf.C) bool { return !element.IsArray() && !element.HasField(unread) }
 
 // typeAt follows the names of settings into a type; nil where a name is unknown.
 func typeAt(t reflect.Type, names []string) reflect.Type {
