@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -41,12 +42,22 @@ func (o overwrite) Set(text string) (err error) {
 	return o.Value.Set(text)
 }
 
+// kinds are the types of flags' values, in words.
+var kinds = map[string]string{
+	"duration": "a duration such as 90s, 15m or 24h", "bool": "true or false", "int": "a whole number",
+}
+
 // refuseUnknown makes every command refuse words that mean nothing to it. Left to itself cobra shows the help of
 // `model` for `model shwo`, and libbeat starts the Beat for `run extra`, both as if all were well.
 func refuseUnknown(root *libcmd.BeatsRootCmd) {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		if strings.HasPrefix(err.Error(), "unknown") {
 			return fmt.Errorf("%w; `%s --help` has those that it knows", err, c.CommandPath())
+		}
+		var invalid *pflag.InvalidValueError
+		if errors.As(err, &invalid) && kinds[invalid.GetFlag().Value.Type()] != "" {
+			err = fmt.Errorf("--%s %q is not allowed; it must be %s", invalid.GetFlag().Name, invalid.GetValue(),
+				kinds[invalid.GetFlag().Value.Type()])
 		}
 		return fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())
 	})
@@ -62,6 +73,9 @@ func refuseUnknown(root *libcmd.BeatsRootCmd) {
 	}
 }
 
+// onlyHelp annotates commands that do nothing but list those below them.
+const onlyHelp = "help"
+
 func refuse(c *cobra.Command) {
 	for _, below := range c.Commands() {
 		refuse(below)
@@ -70,6 +84,7 @@ func refuse(c *cobra.Command) {
 		c.Args = noSuchCommand
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 		c.DisableFlagsInUseLine = true
+		c.Annotations = map[string]string{onlyHelp: ""}
 		return
 	}
 	args := c.Args
@@ -95,6 +110,9 @@ func noSuchCommand(c *cobra.Command, words []string) error {
 	if names := c.SuggestionsFor(words[0]); len(names) > 0 {
 		return fmt.Errorf("unknown command %q for %q; did you mean %s?", words[0], c.CommandPath(),
 			strings.Join(names, " or "))
+	}
+	if !c.HasAvailableSubCommands() {
+		return fmt.Errorf("unknown command %q for %q, below which there is none", words[0], c.CommandPath())
 	}
 	var names []string
 	for _, below := range c.Commands() {

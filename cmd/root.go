@@ -150,6 +150,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 		newTestAlertCommand(settings, s), newTestNotifyCommand(settings))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
+	root.TestCmd.Short = "Test the configuration, the output, and whatever else an alert depends on"
 	askBeforeSecrets(root.KeystoreCmd)
 	refuseUnknown(root)
 	complete(root, settings, p)
