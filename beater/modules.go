@@ -39,10 +39,13 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 		if !settings.IsMapping(m) {
 			return // whoever has read the list has said so
 		}
-		m, err := resolved(m)
-		if err == nil && m.Enabled() {
-			all = append(all, m)
-			err = errors.Join(checkProcessors(m), c.check(m), misspelt(m))
+		whole, err := resolved(m)
+		if err != nil {
+			whole = m // without what cannot be read
+		}
+		if whole.Enabled() {
+			all = append(all, whole)
+			err = settings.Behind(err, errors.Join(checkProcessors(whole), c.check(whole), misspelt(whole)))
 		}
 		if err != nil {
 			errs = append(errs, at(err))
@@ -156,10 +159,7 @@ func kindOf(name string) (kind catalog.Kind, why string, err error) {
 // misspelt returns what is wrong with the names of a module's settings; nothing where it is not a module, which is
 // reported already.
 func misspelt(c *conf.C) error {
-	m, err := config.ParseModule(c)
-	if err != nil {
-		return nil
-	}
+	m, _ := config.ParseModule(c) // its errors are reported already
 	if options := catalog.Options(m.Module); options != nil {
 		return config.ModuleKeys(c, options...)
 	}

@@ -151,7 +151,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
 	root.TestCmd.Short = "Test the configuration, the output, and whatever else an alert depends on"
-	askBeforeSecrets(root.KeystoreCmd)
+	askBeforeSecrets(root.KeystoreCmd, s)
 	refuseUnknown(root)
 	complete(root, settings, p)
 	exemplify(&root.Command)

@@ -60,9 +60,15 @@ func checkStart(c *cobra.Command) error {
 	if err != nil {
 		return nil
 	}
+	notPaths = errors.Join(notPaths, reconfig.UnsetPaths(root))
+	// libbeat ends at the first variable that is not set, but for the commands by which it gets into the keystore.
+	unset := reconfig.IsUnset(root) && !strings.HasPrefix(words, "keystore")
 	wrong := errors.Join(notPaths, reconfig.CheckStart(root)) // and root lacks it now
-	if wrong == nil {
+	if wrong == nil && !unset {
 		return nil
+	}
+	if notPaths != nil && unset {
+		return wrong // the keystore cannot be found
 	}
 	if err := errors.Join(instance.InitPaths(root), openKeystore(root)); err != nil {
 		return errors.Join(wrong, err)
@@ -72,7 +78,7 @@ func checkStart(c *cobra.Command) error {
 		return errors.Join(wrong, err)
 	}
 	info := beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}
-	if err := checkFile(info, whole); err != nil {
+	if err := checkFile(info, whole); err != nil || wrong == nil {
 		return errors.Join(notPaths, err)
 	}
 	return errors.Join(notPaths, checkOurs(info, whole))

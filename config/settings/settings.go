@@ -209,6 +209,23 @@ func (e unsetError) Error() string {
 		"reconbeat keystore add %s", e.path, e.name, e.name)
 }
 
+// Unset reads c as Read does, and returns the variables that are not set, by the path of the setting that refers to
+// each.
+func Unset(path string, c *conf.C, into any) map[string]string {
+	found := map[string]string{}
+	all, _ := Read(path, c, into).(interface{ Unwrap() []error })
+	if all == nil {
+		return found
+	}
+	for _, one := range all.Unwrap() {
+		var unset unsetError
+		if errors.As(one, &unset) {
+			found[unset.path] = unset.name
+		}
+	}
+	return found
+}
+
 // WithoutUnset is an error of Read without what it says of variables that are not set under paths, or anywhere where
 // no path is given.
 func WithoutUnset(err error, paths ...string) error {
