@@ -21,8 +21,8 @@ var booleans = []string{"y", "yes", "on", "n", "no", "off"}
 
 // CheckYAML returns an error for each thing in a configuration file at which libbeat ends with a stack trace, or which
 // YAML's libraries pass over: a name that is no text, that has an empty part, or that stands twice, of which the last
-// one counts; and a second document. A file that is not YAML has none of them: whoever reads it says what is wrong with it.
-// file may be empty, where whoever calls names it.
+// one counts; and a second document. A file that is not YAML has none of them: whoever reads it says what is wrong with
+// it. file may be empty, where whoever calls names it.
 func CheckYAML(file string, text []byte) error {
 	return errors.Join(checkKeys(file, text), checkDocument(file, text))
 }
