@@ -60,21 +60,25 @@ func checkStart(c *cobra.Command) error {
 	if err != nil {
 		return nil
 	}
-	notPaths = errors.Join(notPaths, reconfig.UnsetPaths(root))
+	unsetPaths := reconfig.UnsetPaths(root)
 	// libbeat ends at the first variable that is not set, but for the commands by which it gets into the keystore.
 	unset := reconfig.IsUnset(root) && !strings.HasPrefix(words, "keystore")
-	wrong := errors.Join(notPaths, reconfig.CheckStart(root)) // and root lacks it now
+	wrong := errors.Join(notPaths, unsetPaths, reconfig.CheckStart(root)) // and root lacks it now
 	if wrong == nil && !unset {
 		return nil
 	}
-	if notPaths != nil && unset {
-		return wrong // the keystore cannot be found
+	if unsetPaths != nil {
+		return wrong // where the keystore lies is unknown
 	}
-	if err := errors.Join(instance.InitPaths(root), openKeystore(root)); err != nil {
-		return errors.Join(wrong, err)
+	err = errors.Join(instance.InitPaths(root), openKeystore(root))
+	var whole *config.C
+	if err == nil {
+		whole, err = cfgfile.Load("", nil)
 	}
-	whole, err := cfgfile.Load("", nil)
-	if err != nil {
+	switch {
+	case err != nil && wrong == nil:
+		return nil // a command that needs it will say so
+	case err != nil:
 		return errors.Join(wrong, err)
 	}
 	info := beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}
