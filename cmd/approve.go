@@ -47,7 +47,12 @@ func newApproveCommand(settings instance.Settings) *cobra.Command {
 holds back still ships as raw events that name it, and nothing is learned from it. Who approved and when is in the log,
 and in an event beside the alerts.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return approve(settings, r) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := oneTask(c); err != nil {
+				return err
+			}
+			return approve(settings, r)
+		},
 	}
 	f := c.Flags()
 	f.Var(&r.users, "user", "the actor, by name; may be repeated")
@@ -58,8 +63,22 @@ and in an event beside the alerts.`,
 	f.Var(&r.rules, "rule", "for the rule with this id alone; may be repeated; all by default")
 	f.StringVar(&r.revoke, "revoke", "", "end the approval with this id now")
 	f.BoolVar(&r.list, "list", false, "list what is approved, and what was")
-	c.MarkFlagsMutuallyExclusive("list", "revoke", "user")
 	return c
+}
+
+// oneTask returns an error for flags of which each asks for something else.
+func oneTask(c *cobra.Command) error {
+	for _, task := range []string{"list", "revoke"} {
+		if !c.Flags().Changed(task) {
+			continue
+		}
+		for _, other := range []string{"revoke", "user", "for", "ticket", "comment", "host", "rule"} {
+			if other != task && c.Flags().Changed(other) {
+				return fmt.Errorf("--%s goes alone; leave out --%s", task, other)
+			}
+		}
+	}
+	return nil
 }
 
 // check returns everything that is wrong with a request for an approval.

@@ -21,14 +21,13 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 func newExceptionCommand(settings instance.Settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exception",
 		Short: "Write exceptions, and exchange them with Kibana",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var file string
 	var until time.Duration
@@ -169,6 +168,7 @@ func alertIn(file, id string) (mapstr.M, error) {
 		in = f
 	}
 	lines := bufio.NewReader(in)
+	malformed := 0
 	for {
 		line, errRead := lines.ReadBytes('\n')
 		var doc mapstr.M
@@ -183,6 +183,12 @@ func alertIn(file, id string) (mapstr.M, error) {
 				(strings.HasPrefix(own, id) || strings.HasPrefix(belongs, id)) {
 				return doc, nil
 			}
+		} else if len(bytes.TrimSpace(line)) > 0 {
+			malformed++
+		}
+		if errors.Is(errRead, io.EOF) && malformed > 0 {
+			return nil, fmt.Errorf("alert %q: no alert of %s has this id; %s of it %s no JSON document", id, file,
+				plural.Of(malformed, "line"), map[bool]string{true: "is", false: "are"}[malformed == 1])
 		}
 		if errors.Is(errRead, io.EOF) {
 			return nil, fmt.Errorf("alert %q: no alert of %s has this id", id, file)

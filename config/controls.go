@@ -129,6 +129,9 @@ type located struct {
 // read reads the items of a kind, by a function that reads one.
 func (r *controlReader) read(kind string, inline []*conf.C, dir string, item func(located)) {
 	for i, one := range inline {
+		if !settings.IsMapping(one) {
+			continue
+		}
 		at := fmt.Sprintf("reconbeat.controls.%s.%d", kind, i)
 		item(located{one, at, func(err error) error { return settings.At(at+".", err) }})
 	}
@@ -144,7 +147,7 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 			r.add(fmt.Errorf("reading %s: %w", kind, err))
 			continue
 		}
-		if err := errors.Join(CheckKeys(file, text), checkDocument(file, text)); err != nil {
+		if err := CheckYAML(file, text); err != nil {
 			r.add(err)
 			continue
 		}
@@ -220,7 +223,7 @@ func (r *controlReader) unpack(at located, item, keys any, common *control.Excep
 	}
 }
 
-// listOf reads a YAML file that is a list of mappings.
+// listOf reads a YAML file that is a list of mappings. An element that is none is nil, and in the error.
 func listOf(text []byte) (list []*conf.C, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the YAML library panics on some malformed documents
@@ -237,22 +240,29 @@ func listOf(text []byte) (list []*conf.C, err error) {
 	if root.Content[0].Kind != yaml.SequenceNode {
 		return nil, errors.New("it must be a list, whose elements begin with a dash")
 	}
+	c, err := ucfgyaml.NewConfig(text, ucfg.PathSep("."))
+	if err != nil {
+		return nil, invalidYAML(text, err)
+	}
+	var errs []error
+	list = make([]*conf.C, len(root.Content[0].Content))
 	for i, n := range root.Content[0].Content {
 		if n.Kind == yaml.AliasNode {
 			n = n.Alias
 		}
 		if n.Kind != yaml.MappingNode {
-			return nil, fmt.Errorf("%d: %q is not allowed; it must be a mapping", i, n.Value)
+			value := quoted(n.Value)
+			if n.Kind == yaml.SequenceNode {
+				value = "a list"
+			}
+			errs = append(errs, fmt.Errorf("%d: %s is not allowed; it must be a mapping of settings", i, value))
+			continue
+		}
+		if list[i], err = (*conf.C)(c).Child("", i); err != nil {
+			errs = append(errs, fmt.Errorf("%d: reading a mapping: %w", i, err))
 		}
 	}
-	c, err := ucfgyaml.NewConfig(text, ucfg.PathSep("."))
-	if err != nil {
-		return nil, invalidYAML(text, err)
-	}
-	if err := (*conf.C)(c).Unpack(&list); err != nil {
-		return nil, fmt.Errorf("reading a list: %w", err)
-	}
-	return list, nil
+	return list, errors.Join(errs...)
 }
 
 // AtLine puts a file before errors that begin with the path of a setting in it, and the line of that setting in text,

@@ -117,7 +117,7 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		`b.yml: it must be a list, whose elements begin with a dash`,
 		`c.yml: invalid YAML: yaml: line 1: did not find expected node content`,
 		`d.yml line 2: 0.no: the name no is true or false in YAML; it must be text: put it in quotes if it is meant, "no"`,
-		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping`,
+		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping of settings`,
 	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
 }
 
