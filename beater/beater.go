@@ -113,15 +113,18 @@ func (r *sensor) manage(b *beat.Beat) error {
 	return nil
 }
 
-// NewReporting is New, which also reports the sources that the Beat is about to watch.
-func NewReporting(report func([]Watched)) beat.Creator {
+// NewGuest is New for somebody who watches: it reports the sources that the Beat is about to watch. The Beat leaves
+// people and Kibana alone: it delivers no alert to a target of reconbeat.notify, and reads no answer.
+func NewGuest(report func([]Watched)) beat.Creator {
 	return func(b *beat.Beat, c *conf.C) (beat.Beater, error) {
 		made, err := New(b, c)
 		if err != nil {
 			return nil, err
 		}
-		report(watched(made.(*sensor).initial))
-		return made, nil
+		guest := made.(*sensor)
+		guest.config.Notify, guest.config.Feedback.FromKibana = nil, nil
+		report(watched(guest.initial))
+		return guest, nil
 	}
 }
 

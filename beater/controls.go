@@ -43,6 +43,9 @@ type controls struct {
 	mu     sync.Mutex    // guards what follows, and that one at a time changes the engine's
 	config config.Config // in force
 	seen   uint64        // the files, as they were when they were last read
+	found  uint64        // the files, as they were last found
+	waits  int           // how often they were found changed once more
+	wrong  string        // what was wrong with them when they were last read; empty: nothing
 }
 
 func newControls(p *paths.Path, cfg config.Config, board *health.Board, logger *logp.Logger) *controls {
@@ -58,7 +61,7 @@ func (c *controls) load(cfg config.Config) (*control.Set, error) {
 func (c *controls) start() (*control.Set, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen = c.fingerprint()
+	c.seen = c.fingerprint(nil)
 	return c.load(c.config)
 }
 
@@ -83,30 +86,55 @@ func (c *controls) watch(ctx context.Context, l *loop) {
 			return
 		case <-every.C:
 		}
-		c.mu.Lock()
-		reload := c.config.Controls.Reload
-		if reload.Enabled {
-			c.reload(l)
-		}
-		c.mu.Unlock()
-		every.Reset(max(reload.Period, time.Second))
+		every.Reset(c.check(l))
 	}
 }
 
-// reload reads the files where they have changed. One that is wrong leaves the last good set in force. c.mu is held.
-func (c *controls) reload(l *loop) {
-	now := c.fingerprint()
-	if now == c.seen {
+// settle is after how long a second reading has to find what the first one has found.
+const settle = time.Second
+
+// mostWaits bounds how often a change is waited out: another file of the folder may change for ever.
+const mostWaits = 10
+
+// check takes up a change of the files that it finds for the second time, and returns when to check again. What an editor
+// or a copy is still writing would be read by halves, and half an exception holds back more than a whole one.
+func (c *controls) check(l *loop) (again time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reload := c.config.Controls.Reload
+	again = max(reload.Period, settle)
+	if !reload.Enabled {
+		return again
+	}
+	now := c.fingerprint(l)
+	if now != c.seen && now != c.found && c.waits < mostWaits {
+		c.found = now
+		c.waits++
+		return settle
+	}
+	c.waits = 0
+	c.reload(l, now)
+	return again
+}
+
+// reload reads the files where they have changed, or could not be read. One that is wrong leaves the last good set in
+// force. c.mu is held.
+func (c *controls) reload(l *loop, now uint64) {
+	if now == c.seen && c.wrong == "" {
 		return
 	}
+	changed := now != c.seen
 	c.seen = now
 	set, err := c.load(c.config)
 	if err != nil {
-		if !c.health.Set(health.ConfigRejected, controlsSubject, err.Error(), time.Now()) { // nobody has heard of this change
+		began := c.health.Set(health.ConfigRejected, controlsSubject, err.Error(), time.Now())
+		if !began && (changed || err.Error() != c.wrong) { // nobody has heard of this change
 			c.logger.Warnf("the changed controls are not applied either, the last good ones hold on: %v", err)
 		}
+		c.wrong = err.Error()
 		return
 	}
+	c.wrong = ""
 	if err := l.call(func() { l.engine.SetControls(set) }); err != nil {
 		return // it is stopping
 	}
@@ -114,19 +142,33 @@ func (c *controls) reload(l *loop) {
 	c.logger.Infof("controls reloaded: %s", plural.Of(uint64(set.Len()), "item"))
 }
 
-// fingerprint is another one whenever a file of the folders, which have the lists, too, may have changed.
-func (c *controls) fingerprint() uint64 {
+// fingerprint is another one whenever a file of the folders, or a list that controls in force name, may have changed.
+func (c *controls) fingerprint(l *loop) uint64 {
 	var h maphash.Hash
 	h.SetSeed(c.seed)
-	for _, dir := range engine.ControlFolders(c.paths, c.config).All() {
-		files, _ := os.ReadDir(dir) // a folder that is missing has no files; one that cannot be read is found by load
+	add := func(path string) {
+		info, err := os.Stat(path) // of what a link leads to, as in a mounted ConfigMap
+		if err != nil {
+			fmt.Fprintln(&h, path, err)
+			return
+		}
+		fmt.Fprintln(&h, path, info.Size(), info.ModTime().UnixNano())
+	}
+	in := engine.ControlFolders(c.paths, c.config)
+	for _, dir := range in.All() {
+		files, err := os.ReadDir(dir) // one that is missing has no files; one that cannot be read is found by load
+		fmt.Fprintln(&h, dir, err)
 		for _, f := range files {
-			path := filepath.Join(dir, f.Name())
-			info, err := os.Stat(path) // of what a link leads to, as in a mounted ConfigMap
-			if err != nil {
-				continue
+			add(filepath.Join(dir, f.Name()))
+		}
+	}
+	if l != nil {
+		if set := l.engine.Counts.Controls.Load(); set != nil {
+			for _, name := range set.Lists() {
+				if path := in.List(name); filepath.Dir(path) != filepath.Clean(in.Exceptions) {
+					add(path)
+				}
 			}
-			fmt.Fprintln(&h, path, info.Size(), info.ModTime().UnixNano())
 		}
 	}
 	return h.Sum64()

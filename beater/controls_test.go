@@ -5,6 +5,7 @@ package beater
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestChangedExceptionsAreTakenUp(t *testing.T) {
 		require.NoError(t, os.Chtimes(path, at, at))
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.reload(l)
+		c.reload(l, c.fingerprint(l))
 	}
 	inForce := func() []control.Usage { return l.engine.Counts.Controls.Load().Usage() }
 	const good = "- {id: one, conditions: [{field: user.name, in_list: names.txt}]}\n"
@@ -127,4 +128,109 @@ func TestChangedExceptionsAreTakenUp(t *testing.T) {
 	require.Empty(t, l.engine.Counts.Controls.Load().Lapse(time.Now()))
 	r := reportUsage(l.engine.Counts.Controls.Load(), time.Now())
 	require.Equal(t, inUse{active: 2, unused: 1, expired: []string{"old"}, mostUsed: []string{"one"}}, r)
+}
+
+// TestControlsAreReadWhenTheyCanBe does to files of controls what happens in file systems: what is still being
+// written waits, what cannot be read is reported and tried again, and a list outside of the folder is read anew.
+func TestControlsAreReadWhenTheyCanBe(t *testing.T) {
+	dir := t.TempDir()
+	board := &health.Board{}
+	c := newControls(&paths.Path{Config: dir, Data: filepath.Join(dir, "data")}, config.Default(), board,
+		logp.NewNopLogger())
+	l := &loop{engine: testEngine(t), calls: make(chan func()), ended: make(chan struct{}), logger: logp.NewNopLogger()}
+	go func() {
+		for call := range l.calls {
+			call()
+		}
+	}()
+	defer close(l.calls)
+	set, err := c.start()
+	require.NoError(t, err)
+	l.engine.SetControls(set)
+	folder, approvals := filepath.Join(dir, "exceptions.d"), filepath.Join(dir, "data", "approvals")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	require.NoError(t, os.Mkdir(filepath.Dir(approvals), 0o700))
+	file, list := filepath.Join(folder, "a.yml"), filepath.Join(dir, "names.txt")
+	write := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	inForce := func() *control.Set { return l.engine.Counts.Controls.Load() }
+	const period = 10 * time.Second
+	require.Equal(t, settle, c.check(l), "the folder is new")
+	require.Equal(t, period, c.check(l))
+	require.Equal(t, period, c.check(l))
+
+	// Half of a file is a file, too.
+	const half = "- {id: one, conditions: [{field: user.name, in_list: ../names.txt}]}\n"
+	write(list, "alice\n")
+	write(file, half)
+	require.Equal(t, settle, c.check(l))
+	write(file, half+"- {id: two, conditions: [{field: user.name, is: bob}]}\n")
+	require.Equal(t, settle, c.check(l))
+	require.Zero(t, inForce().Len())
+	require.Equal(t, period, c.check(l))
+	require.Equal(t, 2, inForce().Len())
+	c.check(l) // finds that the list lies elsewhere
+	c.check(l)
+
+	// A list outside of the folder is watched, too.
+	before := inForce()
+	write(list, "alice\nbob\n")
+	require.Equal(t, settle, c.check(l))
+	require.Equal(t, period, c.check(l))
+	require.NotSame(t, before, inForce())
+	before = inForce()
+
+	// It goes, and comes back as it was: the last good ones hold on, and the condition ends.
+	stands := func() (all []string) {
+		for _, s := range board.Active() {
+			all = append(all, s.Condition.Code+" "+s.Detail)
+		}
+		return all
+	}
+	require.NoError(t, os.Rename(list, list+".old"))
+	c.check(l)
+	c.check(l)
+	require.Len(t, stands(), 1)
+	require.Contains(t, stands()[0], "config_rejected "+file+" line 1: 0.conditions.0.in_list: reading the list: open ")
+	require.Same(t, before, inForce())
+	require.NoError(t, os.Rename(list+".old", list))
+	c.check(l)
+	c.check(l)
+	require.Empty(t, stands())
+	require.NotSame(t, before, inForce())
+	before = inForce()
+
+	// What approves work cannot be read.
+	write(approvals, "no folder")
+	c.check(l)
+	c.check(l)
+	require.Equal(t, []string{"config_rejected reading approvals: open " + approvals + ": not a directory"}, stands())
+	require.Same(t, before, inForce())
+	require.Equal(t, period, c.check(l), "it is tried again, without a change")
+	require.Len(t, stands(), 1)
+	require.NoError(t, os.Remove(approvals))
+	c.check(l)
+	c.check(l)
+	require.Empty(t, stands())
+	require.NotSame(t, before, inForce())
+
+	// A file that is missing without being noticed is found by trying again: a fingerprint cannot name what is not there.
+	before = inForce()
+	write(file, half+"- {id: two, conditions: [{field: user.name, in_list: "+filepath.Join(dir, "more.txt")+"}]}\n")
+	c.check(l)
+	c.check(l)
+	require.Len(t, stands(), 1)
+	write(filepath.Join(dir, "more.txt"), "bob\n")
+	require.Equal(t, period, c.check(l))
+	require.Empty(t, stands())
+	require.NotSame(t, before, inForce())
+
+	// What never stops changing does not keep a change waiting for ever.
+	before = inForce()
+	for i := range mostWaits {
+		write(filepath.Join(folder, "growing.log"), strings.Repeat("x", i+1))
+		require.Equal(t, settle, c.check(l))
+	}
+	write(filepath.Join(folder, "growing.log"), "")
+	require.Equal(t, period, c.check(l))
+	require.NotSame(t, before, inForce())
 }

@@ -36,10 +36,16 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 	var all []*conf.C
 	var errs []error
 	add := func(m *conf.C, at func(error) error) {
-		m, err := resolved(m)
-		if err == nil && m.Enabled() {
-			all = append(all, m)
-			err = errors.Join(checkProcessors(m), c.check(m), misspelt(m))
+		if !settings.IsMapping(m) {
+			return // whoever has read the list has said so
+		}
+		whole, err := resolved(m)
+		if err != nil {
+			whole = m // without what cannot be read
+		}
+		if whole.Enabled() {
+			all = append(all, whole)
+			err = settings.Behind(err, errors.Join(checkProcessors(whole), c.check(whole), misspelt(whole)))
 		}
 		if err != nil {
 			errs = append(errs, at(err))
@@ -57,7 +63,6 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 			list, text, err := c.read(file)
 			if err != nil {
 				errs = append(errs, err)
-				continue
 			}
 			for i, m := range list {
 				add(m, func(err error) error { return config.AtLine(file, text, settings.At(fmt.Sprintf("%d.", i), err)) })
@@ -68,7 +73,8 @@ func (c *moduleConfig) load() ([]*conf.C, error) {
 		auto := conf.MustNewConfigFrom(map[string]any{"module": catalog.Auto})
 		add(auto, func(err error) error { return settings.At("no module is configured, so that auto was tried: ", err) })
 	}
-	return all, errors.Join(append(errs, together(all)...)...)
+	errs = append(errs, settings.At("reconbeat.modules: ", errors.Join(together(all)...)))
+	return all, errors.Join(errs...)
 }
 
 // checkProcessors takes processors out of a module in which something is wrong: libbeat would report the first such
@@ -88,11 +94,18 @@ func (c *moduleConfig) read(file string) (list []*conf.C, text []byte, err error
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading modules: %w", err)
 	}
-	if err := config.CheckKeys(file, text); err != nil {
+	if err := config.CheckYAML(file, text); err != nil {
 		return nil, nil, err
 	}
-	list, err = cfgfile.LoadList(file, c.logger)
-	return list, text, settings.At(file+": ", err)
+	if list, err = cfgfile.LoadList(file, c.logger); err != nil {
+		return nil, nil, settings.At(file+": ", err)
+	}
+	for i, m := range list {
+		if !settings.IsMapping(m) {
+			err = errors.Join(err, fmt.Errorf("%d: a list is not allowed; it must be a mapping of settings", i))
+		}
+	}
+	return list, text, config.AtLine(file, text, err)
 }
 
 // blueprint is a module that can be opened, as one configuration describes it.
@@ -146,10 +159,7 @@ func kindOf(name string) (kind catalog.Kind, why string, err error) {
 // misspelt returns what is wrong with the names of a module's settings; nothing where it is not a module, which is
 // reported already.
 func misspelt(c *conf.C) error {
-	m, err := config.ParseModule(c)
-	if err != nil {
-		return nil
-	}
+	m, _ := config.ParseModule(c) // its errors are reported already
 	if options := catalog.Options(m.Module); options != nil {
 		return config.ModuleKeys(c, options...)
 	}
@@ -169,17 +179,17 @@ func resolved(c *conf.C) (*conf.C, error) {
 // together returns what is wrong with modules side by side: two of one id, or two that would report the same execs.
 func together(modules []*conf.C) []error {
 	var errs []error
-	ids := map[string]bool{}
+	ids := map[string]int{}
 	var local []string
 	for _, c := range modules {
 		m, err := config.ParseModule(c)
 		if err != nil {
 			continue // reported already
 		}
-		if ids[m.ID] {
-			errs = append(errs, fmt.Errorf("id: two modules are called %q; give one an `id` of its own", m.ID))
+		if ids[m.ID]++; ids[m.ID] == 2 {
+			errs = append(errs, fmt.Errorf("the id %q is that of several modules; give each an `id` of "+
+				"its own", m.ID))
 		}
-		ids[m.ID] = true
 		kind, err := catalog.Find(m.Module)
 		if m.Module == catalog.Auto || err == nil && kind.Local {
 			local = append(local, m.ID)
@@ -189,8 +199,8 @@ func together(modules []*conf.C) []error {
 		errs = append(
 			errs,
 			fmt.Errorf(
-				"modules: %s would each report this host's execs, and every one would count double; only one of them is allowed",
-				strings.Join(local, " and "),
+				"%s would each report this host's execs, and every one would count several times; only one "+
+					"of them is allowed", strings.Join(local, " and "),
 			),
 		)
 	}

@@ -20,9 +20,9 @@ import (
 	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
-// TestLiveAnAlertTellsItsSession has an unknown account look around by ssh: the alert has what it ran before, and its
+// TestLiveTheSessionOfAnAlert has an unknown account look around by ssh: the alert has what it ran before, and its
 // follow-up, when the session ends, what it ran after.
-func TestLiveAnAlertTellsItsSession(t *testing.T) {
+func TestLiveTheSessionOfAnAlert(t *testing.T) {
 	l := newLive(t, "context")
 	l.learnDays(60, true)
 	l.start()
@@ -50,6 +50,9 @@ func TestLiveAnAlertTellsItsSession(t *testing.T) {
 	require.Equal(t, liveNewbie, text(follow, "user.name"))
 	require.Regexp(t, `^After the alert: [4-9] other programs started in the session within [0-9]+ seconds?$`,
 		text(follow, "message"))
+
+	l.documented("ssh", alert)
+	l.documented("ssh-follow-up", follow)
 
 	techniques := map[string]any{}
 	for _, p := range append(objects(alert, "reconbeat.activity.before"), objects(follow, "reconbeat.activity.after")...) {
@@ -83,10 +86,13 @@ func TestLiveAWebShell(t *testing.T) {
 	l.start()
 	defer l.stop()
 
+	// It becomes a daemon, a child of init as on other hosts.
 	server := exec.Command("setpriv", "--reuid", liveDaemon, "--regid", liveDaemon, "--init-groups",
-		lookPath(t, "busybox"), "httpd", "-f", "-p", address, "-h", root)
-	require.NoError(t, server.Start())
-	defer func() { _ = server.Process.Kill(); _ = server.Wait() }()
+		lookPath(t, "busybox"), "httpd", "-p", address, "-h", root)
+	server.Dir = "/"
+	out, err := server.CombinedOutput()
+	require.NoError(t, err, string(out))
+	defer func() { _ = exec.Command("pkill", "-u", liveDaemon, "busybox").Run() }()
 	require.True(t, beattest.Poll(10*time.Second, func() bool {
 		answer, err := http.Get("http://" + address + "/cgi-bin/status.cgi")
 		if err != nil {
@@ -101,10 +107,11 @@ func TestLiveAWebShell(t *testing.T) {
 	line := objects(alert, "reconbeat.ancestry")
 	require.GreaterOrEqual(t, len(line), 2)
 	require.Contains(t, text(line[0], "command_line"), "status.cgi")
-	require.Contains(t, text(line[1], "command_line"), "httpd -f -p "+address)
+	require.Contains(t, text(line[1], "command_line"), "httpd -p "+address)
 	require.Equal(t, liveDaemon, text(line[1], "user.name"))
 	require.Subset(t, commandsIn(alert, "reconbeat.activity.before"), []string{"id", "uname -a"})
 	require.Regexp(t, "^"+liveDaemon+" has never looked at network connections", text(alert, "event.reason"))
+	l.documented("web-shell", alert)
 }
 
 // awaitAlert waits for an alert with all the fields wanted.
@@ -115,4 +122,30 @@ func (l *live) awaitAlert(want mapstr.M) (alert mapstr.M) {
 		return alert != nil
 	}), "no alert with %v; the log:\n%s", want, l.log)
 	return alert
+}
+
+// TestLiveAStolenKey has the key of an administrator, who looks every day, used for a tool that was removed while it
+// runs.
+func TestLiveAStolenKey(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	l.start()
+	defer l.stop()
+	data, err := os.ReadFile(lookPath(t, "ss"))
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(l.dir, 0o777))
+	tool := filepath.Join(l.dir, ".x")
+	require.NoError(t, os.WriteFile(tool, data, 0o755))
+	c := l.ssh(liveAdmin, "exec 9<"+tool+" && rm -f "+tool+" && (exec -a '[kworker/1:2]' /proc/self/fd/9 -tan); read -r _")
+	c.Args = append(c.Args[:1], append([]string{"-tt"}, c.Args[1:]...)...)
+	seen, err := c.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	alert := l.awaitAlert(mapstr.M{"user.audit.name": liveAdmin, "reconbeat.process.disguise": "a deleted file"})
+	_, err = seen.Write([]byte("\n"))
+	require.NoError(t, err)
+	require.NoError(t, c.Wait())
+	require.Equal(t, "ss", text(alert, "reconbeat.process.tool"))
+	require.Equal(t, "[kworker/1:2] -tan", text(alert, "process.command_line"))
+	l.documented("disguise", alert)
 }

@@ -32,8 +32,6 @@ func newAlertsCommand(settings instance.Settings) *cobra.Command {
 		Short: "List and read this host's alerts",
 		Long: `alerts reads what reconbeat keeps of its latest alerts on this host, whether the output has them or not: at
 all some 10 MB, about a thousand. It takes nothing away from the output, and runs beside the service.`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&format, "format", "text", "text for people, or json: the documents, one a line")
 	var since time.Duration
@@ -174,7 +172,7 @@ func (l *alertRows) end(malformed int) {
 }
 
 // errNoAlert says that an alert is not kept.
-var errNoAlert = errors.New("no alert of this host that is kept has this id; list shows which do")
+var errNoAlert = errors.New("no alert of this host that is kept has this id; `reconbeat alerts list` shows which do")
 
 // alertWith reads an alert, and what came after it and belongs to it, in this order. id may be the beginning of its id.
 func alertWith(b *instance.Beat, id string) ([]*beat.Event, error) {

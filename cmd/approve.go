@@ -31,7 +31,7 @@ const longestApproval = 30 * 24 * time.Hour
 
 // request is what the flags of approve say.
 type request struct {
-	users, hosts, rules []string
+	users, hosts, rules names
 	lasts               time.Duration
 	ticket, comment     string
 	revoke              string
@@ -47,19 +47,38 @@ func newApproveCommand(settings instance.Settings) *cobra.Command {
 holds back still ships as raw events that name it, and nothing is learned from it. Who approved and when is in the log,
 and in an event beside the alerts.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return approve(settings, r) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := oneTask(c); err != nil {
+				return err
+			}
+			return approve(settings, r)
+		},
 	}
 	f := c.Flags()
-	f.StringSliceVar(&r.users, "user", nil, "the actor, by name; may be repeated")
+	f.Var(&r.users, "user", "the actor, by name; may be repeated")
 	f.DurationVar(&r.lasts, "for", 0, "how long from now, such as 4h; at most 720h")
 	f.StringVar(&r.ticket, "ticket", "", "where the work is described, such as OPS-123")
 	f.StringVar(&r.comment, "comment", "", "what it is about")
-	f.StringSliceVar(&r.hosts, "host", nil, "on this host alone, by name; may be repeated; all by default")
-	f.StringSliceVar(&r.rules, "rule", nil, "for the rule with this id alone; may be repeated; all by default")
+	f.Var(&r.hosts, "host", "on this host alone, by name; may be repeated; all by default")
+	f.Var(&r.rules, "rule", "for the rule with this id alone; may be repeated; all by default")
 	f.StringVar(&r.revoke, "revoke", "", "end the approval with this id now")
 	f.BoolVar(&r.list, "list", false, "list what is approved, and what was")
-	c.MarkFlagsMutuallyExclusive("list", "revoke", "user")
 	return c
+}
+
+// oneTask returns an error for flags of which each asks for something else.
+func oneTask(c *cobra.Command) error {
+	for _, task := range []string{"list", "revoke"} {
+		if !c.Flags().Changed(task) {
+			continue
+		}
+		for _, other := range []string{"revoke", "user", "for", "ticket", "comment", "host", "rule"} {
+			if other != task && c.Flags().Changed(other) {
+				return fmt.Errorf("--%s goes alone; leave out --%s", task, other)
+			}
+		}
+	}
+	return nil
 }
 
 // check returns everything that is wrong with a request for an approval.
@@ -119,7 +138,8 @@ func approve(settings instance.Settings, r request) error {
 	if err := keep(folder, a); err != nil {
 		return err
 	}
-	fmt.Printf("%s: %s raises no alert until %s (%s)\n", a.ID, strings.Join(r.users, ", "), a.Expires, a.Ticket)
+	fmt.Printf("%s: no alert on %s until %s (%s)\n", a.ID, printable(strings.Join(r.users, ", ")), a.Expires,
+		printable(a.Ticket))
 	if !cfg.Controls.Reload.Enabled {
 		fmt.Println("controls.reload.enabled is false: reconbeat takes it up when it is restarted.")
 	}
@@ -136,10 +156,10 @@ func (r *request) approval(now time.Time) (control.Approval, error) {
 	a.Created = control.Moment(now.UTC().Format(time.RFC3339))
 	a.Expires = control.Moment(now.Add(r.lasts).UTC().Format(time.RFC3339))
 	a.Rules = r.rules
-	a.Conditions = []control.Condition{{Field: "reconbeat.actor.name", IsOneOf: r.users}}
-	if len(r.hosts) > 0 {
+	a.Conditions = []control.Condition{{Field: "reconbeat.actor.name", IsOneOf: control.Texts(r.users)}}
+	if hosts := control.Texts(r.hosts); len(hosts) > 0 {
 		a.Conditions = append(a.Conditions, control.Condition{Any: []control.Condition{
-			{Field: "host.name", IsOneOf: r.hosts}, {Field: "host.hostname", IsOneOf: r.hosts},
+			{Field: "host.name", IsOneOf: hosts}, {Field: "host.hostname", IsOneOf: hosts},
 		}})
 	}
 	return a, a.Check()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -48,7 +49,7 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 		"modules disable": words(modules(libcmd.ModulesManager.ListEnabled), true),
 		"alerts show":     words(alertIDs, false),
 		"exception from":  words(alertIDs, false),
-		"feedback":        words(alertIDs, false),
+		"test notify":     words(targetIDs, true),
 		"feedback undo":   words(alertIDs, false),
 		"model explain":   words(users, false),
 		"model forget":    words(users, false),
@@ -69,9 +70,30 @@ func complete(root *libcmd.BeatsRootCmd, settings instance.Settings, p *places) 
 		list, _ := words(ruleIDs, true)(c, args, word)
 		return list, cobra.ShellCompDirectiveDefault // a file, too
 	}
+	find(&root.Command, "feedback").ValidArgsFunction = func(
+		c *cobra.Command, args []string, word string,
+	) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 1 {
+			return []string{detector.Benign, detector.Malicious, detector.Unsure}, cobra.ShellCompDirectiveNoFileComp
+		}
+		return words(alertIDs, false)(c, args, word)
+	}
+	for path, flags := range map[string]map[string]cobra.CompletionFunc{
+		"approve":          {"rule": words(ruleIDs, true), "user": words(users, true)},
+		"exception import": {"rule": words(ruleIDs, true)},
+	} {
+		for flag, f := range flags {
+			if err := find(&root.Command, path).RegisterFlagCompletionFunc(flag, f); err != nil {
+				panic(err) // only a flag that does not exist fails
+			}
+		}
+	}
 	for path, values := range map[string]map[string][]string{
-		"watch":         {"format": {formatTable, formatNDJSON}},
-		"replay":        {"format": {formatTable, formatNDJSON}, "module": {"auto", "auditlog", "elasticsearch", "ndjson"}},
+		"watch":  {"format": {formatTable, formatNDJSON}},
+		"alerts": {"format": {"text", "json"}},
+		"replay": {
+			"format": {formatTable, formatNDJSON, formatHTML}, "module": {"auto", "auditlog", "elasticsearch", "ndjson"},
+		},
 		"model show":    {"format": {"text", "json"}},
 		"model explain": {"format": {"text", "json"}},
 		"controls list": {"format": {"text", "json"}},
@@ -135,6 +157,19 @@ func secrets(b *instance.Beat) ([]string, error) {
 		return nil, err
 	}
 	return store.List()
+}
+
+// targetIDs are the targets of reconbeat.notify.
+func targetIDs(b *instance.Beat) (ids []string, err error) {
+	cfg, err := config.Parse(b.Beat.BeatConfig)
+	if err != nil {
+		return nil, err
+	}
+	items, err := cfg.Targets()
+	for _, item := range items {
+		ids = append(ids, item.ID)
+	}
+	return ids, err
 }
 
 func ruleIDs(b *instance.Beat) (ids []string, err error) {

@@ -47,14 +47,15 @@ func (y *confirmation) ask(what string) error {
 }
 
 // askBeforeSecrets keeps libbeat's commands of the keystore from asking where nobody answers: they would take the
-// secret for the answer, or panic.
-func askBeforeSecrets(store *cobra.Command) {
+// secret for the answer, or panic. The commands work while what the configuration refers to is missing.
+func askBeforeSecrets(store *cobra.Command, s *stackSetup) {
 	for _, c := range store.Commands() {
 		name := c.Name()
-		if name != "create" && name != "add" {
-			continue
-		}
 		c.PreRunE = func(c *cobra.Command, _ []string) error {
+			s.secrets = true
+			if name != "create" && name != "add" {
+				return nil
+			}
 			force, _ := c.Flags().GetBool("force") // libbeat has given both this flag
 			fromStdin := c.Flags().Lookup("stdin") != nil && c.Flags().Changed("stdin")
 			if term.IsTerminal(int(os.Stdin.Fd())) && !fromStdin {

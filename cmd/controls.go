@@ -37,8 +37,6 @@ func newControlsCommand(settings instance.Settings, p *places) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "controls",
 		Short: "What holds alerts back on this host",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var format string
 	listing := &cobra.Command{

@@ -21,14 +21,13 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 func newExceptionCommand(settings instance.Settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exception",
 		Short: "Write exceptions, and exchange them with Kibana",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var file string
 	var until time.Duration
@@ -48,7 +47,7 @@ Put -- before one that begins with a dash.`,
 	from.Flags().StringVar(&file, "in", "", "read the alert from this file of JSON documents, one a line; - is standard "+
 		"input")
 	from.Flags().DurationVar(&until, "for", 90*24*time.Hour, "how long the exception holds")
-	var rules []string
+	var rules names
 	in := &cobra.Command{
 		Use:   "import FILE.ndjson",
 		Short: "Print Kibana's exception lists as exceptions of reconbeat",
@@ -58,7 +57,7 @@ it is attached to, which the file does not name: say them with --rule.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return importExceptions(os.Stdout, args[0], rules) },
 	}
-	in.Flags().StringSliceVar(&rules, "rule", nil, "the id of a rule that the exceptions are for; may be repeated. "+
+	in.Flags().Var(&rules, "rule", "the id of a rule that the exceptions are for; may be repeated. "+
 		"None: all")
 	list := control.KibanaList{}
 	out := &cobra.Command{
@@ -169,6 +168,7 @@ func alertIn(file, id string) (mapstr.M, error) {
 		in = f
 	}
 	lines := bufio.NewReader(in)
+	malformed := 0
 	for {
 		line, errRead := lines.ReadBytes('\n')
 		var doc mapstr.M
@@ -183,6 +183,12 @@ func alertIn(file, id string) (mapstr.M, error) {
 				(strings.HasPrefix(own, id) || strings.HasPrefix(belongs, id)) {
 				return doc, nil
 			}
+		} else if len(bytes.TrimSpace(line)) > 0 {
+			malformed++
+		}
+		if errors.Is(errRead, io.EOF) && malformed > 0 {
+			return nil, fmt.Errorf("alert %q: no alert of %s has this id; %s of it %s no JSON document", id, file,
+				plural.Of(malformed, "line"), map[bool]string{true: "is", false: "are"}[malformed == 1])
 		}
 		if errors.Is(errRead, io.EOF) {
 			return nil, fmt.Errorf("alert %q: no alert of %s has this id", id, file)

@@ -43,7 +43,10 @@ exceptions, to narrow and save in exceptions.d in the place of the item that is 
 func printKnownSoftware(all []control.Known, ids []string) error {
 	var copies []control.Exception
 	var errs []error
-	for _, id := range ids {
+	for n, id := range ids {
+		if slices.Contains(ids[:n], id) {
+			continue // two items of one id would be refused
+		}
 		i := slices.IndexFunc(all, func(k control.Known) bool { return k.ID == id })
 		if i < 0 {
 			errs = append(errs, fmt.Errorf("known software %q is not in the list; it must be one of %s", id,

@@ -515,6 +515,10 @@ func resetModel(settings instance.Settings, sure *confirmation) error {
 		return err
 	}
 	if lost == "" {
+		// There may be no snapshot yet of a Beat that runs.
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w in %s", errNothingLearned, dir)
+		}
 		return leave(dir, beater.InboxReset, nil, "forget everything (nothing is known there now)")
 	}
 	if err := sure.ask("forget " + lost); err != nil {

@@ -37,6 +37,9 @@ func installed(path string) string { return "RECONBEAT_PATH_" + strings.ToUpper(
 
 // settle runs when the command line was read, and before libbeat reads it.
 func (p *places) settle(c *cobra.Command, _ []string) error {
+	if _, reads := c.Annotations[onlyHelp]; reads {
+		return nil // nothing is read
+	}
 	if err := readOnce(c.Root()); err != nil {
 		return err
 	}

@@ -69,10 +69,12 @@ prints, in the place of the matches, what only a machine learning job has found,
 
 It ends, on standard error, with counts, the time and hosts of what was read, whom they taught, why nothing
 alerted where nothing did, and what was passed over. The exit status is 1 when a file cannot be read, or nothing of
-it can be understood.`,
+it can be understood; with --learn or --host also when it has no program start that counts.`,
 		Args: func(c *cobra.Command, files []string) error {
-			if f.module == clusterModule {
-				return cobra.NoArgs(c, files)
+			if f.module == clusterModule && len(files) > 0 {
+				return fmt.Errorf("--module elasticsearch reads a cluster's history; leave out %s", strings.Join(files, " "))
+			} else if f.module == clusterModule {
+				return nil
 			}
 			return cobra.MinimumNArgs(1)(c, files)
 		},
@@ -233,7 +235,13 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if err != nil {
 		return errors.Join(fmt.Errorf("replaying: %w", err), out.Flush())
 	}
-	if f.learn {
+	var nothing error
+	switch {
+	case r.Counts().Execs == 0 && f.learn:
+		nothing = errors.New("nothing was learned, because no program start was read; the model stays as it is")
+	case r.Counts().Execs == 0 && f.host != "":
+		nothing = fmt.Errorf("--host %q: no program start of this host was read", f.host)
+	case f.learn:
 		if err := learn(b.Paths, r); err != nil {
 			return errors.Join(err, out.Flush())
 		}
@@ -273,7 +281,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if line := passedOver(summary.Passed); line != "" {
 		fmt.Fprintln(os.Stderr, line)
 	}
-	return nil
+	return nothing
 }
 
 // byControls says what controls held back, those first that held back most; empty: nothing.
@@ -307,8 +315,15 @@ func passedOver(list []engine.Passed) string {
 		if p.Count == 1 {
 			reason = "once " + p.What
 		}
-		if p.File != "" {
+		switch {
+		case p.File != "" && p.Line == 0:
+			reason += fmt.Sprintf(" (first %s)", p.File)
+		case p.File != "":
 			reason += fmt.Sprintf(" (first %s, line %d)", p.File, p.Line)
+		case p.Host != "":
+			reason += fmt.Sprintf(" (first %s, of %s)", p.Host, p.At.UTC().Format(time.RFC3339))
+		case !p.At.IsZero():
+			reason += fmt.Sprintf(" (first of %s)", p.At.UTC().Format(time.RFC3339))
 		}
 		reasons = append(reasons, reason)
 	}
@@ -347,7 +362,7 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 	users := map[string]bool{}
 	for _, k := range s.Known {
 		for _, a := range k.Actors {
-			name := cmp.Or(a.Name, "uid "+a.ID)
+			name := userInWords(a.Name, a.ID)
 			users[name] = true
 			who := fmt.Sprintf("%s %s (%s)", name, wayInWords(a), plural.Of(a.Visits, "visit"))
 			if k.Host != "" && len(s.Hosts) > 1 {
@@ -359,7 +374,7 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 			if _, err := strconv.ParseUint(u, 10, 32); err == nil {
 				u = "uid " + u
 			}
-			users[u] = true
+			users[cmp.Or(u, unknownUser)] = true
 		}
 	}
 	if len(users) > 0 {
@@ -377,6 +392,17 @@ func inWords(s engine.ReplaySummary, n engine.ReplayCounts) (lines []string) {
 		lines = append(lines, quiet(s, n))
 	}
 	return lines
+}
+
+// unknownUser stands for who is named nowhere, neither by name nor by id.
+const unknownUser = "an unknown user"
+
+// userInWords is a user's name, else the id.
+func userInWords(name, id string) string {
+	if name == "" && id != "" {
+		return "uid " + id
+	}
+	return cmp.Or(name, unknownUser)
 }
 
 // quiet says why there was no alert.

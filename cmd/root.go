@@ -150,7 +150,8 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 		newTestAlertCommand(settings, s), newTestNotifyCommand(settings))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
 	root.InitDefaultCompletionCmd()
-	askBeforeSecrets(root.KeystoreCmd)
+	root.TestCmd.Short = "Test the configuration, the output, and whatever else an alert depends on"
+	askBeforeSecrets(root.KeystoreCmd, s)
 	refuseUnknown(root)
 	complete(root, settings, p)
 	exemplify(&root.Command)

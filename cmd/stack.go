@@ -29,7 +29,10 @@ import (
 
 // stackSetup brings what Elasticsearch must know of the data streams into libbeat's commands. libbeat asks for the
 // index management before it makes the Beat.
-type stackSetup struct{ setup *datastream.Setup }
+type stackSetup struct {
+	setup   *datastream.Setup
+	secrets bool // a command of the keystore runs, by which secrets come that the configuration refers to
+}
 
 // support reads the whole configuration, which only the index management is given.
 func (s *stackSetup) support(_ *logp.Logger, info beat.Info, root *config.C) (idxmgmt.Supporter, error) {
@@ -37,10 +40,16 @@ func (s *stackSetup) support(_ *logp.Logger, info beat.Info, root *config.C) (id
 	if err != nil {
 		return nil, fmt.Errorf("reading the fields: %w", err)
 	}
+	if s.secrets {
+		root = config.NewConfig()
+	}
 	if err := checkFile(info, root); err != nil {
 		return nil, err
 	}
 	if s.setup, err = datastream.ReadSetup(info, root, fields); err != nil {
+		if errOurs := checkOurs(info, root); errOurs != nil { // it reads our section, too
+			err = errOurs
+		}
 		return nil, err
 	}
 	return s.setup.Support(), nil

@@ -40,7 +40,7 @@ func checkStart(c *cobra.Command) error {
 		if err != nil {
 			return nil
 		}
-		wrong := reconfig.CheckKeys(file, text)
+		wrong := reconfig.CheckYAML(file, text)
 		if wrong == nil {
 			if _, err := common.LoadFile(file); err != nil { // libbeat's message names no file
 				wrong = fmt.Errorf("%s: invalid config: %w", file, err)
@@ -60,19 +60,29 @@ func checkStart(c *cobra.Command) error {
 	if err != nil {
 		return nil
 	}
-	wrong := errors.Join(notPaths, reconfig.CheckStart(root)) // and root lacks it now
-	if wrong == nil {
+	unsetPaths := reconfig.UnsetPaths(root)
+	// libbeat ends at the first variable that is not set, but for the commands by which it gets into the keystore.
+	unset := reconfig.IsUnset(root) && !strings.HasPrefix(words, "keystore")
+	wrong := errors.Join(notPaths, unsetPaths, reconfig.CheckStart(root)) // and root lacks it now
+	if wrong == nil && !unset {
 		return nil
 	}
-	if err := errors.Join(instance.InitPaths(root), openKeystore(root)); err != nil {
-		return errors.Join(wrong, err)
+	if unsetPaths != nil {
+		return wrong // where the keystore lies is unknown
 	}
-	whole, err := cfgfile.Load("", nil)
-	if err != nil {
+	err = errors.Join(instance.InitPaths(root), openKeystore(root))
+	var whole *config.C
+	if err == nil {
+		whole, err = cfgfile.Load("", nil)
+	}
+	switch {
+	case err != nil && wrong == nil:
+		return nil // a command that needs it will say so
+	case err != nil:
 		return errors.Join(wrong, err)
 	}
 	info := beat.Info{Beat: Name, Version: Version, Logger: logp.NewNopLogger()}
-	if err := checkFile(info, whole); err != nil {
+	if err := checkFile(info, whole); err != nil || wrong == nil {
 		return errors.Join(notPaths, err)
 	}
 	return errors.Join(notPaths, checkOurs(info, whole))

@@ -15,11 +15,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/beats/v7/libbeat/common"
 	"github.com/elastic/beats/v7/libbeat/outputs"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
@@ -64,8 +66,8 @@ works it says why and plays a bundled recording. Ctrl-C ends it with a summary.
 
 It watches for itself, also beside a reconbeat that runs as a service: it shows its own matches, scored by a
 model of its own that begins with nothing, and touches neither the service's state nor its journal. What it
-learns is forgotten at its end, unless --path.data names a folder to keep it in. With -c it runs the modules
-and rules of that configuration, and ships nothing.
+learns is forgotten at its end, unless --path.data names a folder to keep it in. With -c it runs the modules,
+rules and controls of that configuration. It ships nothing, notifies nobody and listens on no port.
 
 With --demo it first plays ten days of another host in seconds, and then watches this host as if those days
 had been its own: somebody who is not one of its users raises an alert at once. It keeps nothing of this.`,
@@ -137,11 +139,11 @@ func watch(c *cobra.Command, settings instance.Settings, p *places, f watchFlags
 	s.forgetAlerts() // those of the recording
 	s.live = true
 	stop := showStatus(s)
-	creator := beater.New
+	report := func([]beater.Watched) {} // it was said before
 	if own {
-		creator = beater.NewReporting(printSources)
+		report = printSources
 	}
-	err = instance.Run(settings, endedBy(interrupted, creator))
+	err = instance.Run(settings, endedBy(interrupted, beater.NewGuest(report)))
 	n := stop()
 	s.setStatus("")
 	silence()
@@ -184,17 +186,39 @@ func printSources(sources []beater.Watched) {
 	}
 }
 
+// alone are the settings with which a configuration that somebody watches with stays on this terminal, and out of the
+// way of a Beat that runs with it: nothing listens, nothing ships, and no file of the configuration's is written.
+var alone = []string{
+	"http.enabled=false", "monitoring.enabled=false", "instrumentation.enabled=false", "setup.dashboards.enabled=false",
+	"queue.mem.flush.min_events=1", "queue.mem.flush.timeout=0s",
+	"logging.to_files=false", "logging.to_syslog=false", "logging.to_stderr=true", "logging.event_data.to_files=false",
+}
+
+// quietLog are those by which the log is worth reading between the rows.
+var quietLog = []string{"logging.level=warning", "logging.metrics.enabled=false"}
+
 // setFlags gives libbeat, which reads its configuration by flags alone, what to run with.
 func setFlags(c *cobra.Command, home, format string) error {
-	set := [][2]string{
-		{"E", "output.terminal.format=" + format},
-		{"E", "output.terminal.enabled=true"},
-		{"E", "reconbeat.heartbeat.period=0s"},
+	user := overwritten()
+	set := []string{
+		"output.terminal.format=" + format, "output.terminal.enabled=true", "reconbeat.heartbeat.period=0s",
 	}
 	if c.Flags().Changed("c") {
 		// The user's own configuration runs, with its modules and rules, but shows what it would ship.
 		for _, name := range []string{"elasticsearch", "logstash", "kafka", "redis", "file", "console", "discard"} {
-			set = append(set, [2]string{"E", "output." + name + ".enabled=false"})
+			set = append(set, "output."+name+".enabled=false")
+		}
+		guest := slices.Clone(alone)
+		if !asItIs(c) {
+			guest = append(guest, quietLog...)
+		}
+		if file, err := common.LoadFiles(configurationFiles()...); err == nil && has(file, "queue.disk") {
+			guest = append(guest, "queue.disk.enabled=false") // a folder that a Beat which runs has locked
+		}
+		for _, setting := range guest {
+			if name, _, _ := strings.Cut(setting, "="); !has(user, name) {
+				set = append(set, setting)
+			}
 		}
 	} else {
 		file := filepath.Join(home, Name+".yml")
@@ -203,8 +227,8 @@ func setFlags(c *cobra.Command, home, format string) error {
 		}
 		takeConfiguration(file)
 	}
-	for _, f := range set {
-		if err := setFlag(f[0], f[1]); err != nil {
+	for _, setting := range set {
+		if err := setFlag("E", setting); err != nil {
 			return err
 		}
 	}

@@ -4,18 +4,25 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // watching is a running `reconbeat watch`.
@@ -303,4 +310,55 @@ func TestWatchNamesTheSourcesOfAConfiguration(t *testing.T) {
 			w.interrupt(t)
 		})
 	}
+}
+
+// TestWatchStaysOnTheTerminal has somebody watch with the configuration of a service that runs: nobody else notices.
+func TestWatchStaysOnTheTerminal(t *testing.T) {
+	h := beattest.NewHost(t)
+	var asked atomic.Int64
+	others := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		fmt.Fprint(w, "{}")
+	}))
+	t.Cleanup(others.Close)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { taken.Close() })
+	service := filepath.Join(h.Dir, "service")
+	require.NoError(t, os.Mkdir(service, 0o755))
+	file := filepath.Join(h.Dir, "service.yml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `
+reconbeat:
+  modules: [{module: ndjson, paths: ['%[1]s']}]
+  notify: [{id: team, webhook.url: '%[2]s/team'}]
+  feedback.from_kibana: {hosts: ['%[2]s'], api_key: 'a:b', period: 1s}
+output.elasticsearch.hosts: ['%[2]s']
+monitoring: {enabled: true, elasticsearch.hosts: ['%[2]s']}
+setup: {dashboards.enabled: true, kibana.host: '%[2]s'}
+http: {enabled: true, port: %[3]d}
+queue.disk: {path: '%[4]s/queue', max_size: 100MB}
+logging.files.path: '%[4]s'
+`, h.Input(), others.URL, taken.Addr().(*net.TCPAddr).Port, service), 0o600))
+	kept := filepath.Join(h.Dir, "watched")
+	learn := exec.Command(os.Args[0], "replay", "--learn", "--path.data", kept, h.History("root"))
+	learn.Env = append(os.Environ(), asReconbeat+"=1")
+	out, err := learn.CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	w := startWatch(t, nil, "-c", file, "--path.data", kept)
+	require.True(t, beattest.Poll(time.Minute, func() bool {
+		h.Exec("mallory", "ss -tan")
+		return strings.Contains(w.out.All(), "ALERT: Unusual network connection discovery by mallory")
+	}), "%s\n%s", w.out.All(), w.err.All())
+	input, err := os.OpenFile(h.Input(), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = input.WriteString("no document\n")
+	require.NoError(t, errors.Join(err, input.Close()))
+	require.True(t, beattest.Poll(time.Minute, func() bool { return strings.Contains(w.err.All(), "Note: ") }),
+		"what is wrong with a source is said: %s", w.err.All())
+	w.interrupt(t)
+	require.Zero(t, asked.Load(), "nobody was sent anything")
+	left, err := os.ReadDir(service)
+	require.NoError(t, err)
+	require.Empty(t, left, "no queue and no log of the service's")
 }

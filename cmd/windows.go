@@ -21,8 +21,6 @@ func newWindowsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "windows",
 		Short: "Maintenance and on-call times",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var zone string
 	var named []string
@@ -83,7 +81,7 @@ func importWindows(c *cobra.Command, path string, zones icalendar.Zones) error {
 	defer in.Close()
 	windows, left, err := icalendar.Windows(in, zones)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, e := range left {
 		fmt.Fprintf(os.Stderr, "left out: %s\n", printable(e.Error()))

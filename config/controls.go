@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
+	"github.com/elastic/beats/v7/libbeat/common"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/go-ucfg"
 	ucfgyaml "github.com/elastic/go-ucfg/yaml"
@@ -51,12 +52,20 @@ func (f ControlFolders) All() []string {
 		func(dir string) bool { return dir == "" })
 }
 
+// List is where a list of values lies that conditions name.
+func (f ControlFolders) List(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(f.Exceptions, name)
+}
+
 // Items reads the controls: those in the configuration, and those of the files in the folders, *.yml and *.yaml, a list
 // in each. The lists of values that they name lie in the folder of exceptions. zone is of days and times that are
 // written without one. The error names everything that is wrong, each with its file, line and key, its value and what
 // is allowed.
 func (c Controls) Items(in ControlFolders, zone *time.Location) (control.Items, error) {
-	r := controlReader{lists: in.Exceptions, from: map[string]string{}}
+	r := controlReader{in: in, from: map[string]string{}}
 	r.all = control.Items{Lists: map[string]*control.List{}, Zone: zone}
 	r.known(c)
 	r.read("exceptions", c.Exceptions, in.Exceptions, r.exception)
@@ -86,12 +95,22 @@ func filesOf(kind, dir string) ([]string, error) {
 	return files, nil
 }
 
+// readGuarded reads a file by which reconbeat may be kept silent: with strict permissions (--strict.perms), nobody but
+// its owner may write it, who is root or who runs reconbeat. libbeat holds reconbeat.yml and modules.d to the same.
+func readGuarded(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err == nil && common.IsStrictPerms() {
+		err = common.OwnerHasExclusiveWritePerms(path)
+	}
+	return text, err
+}
+
 // controlReader gathers items, and what is wrong with them.
 type controlReader struct {
-	lists string // the folder of lists
-	all   control.Items
-	from  map[string]string // where each id stands
-	errs  []error
+	in   ControlFolders
+	all  control.Items
+	from map[string]string // where each id stands
+	errs []error
 }
 
 func (r *controlReader) add(err error) {
@@ -110,18 +129,25 @@ type located struct {
 // read reads the items of a kind, by a function that reads one.
 func (r *controlReader) read(kind string, inline []*conf.C, dir string, item func(located)) {
 	for i, one := range inline {
+		if !settings.IsMapping(one) {
+			continue
+		}
 		at := fmt.Sprintf("reconbeat.controls.%s.%d", kind, i)
 		item(located{one, at, func(err error) error { return settings.At(at+".", err) }})
 	}
 	files, err := filesOf(kind, dir)
 	r.add(err)
+	read := readGuarded
+	if dir == r.in.Approvals { // whose mode protects it, and which two users may write, as reconbeat and with sudo
+		read = os.ReadFile
+	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := read(file)
 		if err != nil {
 			r.add(fmt.Errorf("reading %s: %w", kind, err))
 			continue
 		}
-		if err := errors.Join(CheckKeys(file, text), checkDocument(file, text)); err != nil {
+		if err := CheckYAML(file, text); err != nil {
 			r.add(err)
 			continue
 		}
@@ -188,11 +214,7 @@ func (r *controlReader) unpack(at located, item, keys any, common *control.Excep
 		if r.all.Lists[name] != nil {
 			continue
 		}
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(r.lists, name)
-		}
-		text, err := os.ReadFile(path)
+		text, err := readGuarded(r.in.List(name))
 		if err != nil {
 			r.add(at.where(fmt.Errorf("%s: reading the list: %w", key, err)))
 			continue
@@ -201,7 +223,7 @@ func (r *controlReader) unpack(at located, item, keys any, common *control.Excep
 	}
 }
 
-// listOf reads a YAML file that is a list of mappings.
+// listOf reads a YAML file that is a list of mappings. An element that is none is nil, and in the error.
 func listOf(text []byte) (list []*conf.C, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the YAML library panics on some malformed documents
@@ -218,22 +240,29 @@ func listOf(text []byte) (list []*conf.C, err error) {
 	if root.Content[0].Kind != yaml.SequenceNode {
 		return nil, errors.New("it must be a list, whose elements begin with a dash")
 	}
+	c, err := ucfgyaml.NewConfig(text, ucfg.PathSep("."))
+	if err != nil {
+		return nil, invalidYAML(text, err)
+	}
+	var errs []error
+	list = make([]*conf.C, len(root.Content[0].Content))
 	for i, n := range root.Content[0].Content {
 		if n.Kind == yaml.AliasNode {
 			n = n.Alias
 		}
 		if n.Kind != yaml.MappingNode {
-			return nil, fmt.Errorf("%d: %q is not allowed; it must be a mapping", i, n.Value)
+			value := quoted(n.Value)
+			if n.Kind == yaml.SequenceNode {
+				value = "a list"
+			}
+			errs = append(errs, fmt.Errorf("%d: %s is not allowed; it must be a mapping of settings", i, value))
+			continue
+		}
+		if list[i], err = (*conf.C)(c).Child("", i); err != nil {
+			errs = append(errs, fmt.Errorf("%d: reading a mapping: %w", i, err))
 		}
 	}
-	c, err := ucfgyaml.NewConfig(text, ucfg.PathSep("."))
-	if err != nil {
-		return nil, invalidYAML(text, err)
-	}
-	if err := (*conf.C)(c).Unpack(&list); err != nil {
-		return nil, fmt.Errorf("reading a list: %w", err)
-	}
-	return list, nil
+	return list, errors.Join(errs...)
 }
 
 // AtLine puts a file before errors that begin with the path of a setting in it, and the line of that setting in text,

@@ -117,7 +117,7 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		`b.yml: it must be a list, whose elements begin with a dash`,
 		`c.yml: invalid YAML: yaml: line 1: did not find expected node content`,
 		`d.yml line 2: 0.no: the name no is true or false in YAML; it must be text: put it in quotes if it is meant, "no"`,
-		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping`,
+		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping of settings`,
 	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
 }
 
@@ -211,11 +211,70 @@ func TestWindowsNewcomersAndApprovals(t *testing.T) {
 	rare.Detector.Model = "rare"
 	_, err = rare.ControlItems(in, time.UTC)
 	require.ErrorContains(t, err, `onboarding "new": days: is only possible with detector.model: context`)
+	strange := ControlFolders{Onboarding: folder(t, map[string]string{"o.yml": `
+- {id: half, users: [carol], days: 5.5}
+- {id: nobody, users: "", groups: [""], days: 5}
+`})}
+	_, err = Controls{}.Items(strange, time.UTC)
+	require.EqualError(t, err, strange.Onboarding+`/o.yml line 2: 0.days: 5.5 is not allowed; it must be a whole number
+`+strange.Onboarding+`/o.yml line 3: 1.users: "" is not allowed; it must be a name, or a list of them
+`+strange.Onboarding+`/o.yml line 3: 1.groups: "" is not allowed; it must be a name, or a list of them`)
 	inline := Controls{Windows: []*conf.C{conf.MustNewConfigFrom(`{id: new, start: 2026-12-01, duration: never}`)}}
 	_, err = inline.Items(in, time.UTC)
 	require.ErrorContains(t, err,
 		`reconbeat.controls.windows.0.duration: "never" is not allowed; it must be a duration from`)
 	require.ErrorContains(t, err, `o.yml line 1: 0.id: "new" is used already in reconbeat.controls.windows.0`)
+}
+
+// TestFilesThatOthersCanWriteAreRefused holds every file by which reconbeat may be kept silent to libbeat's strict
+// permissions.
+func TestFilesThatOthersCanWriteAreRefused(t *testing.T) {
+	open := func(dir, name string) {
+		require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o666))
+	}
+	const item = "- {id: %s, start: 2026-12-01, duration: 1d, conditions: [{field: user.name, in_list: l.txt}]}\n"
+	in := ControlFolders{
+		Exceptions: folder(t, map[string]string{
+			"e.yml": "- {id: e, conditions: [{field: user.name, in_list: l.txt}]}\n", "l.txt": "alice\n",
+		}),
+		Windows:    folder(t, map[string]string{"w.yml": fmt.Sprintf(item, "w")}),
+		Onboarding: folder(t, map[string]string{"o.yml": "- {id: o, users: [carol], days: 14}\n"}),
+	}
+	_, err := Controls{}.Items(in, time.UTC)
+	require.NoError(t, err)
+	open(in.Exceptions, "e.yml")
+	open(in.Exceptions, "l.txt")
+	open(in.Windows, "w.yml")
+	open(in.Onboarding, "o.yml")
+	_, err = Controls{}.Items(in, time.UTC)
+	for _, says := range []string{
+		`reading exceptions: config file ("` + in.Exceptions + `/e.yml") can only be writable by the owner but the ` +
+			`permissions are "-rw-rw-rw-"`,
+		`reading windows: config file ("` + in.Windows, `reading onboarding: config file ("` + in.Onboarding,
+	} {
+		require.ErrorContains(t, err, says)
+	}
+	require.NoError(t, os.Chmod(filepath.Join(in.Exceptions, "e.yml"), 0o600))
+	_, err = Controls{}.Items(in, time.UTC)
+	require.ErrorContains(t, err, `e.yml line 1: 0.conditions.0.in_list: reading the list: config file ("`+in.Exceptions)
+
+	own := folder(t, map[string]string{"r.yml": "id: own\nname: Own\nprograms: [own]\n"})
+	open(own, "r.yml")
+	_, err = LoadRules(own, nil)
+	require.ErrorContains(t, err, `reading a rule: config file ("`+own)
+}
+
+// What keeps approvals cannot be read as a folder: it is an error, and nothing that was approved before is dropped
+// unseen.
+func TestApprovalsThatCannotBeRead(t *testing.T) {
+	file := filepath.Join(folder(t, map[string]string{"approvals": "no folder"}), "approvals")
+	_, err := Controls{}.Items(ControlFolders{Approvals: file}, time.UTC)
+	require.EqualError(t, err, "reading approvals: open "+file+": not a directory")
+
+	dir := folder(t, map[string]string{})
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "a.yml")))
+	_, err = Controls{}.Items(ControlFolders{Approvals: dir}, time.UTC)
+	require.EqualError(t, err, "reading approvals: open "+dir+"/a.yml: no such file or directory")
 }
 
 // fuzzKind reads whatever a file of a kind may hold.

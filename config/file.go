@@ -32,15 +32,38 @@ func CheckStart(root *conf.C) error {
 	})
 }
 
-// CheckPaths reports a value in the place of the section of paths. Flags and an installation add paths to a file, which
+// IsUnset reports whether a value outside of our section refers to a variable that is not set, as far as that is known
+// without the keystore.
+func IsUnset(root *conf.C) bool {
+	copied, err := conf.MergeConfigs(root)
+	return err == nil && len(settings.Unset("", copied, newFile())) > 0
+}
+
+// UnsetPaths reports paths that refer to a variable that is not set. The keystore lies in one of them, and so does not
+// have it.
+func UnsetPaths(root *conf.C) error {
+	copied, err := conf.MergeConfigs(root)
+	if err != nil {
+		return nil // whoever reads it reports that
+	}
+	var errs []error
+	for path, name := range settings.Unset("", copied, &struct{ Path pathSettings }{}) {
+		if !strings.HasPrefix(name, "path.") { // libbeat has a default for each of them
+			errs = append(errs, fmt.Errorf("%s: ${%s} is not set; set the environment variable", path, name))
+		}
+	}
+	return inOrder(errs)
+}
+
+// CheckPaths reports a value in the place of the sections of paths and of the log. Commands add to both, which
 // hides such a value from CheckStart.
-func CheckPaths(root *conf.C) error { return checkSections(root, "", false, "path") }
+func CheckPaths(root *conf.C) error { return checkSections(root, "", false, "logging", "path") }
 
 // checkMappings reports a value where a section belongs, for those sections that are read by nobody, or by libbeat
 // alone.
 func checkMappings(root *conf.C) error {
 	errs := []error{
-		checkSections(root, "", false, "path", Section), checkSections(root, "", true, "output", "queue"),
+		checkSections(root, "", false, "logging", "path", Section), checkSections(root, "", true, "output", "queue"),
 	}
 	if ours, err := root.Child(Section, -1); err == nil {
 		errs = append(errs, checkSections(ours, Section, false, "config"))

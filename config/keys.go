@@ -19,23 +19,44 @@ import (
 // booleans are the words that YAML 1.1, which libbeat reads, takes for true and false, and YAML 1.2 for words.
 var booleans = []string{"y", "yes", "on", "n", "no", "off"}
 
-// CheckKeys returns an error for each name in a configuration file that YAML does not take for a text. libbeat ends
-// there with a stack trace. A file that is not YAML has no such names: libbeat says what is wrong with it. file may be
-// empty, where whoever calls names it.
-func CheckKeys(file string, text []byte) error {
+// CheckYAML returns an error for each thing in a configuration file at which libbeat ends with a stack trace, or which
+// YAML's libraries pass over: a name that is no text, that has an empty part, or that stands twice, of which the last
+// one counts; and a second document. A file that is not YAML has none of them: whoever reads it says what is wrong with
+// it. file may be empty, where whoever calls names it.
+func CheckYAML(file string, text []byte) error {
+	return errors.Join(checkKeys(file, text), checkDocument(file, text))
+}
+
+// checkKeys reports names that are no text, and names with parts that a path cannot have.
+func checkKeys(file string, text []byte) error {
 	var errs []error
 	visitSettings(text, func(path string, key, _ *yaml.Node) {
+		if key == nil {
+			return
+		}
+		line := strings.TrimSpace(fmt.Sprintf("%s line %d", file, key.Line))
 		if kind := kindOfKey(key); kind != "" {
-			line := strings.TrimSpace(fmt.Sprintf("%s line %d", file, key.Line))
 			errs = append(errs, fmt.Errorf("%s: %s: the name %s is %s in YAML; it must be text: put it in "+
 				"quotes if it is meant, %q", line, path, key.Value, kind, key.Value))
+		} else if err := CheckName(key.Value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", line, err))
 		}
 	})
 	return errors.Join(errs...)
 }
 
-// checkDocument returns an error for what YAML's libraries pass over in a file of controls or a rule, and would change
-// what it means: a name that stands twice, of which the last one counts, and a second document. file may be empty.
+// CheckName reports a name, of parts between dots, that no setting can have. go-ucfg panics at some of them.
+func CheckName(name string) error {
+	for part := range strings.SplitSeq(name, ".") {
+		if n, err := strconv.Atoi(part); part == "" || err == nil && n < 0 {
+			return fmt.Errorf("the name %q is not allowed; it must have something between its dots, and no number below 0",
+				name)
+		}
+	}
+	return nil
+}
+
+// checkDocument reports names that stand twice, and a second document.
 func checkDocument(file string, text []byte) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var one, more yaml.Node

@@ -19,7 +19,7 @@ func TestANameThatIsNoTextIsReported(t *testing.T) {
 	} {
 		text := "name: x\nreconbeat:\n  modules:\n  - module: auditd\n    " + key + ": {a: 1}\n"
 		_, libbeat := yaml.NewConfig([]byte(text))
-		err := CheckKeys("reconbeat.yml", []byte(text))
+		err := CheckYAML("reconbeat.yml", []byte(text))
 		if kind == "" {
 			require.NoError(t, libbeat, key)
 			require.NoError(t, err, key)
@@ -29,7 +29,7 @@ func TestANameThatIsNoTextIsReported(t *testing.T) {
 		require.EqualError(t, err, "reconbeat.yml line 5: reconbeat.modules.0."+key+": the name "+key+" is "+kind+
 			` in YAML; it must be text: put it in quotes if it is meant, "`+key+`"`)
 	}
-	err := CheckKeys("f", []byte("on: 1\n7: {off: 2}\n"))
+	err := CheckYAML("f", []byte("on: 1\n7: {off: 2}\n"))
 	require.Len(t, strings.Split(err.Error(), "\n"), 3, "all at once")
-	require.NoError(t, CheckKeys("f", []byte("a: [")))
+	require.NoError(t, CheckYAML("f", []byte("a: [")))
 }

@@ -16,6 +16,9 @@ func (c Config) Targets() ([]notify.Item, error) {
 	var errs []error
 	first := map[string]int{} // by id
 	for i, one := range c.Notify {
+		if !settings.IsMapping(one) {
+			continue
+		}
 		at := fmt.Sprintf("reconbeat.notify.%d.", i)
 		item := notify.NewItem()
 		errRead := errors.Join(settings.Read("", one, &item), settings.Unknown("", one, item))

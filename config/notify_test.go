@@ -60,7 +60,7 @@ notify:
 reconbeat.notify.0.webhook.variable: no such setting; known here are headers, proxy_url, shape, ssl, template, `+
 		`timeout, url, variables
 reconbeat.notify.0.min_score: 101 is not allowed; it must be 0 to 100
-reconbeat.notify.0.webhook.url: the value is not allowed; it must be a URL that begins with http:// or https://
+reconbeat.notify.0.webhook.url: is missing, or not allowed; it must be a URL that begins with http:// or https://
 reconbeat.notify.0.webhook.shape: "xml" is not allowed; it must be json, slack, teams or pagerduty
 reconbeat.notify.1.webhook: 2 of webhook, syslog and program are set; it must be exactly one
 reconbeat.notify.1.syslog.network: "sctp" is not allowed; it must be udp, tcp, tls, unix

@@ -65,7 +65,12 @@ func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 		from[r.ID] = "the shipped rules"
 	}
 	for _, file := range files {
-		r, err := readRule(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+		text, err := readGuarded(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading a rule: %w", err))
+			continue
+		}
+		r, err := parseRule(text)
 		if err != nil {
 			errs = append(errs, settings.At(file+": ", err))
 			continue
@@ -79,6 +84,9 @@ func LoadRules(dir string, overrides []*conf.C) ([]detector.Rule, error) {
 		list = append(list, r)
 	}
 	for i, o := range overrides {
+		if !settings.IsMapping(o) {
+			continue // Parse has said so
+		}
 		if err := override(list, o); err != nil {
 			errs = append(errs, settings.At(fmt.Sprintf("reconbeat.detector.rules.%d.", i), err))
 		}
@@ -136,7 +144,7 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 			err = fmt.Errorf("invalid YAML: %v", p)
 		}
 	}()
-	if err := errors.Join(CheckKeys("", text), checkDocument("", text)); err != nil {
+	if err := CheckYAML("", text); err != nil {
 		return detector.Rule{}, err
 	}
 	c, err := yaml.NewConfig(text, ucfg.PathSep("."))
@@ -152,13 +160,17 @@ func parseRule(text []byte) (r detector.Rule, err error) {
 }
 
 func override(list []detector.Rule, o *conf.C) error {
-	id, err := o.String("id", -1)
-	if err != nil {
-		return errors.New("id: is missing; it must be the id of a rule")
-	}
+	id, errID := o.String("id", -1)
 	i := slices.IndexFunc(list, func(r detector.Rule) bool { return r.ID == id })
-	if i < 0 {
-		return fmt.Errorf("id: %q is unknown; the rules are %s", id, strings.Join(ids(list), ", "))
+	switch {
+	case errID != nil:
+		errID = errors.New("id: is missing; it must be the id of a rule")
+	case i < 0:
+		errID = fmt.Errorf("id: %q is unknown; the rules are %s", id, strings.Join(ids(list), ", "))
+	}
+	if errID != nil {
+		var unknown detector.Rule
+		return errors.Join(errID, settings.Read("", o, &unknown), settings.Unknown("", o, unknown))
 	}
 	changed := list[i]
 	v := reflect.ValueOf(&changed).Elem()

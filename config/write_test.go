@@ -95,3 +95,26 @@ func TestControlsOfAllKindsAreWritten(t *testing.T) {
 	require.NoError(t, WriteWindows(&text, items.Windows))
 	require.Equal(t, windows, text.String())
 }
+
+// An id of Kibana's is read as it was written; one of an approval, whose file is called so, may not lead to another folder.
+func TestIDsAreWrittenAsTheyAreRead(t *testing.T) {
+	dir := t.TempDir()
+	id := `Our backup (nightly)/2: "quoted", # no comment`
+	e := control.NewException()
+	e.ID, e.Conditions = id, []control.Condition{{Field: "user.name", Is: control.Texts{"x"}}}
+	var text strings.Builder
+	require.NoError(t, WriteExceptions(&text, []control.Exception{e}))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(text.String()), 0o600))
+	items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
+	require.NoError(t, err)
+	require.Equal(t, id, items.Exceptions[0].ID)
+
+	a := control.NewApproval()
+	a.ID, a.Ticket, a.Conditions = "../../x", "OPS-1", e.Conditions
+	a.Created, a.Expires = "2026-11-28T20:00:00Z", "2026-11-29T00:00:00Z"
+	text.Reset()
+	require.NoError(t, WriteApprovals(&text, []control.Approval{a}))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(text.String()), 0o600))
+	_, err = Controls{}.Items(ControlFolders{Approvals: dir}, time.UTC)
+	require.ErrorContains(t, err, `x.yml line 1: 0.id: "../../x" is not allowed; it must be letters, digits`)
+}

@@ -89,14 +89,16 @@ func (d *Detector) matchOf(i int, e *process.Event) match {
 	}
 }
 
-// score asks both models how unusual a match is; the one in charge gives the score. A context that was away for too
+// score asks both models how unusual a match is; the one in charge gives the score, rounded as it is published: what a
+// person reads is what thresholds, bands and conditions of controls are compared with. A context that was away for too
 // long is forgotten before.
 func (d *Detector) score(m *match, rule int) {
 	f, rare := &m.finding, m.learned.rare
 	f.Buckets, f.Users, f.BucketStart = rare.Buckets(), rare.Users(), rare.BucketStart(f.Time)
 	if f.User != "" { // rare, as Elastic's job, passes over what has no user
 		r := rare.AtOnce(f.Time, f.User)
-		f.Score, f.RecordScore, f.Probability, f.FirstOccurrence = r.Score, r.Score, r.Probability, r.FirstOccurrence
+		f.Score, f.RecordScore, f.Probability = cents(r.Score), r.Score, r.Probability
+		f.FirstOccurrence = r.FirstOccurrence
 	}
 	if d.o.Model != ModelContext {
 		return
@@ -109,7 +111,7 @@ func (d *Detector) score(m *match, rule int) {
 		m.habits.ForgetUnless(&f.Context.Match, d.o.Habit.Days, forgetAfter)
 	}
 	f.Context.Result = m.habits.Judge(&f.Context.Match)
-	f.Score = f.Context.Score
+	f.Score = cents(f.Context.Score)
 	f.Learning = m.habits.Age(f.Time) < d.o.LearnFor
 	f.Visit = visitOf(m.key, f.Context)
 }

@@ -41,10 +41,15 @@ type Decoder struct {
 // The error says why it is not a document: it is one of ErrJSON, ErrNoObject, or ErrNoTimestamp. e is then of no use.
 func (d *Decoder) Decode(doc []byte, e *process.Event) error {
 	err := d.decode(doc, e)
-	if len(d.draft.message) == 0 || err != nil && !errors.Is(err, ErrNoTimestamp) || e.Kind != 0 {
+	if !d.carries(e, err) {
 		return err
 	}
 	return d.inner(e, err)
+}
+
+// carries says whether the last document may be another one's envelope.
+func (d *Decoder) carries(e *process.Event, err error) bool {
+	return len(d.draft.message) > 0 && e.Kind == 0 && (err == nil || errors.Is(err, ErrNoTimestamp))
 }
 
 func (d *Decoder) decode(doc []byte, e *process.Event) error {
@@ -54,14 +59,23 @@ func (d *Decoder) decode(doc []byte, e *process.Event) error {
 	return d.document()
 }
 
+// mostCarried is how many documents may be within each other: Filebeat's has Docker's, and that the agent's.
+const mostCarried = 3
+
 // inner makes e the document that the last one carries; outer is what Decode returns where that is none.
-func (d *Decoder) inner(e *process.Event, outer error) error {
-	d.carried = append(d.carried[:0], d.draft.message...)
-	host := process.Host{
-		ID: strings.Clone(e.Host.ID), Name: strings.Clone(e.Host.Name), OSType: strings.Clone(e.Host.OSType),
-	}
+func (d *Decoder) inner(e *process.Event, outer error) (err error) {
+	var host process.Host
 	at, what := e.Time, d.draft.other
-	if err := d.decode(d.carried, e); err != nil {
+	for n := 0; n == 0 || n < mostCarried && d.carries(e, err); n++ {
+		if e.Host != (process.Host{}) {
+			host = process.Host{
+				ID: strings.Clone(e.Host.ID), Name: strings.Clone(e.Host.Name), OSType: strings.Clone(e.Host.OSType),
+			}
+		}
+		d.carried = append(d.carried[:0], d.draft.message...)
+		err = d.decode(d.carried, e)
+	}
+	if err != nil {
 		e.Kind, e.Time, d.draft.other = 0, at, what
 		return outer
 	}
@@ -95,6 +109,9 @@ func (d *Decoder) document() error {
 		return fmt.Errorf("%w: something follows the object at byte %d", ErrJSON, d.json.InputOffset())
 	}
 	if d.draft.Time.IsZero() {
+		if len(d.draft.untimed) > 0 {
+			return fmt.Errorf("%w: it is %s", ErrNoTimestamp, d.draft.untimed)
+		}
 		return ErrNoTimestamp
 	}
 	d.draft.resolve()
@@ -138,10 +155,10 @@ func (d *Decoder) member(n *node) error {
 		return d.json.SkipValue()
 	case kind == '{' && n.next != nil:
 		return d.object(n)
-	case kind == '[' && n.field != nil:
-		return d.list(n.field)
 	case kind == '[' && n.next != nil:
 		return d.objects(n)
+	case kind == '[' && n.field != nil:
+		return d.list(n.field)
 	case kind == '{' || kind == '[' || n.field == nil:
 		return d.json.SkipValue()
 	}
@@ -152,7 +169,7 @@ func (d *Decoder) member(n *node) error {
 	return err
 }
 
-// objects reads a list where an object belongs: its first one.
+// objects reads a list where an object belongs: its first one, or where a text may stand for it that.
 func (d *Decoder) objects(n *node) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return err
@@ -167,6 +184,8 @@ func (d *Decoder) objects(n *node) error {
 		case kind == '{' && first:
 			first = false
 			err = d.object(n)
+		case first && kind != '[' && n.field != nil:
+			err = d.member(n)
 		default:
 			err = d.json.SkipValue()
 		}

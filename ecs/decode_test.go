@@ -204,6 +204,19 @@ func TestTimesAreReadAsElasticsearchReadsThem(t *testing.T) {
 		`1772445605000.25`:                  want.Add(250 * time.Microsecond),
 		`["2026-03-02T10:00:05Z"]`:          want,
 		`"2026-03-02T10:00:05\u005a"`:       want,
+		// as other programs write them
+		`"20260302T100005Z"`:                        want,
+		`"20260302T100005.5Z"`:                      want.Add(500 * time.Millisecond),
+		`"20260302T110005+0100"`:                    want,
+		`"2026-03-02T11:00:05+01:00[Europe/Paris]"`: want,
+		`"2026-03-02T11:00:05 +0100"`:               want,
+		`"2026-03-02 10:00:05 UTC"`:                 want,
+		`"2026-03-02 10:00:05.5 +0000 UTC"`:         want.Add(500 * time.Millisecond),
+		`"2026/03/02 10:00:05"`:                     want,
+		`"Mon, 02 Mar 2026 10:00:05 GMT"`:           want,
+		`"Mon, 02 Mar 2026 11:00:05 +0100"`:         want,
+		`"02/Mar/2026:11:00:05 +0100"`:              want,
+		`{"$date":"2026-03-02T10:00:05Z"}`:          want,
 	} {
 		e := decode(t, `{"@timestamp":`+in+`}`)
 		assert.Equal(t, want, e.Time, in)
@@ -221,11 +234,23 @@ func TestTimesAreReadAsElasticsearchReadsThem(t *testing.T) {
 		`-5`,
 		`1e30`,
 		`"` + strings.Repeat("2", 500) + `"`,
+		`"Mon, 02 Mar 2026 10:00:05 CET"`, // a name of several zones
+		`"Mar 2, 2026 @ 10:00:05.000"`,    // Kibana's, of the browser's zone
+		`"03/02/2026 10:00:05"`,           // of which day nobody knows
+		`"Mon Mar  2 10:00:05 2026"`,
 	} {
 		var d Decoder
 		var e process.Event
 		assert.ErrorIs(t, d.Decode([]byte(`{"@timestamp":`+in+`}`), &e), ErrNoTimestamp, in)
 	}
+}
+
+func TestATimeThatCannotBeReadIsQuoted(t *testing.T) {
+	var d Decoder
+	var e process.Event
+	err := d.Decode([]byte(`{"@timestamp":"Mar 2, 2026 @ 10:00:05.000"}`), &e)
+	require.EqualError(t, err, ErrNoTimestamp.Error()+`: it is "Mar 2, 2026 @ 10:00:05.000"`)
+	require.Equal(t, ErrNoTimestamp, d.Decode([]byte(`{"a":1}`), &e))
 }
 
 func TestHostileInputIsAnErrorOrIsSkipped(t *testing.T) {

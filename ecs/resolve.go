@@ -23,22 +23,40 @@ type draft struct {
 	primary               string       // auditd.summary.actor.primary
 	source                netip.Addr   // source.ip
 	provider, module      string
-	hostname              string
-	tty                   string // auditd.data.tty
+	hostname              string            // host.hostname
+	fallbacks             [fallbacks]string // what else names the host, the best first
+	nickname              string            // user, or process.user, where it is a name and no object
+	metric                bool              // it has a metric set
+	tty                   string            // auditd.data.tty
 	terminals             [roles]process.Terminal
 	said                  [roles]bool // process.interactive, of each process
 
 	hit     bool   // it is a search's hit without a source so far
 	system  string // host.os.platform, family or name
 	message []byte // a document in a text; reused
+	line    bool   // a text holds neither a document nor a record
 	record  bool   // a text holds a record of audit
 	single  bool   // it is a record of audit, taken to pieces
 	ran     bool   // the action says that the process ran already
 	other   other  // what it is that is not an event
 
+	untimed  []byte // what stands in @timestamp and cannot be read; reused
 	unquoted []byte // the text of a string with escapes
 	utc      []byte // a time without its offset
 }
+
+// What names the host where host.* does not, the best first.
+const (
+	fromHost       = iota // a text in the place of the object
+	fromAgentHost         // agent.hostname, or of Beats before 7 beat.hostname
+	fromHostname          // hostname, as many programs have it
+	fromAgentName         // agent.name, beat.name
+	fromKubernetes        // kubernetes.node.name
+	fallbacks             // how many
+)
+
+// untimedBytes is how much is kept of a time that cannot be read.
+const untimedBytes = 64
 
 // facts is what event.kind, event.category, event.type and event.action say.
 type facts uint16
@@ -61,6 +79,7 @@ type other string
 
 const (
 	otherKind        other = "an alert, a metric, a state or an error (event.kind)"
+	otherMetric      other = "a metric"
 	otherCategory    other = "an event of something else than a process (event.category)"
 	otherSystem      other = "an event of another operating system"
 	otherAction      other = "another event of a process (event.action, event.type)"
@@ -89,9 +108,9 @@ func (d *draft) addCategory(v value) {
 func (d *draft) addType(v value) {
 	d.kinds |= saysType
 	switch string(d.bytes(v)) {
-	case "start":
+	case "start", "process_started", "process_start", "creation": // the latter of Endgame and of Beats before ECS 1.5
 		d.kinds |= isStart
-	case "end":
+	case "end", "process_stopped", "process_end", "termination":
 		d.kinds |= isEnd
 	}
 }
@@ -133,6 +152,8 @@ func (d *draft) addMessage(v value) {
 		d.message = append(d.message[:0], b...)
 	case bytes.Contains(b, []byte("audit(")):
 		d.record = true
+	case len(b) > 0:
+		d.line = true
 	}
 }
 
@@ -158,6 +179,8 @@ func (d *draft) kind() process.Kind {
 		return d.no(otherIntegration)
 	case k&isOther != 0:
 		return d.no(otherKind)
+	case d.metric && k&didExec == 0:
+		return d.no(otherMetric)
 	case k&saysCategory != 0 && k&isProcess == 0:
 		return d.no(otherCategory)
 	case d.foreign():
@@ -165,6 +188,8 @@ func (d *draft) kind() process.Kind {
 	case k&didExec != 0, k&saysAction == 0 && (k&isStart != 0 || k&saysType == 0),
 		!known && k&isProcess != 0 && k&isStart != 0:
 		switch {
+		case k&(saysAction|saysType|saysCategory) == 0 && d.logs():
+			return d.no(otherNothing)
 		case d.Name != "":
 			return process.Exec
 		case k&(saysAction|saysType|saysCategory) != 0:
@@ -186,6 +211,12 @@ func (d *draft) kind() process.Kind {
 func (d *draft) no(what other) process.Kind {
 	d.other = what
 	return 0
+}
+
+// logs says whether all that a document says of its process is what a line of a log does: a name, and a number.
+func (d *draft) logs() bool {
+	return d.line && d.Executable == "" && len(d.Args) == 0 && d.EntityID == "" &&
+		!d.Parent.Known() && !d.User.Known()
 }
 
 // foreign says whether the host runs something else than Linux. Where no document says what, paths do.
@@ -223,6 +254,7 @@ func (d *draft) begin(e *process.Event) {
 		group:          nobody,
 		effectiveGroup: nobody,
 		message:        d.message[:0],
+		untimed:        d.untimed[:0],
 		unquoted:       d.unquoted,
 		utc:            d.utc,
 	}
@@ -242,6 +274,11 @@ func (d *draft) resolve() {
 	}
 	if d.Host.Name == "" {
 		d.Host.Name = d.hostname
+	}
+	for _, name := range d.fallbacks {
+		if d.Host.Name == "" && d.Host.ID == "" {
+			d.Host.Name = name
+		}
 	}
 	d.accounts()
 	d.login()
@@ -301,6 +338,12 @@ func (d *draft) accounts() {
 	elastic := d.real.Known() // Elastic Defend's user.* is the effective user, and this the real one
 	d.User = first(d.User, d.real, d.user)
 	d.Effective = first(d.Effective, d.effective)
+	if !d.User.Known() { // who it acts as is all that is said
+		d.User = d.Effective
+	}
+	if !d.User.Known() {
+		d.User.Name = d.nickname
+	}
 	if elastic {
 		d.Effective = first(d.Effective, d.user)
 	}

@@ -34,6 +34,8 @@ func fields() []Field {
 		set: func(d *draft, v value) {
 			if t, ok := d.time(v); ok {
 				d.Time = t
+			} else {
+				d.untimed = append(d.untimed[:0], v.raw[:min(len(v.raw), untimedBytes)]...)
 			}
 		},
 	}}
@@ -480,6 +482,9 @@ func aliases() []Field {
 		return f
 	}
 	var f []Field
+	host := func(name string, at int) Field {
+		return as(name, func(d *draft, v value) { d.text(&d.fallbacks[at], v) })
+	}
 	who := func(prefix string, to func(*draft) *process.User) {
 		for _, a := range account(prefix, "", nil, to) {
 			f = append(f, Field{Name: a.Name, set: a.set})
@@ -488,12 +493,23 @@ func aliases() []Field {
 	f = append(f,
 		as("event.module", func(d *draft, v value) { d.text(&d.module, v) }),
 		as("host.hostname", func(d *draft, v value) { d.text(&d.hostname, v) }),
+		named("@timestamp.$date", "@timestamp"),     // mongoexport
 		named("process.ppid", "process.parent.pid"), // auditbeat before 8
 		named("auditd.sequence", "event.sequence"),  // auditbeat before 7
 		named("auditd.session", "reconbeat.session.id"),
 		as("host.os.platform", (*draft).addSystem),
 		as("host.os.family", (*draft).addSystem),
 		as("host.os.name", (*draft).addSystem),
+		host("host", fromHost),
+		host("agent.hostname", fromAgentHost),
+		host("beat.hostname", fromAgentHost),
+		host("hostname", fromHostname),
+		host("agent.name", fromAgentName),
+		host("beat.name", fromAgentName),
+		host("kubernetes.node.name", fromKubernetes),
+		as("user", func(d *draft, v value) { d.text(&d.nickname, v) }),
+		as("process.user", func(d *draft, v value) { d.text(&d.nickname, v) }),
+		as("metricset.name", func(d *draft, _ value) { d.metric = true }), // Metricbeat
 		as("message", (*draft).addMessage),
 		as("event.original", (*draft).addMessage),
 		as("log", (*draft).addMessage),                                            // Docker

@@ -137,24 +137,45 @@ func epoch(b []byte) (time.Time, bool) {
 	return time.Unix(n/per, n%per*int64(unit)+ns).UTC(), true
 }
 
+// zoned are the ways of writing a time with its zone that other programs have: of mail and HTTP, and of web servers.
+var zoned = []string{time.RFC1123, time.RFC1123Z, "02/Jan/2006:15:04:05 -0700"}
+
+// basic is ISO 8601 without separators.
+const basic = "20060102T150405Z"
+
 // calendar reads a date and time. time.Parse makes a location of every offset, on the heap; so it sees the time as UTC
 // and the offset is taken off here.
 func (d *draft) calendar(b []byte) (time.Time, bool) {
 	const longest = len("2006-01-02T15:04:05.000000000-07:00") + 16
+	if zone := bytes.IndexByte(b, '['); zone > 0 { // Java adds its name
+		b = b[:zone]
+	}
 	if len(b) > longest {
 		return time.Time{}, false
 	}
+	if len(b) > 0 && (b[0] < '0' || b[0] > '9') || len(b) > 2 && b[2] == '/' {
+		for _, layout := range zoned {
+			if t, err := time.Parse(layout, string(b)); err == nil {
+				return t.UTC(), layout != time.RFC1123 || bytes.HasSuffix(b, []byte("GMT")) || bytes.HasSuffix(b, []byte("UTC"))
+			}
+		}
+		return time.Time{}, false
+	}
+	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte(" UTC")), []byte(" GMT"))
 	local, offset, ok := cutOffset(b)
 	if !ok {
 		return time.Time{}, false
 	}
-	d.utc = append(append(d.utc[:0], local...), 'Z')
+	d.utc = append(append(d.utc[:0], bytes.TrimRight(local, " ")...), 'Z')
 	if len(local) > 10 && local[10] == ' ' {
 		d.utc[10] = 'T'
 	}
+	if len(local) > 10 && local[4] == '/' && local[7] == '/' {
+		d.utc[4], d.utc[7] = '-', '-'
+	}
 	s := unsafe.String(&d.utc[0], len(d.utc))
 	t, err := time.Parse(time.RFC3339, s)
-	for _, layout := range []string{"2006-01-02T15:04Z", "2006-01-02Z"} {
+	for _, layout := range []string{"2006-01-02T15:04Z", "2006-01-02Z", basic} {
 		if err == nil {
 			break
 		}

@@ -3,6 +3,7 @@
 package ecs
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,6 +37,15 @@ func TestOtherAgentsWordsForAnExec(t *testing.T) {
 		`"event.action":"executed","event.category":"audit-rule","process.name":"ss"`:                       process.Exec,
 		`"event.action":"executed","event.category":"audit-rule","event.type":"syscall",` +
 			`"process.name":"ss"`: process.Exec,
+		// Elastic's rules take process_started, too; Endgame has creation.
+		`"event.action":"log","event.category":"process","event.type":["process_started"],"process.name":"ss"`: process.Exec,
+		`"event.action":"log","event.category":"process","event.type":"process_start","process.name":"ss"`:     process.Exec,
+		`"event.action":"log","event.category":"process","event.type":"creation","process.name":"ss"`:          process.Exec,
+		`"event.action":"log","event.category":"process","event.type":"termination","process.pid":7`:           process.Exit,
+		// A line of a log, and Metricbeat's metric, are no execs.
+		`"message":"hello","process":{"name":"ss","pid":7}`:                                        0,
+		`"message":"hello","process":{"name":"ss","pid":7,"command_line":"ss -t"}`:                 process.Exec,
+		`"metricset.name":"process","process":{"name":"ss","pid":7,"command_line":"ss -t"}`:        0,
 		`"event.action":"process_error","event.kind":"error","process.name":"ss"`:                  0,
 		`"event.action":"log",` + start + `,"process.name":"x","auditd.log.record_type":"SYSCALL"`: 0,
 	} {
@@ -103,6 +113,34 @@ func TestTheFirstOfAListOfObjectsCounts(t *testing.T) {
 	assert.EqualValues(t, 33, e.User.ID)
 }
 
+// Where host.* names none, what else does is the host: else the documents of several would be one's.
+func TestAHostIsKnownByWhatElseNamesIt(t *testing.T) {
+	for doc, want := range map[string]string{
+		`"host":"east"`: "east", `"host":["east"]`: "east", `"hostname":"east"`: "east",
+		`"beat":{"hostname":"east","name":"x"}`: "east", `"agent":{"name":"x","hostname":"east"}`: "east",
+		`"agent.name":"east"`: "east", `"kubernetes":{"node":{"name":"east"}}`: "east",
+		`"agent":{"name":"collector"},"host":{"name":"east"}`: "east",
+		`"agent":{"name":"collector"},"host":{"id":"5"}`:      "",
+		`"host":[{"name":"east"}]`:                            "east",
+	} {
+		e := decode(t, "{"+at+`"event.action":"exec","process.name":"ss",`+doc+"}")
+		assert.Equal(t, want, e.Host.Name, doc)
+	}
+}
+
+// Somebody is better than nobody, whose matches are never unusual.
+func TestAUserIsKnownByWhatElseNamesThem(t *testing.T) {
+	for doc, want := range map[string]string{
+		`"user":"carol"`: "carol", `"process":{"user":"carol"}`: "carol", `"user":["carol"]`: "carol",
+		`"process":{"user":{"name":"carol"}}`: "carol", `"user":{"effective":{"name":"carol"}}`: "carol",
+		`"process":{"user":{"name":"root"},"real_user":{"name":"carol"}}`: "carol",
+		`"user":{"name":"carol"},"process":{"user":"root"}`:               "carol",
+	} {
+		e := decode(t, "{"+at+`"event.action":"exec","process.name":"ss",`+doc+"}")
+		assert.Equal(t, want, e.User.Name, doc)
+	}
+}
+
 // Discover ships a hit's fields as lists; what a user's own object fields holds is none of the document.
 func TestFieldsAreOfAHitAlone(t *testing.T) {
 	e := decode(t, `{"_index":"x","_id":"y","fields":{"@timestamp":["2023-11-14T22:13:20Z"],"process.name":["ss"]}}`)
@@ -121,6 +159,12 @@ func TestAMessageThatIsADocumentIsTheDocument(t *testing.T) {
 	assert.Equal(t, process.Exec, e.Kind)
 	assert.Equal(t, "web-01", e.Host.Name, "what ships it says whose it is")
 	assert.EqualValues(t, 1600000000, e.Time.Unix())
+	docker, err := json.Marshal(`{"log":"` + inner + `\n","stream":"stdout"}`)
+	require.NoError(t, err)
+	e = decode(t, "{"+at+`"host":{"name":"web-01"},"message":`+string(docker)+`}`)
+	assert.Equal(t, process.Exec, e.Kind, "of Docker's log, that Filebeat ships")
+	assert.EqualValues(t, 1600000000, e.Time.Unix())
+	assert.Equal(t, "web-01", e.Host.Name)
 	e = decode(t, "{"+at+`"process.name":"x","message":"`+inner+`"}`)
 	assert.Equal(t, "x", e.Name, "a document of a process is itself")
 	for doc, known := range map[string]bool{

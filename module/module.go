@@ -65,8 +65,9 @@ type Env struct {
 
 // Malformed is a record, line or document that could not be understood.
 type Malformed struct {
-	File string // where it stands; "-" is standard input
+	File string // where it stands, or which index; "-" is standard input
 	Line uint64 // its number in the file, from 1
+	ID   string // of a document in a cluster
 	Kind string // what is wrong, in one of a few texts, by which a reader counts
 	Why  string // what exactly is wrong
 	Text []byte // how it begins; valid during the call only
@@ -74,8 +75,9 @@ type Malformed struct {
 
 // Other is a document that is well-formed and no program start.
 type Other struct {
-	File string // where it stands; "-" is standard input
+	File string // where it stands, or which index; "-" is standard input
 	Line uint64 // its number in the file, from 1
+	ID   string // of a document in a cluster
 	What string // what it is instead, in one of a few texts
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ func Read(path string, c *conf.C, into any) error {
 	for len(errs) < most {
 		err := c.Unpack(into)
 		if err == nil {
-			return inOrder(errs)
+			return inOrder(append(errs, fractions(path, c, reflect.TypeOf(into))...))
 		}
 		at, known := placeOfError(c, err)
 		if !known {
@@ -41,6 +42,21 @@ func Read(path string, c *conf.C, into any) error {
 		}
 	}
 	return inOrder(errs)
+}
+
+// fractions are the errors about numbers that would lose what stands behind their point: go-ucfg reads 3.7 as 3.
+func fractions(path string, c *conf.C, into reflect.Type) (errs []error) {
+	for _, at := range c.FlattenedKeys() {
+		at = strings.TrimPrefix(at, c.Path()+".") // they begin at the root
+		t := typeAt(into, strings.Split(at, "."))
+		if t == nil || !(reflect.Zero(t).CanInt() || reflect.Zero(t).CanUint()) || t == reflect.TypeFor[time.Duration]() {
+			continue
+		}
+		if f, err := c.Float(at, -1); err == nil && f != math.Trunc(f) {
+			errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be %s", Join(path, at), value(c, at), kindOf(t)))
+		}
+	}
+	return errs
 }
 
 // most is how many mistakes of one configuration are reported: beyond, it is the wrong file.
@@ -139,6 +155,11 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 		return errs
 	}
 	t := typeAt(into, strings.Split(at, "."))
+	if i := strings.LastIndexByte(at, '.'); i >= 0 && t != nil && t.Kind() == reflect.String {
+		if _, err := strconv.Atoi(at[i+1:]); err == nil {
+			return notText(path, at[:i], c)
+		}
+	}
 	if t != nil {
 		if v, ok := reflect.Zero(t).Interface().(allowing); ok {
 			return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), v.Allowed())}
@@ -154,6 +175,19 @@ func mistakes(path, at string, c *conf.C, err error, into reflect.Type) []error 
 		return []error{fmt.Errorf("%s: %s is not allowed: %w", where, value(c, at), Reason(err))}
 	}
 	return []error{fmt.Errorf("%s: %s is not allowed; it must be %s", where, value(c, at), kindOf(t))}
+}
+
+// notText are the errors about those elements of a list of texts that are none.
+func notText(path, list string, c *conf.C) (errs []error) {
+	for i := 0; ; i++ {
+		at := Join(list, strconv.Itoa(i))
+		if there, err := c.Has(at, -1); err != nil || !there {
+			return errs
+		}
+		if _, err := c.Child(at, -1); err == nil {
+			errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be text", Join(path, at), value(c, at)))
+		}
+	}
 }
 
 // allowing is a type that says itself which values it takes, to end the sentence "it must be".
@@ -189,6 +223,23 @@ type unsetError struct{ path, name string }
 func (e unsetError) Error() string {
 	return fmt.Sprintf("%s: ${%s} is not set; set the environment variable, or put it into the keystore: "+
 		"reconbeat keystore add %s", e.path, e.name, e.name)
+}
+
+// Unset reads c as Read does, and returns the variables that are not set, by the path of the setting that refers to
+// each.
+func Unset(path string, c *conf.C, into any) map[string]string {
+	found := map[string]string{}
+	all, _ := Read(path, c, into).(interface{ Unwrap() []error })
+	if all == nil {
+		return found
+	}
+	for _, one := range all.Unwrap() {
+		var unset unsetError
+		if errors.As(one, &unset) {
+			found[unset.path] = unset.name
+		}
+	}
+	return found
 }
 
 // WithoutUnset is an error of Read without what it says of variables that are not set under paths, or anywhere where
@@ -271,7 +322,7 @@ func remove(c *conf.C, at string, into reflect.Type) bool {
 	}
 	if i, err := strconv.Atoi(last); err == nil && list != "" {
 		mapping := typeAt(into, strings.Split(at, ".")) == reflect.TypeFor[*conf.C]()
-		if mapping && c.SetChild(list, i, conf.MustNewConfigFrom(map[string]any{"enabled": false})) == nil {
+		if mapping && c.SetChild(list, i, conf.MustNewConfigFrom(map[string]any{"enabled": false, unread: true})) == nil {
 			return true
 		}
 		at = list
@@ -279,6 +330,13 @@ func remove(c *conf.C, at string, into reflect.Type) bool {
 	removed, err := c.Remove(at, -1)
 	return err == nil && removed
 }
+
+// unread marks what Read has put in the place of an element that it could not read.
+const unread = "(unread)"
+
+// IsMapping reports whether an element of a list is a mapping of settings. What is wrong with any other element, Read
+// and Unknown say.
+func IsMapping(element *conf.C) bool { return !element.IsArray() && !element.HasField(unread) }
 
 // typeAt follows the names of settings into a type; nil where a name is unknown.
 func typeAt(t reflect.Type, names []string) reflect.Type {

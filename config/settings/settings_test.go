@@ -89,6 +89,30 @@ top:
 	require.Len(t, into.Parts, 3)
 }
 
+// A number that would lose what stands behind its point is no whole number.
+func TestFractionsAreNoWholeNumbers(t *testing.T) {
+	root := conf.MustNewConfigFrom(`
+list:
+  - most: 3.7
+    small: 2.0
+    share: 0.5
+    after: 1.5
+    a.b: -0.5
+    inner.deep: 1e3
+    pointer.near: 2.5
+`)
+	c, err := root.Child("list", 0)
+	require.NoError(t, err)
+	var into sample
+	require.EqualError(t, Read("top", c, &into), `top.a.b: -0.5 is not allowed; it must be a whole number
+top.most: 3.7 is not allowed; it must be a whole number
+top.pointer.near: 2.5 is not allowed; it must be a whole number`)
+	require.EqualValues(t, 2, into.Small)
+	require.Equal(t, 1000, into.Inner.Deep)
+	require.InDelta(t, 0.5, into.Share, 0)
+	require.Equal(t, 1500*time.Millisecond, into.After)
+}
+
 func TestNoErrorLosesItsPlace(t *testing.T) {
 	require.NoError(t, At("x: ", nil))
 	err := At("file: ",

@@ -161,9 +161,16 @@ func (p *place) unknown(path string, c *conf.C) []error {
 		default:
 			n, _ := c.CountField(name) // it is there
 			for i := range n {
-				if element, err := c.Child(name, i); err == nil {
-					errs = append(errs, sub.element.unknown(Join(at, strconv.Itoa(i)), element)...)
+				element, err := c.Child(name, i)
+				if err != nil {
+					continue
 				}
+				here := Join(at, strconv.Itoa(i))
+				if misfit := sub.element.misfit(here, element); misfit != nil {
+					errs = append(errs, misfit)
+					continue
+				}
+				errs = append(errs, sub.element.unknown(here, element)...)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ package control
 
 import (
 	"errors"
+	"regexp"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
@@ -23,9 +24,15 @@ const KindApproval = "approval"
 // NewApproval is an approval with the defaults: a permission for some hours teaches nobody.
 func NewApproval() Approval { return Approval{Exception: Exception{Action: detector.SkipBoth}} }
 
+// idOfApproval is what the id of an approval may be, because its file has this name.
+var idOfApproval = regexp.MustCompile(`^[\pL\pN][\pL\pN._:-]{0,127}$`)
+
 // Check returns everything that is wrong with the approval, each error with the key that it is about.
 func (a *Approval) Check() error {
 	var wrong mistakes
+	if !idOfApproval.MatchString(a.ID) {
+		wrong.add("id", "%q is not allowed; it must be letters, digits, -, _, . and :, at most 128", a.ID)
+	}
 	if a.Expires == "" {
 		wrong.add("expires", "is missing; approved work has an end")
 	}
@@ -36,7 +43,9 @@ func (a *Approval) Check() error {
 	if a.Ticket == "" {
 		wrong.add("ticket", "is missing; it must say where the work is described")
 	}
-	return errors.Join(append([]error{a.Exception.Check()}, wrong...)...)
+	e := a.Exception
+	e.ID = "approval" // whose form is checked above
+	return errors.Join(append([]error{e.Check()}, wrong...)...)
 }
 
 // begins is when the work does.

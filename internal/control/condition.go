@@ -225,14 +225,21 @@ func (q quantity) compare(other quantity) int {
 	return 0
 }
 
-// network reads a network, or an address as the network that has only it.
+// network reads a network, or an address as the network that has only it. IPv4 in IPv6 (::ffff:10.0.0.0/104) is IPv4,
+// as it is in documents.
 func network(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		a = a.Unmap().WithZone("")
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(text)
-	return p.Masked(), err
+	if err != nil {
+		return p, err
+	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
 }
 
 // test is a Condition made ready.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+	"unicode/utf8"
 
 	"github.com/reconbeat/reconbeat/detector"
 )
@@ -72,7 +73,12 @@ func (m Moment) end(zone *time.Location) (time.Time, error) {
 	return t, nil
 }
 
-var idOfItem = regexp.MustCompile(`^[\pL\pN][\pL\pN._:-]{0,127}$`)
+// An id is whatever people can read, as those of Kibana's items are, and no longer than what Elasticsearch indexes of a
+// keyword (ignore_above).
+var (
+	idOfItem  = regexp.MustCompile(`^[^\pC\pZ]([^\pC]*[^\pC\pZ])?$`)
+	longestID = 1024
+)
 
 // Check returns everything that is wrong with the exception, each error with the key that it is about.
 func (e *Exception) Check() error {
@@ -88,8 +94,9 @@ func (e *Exception) Check() error {
 }
 
 func checkID(id string, wrong *mistakes) {
-	if !idOfItem.MatchString(id) {
-		wrong.add("id", "%q is not allowed; it must be letters, digits, -, _, . and :, at most 128", id)
+	if !idOfItem.MatchString(id) || utf8.RuneCountInString(id) > longestID {
+		wrong.add("id", "%q is not allowed; it must be 1 to %d characters that can be read, without blanks "+
+			"around them", id, longestID)
 	}
 }
 

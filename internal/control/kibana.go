@@ -196,7 +196,7 @@ func (e *Exception) takeEntry(
 			wrong.add(path+".value", "is missing, or are several; %s has one, match_any may have more", entry.Type)
 			return
 		}
-		switch networks := known(c.Field) == "ip" && slices.ContainsFunc(values, isNetwork); {
+		switch networks := known(c.Field) == "ip" && slices.ContainsFunc(values, notAsWritten); {
 		case c.Field == ruleField && !c.Not && len(e.Rules) == 0:
 			e.Rules = values
 			return
@@ -250,18 +250,26 @@ func (e *Exception) takeEntry(
 // listID is what the id of a value list may be for us, who keep it in a file of that name.
 var listID = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]{0,127}$`)
 
+// notAsWritten reports whether a text stands for addresses that our documents write otherwise.
+func notAsWritten(text string) bool {
+	address, ok := canonical(text)
+	return isNetwork(text) || ok && address != text
+}
+
 func isNetwork(text string) bool {
 	_, err := netip.ParsePrefix(text)
 	return err == nil
 }
 
-// A comment of Kibana's is a line "[time, author] text" below the description.
+// A comment of Kibana's is a line "[time, author] text" below the description, and its further lines are indented.
 var kibanaCommentLine = regexp.MustCompile(`^\[([^],]*), ([^]]*)\] (.*)$`)
+
+const indent = "  "
 
 func commentOf(description string, comments []kibanaComment) string {
 	lines := []string{description}
 	for _, c := range comments {
-		text := strings.ReplaceAll(strings.TrimSpace(c.Comment), "\n", " ")
+		text := strings.ReplaceAll(c.Comment, "\n", "\n"+indent)
 		lines = append(lines, fmt.Sprintf("[%s, %s] %s", c.CreatedAt, c.CreatedBy, text))
 	}
 	return strings.Join(lines, "\n")
@@ -270,15 +278,24 @@ func commentOf(description string, comments []kibanaComment) string {
 // splitComment undoes commentOf.
 func splitComment(comment string) (description string, comments []kibanaComment) {
 	lines := strings.Split(comment, "\n")
-	for len(lines) > 1 {
-		m := kibanaCommentLine.FindStringSubmatch(lines[len(lines)-1])
+	from := len(lines) // where the last comment begins that is read
+	for i := len(lines) - 1; i > 0; i-- {
+		m := kibanaCommentLine.FindStringSubmatch(lines[i])
 		if m == nil {
-			break
+			if !strings.HasPrefix(lines[i], indent) {
+				break
+			}
+			continue
 		}
-		comments = append([]kibanaComment{{CreatedAt: m[1], CreatedBy: m[2], Comment: m[3]}}, comments...)
-		lines = lines[:len(lines)-1]
+		text := []string{m[3]}
+		for _, further := range lines[i+1 : from] {
+			text = append(text, strings.TrimPrefix(further, indent))
+		}
+		comments = append(comments, kibanaComment{CreatedAt: m[1], CreatedBy: m[2], Comment: strings.Join(text, "\n")})
+		from = i
 	}
-	return strings.Join(lines, "\n"), comments
+	slices.Reverse(comments)
+	return strings.Join(lines[:from], "\n"), comments
 }
 
 // KibanaList is an exception list as Kibana imports it.
@@ -299,9 +316,13 @@ func (k KibanaList) Write(w io.Writer) (notes []string, err error) {
 		OSTypes: []string{}, Tags: []string{}, Version: 1, Immutable: &immutable,
 	})
 	items := 0
+	ids := map[string]bool{}
+	for i := range k.Exceptions {
+		ids[k.Exceptions[i].ID] = true
+	}
 	for i := range k.Exceptions {
 		e := &k.Exceptions[i]
-		lines, reason := k.items(e)
+		lines, reason := k.items(e, ids)
 		if reason != "" {
 			notes = append(notes, fmt.Sprintf("exception %q: %s", e.ID, reason))
 		}
@@ -319,19 +340,16 @@ func (k KibanaList) Write(w io.Writer) (notes []string, err error) {
 	return notes, nil
 }
 
-// mostAlternatives bounds into how many items of Kibana's an exception becomes.
-const mostAlternatives = 64
-
 // items are the items that an exception is in Kibana, one for each of its alternatives, because entries are all
-// required. reason says why there is none, or what of it is left out.
-func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
+// required. ids are those in use. reason says why there is none, or what of it is left out.
+func (k KibanaList) items(e *Exception, ids map[string]bool) (lines []kibanaLine, reason string) {
 	switch e.Action {
 	case detector.SkipModelUpdate:
 		return nil, "it is left out: it raises alerts, and Kibana's exceptions hold them back"
 	case detector.SkipBoth:
 		reason = "in Kibana it holds alerts back; that nothing is learned is said here alone"
 	}
-	alternatives, err := k.alternatives(&Condition{All: e.Conditions}, false)
+	ways, err := alternatives(&Condition{All: e.Conditions}, false, k.literal)
 	if err != nil {
 		return nil, "it is left out: " + err.Error()
 	}
@@ -340,7 +358,7 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 		return nil, "it is left out: " + err.Error()
 	}
 	description, comments := splitComment(e.Comment)
-	for i, entries := range alternatives {
+	for i, entries := range ways {
 		line := kibanaLine{
 			ItemID: e.ID, ListID: k.ID, Name: e.Name, Description: description, Comments: comments, Type: "simple",
 			CreatedAt: string(e.Created), CreatedBy: e.Author, Namespace: "single", OSTypes: []string{}, Tags: []string{},
@@ -351,9 +369,10 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 		if line.Description == "" {
 			line.Description = line.Name // Kibana wants one
 		}
-		if i > 0 {
-			line.ItemID = fmt.Sprintf("%s:%d", e.ID, i+1)
+		for n := i + 1; i > 0 && ids[line.ItemID]; n++ {
+			line.ItemID = fmt.Sprintf("%s:%d", e.ID, n)
 		}
+		ids[line.ItemID] = true
 		if !until.IsZero() {
 			line.ExpireTime = until.UTC().Format("2006-01-02T15:04:05.000Z")
 		}
@@ -370,48 +389,6 @@ func (k KibanaList) items(e *Exception) (lines []kibanaLine, reason string) {
 		lines = append(lines, line)
 	}
 	return lines, reason
-}
-
-var errAlternatives = fmt.Errorf("it has more than %d alternatives, each of which would be an item of its own",
-	mostAlternatives)
-
-// alternatives are the lists of entries of which one must hold for a condition to, or not to where not is true: its
-// disjunctive normal form.
-func (k KibanaList) alternatives(c *Condition, not bool) ([][]kibanaEntry, error) {
-	not = not != c.Not
-	parts, either := c.All, false
-	if len(c.Any) > 0 {
-		parts, either = c.Any, true
-	}
-	if len(parts) == 0 {
-		return k.literal(c, not)
-	}
-	either = either != not // by De Morgan's laws
-	all := [][]kibanaEntry{{}}
-	if either {
-		all = nil
-	}
-	for i := range parts {
-		one, err := k.alternatives(&parts[i], not)
-		if err != nil {
-			return nil, err
-		}
-		if either {
-			all = append(all, one...)
-		} else {
-			var product [][]kibanaEntry
-			for _, before := range all {
-				for _, then := range one {
-					product = append(product, slices.Concat(before, then))
-				}
-			}
-			all = product
-		}
-		if len(all) > mostAlternatives {
-			return nil, errAlternatives
-		}
-	}
-	return all, nil
 }
 
 // fromWildcard reads a pattern of Kibana's, in which a backslash takes the meaning from what follows it, as Lucene's

@@ -95,6 +95,49 @@ func TestKibanasListsComeBackEqual(t *testing.T) {
 	require.Equal(t, all, again)
 }
 
+// What Kibana allows as an id, a comment or an address comes back as it was.
+func TestWhatKibanaAllowsComesBackEqual(t *testing.T) {
+	head := `{"list_id":"l","description":"d\n  more","type":"simple","namespace_type":"single","os_types":[],"tags":[],` +
+		`"created_by":"alice","created_at":"2026-01-01T00:00:00.000Z",`
+	var lines []string
+	for _, part := range []string{
+		`"item_id":"Our backup (nightly)/2: \"quoted\", # no comment","name":"blanks","comments":[` +
+			`{"comment":"line 1\n\n  line 3\n[a, b] c","created_at":"2026-01-02T00:00:00.000Z","created_by":"bob, admin"},` +
+			`{"comment":" blanks around ","created_at":"2026-01-03T00:00:00.000Z","created_by":"eve"}],` +
+			`"entries":[{"field":"user.name","operator":"included","type":"match","value":" x "}]`,
+		`"item_id":"Überwachung","name":"letters","entries":[` +
+			`{"field":"source.ip","operator":"included","type":"match","value":"2001:DB8::7"},` +
+			`{"field":"source.ip","operator":"excluded","type":"match_any","value":["::ffff:192.0.2.7","10.0.0.0/8"]}]`,
+	} {
+		lines = append(lines, head+part+"}\n")
+	}
+	text := strings.Join(lines, "")
+	all, _, err := ReadKibana(strings.NewReader(text), kinds)
+	require.NoError(t, err)
+	require.Equal(t, `Our backup (nightly)/2: "quoted", # no comment`, all[0].ID)
+	require.Equal(t, Texts{"2001:DB8::7"}, all[1].Conditions[0].CIDR, "documents write it otherwise")
+	var out bytes.Buffer
+	_, err = KibanaList{ID: "l", Exceptions: all, Known: kinds}.Write(&out)
+	require.NoError(t, err)
+	require.Equal(t, kibanaMeans(t, []byte(text)), kibanaMeans(t, out.Bytes()))
+
+	// An item for a further alternative gets an id that no other has.
+	one := NewException()
+	one.ID, one.Conditions = "a", []Condition{{Any: []Condition{
+		{Field: "user.name", Is: Texts{"x"}}, {Field: "user.name", Is: Texts{"y"}},
+	}}}
+	other := one
+	other.ID = "a:2"
+	out.Reset()
+	_, err = KibanaList{ID: "l", Exceptions: []Exception{one, other}, Known: kinds}.Write(&out)
+	require.NoError(t, err)
+	var ids []any
+	for _, item := range kibanaMeans(t, out.Bytes()) {
+		ids = append(ids, item["item_id"])
+	}
+	require.Equal(t, []any{"a", "a:3", "a:2", "a:2:2"}, ids)
+}
+
 // An exception of ours applies to the same matches after it was in Kibana, which knows neither any nor all.
 func TestExceptionsMeanTheSameInKibana(t *testing.T) {
 	is := func(field, value string) Condition { return Condition{Field: field, Is: Texts{value}} }
@@ -194,7 +237,7 @@ func TestABrokenListOfKibanasIsRefused(t *testing.T) {
 		item("value", `{"field":"a","operator":"included","type":"match","value":7}`)+
 		item("none", `{"field":"a","operator":"included","type":"wildcard"}`)+
 		item("list", `{"field":"a","operator":"included","type":"list","list":{"id":"../../etc/shadow","type":"keyword"}}`)+
-		item("a b", `{"field":"a","operator":"included","type":"match","value":"x"}`)+
+		item("a\u200bb", `{"field":"a","operator":"included","type":"match","value":"x"}`)+
 		item("empty", ``)+
 		`{"item_id":"time","entries":[{"field":"a","type":"exists"}],"expire_time":"soon"}`+"\n"+
 		`{"some":"document"}`), kinds)
@@ -204,7 +247,8 @@ func TestABrokenListOfKibanasIsRefused(t *testing.T) {
 		`line 4: item "operator": entries.0.operator: "maybe"`,
 		`line 5: item "kind": entries.0.type: "fuzzy"`, `line 6: item "value": entries.0.value`,
 		`line 7: item "none": entries.0.value: is missing`, `line 8: item "list": entries.0.list.id`,
-		`line 9: item "a b": id: "a b" is not allowed`, `line 10: item "empty": conditions: is missing`,
+		`line 9: item "a\u200bb": id: "a\u200bb" is not allowed; it must be 1 to 1024 characters that can be read`,
+		`line 10: item "empty": conditions: is missing`,
 		`line 11: item "time": reading the time "soon"`, "line 12: it is neither an exception list",
 	} {
 		require.ErrorContains(t, err, says)

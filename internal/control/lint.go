@@ -4,7 +4,6 @@ package control
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 		zone = time.UTC
 	}
 	entries := all.entries()
+	shadows := newShadows(entries, all.Lists, now, zone)
 	for i, e := range entries {
 		note := func(format string, args ...any) {
 			notes = append(notes, fmt.Sprintf("%s %q: ", e.kind, e.ID)+fmt.Sprintf(format, args...))
@@ -36,28 +36,39 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 			}
 		}
 		if e.schedule != nil {
-			if s, err := e.schedule(zone); err == nil && !s.has(now) && s.to.Sub(now) == longest {
-				note("none of its times is within the next year")
-			}
+			lintSchedule(e, now, zone, note)
 		}
 		lintConditions(e.Conditions, "conditions", known, note)
-		if why := contradiction(e.Conditions); why != "" {
+		if why := contradiction(e.Conditions, all.Lists); why != "" {
 			note("conditions: it can never apply: %s", why)
 		}
 		if !slices.ContainsFunc(e.Conditions, Condition.names) && e.Action != detector.Tag {
 			note("conditions: none of them names a value, the beginning of one, or a network, so that it is wide, and " +
 				"tried at every match")
 		}
-		for j, wider := range entries {
-			both := e.always() && wider.always() // else one may hold when the other does not
-			if i != j && wider.always() && !e.expired(now, zone) && wider.shadows(e.Exception, zone) &&
-				!(i < j && both && e.shadows(wider.Exception, zone)) {
-				note("it is shadowed by %q, which holds back the same and more", wider.ID)
-				break
-			}
+		if wider, ok := shadows.of(i); ok && !e.expired(now, zone) {
+			note("it is shadowed by %q, which holds back the same and more", wider.ID)
 		}
 	}
 	return notes
+}
+
+// lintSchedule notes what the times of a window have to say.
+func lintSchedule(e entry, now time.Time, zone *time.Location, note func(string, ...any)) {
+	s, err := e.schedule(zone)
+	if err != nil {
+		return // Check has refused it
+	}
+	until, err := e.Expires.end(zone)
+	switch open := s.has(now); {
+	case !open && s.to.Sub(now) == longest:
+		note("none of its times is within the next year")
+	case !open && err == nil && now.Before(until) && !s.to.Before(until):
+		note("expires: it expires (%s) before the next of its times", e.Expires)
+	}
+	for _, c := range s.unmet() {
+		note("except: %s is none of its times", c)
+	}
 }
 
 // names reports whether what meets the condition has a value, the beginning of one, or a network that it names.
@@ -90,128 +101,51 @@ func lintConditions(all []Condition, path string, known func(string) string, not
 			note("%s.field: %q is unknown; no alert has it, unless a module's `fields` or `processors` add it", at, c.Field)
 		case len(c.CIDR) > 0 && kind != "ip":
 			note("%s.cidr: %s holds no addresses; it is of type %s", at, c.Field, kind)
-		case !numeric(kind):
-		default:
-			for _, v := range c.exact() {
-				if _, ok := quantityOf(v); !ok {
-					note("%s: %s is a number (%s), and %q is none", at, c.Field, kind, v)
-				}
+		}
+		for _, v := range c.exact() {
+			if why := unlike(kind, v); why != "" {
+				note("%s: %s %s", at, c.Field, why)
+			}
+		}
+		for _, b := range c.Range.bounds() {
+			if len(b.value) == 0 {
+				continue
+			}
+			if q, _ := quantityOf(b.value[0]); q.isTime && numeric(kind) || !q.isTime && kind == "date" {
+				note("%s.range.%s: %s is of type %s, and %q is not", at, b.key, c.Field, kind, b.value[0])
 			}
 		}
 	}
 }
 
-func numeric(kind string) bool {
-	return slices.Contains([]string{"long", "integer", "short", "byte", "float", "double", "scaled_float"}, kind)
-}
-
-// contradiction says why conditions that must all hold never do; empty where nothing speaks against it. Fields of
-// several values are left aside.
-func contradiction(all []Condition) string {
-	must, absent := map[string]Texts{}, map[string]bool{}
-	for i := range all {
-		c := &all[i]
+// unlike says why no field of a type in Elasticsearch has a value; empty where it may have it.
+func unlike(kind, value string) string {
+	if value == "" {
+		return "is never empty; write exists: false where it has no value"
+	}
+	switch {
+	case numeric(kind):
+		if q, ok := quantityOf(value); !ok || q.isTime {
+			return fmt.Sprintf("is a number (%s), and %q is none", kind, value)
+		}
+	case kind == "boolean" && value != "true" && value != "false":
+		return fmt.Sprintf("is true or false, and never %q", value)
+	case kind == "ip":
+		address, ok := canonical(value)
 		switch {
-		case c.Exists != nil && *c.Exists == c.Not:
-			absent[c.Field] = true
-		case !c.Range.empty() && !c.Not:
-			if c.Range.impossible() {
-				return fmt.Sprintf("the interval of %s is empty", c.Field)
-			}
-		case len(c.exact()) > 0 && !c.Not && !several(c.Field):
-			values := c.exact()
-			if before := must[c.Field]; before != nil {
-				values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !slices.Contains(before, v) })
-			}
-			if len(values) == 0 {
-				return fmt.Sprintf("%s has to be %s, and something else at once", c.Field, strings.Join(must[c.Field], " or "))
-			}
-			must[c.Field] = values
-		}
-	}
-	for i := range all {
-		c := &all[i]
-		if values := must[c.Field]; values != nil && c.Not && len(c.exact()) > 0 &&
-			!slices.ContainsFunc(values, func(v string) bool { return !slices.Contains(c.exact(), v) }) {
-			return fmt.Sprintf("%s has to be %s, and must not", c.Field, strings.Join(values, " or "))
-		}
-		if absent[c.Field] && !c.Not && c.Exists == nil {
-			return fmt.Sprintf("%s has to be absent, and to have a value", c.Field)
+		case isNetwork(value):
+			return fmt.Sprintf("is an address, and %q a network; write cidr", value)
+		case !ok:
+			return fmt.Sprintf("is an address, and %q is none", value)
+		case address != value:
+			return fmt.Sprintf("has this address as %q; write it so, or write cidr", address)
 		}
 	}
 	return ""
 }
 
-// several reports whether a field may have several values in our documents.
-func several(field string) bool {
-	return slices.Contains([]string{
-		"process.args", "process.parent.args", "tags", "event.category", "event.type", "reconbeat.rules",
-	}, field) || strings.HasPrefix(field, "related.") || strings.HasPrefix(field, "threat.") ||
-		strings.HasPrefix(field, "host.")
-}
-
-// impossible reports whether nothing lies in the interval.
-func (r Range) impossible() bool {
-	var least, most *quantity
-	strict := false
-	for _, b := range r.bounds() {
-		if len(b.value) == 0 {
-			continue
-		}
-		q, _ := quantityOf(b.value[0]) // checked
-		if b.holds(1) {
-			if least == nil || q.compare(*least) > 0 {
-				least = &q
-			}
-		} else if most == nil || q.compare(*most) < 0 {
-			most = &q
-		}
-		strict = strict || !b.holds(0)
-	}
-	if least == nil || most == nil {
-		return false
-	}
-	c := least.compare(*most)
-	return c > 0 || c == 0 && strict
-}
-
-// shadows reports whether the exception does all that another does.
-func (e *Exception) shadows(other *Exception, zone *time.Location) bool {
-	until, err := e.Expires.end(zone)
-	otherUntil, errOther := other.Expires.end(zone)
-	lasts := until.IsZero() || !otherUntil.IsZero() && !until.Before(otherUntil)
-	rules := len(e.Rules) == 0 || len(other.Rules) > 0 && !slices.ContainsFunc(other.Rules, func(r string) bool {
-		return !slices.Contains(e.Rules, r)
-	})
-	action := e.Action == other.Action || e.Action == detector.SkipBoth && other.Action != detector.Tag
-	return err == nil && errOther == nil && lasts && rules && action &&
-		!slices.ContainsFunc(e.Conditions, func(c Condition) bool { // each of its conditions is one of the other's
-			return !slices.ContainsFunc(other.Conditions, func(o Condition) bool { return c.includes(&o) })
-		})
-}
-
-// includes reports whether a condition holds wherever another does, as far as it is easily seen.
-func (c *Condition) includes(other *Condition) bool {
-	if reflect.DeepEqual(c, other) {
-		return true
-	}
-	if c.Field != other.Field || c.Field == "" || c.Not || other.Not || len(other.exact()) == 0 {
-		return false
-	}
-	values := other.exact()
-	passes := func(test func(string) bool) bool {
-		return !slices.ContainsFunc(values, func(v string) bool { return !test(v) })
-	}
-	switch {
-	case len(c.exact()) > 0:
-		return passes(isOneOf(c.exact()))
-	case len(c.Matches) > 0:
-		return passes(matchesOneOf(c.Matches))
-	case len(c.CIDR) > 0:
-		test, err := inNetworks(c.CIDR)
-		return err == nil && passes(test)
-	}
-	return false
+func numeric(kind string) bool {
+	return slices.Contains([]string{"long", "integer", "short", "byte", "float", "double", "scaled_float"}, kind)
 }
 
 // Meanings say in a sentence each what the items are about, in the order of the Set.

@@ -3,7 +3,10 @@
 package control
 
 import (
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +17,7 @@ func TestLint(t *testing.T) {
 	known := func(field string) string {
 		return map[string]string{
 			"user.name": "keyword", "source.ip": "ip", "process.pid": "long", "process.args": "keyword",
-			"reconbeat.anomaly.score": "float",
+			"reconbeat.anomaly.score": "float", "@timestamp": "date", "process.interactive": "boolean",
 		}[field]
 	}
 	alice := Condition{Field: "user.name", Is: Texts{"alice"}}
@@ -50,6 +53,7 @@ func TestLint(t *testing.T) {
 			want: []string{
 				`exception "x": conditions.1.cidr: user.name holds no addresses; it is of type keyword`,
 				`exception "x": conditions.2: process.pid is a number (long), and "init" is none`,
+				`exception "x": conditions: it can never apply: user.name has to be alice, and something else at once`,
 			},
 		},
 		{
@@ -80,6 +84,25 @@ func TestLint(t *testing.T) {
 				alice, {Field: "reconbeat.anomaly.score", Range: Range{GTE: Texts{"50"}, LT: Texts{"50"}}},
 			}}},
 			want: []string{`exception "x": conditions: it can never apply: the interval of reconbeat.anomaly.score is empty`},
+		},
+		{
+			name: "what no alert has",
+			items: []Exception{{ID: "x", Conditions: []Condition{
+				alice, {Field: "source.ip", IsOneOf: Texts{"2001:DB8::7", "::ffff:192.0.2.1", "10.0.0.0/8", "jump", "::1"}},
+				{Field: "process.interactive", Is: Texts{"yes"}}, {Field: "process.args", Is: Texts{""}},
+				{Field: "@timestamp", Range: Range{GT: Texts{"5"}}},
+				{Field: "process.pid", Range: Range{LT: Texts{"2026-03-02T09:59:00Z"}}},
+			}}},
+			want: []string{
+				`exception "x": conditions.1: source.ip has this address as "2001:db8::7"; write it so, or write cidr`,
+				`exception "x": conditions.1: source.ip has this address as "192.0.2.1"; write it so, or write cidr`,
+				`exception "x": conditions.1: source.ip is an address, and "10.0.0.0/8" a network; write cidr`,
+				`exception "x": conditions.1: source.ip is an address, and "jump" is none`,
+				`exception "x": conditions.2: process.interactive is true or false, and never "yes"`,
+				`exception "x": conditions.3: process.args is never empty; write exists: false where it has no value`,
+				`exception "x": conditions.4.range.gt: @timestamp is of type date, and "5" is not`,
+				`exception "x": conditions.5.range.lt: process.pid is of type long, and "2026-03-02T09:59:00Z" is not`,
+			},
 		},
 		{
 			name:  "wide",
@@ -140,6 +163,180 @@ func TestLint(t *testing.T) {
 			require.Equal(t, c.want, Lint(Items{Exceptions: c.items}, known, []string{"mission", "other"}, at))
 		})
 	}
+}
+
+// Of many items each is compared with few: all pairs of 10,000 would take minutes. What shadows another is found all
+// the same, whichever of its conditions most items share.
+func TestLintOfManyItems(t *testing.T) {
+	var all Items
+	for i := range 10000 {
+		all.Exceptions = append(all.Exceptions, Exception{
+			ID: fmt.Sprint(i), Comment: "a reason", Action: detector.SkipResult, Conditions: []Condition{
+				{Field: "process.name", Is: Texts{"ss"}}, {Field: "user.name", Is: Texts{fmt.Sprint("u", i)}},
+				{Field: "process.parent.executable", Matches: Texts{fmt.Sprintf("/opt/%d/*", i)}},
+			},
+		})
+	}
+	narrow := all.Exceptions[7]
+	narrow.ID = "narrow"
+	narrow.Conditions = append(slices.Clone(narrow.Conditions), Condition{Field: "source.ip", Exists: no()})
+	gone := narrow
+	gone.ID, gone.Expires = "gone", "2020-01-01"
+	all.Exceptions = append(all.Exceptions, narrow, gone)
+	s := newShadows(all.entries(), nil, at, time.UTC)
+	compared := 0
+	for _, items := range s.byValue {
+		compared = max(compared, len(items))
+	}
+	require.LessOrEqual(t, compared, 3)
+	require.Equal(t, []string{
+		`exception "narrow": it is shadowed by "7", which holds back the same and more`,
+		`exception "gone": expires: it has expired (2020-01-01) and holds nothing back`,
+	}, Lint(all, kinds, nil, at))
+}
+
+// Conditions that can never hold at once are seen, whatever they test and however deep they stand.
+func TestContradictions(t *testing.T) {
+	lists := map[string]*List{"people.txt": ReadList("alice\nbob\n"), "none.txt": ReadList("# nobody\n")}
+	is := func(value string) Condition { return Condition{Field: "user.name", Is: Texts{value}} }
+	not := func(c Condition) Condition { c.Not = true; return c }
+	anyOf := func(all ...Condition) Condition { return Condition{Any: all} }
+	in := func(networks ...string) Condition { return Condition{Field: "source.ip", CIDR: networks} }
+	score := func(r Range) Condition { return Condition{Field: "reconbeat.anomaly.score", Range: r} }
+	absent := Condition{Field: "user.name", Exists: no()}
+	like := Condition{Field: "user.name", Matches: Texts{"b*"}}
+	const never = "user.name has to be alice, and something else at once"
+	for _, c := range []struct {
+		name       string
+		conditions []Condition
+		want       string
+	}{
+		{
+			name: "none", conditions: nil,
+		},
+		{
+			name: "in all", conditions: []Condition{{All: []Condition{is("alice")}}, not(is("alice"))},
+			want: "user.name has to be alice, and must not",
+		},
+		{
+			name: "in every alternative", conditions: []Condition{anyOf(is("alice"), is("bob")), absent},
+			want: "user.name has to be absent, and to have a value",
+		},
+		{
+			name:       "not in one",
+			conditions: []Condition{anyOf(is("alice"), Condition{Field: "source.ip", Exists: yes()}), absent},
+		},
+		{
+			name: "neither", conditions: []Condition{not(anyOf(is("alice"), is("bob"))), is("bob")},
+			want: "user.name has to be bob, and must not",
+		},
+		{
+			name: "present and absent", conditions: []Condition{absent, {Field: "user.name", Exists: yes()}},
+			want: "user.name has to be absent, and to have a value",
+		},
+		{
+			name: "present and not absent", conditions: []Condition{not(absent), {Field: "user.name", Exists: yes()}},
+		},
+		{
+			name: "a pattern", conditions: []Condition{is("alice"), like},
+			want: never,
+		},
+		{
+			name: "a pattern that fits", conditions: []Condition{is("bob"), like},
+		},
+		{
+			name: "no pattern", conditions: []Condition{is("bob"), not(like)},
+			want: "user.name has to be bob, and must not",
+		},
+		{
+			name: "an expression", conditions: []Condition{is("alice"), {Field: "user.name", Regexp: "^b"}},
+			want: never,
+		},
+		{
+			name: "a list", conditions: []Condition{is("eve"), {Field: "user.name", InList: "people.txt"}},
+			want: "user.name has to be eve, and something else at once",
+		},
+		{
+			name: "an empty list", conditions: []Condition{{Field: "user.name", InList: "none.txt"}},
+			want: "the list none.txt is empty",
+		},
+		{
+			name: "not in an empty list", conditions: []Condition{{Field: "user.name", InList: "none.txt", Not: true}},
+		},
+		{
+			name: "a list that is missing", conditions: []Condition{is("eve"), {Field: "user.name", InList: "other.txt"}},
+		},
+		{
+			name: "two intervals", conditions: []Condition{score(Range{GT: Texts{"50"}}), score(Range{LT: Texts{"40"}})},
+			want: "the interval of reconbeat.anomaly.score is empty",
+		},
+		{
+			name: "they touch", conditions: []Condition{score(Range{GTE: Texts{"50"}}), score(Range{LTE: Texts{"50"}})},
+		},
+		{
+			name: "they do not", conditions: []Condition{score(Range{GTE: Texts{"50"}}), score(Range{LT: Texts{"50"}})},
+			want: "the interval of reconbeat.anomaly.score is empty",
+		},
+		{
+			name: "outside of one", conditions: []Condition{score(Range{GTE: Texts{"50"}}), not(score(Range{LT: Texts{"40"}}))},
+		},
+		{
+			name: "two networks", conditions: []Condition{in("10.0.0.0/8"), in("192.0.2.0/24", "2001:db8::/32")},
+			want: "source.ip has to be in 10.0.0.0/8, and in 192.0.2.0/24 or 2001:db8::/32 at once",
+		},
+		{
+			name: "one in the other", conditions: []Condition{in("10.0.0.0/8"), in("10.1.0.0/16", "192.0.2.0/24")},
+		},
+		{
+			name:       "an address elsewhere",
+			conditions: []Condition{in("10.0.0.0/8"), {Field: "source.ip", Is: Texts{"192.0.2.1"}}},
+			want:       "source.ip has to be 192.0.2.1, and something else at once",
+		},
+		{
+			name:       "several values",
+			conditions: []Condition{{Field: "process.args", Is: Texts{"a"}}, {Field: "process.args", Is: Texts{"b"}}},
+		},
+		{
+			name:       "several and none",
+			conditions: []Condition{{Field: "process.args", Is: Texts{"a"}}, {Field: "process.args", Exists: no()}},
+			want:       "process.args has to be absent, and to have a value",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, contradiction(c.conditions, lists)) })
+	}
+}
+
+// What a window says of its times is compared with them.
+func TestLintOfTimes(t *testing.T) {
+	day := func(text string) (c Clock) { require.NoError(t, c.Unpack(text)); return c }
+	var weekly Recurrence
+	require.NoError(t, weekly.Unpack("FREQ=WEEKLY"))
+	window := func(id string, change func(*Window)) Window {
+		w := NewWindow()
+		w.ID, w.Comment, w.Start, w.Duration = id, "a reason", day("2026-03-05T22:00"), Length{Time: time.Hour}
+		change(&w)
+		require.NoError(t, w.Check())
+		return w
+	}
+	all := Items{Windows: []Window{
+		window("good", func(w *Window) {
+			w.Rule, w.Except = weekly, []Clock{day("2026-03-12T22:00"), day("2026-03-19"), day("2030-01-03")}
+			w.Dates = []Clock{day("2026-04-01T08:00")}
+			w.Except = append(w.Except, day("2026-04-01"))
+		}),
+		window("amiss", func(w *Window) {
+			w.Rule, w.Except = weekly, []Clock{day("2026-03-20"), day("2026-03-12T21:00"), day("2026-02-26T22:00")}
+		}),
+		window("late", func(w *Window) { w.Expires = "2026-03-04" }),
+		window("over", func(w *Window) { w.Expires, w.Start = "2026-03-31", day("2026-01-01T08:00") }),
+	}}
+	require.Equal(t, []string{
+		`window "amiss": except: 2026-02-26T22:00 is none of its times`,
+		`window "amiss": except: 2026-03-12T21:00 is none of its times`,
+		`window "amiss": except: 2026-03-20 is none of its times`,
+		`window "late": expires: it expires (2026-03-04) before the next of its times`,
+		`window "over": none of its times is within the next year`,
+	}, Lint(all, kinds, nil, at))
 }
 
 func TestMeaning(t *testing.T) {

@@ -16,7 +16,7 @@ type List struct {
 }
 
 // ReadList reads a list: a value a line. Blanks around it, empty lines, and lines that begin with # do not count. A
-// line that is a network stands for its addresses, too.
+// line that is a network stands for its addresses, too, and an address for itself, however it is written.
 func ReadList(text string) *List {
 	l := &List{texts: map[string]struct{}{}, nets: map[netip.Prefix]struct{}{}}
 	for line := range strings.Lines(text) {
@@ -25,8 +25,8 @@ func ReadList(text string) *List {
 			continue
 		}
 		l.texts[line] = struct{}{}
-		if !strings.Contains(line, "/") {
-			continue
+		if !notAsWritten(line) {
+			continue // most are neither a network nor an address
 		}
 		if n, err := network(line); err == nil {
 			l.nets[n] = struct{}{}

@@ -5,6 +5,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
@@ -43,6 +44,14 @@ func (n *Newcomer) Check() error {
 	}
 	if len(n.Users)+len(n.Groups)+len(n.Conditions) == 0 {
 		wrong.add("users", "is missing, and so are groups and conditions; one of them must say who is new")
+	}
+	for _, list := range []struct {
+		key   string
+		names Texts
+	}{{"users", n.Users}, {"groups", n.Groups}} {
+		if slices.Contains(list.names, "") {
+			wrong.add(list.key, `"" is not allowed; it must be a name, or a list of them`)
+		}
 	}
 	if len(n.Conditions) > 0 {
 		checkConditions(n.Conditions, &wrong)

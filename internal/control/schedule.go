@@ -3,6 +3,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -122,8 +123,13 @@ func (l *Length) Unpack(v any) (err error) {
 // Check reports a duration that is too short or too long.
 func (l Length) Check() error {
 	whole := l.Time + time.Duration(l.Days)*24*time.Hour
-	if l.Time < 0 || l.Days < 0 || l.Time > longest || whole < time.Second || whole > longest {
-		return fmt.Errorf("it lasts %dd %s; it must be %s", l.Days, l.Time, l.Allowed())
+	switch {
+	case l == Length{}:
+		return fmt.Errorf("it lasts no time; it must be %s", l.Allowed())
+	case l.Time < 0 || l.Days < 0:
+		return fmt.Errorf("it ends before it begins; it must be %s", l.Allowed())
+	case l.Time > longest || whole > longest || whole < time.Second:
+		return fmt.Errorf("it lasts %s; it must be %s", cmp.Or(l.String(), l.Time.String()), l.Allowed())
 	}
 	return nil
 }
@@ -176,7 +182,7 @@ func (r *Recurrence) Unpack(v any) error {
 
 // Allowed says what it may be.
 func (Recurrence) Allowed() string {
-	return "a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=SU"
+	return "a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=SU, with FREQ DAILY, WEEKLY, MONTHLY or YEARLY"
 }
 
 // String is the rule as it was written.
@@ -247,7 +253,7 @@ func (r *Recurrence) starting(first Clock, zone *time.Location) (o rrule.ROption
 	next := rule.Iterator()
 	last, ok := next()
 	if !ok {
-		return o, fmt.Errorf("%s never occurs after %s", r.text, first)
+		return o, fmt.Errorf("it never occurs from %s on", first)
 	}
 	if o.Count > 0 {
 		for at, ok := next(); ok; at, ok = next() {
@@ -279,6 +285,28 @@ func (s *schedule) has(at time.Time) bool {
 		s.find(at)
 	}
 	return s.open
+}
+
+// unmet are the exceptions that none of its times is.
+func (s *schedule) unmet() (all []Clock) {
+	for c := range s.except {
+		day := c.Truncate(24 * time.Hour)
+		is := func(start time.Time) bool {
+			return start.Equal(c.Time) || c.Day && start.Truncate(24*time.Hour).Equal(day)
+		}
+		met := slices.ContainsFunc(s.singles, func(one Clock) bool { return is(one.Time) })
+		if s.recurs && !met {
+			next := s.near(day)
+			for start, ok := next(); ok && !met && !start.After(day.Add(24*time.Hour)); start, ok = next() {
+				met = is(start)
+			}
+		}
+		if !met {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Clock) int { return a.Compare(b.Time) })
+	return all
 }
 
 // slack is more than clocks were ever changed by at once.

@@ -5,6 +5,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -67,12 +68,13 @@ func (all *Items) entries() (list []entry) {
 	return list
 }
 
-// Set is all controls, made ready. It belongs to one goroutine, but for Usage.
+// Set is all controls, made ready. It belongs to one goroutine, but for Lists and Usage.
 type Set struct {
 	items  []*item
 	byID   map[key]*item
 	fields []string // that conditions are about
 	byName map[string]int
+	lists  []string // names of those that conditions are about
 	index  index
 	// nextEnd is when the next control expires that Lapse has not returned; zero: none does.
 	nextEnd time.Time
@@ -106,7 +108,7 @@ func New(all Items) (*Set, error) {
 	if all.Zone == nil {
 		all.Zone = time.UTC
 	}
-	s := &Set{byID: map[key]*item{}, byName: map[string]int{}}
+	s := &Set{byID: map[key]*item{}, byName: map[string]int{}, lists: slices.Sorted(maps.Keys(all.Lists))}
 	var errs []error
 	var anchors [][]anchor
 	for _, e := range all.entries() {
@@ -172,6 +174,9 @@ func (s *Set) fieldIndex(name string) int {
 
 // Len is how many controls there are.
 func (s *Set) Len() int { return len(s.items) }
+
+// Lists are the names of the lists that its conditions are about. Every goroutine may call it.
+func (s *Set) Lists() []string { return s.lists }
 
 // Decide asks the Set about a match of a rule at the event's time. Where several controls apply they are named in the
 // order of the files.

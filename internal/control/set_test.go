@@ -50,7 +50,8 @@ func newSet(t testing.TB, lists map[string]*List, items ...Exception) *Set {
 }
 
 func TestConditions(t *testing.T) {
-	lists := map[string]*List{"hosts.txt": ReadList("# jump hosts\n 10.9.0.1\n\n10.1.0.0/16\nmallory\n")}
+	lists := map[string]*List{"hosts.txt": ReadList("# jump hosts\n 10.9.0.1\n\n10.1.0.0/16\nmallory\n"),
+		"six.txt": ReadList("::ffff:10.1.2.3\n")}
 	for _, c := range []struct {
 		name string
 		Condition
@@ -80,6 +81,10 @@ func TestConditions(t *testing.T) {
 		{"regexp, elsewhere", Condition{Field: "user.name", Regexp: "^mal$"}, false},
 		{"cidr", Condition{Field: "source.ip", CIDR: Texts{"192.168.0.0/16", "10.1.0.0/16"}}, true},
 		{"cidr, an address", Condition{Field: "source.ip", CIDR: Texts{"10.1.2.3"}}, true},
+		{"cidr, IPv4 in IPv6", Condition{Field: "source.ip", CIDR: Texts{"::ffff:10.1.0.0/112"}}, true},
+		{"cidr, another in IPv6", Condition{Field: "source.ip", CIDR: Texts{"::ffff:10.2.0.0/112"}}, false},
+		{"cidr, all of IPv6", Condition{Field: "source.ip", CIDR: Texts{"::/0"}}, false},
+		{"in a list, IPv4 in IPv6", Condition{Field: "source.ip", InList: "six.txt"}, true},
 		{"cidr, another network", Condition{Field: "source.ip", CIDR: Texts{"10.2.0.0/16"}}, false},
 		{"cidr, of a name", Condition{Field: "user.name", CIDR: Texts{"0.0.0.0/0"}}, false},
 		{"range", Condition{Field: "reconbeat.anomaly.score", Range: Range{GTE: Texts{"66.25"}, LT: Texts{"75"}}}, true},
@@ -153,7 +158,7 @@ func TestWhoAppliesWhen(t *testing.T) {
 // TestAllMistakesAreReportedAtOnce holds that each names its key, its value and what is allowed.
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	e := Exception{
-		ID: "no blanks", Action: "drop", Conditions: []Condition{
+		ID: " blanks", Action: "drop", Conditions: []Condition{
 			{}, {Field: "a b", Is: Texts{"x"}}, {Field: "user.name", Is: Texts{"x", "y"}, Regexp: "("},
 			{Field: "source.ip", CIDR: Texts{"10.0.0.0/99"}},
 			{Field: "x", Any: []Condition{{Field: "process.pid", Range: Range{GT: Texts{"many"}}}}},
@@ -161,7 +166,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		},
 	}
 	require.Equal(t, []string{
-		`id: "no blanks" is not allowed; it must be letters, digits, -, _, . and :, at most 128`,
+		`id: " blanks" is not allowed; it must be 1 to 1024 characters that can be read, without blanks around them`,
 		`conditions.0: has no test; it must have one of is, is_one_of, exists, matches, regexp, cidr, range, in_list, any ` +
 			`or all`,
 		`conditions.1.field: "a b" is not allowed; it must be the name of a field such as user.name`,

@@ -84,7 +84,7 @@ func (w *Window) schedule(zone *time.Location) (*schedule, error) {
 	default:
 		var err error
 		if s.rule, err = w.Rule.starting(w.Start, zone); err != nil {
-			return nil, fmt.Errorf("rrule: %q is not allowed; it must be %s: %w", w.Rule, w.Rule.Allowed(), err)
+			return nil, fmt.Errorf("rrule: %q is not allowed: %w", w.Rule, err)
 		}
 	}
 	return s, nil

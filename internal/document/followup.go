@@ -96,9 +96,9 @@ func (u *FollowUp) text(n int, whole bool, until time.Time) string {
 	return fmt.Sprintf("%s started %s within %s", plural.Of(n, "other program"), where, within)
 }
 
-// span is a duration in whole minutes or seconds.
+// span is a duration in whole minutes or seconds, of which a part counts as one.
 func span(d time.Duration) string {
-	if d = d.Round(time.Second); d >= time.Minute && d%time.Minute == 0 {
+	if d = (d + time.Second - 1).Truncate(time.Second); d >= time.Minute && d%time.Minute == 0 {
 		return plural.Of(int64(d/time.Minute), "minute")
 	}
 	return plural.Of(int64(d/time.Second), "second")

@@ -33,7 +33,7 @@ var errOrder = errors.New("time goes back")
 // it sorts in a temporary file, about as long as the input.
 type order struct {
 	take func(*process.Event) error
-	late func() // an event comes too late to be handed on
+	late func(*process.Event) // an event comes too late to be handed on
 
 	events  []process.Event // their memory is used again
 	free    []int
@@ -129,7 +129,7 @@ func (o *order) hand(n int) error {
 					"within which they are sorted: split the input in files that are each in order, which are read as one", errOrder,
 					orderLate, time.Duration(o.back).Round(time.Second), orderEvents/2)
 			}
-			o.late()
+			o.late(e)
 			continue
 		}
 		o.handed = max(o.handed, p.at)

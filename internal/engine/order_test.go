@@ -19,7 +19,7 @@ import (
 // ordered sends events of these times, in seconds since a day, through an order, and returns their times as they come
 // out, with the numbers that they had.
 func ordered(t *testing.T, times []int64) (out, numbers []int64, late int, err error) {
-	o := &order{late: func() { late++ }, take: func(e *process.Event) error {
+	o := &order{late: func(*process.Event) { late++ }, take: func(e *process.Event) error {
 		out, numbers = append(out, e.Time.Unix()), append(numbers, int64(e.Sequence))
 		return nil
 	}}

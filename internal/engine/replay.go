@@ -123,6 +123,9 @@ func (r *Replay) File(ctx context.Context, moduleName, path string) error {
 // Files runs recordings as one, in the order of their times. They are read by the named module, each by its own where
 // the name is catalog.Auto.
 func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) error {
+	if first := slices.Index(paths, "-"); first >= 0 && slices.Contains(paths[first+1:], "-") {
+		return errors.New("- is named twice, and standard input can be read once")
+	}
 	list, err := recording.OpenAll(paths, &r.read)
 	if err != nil {
 		return err
@@ -131,7 +134,7 @@ func (r *Replay) Files(ctx context.Context, moduleName string, paths []string) e
 	for _, one := range list {
 		r.size.Add(one.Size)
 	}
-	r.order = order{take: r.take, late: func() { r.passOver("", 0, late) }}
+	r.order = order{take: r.take, late: func(e *process.Event) { r.passEvent(e, late) }}
 	defer r.order.close()
 	groups, err := grouped(moduleName, list)
 	if err != nil {
@@ -162,11 +165,12 @@ func (r *Replay) Cluster(ctx context.Context, cfg *conf.C) error {
 		ID: kind.Name, Logger: r.logger, Stats: &r.stats, Health: &r.health, Replay: true, Progress: &r.read,
 		Total: &r.size, Programs: r.engine.Programs,
 		Malformed: func(bad module.Malformed) {
-			r.passOver(bad.File, bad.Line, bad.Kind)
+			r.passOver(bad.File+"/_doc/"+bad.ID, 0, bad.Kind)
 			if r.malformed != nil {
 				r.malformed(bad)
 			}
 		},
+		Other: func(o module.Other) { r.passOver(o.File+"/_doc/"+o.ID, 0, o.What) },
 	})
 	if err != nil {
 		return err
@@ -314,7 +318,7 @@ func (r *Replay) take(e *process.Event) error {
 	}
 	if e.Kind == process.Exec && !e.Earlier {
 		if r.again(e) {
-			r.passOver("", 0, again)
+			r.passEvent(e, again)
 			return nil
 		}
 		r.stats.Execs.Add(1)
@@ -403,7 +407,7 @@ func (r *Replay) meant(e *process.Event) (bool, error) {
 	if r.onlyHost == e.Host.ID || strings.EqualFold(r.onlyHost, e.Host.Name) {
 		return true, nil
 	}
-	r.passOver("", 0, otherHost)
+	r.passEvent(e, otherHost)
 	return false, nil
 }
 
@@ -419,6 +423,16 @@ func (r *Replay) own(h process.Host) bool {
 
 // passOver counts what is not judged, by what it is.
 func (r *Replay) passOver(file string, line uint64, what string) {
+	r.pass(Passed{What: what, File: file, Line: line})
+}
+
+// passEvent is passOver for an event, of which the time and the host say where it stands.
+func (r *Replay) passEvent(e *process.Event, what string) {
+	r.pass(Passed{What: what, At: e.Time, Host: cmp.Or(e.Host.Name, e.Host.ID)})
+}
+
+func (r *Replay) pass(first Passed) {
+	what := first.What
 	for i := range r.passed {
 		if p := &r.passed[i]; p.What == what {
 			p.Count++
@@ -435,7 +449,8 @@ func (r *Replay) passOver(file string, line uint64, what string) {
 		r.passed[passedKinds-1].Count++
 		return
 	}
-	r.passed = append(r.passed, Passed{What: strings.Clone(what), Count: 1, File: file, Line: line})
+	first.What, first.Host, first.Count = strings.Clone(what), strings.Clone(first.Host), 1
+	r.passed = append(r.passed, first)
 }
 
 // passedKinds bounds how many reasons are counted each for itself.
@@ -445,8 +460,10 @@ const passedKinds = 32
 type Passed struct {
 	What  string
 	Count uint64
-	File  string // where the first one stands; empty: that is not known
-	Line  uint64
+	File  string // where the first one stands; empty: that is not known, but of an event when and on which host it was
+	Line  uint64 // 0: it is no line of a file
+	At    time.Time
+	Host  string // empty: nobody says which
 }
 
 // note keeps what the summary says of an exec.

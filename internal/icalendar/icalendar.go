@@ -72,8 +72,10 @@ func text(c *ics.ComponentBase, name ics.ComponentProperty) string {
 func (c *reader) alias(z *ics.VTimezone) {
 	id := text(&z.ComponentBase, ics.ComponentPropertyTzid)
 	if name := text(&z.ComponentBase, "X-LIC-LOCATION"); name != "" {
-		c.aliases[id] = name
-		return
+		if _, err := time.LoadLocation(name); err == nil {
+			c.aliases[id] = name
+			return
+		}
 	}
 	offsets := map[string]bool{}
 	for _, part := range z.Components {
@@ -146,7 +148,7 @@ func (c *reader) moments(p *ics.IANAProperty) (all []moment, lengths []control.L
 		var length control.Length
 		switch {
 		case !period:
-		case strings.HasPrefix(end, "P"):
+		case strings.HasPrefix(strings.TrimLeft(end, "+-"), "P"):
 			length, err = duration(end)
 		default:
 			var until moment
@@ -195,20 +197,26 @@ func between(begin, end moment) (l control.Length, err error) {
 }
 
 var durationForm = regexp.MustCompile(
-	`^\+?P(?:(\d{1,3})W)?(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
+	`^([+-]?)P(?:(\d{1,3})W)?(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
 
 func duration(text string) (l control.Length, err error) {
 	m := durationForm.FindStringSubmatch(text)
 	if m == nil {
-		return l, fmt.Errorf("%q is no duration that an event may have", text)
+		return l, fmt.Errorf("the duration %q is invalid; it must be one such as PT4H or P1D", text)
 	}
-	var n [6]int
-	for i := range m[1:] {
-		n[i], _ = strconv.Atoi(m[i+1]) // digits, or none
+	var n [5]int
+	for i := range n {
+		n[i], _ = strconv.Atoi(m[i+2]) // digits, or none
 	}
 	l.Days = 7*n[0] + n[1]
 	l.Time = time.Duration(n[2])*time.Hour + time.Duration(n[3])*time.Minute + time.Duration(n[4])*time.Second
-	return l, l.Check()
+	if m[1] == "-" {
+		l.Days, l.Time = -l.Days, -l.Time
+	}
+	if err := l.Check(); err != nil {
+		return l, fmt.Errorf("the duration %q: %w", text, err)
+	}
+	return l, nil
 }
 
 // windows are the windows of the events of one UID.
@@ -243,7 +251,8 @@ func (c *reader) windows(uid string, events []*ics.VEvent) (all []control.Window
 	for _, e := range latest(changes) {
 		replaced, _, err := c.moments(e.GetProperty(ics.ComponentPropertyRecurrenceId))
 		if err == nil && len(e.GetProperty(ics.ComponentPropertyRecurrenceId).ICalParameters["RANGE"]) > 0 {
-			err = errors.New("a change of this and all later occurrences (RANGE) is left out; write it as a window of its own")
+			err = errors.New("a change of this and all later occurrences (RANGE) is left out, and the window goes " +
+				"on as before; write them as two windows")
 		}
 		if err != nil {
 			say(e, err)
@@ -380,7 +389,11 @@ func (c *reader) length(e *ics.VEvent, begin moment) (control.Length, error) {
 		return l, nil
 	}
 	if d := text(&e.ComponentBase, ics.ComponentPropertyDuration); d != "" {
-		return duration(d)
+		l, err := duration(d)
+		if err != nil {
+			return l, fmt.Errorf("DURATION: %w", err)
+		}
+		return l, nil
 	}
 	if begin.Day {
 		return control.Length{Days: 1}, nil

@@ -27,6 +27,14 @@ func event(lines ...string) string {
 		strings.Join(lines, "\n") + "\nEND:VEVENT"
 }
 
+// lengths is how long windows may last.
+var lengths = control.Length{}.Allowed()
+
+// other is an event with another UID.
+func other(uid string, lines ...string) string {
+	return strings.Replace(event(lines...), "u1@", uid+"@", 1)
+}
+
 // TestEventsBecomeWindows compares what is written of a calendar, without the lines that all have in common.
 func TestEventsBecomeWindows(t *testing.T) {
 	const start = "DTSTART;TZID=Europe/Berlin:20260106T220000\nDTEND;TZID=Europe/Berlin:20260107T020000"
@@ -128,6 +136,30 @@ func TestEventsBecomeWindows(t *testing.T) {
 			left: `"Patch night": DTEND: is missing, and so is DURATION; it lasts no time`,
 		},
 		{
+			name: "durations that are none", text: calendar(
+				event("DTSTART:20260106T220000Z", "DURATION:-PT4H"),
+				other("u2", "DTSTART:20260106T220000Z", "DURATION:PT0S"),
+				other("u3", "DTSTART:20260106T220000Z", "DURATION:4 hours"),
+				other("u4", "DTSTART:20260106T220000Z", "DURATION:P9999D"),
+				other("u5", "DTSTART:20260106T220000Z", "DTEND:20260106T210000Z"),
+				other("u6", "DTSTART;VALUE=DATE:20260106", "DTEND;VALUE=DATE:20260106"),
+				other("u7", "DTSTART:20260106T220000Z", "DURATION:PT1H", "RDATE;VALUE=PERIOD:20260210T220000Z/-PT1H"),
+			),
+			left: `"Patch night": DURATION: the duration "-PT4H": it ends before it begins; it must be ` + lengths + `
+"Patch night": DURATION: the duration "PT0S": it lasts no time; it must be ` + lengths + `
+"Patch night": DURATION: the duration "4 hours" is invalid; it must be one such as PT4H or P1D
+"Patch night": DURATION: the duration "P9999D": it lasts 9999d; it must be ` + lengths + `
+"Patch night": DTEND: it ends before it begins; it must be ` + lengths + `
+"Patch night": DTEND: it lasts no time; it must be ` + lengths + `
+"Patch night": RDATE: the duration "-PT1H": it ends before it begins; it must be ` + lengths,
+		},
+		{
+			name: "a place of which nobody has heard", text: calendar("BEGIN:VTIMEZONE\nTZID:X\nX-LIC-LOCATION:No/Where\n"+
+				"BEGIN:STANDARD\nTZOFFSETTO:+0200\nEND:STANDARD\nEND:VTIMEZONE",
+				event("DTSTART;TZID=X:20260106T220000", "DURATION:PT4H")),
+			want: []string{"timezone: Etc/GMT-2", "start: 2026-01-06T22:00", "duration: 4h"},
+		},
+		{
 			name: "a rule that is none here", text: calendar(event(start, "RRULE:FREQ=HOURLY")),
 			left: `"Patch night": RRULE: FREQ=HOURLY: FREQ may be DAILY, WEEKLY, MONTHLY or YEARLY; several times a day are ` +
 				`BYHOUR=8,12,16`,
@@ -136,8 +168,8 @@ func TestEventsBecomeWindows(t *testing.T) {
 			name: "all later ones", text: calendar(event(start, "RRULE:FREQ=WEEKLY"),
 				event("RECURRENCE-ID;RANGE=THISANDFUTURE;TZID=Europe/Berlin:20260113T220000", start)),
 			want: []string{"timezone: Europe/Berlin", "start: 2026-01-06T22:00", "duration: 4h", "rrule: FREQ=WEEKLY"},
-			left: `"Patch night": a change of this and all later occurrences (RANGE) is left out; write it as a window of its ` +
-				`own`,
+			left: `"Patch night": a change of this and all later occurrences (RANGE) is left out, and the window goes on as ` +
+				`before; write them as two windows`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -114,7 +114,7 @@ func (i *Item) Check() error {
 func (h *Webhook) check(w *wrong) {
 	// Whoever knows the URL of a webhook can write there: messages do not show it.
 	if u, err := url.Parse(h.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		w.add("webhook.url", "the value is not allowed; it must be a URL that begins with http:// or https://")
+		w.add("webhook.url", "is missing, or not allowed; it must be a URL that begins with http:// or https://")
 	}
 	if u, err := url.Parse(h.ProxyURL); h.ProxyURL != "" && (err != nil || u.Host == "") {
 		w.add("webhook.proxy_url", "the value is not allowed; it must be a URL such as http://proxy.example:3128")

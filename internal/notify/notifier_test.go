@@ -276,7 +276,7 @@ func TestEveryMistakeInAnItemIsReported(t *testing.T) {
 min_score: 101 is not allowed; it must be 0 to 100
 per_hour: 0 is not allowed; it must be 1 or more
 webhook: 3 of webhook, syslog and program are set; it must be exactly one
-webhook.url: the value is not allowed; it must be a URL that begins with http:// or https://
+webhook.url: is missing, or not allowed; it must be a URL that begins with http:// or https://
 webhook.proxy_url: the value is not allowed; it must be a URL such as http://proxy.example:3128
 webhook.timeout: -1ns is not allowed; it must not be negative
 webhook.shape: "xml" is not allowed; it must be json, slack, teams or pagerduty

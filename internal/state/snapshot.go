@@ -200,7 +200,7 @@ func Days(dir string) ([]string, error) {
 // ReadDay reads the snapshot of a day that Days listed. The error wraps fs.ErrNotExist when there is none.
 func ReadDay(dir, day string) (Snapshot, error) {
 	if _, err := time.Parse(dayLayout, day); err != nil {
-		return Snapshot{}, fmt.Errorf("the day %q is not allowed; it must be YYYY-MM-DD: %w", day, err)
+		return Snapshot{}, fmt.Errorf("the day %q is not allowed; it must be YYYY-MM-DD, such as 2026-01-31", day)
 	}
 	return readSnapshot(filepath.Join(dir, "daily", day))
 }

@@ -176,7 +176,7 @@ func WritesExecs(path string) (why string) {
 // before or around them. Documents among which some are of processes are left to module ndjson.
 func Recognises(sample []byte) bool {
 	carried := false
-	for line := range bytes.Lines(sample) {
+	for line := range carriers(sample) {
 		isDocument := bytes.HasPrefix(bytes.TrimLeft(line, " \x1e"), []byte("{"))
 		switch recognised := record.Recognises(line); {
 		case recognised && !isDocument:

@@ -209,6 +209,10 @@ func TestARecordingIsKnownByItsFirstLines(t *testing.T) {
 		"{\"x\":1}\n" + `{"message":"type=CWD msg=audit(1.1:1): a=1"}`: true,
 		`{"message":"type=CWD msg=audit(1.1:1): a=1"}` + "\n" +
 			`{"@timestamp":1,"process":{"name":"ss"}}`: false,
+		`[{"message":"type=CWD msg=audit(1.1:1): a=1"}]`:                               true,
+		`{"hits":{"hits":[{"_source":{"message":"type=CWD msg=audit(1.1:1): a=1"}}]}}`: true,
+		"{\n \"message\": \"type=CWD msg=audit(1.1:1): a=1\"\n}\n":                     true,
+		`{"hits":{"hits":[{"_source":{"process":{"name":"ss"},"message":"x"}}]}}`:      false,
 		"":                       false,
 		"some prose\nand more\n": false,
 	} {

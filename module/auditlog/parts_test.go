@@ -3,7 +3,9 @@
 package auditlog
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,4 +124,44 @@ func TestANodeThatIsThisHostIsKnown(t *testing.T) {
 	}
 	foreign := []byte("another-host")
 	require.Zero(t, testing.AllocsPerRun(100, func() { own(foreign) }))
+}
+
+// Documents that carry records are read in every form that an export has.
+func TestRecordsInDocumentsOfEveryForm(t *testing.T) {
+	var docs, hits []string
+	for line := range strings.Lines(firstHalf + secondHalf) {
+		text, err := json.Marshal(strings.TrimSpace(line))
+		require.NoError(t, err)
+		doc := `{"@timestamp":"2026-03-03T01:06:41Z","host":{"name":"web1"},"message":` + string(text) + `}`
+		docs = append(docs, doc)
+		hits = append(hits, `{"_index":"x","_source":`+doc+`}`)
+	}
+	pretty := &bytes.Buffer{}
+	for _, doc := range docs {
+		require.NoError(t, json.Indent(pretty, []byte(doc), "", "  "))
+	}
+	for name, text := range map[string]string{
+		"lines":                  strings.Join(docs, "\n"),
+		"an array":               "[" + strings.Join(docs, ",") + "]",
+		"an array, a line each":  "[\n" + strings.Join(docs, ",\n") + "\n]",
+		"pretty":                 pretty.String(),
+		"hits":                   strings.Join(hits, "\n"),
+		"an answer":              `{"took":1,"hits":{"hits":[` + strings.Join(hits, ",") + `]}}`,
+		"AWS's logs":             `{"events":[` + strings.Join(docs, ",") + `]}`,
+		"behind a syslog header": "Mar  3 01:06:40 web1 x: " + strings.Join(docs, "\nMar  3 01:06:40 web1 x: "),
+		"Fluent Bit's":           "[1772500001.1, " + strings.Join(docs, "]\n[1772500001.1, ") + "]",
+	} {
+		path := filepath.Join(t.TempDir(), "export")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.True(t, Recognises([]byte(text)), name)
+		var got []*process.Event
+		replay(t, "paths: ["+path+"]", func(e *process.Event) {
+			c := &process.Event{}
+			c.Copy(e)
+			got = append(got, c)
+		})
+		require.Len(t, got, 1, name)
+		require.Equal(t, []string{"ss", "-tulpn"}, got[0].Args, name)
+		require.Equal(t, "web1", got[0].Host.Name, name)
+	}
 }

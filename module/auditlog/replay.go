@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
@@ -33,7 +34,7 @@ func (l *Log) replay(ctx context.Context, o record.Options, emit func(*process.E
 	r.assembler = record.NewAssembler(o, emit)
 	var sources []recording.Source
 	for _, one := range list {
-		sources = append(sources, &part{Recording: one, of: r})
+		sources = append(sources, &part{Recording: one, of: r, form: recording.FormOf(one.Sample())})
 	}
 	if err := recording.Merge(ctx, sources); err != nil {
 		return err
@@ -55,11 +56,11 @@ func (r *replayed) malformed(why error) {
 	p := r.present
 	p.bad++
 	if p.first == nil {
-		p.first = fmt.Errorf("line %d: %w", p.Number(), why)
+		p.first = fmt.Errorf("line %d: %w", p.number, why)
 	}
 	if r.env.Malformed != nil {
 		r.env.Malformed(module.Malformed{
-			File: p.Path, Line: p.Number(), Kind: why.Error(), Why: why.Error(), Text: p.line,
+			File: p.Path, Line: p.number, Kind: why.Error(), Why: why.Error(), Text: p.line,
 		})
 	}
 }
@@ -67,18 +68,21 @@ func (r *replayed) malformed(why error) {
 // part is one recording of a log.
 type part struct {
 	*recording.Recording
-	of    *replayed
-	line  []byte
-	at    int64
-	count uint64 // lines, those apart that only part events
-	bad   uint64 // lines that are not records
-	first error  // what was wrong first
+	of     *replayed
+	form   recording.Form    // of the documents that carry records; Unknown: lines are records
+	cutter *recording.Cutter // nil: documents are lines
+	line   []byte
+	number uint64 // of the line
+	at     int64
+	count  uint64 // lines, those apart that only part events
+	bad    uint64 // lines that are not records
+	first  error  // what was wrong first
 }
 
 // Next implements recording.Source.
 func (p *part) Next() error {
 	for {
-		line, err := p.Line()
+		line, err := p.next()
 		switch {
 		case errors.Is(err, recording.ErrTooLong):
 			p.tooLong(err)
@@ -86,6 +90,14 @@ func (p *part) Next() error {
 		case errors.Is(err, io.EOF):
 			p.end()
 			return err
+		case err != nil && p.cutter != nil: // what follows cannot be found
+			p.of.present, p.line = p, nil
+			p.count++
+			p.of.env.Stats.Records.Add(1)
+			p.of.env.Stats.Malformed.Add(1)
+			p.of.malformed(fmt.Errorf("malformed JSON, and nothing behind it is read: %w", err))
+			p.end()
+			return io.EOF
 		case err != nil:
 			return err
 		}
@@ -98,6 +110,22 @@ func (p *part) Next() error {
 		}
 		return nil
 	}
+}
+
+// next returns the next line, or the next document.
+func (p *part) next() (line []byte, err error) {
+	if p.form.Cut() {
+		if p.cutter == nil {
+			p.cutter = recording.NewCutter(p.Recording, p.form)
+		}
+		line, p.number, err = p.cutter.Next()
+		return line, err
+	}
+	line, err = p.Line()
+	if p.number = p.Number(); p.form == recording.FormLines {
+		line = recording.Document(line)
+	}
+	return line, err
 }
 
 // Time implements recording.Source: a line that has none of its own belongs to the one before it.
@@ -115,7 +143,7 @@ func (p *part) Take() error {
 
 // First implements recording.Source.
 func (p *part) First() int64 {
-	for line := range bytes.Lines(p.Sample()) {
+	for line := range carriers(p.Sample()) {
 		if at, ok := record.Time(line); ok {
 			return at
 		}
@@ -131,7 +159,7 @@ func (p *part) tooLong(err error) {
 	p.bad++
 	if env.Malformed != nil {
 		env.Malformed(module.Malformed{
-			File: p.Path, Line: p.Number(), Kind: err.Error(), Text: p.Long(),
+			File: p.Path, Line: p.number, Kind: err.Error(), Text: p.Long(),
 			Why: fmt.Sprintf("%v: it has more than %d bytes", err, recording.MaxLine),
 		})
 	}
@@ -145,5 +173,28 @@ func (p *part) end() {
 			text = "the %d line of %s is not an audit record: %w"
 		}
 		p.of.errs = append(p.of.errs, fmt.Errorf(text, p.count, p.Path, p.first))
+	}
+}
+
+// carriers are what may be records in a text that begins with the sample: its lines, or its documents.
+func carriers(sample []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		form := recording.FormOf(sample)
+		if form.Cut() {
+			for c := recording.NewCutter(bytes.NewReader(sample), form); ; {
+				doc, _, err := c.Next()
+				if err != nil || !yield(doc) {
+					return
+				}
+			}
+		}
+		for line := range bytes.Lines(sample) {
+			if form == recording.FormLines {
+				line = recording.Document(line)
+			}
+			if !yield(line) {
+				return
+			}
+		}
 	}
 }

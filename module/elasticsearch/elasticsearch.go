@@ -411,7 +411,9 @@ func (m *cluster) decode(hits []hit) ([]process.Event, []process.Mark) {
 			e.Kind = 0
 			continue
 		}
-		if e.Kind != 0 && !m.ours(e) {
+		if e.Kind == 0 {
+			m.other(h)
+		} else if !m.ours(e) {
 			m.env.Stats.Elsewhere.Add(1)
 			e.Kind = 0
 		}
@@ -460,7 +462,14 @@ func (m *cluster) replay(ctx context.Context, begin int64) error {
 	case m.env.Total != nil:
 		m.env.Total.Store(n)
 	}
-	return m.stubborn(ctx, func() error { return m.read(ctx, f, until) })
+	if err := m.stubborn(ctx, func() error { return m.read(ctx, f, until) }); err != nil || ctx.Err() != nil {
+		return err
+	}
+	if n := m.env.Stats.Records.Load(); n > 0 && m.trouble.strange == n {
+		return fmt.Errorf("of %s in %s none can be understood: the first is %s", plural.Of(n, "document"),
+			strings.Join(m.Indices, ", "), m.trouble.first)
+	}
+	return nil
 }
 
 // nothing is the error of a replay that has nothing to read, though the cluster may have documents of that time.

@@ -43,6 +43,7 @@ type fakeCluster struct {
 	fault    func(w http.ResponseWriter, r *http.Request, n int) bool
 	requests int
 	seen     []*http.Request
+	byTime   bool // the documents have @timestamp alone
 }
 
 func (f *fakeCluster) add(docs ...document) {
@@ -51,7 +52,7 @@ func (f *fakeCluster) add(docs ...document) {
 	f.docs = append(f.docs, docs...)
 }
 
-// ServeHTTP answers a search of the field event.ingested, by ids or by time; nothing has @timestamp alone.
+// ServeHTTP answers a search of the field event.ingested, or as byTime says of @timestamp, by ids or by time.
 func (f *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +96,7 @@ func (f *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	})
 	hits := []any{}
-	if field == ingested || strings.Contains(string(request.Query), `"replay"`) {
+	if field == ingested || f.byTime {
 		sorted := slices.Clone(f.docs)
 		slices.SortStableFunc(sorted, func(a, b document) int {
 			return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Seq, b.Seq))
@@ -243,6 +244,42 @@ func many(n int, at time.Time) (docs []document, ids []string) {
 		ids = append(ids, id)
 	}
 	return docs, ids
+}
+
+// What the filters let through and is no program start is reported with its place, and a replay of nothing else fails.
+func TestWhatIsPassedOverIsReported(t *testing.T) {
+	at := time.Now().Add(-time.Hour)
+	fork, record, torn := start("1-fork", at, 1), start("1-record", at, 2), start("1-torn", at, 3)
+	fork.Source["event"] = map[string]any{"action": "setuid", "category": []string{"process"}}
+	record.Source = map[string]any{
+		"@timestamp": at.UTC().Format(time.RFC3339Nano), "message": "type=SYSCALL msg=audit(1.1:1): arch=1",
+	}
+	torn.Source = map[string]any{"event": map[string]any{"action": "exec"}}
+	replayed := func(docs ...document) (others, bad []string, err error) {
+		cluster := &fakeCluster{t: t, byTime: true}
+		cluster.add(docs...)
+		server := httptest.NewServer(cluster)
+		defer server.Close()
+		m, err := New(conf.MustNewConfigFrom(map[string]any{
+			"module": "elasticsearch", "hosts": []string{server.URL}, "from": "beginning", "backoff_init": "1ms",
+		}), module.Env{
+			ID: "cluster", Logger: logp.NewNopLogger(), Stats: &module.Stats{}, Health: &health.Board{}, Replay: true,
+			Other:     func(o module.Other) { others = append(others, o.ID+": "+o.What) },
+			Malformed: func(m module.Malformed) { bad = append(bad, m.ID+": "+m.Kind) },
+		})
+		require.NoError(t, err)
+		return others, bad, m.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+	}
+	others, bad, err := replayed(start("1-exec", at, 0), fork, record, torn)
+	require.NoError(t, err)
+	require.Len(t, others, 2)
+	require.Equal(t, "1-fork: another event of a process (event.action, event.type)", others[0])
+	require.Contains(t, others[1], "1-record: a single record of audit")
+	require.Equal(t, []string{"1-torn: no @timestamp, or none that can be read"}, bad)
+	_, _, err = replayed(record, torn)
+	require.ErrorContains(t, err, "of 2 documents in logs-endpoint.events.process-*, logs-auditd_manager.auditd-*, "+
+		"auditbeat-* none can be understood: the first is .ds-logs-endpoint.events.process-default-2026.11.01-000001/_doc/"+
+		"1-record, a single record of audit")
 }
 
 // Every document of a cluster is handed on once, in every kind of bad day.

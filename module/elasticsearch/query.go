@@ -17,7 +17,7 @@ type object = map[string]any
 // sourceFields are the parts of a document that are read. The others, which are most, do not travel.
 var sourceFields = []string{
 	"@timestamp", "event", "host.id", "host.name", "host.hostname", "host.os", "user", "group", "process", "auditd",
-	"container", "source.ip", "reconbeat",
+	"container", "source.ip", "reconbeat", "agent.hostname", "agent.name", "metricset.name",
 }
 
 // leftOut are the parts of those that are large, and that nothing reads.
@@ -30,10 +30,10 @@ var leftOut = []string{
 // What the filters let through by mistake the rules pass over; what they keep back nobody sees.
 func wanted(programs []string) []any {
 	filters := []any{
-		eitherOr("event.category", "process"),
+		anyOf(object{"terms": object{"event.category": []string{"process", "audit-rule"}}}, lacks("event.category")),
 		eitherOr("event.kind", "event"),
 		eitherOr("host.os.type", "linux"),
-		anyOf(object{"terms": object{"event.type": []string{"start", "change"}}}, lacks("event.type")),
+		anyOf(object{"terms": object{"event.type": starts}}, lacks("event.type")),
 		object{"bool": object{"must_not": term("event.module", "reconbeat")}}, // what reconbeat itself has shipped
 	}
 	if len(programs) == 0 {
@@ -41,6 +41,10 @@ func wanted(programs []string) []any {
 	}
 	return append(filters, runs(programs))
 }
+
+// starts are the event.types of an exec: start, what other agents call it, and change, of auditbeat's
+// process_changed_image.
+var starts = []string{"start", "change", "process_started", "process_start", "creation"}
 
 // runs is a filter of the processes in which one of the programs runs, as detector.Program finds it: by the name of the
 // executable, by the name alone where that is all, as an applet of a multi-call binary, or by the dynamic loader.
@@ -85,7 +89,8 @@ func ofHost(h process.Host) any {
 	if h.ID != "" {
 		return term("host.id", h.ID)
 	}
-	return anyOf(term("host.name", h.Name), term("host.hostname", h.Name))
+	return anyOf(term("host.name", h.Name), term("host.hostname", h.Name),
+		all(lacks("host.name"), lacks("host.hostname"), anyOf(term("agent.hostname", h.Name), term("agent.name", h.Name))))
 }
 
 // between is a filter of the documents with a time from begin until before end, in milliseconds since 1970.

@@ -160,6 +160,11 @@ func (t *Triage) ask(ids []string) ([]Word, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.wordsOf(text, ids)
+}
+
+// wordsOf reads what is said in the answer to a search about some alerts.
+func (t *Triage) wordsOf(text []byte, ids []string) ([]Word, error) {
 	var a answer
 	if err := jsonv2.Unmarshal(text, &a, lenient); err != nil {
 		return nil, fmt.Errorf("reading the answer to a search: %w", err)
@@ -180,11 +185,12 @@ func (t *Triage) read(hits []hit, ids []string) (words []Word) {
 	at := map[string]int{}
 	for i := range hits {
 		f := hits[i].Fields
-		id := f.first(originalID)
-		if !slices.Contains(ids, id) {
-			id = f.first(ownID)
+		named := slices.Concat(f.texts(originalID), f.texts(ownID))
+		which := slices.IndexFunc(named, func(id string) bool { return slices.Contains(ids, id) })
+		if which < 0 {
+			continue // an answer to another question
 		}
-		w := t.word(f)
+		w, id := t.word(f), named[which]
 		w.AlertID = id
 		n, there := at[id]
 		switch {

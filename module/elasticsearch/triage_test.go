@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -177,4 +178,46 @@ func TestTriageChecksItsOptions(t *testing.T) {
 	}
 	_, err = NewTriage(conf.NewConfig(), logp.NewNopLogger())
 	require.EqualError(t, err, "hosts: it is empty; name the cluster's nodes")
+}
+
+// Answers to other questions say nothing of our alerts.
+func TestStrangersAlertsSayNothing(t *testing.T) {
+	words, _, err := triageOf(t, []string{"a"}, func(w http.ResponseWriter, request map[string]any) {
+		fmt.Fprint(w, hitsOf(kibanaAlert("z", "open", "", "True Positive"), `{"fields":{"`+originalID+`":["x","a"],"`+
+			workflowTags+`":["False Positive"]},"sort":[1,2]}`))
+	})
+	require.NoError(t, err)
+	require.Equal(t, []Word{{AlertID: "a", Verdict: benign, Mark: "False Positive"}}, words)
+}
+
+// FuzzTriage reads whatever a cluster may answer to a search about alerts.
+func FuzzTriage(f *testing.F) {
+	f.Add(hitsOf(kibanaAlert("a", "open", "", "False Positive"), kibanaAlert("b", "closed", "true_positive")))
+	f.Add(hitsOf(kibanaAlert("a", "open", ""), kibanaAlert("a", "acknowledged", "", "True Positive", "x")))
+	f.Add(`{"hits":{"hits":[{"fields":{"event.id":["a",7,null],"kibana.alert.workflow_user":["\xff"]},"sort":[1,2]}]}}`)
+	f.Add(`{"timed_out":true,"_shards":{"failed":1},"hits":{"hits":[{"sort":[1]}]}}`)
+	ids := []string{"a", "b"}
+	verdicts := []string{benign, malicious, unsure}
+	reader, err := NewTriage(conf.MustNewConfigFrom(map[string]any{"hosts": []string{"localhost:9200"}}),
+		logp.NewNopLogger())
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, text string) {
+		words, err := reader.wordsOf([]byte(text), ids)
+		if err != nil {
+			require.Empty(t, words)
+			return
+		}
+		seen := map[string]bool{}
+		for _, w := range words {
+			require.Contains(t, ids, w.AlertID)
+			require.False(t, seen[w.AlertID], "one word of each alert")
+			seen[w.AlertID] = true
+			if w.Verdict == "" {
+				require.Empty(t, w.Mark)
+				continue
+			}
+			require.Contains(t, verdicts, w.Verdict)
+			require.Contains(t, slices.Concat(reader.Benign, reader.Malicious, reader.Unsure), w.Mark)
+		}
+	})
 }

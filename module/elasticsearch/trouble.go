@@ -21,12 +21,37 @@ type trouble struct {
 	last   error
 	count  uint64
 	logged time.Time
+
+	strange uint64 // documents of which nothing is understood
+	first   string // which was the first of them, and what it is
+}
+
+// misunderstood counts a document of which nothing is understood.
+func (t *trouble) misunderstood(h *hit, what string) {
+	if t.strange++; t.first == "" {
+		t.first = place(h) + ", " + what
+	}
+}
+
+// place is where a document stands, as its URL has it.
+func place(h *hit) string { return h.Index + "/_doc/" + h.ID }
+
+// other notes what a document is that is no program start.
+func (m *cluster) other(h *hit) {
+	what, known := m.decoder.Other()
+	if !known {
+		m.trouble.misunderstood(h, what)
+	}
+	if m.env.Other != nil {
+		m.env.Other(module.Other{File: h.Index, ID: h.ID, Line: m.env.Stats.Records.Load(), What: what})
+	}
 }
 
 // malformed notes what is wrong with a document.
 func (m *cluster) malformed(h *hit, err error) {
-	m.trouble.last = fmt.Errorf("%s/_doc/%s: %w", h.Index, h.ID, err)
+	m.trouble.last = fmt.Errorf("%s: %w", place(h), err)
 	m.trouble.count++
+	m.trouble.misunderstood(h, err.Error())
 	if m.env.Malformed == nil {
 		return
 	}
@@ -37,7 +62,7 @@ func (m *cluster) malformed(h *hit, err error) {
 		}
 	}
 	m.env.Malformed(module.Malformed{
-		File: h.Index, Line: m.env.Stats.Records.Load(), Kind: kind.Error(), Why: err.Error(), Text: h.Source,
+		File: h.Index, ID: h.ID, Line: m.env.Stats.Records.Load(), Kind: kind.Error(), Why: err.Error(), Text: h.Source,
 	})
 }
 

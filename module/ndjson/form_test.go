@@ -81,6 +81,7 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"documents by id":    `{"docs":[` + hit(a) + "," + hit(b) + `]}`,
 		"AWS's logs":         `{"events":[` + message(a) + "," + message(b) + `],"nextToken":"x"}`,
 		"AWS's subscription": `{"logGroup":"x","logEvents":[` + message(a) + "," + message(b) + `]}`,
+		"Azure's logs":       `{"records":[` + a + "," + b + `]}`,
 		"in a payload":       `{"payload":` + quoted(a) + "}\n" + `{"short_message":` + quoted(b) + "}\n",
 		"in a message":       message(a) + "\n" + message(b),
 		"in Docker's log": `{"log":` + quoted(a+"\n") + `,"stream":"stdout","time":"2026-03-03T01:06:40Z"}` + "\n" +
@@ -111,6 +112,7 @@ func message(doc string) string {
 
 // A file of which nothing is understood is an error that says what it is.
 func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
+	const doc = `{"@timestamp":1700000000000,"event":{"action":"exec"},"process":{"name":"ss"}}`
 	const record = `{"@timestamp":"2026-03-03T01:06:40Z","message":"type=SYSCALL msg=audit(1.1:1): arch=1"}`
 	for text, want := range map[string]string{
 		record + "\n" + record: "of the 2 documents of FILE none reports a program start: the first is a single record " +
@@ -124,11 +126,29 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		`{"#event_simpleName":"ProcessRollup2","timestamp":"1"}`:        "it is CrowdStrike's own",
 		`{"name":"process_events","calendarTime":"x","columns":{}}`:     "it is osquery's own",
 		`{"output":"x","output_fields":{"proc.name":"ss"}}`:             "it is an alert of Falco's",
-		`{"time":1,"sourcetype":"_json","event":{}}`:                    "jq -c .event FILE",
+		`{"time":1,"sourcetype":"_json","event":` + doc + `}`: "the document stands within it: jq -c '.event' FILE | " +
+			"reconbeat replay -",
+		`{"data":[` + doc + `]}`:                          "jq -c '.data[]' FILE",
+		`{"1":` + doc + `,"2":` + doc + `}`:               "jq -c '.[]' FILE",
+		`{"topic":"x","key":null,"value":` + doc + `}`:    "jq -c '.value' FILE",
+		`{"a b":{"c":[[` + quoted(doc) + `]]}}`:           `jq -c '."a b".c[][] | fromjson' FILE`,
+		`{"x":` + quoted(`{"y":`+doc+`}`) + `}`:           "jq -c '.x | fromjson | .y' FILE",
+		`{"@timestamp":1700000000000,"json":` + doc + `}`: "jq -c '.json' FILE",
+		`{"status":"success","data":{"result":[{"stream":{},"values":[["1",` + quoted(doc) + `]]}]}}`: "jq -c " +
+			"'.data.result[].values[][] | fromjson' FILE",
+		`{"_time":"2026-03-03T01:06:40Z","process":{}}`:                        `jq -c '."@timestamp" = ._time' FILE`,
+		`{"event":{"created":"2026-03-03T01:06:40Z"},"process":{}}`:            `jq -c '."@timestamp" = .event.created' FILE`,
+		`{"@timestamp":"yesterday","process":{}}`:                              `none that can be read: it is "yesterday"`,
+		`{"ActionType":"ProcessCreated","FileName":"ss"}`:                      "it is Microsoft Defender's own",
+		`{"@timestamp":1700000000000,"#event_simpleName":"x"}`:                 "it is CrowdStrike's own",
+		`{"class_uid":1007,"process":{"name":"ss"},"time":1700000000}`:         "it is of the schema OCSF",
+		"{\n \"a\": \"\"\"x\"\"\"\n}":                                          "FILE is what Kibana's Dev Tools show",
+		"HTTP/1.1 200 OK\r\ncontent-type: x\r\n\r\n{\"hits\":{\"hits\":[]}}\n": "FILE is an answer of HTTP with its headers",
+		`["type=1", 2]`: "none of the 2 lines of FILE is a document: line 1: not a JSON object",
 		`{"timestamp":"2026-03-03T01:06:40Z","process":{}}`:             `jq -c '."@timestamp" = .timestamp' FILE`,
 		`{"full_log":"type=CWD msg=audit(1.1:1): a=1"}`:                 "it is Wazuh's own",
 		`{"__REALTIME_TIMESTAMP":"1772500000101234","MESSAGE":"hello"}`: "it is an entry of the journal",
-		"[" + exec(1, 1)[:20]:                                           "FILE is not a document",
+		"[" + exec(1, 1)[:20]: "FILE is not a document",
 	} {
 		path := filepath.Join(t.TempDir(), "events")
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -137,27 +157,4 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 		assert.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path), text)
 	}
-}
-
-func FuzzForms(f *testing.F) {
-	a := exec(1_700_000_000, 1)
-	f.Add([]byte("[" + a + "," + a + "]"))
-	f.Add([]byte(`{"took":1,"responses":[{"hits":{"hits":[` + hit(a) + `]}}]}`))
-	f.Add([]byte(pretty(1, 1) + pretty(2, 2)))
-	f.Add([]byte(`{"hits":[[{"hits":{}}]]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		formOf(text)
-		for _, form := range []form{values, answers} {
-			c := newCutter(strings.NewReader(string(text)), form)
-			for n := 0; ; n++ {
-				doc, line, err := c.next()
-				if err != nil {
-					break
-				}
-				if len(doc) < 2 || doc[0] != '{' || line == 0 || n > len(text) {
-					t.Fatalf("document %d, on line %d: %q", n, line, doc)
-				}
-			}
-		}
-	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -37,7 +38,7 @@ func FuzzDocuments(f *testing.F) {
 		var lines uint64
 		for line := range bytes.Lines(b) {
 			require.NoError(t, m.line(line, process.Cursor{}))
-			if len(document(line)) > 0 {
+			if len(recording.Document(line)) > 0 {
 				lines++
 			}
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/reconbeat/reconbeat/ecs"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/follow"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -122,12 +123,9 @@ func (m *documents) Watermark(now time.Time) time.Time {
 	}
 }
 
-// utf8Mark is what some programs begin a file of UTF-8 with.
-var utf8Mark = []byte("\xef\xbb\xbf")
-
 // line takes one line.
 func (m *documents) line(line []byte, next process.Cursor) error {
-	line = document(line)
+	line = recording.Document(line)
 	if len(line) == 0 {
 		return nil
 	}

@@ -2,7 +2,10 @@
 
 package ndjson
 
-import "github.com/reconbeat/reconbeat/module"
+import (
+	"github.com/reconbeat/reconbeat/module"
+	"github.com/reconbeat/reconbeat/module/recording"
+)
 
 // Probe says whether the module works here. It works everywhere; what it sees is what the agent that writes the file
 // sees.
@@ -24,4 +27,4 @@ func Probe() module.Support {
 
 // Recognises reports whether a recording that begins with the sample is one for this module, or one of documents in a
 // form of which it can say how to make it readable.
-func Recognises(sample []byte) bool { return formOf(sample) != unknown }
+func Recognises(sample []byte) bool { return recording.FormOf(sample) != recording.Unknown }

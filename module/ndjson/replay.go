@@ -29,13 +29,18 @@ func (m *documents) replay(ctx context.Context) error {
 	var errs []error
 	var sources []recording.Source
 	for _, one := range list {
-		f := formOf(one.Sample())
+		f := recording.FormOf(one.Sample())
 		switch f {
-		case columns:
+		case recording.Columns:
 			errs = append(errs, fmt.Errorf("%s is an answer of ES|QL or SQL, which has names apart from values: "+
 				"ask with _search, or export with elasticdump", one.Path))
-		case unknown:
+		case recording.Unknown:
 			errs = append(errs, recording.Stranger(one.Path, one.Sample()))
+		case recording.Values, recording.Answers:
+			if bytes.Contains(one.Sample(), threeQuotes) {
+				errs = append(errs, fmt.Errorf("%s is what Kibana's Dev Tools show, where a text in three quotes is no JSON: ask "+
+					"with curl", one.Path))
+			}
 		}
 		sources = append(sources, &source{Recording: one, of: m, form: f, trouble: trouble{path: one.Path}, errs: &errs})
 	}
@@ -48,12 +53,15 @@ func (m *documents) replay(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// threeQuotes stand in no JSON.
+var threeQuotes = []byte(`"""`)
+
 // source is one recording of documents.
 type source struct {
 	*recording.Recording
 	of      *documents
-	form    form
-	cutter  *cutter // nil: documents are lines
+	form    recording.Form
+	cutter  *recording.Cutter // nil: documents are lines
 	decoder ecs.Decoder
 	event   process.Event
 	trouble trouble
@@ -61,7 +69,7 @@ type source struct {
 	count    uint64 // documents, or what should be some
 	bad      uint64 // that are none
 	strange  uint64 // of which nothing is known
-	stranger string // what the first of them is
+	stranger string // what the first of them is, and what it may be meant as
 	errs     *[]error
 }
 
@@ -96,18 +104,18 @@ func (s *source) Next() error {
 
 // document returns the next document.
 func (s *source) document() ([]byte, error) {
-	if s.form == values || s.form == answers {
+	if s.form.Cut() {
 		if s.cutter == nil {
-			s.cutter = newCutter(s.Recording, s.form)
+			s.cutter = recording.NewCutter(s.Recording, s.form)
 		}
-		doc, line, err := s.cutter.next()
+		doc, line, err := s.cutter.Next()
 		s.trouble.line = line
 		return doc, err
 	}
 	for {
 		line, err := s.Line()
 		s.trouble.line = s.Number()
-		if line = document(line); len(line) > 0 || err != nil {
+		if line = recording.Document(line); len(line) > 0 || err != nil {
 			return line, err
 		}
 	}
@@ -136,6 +144,9 @@ func (s *source) decode(doc []byte) (ok bool, err error) {
 		s.strange++
 		if s.stranger == "" {
 			s.stranger = what
+			if why := meant(s.Path, doc); why != "" {
+				s.stranger += "; " + why
+			}
 		}
 	}
 	if env.Other != nil {
@@ -155,9 +166,9 @@ func (s *source) First() int64 {
 	var d ecs.Decoder
 	var e process.Event
 	at := func(doc []byte) bool { return d.Decode(doc, &e) == nil && e.Kind != 0 }
-	if s.form == values || s.form == answers {
-		for c := newCutter(bytes.NewReader(s.Sample()), s.form); ; {
-			doc, _, err := c.next()
+	if s.form.Cut() {
+		for c := recording.NewCutter(bytes.NewReader(s.Sample()), s.form); ; {
+			doc, _, err := c.Next()
 			if err != nil {
 				return 0
 			}
@@ -167,7 +178,7 @@ func (s *source) First() int64 {
 		}
 	}
 	for line := range bytes.Lines(s.Sample()) {
-		if at(document(line)) {
+		if at(recording.Document(line)) {
 			return e.Time.UnixNano()
 		}
 	}
@@ -201,11 +212,15 @@ func (s *source) end() {
 	if s.of.env.Malformed == nil {
 		s.of.log(&s.trouble)
 	}
-	if s.count == 0 && s.form == answers {
+	if s.count == 0 && s.form == recording.Answers {
 		*s.errs = append(*s.errs, fmt.Errorf("%s is an answer without documents: its size is 0, or nothing matches its query",
 			s.Path))
 	}
 	if s.count == 0 || s.bad+s.strange < s.count {
+		return
+	}
+	if why := recording.Stranger(s.Path, s.Sample()); why != nil && s.bad == s.count {
+		*s.errs = append(*s.errs, why)
 		return
 	}
 	if s.bad == s.count {

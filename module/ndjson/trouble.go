@@ -6,12 +6,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/reconbeat/reconbeat/ecs"
+	"github.com/reconbeat/reconbeat/module/recording"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // logEvery is how often the log speaks of malformed lines; in between they are counted.
@@ -63,45 +68,203 @@ var foreign = []struct{ key, what string }{
 	{`"__REALTIME_TIMESTAMP":`, "it is an entry of the journal, of which those of audit are read: " +
 		"journalctl _TRANSPORT=audit -o json | reconbeat replay -"},
 	{`event_simpleName":`, "it is CrowdStrike's own: ship it with the integration CrowdStrike, and replay its documents"},
-	{`"calendarTime":`, "it is osquery's own: have auditd report program starts, or ship process_events as ECS"},
+	{`"calendarTime":`, osquerys},
+	{`"hostIdentifier":`, osquerys},
 	{`"output_fields":`, "it is an alert of Falco's, which has no parents and no arguments"},
 	{`"process_exec":`, "it is Tetragon's own: ship it as ECS"},
-	{`"sched_process_exec"`, "it is Tracee's own: ship it as ECS"},
+	{`"process_exit":`, "it is Tetragon's own: ship it as ECS"},
+	{`"process_kprobe":`, "it is Tetragon's own: ship it as ECS"},
+	{`"eventName":`, "it is Tracee's own: ship it as ECS"},
 	{`"SYSCALL":`, "it is LAUREL's own: replay auditd's log, from which LAUREL makes it"},
 	{`"messages":[{`, "it is go-audit's own: ship it as ECS"},
 	{`"full_log":`, "it is Wazuh's own: replay the audit.log of its agent"},
+	{`"Linux-Sysmon"`, "it is Sysmon's own: ship it with the integration Sysmon for Linux, and replay its documents"},
+	{`"ActionType":`, "it is Microsoft Defender's own: ship it with the integration Microsoft Defender XDR, and replay " +
+		"its documents"},
+	{`"endpoint.event.`, "it is Carbon Black's own: ship it with the integration VMware Carbon Black Cloud, and replay " +
+		"its documents"},
+	{`"src.process.`, "it is SentinelOne's own: ship it with the integration SentinelOne Cloud Funnel, and replay its " +
+		"documents"},
+	{`"class_uid":`, "it is of the schema OCSF: ship it as ECS"},
+	{`"PROCESS_LAUNCH"`, "it is of Google's schema UDM: ship it as ECS"},
+	{`"Operation":"Process"`, "it is KubeArmor's own: ship it as ECS"},
+	{`"evt.type":`, "it is Sysdig's own: ship it as ECS"},
+	{`"mntns_id":`, "it is Inspektor Gadget's own: ship it as ECS"},
 	{`"datarows":`, "it is an answer of SQL or PPL: ask with _search"},
-	{`"sourcetype":`, "it wraps the document for Splunk: jq -c .event FILE | reconbeat replay -"},
 	{`"aggregations":`, "it is an answer without documents"},
-	{`"timestamp":`, `its time has another name: jq -c '."@timestamp" = .timestamp' FILE | reconbeat replay -`},
 }
 
+const osquerys = "it is osquery's own: have auditd report program starts, or ship process_events as ECS"
+
 // explained adds to an error what is most likely the matter.
-func explained(path string, line []byte, err error) error {
-	if bytes.Equal(line, []byte("{")) || bytes.Equal(line, []byte("[")) {
+func explained(path string, doc []byte, err error) error {
+	if bytes.Equal(doc, []byte("{")) || bytes.Equal(doc, []byte("[")) {
 		return fmt.Errorf("%w; it may be pretty-printed JSON: write one document a line (jq -c)", err)
 	}
 	if !errors.Is(err, ecs.ErrNoTimestamp) {
 		return err
 	}
-	compact := jsontext.Value(bytes.Clone(line))
-	if compact.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
-		return err
-	}
-	for _, f := range foreign {
-		if bytes.Contains(compact, []byte(f.key)) {
-			return fmt.Errorf("%w; %s", err, strings.ReplaceAll(f.what, "FILE", path))
-		}
+	if why := meant(path, doc); why != "" {
+		return fmt.Errorf("%w; %s", err, why)
 	}
 	return err
 }
 
+// meant says what a document of which nothing is understood may be, and what gives one that is read; empty: nobody
+// knows.
+func meant(path string, doc []byte) string {
+	compact := jsontext.Value(bytes.Clone(doc))
+	if compact.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return ""
+	}
+	for _, f := range foreign {
+		if bytes.Contains(compact, []byte(f.key)) {
+			return strings.ReplaceAll(f.what, "FILE", path)
+		}
+	}
+	var parsed any
+	if json.Unmarshal(compact, &parsed, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return ""
+	}
+	root, _ := parsed.(map[string]any)
+	if where := within(parsed, deepest); where != "" && where != "." {
+		return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, path)
+	}
+	if name := timeOf(root); name != "" {
+		return fmt.Sprintf(`its time has another name: jq -c '."@timestamp" = %s' %s | reconbeat replay -`, name, path)
+	}
+	return ""
+}
+
+// deepest is how deep in a document another one is looked for.
+const deepest = 12
+
+// searched is how many elements of a list are searched.
+const searched = 8
+
+// within is jq's path to the documents in a value, "." where it is one itself; empty: there are none.
+func within(v any, depth int) string {
+	if depth == 0 {
+		return ""
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		if isDocument(v) {
+			return "."
+		}
+		documents := 0
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if inner, ok := v[key].(map[string]any); ok && isDocument(inner) {
+				documents++
+			}
+		}
+		if documents > 1 { // each below a name of its own
+			return ".[]"
+		}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if where := within(v[key], depth-1); where != "" {
+				return joined(selector(key), where)
+			}
+		}
+	case []any:
+		for _, element := range v[:min(len(v), searched)] {
+			if where := within(element, depth-1); where != "" {
+				return joined(".[]", where)
+			}
+		}
+	case string:
+		var inner any
+		if text := strings.TrimSpace(v); strings.HasPrefix(text, "{") && json.Unmarshal([]byte(text), &inner) == nil {
+			if where := within(inner, depth-1); where != "" {
+				return joined(". | fromjson", where)
+			}
+		}
+	}
+	return ""
+}
+
+// isDocument says whether an object has a time and says something of a process.
+func isDocument(v map[string]any) bool {
+	if _, ok := v["@timestamp"]; !ok {
+		return false
+	}
+	return aboutProcess(v)
+}
+
+func aboutProcess(v map[string]any) bool {
+	for key := range v {
+		if name, _, _ := strings.Cut(key, "."); name == "process" {
+			return true
+		}
+	}
+	return false
+}
+
+// joined is the path that leads on by a second one.
+func joined(first, second string) string {
+	switch {
+	case second == ".":
+		return first
+	case strings.HasPrefix(second, ". |"):
+		return first + second[1:]
+	case strings.HasPrefix(first, ". |"):
+		return first + " | " + second
+	case strings.HasPrefix(second, ".["):
+		return first + second[1:]
+	}
+	return first + second
+}
+
+// selector is jq's path to a member.
+func selector(key string) string {
+	for _, c := range key {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' {
+			return fmt.Sprintf(".%q", key)
+		}
+	}
+	return "." + key
+}
+
+// timeOf is jq's path to the time of a document of a process that has it under another name; empty: it has none.
+func timeOf(v map[string]any) string {
+	if _, ok := v["@timestamp"]; ok || !aboutProcess(v) {
+		return ""
+	}
+	for _, name := range []string{
+		"timestamp", "Timestamp", "_time", "time", "ts", "date", "datetime", "eventTime", "event_time", "event.created",
+		"created", "event.start", "event.ingested",
+	} {
+		object, key := v, name
+		if outer, inner, ok := strings.Cut(name, "."); ok && v[name] == nil {
+			object, _ = v[outer].(map[string]any)
+			key = inner
+		}
+		if object[key] == nil {
+			continue
+		}
+		text, err := json.Marshal(map[string]any{"@timestamp": object[key]})
+		if err != nil {
+			continue
+		}
+		var d ecs.Decoder
+		var e process.Event
+		if d.Decode(text, &e) != nil {
+			continue
+		}
+		if outer, inner, ok := strings.Cut(name, "."); ok && v[name] == nil {
+			return selector(outer) + selector(inner)
+		}
+		return selector(name)
+	}
+	return ""
+}
+
 // isAction says whether a line is one of the bulk API's, which says where the document goes that follows.
 func isAction(line []byte) bool {
-	line = bytes.TrimLeft(bytes.TrimPrefix(line, []byte("{")), blank)
+	line = bytes.TrimLeft(bytes.TrimPrefix(line, []byte("{")), recording.Blank)
 	for _, action := range []string{`"index"`, `"create"`, `"update"`, `"delete"`} {
 		if rest, ok := bytes.CutPrefix(line, []byte(action)); ok {
-			rest = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(rest, blank), []byte(":")), blank)
+			rest = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(rest, recording.Blank), []byte(":")), recording.Blank)
 			return len(rest) > 0 && rest[0] == '{'
 		}
 	}

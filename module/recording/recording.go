@@ -29,6 +29,7 @@ type Recording struct {
 	read   *atomic.Int64 // bytes of the file
 	file   *os.File      // nil: closed, to be opened again
 	text   *bufio.Reader
+	unpack string // the command that unpacks the file; empty: it is not packed
 	close  func() // of what unpacks
 	lines  Lines
 	number uint64 // of the line that was read last
@@ -47,7 +48,7 @@ func Open(path string, read *atomic.Int64) (*Recording, error) {
 	sample, err := r.text.Peek(SampleBytes)
 	if err != nil && len(sample) == 0 && !errors.Is(err, io.EOF) {
 		r.Close()
-		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+		return nil, fmt.Errorf("cannot read %s: %w", path, torn(path, err, r.unpack))
 	}
 	r.sample = bytes.Clone(sample)
 	if r.Size > 0 { // it can be opened again: of a thousand files one is open
@@ -100,7 +101,7 @@ func (r *Recording) Line() ([]byte, error) {
 	r.number++
 	line, err := r.lines.Next()
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrTooLong) {
-		return nil, fmt.Errorf("reading %s: %w", r.Path, err)
+		return nil, fmt.Errorf("reading %s: %w", r.Path, torn(r.Path, err, r.unpack))
 	}
 	return line, err
 }
@@ -115,7 +116,7 @@ func (r *Recording) Read(b []byte) (int, error) {
 	}
 	n, err := r.text.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("reading %s: %w", r.Path, err)
+		err = fmt.Errorf("reading %s: %w", r.Path, torn(r.Path, err, r.unpack))
 	}
 	return n, err
 }
@@ -156,11 +157,11 @@ func (r *Recording) open() error {
 			r.Size = info.Size()
 		}
 	}
-	text, closing, err := unpacked(bufio.NewReaderSize(&counted{r.file, r.read}, SampleBytes), r.Path)
-	r.close = closing
+	text, command, closing, err := unpacked(bufio.NewReaderSize(&counted{r.file, r.read}, SampleBytes), r.Path)
+	r.close, r.unpack = closing, command
 	if err != nil {
 		r.Close()
-		return err
+		return torn(r.Path, err, command)
 	}
 	r.text = text
 	r.lines.Whole = true

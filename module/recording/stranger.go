@@ -34,6 +34,91 @@ var strangers = []struct {
 		remedy: "ausearch --raw | reconbeat replay -",
 	},
 	{
+		begins: regexp.MustCompile(`^(No rules\r?\n|LIST_RULES: |-[aA] (always|never|exit|task|exclude|user),|-w /\S* -p )`),
+		what:   "audit's rules, as auditctl -l prints them",
+		remedy: "replay auditd's log, /var/log/audit/audit.log",
+	},
+	{
+		begins: regexp.MustCompile(`^(AUDIT_STATUS: )?enabled[ =]\d\s+(flag|failure)[ =]\d`),
+		what:   "audit's state, as auditctl -s prints it",
+		remedy: "replay auditd's log, /var/log/audit/audit.log",
+	},
+	{
+		begins: regexp.MustCompile(`^[^\n]* snoopy(\[\d+\])?: `),
+		what:   "Snoopy's log, which has no bounds of arguments",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^(TIME(\(s\))?\s+)?(UID\s+)?P?COMM\s+(PID|TID)\s+PPID\s`),
+		what:   "what execsnoop prints, which has no users",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^([\d/]+ [\d:]+ |pspy - )[^\n]*(CMD: UID=|Config: )`),
+		what:   "what pspy prints, which has no parents",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^(\[pid +\d+\] |\d+ +)?([\d:.]+ )?execve\("`),
+		what:   "what strace prints, which has no users",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^\S+ +[SFCDX]* +\S+ +\S+ +\d+\.\d\d secs `),
+		what:   "what lastcomm prints, which has no arguments",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^ *(UID|USER|PID|F S UID) +[A-Z%][^\n]* (CMD|COMMAND)\r?\n`),
+		what:   "a list of processes, which lacks those that have ended",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^(#\d{10}\r?\n|: \d{10}:\d+;)`),
+		what:   "a shell's history, which has no users",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{9}: [A-Z][a-z]+ `),
+		what:   "Falco's alerts, which have no parents and no arguments",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^#separator `),
+		what:   "a log of Zeek's, which knows of no processes",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^0{7,8}:?  ?[0-9a-f]{2}`),
+		what:   "bytes in hexadecimal",
+		remedy: "xxd -r FILE | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile("^(#[^\\n]*\n+)+\\s*[{\\[]"),
+		what:   "JSON with comments, as Kibana's Dev Tools show it",
+		remedy: "grep -v '^#' FILE | reconbeat replay -",
+	},
+	{
+		begins: regexp.MustCompile(`^(#[^\n]*\n+)*(GET|POST|PUT) +\S+(\r?\n|$)`),
+		what:   "a request of Kibana's Dev Tools",
+		remedy: "save the answer alone, or ask with curl",
+	},
+	{
+		begins: regexp.MustCompile(`^(HTTP/[\d.]+ \d{3}|[*] [A-Z][^\n]*\n[*<>])`),
+		what:   "an answer of HTTP with its headers",
+		remedy: "ask again without curl's -i and -v",
+	},
+	{
+		begins: regexp.MustCompile(`^:\)\n`),
+		what:   "an answer in SMILE, which is JSON in binary",
+		remedy: "ask again without format=smile",
+	},
+	{
+		begins: regexp.MustCompile("^(\x1b\\[[0-9;]*m)+[{\\[]"),
+		what:   "JSON in a terminal's colours",
+		remedy: "write it with jq -M",
+	},
+	{
 		begins: regexp.MustCompile(`^__CURSOR=|^\w{3} \d{4}-\d\d-\d\d [^\n]*\[s=\w+;i=`),
 		what:   "another form of the journal",
 		remedy: "journalctl _TRANSPORT=audit -o json | reconbeat replay -",
@@ -84,11 +169,19 @@ var strangers = []struct {
 		remedy: "ask with _search, or export with elasticdump",
 	},
 	{
-		begins: regexp.MustCompile(`^([A-Za-z0-9+/]{60,}\r?\n){2}`),
+		begins: regexp.MustCompile(`^(([A-Za-z0-9+/]{60,}\r?\n){2}|[A-Za-z0-9+/]{200})`),
 		what:   "encoded in base64",
 		remedy: "base64 -d FILE | reconbeat replay -",
 	},
+	{
+		begins: regexp.MustCompile(`^(<\d+>)?(\w{3} +\d+ [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ [^\s:]+: `),
+		what:   "a log of syslog that begins without audit's records",
+		remedy: "where some come further on, name --module auditlog; else " + haveAudit,
+	},
 }
+
+// haveAudit gives recordings that have all that is asked for.
+const haveAudit = "have auditd report program starts, and replay its log"
 
 // Stranger says what a text is that begins with the sample and that no module reads, and what gives one that is read;
 // nil: nobody knows.
@@ -109,8 +202,14 @@ func Stranger(path string, sample []byte) error {
 var ErrTable = errors.New("a table (CSV), in which times lack their zone and arguments their bounds: " +
 	"export the documents as JSON, as with elasticdump --input=URL/INDEX --output=$")
 
+// oneColumn is a table of one column.
+var oneColumn = regexp.MustCompile(`^("[\w.@]+"|_raw|_source)\r?\n"`)
+
 // isTable says whether a text is a table: its first line names columns, and its second has as many.
 func isTable(sample []byte) bool {
+	if oneColumn.Match(sample) {
+		return true
+	}
 	for _, comma := range ",;\t|" {
 		in := csv.NewReader(bytes.NewReader(sample))
 		in.Comma, in.FieldsPerRecord, in.LazyQuotes = comma, -1, true

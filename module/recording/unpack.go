@@ -20,23 +20,38 @@ import (
 
 // format is a way in which a file may be packed.
 type format struct {
-	magic string
-	at    int // where the magic stands
-	open  func(*bufio.Reader) (io.Reader, func(), error)
+	magic   string
+	at      int    // where the magic stands
+	command string // what unpacks as much as there is
+	open    func(*bufio.Reader) (io.Reader, func(), error)
+}
+
+// errTorn says that packed data end before their end.
+var errTorn = errors.New("its packed data end in the middle, as in a file that is still being written or was copied " +
+	"in part")
+
+// torn explains an end in the middle of packed data, and gives the command that reads what is there.
+func torn(path string, err error, command string) error {
+	if command == "" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if path == "-" {
+		path = "FILE"
+	}
+	return fmt.Errorf("%w: %s %s | reconbeat replay -", errTorn, command, path)
 }
 
 // window bounds what unpacking keeps in memory, in bytes: zstd --long is 128 MiB.
 const window = 128 << 20
 
 var formats = []format{
-	{magic: "\x1f\x8b", open: openGzip},
-	{magic: "\x28\xb5\x2f\xfd", open: openZstandard},
-	{magic: "\x2a\x4d\x18", at: 1, open: openZstandard}, // a frame to skip comes first
-	{magic: "\xfd7zXZ\x00", open: func(in *bufio.Reader) (io.Reader, func(), error) {
-		z, err := xz.NewReader(in)
-		return z, nil, err
+	{magic: "\x1f\x8b", command: "zcat", open: openGzip},
+	{magic: "\x28\xb5\x2f\xfd", command: "zstdcat", open: openZstandard},
+	{magic: "\x2a\x4d\x18", at: 1, command: "zstdcat", open: openZstandard}, // a frame to skip comes first
+	{magic: "\xfd7zXZ\x00", command: "xzcat", open: openXZ},
+	{magic: "BZh", command: "bzcat", open: func(in *bufio.Reader) (io.Reader, func(), error) {
+		return bzip2.NewReader(in), nil, nil
 	}},
-	{magic: "BZh", open: func(in *bufio.Reader) (io.Reader, func(), error) { return bzip2.NewReader(in), nil, nil }},
 }
 
 func openGzip(in *bufio.Reader) (io.Reader, func(), error) {
@@ -92,6 +107,44 @@ func (g *gzipMembers) next() error {
 	return nil
 }
 
+func openXZ(in *bufio.Reader) (io.Reader, func(), error) {
+	ends := &ending{Reader: in}
+	z, err := xz.NewReader(ends)
+	return &xzWhole{Reader: z, ends: ends}, nil, err
+}
+
+// ending remembers with which bytes a stream ends, padding apart.
+type ending struct {
+	io.Reader
+	last [2]byte
+}
+
+// Read implements io.Reader.
+func (e *ending) Read(b []byte) (int, error) {
+	n, err := e.Reader.Read(b)
+	for _, c := range b[:n] {
+		if c != 0 {
+			e.last[0], e.last[1] = e.last[1], c
+		}
+	}
+	return n, err
+}
+
+// xzWhole reads xz, which calls it the end when a file breaks off before a block.
+type xzWhole struct {
+	io.Reader
+	ends *ending
+}
+
+// Read implements io.Reader.
+func (x *xzWhole) Read(b []byte) (int, error) {
+	n, err := x.Reader.Read(b)
+	if errors.Is(err, io.EOF) && string(x.ends.last[:]) != "YZ" {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
 func openZstandard(in *bufio.Reader) (io.Reader, func(), error) {
 	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
@@ -111,6 +164,7 @@ var refused = []struct {
 	{magic: "\x04\x22\x4d\x18", what: "compressed with lz4", command: "lz4 -dc %s"},
 	{magic: "\x02\x21\x4c\x18", what: "compressed with lz4", command: "lz4 -dc %s"},
 	{magic: "PK\x03\x04", what: "a zip archive", command: "unzip -p %s"},
+	{magic: "PK\x05\x06", what: "an empty zip archive"},
 	{magic: "7z\xbc\xaf\x27\x1c", what: "a 7z archive", command: "7z x -so %s"},
 	{magic: "\x5d\x00\x00", what: "compressed with lzma", command: "xz -dc --format=lzma %s"},
 	{magic: "\x1f\x9d", what: "compressed with compress", command: "zcat %s"},
@@ -144,10 +198,11 @@ const journal = `journalctl --file %s _TRANSPORT=audit -o json`
 // layers is how often a file may be packed.
 const layers = 3
 
-// unpacked is the text in a file, in UTF-8 and without a mark at its start.
-func unpacked(in *bufio.Reader, path string) (*bufio.Reader, func(), error) {
+// unpacked is the text in a file, in UTF-8 and without a mark at its start. command unpacks the file where it is
+// packed, as far as it goes.
+func unpacked(in *bufio.Reader, path string) (text *bufio.Reader, command string, end func(), err error) {
 	var closing []func()
-	end := func() {
+	end = func() {
 		for _, c := range closing {
 			c()
 		}
@@ -155,19 +210,22 @@ func unpacked(in *bufio.Reader, path string) (*bufio.Reader, func(), error) {
 	for layer := 0; ; layer++ {
 		magic, err := in.Peek(262)
 		if err != nil && len(magic) == 0 && !errors.Is(err, io.EOF) {
-			return nil, end, err // else it is reported where it stands, behind what can be read
+			return nil, command, end, err // else it is reported where it stands, behind what can be read
 		}
 		f, packed := packing(magic)
 		if !packed {
 			text, err := decoded(in, magic, path)
-			return text, end, err
+			return text, command, end, err
 		}
 		if layer == layers {
-			return nil, end, fmt.Errorf("it is packed more than %d times", layers)
+			return nil, command, end, fmt.Errorf("it is packed more than %d times", layers)
+		}
+		if layer == 0 {
+			command = f.command
 		}
 		out, c, err := f.open(in)
 		if err != nil {
-			return nil, end, err
+			return nil, command, end, err
 		}
 		if c != nil {
 			closing = append(closing, c)

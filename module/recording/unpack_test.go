@@ -86,6 +86,24 @@ func TestWhatIsPackedOrInAnotherEncodingIsRead(t *testing.T) {
 	require.Equal(t, []string{"one", "two"}, got)
 }
 
+// A file that is still being packed, or of which a part was copied, ends in the middle; other programs give that part.
+func TestPackedDataThatEndInTheMiddle(t *testing.T) {
+	noise := strings.Repeat("a line\n", 100) + "and its end"
+	for command, open := range map[string]func(io.Writer) (io.WriteCloser, error){
+		"zcat":    func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+		"zstdcat": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) },
+		"xzcat":   func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
+	} {
+		whole := packed(t, open, noise)
+		for _, end := range []int{20, len(whole) / 2, len(whole) - 3} {
+			path := file(t, whole[:end])
+			_, _, err := read(t, path)
+			require.ErrorIs(t, err, errTorn, "%s %d", command, end)
+			require.ErrorContains(t, err, command+" "+path+" | reconbeat replay -")
+		}
+	}
+}
+
 func TestWhatCannotBeReadIsCalledByItsName(t *testing.T) {
 	tar := strings.Repeat("\x00", 257) + "ustar\x0000"
 	for contents, want := range map[string]string{

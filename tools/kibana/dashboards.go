@@ -331,6 +331,7 @@ var investigation = dashboard{
 		{"host", "Host", "host.name", processView},
 		{"actor", "Actor", "reconbeat.actor.name", processView},
 		{"program", "Program", "reconbeat.program", processView},
+		{"alert", "Alert", "reconbeat.alert.id", alertView}, // which its matches and its follow-up have as well
 	},
 	rows: []row{
 		{
@@ -413,6 +414,23 @@ var investigation = dashboard{
 					[]string{"reconbeat.anomaly.score", "host.name", "reconbeat.actor.name", "user.name",
 						"process.command_line", "process.parent.name", "process.entry_leader.entry_meta.type",
 						"source.ip", "reconbeat.process.disguise"},
+				},
+			},
+		},
+		{
+			height: 14,
+			panels: []panel{
+				list{
+					frame{"session", "What else ran: before and after the alert",
+						"Alerts and their follow-ups: the programs through which the tool was started, and what else ran in " +
+							"the session. Choose an alert above.", 48},
+					alertView,
+					"(" + alertsOnly + ") or event.action:alert-follow-up",
+					"@timestamp",
+					[]string{"event.action", "host.name", "reconbeat.actor.name", "process.command_line",
+						"reconbeat.ancestry.command_line", "reconbeat.activity.before.command_line",
+						"reconbeat.activity.after.command_line", "reconbeat.activity.before.technique.id",
+						"reconbeat.activity.after.technique.id"},
 				},
 			},
 		},

@@ -206,12 +206,17 @@ func parseStat(b []byte) (stat, error) {
 }
 
 // parseCmdline reads /proc/PID/cmdline: a NUL behind each argument, but where the process has written over it. It is
-// empty for threads of the kernel and for what has ended.
+// empty for threads of the kernel and for what has ended. A process that sets its title, as sshd does, fills what is
+// left of the place with NULs: two and more empty arguments at the end are none.
 func parseCmdline(b []byte) []string {
 	if len(b) == 0 {
 		return nil
 	}
-	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+	text := strings.TrimSuffix(string(b), "\x00")
+	if title := strings.TrimRight(text, "\x00"); len(text)-len(title) > 1 {
+		text = title
+	}
+	return strings.Split(text, "\x00")
 }
 
 // ids returns the real and effective id of a line of /proc/PID/status.

@@ -211,9 +211,22 @@ func FuzzParseCmdline(f *testing.F) {
 		args := parseCmdline(b)
 		require.Equal(t, len(b) == 0, len(args) == 0)
 		if len(args) > 0 {
-			require.Equal(t, strings.TrimSuffix(string(b), "\x00"), strings.Join(args, "\x00"))
+			require.Equal(t, strings.TrimRight(string(b), "\x00"), strings.TrimRight(strings.Join(args, "\x00"), "\x00"))
 		}
 	})
+}
+
+func TestATitleIsOneArgument(t *testing.T) {
+	for text, want := range map[string][]string{
+		"ss\x00-tan\x00":                        {"ss", "-tan"},
+		"echo\x00\x00":                          {"echo", ""},
+		"sshd: alice@notty\x00\x00\x00\x00\x00": {"sshd: alice@notty"},
+		"\x00":                                  {""},
+		"\x00\x00\x00\x00":                      {""},
+		"written over":                          {"written over"},
+	} {
+		require.Equal(t, want, parseCmdline([]byte(text)), "%q", text)
+	}
 }
 
 func FuzzContainerID(f *testing.F) {

@@ -2,7 +2,11 @@
 
 package record
 
-import "golang.org/x/sys/unix"
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+)
 
 // ABI is a way to enter the kernel that numbers system calls by itself.
 type ABI struct {
@@ -43,14 +47,41 @@ func ABIs(goarch string) []ABI {
 	return nil
 }
 
-// startsProgram says whether a system call starts a program, by the architecture and the number in its record. known is
-// false for an unknown architecture: a log may be another machine's.
-func startsProgram(arch []byte, call uint32) (known, starts bool) {
-	value, _ := hexadecimal(arch)
+// foreign are the ABIs of machines that reconbeat is not built for: their logs come here.
+var foreign = []ABI{
+	{Name: "s390x", Arch: unix.AUDIT_ARCH_S390X, Execve: 11, Execveat: 354},
+	{Name: "s390", Arch: unix.AUDIT_ARCH_S390, Execve: 11, Execveat: 354},
+	{Name: "ppc64le", Arch: unix.AUDIT_ARCH_PPC64LE, Execve: 11, Execveat: 362},
+	{Name: "ppc64", Arch: unix.AUDIT_ARCH_PPC64, Execve: 11, Execveat: 362},
+	{Name: "ppc", Arch: unix.AUDIT_ARCH_PPC, Execve: 11, Execveat: 362},
+	{Name: "riscv64", Arch: unix.AUDIT_ARCH_RISCV64, Execve: 221, Execveat: 281},
+	{Name: "loongarch64", Arch: auditArchLoongArch64, Execve: 221, Execveat: 281},
+	{Name: "mips64el", Arch: unix.AUDIT_ARCH_MIPSEL64, Execve: 5057, Execveat: 5316},
+	{Name: "mipsel", Arch: unix.AUDIT_ARCH_MIPSEL, Execve: 4011, Execveat: 4356},
+}
+
+// auditArchLoongArch64 is EM_LOONGARCH, 64-bit and little-endian, which package unix has no name for.
+const auditArchLoongArch64 = 0xc0000102
+
+// startsProgram says whether a system call starts a program, by the architecture and the call in its record: numbers,
+// or the names that ausearch makes of them. known is false for an unknown architecture: a log may be another machine's.
+func startsProgram(arch, call []byte) (known, starts bool) {
+	n, ok := number(call)
+	if !ok {
+		return len(call) > 0, string(call) == "execve" || string(call) == "execveat"
+	}
+	value, ok := hexadecimal(bytes.TrimPrefix(arch, []byte("0x")))
+	if !ok {
+		return false, false
+	}
 	for _, a := range [...]*ABI{&amd64, &i386, &arm64, &arm} {
 		if a.Arch == value {
-			return true, call == a.Execve || call == a.Execveat ||
-				a == &amd64 && (call == x32Execve || call == x32Execveat)
+			return true, n == a.Execve || n == a.Execveat || a == &amd64 && (n == x32Execve || n == x32Execveat)
+		}
+	}
+	for i := range foreign {
+		if a := &foreign[i]; a.Arch == value {
+			return true, n == a.Execve || n == a.Execveat
 		}
 	}
 	return false, false

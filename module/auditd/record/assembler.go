@@ -158,7 +158,21 @@ func (a *Assembler) Line(line []byte, cursor process.Cursor) error {
 		a.last = cursor
 		return nil
 	}
-	return a.record(typ, body, node, cursor)
+	start := a.last
+	for {
+		one, more := cut(body)
+		if err := a.record(typ, one, node, cursor); err != nil || more == nil {
+			return err
+		}
+		var named []byte
+		if typ, body, named, err = ParseLine(more); err != nil {
+			return nil // it begins with a type and has a time, so that it is a record
+		}
+		if named != nil {
+			node = named
+		}
+		a.last = start // to resume there is to read the line again
+	}
 }
 
 // Record takes one record: its type, its text from `audit(` on, and where reading goes on after it. The Cursor of an
@@ -420,6 +434,9 @@ func (a *Assembler) complete(p *pending) error {
 	e := &p.event
 	a.buf = p.command.fill(e, a.buf)
 	e.File = p.executable()
+	if e.Name == "" && len(e.Args) > 0 { // its record is torn before the program
+		e.Name = e.Args[0][strings.LastIndexByte(e.Args[0], '/')+1:]
+	}
 	if p.missing || p.command.missing || len(e.Args) < e.ArgsCount && !p.cut {
 		a.o.Stats.Incomplete.Add(1)
 		e.Lossy = true
@@ -446,8 +463,7 @@ func (a *Assembler) resume() process.Cursor {
 
 func (a *Assembler) syscall(p *pending, b []byte) {
 	var arch []byte
-	var call uint32
-	success, exe := false, false
+	ended, success, exe := false, false, false
 	e := &p.event
 	p.called = true
 	for key, v, rest, ok := next(b); ok; key, v, rest, ok = next(rest) {
@@ -463,14 +479,13 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 		case "arch":
 			arch = v
 		case "syscall":
-			call, _ = number(v)
-			known, starts := startsProgram(arch, call)
+			known, starts := startsProgram(arch, v)
 			if p.sure = starts; known && !starts && len(p.changes) == 0 {
 				p.ignored = true
 				return
 			}
 		case "success":
-			if success = string(v) == "yes"; !success && len(p.changes) == 0 {
+			if ended, success = true, string(v) == "yes"; !success && len(p.changes) == 0 {
 				p.ignored = true
 				return
 			}
@@ -485,7 +500,11 @@ func (a *Assembler) syscall(p *pending, b []byte) {
 			a.who(e, key, v)
 		}
 	}
-	if !success {
+	switch {
+	case !ended && !exe && len(p.changes) == 0: // torn before it says who did it: as if it had not come
+		p.called = false
+		return
+	case !success:
 		p.ignored = true
 		return
 	}
@@ -503,15 +522,15 @@ func (a *Assembler) who(e *process.Event, key, v []byte) {
 	case "pid":
 		e.PID, _ = number(v)
 	case "auid":
-		e.Session.User.ID = id(v)
+		a.account(e, &e.Session.User, v)
 	case "uid":
-		e.User.ID = id(v)
+		a.account(e, &e.User, v)
 	case "gid":
-		e.Group.ID = id(v)
+		a.account(e, &e.Group, v)
 	case "euid":
-		e.Effective.ID = id(v)
+		a.account(e, &e.Effective, v)
 	case "egid":
-		e.EffGroup.ID = id(v)
+		a.account(e, &e.EffGroup, v)
 	case "ses":
 		e.Session.ID = id(v)
 	case "tty":
@@ -533,6 +552,17 @@ func (a *Assembler) who(e *process.Event, key, v []byte) {
 		if a.o.Names {
 			a.name(e, key, v)
 		}
+	}
+}
+
+// account takes an id, or where somebody has interpreted the record the name that it stood for.
+func (a *Assembler) account(e *process.Event, to *process.User, v []byte) {
+	n, ok := number(v)
+	if to.ID = process.Unset; ok {
+		to.ID = n
+	} else if len(v) > 0 && string(v) != "unset" && v[0] != '(' && v[0] != '?' {
+		a.buf = append(a.buf[:0], bytes.Trim(v, `"`)...)
+		to.Name = e.Text(a.buf)
 	}
 }
 

@@ -20,12 +20,28 @@ func wrapping(line []byte) (doc []byte, ok bool) {
 // carrier is a JSON document around a record, by its keys.
 type carrier map[string]jsontext.Value
 
-// text is the string of the first key that has one.
+// text is the string of the first key that has one. A list of strings is the lines of one, and one of numbers its
+// bytes: the journal has it so where some cannot be printed.
 func (c carrier) text(keys ...string) string {
 	for _, key := range keys {
-		if v := c[key]; v.Kind() == '"' {
+		v := c[key]
+		switch v.Kind() {
+		case '"':
 			text, _ := jsontext.AppendUnquote(nil, v) // of lone surrogates, which have become U+FFFD, it complains
 			return string(text)
+		case '[':
+			var lines []string
+			if json.Unmarshal(v, &lines, lenient) == nil {
+				return strings.Join(lines, "\n")
+			}
+			var numbers []uint16 // of uint8 it wants a text in base64
+			if json.Unmarshal(v, &numbers) == nil {
+				text := make([]byte, len(numbers))
+				for i, n := range numbers {
+					text[i] = byte(n)
+				}
+				return string(text)
+			}
 		}
 	}
 	return ""
@@ -42,9 +58,6 @@ func (c carrier) below(key string) carrier {
 
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// errCarried says that a document carries what cannot be taken to pieces.
-var errCarried = fmt.Errorf("%w, but a document that carries several of them in one text", ErrNoRecord)
-
 // parseCarried is ParseLine for a document around a record: of Filebeat, Docker, rsyslog, Vector and their like, which
 // carry the line as a text, or of the journal (journalctl -o json), which has the record in parts.
 func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
@@ -55,39 +68,69 @@ func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
 	if err := json.Unmarshal(doc, &c, lenient); err != nil {
 		return 0, nil, nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
 	}
-	for key := range c {
-		if name, _, _ := strings.Cut(key, "."); name == "process" || name == "auditd" {
-			return 0, nil, nil, ErrNoRecord // it is a document of its own
-		}
+	if hit := c.below("_source"); hit != nil { // as a search returns it
+		c = hit
+	} else if hit := c.below("fields"); hit != nil && c["_index"] != nil {
+		c = hit
 	}
-	line := c.journal()
-	if line == "" {
-		line = c.text("message", "log", "event.original", "MESSAGE", "msg", "line", "payload", "_raw", "full_log",
-			"short_message")
+	if c.isEvent() {
+		return 0, nil, nil, ErrNoRecord
 	}
-	if line == "" {
-		line = c.below("event").text("original")
-	}
-	line = strings.TrimRight(line, "\r\n")
-	if strings.HasPrefix(line, "{") {
+	line := strings.TrimRight(c.line(), "\r\n")
+	if line == "" || strings.HasPrefix(line, "{") {
 		return 0, nil, nil, ErrNoRecord
 	}
 	if typ, body, node, err = ParseLine([]byte(line)); err != nil {
 		return 0, nil, nil, err
 	}
-	if bytes.Contains(body, []byte("type=")) && bytes.Count(body, []byte(" msg=audit(")) > 0 {
-		return 0, nil, nil, errCarried
-	}
 	if node == nil {
-		name := c.text("_HOSTNAME", "host", "hostname", "host.name")
-		if name == "" {
-			name = c.below("host").text("name", "hostname")
-		}
-		if name != "" {
+		if name := c.host(); name != "" {
 			node = []byte(name)
 		}
 	}
 	return typ, body, node, nil
+}
+
+// isEvent says whether a document is an event of its own. One of the integration Auditd Logs is a record, of which it
+// has the text where the integration preserves it.
+func (c carrier) isEvent() bool {
+	if c["auditd.log.record_type"] != nil || c.below("auditd").below("log") != nil {
+		return false
+	}
+	for key := range c {
+		if name, _, _ := strings.Cut(key, "."); name == "process" || name == "auditd" {
+			return true
+		}
+	}
+	return false
+}
+
+// line is the record that a document carries, as the journal, Filebeat, Docker, rsyslog, Vector, Google's or Splunk's
+// logs, Kafka or Wazuh name it; empty: none.
+func (c carrier) line() string {
+	line := c.journal()
+	if line == "" {
+		line = c.text("message", "log", "event.original", "MESSAGE", "msg", "line", "payload", "_raw", "full_log",
+			"short_message", "textPayload", "event", "value", "content", "text", "body")
+	}
+	if line == "" {
+		line = c.below("event").text("original")
+	}
+	if line == "" {
+		line = c.below("result").text("_raw")
+	}
+	return line
+}
+
+// host is the name of the host that a document is of, or else of the agent that read it there; empty: none is named.
+func (c carrier) host() string {
+	name := c.text("_HOSTNAME", "host", "hostname", "host.name", "host.hostname")
+	for _, of := range []string{"host", "agent", "beat", "labels", "stream", "result"} {
+		if name == "" {
+			name = c.below(of).text("name", "hostname", "host")
+		}
+	}
+	return name
 }
 
 // journal is the line that auditd would have written of a document of the journal; empty: it is none of audit's.

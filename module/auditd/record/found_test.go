@@ -3,6 +3,7 @@
 package record
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -131,6 +132,14 @@ func TestWhatStandsBeforeARecordIsCutOff(t *testing.T) {
 		"<14>Mar  3 01:06:40 10.1.2.3 audispd: ":                       "10.1.2.3",
 		"Mar  3 01:06:40 web1 kernel: [  712.334455] audit: ":          "web1",
 		"[  712.334455] audit: ":                                       "",
+		"Tue 2026-03-03 01:06:40 UTC web1 audit[7]: ":                  "web1",
+		"Mar  3 01:06:40 UTC web1 audit: ":                             "web1",
+		"2026-03-03T01:06:40.100Z web1 ":                               "web1",
+		"2026-03-03T01:06:40.100Z {name=web1} ":                        "web1",
+		"2026-03-03T01:06:40.100Z {\"name\":\"web1\"} ":                "web1",
+		"2026-03-03T01:06:40.100Z %{host} ":                            "",
+		"2026-03-03T01:06:40.100Z ":                                    "",
+		"2026-03-03T01:06:40.100Z audit: ":                             "",
 		"[Tue Mar  3 01:06:40 2026] audit: ":                           "",
 		"2026-03-03T01:06:40.100000000Z stdout F ":                     "",
 		"auditd-1  | ":            "",
@@ -281,6 +290,157 @@ func TestSeparatorsAreNoRecordsAndNoMistakes(t *testing.T) {
 	}
 }
 
+// The records of an event stand on one line where a crash tore off its newline, and where programs join them.
+func TestRecordsOnOneLineAreEachRead(t *testing.T) {
+	exec, want := recordsOf(1, 10), []string{"ss", "-tulpn"}
+	lines := make([]string, len(exec))
+	for i, line := range exec {
+		lines[i] = strings.TrimSuffix(line, "\n")
+	}
+	whole, err := json.Marshal(strings.Join(exec, ""))
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"nothing between":    strings.Join(lines, ""),
+		"a blank":            strings.Join(lines, " "),
+		"a carriage return":  strings.Join(lines, "\r"),
+		"a zero byte":        strings.Join(lines, "\x00"),
+		"an escaped newline": strings.Join(lines, `\n`),
+		"in a text of JSON":  `{"host":"","message":` + string(whole) + `}`,
+		"as Wazuh has them":  `{"full_log":"` + strings.ReplaceAll(strings.Join(lines, " "), `"`, `\"`) + `"}`,
+		"with nodes":         "node=east " + strings.Join(lines, " node=east "),
+		"behind a torn one":  "type=SYSCALL msg=audit(1699999999.123:7): arch=c00000" + strings.Join(lines, "\n"),
+		"behind a torn type": "type=SYSC" + strings.Join(lines, "\n"),
+		"behind a torn time": "type=SYSCALL msg=audit(16999" + strings.Join(lines, "\n"),
+		"behind a torn head": "Mar  3 01:06:40 web1 au" + strings.Join(lines, "\nMar  3 01:06:40 web1 audit: "),
+		"of another kind":    "type=BPF msg=audit(1699999999.123:7): prog-id=1" + strings.Join(lines, "\n"),
+	} {
+		events, _ := assemble(t, text+"\n")
+		require.Len(t, events, 1, name)
+		require.Equal(t, want, events[0].Args, name)
+		require.EqualValues(t, 10, events[0].PID, name)
+		require.False(t, events[0].Lossy, name)
+	}
+	said := `type=USER msg=audit(1700000000.100:9): pid=1 uid=0 auid=0 ses=1 msg='` + strings.Join(lines, " ") + `'`
+	events, _ := assemble(t, said+"\n")
+	require.Empty(t, events, "what a program says is not a record")
+}
+
+// To resume within a line would lose its other records.
+func TestALineOfSeveralRecordsIsReadAgain(t *testing.T) {
+	a := NewAssembler(Options{Stats: &module.Stats{}}, func(*process.Event) error { return nil })
+	line := strings.ReplaceAll(strings.Join(recordsOf(1, 10)[:2], "")+sys(2, 20), "\n", " ")
+	require.NoError(t, a.Line([]byte("type=CWD msg=audit(1.1:1): cwd=1\n"), process.Cursor{Offset: 33}))
+	require.NoError(t, a.Line([]byte(line), process.Cursor{Offset: 900}))
+	require.Len(t, a.order, 2)
+	for ; len(a.order) > 0; a.order = a.order[1:] {
+		require.EqualValues(t, 33, a.resume().Offset)
+	}
+}
+
+// What is left of a torn SYSCALL record counts: who it was, and the program as the arguments name it.
+func TestATornCallKeepsWhatItSays(t *testing.T) {
+	exec := recordsOf(1, 10)
+	call, rest := strings.TrimSpace(exec[0]), "\n"+strings.Join(exec[1:], "")
+	whole := strings.Index(call, " comm=")
+	events, stats := assemble(t, call[:whole]+rest)
+	require.Len(t, events, 1)
+	require.Equal(t, "ss", events[0].Name)
+	require.EqualValues(t, 1000, events[0].Session.User.ID)
+	require.True(t, events[0].Lossy)
+	require.EqualValues(t, 1, stats.Incomplete.Load())
+
+	for _, end := range []string{" success", " ppid", " syscall"} {
+		events, stats = assemble(t, call[:strings.Index(call, end)]+rest)
+		if end != " ppid" { // then nobody knows whether it succeeded
+			require.Empty(t, events, end)
+		}
+		require.EqualValues(t, 1, stats.Incomplete.Load(), end)
+	}
+	events, stats = assemble(t, strings.Replace(call, " success=yes exit=0", "", 1)+rest)
+	require.Empty(t, events, "a call that did not return")
+	require.Zero(t, stats.Incomplete.Load())
+}
+
+// Somebody has put names in the place of numbers: of users, the call and the architecture.
+func TestInterpretedValuesAreRead(t *testing.T) {
+	exec := recordsOf(1, 10)
+	for from, to := range map[string]string{
+		"arch=c000003e syscall=59": "arch=x86_64 syscall=execve", "auid=1000": "auid=carol", "euid=0": "euid=root",
+		" uid=0": " uid=root", `comm="ss"`: "comm=ss", `exe="/usr/bin/ss"`: "exe=/usr/bin/ss", "tty=pts0": "tty=(none)",
+	} {
+		exec[0] = strings.ReplaceAll(exec[0], from, to)
+	}
+	events, _ := assemble(t, strings.Join(exec, ""))
+	require.Len(t, events, 1)
+	e := events[0]
+	require.Equal(t, "carol", e.Session.User.Name)
+	require.Equal(t, process.User{ID: process.Unset, Name: "root"}, e.User)
+	require.Equal(t, "/usr/bin/ss", e.Executable)
+	require.Equal(t, []string{"ss", "-tulpn"}, e.Args)
+
+	for _, unset := range []string{"unset", "(unknown)", "4294967295", "-1", "?"} {
+		exec[0] = strings.Replace(sys(1, 10), "auid=1000", "auid="+unset, 1)
+		events, _ = assemble(t, strings.Join(exec, ""))
+		require.Equal(t, process.User{ID: process.Unset}, events[0].Session.User, unset)
+	}
+	exec[0] = strings.Replace(sys(1, 10), "syscall=59", "syscall=openat", 1)
+	events, _ = assemble(t, strings.Join(exec, ""))
+	require.Empty(t, events)
+}
+
+// Machines that reconbeat is not built for have logs, too, and some lack their EXECVE record.
+func TestExecsOfEveryMachineAreKnown(t *testing.T) {
+	for machine, call := range map[string]string{
+		"s390x": "80000016 syscall=11", "ppc64le": "c0000015 syscall=11", "riscv64": "c00000f3 syscall=221",
+		"loongarch64": "c0000102 syscall=281", "mips64el": "c0000008 syscall=5057", "aarch64": "c00000b7 syscall=221",
+		"in capitals": "C00000B7 syscall=221", "with a mark": "0xc00000b7 syscall=221",
+	} {
+		exec := recordsOf(1, 10)
+		exec[0] = strings.Replace(exec[0], "c000003e syscall=59", call, 1)
+		events, _ := assemble(t, exec[0]+exec[3])
+		require.Len(t, events, 1, machine)
+		require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args, machine)
+		require.True(t, events[0].Lossy, machine)
+		exec[0] = strings.Replace(exec[0], call, strings.Fields(call)[0]+" syscall=63", 1)
+		events, _ = assemble(t, strings.Join(exec, ""))
+		require.Empty(t, events, machine)
+	}
+}
+
+// Records come out of other texts with what those put around quotes, and from a terminal with its colours.
+func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
+	for name, around := range map[string]func(line string) string{
+		"JSON's quotes":      func(line string) string { return strings.ReplaceAll(line, `"`, `\"`) },
+		"a text of JSON":     func(line string) string { return fmt.Sprintf("%q,", line) },
+		"a member of JSON":   func(line string) string { return fmt.Sprintf(`"host":"a","message":%q,"x":"y"`, line) },
+		"CSV":                func(line string) string { return `"` + strings.ReplaceAll(line, `"`, `""`) + `"` },
+		"a column of CSV":    func(line string) string { return `x,"` + strings.ReplaceAll(line, `"`, `""`) + `","y z"` },
+		"quotes around":      func(line string) string { return `message="` + line + `"` },
+		"a quote alone":      func(line string) string { return `"` + line },
+		"grep's context":     func(line string) string { return "audit.log-12-" + line },
+		"a diff":             func(line string) string { return "+" + line },
+		"semicolons":         func(line string) string { return "web1;" + line },
+		"a terminal":         func(line string) string { return "\x1b[01;31m\x1b[K" + line + "\x1b[m\x1b[K" },
+		"within colours":     func(line string) string { return strings.ReplaceAll(line, "ss", "\x1b[1mss\x1b[0m") },
+		"an opening bracket": func(line string) string { return "(" + line },
+	} {
+		var text strings.Builder
+		for _, line := range recordsOf(1, 10) {
+			text.WriteString(around(strings.TrimSuffix(line, "\n")) + "\n")
+		}
+		events, stats := assemble(t, text.String())
+		require.Len(t, events, 1, name)
+		require.Equal(t, []string{"ss", "-tulpn"}, events[0].Args, name)
+		require.Equal(t, "/usr/bin/ss", events[0].Executable, name)
+		require.False(t, events[0].Lossy, name)
+		require.Zero(t, stats.Malformed.Load(), name)
+	}
+	empty := strings.ReplaceAll(strings.Join(recordsOf(1, 10), ""), `argc=2 a0="ss" a1="-tulpn"`,
+		`argc=3 a0="ss" a1="" a2=""`)
+	events, _ := assemble(t, empty)
+	require.Equal(t, []string{"ss", "", ""}, events[0].Args, "two quotes are an empty argument")
+}
+
 func TestWhatIsNoRecordIsCalledByItsName(t *testing.T) {
 	for line, want := range map[string]error{
 		`type=EXECVE msg=audit(03/03/26 01:06:40.100:501) : argc=2 a0=ss a1=-tulpn`: errInterpreted,
@@ -288,7 +448,6 @@ func TestWhatIsNoRecordIsCalledByItsName(t *testing.T) {
 		`node=a type=CWD msg=audit(2026-03-03 01:06:40.100:501) : cwd=/`:            errInterpreted,
 		`type=SYSCALL msg=audit(yesterday:501): arch=x86_64`:                        errNoHeader,
 		`SYSCALL arch=c000003e syscall=59 success=yes exit=0`:                       errJournal,
-		`{"message":"type=CWD msg=audit(1.1:1): a=1 type=PATH msg=audit(1.1:1):"}`:  errCarried,
 		`{"@timestamp":1,"process":{},"message":"type=CWD msg=audit(1.1:1): a=1"}`:  ErrNoRecord,
 		`{"message":"audit is on"}`:                                                 ErrNoRecord,
 		`Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e syscall=59`:        errJournal,
@@ -354,13 +513,26 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 	const text = `type=CWD msg=audit(1772500000.100:501): cwd=\"/\"`
 	for doc, node := range map[string]string{
-		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`: "",
-		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                  "web1",
-		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:              "east",
-		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:             "web1",
-		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                 "west",
+		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`:   "",
+		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                    "web1",
+		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:                "east",
+		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:               "web1",
+		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                   "west",
+		`{"_index":"x","_source":{"host":{"name":"web1"},"message":"` + text + `"}}`: "web1",
+		`{"_index":"x","fields":{"host.name":["web1"],"message":["` + text + `"]}}`:  "web1",
+		`{"agent":{"name":"web1"},"location":"x","full_log":"` + text + `"}`:         "web1",
+		`{"beat":{"hostname":"web1"},"message":"` + text + `"}`:                      "web1",
+		`{"time":1,"host":"web1","sourcetype":"linux:audit","event":"` + text + `"}`: "web1",
+		`{"preview":false,"result":{"_raw":"` + text + `","host":"web1"}}`:           "web1",
+		`{"textPayload":"` + text + `","labels":{"host":"web1"}}`:                    "web1",
+		`{"topic":"x","value":"` + text + `"}`:                                       "",
+		`{"auditd":{"log":{"record_type":"CWD"}},"process":{"pid":1},"host":{"name":"web1"},` +
+			`"event":{"original":"` + text + `"}}`: "web1",
 		"\x1e" + `{"_HOSTNAME":"web1","_AUDIT_TYPE":"1307","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501",` +
 			`"_SOURCE_REALTIME_TIMESTAMP":"1772500000100000","MESSAGE":"CWD cwd=\"/\""}`: "web1",
+		// the journal has the bytes where some cannot be printed
+		`{"_HOSTNAME":"web1","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501","__REALTIME_TIMESTAMP":"1772500000100000",` +
+			`"MESSAGE":[67,87,68,32,99,119,100,61,34,47,34]}`: "web1",
 	} {
 		typ, body, got, err := ParseLine([]byte(doc))
 		require.NoError(t, err, doc)

@@ -126,12 +126,16 @@ func noHeader(body []byte) error {
 	return errNoHeader
 }
 
-// ParseLine splits a line of audit.log, with or without `msg=` within. What a syslog daemon, the journal or the
-// kernel's log has put before the record is cut off, and a JSON document that carries one is unwrapped. node is the
-// host that `node=` names, or else the syslog header or the document; nil: none does. The type is 0 for one that
-// nothing is known of. The results share the line's memory, or that of what it carries.
+// ParseLine splits a line of audit.log, with or without `msg=` within. What a syslog daemon, the journal, the kernel's
+// log or grep has put before the record is cut off, and a JSON document that carries one is unwrapped. node is the host
+// that `node=` names, or else the syslog header or the document; nil: none does. The type is 0 for one that nothing is
+// known of. The body has what else stands on the line, further records too. The results share the line's memory, or
+// that of what it carries.
 func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	line = bytes.TrimRight(line, "\r\n")
+	if bytes.IndexByte(line, 0x1b) >= 0 {
+		line = colours.ReplaceAll(line, nil)
+	}
 	if doc, ok := wrapping(line); ok {
 		return parseCarried(doc)
 	}
@@ -142,10 +146,10 @@ func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 		}
 	}
 	if typ, body, ok := parse(line); ok {
-		return typ, body, node, nil
+		return typ, restored(body, false), node, nil
 	}
 	if typ, body, node, ok := parseNodeWithin(line); ok {
-		return typ, body, node, nil
+		return typ, restored(body, false), node, nil
 	}
 	return parseBehind(line)
 }
@@ -181,6 +185,9 @@ func parse(line []byte) (typ uint16, body []byte, ok bool) {
 	if !ok {
 		return 0, nil, false
 	}
+	if i := bytes.LastIndex(name, typeMark); i >= 0 { // what stood before it was torn off
+		name = name[i+len(typeMark):]
+	}
 	body = bytes.TrimPrefix(body, []byte("msg="))
 	return typeOf(name), body, bytes.HasPrefix(body, []byte("audit("))
 }
@@ -194,9 +201,10 @@ func parseBehind(line []byte) (typ uint16, body, node []byte, err error) {
 		}
 		before := line[:at+i]
 		typ, body, ok := parse(line[at+i:])
-		if at += i + len(typeMark); !ok || len(before) == 0 || bytes.IndexByte(separators, before[len(before)-1]) < 0 {
+		if at += i + len(typeMark); !ok || len(before) == 0 {
 			continue
 		}
+		body = restored(body, before[len(before)-1] == '"')
 		if i := bytes.LastIndex(before, nodeMark); i >= 0 {
 			named := bytes.TrimRight(before[i+len(nodeMark):], " ")
 			if len(named) > 0 && bytes.IndexByte(named, ' ') < 0 {
@@ -210,9 +218,6 @@ func parseBehind(line []byte) (typ uint16, body, node []byte, err error) {
 	}
 	return 0, nil, nil, ErrNoRecord
 }
-
-// separators are what may stand right before a record.
-var separators = []byte(" \t:|>\x00")
 
 // isSeparator says whether a line only parts events or pages: those of ausearch, of journalctl, and empty ones.
 func isSeparator(line []byte) bool {
@@ -255,7 +260,12 @@ func syslogHost(head []byte) []byte {
 		w, head = head[:end], head[end:]
 		return w
 	}
-	switch first := word(); {
+	first := word()
+	if len(first) == 3 && isDay(first) { // as journalctl -o short-full has it
+		first = word()
+	}
+	bare := false // nothing but the host stands behind the time
+	switch {
 	case len(first) == 3 && isMonth(first):
 		word() // day
 		at := word()
@@ -266,6 +276,7 @@ func syslogHost(head []byte) []byte {
 			return nil
 		}
 	case len(first) >= len("2006-01-02T15:04:05") && first[4] == '-' && first[10] == 'T':
+		bare = true
 	case len(first) == len("2006-01-02") && first[4] == '-' && first[7] == '-':
 		if at := word(); bytes.Count(at, []byte(":")) != 2 {
 			return nil
@@ -274,7 +285,11 @@ func syslogHost(head []byte) []byte {
 		return nil
 	}
 	host := word()
-	if len(host) == 0 || len(bytes.TrimSpace(head)) == 0 || len(host) > 255 || string(host) == "-" ||
+	if string(host) == "UTC" || string(host) == "GMT" {
+		host, bare = word(), false
+	}
+	host = logstashs(host)
+	if len(host) == 0 || len(bytes.TrimSpace(head)) == 0 && !bare || len(host) > 255 || string(host) == "-" ||
 		string(host) == "stdout" || string(host) == "stderr" {
 		return nil
 	}
@@ -287,6 +302,27 @@ func syslogHost(head []byte) []byte {
 		return nil
 	}
 	return host
+}
+
+// logstashs is the name in what Logstash prints of an object host: {name=web1} or {"name":"web1"}.
+func logstashs(host []byte) []byte {
+	inner, ok := bytes.CutPrefix(host, []byte("{"))
+	if !ok {
+		return host
+	}
+	for _, mark := range []string{"name=", `"name":"`} {
+		if _, name, ok := bytes.Cut(inner, []byte(mark)); ok {
+			if end := bytes.IndexAny(name, `,"}`); end >= 0 {
+				return name[:end]
+			}
+		}
+	}
+	return nil
+}
+
+func isDay(b []byte) bool {
+	_, err := time.Parse("Mon", string(b))
+	return err == nil
 }
 
 func isMonth(b []byte) bool {

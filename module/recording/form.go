@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package ndjson
+package recording
 
 import (
 	"bytes"
@@ -10,87 +10,94 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// form is how documents stand in a recording.
-type form int
+// Form is how JSON documents stand in a recording.
+type Form int
 
+// The forms.
 const (
-	unknown form = iota
-	lines        // one a line, in an array too, with commas, or behind what syslog has put before them
-	values       // one behind the other, or in arrays, over as many lines as they like
-	answers      // in the answers of searches: hits.hits
-	columns      // in answers of ES|QL or SQL: names apart from values
+	Unknown   Form = iota // none that is known, or no documents
+	FormLines             // one a line, in an array too, with commas, or behind what syslog has put before them
+	Values                // one behind the other, or in arrays, over as many lines as they like
+	Answers               // in the answers of searches: hits.hits
+	Columns               // in answers of ES|QL or SQL: names apart from values
 )
+
+// Cut says whether a Cutter finds the documents.
+func (f Form) Cut() bool { return f == Values || f == Answers }
 
 // firstLines is how many lines of a sample are looked at.
 const firstLines = 20
 
-// formOf finds out the form of the documents by the first bytes of a text.
-func formOf(sample []byte) form {
-	sample = bytes.TrimLeft(bytes.TrimPrefix(sample, utf8Mark), blank)
+// FormOf finds out the form of the documents by the first bytes of a text.
+func FormOf(sample []byte) Form {
+	sample = bytes.TrimLeft(bytes.TrimPrefix(sample, utf8Mark), Blank)
 	if len(sample) == 0 {
-		return unknown
+		return Unknown
 	}
 	first, _, whole := bytes.Cut(sample, []byte{'\n'})
 	switch name := answerOf(sample); {
 	case name == "columns":
-		return columns
+		return Columns
 	case name != "":
-		return answers
+		return Answers
 	case !whole && sample[0] == '{' && !jsontext.Value(first).IsValid() && !adjoining(first):
-		if rest := bytes.TrimLeft(sample[1:], blank); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
-			return lines // one long line
+		if rest := bytes.TrimLeft(sample[1:], Blank); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
+			return FormLines // one long line
 		}
-		return unknown
+		return Unknown
 	}
 	if opening := bytes.TrimSpace(first); string(opening) == "{" {
-		return values
+		return Values
 	}
 	n := 0
 	for line := range bytes.Lines(sample) {
 		line = bytes.TrimSpace(line)
 		if string(line) == "{" && n == 1 && string(bytes.TrimSpace(first)) == "[" {
-			return values
+			return Values
 		}
-		if doc := document(line); len(doc) > 1 && doc[0] == '{' && jsontext.Value(doc).IsValid() {
-			return lines
+		if doc := Document(line); len(doc) > 1 && doc[0] == '{' && jsontext.Value(doc).IsValid() {
+			return FormLines
 		}
 		if n++; n == firstLines {
 			break
 		}
 	}
 	if sample[0] != '[' && sample[0] != '{' {
-		return unknown
+		return Unknown
 	}
 	d := jsontext.NewDecoder(bytes.NewReader(sample), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
 		switch _, err := d.ReadToken(); {
 		case err == nil && d.InputOffset() < int64(len(sample)):
 		case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return values
+			return Values
 		default:
-			return unknown
+			return Unknown
 		}
 	}
 }
 
-// blank is what may stand around a document; a file that was not written to its end has zero bytes there.
-const blank = " \t\r\n\x00\x1e"
+// utf8Mark is what some programs begin a text of UTF-8 with.
+var utf8Mark = []byte("\xef\xbb\xbf")
 
-// document cuts off a line what is not its document: brackets and commas of an array around it, and what a syslog
+// Blank is what may stand around a document; a file that was not written to its end has zero bytes there.
+const Blank = " \t\r\n\x00\x1e"
+
+// Document cuts off a line what is not its document: brackets and commas of an array around it, and what a syslog
 // daemon has put before it.
-func document(line []byte) []byte {
-	line = bytes.Trim(line, blank)
+func Document(line []byte) []byte {
+	line = bytes.Trim(line, Blank)
 	if n := len(line); n > 1 && line[0] == '{' && line[n-1] == '}' {
 		return line
 	}
 	line = bytes.TrimPrefix(line, utf8Mark)
-	if opened := bytes.TrimLeft(line, "[,"+blank); len(opened) == 0 || opened[0] == '{' {
+	if opened := bytes.TrimLeft(line, "[,"+Blank); len(opened) == 0 || opened[0] == '{' {
 		line = opened
 	}
-	if i := bytes.LastIndexByte(line, '}'); i >= 0 && len(bytes.TrimLeft(line[i+1:], "],"+blank)) == 0 {
+	if i := bytes.LastIndexByte(line, '}'); i >= 0 && len(bytes.TrimLeft(line[i+1:], "],"+Blank)) == 0 {
 		line = line[:i+1]
 	} else if i < 0 {
-		line = bytes.TrimLeft(line, "],"+blank)
+		line = bytes.TrimLeft(line, "],"+Blank)
 	}
 	i := bytes.IndexByte(line, '{')
 	if i > 0 && bytes.HasPrefix(line[i:], []byte("{}")) { // Fluent Bit's metadata
@@ -130,7 +137,10 @@ func answerOf(sample []byte) string {
 		name, kind := key.String(), d.PeekKind()
 		switch {
 		case kind == '[' && (name == "columns" || name == "schema"):
-			return "columns"
+			if list, err := d.ReadValue(); err != nil || bytes.Contains(list, []byte(`"name"`)) {
+				return "columns"
+			}
+			continue
 		case around(name, kind):
 			return name
 		case name == "@timestamp", name == "_source", name == "fields":
@@ -156,11 +166,11 @@ func around(name string, kind jsontext.Kind) bool {
 	return holds(name, kind)
 }
 
-// holds says whether a member of an answer is the list of documents: of a search, of EQL, of _mget, or of AWS's logs,
-// whose events carry the documents.
+// holds says whether a member of an answer is the list of documents: of a search, of EQL, of _mget, of Azure's logs, or
+// of AWS's, whose events carry the documents.
 func holds(name string, kind jsontext.Kind) bool {
 	switch name {
-	case "hits", "events", "docs", "logEvents":
+	case "hits", "events", "docs", "logEvents", "records":
 		return kind == '['
 	}
 	return false
@@ -171,34 +181,35 @@ const maxDocument = 16 << 20
 
 var errLongDocument = errors.New("the document is too long")
 
-// cutter cuts documents out of JSON that is not one document a line. It keeps one document in memory.
-type cutter struct {
+// Cutter cuts documents out of JSON that is not one document a line. It keeps one document in memory.
+type Cutter struct {
 	in     *numbered
 	json   *jsontext.Decoder
-	form   form
+	form   Form
 	within []bool // of each array around the present place: whether it holds documents
 }
 
-func newCutter(in io.Reader, f form) *cutter {
-	c := &cutter{in: &numbered{in: in}, form: f}
+// NewCutter cuts documents of a form that Cut says yes to.
+func NewCutter(in io.Reader, f Form) *Cutter {
+	c := &Cutter{in: &numbered{in: in}, form: f}
 	c.json = jsontext.NewDecoder(c.in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	return c
 }
 
-// next returns the next document, valid until the next call, and on which line it begins; io.EOF at the end.
-func (c *cutter) next() (doc []byte, line uint64, err error) {
+// Next returns the next document, valid until the next call, and on which line it begins; io.EOF at the end.
+func (c *Cutter) Next() (doc []byte, line uint64, err error) {
 	c.in.left = maxDocument
 	for {
 		kind := c.json.PeekKind()
 		inDocuments := len(c.within) > 0 && c.within[len(c.within)-1]
 		switch {
-		case kind == '{' && (c.form == values || inDocuments):
+		case kind == '{' && (c.form == Values || inDocuments):
 			doc, err := c.json.ReadValue()
 			return doc, c.in.line(c.json.InputOffset() - int64(len(doc))), err
 		case kind == '{':
 			_, err = c.json.ReadToken()
 		case kind == '[':
-			c.within = append(c.within, c.form == values)
+			c.within = append(c.within, c.form == Values)
 			_, err = c.json.ReadToken()
 		case kind == ']':
 			if len(c.within) > 0 {
@@ -207,8 +218,11 @@ func (c *cutter) next() (doc []byte, line uint64, err error) {
 			_, err = c.json.ReadToken()
 		case kind == '}':
 			_, err = c.json.ReadToken()
-		case kind == '"' && c.form == answers && !c.inArray():
+		case kind == '"' && c.form == Answers && !c.inArray():
 			err = c.member()
+		case c.form == Values || inDocuments: // not a document, and that is to be said
+			doc, err := c.json.ReadValue()
+			return doc, c.in.line(c.json.InputOffset() - int64(len(doc))), err
 		default:
 			if err = c.json.SkipValue(); err == nil {
 				c.in.left = maxDocument
@@ -220,13 +234,13 @@ func (c *cutter) next() (doc []byte, line uint64, err error) {
 	}
 }
 
-func (c *cutter) inArray() bool {
+func (c *Cutter) inArray() bool {
 	kind, _ := c.json.StackIndex(c.json.StackDepth())
 	return kind != '{'
 }
 
 // member goes into a member of an answer that holds hits, and past any other.
-func (c *cutter) member() error {
+func (c *Cutter) member() error {
 	key, err := c.json.ReadToken()
 	if err != nil {
 		return err

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// alertsPage is the page that shows alerts in full.
+const alertsPage = "../docs/alerts.md"
+
+// everywhere are the fields that libbeat adds to every document; the page leaves them out.
+var everywhere = []string{"@metadata", "agent", "ecs", "host", "service"}
+
+// documented holds an alert of a live test against the one that the page shows: it has the same fields, with other
+// values. With -update the page shows this one.
+func (l *live) documented(block string, doc mapstr.M) {
+	l.t.Helper()
+	shown := doc.Clone()
+	for _, name := range everywhere {
+		_ = shown.Delete(name) // it may have none
+	}
+	page, err := os.ReadFile(alertsPage)
+	require.NoError(l.t, err)
+	found := regexp.MustCompile("(?s)```json alert=" + block + "\n(.*?)\n```").FindSubmatchIndex(page)
+	require.NotNil(l.t, found, "the page has no block %s", block)
+	if *update {
+		var text bytes.Buffer
+		plain := json.NewEncoder(&text)
+		plain.SetEscapeHTML(false)
+		plain.SetIndent("", "  ")
+		require.NoError(l.t, plain.Encode(shown))
+		host, err := os.Hostname()
+		require.NoError(l.t, err)
+		anonymous := strings.NewReplacer(l.dir, "/tmp/x", liveAdmin, "alice", liveNewbie, "mallory", liveDaemon, "www-data",
+			`"`+host+`"`, `"web-1"`, "`"+host+"`", "`web-1`", hostID(doc), "5b1c9b6f0a7f4b0f9a53b0f4d1f7e0aa")
+		written := slices.Concat(page[:found[2]], []byte(anonymous.Replace(strings.TrimSpace(text.String()))),
+			page[found[3]:])
+		require.NoError(l.t, os.WriteFile(alertsPage, written, 0o644))
+		return
+	}
+	text, err := json.Marshal(shown)
+	require.NoError(l.t, err)
+	assert.Equal(l.t, fieldsIn(l.t, page[found[2]:found[3]]), fieldsIn(l.t, text),
+		"the page's alert %s has other fields: run this test with -update", block)
+}
+
+// hostID is the id of the host that a document is of, or what no document has.
+func hostID(doc mapstr.M) string { return cmp.Or(text(doc, "host.id"), "\x00") }
+
+// fieldsIn are the names of a document's fields, those of objects in lists, too.
+func fieldsIn(t testing.TB, text []byte) []string {
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(text, &doc))
+	names := map[string]bool{}
+	namesIn(doc, "", names)
+	return slices.Sorted(maps.Keys(names))
+}
