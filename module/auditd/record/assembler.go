@@ -522,15 +522,15 @@ func (a *Assembler) who(e *process.Event, key, v []byte) {
 	case "pid":
 		e.PID, _ = number(v)
 	case "auid":
-		a.account(e, &e.Session.User, v)
+		a.userOf(e, &e.Session.User, v)
 	case "uid":
-		a.account(e, &e.User, v)
+		a.userOf(e, &e.User, v)
 	case "gid":
-		a.account(e, &e.Group, v)
+		a.userOf(e, &e.Group, v)
 	case "euid":
-		a.account(e, &e.Effective, v)
+		a.userOf(e, &e.Effective, v)
 	case "egid":
-		a.account(e, &e.EffGroup, v)
+		a.userOf(e, &e.EffGroup, v)
 	case "ses":
 		e.Session.ID = id(v)
 	case "tty":
@@ -555,8 +555,8 @@ func (a *Assembler) who(e *process.Event, key, v []byte) {
 	}
 }
 
-// account takes an id, or where somebody has interpreted the record the name that it stood for.
-func (a *Assembler) account(e *process.Event, to *process.User, v []byte) {
+// userOf takes an id, or where somebody has interpreted the record the name that it stood for.
+func (a *Assembler) userOf(e *process.Event, to *process.User, v []byte) {
 	n, ok := number(v)
 	if to.ID = process.Unset; ok {
 		to.ID = n
