@@ -152,10 +152,10 @@ func (x *Exec) Alert(f *detector.Finding) *Document {
 	m.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
 	m.addAncestry(alert.Fields, e, x.from)
-	m.addNote(alert.Fields, f)
 	m.addActivity(alert.Fields, e)
 	m.addProvenance(alert.Fields, e, x.from)
 	m.addAccount(alert.Fields, e, x.from)
+	m.addNote(alert.Fields, f) // which has values of the others
 	fit(alert.Fields)
 	return m.finish(&alert, x.from, id, Durable)
 }

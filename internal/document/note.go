@@ -3,7 +3,9 @@
 package document
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
@@ -40,8 +42,39 @@ func (m *Maker) noteValue(fields mapstr.M, field string) string {
 		}
 		return ""
 	}
-	if at, ok := v.(time.Time); ok {
-		return at.UTC().Format(time.RFC3339)
+	switch v := v.(type) {
+	case time.Time:
+		return v.UTC().Format(time.RFC3339)
+	case []string:
+		return strings.Join(v, ", ")
+	case []mapstr.M:
+		return noteList(v)
 	}
 	return fmt.Sprint(v)
+}
+
+// noteList is a list of programs, or of changes of an account, as text.
+func noteList(list []mapstr.M) string {
+	var texts []string
+	for _, one := range list {
+		value := func(field string) string {
+			v, err := one.GetValue(field)
+			if err != nil {
+				return ""
+			}
+			return fmt.Sprint(v)
+		}
+		if action := value("action"); action != "" {
+			if at, ok := one["time"].(time.Time); ok {
+				action = at.UTC().Format(time.RFC3339) + " " + action
+			}
+			if by := cmp.Or(value("user.name"), value("user.id")); by != "" {
+				action += " by " + by
+			}
+			texts = append(texts, action)
+			continue
+		}
+		texts = append(texts, cmp.Or(value("command_line"), value("name")))
+	}
+	return strings.Join(texts, "; ")
 }

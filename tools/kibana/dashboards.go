@@ -422,15 +422,17 @@ var investigation = dashboard{
 			panels: []panel{
 				list{
 					frame{"session", "What else ran: before and after the alert",
-						"Alerts and their follow-ups: the programs through which the tool was started, and what else ran in " +
-							"the session. Choose an alert above.", 48},
+						"Alerts and their follow-ups: the programs through which the tool was started, what else ran in the " +
+							"session, and what was changed about the account. Choose an alert above.", 48},
 					alertView,
 					"(" + alertsOnly + ") or event.action:alert-follow-up",
 					"@timestamp",
 					[]string{"event.action", "host.name", "reconbeat.actor.name", "process.command_line",
 						"reconbeat.ancestry.command_line", "reconbeat.activity.before.command_line",
 						"reconbeat.activity.after.command_line", "reconbeat.activity.before.technique.id",
-						"reconbeat.activity.after.technique.id"},
+						"reconbeat.activity.after.technique.id", "reconbeat.account.groups",
+						"reconbeat.account.changes.action", "reconbeat.account.changes.user.name",
+						"reconbeat.account.refused_logins.count", "reconbeat.executable.state"},
 				},
 			},
 		},

@@ -66,7 +66,7 @@ var (
 // promotion makes of every alert of reconbeat's an alert of Elastic Security's.
 var promotion = saved.Rule{
 	RuleID:  "b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10",
-	Version: 7,
+	Version: 8,
 	Name:    "Reconbeat alert",
 	Description: "Makes an alert of Elastic Security of every alert that reconbeat raises: somebody who does not " +
 		"usually look at a Linux host's network connections did so. " +
@@ -95,7 +95,8 @@ var promotion = saved.Rule{
 		Names: []string{"event.reason", "host.name", "reconbeat.actor.name", "user.name", "process.command_line",
 			"process.parent.command_line", "process.working_directory", "process.entry_leader.entry_meta.type",
 			"source.ip", "container.image.name", "reconbeat.activity.before.command_line",
-			"reconbeat.ancestry.command_line", "reconbeat.anomaly.score", "reconbeat.anomaly.typical_users",
+			"reconbeat.ancestry.command_line", "reconbeat.account.groups", "reconbeat.account.changes.action",
+			"reconbeat.anomaly.score", "reconbeat.anomaly.typical_users",
 			"reconbeat.actor.usual.commands", "reconbeat.actor.usual.parents", "reconbeat.actor.usual.networks",
 			"reconbeat.actor.last_seen"},
 	},
