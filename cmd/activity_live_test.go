@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/internal/beattest"
 )
@@ -77,7 +79,8 @@ func TestLiveAWebShell(t *testing.T) {
 	l.learnDays(60, true)
 	root := filepath.Join(l.dir, "www")
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "cgi-bin"), 0o755))
-	script := "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nid\nuname -a\nss -tan\ncat /etc/passwd\n"
+	// On a busy machine the answer would be complete, and the server's worker gone, before anybody reads who that was.
+	script := "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nid\nuname -a\nss -tan\ncat seen\n"
 	require.NoError(t, os.WriteFile(filepath.Join(root, "cgi-bin", "status.cgi"), []byte(script), 0o755))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -93,17 +96,30 @@ func TestLiveAWebShell(t *testing.T) {
 	out, err := server.CombinedOutput()
 	require.NoError(t, err, string(out))
 	defer func() { _ = exec.Command("pkill", "-u", liveDaemon, "busybox").Run() }()
+	seen := filepath.Join(root, "cgi-bin", "seen")
+	require.NoError(t, unix.Mkfifo(seen, 0o666))
 	require.True(t, beattest.Poll(10*time.Second, func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			err = c.Close()
+		}
+		return err == nil
+	}), "the web server does not answer")
+	page := make(chan string, 1)
+	go func() {
 		answer, err := http.Get("http://" + address + "/cgi-bin/status.cgi")
 		if err != nil {
-			return false
+			page <- err.Error()
+			return
 		}
 		defer answer.Body.Close()
-		page, err := io.ReadAll(answer.Body)
-		return err == nil && strings.Contains(string(page), liveDaemon)
-	}), "the web server does not answer")
-
+		text, err := io.ReadAll(answer.Body)
+		page <- fmt.Sprint(string(text), err)
+	}()
 	alert := l.awaitAlert(mapstr.M{"user.name": liveDaemon})
+	require.NoError(t, os.WriteFile(seen, nil, 0)) // the script's last command reads it
+	require.Contains(t, <-page, liveDaemon)
+
 	line := objects(alert, "reconbeat.ancestry")
 	require.GreaterOrEqual(t, len(line), 2)
 	require.Contains(t, text(line[0], "command_line"), "status.cgi")

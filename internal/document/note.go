@@ -5,6 +5,7 @@ package document
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,10 +54,10 @@ func (m *Maker) noteValue(fields mapstr.M, field string) string {
 	return fmt.Sprint(v)
 }
 
-// noteList is a list of programs, or of changes of an account, as text.
+// noteList is a list of programs, or of changes of an account, as text, the latest first: of many, the earliest are cut.
 func noteList(list []mapstr.M) string {
 	var texts []string
-	for _, one := range list {
+	for _, one := range slices.Backward(list) {
 		value := func(field string) string {
 			v, err := one.GetValue(field)
 			if err != nil {
