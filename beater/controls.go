@@ -96,8 +96,8 @@ const settle = time.Second
 // mostWaits bounds how often a change is waited out: another file of the folder may change for ever.
 const mostWaits = 10
 
-// check takes up a change of the files that it finds for the second time, and returns when to check again. What an editor
-// or a copy is still writing would be read by halves, and half an exception holds back more than a whole one.
+// check takes up a change of the files that it finds for the second time, and returns when to check again. What an
+// editor or a copy is still writing would be read by halves, and half an exception holds back more than a whole one.
 func (c *controls) check(l *loop) (again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

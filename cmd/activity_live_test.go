@@ -72,8 +72,8 @@ func commandsIn(doc mapstr.M, field string) (lines []string) {
 	return lines
 }
 
-// TestLiveAWebShell has a real web server run a script that somebody has put there: the alert leads from the tool to the
-// server, and has what else the script ran.
+// TestLiveAWebShell has a real web server run a script that somebody has put there: the alert leads from the tool to
+// the server, and has what else the script ran.
 func TestLiveAWebShell(t *testing.T) {
 	l := newLive(t, "context")
 	l.learnDays(60, true)

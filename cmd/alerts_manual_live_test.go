@@ -24,8 +24,8 @@ const alertsPage = "../docs/alerts.md"
 // everywhere are the fields that libbeat adds to every document; the page leaves them out.
 var everywhere = []string{"@metadata", "agent", "ecs", "host", "service"}
 
-// passing are the fields that depend on what else has happened on the test's host, and on how soon a login, or a program
-// whose file is removed, ends.
+// passing are the fields that depend on what else has happened on the test's host, and on how soon a login, or a
+// program whose file is removed, ends.
 var passing = []string{"source.port", "reconbeat.account.logins_from_source", "reconbeat.account.refused_logins",
 	"reconbeat.account.authorized_keys", "reconbeat.account.files.sudoers", "process.hash", "related.hash",
 	"reconbeat.executable.state", "reconbeat.executable.unread"}

@@ -96,7 +96,7 @@ func TestControlsOfAllKindsAreWritten(t *testing.T) {
 	require.Equal(t, windows, text.String())
 }
 
-// An id of Kibana's is read as it was written; one of an approval, whose file is called so, may not lead to another folder.
+// An id of Kibana's is read as it was written; one of an approval, whose file is called so, leads to no other folder.
 func TestIDsAreWrittenAsTheyAreRead(t *testing.T) {
 	dir := t.TempDir()
 	id := `Our backup (nightly)/2: "quoted", # no comment`

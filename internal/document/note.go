@@ -54,7 +54,7 @@ func (m *Maker) noteValue(fields mapstr.M, field string) string {
 	return fmt.Sprint(v)
 }
 
-// noteList is a list of programs, or of changes of an account, as text, the latest first: of many, the earliest are cut.
+// noteList is a list of programs, or of changes of an account, as text, the latest first: of many, the earliest go.
 func noteList(list []mapstr.M) string {
 	var texts []string
 	for _, one := range slices.Backward(list) {

@@ -205,7 +205,8 @@ func (r *Report) alert(at time.Time, f fields) {
 		return
 	}
 	a := alert{
-		id: f.text("event.id"), At: at.UTC(), Score: -1, Message: f.text("message"), Reason: f.text("event.reason"), Host: f.text("host.name"),
+		id: f.text("event.id"), At: at.UTC(), Score: -1, Message: f.text("message"), Reason: f.text("event.reason"),
+		Host:    f.text("host.name"),
 		Command: f.text("process.command_line"), Parent: f.text("process.parent.name"),
 		Folder: f.text("process.working_directory"), Entry: f.text("process.entry_leader.entry_meta.type"),
 		Yearly: f.number("reconbeat.anomaly.yearly"), Parts: f.parts(), Visit: f.texts("reconbeat.visit.commands"),
