@@ -161,8 +161,8 @@ var accountActions = map[string]string{
 }
 
 // gpasswd reads an operation of gpasswd(1): members, and the group that they joined or left. The action is empty for
-// any other. "user ann added by root to group sudo", "user ann removed by root from group sudo", "members of group sudo set
-// by root to ann,bob".
+// any other. "user ann added by root to group sudo", "user ann removed by root from group sudo", "members of group sudo
+// set by root to ann,bob".
 func gpasswd(op []byte) (action string, members, group []byte) {
 	if rest, ok := bytes.CutPrefix(op, []byte("user ")); ok {
 		name, rest, _ := bytes.Cut(rest, []byte(" "))
