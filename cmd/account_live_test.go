@@ -108,4 +108,5 @@ func TestLiveAccountMadeByAnother(t *testing.T) {
 	require.Contains(t, flat(alert, "reconbeat.account.logins_from_source.other_users"), liveAdmin)
 	require.NotEmpty(t, flat(alert, "source.port"), "the connection is there while ss runs")
 	require.NotContains(t, l.log.All(), "Xk9-secret-of-the-test")
+	l.documented("new-account", alert)
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -40,7 +41,7 @@ func (l *live) documented(block string, doc mapstr.M) {
 	}
 	page, err := os.ReadFile(alertsPage)
 	require.NoError(l.t, err)
-	found := regexp.MustCompile("(?s)```json alert=" + block + "\n(.*?)\n```").FindSubmatchIndex(page)
+	found := shownAlert(block).FindSubmatchIndex(page)
 	require.NotNil(l.t, found, "the page has no block %s", block)
 	if *update {
 		var text bytes.Buffer
@@ -51,7 +52,7 @@ func (l *live) documented(block string, doc mapstr.M) {
 		host, err := os.Hostname()
 		require.NoError(l.t, err)
 		anonymous := strings.NewReplacer(l.dir, "/tmp/x", liveAdmin, "alice", liveNewbie, "mallory", liveDaemon, "www-data",
-			liveFresh, "bob", `"`+host+`"`, `"web-1"`, "`"+host+"`", "`web-1`", hostID(doc), "5b1c9b6f0a7f4b0f9a53b0f4d1f7e0aa")
+			liveFresh, "bob", "rbopsteam", "ops", `"`+host+`"`, `"web-1"`, "`"+host+"`", "`web-1`", hostID(doc), "5b1c9b6f0a7f4b0f9a53b0f4d1f7e0aa")
 		written := slices.Concat(page[:found[2]], []byte(anonymous.Replace(strings.TrimSpace(text.String()))),
 			page[found[3]:])
 		require.NoError(l.t, os.WriteFile(alertsPage, written, 0o644))
@@ -61,6 +62,32 @@ func (l *live) documented(block string, doc mapstr.M) {
 	require.NoError(l.t, err)
 	assert.Equal(l.t, fieldsIn(l.t, page[found[2]:found[3]]), fieldsIn(l.t, text),
 		"the page's alert %s has other fields: run this test with -update", block)
+}
+
+// shownAlert matches an alert on the page: its name, and the document.
+func shownAlert(name string) *regexp.Regexp {
+	return regexp.MustCompile("(?s)```json alert=" + name + "\n(.*?)\n```")
+}
+
+// TestStackTakesTheAlertsOfTheManual has the alerts of live tests, with all that this host knows of accounts and files,
+// indexed by the strict templates.
+func TestStackTakesTheAlertsOfTheManual(t *testing.T) {
+	node, _ := cluster(t, newHost(t))
+	page, err := os.ReadFile(alertsPage)
+	require.NoError(t, err)
+	shown := shownAlert("[a-z-]+").FindAllSubmatch(page, -1)
+	require.Len(t, shown, 5)
+	for _, block := range shown {
+		var doc mapstr.M
+		require.NoError(t, json.Unmarshal(block[1], &doc))
+		put(doc, "ecs.version", "9.0.0") // what the output's templates expect of libbeat
+		node.Request(t, http.MethodPut, "/logs-reconbeat.alert-manual/_create/"+text(doc, "event.id"), doc)
+	}
+	kept := node.Documents(t, "logs-reconbeat.alert-manual")
+	require.Len(t, kept, len(shown))
+	for _, d := range kept {
+		require.NotEmpty(t, text(d.Source, "event.ingested"))
+	}
 }
 
 // hostID is the id of the host that a document is of, or what no document has.
