@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // busy keeps every processor busy until the end of the test, with n loops that never sleep.
@@ -142,13 +144,22 @@ func TestLiveDisguises(t *testing.T) {
 		},
 		{
 			name:    "in another root, called as a program of ours",
-			command: "sudo chroot " + chroot + " /bin/busybox sh -c '/usr/bin/cat -H -t sport = :12; true'",
+			command: "sudo chroot " + chroot + " /bin/busybox sh -c '/usr/bin/cat -H -t sport = :12; read -r _; true'",
 			args:    "/usr/bin/cat -H -t sport = :12", tool: "ss",
 		},
 	} {
 		require.NoError(t, os.Chmod(l.dir, 0o777))
-		if out, err := l.as(liveAdmin, c.command).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v %s", c.name, err, out)
+		// The shell of another root, by which its programs are found, is there until reconbeat has looked.
+		shell := l.as(liveAdmin, c.command)
+		var said beattest.Log
+		shell.Stdout, shell.Stderr = &said, &said
+		seen, err := shell.StdinPipe()
+		require.NoError(t, err)
+		require.NoError(t, shell.Start())
+		l.canary()
+		require.NoError(t, seen.Close())
+		if err := shell.Wait(); err != nil {
+			t.Errorf("%s: %v %s", c.name, err, said.All())
 		}
 		l.canary()
 		docs := l.matches()[c.args]

@@ -374,7 +374,7 @@ func askWhatTheGuideAsks(t *testing.T, node *stack.Node, namespace string) {
 	var rule struct{ Note string }
 	require.NoError(t, json.NewDecoder(bytes.NewReader(rules)).Decode(&rule))
 	buttons := button.FindAllStringSubmatch(rule.Note, -1)
-	require.Len(t, buttons, 4)
+	require.Len(t, buttons, 5)
 	var alert mapstr.M // of a login session
 	for _, d := range node.Documents(t, "logs-reconbeat.alert-"+namespace) {
 		doc := mapstr.M(d.Source)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package race says, for tests, whether the race detector is on. What computes on one goroutine has no races and takes
+// Package race says whether the race detector is on. What computes on one goroutine has no races and takes
 // ten times as long under it: such tests do fewer rounds there, and `go tool mage test` runs them without it, too.
 package race
 

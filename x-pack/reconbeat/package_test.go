@@ -446,7 +446,7 @@ func TestFleetsPolicyRuns(t *testing.T) {
 
 	t.Log("an option of another module is reported, and so is that there are no alerts")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: with("socket_buffer", "4096")}))
-	a.wait(r, unit, "FAILED", "ndjson.socket_buffer: no such setting")
+	a.wait(r, unit, "FAILED", "socket_buffer: no such setting")
 	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"alert"}}))
 	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
 

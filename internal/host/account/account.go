@@ -27,6 +27,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/internal/host/executable"
 	"github.com/reconbeat/reconbeat/internal/host/sudoers"
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -55,7 +56,7 @@ const (
 // Bounds of what is read.
 const (
 	// HomeWait is how long Of waits for what lies in a home directory.
-	HomeWait = 200 * time.Millisecond
+	HomeWait = race.Slower * 200 * time.Millisecond
 	// Kept is for how long an answer holds while the host's files stay the same.
 	Kept       = 10 * time.Second
 	fileMost   = 4 << 20 // of one file, in bytes

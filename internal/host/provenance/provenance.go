@@ -31,6 +31,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/host/dpkg"
 	"github.com/reconbeat/reconbeat/internal/host/executable"
 	"github.com/reconbeat/reconbeat/internal/host/procfs"
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -60,7 +61,7 @@ const (
 	// FilesPerMinute is how many files are read in a minute of event time.
 	FilesPerMinute = 30
 	// AnswerWait is how long Answer waits for the files of one exec.
-	AnswerWait = 200 * time.Millisecond
+	AnswerWait = race.Slower * 200 * time.Millisecond
 	// filesMost is how many files are remembered.
 	filesMost = 1024
 	// queued is how many files may wait, each with an open descriptor.
