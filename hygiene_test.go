@@ -98,7 +98,9 @@ var rooms = map[string][]string{
 	"internal/host/account":    {"internal/host/executable", "internal/host/sudoers", "internal/race", "process"},
 	"internal/host/dpkg":       {},
 	"internal/host/executable": {"process"},
-	"internal/host/provenance": {"internal/host/dpkg", "internal/host/executable", "internal/host/procfs", "internal/race", "process"},
+	"internal/host/provenance": {
+		"internal/host/dpkg", "internal/host/executable", "internal/host/procfs", "internal/race", "process",
+	},
 	"internal/host/procfs":     {"process"},
 	"internal/host/sudoers":    {},
 	"internal/include":         {},

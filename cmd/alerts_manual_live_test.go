@@ -52,7 +52,8 @@ func (l *live) documented(block string, doc mapstr.M) {
 		host, err := os.Hostname()
 		require.NoError(l.t, err)
 		anonymous := strings.NewReplacer(l.dir, "/tmp/x", liveAdmin, "alice", liveNewbie, "mallory", liveDaemon, "www-data",
-			liveFresh, "bob", "rbopsteam", "ops", `"`+host+`"`, `"web-1"`, "`"+host+"`", "`web-1`", hostID(doc), "5b1c9b6f0a7f4b0f9a53b0f4d1f7e0aa")
+			liveFresh, "bob", "rbopsteam", "ops", `"`+host+`"`, `"web-1"`, "`"+host+"`", "`web-1`",
+			hostID(doc), "5b1c9b6f0a7f4b0f9a53b0f4d1f7e0aa")
 		written := slices.Concat(page[:found[2]], []byte(anonymous.Replace(strings.TrimSpace(text.String()))),
 			page[found[3]:])
 		require.NoError(l.t, os.WriteFile(alertsPage, written, 0o644))
