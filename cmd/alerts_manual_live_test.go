@@ -82,9 +82,9 @@ func TestStackTakesTheAlertsOfTheManual(t *testing.T) {
 		var doc mapstr.M
 		require.NoError(t, json.Unmarshal(block[1], &doc))
 		put(doc, "ecs.version", "9.0.0") // what the output's templates expect of libbeat
-		node.Request(t, http.MethodPut, "/logs-reconbeat.alert-manual/_create/"+text(doc, "event.id"), doc)
+		node.Request(t, http.MethodPut, "/logs-reconbeat.alert-page/_create/"+text(doc, "event.id"), doc)
 	}
-	kept := node.Documents(t, "logs-reconbeat.alert-manual")
+	kept := node.Documents(t, "logs-reconbeat.alert-page")
 	require.Len(t, kept, len(shown))
 	for _, d := range kept {
 		require.NotEmpty(t, text(d.Source, "event.ingested"))
