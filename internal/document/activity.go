@@ -37,7 +37,8 @@ func activityFields() map[string]string {
 
 // isBefore reports whether a field is one of what ran before, which an alert has.
 func isBefore(field string) bool {
-	return field == truncatedField || recentFields[strings.TrimPrefix(field, beforeField+".")] != ""
+	name, of := strings.CutPrefix(field, beforeField+".")
+	return field == truncatedField || of && recentFields[name] != ""
 }
 
 // maxActivity bounds what a document says of what else ran, in bytes of JSON.

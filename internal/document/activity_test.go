@@ -43,3 +43,13 @@ func TestActivityIsBounded(t *testing.T) {
 	require.EqualValues(t, 139, list[len(list)-1]["pid"])
 	require.Equal(t, mapstr.M{"id": []string{"T1049"}}, list[0]["technique"])
 }
+
+// A field of the user's own that is called like a part of another stays the user's.
+func TestOnlyFieldsOfTheGroupAreBefore(t *testing.T) {
+	for field, want := range map[string]bool{
+		"reconbeat.activity.before.name": true, "reconbeat.activity.truncated": true,
+		"name": false, "time": false, "reconbeat.activity.after.name": false, "reconbeat.activity.before.none": false,
+	} {
+		require.Equal(t, want, isBefore(field), field)
+	}
+}

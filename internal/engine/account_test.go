@@ -81,13 +81,7 @@ func alertOfNewcomer(
 	e.User.ID, e.PID, e.PPID, e.Session.Source = id, 1<<22-1, 1<<22-2, address
 	change(e)
 	eng.Take(e, from)
-	for _, doc := range *shipped {
-		if kind, _ := doc.Fields.GetValue("event.kind"); kind == "alert" {
-			return doc
-		}
-	}
-	t.Fatal("no alert")
-	return nil
+	return alertAmong(t, *shipped)
 }
 
 func TestAnAlertSaysWhatItsAccountMayDo(t *testing.T) {

@@ -296,3 +296,15 @@ func TestTamperingIsAnAlertWithItsAccount(t *testing.T) {
 	s.Take(who, kernelSource)
 	require.True(t, ids[(*shipped)[0].ID], "what is read again has the same id")
 }
+
+// alertAmong is the first alert among documents.
+func alertAmong(t testing.TB, shipped []*document.Document) *document.Document {
+	t.Helper()
+	for _, doc := range shipped {
+		if kind, _ := doc.Fields.GetValue("event.kind"); kind == "alert" {
+			return doc
+		}
+	}
+	t.Fatal("no alert")
+	return nil
+}
