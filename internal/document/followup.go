@@ -87,7 +87,7 @@ func (u *FollowUp) text(n int, whole bool, until time.Time) string {
 	}
 	switch {
 	case n == 0 && !whole:
-		return fmt.Sprintf("what started %s within %s is no longer known", where, within)
+		return fmt.Sprintf("what started %s within %s is not known", where, within)
 	case n == 0:
 		return fmt.Sprintf("no other program started %s within %s", where, within)
 	case !whole:
