@@ -19,6 +19,11 @@ const (
 	recentText = 256
 	// RecentFor is how far back Table.Recent looks.
 	RecentFor = 10 * time.Minute
+	// askedFor is for how long after an exec somebody may ask for it, in nanoseconds: RecentFor, and as much for what
+	// comes late.
+	askedFor = int64(2 * RecentFor)
+	// nearBits is the logarithm of how many rings are found without a search.
+	nearBits = 8
 )
 
 // Recent is an exec that a Table remembers beside a later one.
@@ -30,23 +35,31 @@ type Recent struct {
 	Exited   bool   // the source has reported the end of the process while it ran this program
 }
 
-// recent is a Recent in a ring. Its text is its own memory, reused.
+// recent is a Recent in a ring. What the program is and its arguments stay in the table's place of its process for as
+// long as that runs it: to write them twice would cost every exec more than all else about it.
 type recent struct {
-	time      int64  // in nanoseconds since 1970
+	time   int64  // in nanoseconds since 1970
+	parent string // interned
+	pid    uint32
+	exit   int32
+	exited bool
+	moved  bool     // the process has gone on to something else: kept has what it ran
+	kept   *keptRun // its memory is used again; nil: there is none yet
+}
+
+// keptRun is what a process ran.
+type keptRun struct {
 	exe, name string // interned
-	parent    string // interned
 	text      []byte // the arguments, each followed by a zero byte
 	argc      int
-	pid       uint32
-	exit      int32
-	exited    bool
 }
 
 // ring is the ring of one session or actor.
 type ring struct {
-	key   uint64 // whose it is, unlike the slab's place, which outlives its holder
-	execs []recent
-	next  int // where the next exec goes once the ring is full
+	key   uint64   // whose it is, unlike the slab's place, which outlives its holder
+	execs []recent // of a ring that has a key: recentExecs
+	n     int      // how many of them there are
+	next  int      // where the next exec goes, the place of the oldest once the ring is full
 }
 
 // ringKey is whose ring an exec belongs to: its login session, else its real user in its container. 0: neither is
@@ -72,69 +85,95 @@ func (t *Table) ringKey(s scope, e *Event) uint64 {
 }
 
 // remember puts an exec into the ring that it belongs to.
-func (t *Table) remember(s scope, p *procEntry, e *Event, parent string) {
+func (t *Table) remember(s scope, p *procEntry, e *Event, parent string, ran int64) {
 	key := t.ringKey(s, e)
-	p.ring = key
 	if key == 0 {
 		return
 	}
-	c := s.rings.put(key)
+	at := s.ringAt(key)
+	c := &s.rings.places[at].value
 	if c.key != key {
-		c.key, c.execs, c.next = key, c.execs[:0], 0
+		if c.execs == nil {
+			c.execs = make([]recent, recentExecs)
+		}
+		c.key, c.n, c.next = key, 0, 0
 	}
-	var r *recent
-	switch n := len(c.execs); {
-	case n == recentExecs:
-		r = &c.execs[c.next]
-		c.next = (c.next + 1) % recentExecs
-	case n < cap(c.execs):
-		c.execs = c.execs[:n+1] // with the text's memory of an earlier holder
-		r = &c.execs[n]
-	default:
-		c.execs = append(c.execs, recent{})
-		r = &c.execs[n]
+	r := &c.execs[c.next]
+	r.time, r.parent, r.pid = ran, parent, p.pid
+	r.exit, r.exited, r.moved = 0, false, false
+	p.ring, p.ringAt, p.slot, p.ran = key, at, uint8(c.next), ran
+	c.next = (c.next + 1) % recentExecs
+	c.n = min(c.n+1, recentExecs)
+}
+
+// ringAt is the place of a ring, which becomes the newest.
+func (s scope) ringAt(key uint64) int32 {
+	hint := &s.near[key>>(64-nearBits)]
+	if s.rings.holds(*hint, key) {
+		s.rings.renew(*hint)
+		return *hint
 	}
-	text := p.text
-	if len(text) > recentText {
-		text = text[:recentText]
+	*hint = s.rings.putAt(key)
+	return *hint
+}
+
+// slotOf is where the ring of a process has what it runs; nil: it has it no longer, or never had.
+func (s scope) slotOf(p *procEntry) *recent {
+	if p.ring == 0 {
+		return nil
 	}
-	r.text = append(r.text[:0], text...)
-	r.time, r.exe, r.name, r.parent = e.Time.UnixNano(), p.exe, p.name, parent
-	r.pid, r.argc, r.exit, r.exited = p.pid, p.argc, 0, false
+	c := s.rings.at(p.ringAt, p.ring)
+	if c == nil || c.key != p.ring {
+		return nil
+	}
+	if r := &c.execs[p.slot]; r.pid == p.pid && r.time == p.ran && !r.moved {
+		return r
+	}
+	return nil
+}
+
+// makeRoom saves for the ring what stands in a place of the table, which is about to be used for something else. What
+// ran so long ago that nobody will ask for it is not worth the search.
+func (s scope) makeRoom(p *procEntry, now int64) {
+	if p.ring == 0 || now-p.ran > askedFor {
+		return
+	}
+	r := s.slotOf(p)
+	if r == nil {
+		return
+	}
+	if r.kept == nil {
+		r.kept = &keptRun{}
+	}
+	r.moved = true
+	k := r.kept
+	k.exe, k.name, k.argc = p.exe, p.name, p.argc
+	k.text = append(k.text[:0], p.text[:min(len(p.text), recentText)]...)
 }
 
 // ended notes how the latest program of a process ended.
-func (t *Table) ended(s scope, p *procEntry, e *Event) {
-	c := s.rings.get(p.ring)
-	if c == nil || p.ring == 0 || c.key != p.ring {
-		return
-	}
-	var latest *recent
-	for i := range c.execs {
-		if r := &c.execs[i]; r.pid == p.pid && (latest == nil || r.time >= latest.time) {
-			latest = r
-		}
-	}
-	if latest != nil && !latest.exited {
-		latest.exit, latest.exited = e.ExitCode, true
+func (s scope) ended(p *procEntry, e *Event) {
+	if r := s.slotOf(p); r != nil && !r.exited {
+		r.exit, r.exited = e.ExitCode, true
 	}
 }
 
 // Recent returns what else ran before an exec, the oldest first: in its login session, or where there is none by its
 // real user in its container. It goes back RecentFor, or 32 execs of the session, and shares no memory with the Table.
 func (t *Table) Recent(e *Event) []Recent {
-	c := t.ring(e)
+	s := t.scope(e)
+	c := t.ring(s, e)
 	if c == nil {
 		return nil
 	}
 	var before []Recent
 	now := e.Time.UnixNano()
-	for i := range c.execs {
+	for i := range c.execs[:c.n] {
 		r := &c.execs[i]
 		if r.time > now || now-r.time > int64(RecentFor) || r.is(e) {
 			continue
 		}
-		before = append(before, r.describe())
+		before = append(before, r.describe(s))
 	}
 	slices.SortStableFunc(before, inTime)
 	return before
@@ -143,17 +182,18 @@ func (t *Table) Recent(e *Event) []Recent {
 // Later returns what else has run since an exec was observed, in the same session and order, until a time. Of more than
 // 32 execs it knows the latest; whole reports whether these are all.
 func (t *Table) Later(e *Event, until time.Time) (after []Recent, whole bool) {
-	c := t.ring(e)
+	s := t.scope(e)
+	c := t.ring(s, e)
 	if c == nil {
 		return nil, false
 	}
-	for i := range c.execs {
-		r := &c.execs[(c.next+i)%len(c.execs)] // in the order in which they were observed
+	for i := range c.n { // in the order in which they were observed
+		r := &c.execs[(c.next+recentExecs-c.n+i)%recentExecs]
 		switch {
 		case r.is(e):
 			after, whole = nil, true
 		case r.time <= until.UnixNano():
-			after = append(after, r.describe())
+			after = append(after, r.describe(s))
 		}
 	}
 	slices.SortStableFunc(after, inTime)
@@ -161,8 +201,7 @@ func (t *Table) Later(e *Event, until time.Time) (after []Recent, whole bool) {
 }
 
 // ring is the ring that an exec belongs to; nil: none, or another session has its place by now.
-func (t *Table) ring(e *Event) *ring {
-	s := t.scope(e)
+func (t *Table) ring(s scope, e *Event) *ring {
 	key := t.ringKey(s, e)
 	if c := s.rings.get(key); c != nil && c.key == key && key != 0 {
 		return c
@@ -175,10 +214,17 @@ func (r *recent) is(e *Event) bool { return r.pid == e.PID && r.time == e.Time.U
 
 func inTime(a, b Recent) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.PID, b.PID)) }
 
-func (r *recent) describe() Recent {
+// describe makes a Recent of an exec in a ring of the scope.
+func (r *recent) describe(s scope) Recent {
+	var ran keptRun
+	if r.moved {
+		ran = *r.kept
+	} else if p := s.process(r.pid); p != nil && p.ran == r.time {
+		ran = keptRun{exe: p.exe, name: p.name, argc: p.argc, text: p.text[:min(len(p.text), recentText)]}
+	}
 	p := NoProcess
-	p.PID, p.Name, p.Executable, p.ArgsCount = r.pid, r.name, r.exe, r.argc
-	if text := string(r.text); text != "" {
+	p.PID, p.Name, p.Executable, p.ArgsCount = r.pid, ran.name, ran.exe, ran.argc
+	if text := string(ran.text); text != "" {
 		whole := strings.HasSuffix(text, "\x00")
 		p.Args = strings.Split(strings.TrimSuffix(text, "\x00"), "\x00")
 		if !whole { // the last one was cut

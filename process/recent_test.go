@@ -52,6 +52,34 @@ func TestRecentIsOfTheSession(t *testing.T) {
 	}
 }
 
+func TestRecentKeepsWhatProcessesLeaveBehind(t *testing.T) {
+	for name, host := range map[string]string{"own host": "", "another host": "other"} {
+		t.Run(name, func(t *testing.T) {
+			table := NewTable(TableOptions{HostID: "host", Processes: 4})
+			observe := func(second float64, pid uint32, command string) *Event {
+				e := program(at(second), pid, 10, 5, command)
+				e.Host.ID = host
+				table.Observe(e)
+				return e
+			}
+			observe(0, 11, "/bin/sh -c id")
+			observe(1, 11, "/usr/bin/id -u") // the shell makes way for it
+			for i := range uint32(20) {      // and the table gives up its process
+				observe(2+float64(i), 100+i, fmt.Sprint("/bin/echo ", i))
+			}
+			lines := linesOf(table.Recent(observe(30, 12, "/usr/bin/ss")))
+			require.Len(t, lines, 22)
+			require.Equal(t, []string{"/bin/sh -c id < ", "/usr/bin/id -u < ", "/bin/echo 0 < "}, lines[:3])
+			require.Equal(t, "/bin/echo 19 < ", lines[21])
+			exit := program(at(31), 11, 10, 5, "/usr/bin/id")
+			exit.Kind, exit.ExitCode, exit.Host.ID = Exit, 3, host
+			table.Observe(exit)
+			require.NotContains(t, strings.Join(linesOf(table.Recent(observe(32, 13, "/usr/bin/ss"))), "\n"), "= 3",
+				"nobody knows any more that it was process 11")
+		})
+	}
+}
+
 func TestRecentOfDaemonsIsByUser(t *testing.T) {
 	table := NewTable(TableOptions{HostID: "host"})
 	observe := func(pid, uid uint32, container string) *Event {

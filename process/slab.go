@@ -11,6 +11,8 @@ type slab[V any] struct {
 	oldest  int32
 	free    int32 // first of the free places, linked by older; -1: none
 	max     int
+	uses    uint32 // until now; it may begin anew
+	settles uint32 // a place that was made the newest stays where it is for so many uses; 0: its order is exact
 	evicted uint64
 }
 
@@ -18,6 +20,8 @@ type place[V any] struct {
 	value        V
 	key          uint64
 	newer, older int32
+	newest       uint32 // at which use it was made the newest
+	free         bool
 }
 
 func newSlab[V any](max int) slab[V] {
@@ -37,13 +41,16 @@ func (s *slab[V]) get(key uint64) *V {
 
 // put returns the place of a key, as it was or as another key left it, and makes it the newest. Growing may move
 // values: a pointer from get is stale after it.
-func (s *slab[V]) put(key uint64) *V {
+func (s *slab[V]) put(key uint64) *V { return &s.places[s.putAt(key)].value }
+
+// putAt is put, and returns where the place is.
+func (s *slab[V]) putAt(key uint64) int32 {
 	if s.newest >= 0 && s.places[s.newest].key == key { // one session's execs come in bursts
-		return &s.places[s.newest].value
+		return s.newest
 	}
 	if i, ok := s.index[key]; ok {
 		s.renew(i)
-		return &s.places[i].value
+		return i
 	}
 	var i int32
 	switch {
@@ -61,9 +68,10 @@ func (s *slab[V]) put(key uint64) *V {
 	}
 	s.index[key] = i
 	p := &s.places[i]
-	p.key = key
+	p.key, p.free = key, false
+	s.uses++
 	s.link(i)
-	return &p.value
+	return i
 }
 
 // use makes a key's value the newest and returns it, nil when there is none.
@@ -77,16 +85,28 @@ func (s *slab[V]) use(key uint64) *V {
 }
 
 func (s *slab[V]) renew(i int32) {
-	if i != s.newest {
+	if s.uses++; i != s.newest && s.uses-s.places[i].newest > s.settles {
 		s.unlink(i)
 		s.link(i)
 	}
 }
 
+// at returns the value of a key that has been at i, nil where it is there no longer. It is get without a search.
+func (s *slab[V]) at(i int32, key uint64) *V {
+	if s.holds(i, key) {
+		return &s.places[i].value
+	}
+	return nil
+}
+
+func (s *slab[V]) holds(i int32, key uint64) bool {
+	return int(i) < len(s.places) && s.places[i].key == key && !s.places[i].free
+}
+
 // link makes a place the newest.
 func (s *slab[V]) link(i int32) {
 	p := &s.places[i]
-	p.newer, p.older = -1, s.newest
+	p.newer, p.older, p.newest = -1, s.newest, s.uses
 	if s.newest >= 0 {
 		s.places[s.newest].newer = i
 	}
@@ -104,7 +124,7 @@ func (s *slab[V]) remove(key uint64) {
 	}
 	s.unlink(i)
 	delete(s.index, key)
-	s.places[i].older = s.free
+	s.places[i].older, s.places[i].free = s.free, true
 	s.free = i
 }
 

@@ -69,21 +69,27 @@ type Table struct {
 type memory struct {
 	procs    slab[procEntry]
 	sessions slab[Session]
-	rings    slab[ring]         // the latest execs of sessions and actors
-	accounts slab[accountEntry] // the latest changes of accounts
-	refused  slab[refusals]     // logins that were refused, by account and by address
-	entities slab[uint64]       // the keys of the processes that documents give an entity id, by its hash
+	rings    slab[ring]            // the latest execs of sessions and actors
+	near     *[1 << nearBits]int32 // where rings are, by a part of their keys; another may be there by now
+	accounts slab[accountEntry]    // the latest changes of accounts
+	refused  slab[refusals]        // logins that were refused, by account and by address
+	entities slab[uint64]          // the keys of the processes that documents give an entity id, by its hash
 }
 
 func newMemory(processes, sessions int) memory {
-	return memory{
+	m := memory{
 		procs:    newSlab[procEntry](processes),
 		sessions: newSlab[Session](sessions),
 		rings:    newSlab[ring](recents),
+		near:     new([1 << nearBits]int32),
 		accounts: newSlab[accountEntry](accounts),
 		refused:  newSlab[refusals](refused),
 		entities: newSlab[uint64](processes),
 	}
+	// What makes room need not be the oldest of all.
+	m.procs.settles, m.entities.settles = uint32(processes/4), uint32(processes/4)
+	m.rings.settles = recents / 4
+	return m
 }
 
 // scope is what is known of one host.
@@ -109,7 +115,12 @@ func (s scope) key(id uint32) uint64 {
 // process is the one with the pid; nil: none is known.
 func (s scope) process(pid uint32) *procEntry { return s.procs.get(s.key(pid)) }
 
-func (s scope) put(pid uint32) *procEntry { return s.procs.put(s.key(pid)) }
+// put is the place for the process with the pid, with what another left there.
+func (s scope) put(pid uint32, now int64) *procEntry {
+	p := s.procs.put(s.key(pid))
+	s.makeRoom(p, now)
+	return p
+}
 
 // entity is the process to which a document gave the entity id; nil: none is known.
 func (t *Table) entity(s scope, id string) *procEntry {
@@ -154,6 +165,9 @@ type procEntry struct {
 	argc      int
 	entity    []byte // the entity id in a document; empty: none had one
 	ring      uint64 // the key of the ring that its program is in; 0: none, or no exec of its own
+	ran       int64  // when the exec was that is there
+	ringAt    int32  // the place of the ring
+	slot      uint8  // and where in it
 }
 
 // NewTable makes an empty Table.
@@ -195,7 +209,7 @@ func (t *Table) Observe(e *Event) {
 	case Exit:
 		if p := s.process(e.PID); p != nil {
 			p.exited = e.Time
-			t.ended(s, p, e)
+			s.ended(p, e)
 		}
 	case Login:
 		t.login(s, e)
@@ -214,7 +228,8 @@ func (t *Table) exec(s scope, e *Event) {
 	} else {
 		parent = t.programs.of(e.Parent.Name)
 	}
-	p := s.put(e.PID)
+	now := e.Time.UnixNano()
+	p := s.put(e.PID, now)
 	t.fill(p, &e.Process, ppid, e.Session.ID, e.Session.User.ID)
 	t.name(s, p, e.EntityID)
 	p.started = e.Time
@@ -222,7 +237,7 @@ func (t *Table) exec(s scope, e *Event) {
 		p.started = e.Start
 	}
 	if e.Kind == Exec {
-		t.remember(s, p, e, parent)
+		t.remember(s, p, e, parent, now)
 	}
 }
 
@@ -251,7 +266,7 @@ func (t *Table) fork(s scope, e *Event) {
 	s.procs.use(s.key(ppid))
 	text := parent.text // put may evict any entry, the parent's too, but it leaves its memory alone until fill
 	copied := *parent
-	p := s.put(e.PID)
+	p := s.put(e.PID, e.Time.UnixNano())
 	own, entity := p.text[:0], p.entity
 	*p = copied
 	p.text, p.entity = append(own, text...), entity
@@ -327,7 +342,7 @@ func (t *Table) PutProcess(p *Process, ppid uint32, s Session) {
 	if p.PID == 0 {
 		return
 	}
-	entry := scope{&t.own, 0}.put(p.PID)
+	entry := scope{&t.own, 0}.put(p.PID, 0)
 	t.fill(entry, p, ppid, s.ID, s.User.ID)
 	entry.started, entry.ticks = p.Start, p.StartTicks
 }
