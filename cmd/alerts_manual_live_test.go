@@ -29,7 +29,7 @@ var everywhere = []string{"@metadata", "agent", "ecs", "host", "service"}
 // program whose file is removed, ends.
 var passing = []string{"source.port", "reconbeat.account.logins_from_source", "reconbeat.account.refused_logins",
 	"reconbeat.account.authorized_keys", "reconbeat.account.files.sudoers", "process.hash", "related.hash",
-	"process.parent.hash", "reconbeat.executable"}
+	"process.parent.hash", "reconbeat.executable", "reconbeat.anomaly.parts.session"}
 
 // documented holds an alert of a live test against the one that the page shows: it has the same fields, with other
 // values. With -update the page shows this one.

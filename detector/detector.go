@@ -78,6 +78,10 @@ type Detector struct {
 	correlations map[string]*correlation
 	clock        time.Time // the last Advance
 
+	sessions map[string]*hostSessions // by host, as the models' contexts are
+	awaited  []*awaited               // the one that is due first stands first
+	idle     []*awaited               // their memory is used again
+
 	watching watching
 	reader   habit.Reader
 	zones    zones
@@ -91,6 +95,7 @@ func New(o Options) (*Detector, error) {
 	d := &Detector{
 		kept: map[string]*learned{}, episodes: map[episodeKey]*episode{}, probations: map[episodeKey][]*probation{},
 		limits: map[limitKey]*limiter{}, verdicts: map[episodeKey][]*verdict{}, correlations: map[string]*correlation{},
+		sessions: map[string]*hostSessions{},
 	}
 	if err := d.Configure(o); err != nil {
 		return nil, err
@@ -115,6 +120,9 @@ func (d *Detector) Configure(o Options) error {
 	}
 	d.o, d.rules, d.models, d.programs, d.cut = o, rules, nil, map[string]RuleSet{}, map[string]RuleSet{}
 	d.watching = watching{}
+	for _, h := range d.sessions {
+		h.SetHalfLife(o.HalfLife)
+	}
 	for _, l := range d.kept {
 		l.rare.SetMaxUsers(o.Rare.MaxUsers)
 		l.wake = time.Time{}
@@ -211,6 +219,7 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 		}
 	}
 	d.clock = t
+	out = d.dueUntil(t, out)
 	if d.o.Model == ModelContext {
 		d.watch("", t)
 		out = d.reportLearned(t, out)
@@ -251,6 +260,9 @@ func (d *Detector) Late() (n uint64) {
 // Evicted returns how many users, actors, hosts and open episodes were forgotten early to make room.
 func (d *Detector) Evicted() uint64 {
 	n := d.evicted
+	for _, h := range d.sessions {
+		n += h.Evicted()
+	}
 	for _, l := range d.kept {
 		n += l.rare.Evicted() + l.forgotten
 		for _, h := range l.hosts {

@@ -72,13 +72,17 @@ func (d *Detector) open(key episodeKey, m *match, group []string, out []Finding)
 	return ep, out
 }
 
-// alertID is the id of the alert that a match becomes.
+// alertID is the id of the alert that a match becomes, or of the one that what came after it makes of it.
 func (m *match) alertID() string {
 	e := m.event
-	return process.ID(
+	of := []string{
 		"alert", m.key.host, m.key.rule, m.key.actor, strconv.FormatInt(e.Time.UnixNano(), 10),
 		strconv.FormatUint(uint64(e.PID), 10), strconv.FormatUint(e.Sequence, 10), e.ID,
-	)
+	}
+	if m.again {
+		of = append(of, "after")
+	}
+	return process.ID(of...)
 }
 
 // highestBand is the band of the highest scores.
@@ -169,13 +173,17 @@ func visitOf(key episodeKey, c *Context) Visit {
 
 // commandsOf are the commands of the visit that an exec belongs to, its own included; nil where the context model is
 // not in charge.
-func commandsOf(c *Context) []Command {
+// again: the visit has that one already.
+func commandsOf(c *Context, again bool) []Command {
 	if c == nil {
 		return nil
 	}
 	var out []Command
 	for _, l := range c.Result.Visit.Lines {
 		out = append(out, Command{Line: l.Text, Count: l.Count})
+	}
+	if again {
+		return out
 	}
 	line := c.Match.Line()
 	for i := range out {

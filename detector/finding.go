@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector/habit"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // Kind is what a Finding is about.
@@ -77,7 +78,13 @@ type Finding struct {
 	Report   Report         // of a Learned
 	Withheld Withheld       // of a Limited
 
-	host string // of a CorrelationEnd: its id
+	// After is of a match that was judged a second time, with what ran in its session after it: until when. Zero: it was
+	// judged at once.
+	After time.Time
+	Exec  *process.Event // of an alert that is not from Judge: what it is about; valid until the detector is called again
+
+	host    string // of a CorrelationEnd: its id
+	counted bool   // the episode has the exec already
 }
 
 // Host is the id of the host that a finding about several alerts is of; empty: the document of an exec has it.

@@ -25,10 +25,12 @@ type match struct {
 	// accepted are the probations that end with this match, because their contexts have become habits.
 	accepted []*probation
 	decision Decision
-	seasoned *verdict // the benign alert whose context the class learns from now on; nil: none
-	said     *verdict // what a person has said of the context; nil: nothing
-	held     bool     // its score is over the threshold, and a control holds the alert back
-	limited  bool     // the limit of alerts does
+	seasoned *verdict         // the benign alert whose context the class learns from now on; nil: none
+	said     *verdict         // what a person has said of the context; nil: nothing
+	held     bool             // its score is over the threshold, and a control holds the alert back
+	limited  bool             // the limit of alerts does
+	session  habit.SessionKey // that it belongs to
+	again    bool             // it has been judged before, without what came after it
 	// completes is set where its alert makes a story of those of its host.
 	completes bool
 }
@@ -70,7 +72,15 @@ func (d *Detector) judge(i int, e *process.Event, out []Finding) []Finding {
 	if m.completes {
 		out = append(out, d.correlated(&m))
 	}
-	return d.teach(&m, out)
+	out = d.teach(&m, out)
+	if m.habits == nil {
+		return out
+	}
+	if m.finding.Kind == Alert || m.decision.NoLesson {
+		d.watching.sessions.Discard(m.session)
+	}
+	d.await(&m)
+	return out
 }
 
 // matchOf is an exec under the rule of an index, with nothing found of it yet.
@@ -107,6 +117,9 @@ func (d *Detector) score(m *match, rule int) {
 	m.learned.opened(d.watching.hosts[rule])
 	m.habits = d.watching.hosts[rule].model
 	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
+	var company habit.Company
+	m.session, company = d.company(m.event, f.Rule)
+	f.Context.Match.Beside(company)
 	if d.lapse(m.key, &f.Context.Match) {
 		m.habits.ForgetUnless(&f.Context.Match, d.o.Habit.Days, forgetAfter)
 	}
@@ -192,7 +205,7 @@ func (d *Detector) placeOver(m *match, out []Finding) []Finding {
 	f.Episode = ep.Episode
 	if f.Kind == Alert {
 		f.TypicalUsers = d.typical(m.learned, f)
-		f.Visit.Commands = commandsOf(f.Context)
+		f.Visit.Commands = commandsOf(f.Context, m.again)
 		if f.Context != nil {
 			f.Habit = d.o.Habit
 		}

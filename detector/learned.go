@@ -106,8 +106,9 @@ func (l *learned) suspect(user string) bool {
 
 // watching are the contexts of the host that was watched last, by rule: the next event is nearly always that host's.
 type watching struct {
-	host  string
-	hosts []*hostContexts
+	host     string
+	hosts    []*hostContexts
+	sessions *hostSessions
 }
 
 // Watch notes that the host of an event is watched at the event's time, whether or not a rule is about it: a model's
@@ -119,16 +120,24 @@ func (d *Detector) Watch(e *process.Event) {
 }
 
 func (d *Detector) watch(host string, t time.Time) {
-	if d.watching.hosts == nil || d.watching.host != host {
-		d.watching = watching{host: strings.Clone(host)}
-		for _, l := range d.models {
-			d.watching.hosts = append(d.watching.hosts, l.host(d.watching.host, t, &d.o))
-		}
-	}
+	d.turnTo(host, t)
+	d.watching.sessions.used = t
 	for _, h := range d.watching.hosts {
 		h.used = t
 		h.model.Watch(t)
 	}
+}
+
+// turnTo makes a host the one whose contexts are at hand. It says nothing of its time.
+func (d *Detector) turnTo(host string, t time.Time) {
+	if d.watching.hosts != nil && d.watching.host == host {
+		return
+	}
+	d.watching = watching{host: strings.Clone(host)}
+	for _, l := range d.models {
+		d.watching.hosts = append(d.watching.hosts, l.host(d.watching.host, t, &d.o))
+	}
+	d.watching.sessions = d.sessionsOf(d.watching.host, t)
 }
 
 // Stop notes that nothing is watched from the last event on until the next, while reconbeat does not run.
@@ -137,6 +146,9 @@ func (d *Detector) Stop() {
 		for _, h := range l.hosts {
 			h.model.Stop()
 		}
+	}
+	for _, h := range d.sessions {
+		h.Stop()
 	}
 }
 

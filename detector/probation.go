@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector/habit"
@@ -110,7 +111,8 @@ func (p *probation) covers(values []unusualValue, score float64) bool {
 	}
 	return !slices.ContainsFunc(values, func(v unusualValue) bool {
 		return !slices.ContainsFunc(p.Values, func(was unusualValue) bool {
-			return v.Part == was.Part && (v.Text == was.Text || v.Part == habit.Hour && nearby(v.Text, was.Text))
+			return v.Part == was.Part && (v.Text == was.Text || v.Part == habit.Hour && nearby(v.Text, was.Text) ||
+				v.Part == habit.Session && allOf(v.Text, was.Text))
 		})
 	})
 }
@@ -123,11 +125,18 @@ func nearby(a, b string) bool {
 	return d <= 1 || d == 23
 }
 
-// contains reports whether a match is in the context of the probation.
+// allOf reports whether every name of a list is in another.
+func allOf(names, was string) bool {
+	list := strings.Split(was, ", ")
+	return !slices.ContainsFunc(strings.Split(names, ", "), func(name string) bool { return !slices.Contains(list, name) })
+}
+
+// contains reports whether a match is in the context of the probation. What else runs in its session is not asked: most
+// of it comes after the match.
 func (p *probation) contains(m *habit.Match) bool {
 	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
 		now := m.Text(v.Part)
-		return now != v.Text && (v.Part != habit.Hour || !nearby(now, v.Text))
+		return v.Part != habit.Session && now != v.Text && (v.Part != habit.Hour || !nearby(now, v.Text))
 	})
 }
 

@@ -8,16 +8,18 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // snapshotVersion is the version of what Snapshot writes. Restore refuses others than it knows; the caller then begins
 // anew and says so.
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // oldestVersion is the oldest that Restore reads.
 const oldestVersion = 1
@@ -39,6 +41,26 @@ type snapshot struct {
 	Evicted    uint64              `json:"evicted,omitempty"`
 	// Correlations are of hosts with an alert within the window. Older versions had none.
 	Correlations []correlationSnapshot `json:"correlations,omitempty"`
+	// Sessions are what accounts run beside the matches, by host. Versions before 3 had none.
+	Sessions map[string]sessionsSnapshot `json:"sessions,omitempty"`
+	Awaited  []awaitedSnapshot           `json:"awaited,omitempty"` // in order
+}
+
+// sessionsSnapshot are the sessions of a host.
+type sessionsSnapshot struct {
+	Used  time.Time              `json:"used"`
+	Known habit.SessionsSnapshot `json:"known"`
+}
+
+// awaitedSnapshot is a match whose session goes on.
+type awaitedSnapshot struct {
+	Rule    string           `json:"rule"`
+	Host    string           `json:"host"`
+	Key     string           `json:"key"`
+	Session habit.SessionKey `json:"session"`
+	Due     time.Time        `json:"due"`
+	Counted bool             `json:"counted,omitempty"`
+	Event   *process.Event   `json:"event"`
 }
 
 // hostSnapshots are the contexts of hosts, by their ids.
@@ -148,7 +170,19 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 			s.Context[id][host] = hostSnapshot{Used: h.used, Reported: h.reported, Model: model}
 		}
 	}
+	for host, h := range d.sessions {
+		if s.Sessions == nil {
+			s.Sessions = map[string]sessionsSnapshot{}
+		}
+		s.Sessions[host] = sessionsSnapshot{Used: h.used, Known: h.Snapshot()}
+	}
 	if episodes {
+		for _, w := range d.awaited {
+			s.Awaited = append(s.Awaited, awaitedSnapshot{
+				Rule: w.key.rule, Host: w.key.host, Key: w.key.actor, Session: w.session, Due: w.due, Counted: w.counted,
+				Event: w.event,
+			})
+		}
 		for key, ep := range d.episodes {
 			if key.held {
 				s.HeldEpisodes = append(s.HeldEpisodes, ep.snapshot(key))
@@ -196,6 +230,15 @@ func (d *Detector) Forget(idOrName string) (n int) {
 			n += len(ids)
 		}
 	}
+	known := map[string]bool{idOrName: true}
+	for key := range keys {
+		_, id, _ := strings.Cut(key, " ")
+		known[id] = true
+	}
+	for _, h := range d.sessions {
+		h.Forget(known)
+	}
+	d.awaited = slices.DeleteFunc(d.awaited, func(w *awaited) bool { return keys[w.key.actor] })
 	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys[k.actor] })
 	maps.DeleteFunc(d.episodes, func(k episodeKey, ep *episode) bool { return keys[k.actor] || keys[ep.actor.key()] })
 	d.forgetVerdicts(keys)
@@ -212,7 +255,8 @@ func (d *Detector) Reset() {
 	clear(d.limits)
 	clear(d.correlations)
 	clear(d.verdicts)
-	d.former = nil
+	clear(d.sessions)
+	d.former, d.awaited = nil, nil
 	for i, r := range d.rules {
 		d.kept[r.ID] = newLearned(rare.New(d.o.Rare))
 		d.models[i] = d.kept[r.ID]
@@ -333,6 +377,19 @@ func (d *Detector) Restore(b []byte) error {
 			l.opened(l.hosts[host])
 		}
 	}
+	sessions := map[string]*hostSessions{}
+	for host, h := range s.Sessions {
+		known, err := habit.RestoreSessions(contextOptions(d.o.HalfLife), h.Known)
+		if err != nil {
+			return fmt.Errorf("reading the sessions of host %q: %w", host, err)
+		}
+		sessions[host] = &hostSessions{Sessions: known, used: h.Used}
+	}
+	noEvent := func(w awaitedSnapshot) bool { return w.Event == nil }
+	if len(s.Awaited) > maxAwaited+maxRules || slices.ContainsFunc(s.Awaited, noEvent) {
+		return fmt.Errorf("%s await their sessions' end (want at most %d, none missing)",
+			plural.Of(len(s.Awaited), "match"), maxAwaited+maxRules)
+	}
 	probations := map[episodeKey][]*probation{}
 	for i, p := range slices.Concat(s.Probations, s.Held) {
 		if len(p.Since) == 0 || len(p.Since) > maxProbations || slices.Contains(p.Since, nil) {
@@ -354,7 +411,13 @@ func (d *Detector) Restore(b []byte) error {
 	}
 	d.verdicts, d.former = verdicts, s.Former
 	d.kept, d.episodes, d.probations = kept, map[episodeKey]*episode{}, probations
-	d.clock, d.evicted = s.Clock, s.Evicted
+	d.clock, d.evicted, d.sessions, d.awaited = s.Clock, s.Evicted, sessions, nil
+	for _, w := range s.Awaited {
+		d.awaited = append(d.awaited, &awaited{
+			key: episodeKey{rule: w.Rule, host: w.Host, actor: w.Key}, session: w.Session, due: w.Due,
+			counted: w.Counted, event: w.Event,
+		})
+	}
 	d.models, d.watching = d.models[:0], watching{}
 	rules := map[string]*Rule{}
 	for _, r := range d.rules {

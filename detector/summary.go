@@ -28,11 +28,14 @@ type EpisodeSummary struct {
 
 // add counts a match.
 func (s *EpisodeSummary) add(f *Finding, e *process.Event) {
-	s.Execs++
 	s.MaxScore = max(s.MaxScore, f.Score)
 	if f.Kind == Alert {
 		s.Alerts++
 	}
+	if f.counted {
+		return
+	}
+	s.Execs++
 	s.Last = latest(s.Last, e.Time)
 	if len(s.Group) > 0 {
 		s.Actors.add(f.Actor)

@@ -60,6 +60,33 @@ type ring struct {
 	execs []recent // of a ring that has a key: recentExecs
 	n     int      // how many of them there are
 	next  int      // where the next exec goes, the place of the oldest once the ring is full
+	names [ranNames]ranName
+}
+
+// ranNames is how many programs that a session runs again and again are known to have run in this minute.
+const ranNames = 16
+
+// ranName is a program that ran in a minute. Others with the same place among ranNames take it over.
+type ranName struct {
+	name   string // interned
+	minute int64  // since 1970
+}
+
+// fresh reports whether a program may not have run in this minute before. It is true at least once, and of a program
+// that is many in one file always.
+func (c *ring) fresh(name string, now int64) bool {
+	if name == "" {
+		return false
+	}
+	r := &c.names[(len(name)*5+int(name[0])+3*int(name[len(name)-1]))%ranNames]
+	minute := now / int64(time.Minute)
+	if r.minute == minute && r.name == name {
+		return false
+	}
+	if !IsMultiCall(name) && !(strings.HasPrefix(name, "ld") && strings.Contains(name, ".so")) {
+		r.name, r.minute = name, minute
+	}
+	return true
 }
 
 // ringKey is whose ring an exec belongs to: its login session, else its real user in its container. 0: neither is
@@ -84,11 +111,12 @@ func (t *Table) ringKey(s scope, e *Event) uint64 {
 	return key
 }
 
-// remember puts an exec into the ring that it belongs to.
-func (t *Table) remember(s scope, p *procEntry, e *Event, parent string, ran int64) {
+// remember puts an exec into the ring that it belongs to, and reports whether its program may not have run there in
+// this minute before.
+func (t *Table) remember(s scope, p *procEntry, e *Event, parent string, ran int64) (fresh bool) {
 	key := t.ringKey(s, e)
 	if key == 0 {
-		return
+		return false
 	}
 	at := s.ringAt(key)
 	c := &s.rings.places[at].value
@@ -96,7 +124,7 @@ func (t *Table) remember(s scope, p *procEntry, e *Event, parent string, ran int
 		if c.execs == nil {
 			c.execs = make([]recent, recentExecs)
 		}
-		c.key, c.n, c.next = key, 0, 0
+		c.key, c.n, c.next, c.names = key, 0, 0, [ranNames]ranName{}
 	}
 	r := &c.execs[c.next]
 	r.time, r.parent, r.pid = ran, parent, p.pid
@@ -104,6 +132,7 @@ func (t *Table) remember(s scope, p *procEntry, e *Event, parent string, ran int
 	p.ring, p.ringAt, p.slot, p.ran = key, at, uint8(c.next), ran
 	c.next = (c.next + 1) % recentExecs
 	c.n = min(c.n+1, recentExecs)
+	return c.fresh(p.name, ran)
 }
 
 // ringAt is the place of a ring, which becomes the newest.

@@ -165,3 +165,32 @@ func TestRememberingAllocatesNothing(t *testing.T) {
 	}
 	require.Zero(t, testing.AllocsPerRun(1000, step))
 }
+
+// TestAProgramIsFreshOnceAMinute: in each session, and of a program that is many in one file always.
+func TestAProgramIsFreshOnceAMinute(t *testing.T) {
+	table := NewTable(TableOptions{HostID: "host"})
+	fresh := func(second float64, session uint32, command string) bool {
+		return table.Observe(program(at(second), 100+session, 10, session, command))
+	}
+	require.True(t, fresh(0, 5, "/usr/bin/make"))
+	require.False(t, fresh(1, 5, "/usr/bin/make all"))
+	require.True(t, fresh(1, 6, "/usr/bin/make"), "another session")
+	require.True(t, fresh(2, 5, "/usr/bin/cc1"))
+	require.False(t, fresh(59, 5, "/usr/bin/make"))
+	require.True(t, fresh(60, 5, "/usr/bin/make"), "the next minute")
+	for range 2 {
+		require.True(t, fresh(61, 5, "/usr/bin/busybox id"))
+		require.True(t, fresh(61, 5, "/lib64/ld-linux-x86-64.so.2 /usr/bin/id"))
+	}
+	seen := map[string]int{}
+	for i := range 3000 { // more programs than are kept apart
+		name := fmt.Sprint("program-", i%60)
+		if fresh(120+float64(i%50), 7, "/usr/bin/"+name) {
+			seen[name]++
+		}
+	}
+	require.Len(t, seen, 60, "each at least once")
+	fork := program(at(200), 900, 10, 8, "/usr/bin/make")
+	fork.Kind = Fork
+	require.False(t, table.Observe(fork))
+}

@@ -196,13 +196,15 @@ func (t *Table) Stats() TableStats {
 	return s
 }
 
-// Observe notes what an event says. It is called with every event, before the event is judged.
-func (t *Table) Observe(e *Event) {
+// Observe notes what an event says. It is called with every event, before the event is judged. fresh: it is the start
+// of a program that may not have started in its session in this minute before. Of a session, or of a user where there
+// is none, that is so at least once for every program and minute.
+func (t *Table) Observe(e *Event) (fresh bool) {
 	s := t.scope(e)
 	switch e.Kind {
 	case Exec:
 		if e.PID != 0 && e.Success {
-			t.exec(s, e)
+			return t.exec(s, e)
 		}
 	case Fork:
 		t.fork(s, e)
@@ -218,9 +220,10 @@ func (t *Table) Observe(e *Event) {
 	case AccountChange:
 		t.account(s, e)
 	}
+	return false
 }
 
-func (t *Table) exec(s scope, e *Event) {
+func (t *Table) exec(s scope, e *Event) (fresh bool) {
 	ppid := t.ppid(s, e)
 	var parent string
 	if by := s.procs.use(s.key(ppid)); by != nil { // who starts programs is not forgotten
@@ -236,9 +239,10 @@ func (t *Table) exec(s scope, e *Event) {
 	if !e.Start.IsZero() && e.Start.Before(e.Time) {
 		p.started = e.Start
 	}
-	if e.Kind == Exec {
-		t.remember(s, p, e, parent, now)
+	if e.Kind != Exec {
+		return false
 	}
+	return t.remember(s, p, e, parent, now)
 }
 
 // ppid is the parent's pid, also where a document has the parent's entity id alone; 0: unknown.
@@ -410,6 +414,16 @@ func (t *Table) Complete(e *Event) bool {
 		}
 	}
 	return known
+}
+
+// CompleteSession fills what an exec lacks of its login session and the table knows: whose it is and by which way it
+// came in. It is a part of Complete, for an exec that no rule means.
+func (t *Table) CompleteSession(e *Event) {
+	s := t.scope(e)
+	t.completeSession(s, e)
+	if e.Session.Entry == "" {
+		e.Session.Entry = entryFrom(e, t.line(s, s.process(e.PPID)))
+	}
 }
 
 func (t *Table) completeSession(m scope, e *Event) {

@@ -39,6 +39,8 @@ func inTheCode() map[string]string {
 		"firstPause":     number(days(firstPause)) + " days",
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]), "strangersLike": hosts(strangersLike),
+		"burst": number(burst), "acquainted": number(acquainted) + " sessions", "leastPrograms": number(leastPrograms),
+		"discoveries": discoveryPrograms(),
 	}
 	for c := range classes {
 		of := func(name string) string { return fmt.Sprintf("%s[%s]", name, []string{"Person", "Service", "Root"}[c]) }
@@ -67,6 +69,15 @@ func pairs() string {
 		out = append(out, fmt.Sprintf("%s %s/%s", v.Value(), share(common[v].usual), share(common[v].intruder)))
 	}
 	return strings.Join(out, ", ")
+}
+
+// discoveryPrograms are the programs that intruders look around with: of people / of intruders.
+func discoveryPrograms() string {
+	var out []string
+	for _, d := range discoveries {
+		out = append(out, fmt.Sprintf("%s %g/%g (%s)", d.program, d.usual, d.intruder, d.technique))
+	}
+	return "`" + strings.Join(out, ", ") + "`"
 }
 
 // share writes a probability, sevenths as such.

@@ -74,6 +74,15 @@ const (
 	matchedBefore = 0.5
 	stayedBefore  = 2
 
+	// burst is how fast further programs of a visit that speak against the actor count for less: of what is new to
+	// somebody one comes with another. The k-th after the first counts 1/(1+burst*k).
+	burst = 0.3 // (fitted)
+	// acquainted is after how many sessions of an account half of what it runs counts: that is hardly known before.
+	acquainted = 5 // (fitted)
+	// leastPrograms is how many different programs that no rule means a host must have shown for the company of a match
+	// to be known: where a source reports matches only, a session without others says nothing.
+	leastPrograms = 12
+
 	// neighbour is which part of a visit counts for the hour before, and for the one after.
 	neighbour = 0.25
 )
@@ -135,7 +144,7 @@ var (
 	}
 	// novelty is how often an intruder shows what nobody of the class did, by feature.
 	novelty = [features]float64{
-		As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3,
+		As: 0.1, Parent: 0.4, Entry: 0.14, Network: 0.5, NetworkWide: 0.35, Command: 0.2, Folder: 0.3, Session: 0.1,
 	}
 )
 
@@ -158,11 +167,11 @@ const (
 var weights = [classes][Parts]float64{
 	Person: {
 		As: 0.5, Parent: 1, TTY: 0.7, Entry: 1, Network: 0.5, NetworkWide: 0.56, Command: 0.84,
-		Folder: 0.5, Origin: 0.7, SystemLogin: 1, Disguise: 1, Week: 0.7, Hour: 0.7,
+		Folder: 0.5, Origin: 0.7, SystemLogin: 1, Disguise: 1, Session: 0.6, Week: 0.7, Hour: 0.7,
 	},
 	Service: {
 		As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7,
-		Folder: 0.5, Origin: 0, SystemLogin: 0, Disguise: 1, Week: 0.2, Hour: 0.28,
+		Folder: 0.5, Origin: 0, SystemLogin: 0, Disguise: 1, Session: 0.4, Week: 0.2, Hour: 0.28,
 	},
 	Root: {
 		As: 0.5, Parent: 0, TTY: 1, Entry: 0.7, Network: 0.5, NetworkWide: 0.5, Command: 0.7,
@@ -172,7 +181,7 @@ var weights = [classes][Parts]float64{
 
 // common are the values of the features that have few: how common each is among actors of whom nothing is known, and
 // among intruders.
-var common = map[text]struct{ usual, intruder float64 }{
+var common = map[text]commonness{
 	terminal:   {0.5, 0.5},
 	noTerminal: {0.5, 0.5},
 	workday:    {0.8, 5. / 7},
@@ -333,29 +342,40 @@ func (m *Model) evidence(l *Match, a, sibling *actor, f int, fade float64) float
 	if a != nil {
 		known, own = a.Weight*fade, a.Features[f].tally(v, fade)
 	}
+	var other *tally
 	if sibling != nil {
 		known += sibling.Weight * fade
+		t := sibling.Features[f].tally(v, fade)
+		other = &t
 	}
 
 	if a != nil && !a.Taught {
 		first = first.with(own.n > 0) // of what is usual here, they have shown their own part, if nobody else's
 	}
+	c, is := common[v]
+	return odds(own, other, first, after, known, novelty[f], c, is)
+}
+
+// odds is the logarithm of how much likelier a value is to be an intruder's than the actor's: by what is known of the
+// actor (own), of their other way (other; nil: they have none), of newcomers of the class (first) and of what others of
+// it tried later (after). known is how many days they have looked, novelty how often an intruder shows what nobody of
+// the class did. few: the value is one of few, or of those that intruders are known for, and c says how common it is.
+func odds(own tally, other *tally, first, after tally, known, novelty float64, c commonness, few bool) float64 {
 	seen, all := first.n+after.n, first.all+after.all+strength
 	nobody := 0.0 // 1: nobody of the class has shown it
-	intruder := (1 - novelty[f]) * seen / all
+	intruder := (1 - novelty) * seen / all
 	if seen < forgotten {
 		nobody, first.share, after.share = 1, 0, 0
-		intruder = novelty[f] + (1-novelty[f])*strength/all
+		intruder = novelty + (1-novelty)*strength/all
 	}
 	newcomer := first.share + first.novel*(after.share+after.novel*nobody)
 	regular := after.share + after.novel*(first.share+first.novel*nobody)
-	if c, is := common[v]; is {
+	if few {
 		intruder, newcomer = c.intruder, first.share+first.novel*c.usual
 		regular = newcomer
 	}
 	class := (firstWeight*newcomer + known*regular) / (firstWeight + known)
-	if sibling != nil {
-		other := sibling.Features[f].tally(v, fade)
+	if other != nil {
 		class = (1-alike)*class + alike*(other.share+other.novel*class)
 	}
 	return math.Log(intruder / (own.share + own.novel*class))

@@ -41,6 +41,7 @@ const (
 	Origin             // the kind of network: none, a private one, the Internet
 	SystemLogin        // whether the account that logged in is one of the system's, and no person's
 	Disguise           // how the tool hides what it is: another name, a folder that its user can write ...
+	Session            // what else ran in the session, of which a visit shows many values and a match none
 	Hour               // the hour of the day
 	Frequency          // how seldom the actor looks, and for how long they have not
 	Newness            // the actor was never seen
@@ -63,6 +64,7 @@ var PartNames = [Parts]string{
 	"origin",
 	"system_login",
 	"disguise",
+	"session",
 	"hour",
 	"frequency",
 	"actor",
@@ -76,9 +78,35 @@ type Match struct {
 	Name  string // of the account; a view into the event. Empty: only the id is known
 	Hour  int    // 0 to 23, of the host's day
 
-	values [features]text
-	line   string   // the command line, a view into the event; empty: args joined by blanks
-	args   []string // a view, too
+	values  [features]text
+	company Company
+	unlike  [mostUnlike]unlike // what of the company speaks most against the actor, the first most
+	line    string             // the command line, a view into the event; empty: args joined by blanks
+	args    []string           // a view, too
+}
+
+// mostUnlike is how many programs of a match's company are named.
+const mostUnlike = 3
+
+// unlike is a program of a match's company that speaks against the actor.
+type unlike struct {
+	program  text
+	evidence float64
+}
+
+// InCompany reports whether it is known what else runs in the session of the match.
+func (l *Match) InCompany() bool { return l.company.of != nil }
+
+// Beside sets what runs in the session of the match.
+func (l *Match) Beside(c Company) { l.company = c }
+
+// add takes a program among those that speak most against the actor.
+func (l *Match) add(u unlike) {
+	for i := range l.unlike {
+		if u.evidence > l.unlike[i].evidence {
+			u, l.unlike[i] = l.unlike[i], u
+		}
+	}
 }
 
 // says reports whether text is the match's command line, as Line gives it.
@@ -144,21 +172,37 @@ type Reader struct {
 	buffer   []byte
 }
 
+// Text is a text that outlives the event that it is of.
+func (r *Reader) Text(s string) string { return r.hold(s).Value() }
+
+// Program is a program's name as Sessions know it, without its version.
+func (r *Reader) Program(name string) text { return r.hold(unversioned(name)) }
+
+// Account says whose session it is that begins with an exec.
+func (r *Reader) Account(e *process.Event) (Account, Class) {
+	who, class := whose(e)
+	return Account{r.hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, class
+}
+
+// whose is the actor of an exec: the login user, where somebody logged in, else the real one.
+func whose(e *process.Event) (process.User, Class) {
+	switch login := e.Session.User; {
+	case login.Known() && e.Session.Entry != process.EntryCron:
+		return login, Person
+	case e.User.ID == 0 || e.User.Name == "root":
+		return e.User, Root
+	}
+	return e.User, Service
+}
+
 // maxRemembered bounds what a Reader remembers of one kind; at the bound it forgets all.
 const maxRemembered = 4096
 
 // Match describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
 func (r *Reader) Match(e *process.Event, program string, args []string, zone *time.Location) Match {
 	l := Match{At: e.Time, line: e.CommandLine, args: e.Args}
-	who := e.User
-	switch login := e.Session.User; {
-	case login.Known() && e.Session.Entry != process.EntryCron:
-		who, l.Class = login, Person
-	case e.User.ID == 0 || e.User.Name == "root":
-		l.Class = Root
-	default:
-		l.Class = Service
-	}
+	var who process.User
+	who, l.Class = whose(e)
 	l.Who, l.Name = Account{r.hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
 	l.values[As] = self
 	if e.User != who {
@@ -171,7 +215,7 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	if l.Class == Person {
 		l.values[SystemLogin] = systemLogin(who)
 	}
-	l.values[Disguise] = r.disguise(e, program)
+	l.values[Disguise], l.values[Session] = r.disguise(e, program), noEvidence
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
 		l.values[TTY] = terminal
@@ -472,8 +516,17 @@ func folder(cwd, login, user string) string {
 
 // Text is a part's value of the match, a part up to Hour.
 func (l *Match) Text(part int) string {
-	if part == Hour {
+	switch part {
+	case Hour:
 		return strconv.Itoa(l.Hour)
+	case Session:
+		var names []string
+		for _, u := range l.unlike {
+			if u.evidence > 0 {
+				names = append(names, u.program.Value())
+			}
+		}
+		return strings.Join(names, ", ")
 	}
 	return l.Value(part)
 }
@@ -521,6 +574,11 @@ func Describe(part int, text string) string {
 		return text + " that logged in"
 	case Disguise:
 		return "the tool " + text
+	case Session:
+		if text == "" {
+			return "the session's other programs"
+		}
+		return "in the same session " + text
 	case Hour:
 		hour, _ := strconv.Atoi(text)
 		return fmt.Sprintf("between %02d:00 and %02d:00 local time", hour, (hour+1)%24)

@@ -170,11 +170,12 @@ type visit struct {
 	// What was known of the actor before: on how many days they had looked, and, by the clock, when last.
 	DaysBefore int       `json:"days_before,omitempty"`
 	Before     time.Time `json:"before,omitzero"`
-	Matches    int       `json:"looks"`            // how many there were
-	Lines      []Line    `json:"lines,omitempty"`  // the first distinct command lines, at most maxLines
-	Alert      string    `json:"alert,omitempty"`  // whose trace has what the visit teaches; empty: none
-	Weight     float64   `json:"weight,omitempty"` // that it added to the actor's days
-	Days       int       `json:"days,omitempty"`   // and how many
+	Matches    int       `json:"looks"`             // how many there were
+	Lines      []Line    `json:"lines,omitempty"`   // the first distinct command lines, at most maxLines
+	Alert      string    `json:"alert,omitempty"`   // whose trace has what the visit teaches; empty: none
+	Weight     float64   `json:"weight,omitempty"`  // that it added to the actor's days
+	Days       int       `json:"days,omitempty"`    // and how many
+	Against    int       `json:"against,omitempty"` // how many programs of its sessions speak against the actor
 	actor      *actor    // whose it is
 	unusual    Match     // what the parts are about
 	seen       sights    // what was counted
@@ -236,12 +237,25 @@ func (s *sights) of(f int, v text) *sight {
 
 // all reports whether the visit has shown everything that the match shows.
 func (s *sights) all(l *Match) bool {
+	if l.company.later() {
+		return s.met(&l.company)
+	}
 	for f, v := range l.values {
 		if v != noEvidence && !s.has(f, v) {
 			return false
 		}
 	}
-	return s.hasHour(l.Hour)
+	return s.hasHour(l.Hour) && s.met(&l.company)
+}
+
+// met reports whether the visit has shown all of a company.
+func (s *sights) met(c *Company) bool {
+	for i := range c.most() {
+		if v, is := c.program(i); is && !s.has(Session, v) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *sights) hasHour(hour int) bool { return s.hours&(1<<hour) != 0 }
@@ -319,6 +333,7 @@ type Result struct {
 	Days          float64       // for how many days the host has been watched
 	Visit         Visit         // that the match belongs to, as far as it had come before
 	repeats       bool          // the visit has shown everything that the match shows
+	against       int           // how many programs of the session speak against the actor
 }
 
 // Visit is what an actor did without a pause until now.
@@ -334,7 +349,7 @@ type Visit struct {
 func (m *Model) Judge(l *Match) Result {
 	now := m.watched.at(l.At)
 	r := Result{Unusual: *l, Visit: Visit{Variant: l.Value(l.Class.SplitBy()), Opened: l.At}}
-	r.Unusual.line, r.Unusual.args = "", nil
+	r.Unusual.line, r.Unusual.args, r.Unusual.company = "", nil, Company{}
 	r.Unusual.Name = "" // a view into the event
 	if m.watched.Began.IsZero() {
 		r.Yearly, r.New, r.First = math.Inf(1), true, true
@@ -346,7 +361,7 @@ func (m *Model) Judge(l *Match) Result {
 	r.New, r.First = a == nil, a == nil
 	switch {
 	case v != nil:
-		r.Parts, r.Unusual, r.First, r.Silent = v.Parts, v.unusual, v.First, v.Silent
+		r.Parts, r.Unusual, r.First, r.Silent, r.against = v.Parts, v.unusual, v.First, v.Silent, v.Against
 		r.Visit.Opened, r.Visit.Matches, r.Visit.Lines = v.Opened, v.Matches, v.Lines
 	case a != nil:
 		r.Silent = max(0, now.Sub(a.Until))
@@ -374,6 +389,10 @@ func (m *Model) Judge(l *Match) Result {
 
 // weigh adds to r what the match shows that its visit v, nil where it begins one, has not shown.
 func (m *Model) weigh(l *Match, a *actor, v *visit, stranger bool, fade float64, r *Result) {
+	m.weighCompany(l, v, r)
+	if l.company.later() {
+		return // all else has been weighed when the match came
+	}
 	// What is usual excuses a visit when it begins, not what came before it: the account's owner may be at work beside
 	// the intruder.
 	later := func(evidence float64) float64 {
@@ -408,6 +427,35 @@ func (m *Model) weigh(l *Match, a *actor, v *visit, stranger bool, fade float64,
 			r.Unusual.Hour = l.Hour
 		}
 	}
+}
+
+// weighCompany adds to r what the session of the match shows that its visit v has not shown. What is usual excuses a
+// visit when it begins, within the bound of a part, and takes nothing from what is not.
+func (m *Model) weighCompany(l *Match, v *visit, r *Result) {
+	weight := weights[l.Class][Session]
+	if weight == 0 {
+		return
+	}
+	var against, usual float64
+	for i := range l.company.most() {
+		program, is := l.company.program(i)
+		if !is || v != nil && v.seen.has(Session, program) {
+			continue
+		}
+		e := weight * l.company.evidence(program)
+		if e <= 0 {
+			usual += e
+			continue
+		}
+		e /= 1 + burst*float64(r.against)
+		r.against++
+		against += e
+		r.Unusual.add(unlike{program, e})
+	}
+	if v != nil {
+		usual = 0
+	}
+	r.Parts[Session] = min(most, r.Parts[Session]+against+max(least, usual))
 }
 
 // sum is the surprise that the parts make together. A disguise is deliberate: what is usual beside it does not excuse
@@ -668,7 +716,10 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	if !sameDay || !repeats {
 		m.learnOf(a, l, v, under, sameDay, lesson, now)
 	}
-	v.Parts, v.unusual, v.Alerted = r.Parts, r.Unusual, v.Alerted || lesson.Alerted
+	if !repeats {
+		v.met(l)
+	}
+	v.Parts, v.unusual, v.Against, v.Alerted = r.Parts, r.Unusual, r.against, v.Alerted || lesson.Alerted
 	if lesson.Learning {
 		for p := range v.Parts {
 			v.Parts[p] = min(0, v.Parts[p])
@@ -687,6 +738,32 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	if a.Name == "" && l.Name != "" {
 		a.Name = strings.Clone(l.Name)
 		m.named(k.Who, a)
+	}
+}
+
+// met takes note of the company that a visit has been weighed with.
+func (v *visit) met(l *Match) {
+	for i := range l.company.most() {
+		if program, is := l.company.program(i); is {
+			v.seen.add(Session, program)
+		}
+	}
+}
+
+// Visiting reports whether the visit that a match belongs to is still open.
+func (m *Model) Visiting(l *Match) bool { return m.open(l, m.watched.at(l.At)) != nil }
+
+// Extend takes into account what Judge gave r for: a match that has been learned, with what came into its company
+// since. The visit must be open. alert is what it has raised by it; empty: nothing.
+func (m *Model) Extend(l *Match, r Result, alert string) {
+	v := m.open(l, m.watched.at(l.At))
+	v.met(l)
+	v.Parts, v.unusual, v.Against, v.Sum = r.Parts, r.Unusual, r.against, r.Surprise
+	if alert != "" {
+		v.Alerted = true
+		if v.Alert == "" {
+			m.attach(l, v, v.actor, alert)
+		}
 	}
 }
 

@@ -48,6 +48,13 @@ type visitOf struct {
 	Parts   map[string]float64 `json:"parts"`             // of the surprise, by their names
 	Unusual map[string]string  `json:"unusual,omitempty"` // the values that the parts are about
 	Hour    int                `json:"hour"`              // and the hour
+	Unlike  []unlikeOf         `json:"unlike,omitempty"`  // and the company
+}
+
+// unlikeOf is a program of a visit's company that speaks against the actor.
+type unlikeOf struct {
+	Program  string  `json:"program"`
+	Evidence float64 `json:"evidence"`
 }
 
 // sightOf is what a visit has shown.
@@ -78,6 +85,11 @@ func (m *Model) Snapshot() Snapshot {
 		for p, x := range v.Parts {
 			if x != 0 {
 				open.Parts[PartNames[p]] = x
+			}
+		}
+		for _, u := range v.unusual.unlike {
+			if u.evidence > 0 {
+				open.Unlike = append(open.Unlike, unlikeOf{u.program.Value(), u.evidence})
 			}
 		}
 		for f := range features {
@@ -186,7 +198,7 @@ func (m *Model) watchedSince(s *Snapshot) {
 func (m *Model) reopen(v *visitOf) error {
 	k := v.key()
 	if v.Open == nil || v.Open.Class >= classes || !finite(v.Open.Sum) || m.actors[k] == nil ||
-		v.Hour < 0 || v.Hour > 23 || v.Open.How < 0 || v.Open.How >= arrivals ||
+		v.Hour < 0 || v.Hour > 23 || v.Open.Against < 0 || v.Open.How < 0 || v.Open.How >= arrivals ||
 		v.Open.Kind < unknown || v.Open.Kind >= kinds {
 		return errNumbers
 	}
@@ -198,6 +210,12 @@ func (m *Model) reopen(v *visitOf) error {
 	v.Open.unusual = Match{At: v.Open.Last, Class: v.Open.Class, Who: k.Who, Hour: v.Hour}
 	for f := range features {
 		v.Open.unusual.values[f] = unique.Make(v.Unusual[PartNames[f]])
+	}
+	for _, u := range v.Unlike {
+		if !usable(u.Evidence) {
+			return errNumbers
+		}
+		v.Open.unusual.add(unlike{unique.Make(u.Program), u.Evidence})
 	}
 	for _, seen := range v.Seen {
 		f := slices.Index(PartNames[:Hour+1], seen.Part)

@@ -72,6 +72,10 @@ func (eng *Engine) value(e *process.Event, f *detector.Finding, field string) an
 
 func (eng *Engine) question(e *process.Event, f *detector.Finding) *question {
 	q := &question{exec: eng.current, time: e.Time, finding: *f, firstSeen: eng.detector.FirstSeen}
+	if q.exec == nil { // it was reported before, and is judged again
+		exec := eng.documents.Exec(e, eng.origin(""))
+		q.exec = &exec
+	}
 	if f.Score >= f.Threshold {
 		q.finding.Kind = detector.Alert // what it would be
 	}

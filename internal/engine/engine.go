@@ -179,7 +179,7 @@ func (eng *Engine) Reset() {
 
 // Take brings one event through, and reports whether a rule matched it. e is the engine's until Take returns.
 func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
-	eng.table.Observe(e)
+	fresh := eng.table.Observe(e)
 	if e.Earlier {
 		return false
 	}
@@ -192,12 +192,17 @@ func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
 		eng.tampered(e, from)
 	case process.Logout:
 		eng.followUps.logout(e, eng.followUp)
+		eng.advanced(eng.detector.Ended(e, eng.findings[:0]))
 	}
 	if e.Kind != process.Exec {
 		return false
 	}
 	eng.Counts.Execs.Add(1)
 	rules := eng.detector.Match(e)
+	if fresh || rules != 0 {
+		eng.advanced(eng.detector.Due(e, eng.findings[:0]))
+		eng.detector.Ran(e, rules, eng.table.CompleteSession)
+	}
 	if rules == 0 && eng.documents.Config.Events != config.EventsAll {
 		return false
 	}
@@ -344,10 +349,39 @@ func (eng *Engine) Advance(t time.Time) {
 		}
 	}
 	eng.followUps.due(t, eng.followUp)
-	eng.findings = eng.detector.Advance(t, eng.findings[:0])
+	eng.advanced(eng.detector.Advance(t, eng.findings[:0]))
+}
+
+// advanced publishes what time has brought about.
+func (eng *Engine) advanced(findings []detector.Finding) {
+	eng.findings = findings
 	for i := range eng.findings {
-		eng.Counts.add(&eng.findings[i])
-		eng.conclude(&eng.findings[i], nil)
+		f := &eng.findings[i]
+		eng.Counts.add(f)
+		if f.Exec == nil {
+			eng.conclude(f, nil)
+			continue
+		}
+		eng.reconsidered(f)
+	}
+}
+
+// reconsidered publishes an alert on an exec that was reported before: what came after it has made it one.
+func (eng *Engine) reconsidered(f *detector.Finding) {
+	from := eng.origin(f.Episode.ID)
+	exec := eng.documents.Exec(f.Exec, from)
+	if !exec.Process() {
+		eng.Counts.Dropped.Add(1)
+		return
+	}
+	alert := exec.Alert(f)
+	after := exec.FollowUp(alert)
+	if f.Episode.ID != "" {
+		eng.origins[f.Episode.ID] = from
+	}
+	eng.publish(alert)
+	if f.Kind == detector.Alert && !f.Escalated {
+		eng.followUp(after, f.After)
 	}
 }
 

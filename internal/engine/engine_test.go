@@ -187,18 +187,22 @@ func TestTheWholeAlert(t *testing.T) {
 
 // BenchmarkWay is the whole way of an exec through the Beat, from the module's emit to the end of the stream.
 func BenchmarkWay(b *testing.B) {
-	for _, program := range []string{"ls", "ss"} {
-		name := "of an exec that no rule means"
-		if program == "ss" {
-			name = "of a match, to the journal's door"
-		}
+	for name, c := range map[string]struct {
+		program string
+		pause   time.Duration // between two execs
+	}{
+		"of an exec that no rule means":                              {program: "ls"},
+		"of an exec that no rule means, new in its session's minute": {program: "ls", pause: time.Minute},
+		"of a match, to the journal's door":                          {program: "ss"},
+	} {
 		b.Run(name, func(b *testing.B) {
 			s, _ := testEngine(b, nil)
 			s.publish = func(*document.Document) {}
 			r := NewRing(8)
-			e := execOf(time.Unix(1700000000, 0), "alice", program)
+			e := execOf(time.Unix(1700000000, 0), "alice", c.program)
 			b.ReportAllocs()
 			for b.Loop() {
+				e.Time = e.Time.Add(c.pause)
 				if _, err := r.Send(e, kernelSource); err != nil {
 					b.Fatal(err)
 				}

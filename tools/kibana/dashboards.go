@@ -308,6 +308,7 @@ var partsOf = []struct{ id, label string }{
 	{"parent", "Parent"}, {"tty", "Terminal"}, {"as", "Acting as"},
 	{"entry", "Way in"}, {"network", "Network"}, {"network_wide", "Network, wider"}, {"origin", "Origin"},
 	{"command", "Command"}, {"system_login", "System account"}, {"disguise", "Disguise"}, {"folder", "Folder"},
+	{"session", "Other programs"},
 	{"hour", "Hour"}, {"week", "Weekday"},
 }
 

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package habit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unique"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/process"
+)
+
+// login is whose session it is: a person's.
+func login(name string) func() (Account, Class) {
+	return func() (Account, Class) { return Account{nothing, unique.Make(name)}, Person }
+}
+
+func sessionKey(id int) SessionKey { return SessionKey{Session: uint32(id), User: process.Unset} }
+
+// work has somebody run programs in a session of their own, a minute apart.
+func work(s *Sessions, id int, at time.Time, name string, programs ...string) {
+	for i, p := range programs {
+		s.Ran(sessionKey(id), at.Add(time.Duration(i)*time.Minute), unique.Make(p), true, login(name))
+	}
+}
+
+// offices are Sessions of thirty days, in which alice and bob do their work each day; the next free session.
+func offices() (*Sessions, time.Time, int) {
+	s, id := NewSessions(options), 1
+	for day := range 30 {
+		at := monday.AddDate(0, 0, day).Add(9 * time.Hour)
+		work(s, id, at, "alice", "ls", "git", "vim", "make", "git", "go", "less")
+		work(s, id+1, at.Add(time.Hour), "bob", "ls", "systemctl", "journalctl", "tail", "grep", "apt", "curl")
+		id += 2
+	}
+	return s, monday.AddDate(0, 0, 30).Add(9 * time.Hour), id
+}
+
+// evidenceOf is what each program that alice's session shows before a match says of an intruder.
+func evidenceOf(s *Sessions, at time.Time, id int, name string, programs ...string) map[string]float64 {
+	work(s, id, at, name, programs...)
+	c := s.Before(sessionKey(id), at.Add(time.Duration(len(programs))*time.Minute), []string{"ss"})
+	out := map[string]float64{}
+	for i := range c.most() {
+		if p, is := c.program(i); is {
+			out[p.Value()] = c.evidence(p)
+		}
+	}
+	return out
+}
+
+func TestWhatSomebodyRunsIsHeldAgainstTheirHabit(t *testing.T) {
+	s, at, id := offices()
+	e := evidenceOf(s, at, id, "alice", "git", "whoami", "systemctl", "strace", "ss")
+	require.Negative(t, e["git"])
+	require.Greater(t, e["whoami"], 3.0)
+	require.Greater(t, e["strace"], 1.0, "nobody here has run it")
+	require.Greater(t, e["whoami"], e["strace"])
+	require.Greater(t, e["systemctl"], 1.0, "it is bob's habit, not hers")
+	require.NotContains(t, e, "ss", "the rule's own program")
+
+	for day := range 20 { // who troubleshoots every day
+		work(s, id+1+day, at.AddDate(0, 0, day), "bob", "ps", "whoami", "id", "w")
+	}
+	e = evidenceOf(s, at.AddDate(0, 0, 20), id+50, "bob", "whoami", "id", "w", "ps")
+	for program, v := range e {
+		require.Less(t, v, 0.3, program)
+	}
+}
+
+// TestWhoTriesNewProgramsMayTryAnother: how much is new of somebody is learned.
+func TestWhoTriesNewProgramsMayTryAnother(t *testing.T) {
+	s, at, id := offices()
+	for day := range 30 {
+		work(s, id+day, at.AddDate(0, 0, day), "carol", "ls", fmt.Sprint("new-", 2*day), fmt.Sprint("new-", 2*day+1))
+	}
+	at = at.AddDate(0, 0, 30)
+	restless := evidenceOf(s, at, id+100, "carol", "strace")["strace"]
+	steady := evidenceOf(s, at, id+101, "alice", "strace")["strace"]
+	require.Greater(t, steady, restless+1)
+}
+
+func TestAProgramCountsOnceASession(t *testing.T) {
+	s := NewSessions(options)
+	for range 100 {
+		work(s, 1, monday, "alice", "make", "cc1", "make", "cc1")
+	}
+	s.End(1)
+	alice := s.accounts[member{Account{nothing, unique.Make("alice")}, Person}]
+	require.Len(t, alice.Programs, 2)
+	require.Equal(t, alice.Programs[0].weight, alice.Weight)
+	require.InDelta(t, tentative, alice.Weight, 1e-3, "of the first day nothing else speaks for it")
+	work(s, 1, monday.Add(48*time.Hour), "alice", "make")
+	work(s, 1, monday.Add(49*time.Hour), "alice", "make") // after a pause
+	work(s, 1, monday.Add(50*time.Hour), "alice", "make")
+	require.Greater(t, alice.Weight, 2.4)
+}
+
+func TestASessionWithAnAlertTeachesNothing(t *testing.T) {
+	s, at, id := offices()
+	work(s, id, at, "alice", "whoami", "id")
+	s.Discard(sessionKey(id))
+	work(s, id, at.Add(2*time.Minute), "alice", "uname")
+	s.End(uint32(id))
+	for _, v := range s.accounts[member{Account{nothing, unique.Make("alice")}, Person}].Programs {
+		require.NotContains(t, []string{"whoami", "id", "uname"}, v.text.Value())
+	}
+	require.Greater(t, evidenceOf(s, at.AddDate(0, 0, 1), id+1, "alice", "id")["id"], 3.0)
+}
+
+// TestWhereMatchesOnlyAreSeenNothingIsSaid: a source may report no more than what rules mean.
+func TestWhereMatchesOnlyAreSeenNothingIsSaid(t *testing.T) {
+	s := NewSessions(options)
+	for day := range 60 {
+		for i, p := range []string{
+			"id", "whoami", "ps", "uname", "ss", "gcc", "nmap", "sudo", "w", "ip", "arp", "last", "who",
+		} {
+			s.Ran(sessionKey(day), monday.AddDate(0, 0, day).Add(time.Duration(i)*time.Minute), unique.Make(p), false,
+				login("alice"))
+		}
+	}
+	at := monday.AddDate(0, 0, 60)
+	require.Empty(t, evidenceOf(s, at, 100, "alice", "ls", "users"))
+	known := s.Before(sessionKey(100), at.Add(time.Hour), nil)
+	require.False(t, known.Known())
+}
+
+func TestCompanyIsWithinTenMinutes(t *testing.T) {
+	s, at, id := offices()
+	work(s, id, at, "alice", "first", "second")
+	work(s, id, at.Add(9*time.Minute), "alice", "third", "first", "fourth")
+	names := func(c Company) (out []string) {
+		for i := range c.most() {
+			if p, is := c.program(i); is {
+				out = append(out, p.Value())
+			}
+		}
+		return out
+	}
+	match := at.Add(9*time.Minute + 30*time.Second)
+	require.Equal(t, []string{"first", "second", "third"}, names(s.Before(sessionKey(id), match, nil)))
+	require.Equal(t, []string{"fourth"}, names(s.After(sessionKey(id), match, match.Add(beside), nil)),
+		"first has run before")
+	require.Empty(t, names(s.After(sessionKey(id), match, match.Add(time.Minute), nil)), "fourth comes later")
+	late := at.Add(20 * time.Minute)
+	require.Equal(t, []string{"first", "fourth"}, names(s.Before(sessionKey(id), late, nil)))
+	require.Empty(t, names(s.Before(sessionKey(id+1), late, nil)), "another session")
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	o := options
+	o.MaxActors = 50
+	s := NewSessions(o)
+	r := rand.New(rand.NewPCG(1, 1))
+	at := monday
+	for i := range 30000 {
+		at = at.Add(time.Second)
+		s.Ran(sessionKey(r.IntN(2000)), at, unique.Make(fmt.Sprint("p", r.IntN(500))), true,
+			login(fmt.Sprint("u", i%200)))
+	}
+	require.LessOrEqual(t, len(s.open), maxSessions)
+	require.Equal(t, 50, len(s.accounts))
+	require.Positive(t, s.Evicted())
+	require.LessOrEqual(t, len(s.others), maxValues)
+	for _, open := range s.open {
+		require.LessOrEqual(t, len(open.used), maxValues)
+	}
+	for _, a := range s.accounts {
+		require.LessOrEqual(t, len(a.Programs), maxValues)
+	}
+}
+
+func TestRestoredSessionsGoOnIdentically(t *testing.T) {
+	snapshotOf := func(s *Sessions) string {
+		b, err := json.Marshal(s.Snapshot())
+		require.NoError(t, err)
+		return string(b)
+	}
+	run := func(s *Sessions, from, to int) *Sessions {
+		for i := from; i < to; i++ {
+			r := rand.New(rand.NewPCG(7, uint64(i)))
+			at := monday.Add(time.Duration(i) * 7 * time.Minute)
+			s.Ran(sessionKey(r.IntN(9)), at, unique.Make(fmt.Sprint("p", r.IntN(200))), r.IntN(3) > 0,
+				login(fmt.Sprint("u", r.IntN(9))))
+			if r.IntN(40) == 0 {
+				s.Discard(sessionKey(r.IntN(9)))
+			}
+			if r.IntN(40) == 0 {
+				s.End(uint32(r.IntN(9)))
+			}
+		}
+		return s
+	}
+	for _, n := range []int{0, 1, 333, 4000} {
+		var stored SessionsSnapshot
+		require.NoError(t, json.Unmarshal([]byte(snapshotOf(run(NewSessions(options), 0, n))), &stored))
+		restored, err := RestoreSessions(options, stored)
+		require.NoError(t, err)
+		require.Equal(t, snapshotOf(run(NewSessions(options), 0, 5000)), snapshotOf(run(restored, n, 5000)))
+	}
+	for _, bad := range []string{
+		`{"half_life": -1}`,
+		`{"accounts": [{"class": 9, "id": "1", "known": {}}]}`,
+		`{"accounts": [{"class": 0, "id": "1", "known": {"weight": -1}}]}`,
+		`{"open": [{"key": {"session": 1}}]}`,
+	} {
+		var stored SessionsSnapshot
+		require.NoError(t, json.Unmarshal([]byte(bad), &stored))
+		_, err := RestoreSessions(options, stored)
+		require.Error(t, err, bad)
+	}
+}
+
+func TestSessionsFadeAndKeepTheirNumbers(t *testing.T) {
+	o := options
+	o.HalfLife = 24 * time.Hour
+	s := NewSessions(o)
+	for day := range 1500 {
+		work(s, day, monday.AddDate(0, 0, day), "alice", "ls", "git")
+	}
+	alice := s.accounts[member{Account{nothing, unique.Make("alice")}, Person}]
+	s.End(1499)
+	now := s.watched.Now
+	require.True(t, finite(alice.Weight))
+	require.InDelta(t, 2, alice.Weight/s.grown(now), 0.1)
+	s.SetHalfLife(48 * time.Hour)
+	require.InDelta(t, 2, alice.Weight/s.grown(now), 0.1, "what has faded stays as it is")
+}
+
+// TestCompanyIsAPartOfTheSurprise: what else runs in the session adds to a visit once, and an agent's is not asked.
+func TestCompanyIsAPartOfTheSurprise(t *testing.T) {
+	m, end := weeks(6)
+	s, _, id := offices()
+	at := end.Add(9 * time.Hour)
+	beside := func(l Match) Match {
+		l.Beside(s.Before(sessionKey(id), l.At, []string{"ss"}))
+		return l
+	}
+	work(s, id, at, "alice", "git", "whoami", "id", "uname")
+	e := person(at.Add(4*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp")
+	plain := matchOf(e)
+	l := beside(plain)
+	with, without := m.Judge(&l), m.Judge(&plain)
+	require.Zero(t, without.Parts[Session])
+	require.Greater(t, with.Parts[Session], 1.5)
+	require.InDelta(t, with.Surprise, without.Surprise+with.Parts[Session], 1e-9)
+	require.Contains(t, with.Unusual.Text(Session), "whoami")
+	require.NotContains(t, with.Unusual.Text(Session), "git")
+	require.Contains(t, Describe(Session, with.Unusual.Text(Session)), "in the same session ")
+
+	m.Learn(&l, with, Lesson{})
+	again := m.Judge(&l)
+	require.Equal(t, with.Parts[Session], again.Parts[Session], "it adds up once")
+	require.Zero(t, testing.AllocsPerRun(100, func() { m.Learn(&l, m.Judge(&l), Lesson{}) }))
+
+	work(s, id, at.Add(5*time.Minute), "alice", "last")
+	l.Beside(s.After(sessionKey(id), l.At, at.Add(10*time.Minute), []string{"ss"}))
+	require.True(t, m.Visiting(&l))
+	more := m.Judge(&l)
+	require.Greater(t, more.Parts[Session], with.Parts[Session])
+	m.Extend(&l, more, "an alert")
+	require.True(t, m.visits[l.key()].Alerted)
+	require.True(t, m.Traces("an alert"), "feedback can take it out")
+
+	agent := matchOf(service(at.Add(4*time.Minute), "root", "check_mk_agent", "ss -s"))
+	agent = beside(agent)
+	require.Zero(t, m.Judge(&agent).Parts[Session])
+}
+
+// TestARestoredVisitKnowsItsCompany: what a visit was weighed with is weighed no second time.
+func TestARestoredVisitKnowsItsCompany(t *testing.T) {
+	m, end := weeks(6)
+	s, _, id := offices()
+	at := end.Add(9 * time.Hour)
+	work(s, id, at, "alice", "git", "whoami", "id", "uname")
+	l := matchOf(person(at.Add(4*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp"))
+	l.Beside(s.Before(sessionKey(id), l.At, nil))
+	m.Learn(&l, m.Judge(&l), Lesson{})
+	b, err := json.Marshal(m.Snapshot())
+	require.NoError(t, err)
+	var stored Snapshot
+	require.NoError(t, json.Unmarshal(b, &stored))
+	restored, err := Restore(options, stored)
+	require.NoError(t, err)
+	work(s, id, at.Add(5*time.Minute), "alice", "last", "w")
+	l = matchOf(person(at.Add(8*time.Minute), "alice", "bash", "10.1.2.3", "ss -tlnp"))
+	l.Beside(s.Before(sessionKey(id), l.At, nil))
+	want, got := m.Judge(&l), restored.Judge(&l)
+	require.Equal(t, want.Parts, got.Parts)
+	require.Equal(t, want.Unusual.Text(Session), got.Unusual.Text(Session))
+	require.Equal(t, want.Score, got.Score)
+}
+
+func BenchmarkSessionsRan(b *testing.B) {
+	s, at, id := offices()
+	program := unique.Make("git")
+	b.ReportAllocs()
+	for b.Loop() {
+		at = at.Add(time.Second)
+		s.Ran(sessionKey(id), at, program, true, login("alice"))
+	}
+}
+
+// TestAHundredAccountsFitInto128KiBOnDisk: of 64 programs each, and as many open sessions, compressed as the state
+// keeps them.
+func TestAHundredAccountsFitInto128KiBOnDisk(t *testing.T) {
+	s := NewSessions(options)
+	r := rand.New(rand.NewPCG(3, 3))
+	for day := range 90 {
+		for who := range 100 {
+			var programs []string
+			for range 20 {
+				programs = append(programs, fmt.Sprintf("program-%c%c", 'a'+r.IntN(12), 'a'+int(r.ExpFloat64()*8)%26))
+			}
+			at := monday.AddDate(0, 0, day).Add(time.Duration(r.IntN(600)) * time.Minute)
+			if day == 89 {
+				at = monday.AddDate(0, 0, day).Add(12 * time.Hour)
+			}
+			for _, p := range programs {
+				s.Ran(sessionKey(100*day+who), at, unique.Make(p), true, login(fmt.Sprint("user", who)))
+			}
+		}
+	}
+	b, err := json.Marshal(s.Snapshot())
+	require.NoError(t, err)
+	var z bytes.Buffer
+	w, err := gzip.NewWriterLevel(&z, gzip.BestSpeed)
+	require.NoError(t, err)
+	_, err = w.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	t.Logf("100 accounts: %d KiB of JSON, %d KiB compressed, %d open", len(b)>>10, z.Len()>>10, len(s.open))
+	require.Len(t, s.open, 100)
+	require.Len(t, s.accounts, 100)
+	require.Less(t, z.Len(), 128<<10)
+}
