@@ -92,11 +92,16 @@ func (h *host) stolenAccount(name string) {
 
 // stolen is somebody else behind a person's login, with these signs.
 func (h *host) stolen(name string, signs []string) {
-	p := h.people[name]
+	m := h.asStolen(h.people[name], signs)
+	h.intrude("stolen account", signs, m, nil)
+}
+
+// asStolen is a match of somebody else behind a person's login, with these signs.
+func (h *host) asStolen(p *person, signs []string) match {
 	slices.Sort(signs)
 	m := match{
-		user:   name,
-		login:  name,
+		user:   p.name,
+		login:  p.name,
 		parent: p.shell,
 		tty:    true,
 		entry:  process.EntrySSHD,
@@ -118,7 +123,7 @@ func (h *host) stolen(name string, signs []string) {
 		}
 	}
 	m.at = h.late(hour)
-	h.intrude("stolen account", signs, m, nil)
+	return m
 }
 
 // dormantAccount is an account that was active on one day, long ago, and comes back with somebody else.

@@ -101,6 +101,7 @@ type match struct {
 	folder      string
 	attack      *attack // nil: benign
 	pid         uint32
+	session     uint32 // 0: none is known
 }
 
 // event is the match as a module would report it.
@@ -114,6 +115,9 @@ func (m *match) event(h *host, e *process.Event) {
 		e.Session.User = process.User{ID: h.uid(m.login), Name: m.login}
 	}
 	e.Session.Entry, e.Session.Source = m.entry, m.source
+	if m.session != 0 {
+		e.Session.ID = m.session
+	}
 	e.Name, _, _ = strings.Cut(m.command, " ")
 	e.Executable = cmp.Or(folderOfBin[e.Name], "/usr/bin/") + e.Name
 	argv, home := strings.Fields(m.command), "/home/"+cmp.Or(m.login, m.user)
@@ -154,11 +158,14 @@ type host struct {
 	zone       *time.Location
 	began      time.Time // from when on it is watched
 	everyRule  bool      // it is judged by every shipped rule, not only by those that are on by default
-	matches    []match
-	attacks    []*attack
-	networks   []netip.Prefix // /24s that its people come from
-	people     map[string]*person
-	uids       map[string]uint32
+	// matchesOnly: what no rule means is not seen, as from a source that reports matches only
+	matchesOnly bool
+	matches     []match
+	attacks     []*attack
+	networks    []netip.Prefix // /24s that its people come from
+	people      map[string]*person
+	uids        map[string]uint32
+	logins      uint32 // sessions so far that have a number
 }
 
 // newHost makes a host of a kind: the same one for the same seed.
@@ -248,6 +255,12 @@ func (h *host) exec(m match) {
 	m.at = m.at.Truncate(time.Millisecond)
 	m.pid = uint32(1000 + h.IntN(4_000_000))
 	h.matches = append(h.matches, m)
+}
+
+// newSession is the number of a further login session.
+func (h *host) newSession() uint32 {
+	h.logins++
+	return h.logins
 }
 
 // sorted puts the matches in order of time.

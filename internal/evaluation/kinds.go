@@ -307,6 +307,15 @@ var groups = []group{
 		kinds: hard,
 	},
 	{
+		name:  "sessions",
+		title: "Hosts on which everything is seen",
+		about: "People have sessions of everyday programs, in some of which they use the tools, and intruders run other " +
+			"programs around them: the part `session`. *Of matches only* is the same without it, as from a source that " +
+			"reports only what rules mean. All programs come from one list, of which each person has a vocabulary, drawn " +
+			"by Zipf's law; the constants of the part were chosen on seeds 1 to 10 of these hosts.",
+		kinds: sessions,
+	},
+	{
 		name:  "rules",
 		title: "The other rules",
 		about: "All shipped rules are on, each with its own model; found and false alarms are each rule's own.",

@@ -35,9 +35,10 @@ func main() {
 	days := flag.Int("days", days, "days of a host, where its kind has no length of its own")
 	model := flag.String("model", "context", "rare or context")
 	only := flag.String("kinds", "",
-		"only these kinds or groups (settled, young, hard, rules) of hosts, with commas; empty: all")
+		"only these kinds or groups (settled, young, hard, sessions, rules) of hosts, with commas; empty: all")
 	ablated := flag.String("ablate", "", "the feature that intruders show as the account's owner does")
 	verbose := flag.Bool("v", false, "print each missed attack and each false alarm, with its parts")
+	matchesOnly := flag.Bool("matches-only", false, "the detector sees nothing that no rule means, as from some sources")
 	blind := flag.Bool("blind", false, "print instead from which hour on a stranger is found")
 	blocks := flag.Bool("blocks", false, "print instead what all rules together find and cost")
 	report := flag.String("report", "",
@@ -45,6 +46,9 @@ func main() {
 	write := flag.String("write", "", "write the hosts' events and the truth about them to this folder instead")
 	flag.Parse()
 	which, err := chosenKinds(*only)
+	if *matchesOnly {
+		which = withMatchesOnly(which)
+	}
 	if err == nil {
 		err = func() error {
 			switch {

@@ -91,14 +91,31 @@ func judge(h *host, model string) ([]outcome, error) {
 	var e process.Event
 	var findings []detector.Finding
 	last := h.began
+	judged := map[uint32]*match{} // by their process ids
 	for i := range h.matches {
 		m := &h.matches[i]
 		m.event(h, &e)
+		judged[m.pid] = m
 		findings = watch(d, last, e.Time, findings[:0])
 		last = e.Time
-		findings = d.Judge(&e, d.Match(&e), findings)
+		rules := d.Match(&e)
+		if !h.matchesOnly {
+			d.Watch(&e)
+			findings = d.Due(&e, findings)
+			d.Ran(&e, rules, func(*process.Event) {})
+		}
+		findings = d.Judge(&e, rules, findings)
+		if i == len(h.matches)-1 {
+			findings = d.Advance(e.Time.Add(time.Hour), findings)
+		}
+		current := m
 		for j := range findings {
 			f := &findings[j]
+			m, e := current, &e
+			if f.Exec != nil { // what came after it has made it an alert
+				e = f.Exec
+				m = judged[e.PID]
+			}
 			switch f.Kind {
 			case detector.Summary, detector.Correlated, detector.CorrelationEnd: // their parts are counted
 				continue

@@ -59,6 +59,10 @@ func writeReport(dir string) error {
 	if err != nil {
 		return err
 	}
+	blind, err := run(withMatchesOnly(sessions), reported, days, "context", "")
+	if err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Evaluation
 
@@ -83,6 +87,10 @@ of the model were chosen on seeds 1 to 10.
 			if err := stories(&b, reported); err != nil {
 				return err
 			}
+			continue
+		}
+		if g.name == "sessions" {
+			bySight(&b, g, context, blind)
 			continue
 		}
 		byKind(&b, g, context, rare)
@@ -152,6 +160,31 @@ func byKind(b *bytes.Buffer, g *group, context, rare []outcome) {
 		row(k.name, k.about, ofKind(k.name))
 	}
 	row("**"+g.name+"**", "", everything)
+	b.WriteString("\n")
+}
+
+// bySight writes a row for each kind of host of a group, as it is found where everything is seen, and where matches
+// are.
+func bySight(b *bytes.Buffer, g *group, context, blind []outcome) {
+	b.WriteString("| host | | found | after | false alarms | first month | 48 h | of matches only: found | false alarms " +
+		"|\n|---|---|---|---|---|---|---|---|---|\n")
+	row := func(name, about string, fits func(*outcome) bool) {
+		c, m := tallyOf(g.of(context), fits), tallyOf(blind, fits)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f | %.2f | %d | %s | %.2f |\n",
+			name, about, c.share(), c.median().Round(time.Second), c.rate(), c.monthly(), c.twoDay, m.share(), m.rate())
+	}
+	for _, k := range g.kinds {
+		row(k.name, k.about, ofKind(k.name))
+	}
+	row("**"+g.name+"**", "", everything)
+	b.WriteString("\n| false alarms a host-month, at most | found: threshold | | of matches only: threshold | |\n" +
+		"|---|---|---|---|---|\n")
+	points, blindPoints := curve(g.of(context)), curve(blind)
+	for _, rate := range rates {
+		c, m := at(points, rate), at(blindPoints, rate)
+		fmt.Fprintf(b, "| %v | %.0f | %.0f%% | %.0f | %.0f%% |\n", rate, c.threshold, 100*c.recall, m.threshold,
+			100*m.recall)
+	}
 	b.WriteString("\n")
 }
 
