@@ -320,6 +320,44 @@ output.console.codec: {json: {pretty: perhaps}, format.string: x}
 	}, "\n"))
 }
 
+// What libbeat refuses of processors and of their conditions one by one, and what it passes over, is reported at once.
+func TestProcessorsAndConditionsAreTried(t *testing.T) {
+	err := CheckFile(conf.MustNewConfigFrom(`
+processors:
+- drop_event.when.regexp.a: "("
+- drop_event.when: {or: [{equals.a: 1.5}, {not.network.ip: foo}, {range: {a.gte: many, b: 3}}]}
+- drop_event.when: {equals.a: 1, regexp.b: c}
+- drop_event.when.and: [{}]
+- {if.contains.a: 3, then: [{add_locale.format: foo}], else: [{convert.fields: [{from: a, to: b, type: nonsense}]}]}
+- script.lang: js
+- rename: {when.has_fields: [a], fields: [{from: a, to: b}]}
+`))
+	require.EqualError(t, err, strings.Join([]string{
+		"processors.0.drop_event.when.regexp.a: \"(\" is not allowed; it must be a regular expression (error parsing " +
+			"regexp: missing closing ): `(`)",
+		"processors.1.drop_event.when.or.0.equals.a: 1.5 is not allowed; it must be text, a whole number of 0 or more, or " +
+			"true or false (condition attempted to set 'a' -> '1.5' and encountered unexpected type 'float64', only strings, " +
+			"ints, and booleans are allowed)",
+		"processors.1.drop_event.when.or.1.not.network.ip: \"foo\" is not allowed; it must be an IP range, or one of " +
+			"private, public, loopback, unicast and the other names of networks that the documentation has (failed to parse " +
+			"CIDR, values must be an IP address and prefix length, like '192.0.2.0/24' or '2001:db8::/32', as defined in RFC " +
+			"4632 and RFC 4291: invalid CIDR address: foo)",
+		"processors.1.drop_event.when.or.2.range.a.gte: \"many\" is not allowed; it must be a number, under FIELD.gt, " +
+			"FIELD.gte, FIELD.lt or FIELD.lte (strconv.ParseFloat: parsing \"many\": invalid syntax)",
+		"processors.1.drop_event.when.or.2.range.b: 3 is not allowed; it must be a number, under FIELD.gt, FIELD.gte, " +
+			"FIELD.lt or FIELD.lte (unexpected range operator b)",
+		"processors.2.drop_event.when: equals and regexp stand side by side, and only one of them would count; put them " +
+			"into a list under `and` or `or`",
+		"processors.3.drop_event.when.and.0: is missing; it must be a condition, such as equals or regexp",
+		"processors.4.else.0.convert: fail to unpack the convert processor configuration: invalid data type: nonsense " +
+			"accessing 'convert.fields.0.type'",
+		"processors.4.if.contains.a: 3 is not allowed; it must be text (unexpected type uint64 of 3)",
+		"processors.4.then.0.add_locale: 'foo' is not a valid format option for the add_locale processor. Valid options " +
+			"are 'abbreviation' and 'offset'.",
+		"processors.5.script: javascript must be defined via 'file', 'files', or inline as 'source' accessing 'script'",
+	}, "\n"))
+}
+
 // What libbeat's outputs refuse one by one, once all else is right, is reported at once: the path, the value and what is
 // allowed.
 func TestValuesOfOutputsAreChecked(t *testing.T) {
@@ -392,7 +430,7 @@ func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 	require.NoError(t, err)
 	pieces := beattest.Uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
 	require.Greater(t, len(pieces), 300)
-	pairs := regexp.MustCompile(`is missing|not configured$`) // of settings that go together, one alone is not enough
+	pairs := regexp.MustCompile(`is missing|missing (fields|required|option|or invalid)|not configured$`) // of settings that go together, one alone is not enough
 	for _, piece := range pieces {
 		c, err := conf.NewConfigFrom(piece)
 		require.NoError(t, err, piece)
