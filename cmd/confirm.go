@@ -33,7 +33,7 @@ func (y *confirmation) ask(what string) error {
 		return nil
 	}
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return fmt.Errorf("this would %s, and nobody is there to be asked: say --yes", what)
+		return fmt.Errorf("this would %s, and there is no terminal to ask on: say --yes", what)
 	}
 	fmt.Fprintf(os.Stderr, "This will %s. Go on? [y/N] ", what)
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
