@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newModulesCommand is libbeat's, which says of a module that does not exist neither which do nor where, and ends at the
-// first, when those before it are enabled already.
+// newModulesCommand is libbeat's, which ends at the first module that does not exist, when those before it are enabled
+// already, and does not say which there are.
 func newModulesCommand(settings instance.Settings) *cobra.Command {
 	c := libcmd.GenModulesCmd(Name, Version, modulesManager)
 	for _, sub := range c.Commands() {

@@ -103,7 +103,8 @@ monitoring: 7
 logging: {level: loud, to_files: perhaps, metrics.period: nine, files: {keepfiles: 5000, rotateeverybytes: many}}
 http: {port: nine, pprof.enabled: perhaps}
 queue.mem: {events: 7, flush.min_events: many}
-output.elasticsearch: {hosts: [a], bulk_max_size: x, loadbalance: perhaps, timeout: soon, compression_level: 12, backoff.max: x}
+output.elasticsearch: {hosts: [a], bulk_max_size: x, loadbalance: perhaps, timeout: soon, compression_level: 12,
+  backoff.max: x}
 output.logstash: {hosts: [a], pipelining: -1, slow_start: perhaps}
 output.kafka: {hosts: [a], topic: t, partition: x, required_acks: all}
 output.redis: {hosts: [a], db: x}
@@ -259,22 +260,25 @@ func TestMisspeltNamesAreFoundAtAnyDepth(t *testing.T) {
 		"timestamp.precison: millisecond":                  "timestamp.precison",
 		"output.elasticsearch: {hosts: [a], kerberos: {auth_type: keytab, keytab: c, username: d, config_path: a, " +
 			"realm: b, reallm: x}}": "output.elasticsearch.kerberos.reallm",
-		"output.elasticsearch: {hosts: [a], backoff.maxi: 1s}":                     "output.elasticsearch.backoff.maxi",
-		"output.elasticsearch: {hosts: [a], indices: [{indx: a}]}":                 "output.elasticsearch.indices.0.indx",
-		"output.elasticsearch: {hosts: [a], indices: [{index: a, when.eqals: 1}]}": "output.elasticsearch.indices.0.when.eqals",
-		"output.elasticsearch: {hosts: [a], non_indexable_policy.drp: ~}":          "output.elasticsearch.non_indexable_policy.drp",
-		"output.kafka: {hosts: [a], topic: t, metadata.retry.mx: 1}":               "output.kafka.metadata.retry.mx",
-		"output.kafka: {hosts: [a], topic: t, partition.hash.reachable: 1}":        "output.kafka.partition.hash.reachable",
-		"output.kafka: {hosts: [a], topic: t, sasl.mechanisms: PLAIN}":             "output.kafka.sasl.mechanisms",
-		"output.file: {path: /tmp, codec.json.prety: true}":                        "output.file.codec.json.prety",
-		"processors: [{add_locale.fromat: offset}]":                                "processors.0.add_locale.fromat",
-		"processors: [{add_host_metadata.cach.ttl: 5m}]":                           "processors.0.add_host_metadata.cach",
-		"processors: [{drop_event.when.or: [{equals.a: 1}, {eqals.a: 1}]}]":        "processors.0.drop_event.when.or.1.eqals",
-		"processors: [{drop_event.when.not: {has_field: [a]}}]":                    "processors.0.drop_event.when.not.has_field",
-		"processors: [{if.equals.a: 1, then: [{drop_evnt: ~}], else: []}]":         "processors.0.then.0.drop_evnt",
-		"processors: [{if.equals.a: 1, than: [{drop_event: ~}]}]":                  "processors.0.than",
-		"processors: [{rename.fields: [{form: a, to: b}]}]":                        "processors.0.rename.fields.0.form",
-		"processors: [{add_locle: ~}]":                                             "processors.0.add_locle",
+		"output.elasticsearch: {hosts: [a], backoff.maxi: 1s}":     "output.elasticsearch.backoff.maxi",
+		"output.elasticsearch: {hosts: [a], indices: [{indx: a}]}": "output.elasticsearch.indices.0.indx",
+		"output.elasticsearch: {hosts: [a], indices: [{index: a, when.eqals: 1}]}": "" +
+			"output.elasticsearch.indices.0.when.eqals",
+		"output.elasticsearch: {hosts: [a], non_indexable_policy.drp: ~}": "" +
+			"output.elasticsearch.non_indexable_policy.drp",
+		"output.kafka: {hosts: [a], topic: t, metadata.retry.mx: 1}":        "output.kafka.metadata.retry.mx",
+		"output.kafka: {hosts: [a], topic: t, partition.hash.reachable: 1}": "output.kafka.partition.hash.reachable",
+		"output.kafka: {hosts: [a], topic: t, sasl.mechanisms: PLAIN}":      "output.kafka.sasl.mechanisms",
+		"output.file: {path: /tmp, codec.json.prety: true}":                 "output.file.codec.json.prety",
+		"processors: [{add_locale.fromat: offset}]":                         "processors.0.add_locale.fromat",
+		"processors: [{add_host_metadata.cach.ttl: 5m}]":                    "processors.0.add_host_metadata.cach",
+		"processors: [{drop_event.when.or: [{equals.a: 1}, {eqals.a: 1}]}]": "processors.0.drop_event.when.or.1.eqals",
+		"processors: [{drop_event.when.not: {has_field: [a]}}]": "" +
+			"processors.0.drop_event.when.not.has_field",
+		"processors: [{if.equals.a: 1, then: [{drop_evnt: ~}], else: []}]": "processors.0.then.0.drop_evnt",
+		"processors: [{if.equals.a: 1, than: [{drop_event: ~}]}]":          "processors.0.than",
+		"processors: [{rename.fields: [{form: a, to: b}]}]":                "processors.0.rename.fields.0.form",
+		"processors: [{add_locle: ~}]":                                     "processors.0.add_locle",
 	} {
 		t.Run(text, func(t *testing.T) {
 			err := CheckFile(conf.MustNewConfigFrom(text))
@@ -358,8 +362,8 @@ processors:
 	}, "\n"))
 }
 
-// What libbeat's outputs refuse one by one, once all else is right, is reported at once: the path, the value and what is
-// allowed.
+// What libbeat's outputs refuse one by one, once all else is right, is reported at once: the path, the value and what
+// is allowed.
 func TestValuesOfOutputsAreChecked(t *testing.T) {
 	const aValue = "text in which %{[FIELD]} stands for a value of the document (missing closing '}')"
 	for text, want := range map[string][]string{
@@ -403,8 +407,8 @@ func TestValuesOfOutputsAreChecked(t *testing.T) {
 			`output.file.permissions: "0303237" is not allowed; it must be octal and at most 0777`,
 			`output.file.rotate_every_kb: 0 is not allowed; it must be >= 1`,
 		},
-		`elasticsearch: {hosts: ["http://a:b:c", d], api_key: k, username: u, preset: fast, protocol: gopher, index: "%{[a", ` +
-			`pipelines: [{pipeline: "%{[a"}]}`: {
+		`elasticsearch: {hosts: ["http://a:b:c", d], api_key: k, username: u, preset: fast, protocol: gopher, ` +
+			`index: "%{[a", pipelines: [{pipeline: "%{[a"}]}`: {
 			`output.elasticsearch.hosts.0: "http://a:b:c" is not allowed; it must be a URL or HOST:PORT (parse ` +
 				`"http://a:b:c": invalid port ":b:c" after host)`,
 			`output.elasticsearch.index: "%{[a" is not allowed; it must be ` + aValue,
@@ -430,7 +434,8 @@ func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 	require.NoError(t, err)
 	pieces := beattest.Uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
 	require.Greater(t, len(pieces), 300)
-	pairs := regexp.MustCompile(`is missing|missing (fields|required|option|or invalid)|not configured$`) // of settings that go together, one alone is not enough
+	// Of settings that go together, one alone is not enough.
+	pairs := regexp.MustCompile(`is missing|missing (fields|required|option|or invalid)|not configured$`)
 	for _, piece := range pieces {
 		c, err := conf.NewConfigFrom(piece)
 		require.NoError(t, err, piece)

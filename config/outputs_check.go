@@ -31,7 +31,8 @@ func (w *wrongs) add(name string, value any, allowed string) {
 	if text, ok := value.(string); ok {
 		value = quoted(text)
 	}
-	w.errs = append(w.errs, fmt.Errorf("%s: %v is not allowed; it must be %s", settings.Join(w.path, name), value, allowed))
+	at := settings.Join(w.path, name)
+	w.errs = append(w.errs, fmt.Errorf("%s: %v is not allowed; it must be %s", at, value, allowed))
 }
 
 func (w *wrongs) missing(name, allowed string) {
@@ -88,8 +89,8 @@ func (s *elasticsearchSettings) check(w *wrongs) {
 		return err
 	}, "a URL or HOST:PORT")
 	if s.APIKey != "" && (s.Username != "" || s.Password != "") {
-		w.errs = append(w.errs, fmt.Errorf("%s: api_key stands beside username or password; only one way to log in is allowed",
-			w.path))
+		w.errs = append(w.errs, fmt.Errorf("%s: api_key stands beside username or password; only one way to log in "+
+			"is allowed", w.path))
 	}
 	if s.ProxyURL != "" {
 		if _, err := httpcommon.NewProxyURIFromString(s.ProxyURL); err != nil {

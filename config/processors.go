@@ -457,13 +457,14 @@ func checkConditionAt(path, name string, c *conf.C) error {
 
 // conditionValues say what a condition's values must be.
 var conditionValues = map[string]string{
-	"contains": "text", "equals": "text, a whole number of 0 or more, or true or false", "network": "an IP range, or one " +
-		"of private, public, loopback, unicast and the other names of networks that the documentation has",
+	"contains": "text", "equals": "text, a whole number of 0 or more, or true or false",
+	"network": "an IP range, or one of private, public, loopback, unicast and the other names of networks that the " +
+		"documentation has",
 	"range": "a number, under FIELD.gt, FIELD.gte, FIELD.lt or FIELD.lte", "regexp": "a regular expression",
 }
 
-// checkCondition reports which values of a condition libbeat refuses, and what it would pass over: it takes the first of
-// several that stand side by side.
+// checkCondition reports which values of a condition libbeat refuses, and what it would pass over: it takes the first
+// of several that stand side by side.
 func checkCondition(path string, c *conf.C) error {
 	var errs []error
 	kinds := slices.Sorted(slices.Values(c.GetFields()))
