@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"go/format"
+	"image/png"
 	"io"
 	"io/fs"
 	"maps"
@@ -511,7 +512,40 @@ func Dashboards() error {
 		return err
 	}
 	img := filepath.Join(fleetPackage, "img")
-	return sh.RunV("node", "tools/dashboards/draw.mjs", answers, "_meta/kibana", "docs", img)
+	if err := sh.RunV("node", "tools/dashboards/draw.mjs", answers, "_meta/kibana", "docs", img); err != nil {
+		return err
+	}
+	for _, folder := range []string{fleetPackage, xpack + "/package"} {
+		if err := nameSizes(filepath.Join(folder, "manifest.yml"), img); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameSizes writes into a Fleet package's manifest how large the pictures of the folder img are: a dashboard that gets
+// a panel grows.
+func nameSizes(manifest, img string) error {
+	lines, err := os.ReadFile(manifest)
+	if err != nil {
+		return fmt.Errorf("naming the sizes of pictures: %w", err)
+	}
+	screenshot := regexp.MustCompile(`(?m)^  - src: /img/(\S+\.png)\n.*\n    size: (\S+)$`)
+	text := string(lines)
+	for _, found := range screenshot.FindAllStringSubmatch(text, -1) {
+		file, err := os.Open(filepath.Join(img, found[1]))
+		if err != nil {
+			return fmt.Errorf("naming the sizes of pictures: %w", err)
+		}
+		picture, err := png.DecodeConfig(file)
+		file.Close()
+		if err != nil {
+			return fmt.Errorf("naming the sizes of pictures: reading %s: %w", file.Name(), err)
+		}
+		named := strings.Replace(found[0], "size: "+found[2], fmt.Sprintf("size: %dx%d", picture.Width, picture.Height), 1)
+		text = strings.Replace(text, found[0], named, 1)
+	}
+	return os.WriteFile(manifest, []byte(text), 0o644)
 }
 
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.

@@ -39,7 +39,7 @@ func knowledge(m *engine.Known, d config.Detector) string {
 				short(d.LearnFor),
 			)
 		}
-		return fmt.Sprintf("the %s model knows nobody yet: alerts begin when there is somebody to be rare against", d.Model)
+		return fmt.Sprintf("the %s model knows nobody yet: alerts begin once others have run such programs", d.Model)
 	}
 	who := plural.Of(m.Actors, "user")
 	if d.Model == detector.ModelContext {

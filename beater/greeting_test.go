@@ -28,7 +28,7 @@ func TestTheLineAtStartSaysHowMuchIsKnown(t *testing.T) {
 		},
 		{
 			"a new host with rare", "rare", engine.Known{},
-			"the rare model knows nobody yet: alerts begin when there is somebody to be rare against",
+			"the rare model knows nobody yet: alerts begin once others have run such programs",
 		},
 		{
 			"the first day", "context", engine.Known{Age: 90 * time.Minute, Actors: 2},

@@ -142,8 +142,11 @@ func (b *blueprint) open(env module.Env) (module.Module, error) { return b.kind.
 
 // check reports what is wrong with the configuration of one module.
 func (c *moduleConfig) check(from *conf.C) error {
-	_, err := c.blueprint(from)
-	return err
+	b, err := c.blueprint(from)
+	if err != nil {
+		return err
+	}
+	return b.source.Close()
 }
 
 // kindOf finds the kind of module that a configuration names, and why `auto` chose it.
@@ -156,14 +159,11 @@ func kindOf(name string) (kind catalog.Kind, why string, err error) {
 	return kind, support.Why, err
 }
 
-// misspelt returns what is wrong with the names of a module's settings; nothing where it is not a module, which is
-// reported already.
+// misspelt returns what is wrong with the names of a module's settings. Where it is unknown which module it is, those
+// that no module has are wrong.
 func misspelt(c *conf.C) error {
 	m, _ := config.ParseModule(c) // its errors are reported already
-	if options := catalog.Options(m.Module); options != nil {
-		return config.ModuleKeys(c, options...)
-	}
-	return nil
+	return config.ModuleKeys(c, catalog.Options(m.Module)...)
 }
 
 // resolved is a configuration with its variables filled in. A runner gets a copy without the rest of the file, in which

@@ -794,7 +794,7 @@ func TestTheModelIsManaged(t *testing.T) {
 	// The day's snapshot is there to go back to; a Beat that does not run takes it over at its start.
 	h.model("reset", "--yes")
 	saved("agent", false)
-	require.Equal(t, "Nobody is known: nobody has looked since learning began.\n", h.model("show"))
+	require.Equal(t, "No actor is known: there was no match since learning began.\n", h.model("show"))
 	require.NoError(t, r.end(syscall.SIGTERM))
 	days := strings.Fields(h.model("revert"))
 	require.NotEmpty(t, days)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/elastic-agent-libs/keystore"
 	"github.com/elastic/elastic-agent-libs/paths"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -32,7 +33,7 @@ func (y *confirmation) ask(what string) error {
 		return nil
 	}
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return fmt.Errorf("this would %s, and nobody is there to be asked: say --yes", what)
+		return fmt.Errorf("this would %s, and there is no terminal to ask on: say --yes", what)
 	}
 	fmt.Fprintf(os.Stderr, "This will %s. Go on? [y/N] ", what)
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
@@ -68,35 +69,59 @@ func askBeforeSecrets(store *cobra.Command, s *stackSetup) {
 			if force {
 				return nil
 			}
-			there, err := keystoreIsThere()
+			there, _, err := storedSecrets()
 			switch {
 			case err != nil:
 				return err
 			case name == "create" && there:
 				return errors.New("there is a keystore already; --force replaces it, and the secrets in it are lost")
 			case name == "add" && !there:
-				return fmt.Errorf("there is no keystore yet: `%s keystore create` makes one", Name)
+				return errNoKeystore
 			}
 			return nil
+		}
+		if name == "list" {
+			c.PostRunE = func(*cobra.Command, []string) error { return noSecrets() }
 		}
 	}
 }
 
-// keystoreIsThere looks for the keystore where libbeat will, which can read its configuration only once.
-func keystoreIsThere() (bool, error) {
+var errNoKeystore = fmt.Errorf("there is no keystore yet: `%s keystore create` makes one", Name)
+
+// noSecrets says why a list of secrets is empty, if it is.
+func noSecrets() error {
+	there, names, err := storedSecrets()
+	switch {
+	case err != nil:
+		return err
+	case !there:
+		fmt.Fprintln(os.Stderr, errNoKeystore)
+	case len(names) == 0:
+		fmt.Fprintf(os.Stderr, "the keystore is empty: `%s keystore add NAME` puts a secret into it\n", Name)
+	}
+	return nil
+}
+
+// storedSecrets looks for the keystore where libbeat does: whether it is there, and the names of what it holds.
+func storedSecrets() (there bool, names []string, err error) {
 	if err := cfgfile.HandleFlags(); err != nil {
-		return false, fmt.Errorf("reading the flags: %w", err)
+		return false, nil, fmt.Errorf("reading the flags: %w", err)
 	}
 	cfg, err := cfgfile.Load("", nil)
 	if err != nil {
-		return false, fmt.Errorf("error loading config file: %w", err)
+		return false, nil, fmt.Errorf("error loading config file: %w", err)
 	}
 	if err := instance.InitPaths(cfg); err != nil {
-		return false, err
+		return false, nil, err
 	}
 	store, err := instance.LoadKeystore(cfg, Name, paths.Paths)
 	if err != nil {
-		return false, fmt.Errorf("opening the keystore: %w", err)
+		return false, nil, fmt.Errorf("opening the keystore: %w", err)
 	}
-	return store.IsPersisted(), nil
+	if listing, err := keystore.AsListingKeystore(store); err == nil {
+		if names, err = listing.List(); err != nil {
+			return false, nil, fmt.Errorf("reading the keystore: %w", err)
+		}
+	}
+	return store.IsPersisted(), names, nil
 }

@@ -187,7 +187,7 @@ func alertIn(file, id string) (mapstr.M, error) {
 			malformed++
 		}
 		if errors.Is(errRead, io.EOF) && malformed > 0 {
-			return nil, fmt.Errorf("alert %q: no alert of %s has this id; %s of it %s no JSON document", id, file,
+			return nil, fmt.Errorf("alert %q: no alert of %s has this id; %s of it %s not JSON", id, file,
 				plural.Of(malformed, "line"), map[bool]string{true: "is", false: "are"}[malformed == 1])
 		}
 		if errors.Is(errRead, io.EOF) {

@@ -267,7 +267,7 @@ func showModel(settings instance.Settings, format, user string) error {
 		return e.Encode(list)
 	}
 	if len(list) == 0 {
-		fmt.Println("Nobody is known: nobody has looked since learning began.")
+		fmt.Println("No actor is known: there was no match since learning began.")
 	}
 	for i, one := range list {
 		if i > 0 {

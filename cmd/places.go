@@ -129,7 +129,7 @@ func forRoot(c *cobra.Command) error {
 	}
 	for _, file := range configurationFiles() {
 		if unreadable(file) {
-			return fmt.Errorf("%s is not for this user to read: run `sudo %s`, or name another file with -c",
+			return fmt.Errorf("%s cannot be read by this user: run `sudo %s`, or name another file with -c",
 				file, commandLine())
 		}
 	}
@@ -155,7 +155,7 @@ func (p *places) kept(c *cobra.Command) error {
 	if !installedHere(c) || !closed && (p.secrets || !unreadable(filepath.Join(p.data, Name+".keystore"))) {
 		return nil
 	}
-	return fmt.Errorf("%s, where reconbeat keeps its state and its secrets, is not for this user to read: run `sudo %s`, "+
+	return fmt.Errorf("%s, where reconbeat keeps its state and its secrets, cannot be read by this user: run `sudo %s`, "+
 		"or name another folder with --path.data", p.data, commandLine())
 }
 
@@ -202,7 +202,7 @@ func atHome(user *config.C, path string) error {
 	if !filepath.IsAbs(folder) {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return fmt.Errorf("%s is not for this user to write, and there is no home; name a folder with --path.%s: %w",
+			return fmt.Errorf("%s cannot be written by this user, and there is no home; name a folder with --path.%s: %w",
 				os.Getenv(installed(path)), path, err)
 		}
 		folder = filepath.Join(home, ".local", "state")
@@ -355,7 +355,7 @@ func aside(
 	}, nil
 }
 
-// unreadable reports whether a file is there, and not for this user to read, or not there at all as far as this
+// unreadable reports whether a file is there, and this user cannot read it, or not there at all as far as this
 // user can see.
 func unreadable(file string) bool {
 	f, err := os.Open(file)

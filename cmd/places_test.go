@@ -273,7 +273,7 @@ func (in installation) refuses(t *testing.T) {
 				return
 			}
 			assert.Error(t, err)
-			assert.Contains(t, string(said), "is not for this user to read: run `sudo reconbeat "+c.words+"`, or")
+			assert.Contains(t, string(said), "cannot be read by this user: run `sudo reconbeat "+c.words+"`, or")
 			assert.Equal(t, 1, strings.Count(string(said), "Error: "), "%s", said)
 		})
 	}

@@ -452,13 +452,13 @@ func configured(settings instance.Settings) (*instance.Beat, error) {
 	return instance.NewInitializedBeat(settings)
 }
 
-// readable is how a command reads its configuration that does without one which is not for this user to read. It then
+// readable is how a command reads its configuration that does without one which this user cannot read. It then
 // says so, and what it does instead.
 func readable(c *cobra.Command, instead string) func(instance.Settings) (*instance.Beat, error) {
 	if c.Flags().Changed("c") || !unreadable(cfgfile.GetDefaultCfgfile()) {
 		return configured
 	}
-	fmt.Fprintf(os.Stderr, "%s is not for this user to read: %s.\n", cfgfile.GetDefaultCfgfile(), instead)
+	fmt.Fprintf(os.Stderr, "%s cannot be read by this user: %s.\n", cfgfile.GetDefaultCfgfile(), instead)
 	return builtIn
 }
 

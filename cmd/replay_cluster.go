@@ -83,7 +83,7 @@ func configuredCluster(b *instance.Beat, cfg config.Config) (*conf.C, error) {
 		}
 		files, err := filepath.Glob(glob)
 		if err != nil {
-			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is no pattern: %w", glob, err)
+			return nil, fmt.Errorf("reconbeat.config.modules.path: %q is not a pattern: %w", glob, err)
 		}
 		for _, file := range files {
 			list, err := cfgfile.LoadList(file, b.Info.Logger)

@@ -141,7 +141,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.Long = long
 	root.SilenceUsage = true
 	addRules(root.SetupCmd, settings)
-	root.AddCommand(libcmd.GenModulesCmd(Name, Version, modulesManager))
+	root.AddCommand(newModulesCommand(settings))
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
 		newControlsCommand(settings, p), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
 		newAlertsCommand(settings), newFeedbackCommand(settings),

@@ -107,7 +107,7 @@ func CheckFile(root *conf.C) error {
 		}
 		switch name {
 		case "output":
-			errs = append(errs, checkOutputs(section))
+			errs = append(errs, checkOutputs(section, has(root, "cloud.id")))
 		case "queue":
 			errs = append(errs, checkQueue(name, section))
 		case "processors":
@@ -266,4 +266,10 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// has reports whether c has a setting.
+func has(c *conf.C, setting string) bool {
+	there, err := c.Has(setting, -1)
+	return err == nil && there
 }

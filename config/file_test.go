@@ -103,11 +103,12 @@ monitoring: 7
 logging: {level: loud, to_files: perhaps, metrics.period: nine, files: {keepfiles: 5000, rotateeverybytes: many}}
 http: {port: nine, pprof.enabled: perhaps}
 queue.mem: {events: 7, flush.min_events: many}
-output.elasticsearch: {bulk_max_size: x, loadbalance: perhaps, timeout: soon, compression_level: 12, backoff.max: x}
-output.logstash: {pipelining: -1, slow_start: perhaps}
-output.kafka: {partition: x, required_acks: all}
-output.redis.db: x
-output.file: {permissions: rw, rotate_every_kb: x}
+output.elasticsearch: {hosts: [a], bulk_max_size: x, loadbalance: perhaps, timeout: soon, compression_level: 12,
+  backoff.max: x}
+output.logstash: {hosts: [a], pipelining: -1, slow_start: perhaps}
+output.kafka: {hosts: [a], topic: t, partition: x, required_acks: all}
+output.redis: {hosts: [a], db: x}
+output.file: {path: /tmp, permissions: rw, rotate_every_kb: x}
 output.console.pretty: perhaps
 `
 	err := CheckFile(conf.MustNewConfigFrom(text))
@@ -257,24 +258,27 @@ func TestMisspeltNamesAreFoundAtAnyDepth(t *testing.T) {
 		"instrumentation.profiling.cpu.intervall: 3s":      "instrumentation.profiling.cpu.intervall",
 		"seccomp.sycalls: []":                              "seccomp.sycalls",
 		"timestamp.precison: millisecond":                  "timestamp.precison",
-		"output.elasticsearch.kerberos: {auth_type: keytab, keytab: c, username: d, config_path: a, realm: b, " +
-			"reallm: x}": "output.elasticsearch.kerberos.reallm",
-		"output.elasticsearch.backoff.maxi: 1s":                             "output.elasticsearch.backoff.maxi",
-		"output.elasticsearch.indices: [{indx: a}]":                         "output.elasticsearch.indices.0.indx",
-		"output.elasticsearch.indices: [{index: a, when.eqals: 1}]":         "output.elasticsearch.indices.0.when.eqals",
-		"output.elasticsearch.non_indexable_policy.drp: ~":                  "output.elasticsearch.non_indexable_policy.drp",
-		"output.kafka: {hosts: [a], metadata.retry.mx: 1}":                  "output.kafka.metadata.retry.mx",
-		"output.kafka: {hosts: [a], partition.hash.reachable: 1}":           "output.kafka.partition.hash.reachable",
-		"output.kafka: {hosts: [a], sasl.mechanisms: PLAIN}":                "output.kafka.sasl.mechanisms",
-		"output.file.codec.json.prety: true":                                "output.file.codec.json.prety",
+		"output.elasticsearch: {hosts: [a], kerberos: {auth_type: keytab, keytab: c, username: d, config_path: a, " +
+			"realm: b, reallm: x}}": "output.elasticsearch.kerberos.reallm",
+		"output.elasticsearch: {hosts: [a], backoff.maxi: 1s}":     "output.elasticsearch.backoff.maxi",
+		"output.elasticsearch: {hosts: [a], indices: [{indx: a}]}": "output.elasticsearch.indices.0.indx",
+		"output.elasticsearch: {hosts: [a], indices: [{index: a, when.eqals: 1}]}": "" +
+			"output.elasticsearch.indices.0.when.eqals",
+		"output.elasticsearch: {hosts: [a], non_indexable_policy.drp: ~}": "" +
+			"output.elasticsearch.non_indexable_policy.drp",
+		"output.kafka: {hosts: [a], topic: t, metadata.retry.mx: 1}":        "output.kafka.metadata.retry.mx",
+		"output.kafka: {hosts: [a], topic: t, partition.hash.reachable: 1}": "output.kafka.partition.hash.reachable",
+		"output.kafka: {hosts: [a], topic: t, sasl.mechanisms: PLAIN}":      "output.kafka.sasl.mechanisms",
+		"output.file: {path: /tmp, codec.json.prety: true}":                 "output.file.codec.json.prety",
 		"processors: [{add_locale.fromat: offset}]":                         "processors.0.add_locale.fromat",
 		"processors: [{add_host_metadata.cach.ttl: 5m}]":                    "processors.0.add_host_metadata.cach",
 		"processors: [{drop_event.when.or: [{equals.a: 1}, {eqals.a: 1}]}]": "processors.0.drop_event.when.or.1.eqals",
-		"processors: [{drop_event.when.not: {has_field: [a]}}]":             "processors.0.drop_event.when.not.has_field",
-		"processors: [{if.equals.a: 1, then: [{drop_evnt: ~}], else: []}]":  "processors.0.then.0.drop_evnt",
-		"processors: [{if.equals.a: 1, than: [{drop_event: ~}]}]":           "processors.0.than",
-		"processors: [{rename.fields: [{form: a, to: b}]}]":                 "processors.0.rename.fields.0.form",
-		"processors: [{add_locle: ~}]":                                      "processors.0.add_locle",
+		"processors: [{drop_event.when.not: {has_field: [a]}}]": "" +
+			"processors.0.drop_event.when.not.has_field",
+		"processors: [{if.equals.a: 1, then: [{drop_evnt: ~}], else: []}]": "processors.0.then.0.drop_evnt",
+		"processors: [{if.equals.a: 1, than: [{drop_event: ~}]}]":          "processors.0.than",
+		"processors: [{rename.fields: [{form: a, to: b}]}]":                "processors.0.rename.fields.0.form",
+		"processors: [{add_locle: ~}]":                                     "processors.0.add_locle",
 	} {
 		t.Run(text, func(t *testing.T) {
 			err := CheckFile(conf.MustNewConfigFrom(text))
@@ -320,13 +324,118 @@ output.console.codec: {json: {pretty: perhaps}, format.string: x}
 	}, "\n"))
 }
 
+// What libbeat refuses of processors and of their conditions one by one, and what it passes over, is reported at once.
+func TestProcessorsAndConditionsAreTried(t *testing.T) {
+	err := CheckFile(conf.MustNewConfigFrom(`
+processors:
+- drop_event.when.regexp.a: "("
+- drop_event.when: {or: [{equals.a: 1.5}, {not.network.ip: foo}, {range: {a.gte: many, b: 3}}]}
+- drop_event.when: {equals.a: 1, regexp.b: c}
+- drop_event.when.and: [{}]
+- {if.contains.a: 3, then: [{add_locale.format: foo}], else: [{convert.fields: [{from: a, to: b, type: nonsense}]}]}
+- script.lang: js
+- rename: {when.has_fields: [a], fields: [{from: a, to: b}]}
+`))
+	require.EqualError(t, err, strings.Join([]string{
+		"processors.0.drop_event.when.regexp.a: \"(\" is not allowed; it must be a regular expression (error parsing " +
+			"regexp: missing closing ): `(`)",
+		"processors.1.drop_event.when.or.0.equals.a: 1.5 is not allowed; it must be text, a whole number of 0 or more, or " +
+			"true or false (condition attempted to set 'a' -> '1.5' and encountered unexpected type 'float64', only strings, " +
+			"ints, and booleans are allowed)",
+		"processors.1.drop_event.when.or.1.not.network.ip: \"foo\" is not allowed; it must be an IP range, or one of " +
+			"private, public, loopback, unicast and the other names of networks that the documentation has (failed to parse " +
+			"CIDR, values must be an IP address and prefix length, like '192.0.2.0/24' or '2001:db8::/32', as defined in RFC " +
+			"4632 and RFC 4291: invalid CIDR address: foo)",
+		"processors.1.drop_event.when.or.2.range.a.gte: \"many\" is not allowed; it must be a number, under FIELD.gt, " +
+			"FIELD.gte, FIELD.lt or FIELD.lte (strconv.ParseFloat: parsing \"many\": invalid syntax)",
+		"processors.1.drop_event.when.or.2.range.b: 3 is not allowed; it must be a number, under FIELD.gt, FIELD.gte, " +
+			"FIELD.lt or FIELD.lte (unexpected range operator b)",
+		"processors.2.drop_event.when: equals and regexp stand side by side, and only one of them would count; put them " +
+			"into a list under `and` or `or`",
+		"processors.3.drop_event.when.and.0: is missing; it must be a condition, such as equals or regexp",
+		"processors.4.else.0.convert: fail to unpack the convert processor configuration: invalid data type: nonsense " +
+			"accessing 'convert.fields.0.type'",
+		"processors.4.if.contains.a: 3 is not allowed; it must be text (unexpected type uint64 of 3)",
+		"processors.4.then.0.add_locale: 'foo' is not a valid format option for the add_locale processor. Valid options " +
+			"are 'abbreviation' and 'offset'.",
+		"processors.5.script: javascript must be defined via 'file', 'files', or inline as 'source' accessing 'script'",
+	}, "\n"))
+}
+
+// What libbeat's outputs refuse one by one, once all else is right, is reported at once: the path, the value and what
+// is allowed.
+func TestValuesOfOutputsAreChecked(t *testing.T) {
+	const aValue = "text in which %{[FIELD]} stands for a value of the document (missing closing '}')"
+	for text, want := range map[string][]string{
+		`redis: {hosts: ["http://a", b:6379, "rediss://c"], datatype: set, db: -1, key: "%{[a", proxy_url: "http://p", ` +
+			`keys: [{key: "%{[a"}], codec.format.string: "%{[a"}`: {
+			`output.redis.codec.format.string: "%{[a" is not allowed; it must be ` + aValue,
+			`output.redis.datatype: "set" is not allowed; it must be list or channel`,
+			`output.redis.db: -1 is not allowed; it must be >= 0`,
+			`output.redis.hosts.0: "http://a" is not allowed; it must be HOST:PORT, redis://HOST:PORT or ` +
+				`rediss://HOST:PORT (its scheme is "http", and its host "a")`,
+			`output.redis.key: "%{[a" is not allowed; it must be ` + aValue,
+			`output.redis.keys.0.key: "%{[a" is not allowed; it must be ` + aValue,
+			`output.redis.proxy_url: "http://p" is not allowed; it must be socks5://HOST:PORT (proxy: unknown scheme: http)`,
+		},
+		`redis.db: 1`: {"output.redis.hosts: is missing; it must be a list of hosts, each HOST:PORT, " +
+			"redis://HOST:PORT or rediss://HOST:PORT"},
+		`kafka: {compression: brotli, version: two, required_acks: -2, sasl.mechanism: foo, username: u}`: {
+			`output.kafka.compression: "brotli" is not allowed; it must be gzip, lz4, no, none, off, snappy or zstd`,
+			`output.kafka.hosts: is missing; it must be a list of hosts, each HOST:PORT`,
+			`output.kafka.password: is missing; it must be that of username`,
+			`output.kafka.required_acks: -2 is not allowed; it must be >= -1`,
+			`output.kafka.sasl.mechanism: "FOO" is not allowed; it must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512`,
+			`output.kafka.topic: is missing; it must be the name of a topic, or have topics beside it`,
+			`output.kafka.version: "two" is not allowed; it must be a version of Kafka's protocol such as 2.1.0`,
+		},
+		`kafka: {hosts: [a], topics: [{topic: "%{[a"}], compression_level: 12}`: {
+			`output.kafka.compression_level: 12 is not allowed; it must be 0 to 9`,
+			`output.kafka.topics.0.topic: "%{[a" is not allowed; it must be ` + aValue,
+		},
+		`logstash: {ttl: -1s, max_retries: -7, pipelining: -1, proxy_url: "://"}`: {
+			`output.logstash.hosts: is missing; it must be a list of hosts, each HOST:PORT`,
+			`output.logstash.max_retries: -7 is not allowed; it must be -1, for no end of them, or more`,
+			`output.logstash.pipelining: -1 is not allowed; it must be >= 0`,
+			`output.logstash.proxy_url: "://" is not allowed; it must be socks5://HOST:PORT (parse "://": missing ` +
+				`protocol scheme)`,
+			`output.logstash.ttl: -1s is not allowed; it must be 0s or more`,
+		},
+		`file: {number_of_files: 1, rotate_every_kb: 0, permissions: 99999}`: {
+			`output.file.number_of_files: 1 is not allowed; it must be >= 2`,
+			`output.file.path: is missing; it must be a folder`,
+			`output.file.permissions: "0303237" is not allowed; it must be octal and at most 0777`,
+			`output.file.rotate_every_kb: 0 is not allowed; it must be >= 1`,
+		},
+		`elasticsearch: {hosts: ["http://a:b:c", d], api_key: k, username: u, preset: fast, protocol: gopher, ` +
+			`index: "%{[a", pipelines: [{pipeline: "%{[a"}]}`: {
+			`output.elasticsearch.hosts.0: "http://a:b:c" is not allowed; it must be a URL or HOST:PORT (parse ` +
+				`"http://a:b:c": invalid port ":b:c" after host)`,
+			`output.elasticsearch.index: "%{[a" is not allowed; it must be ` + aValue,
+			`output.elasticsearch.pipelines.0.pipeline: "%{[a" is not allowed; it must be ` + aValue,
+			`output.elasticsearch.preset: "fast" is not allowed; it must be balanced, custom, latency, scale or throughput`,
+			`output.elasticsearch.protocol: "gopher" is not allowed; it must be http or https`,
+			`output.elasticsearch: api_key stands beside username or password; only one way to log in is allowed`,
+		},
+	} {
+		t.Run(text, func(t *testing.T) {
+			err := CheckFile(conf.MustNewConfigFrom("output." + text))
+			require.Error(t, err)
+			require.Equal(t, want, strings.Split(err.Error(), "\n"))
+		})
+	}
+	require.NoError(t, CheckFile(conf.MustNewConfigFrom("cloud.id: x\noutput.elasticsearch.username: u")),
+		"cloud.id names the hosts")
+}
+
 // A setting that libbeat documents is known: each line of the reference configuration, taken out of its comment.
 func TestTheReferenceConfigurationHasNoUnknownNames(t *testing.T) {
 	text, err := os.ReadFile("../reconbeat.reference.yml")
 	require.NoError(t, err)
 	pieces := beattest.Uncommented(regexp.MustCompile(`\$\{path\.\w+\}`).ReplaceAllString(string(text), "/"))
 	require.Greater(t, len(pieces), 300)
-	pairs := regexp.MustCompile(`is missing$|not configured$`) // of settings that go together, one alone is not enough
+	// Of settings that go together, one alone is not enough.
+	pairs := regexp.MustCompile(`is missing|missing (fields|required|option|or invalid)|not configured$`)
 	for _, piece := range pieces {
 		c, err := conf.NewConfigFrom(piece)
 		require.NoError(t, err, piece)

@@ -82,7 +82,7 @@ func checkDocument(file string, text []byte) error {
 	})
 	for decoder.Decode(&more) == nil {
 		if len(more.Content) > 0 && more.Content[0].ShortTag() != "!!null" {
-			wrong(more.Content[0].Line, "a second document begins here, which nobody would read; put it into a file of its own")
+			wrong(more.Content[0].Line, "a second document begins here, which would not be read; put it into a file of its own")
 			break
 		}
 	}

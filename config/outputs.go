@@ -83,7 +83,7 @@ type (
 		Network            ofNetwork        `config:",inline"`
 		BrokerTimeout      time.Duration    `config:"broker_timeout"`
 		BulkFlushFrequency time.Duration    `config:"bulk_flush_frequency"`
-		ChannelBufferSize  int              `config:"channel_buffer_size"`
+		ChannelBufferSize  int              `config:"channel_buffer_size" validate:"min=1"`
 		ClientID           string           `config:"client_id"`
 		Codec              codecSettings    `config:"codec"`
 		Compression        string           `config:"compression"`
@@ -97,7 +97,7 @@ type (
 		Metadata           kafkaMetadata    `config:"metadata"`
 		Partition          kafkaPartition   `config:"partition"`
 		Password           string           `config:"password"`
-		RequiredAcks       int              `config:"required_acks"`
+		RequiredAcks       int              `config:"required_acks" validate:"min=-1"`
 		SASL               struct {
 			Mechanism string `config:"mechanism"`
 		} `config:"sasl"`
@@ -111,7 +111,7 @@ type (
 		Network               ofNetwork     `config:",inline"`
 		Codec                 codecSettings `config:"codec"`
 		Datatype              string        `config:"datatype"`
-		DB                    int           `config:"db"`
+		DB                    int           `config:"db" validate:"min=0"`
 		Index                 string        `config:"index"`
 		Key                   string        `config:"key"`
 		Keys                  []keyChoice   `config:"keys"`
@@ -125,10 +125,10 @@ type (
 		Common          ofEveryOutput `config:",inline"`
 		Codec           codecSettings `config:"codec"`
 		Filename        string        `config:"filename"`
-		NumberOfFiles   uint          `config:"number_of_files"`
+		NumberOfFiles   uint          `config:"number_of_files" validate:"min=2, max=1024"`
 		Path            string        `config:"path"`
 		Permissions     uint32        `config:"permissions"`
-		RotateEveryKB   uint          `config:"rotate_every_kb"`
+		RotateEveryKB   uint          `config:"rotate_every_kb" validate:"min=1"`
 		RotateOnStartup bool          `config:"rotate_on_startup"`
 	}
 	consoleSettings struct {
@@ -219,20 +219,20 @@ type (
 	}
 )
 
-// newOutput makes the settings of each output.
+// newOutput makes the settings of each output, with libbeat's defaults where a bound or a check needs one.
 var newOutput = map[string]func() any{
 	"elasticsearch": func() any { return &elasticsearchSettings{} },
 	"logstash":      func() any { return &logstashSettings{} },
-	"kafka":         func() any { return &kafkaSettings{} },
-	"redis":         func() any { return &redisSettings{} },
-	"file":          func() any { return &fileSettings{} },
+	"kafka":         func() any { return &kafkaSettings{Compression: "gzip", ChannelBufferSize: 256} },
+	"redis":         func() any { return &redisSettings{Datatype: "list"} },
+	"file":          func() any { return &fileSettings{NumberOfFiles: 7, RotateEveryKB: 10 * 1024} },
 	"console":       func() any { return &consoleSettings{} },
 	"discard":       func() any { return &discardSettings{} },
 	"terminal":      func() any { return &terminalSettings{} },
 }
 
-// checkOutputs checks the outputs that are on.
-func checkOutputs(all *conf.C) error {
+// checkOutputs checks the outputs that are on. cloud: libbeat has the hosts from cloud.id.
+func checkOutputs(all *conf.C, cloud bool) error {
 	var errs []error
 	for _, name := range slices.Sorted(slices.Values(all.GetFields())) {
 		path := "output." + name
@@ -257,7 +257,13 @@ func checkOutputs(all *conf.C) error {
 				errs = append(errs, checkOne(settings.Join(path, one), section))
 			}
 		}
-		errs = append(errs, settings.Read(path, output, into), settings.Read(path, output, &values))
+		err = settings.Read(path, output, into)
+		if checked, ok := into.(interface{ check(w *wrongs) }); ok {
+			w := wrongs{path: path, cloud: cloud && name == "elasticsearch"}
+			checked.check(&w)
+			err = settings.Behind(err, errors.Join(w.errs...))
+		}
+		errs = append(errs, err, settings.Read(path, output, &values))
 	}
 	return errors.Join(errs...)
 }

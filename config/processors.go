@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/elastic/beats/v7/libbeat/conditions"
+	"github.com/elastic/beats/v7/libbeat/processors"
 	"github.com/elastic/beats/v7/libbeat/processors/add_host_metadata"
 	"github.com/elastic/beats/v7/libbeat/processors/add_observer_metadata"
 	conf "github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/elastic/elastic-agent-libs/transport/tlscommon"
 
 	"github.com/reconbeat/reconbeat/config/settings"
@@ -406,8 +409,8 @@ func checkLists(path string, c *conf.C, names ...string) error {
 
 func checkProcessor(path string, c *conf.C) error {
 	if c.HasField("if") {
-		return errors.Join(settings.Unknown(path, c, branches{}), checkLists(path, c, "then", "else"),
-			settings.Read(path, c, &branches{}))
+		return errors.Join(settings.Unknown(path, c, branches{}), checkConditionAt(path, "if", c),
+			checkLists(path, c, "then", "else"), settings.Read(path, c, &branches{}))
 	}
 	var errs []error
 	names := slices.Sorted(slices.Values(c.GetFields()))
@@ -423,13 +426,120 @@ func checkProcessor(path string, c *conf.C) error {
 		if err != nil {
 			continue // it has no settings
 		}
-		var when conditional
-		errs = append(errs, settings.Unknown(at, one, known, conditional{}), settings.Read(at, one, &when),
-			settings.Read(at, one, settings.New(known)))
+		errs = append(errs, checkSettings(at, name, one, known))
 	}
 	if len(names) > 1 {
 		errs = append(errs, fmt.Errorf("%s: %s are in one element of the list; each processor is an element of its own",
 			path, strings.Join(names, " and ")))
 	}
 	return errors.Join(errs...)
+}
+
+// checkSettings checks the settings of one processor.
+func checkSettings(path, name string, c *conf.C, known any) error {
+	var when conditional
+	err := errors.Join(settings.Unknown(path, c, known, conditional{}), checkConditionAt(path, "when", c),
+		settings.Read(path, c, &when), settings.Read(path, c, settings.New(known)))
+	if err == nil {
+		err = makeProcessor(path, name, c)
+	}
+	return err
+}
+
+// checkConditionAt checks the condition that c has under a name, if there is one.
+func checkConditionAt(path, name string, c *conf.C) error {
+	condition, err := c.Child(name, -1)
+	if err != nil {
+		return nil //nolint:nilerr // there is none
+	}
+	return checkCondition(settings.Join(path, name), condition)
+}
+
+// conditionValues say what a condition's values must be.
+var conditionValues = map[string]string{
+	"contains": "text", "equals": "text, a whole number of 0 or more, or true or false",
+	"network": "an IP range, or one of private, public, loopback, unicast and the other names of networks that the " +
+		"documentation has",
+	"range": "a number, under FIELD.gt, FIELD.gte, FIELD.lt or FIELD.lte", "regexp": "a regular expression",
+}
+
+// checkCondition reports which values of a condition libbeat refuses, and what it would pass over: it takes the first
+// of several that stand side by side.
+func checkCondition(path string, c *conf.C) error {
+	var errs []error
+	kinds := slices.Sorted(slices.Values(c.GetFields()))
+	for _, kind := range kinds {
+		at := settings.Join(path, kind)
+		below, err := c.Child(kind, -1)
+		switch {
+		case err != nil: // it is one value, which settings.Read has reported
+		case kind == "not":
+			errs = append(errs, checkCondition(at, below))
+		case kind == "and", kind == "or":
+			n, _ := c.CountField(kind) // it is there
+			for i := range n {
+				if one, err := c.Child(kind, i); err == nil {
+					errs = append(errs, checkCondition(settings.Join(at, strconv.Itoa(i)), one))
+				}
+			}
+		case conditionValues[kind] != "":
+			errs = append(errs, checkComparisons(at, kind, below))
+		}
+	}
+	switch {
+	case len(kinds) == 0:
+		errs = append(errs, fmt.Errorf("%s: is missing; it must be a condition, such as equals or regexp", path))
+	case len(kinds) > 1:
+		errs = append(errs, fmt.Errorf("%s: %s stand side by side, and only one of them would count; put them into a list "+
+			"under `and` or `or`", path, strings.Join(kinds, " and ")))
+	}
+	return errors.Join(errs...)
+}
+
+// checkComparisons checks each value of a condition by itself, as libbeat does.
+func checkComparisons(path, kind string, c *conf.C) error {
+	var values map[string]any
+	if c.Unpack(&values) != nil {
+		return nil // settings.Read has reported it
+	}
+	var errs []error
+	flat := mapstr.M(values).Flatten()
+	for _, field := range slices.Sorted(maps.Keys(flat)) {
+		var one conditions.Config
+		err := conf.MustNewConfigFrom(map[string]any{kind: map[string]any{field: flat[field]}}).Unpack(&one)
+		if err == nil {
+			_, err = conditions.NewCondition(&one, logp.NewNopLogger())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %v is not allowed; it must be %s (%w)", settings.Join(path, field),
+				valueOf(flat[field]), conditionValues[kind], settings.Reason(err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// valueOf is a value as messages have it.
+func valueOf(v any) any {
+	if text, ok := v.(string); ok {
+		return quoted(text)
+	}
+	return v
+}
+
+// farReaching are the processors that ask others while they are made: a cloud, Docker, Kubernetes, a directory. libbeat
+// makes them when the Beat starts.
+var farReaching = []string{"add_cloud_metadata", "add_docker_metadata", "add_kubernetes_metadata",
+	"translate_ldap_attribute"}
+
+// makeProcessor reports what libbeat finds wrong with a processor, beside what its settings' types say.
+func makeProcessor(path, name string, c *conf.C) error {
+	if slices.Contains(farReaching, name) {
+		return nil
+	}
+	made, err := processors.New(processors.PluginConfig{conf.MustNewConfigFrom(map[string]any{name: c})},
+		logp.NewNopLogger())
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return made.Close()
 }

@@ -314,17 +314,17 @@ func (h host) guests() {
 		assert.Contains(h.t, out, "5634 execs, 5634 matched")
 	}
 	out := h.run("setpriv", append(plain, "reconbeat", "replay", history)...)
-	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these files are judged "+
+	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml cannot be read by this user: these files are judged "+
 		"with the settings that are built in.")
 	out = h.run("setpriv", append(plain, "reconbeat", "test", "rules")...)
-	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml is not for this user to read: these are the rules that "+
+	assert.Contains(h.t, out, "/etc/reconbeat/reconbeat.yml cannot be read by this user: these are the rules that "+
 		"are built in, and the files that you name.")
 	assert.Contains(h.t, out, "Rules OK")
 	said, err := h.command("setpriv", append(plain, "reconbeat", "test", "config")...).CombinedOutput()
 	assert.Error(h.t, err)
 	assert.Equal(
 		h.t,
-		"Error: /etc/reconbeat/reconbeat.yml is not for this user to read: run `sudo reconbeat test config`, "+
+		"Error: /etc/reconbeat/reconbeat.yml cannot be read by this user: run `sudo reconbeat test config`, "+
 			"or name another file with -c\n",
 		string(said),
 	)

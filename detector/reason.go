@@ -275,10 +275,10 @@ func (r *Report) reason(rule *Rule) string {
 	unusual := r.actorLines(rule.Threshold)
 	others := len(r.Actors) - len(unusual)
 	if len(unusual) == 0 {
-		return fmt.Sprintf("until now %s %s, none of whom would be unusual on a host of a month",
+		return fmt.Sprintf("until now %s %s, none of whom would be unusual on a host watched for a month",
 			plural.Of(others, "actor"), rule.Habit)
 	}
-	reason := "would be unusual on a host of a month, and are usual from now on: " + strings.Join(unusual, "; ")
+	reason := "would be unusual on a host watched for a month, and are usual from now on: " + strings.Join(unusual, "; ")
 	if others > 0 {
 		reason += "; beside " + plural.Of(others, "other actor")
 	}

@@ -195,7 +195,7 @@ func TestTheFirstDayEndsWithAReport(t *testing.T) {
 	r := reports[0]
 	require.WithinDuration(t, start.Add(24*time.Hour), r.Time, 10*time.Minute)
 	require.Len(t, r.Report.Actors, 2)
-	require.Equal(t, "would be unusual on a host of a month, and are usual from now on: "+
+	require.Equal(t, "would be unusual on a host watched for a month, and are usual from now on: "+
 		"www-data (service, parent sh), 1 visit, command ss -anptu; "+
 		"zabbix (service, parent zabbix_agentd), 1 visit, command ss -s", r.Reason())
 }

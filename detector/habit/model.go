@@ -803,8 +803,8 @@ func (m *Model) learnOf(a *actor, l *Match, v *visit, under *trace, sameDay bool
 	}
 }
 
-// afterAMonth is the score that what is known of an actor would have made on a host of a month on which nobody else had
-// looked.
+// afterAMonth is the score that what is known of an actor would have made on a host watched for a month where nobody
+// else had looked.
 func (m *Model) afterAMonth(k key, a *actor) float64 {
 	alone := New(m.o)
 	alone.watched.observe(a.First)

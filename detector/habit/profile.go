@@ -27,7 +27,7 @@ type Profile struct {
 	Visits    int               `json:"visits"`
 	Features  map[string][]Seen `json:"features"` // by the names of parts, the most frequent first
 	Hours     []int             `json:"hours"`    // in order, those that are not all but forgotten
-	// AfterAMonth is the score that all this would have made on a host of a month where nobody else had come; of
+	// AfterAMonth is the score that all this would have made on a host watched for a month where nobody else had come; of
 	// Profiles alone.
 	AfterAMonth float64 `json:"after_a_month"`
 }

@@ -134,7 +134,7 @@ func readFramed(path, what string, version int) ([]byte, error) {
 		&v,
 	); !found || err != nil || !strings.HasPrefix(line, frameWord) ||
 		kind != what {
-		return nil, fmt.Errorf("%s is no %s of reconbeat", path, what)
+		return nil, fmt.Errorf("%s is not a %s of reconbeat", path, what)
 	}
 	if v > version {
 		return nil, fmt.Errorf("%s: format %d: %w", path, v, errNewer)

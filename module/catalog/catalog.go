@@ -79,18 +79,15 @@ func Find(name string) (Kind, error) {
 }
 
 // Options returns the options that a module of this name may have: of auto, those of every module that it may choose;
-// nil for an unknown name.
+// of an unknown name, those of all.
 func Options(name string) (options []any) {
-	if name == Auto {
-		for _, k := range All() {
-			if k.Local {
-				options = append(options, k.Options)
-			}
-		}
-		return options
-	}
 	if k, err := Find(name); err == nil {
-		options = append(options, k.Options)
+		return []any{k.Options}
+	}
+	for _, k := range All() {
+		if k.Local || name != Auto {
+			options = append(options, k.Options)
+		}
 	}
 	return options
 }

@@ -38,7 +38,7 @@ func (m *documents) replay(ctx context.Context) error {
 			errs = append(errs, recording.Stranger(one.Path, one.Sample()))
 		case recording.Values, recording.Answers:
 			if bytes.Contains(one.Sample(), threeQuotes) {
-				errs = append(errs, fmt.Errorf("%s is what Kibana's Dev Tools show, where a text in three quotes is no JSON: ask "+
+				errs = append(errs, fmt.Errorf("%s is what Kibana's Dev Tools show, where a text in three quotes is not JSON: ask "+
 					"with curl", one.Path))
 			}
 		}
