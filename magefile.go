@@ -439,7 +439,7 @@ func validate(pkg string) error {
 func generated() (map[string]string, error) {
 	files := []string{"fields.yml", "internal/include/fields.go", "docs/fields.md", "reconbeat.yml",
 		"reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt",
-		xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
+		xpack + "/policy.reference.yml", protocol + ".pb.go", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -462,11 +462,11 @@ func generated() (map[string]string, error) {
 	return m, nil
 }
 
-// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, the picture of `watch`,
-// and the parts of the Fleet package.
+// Update makes the generated files anew: fields, configuration, the Agent's protocol, NOTICE, what Kibana is given, the
+// picture of `watch`, and the parts of the Fleet package.
 func Update() error {
 	show := func() error { return pictures() }
-	for _, generate := range []func() error{Fields, Config, Notice, Kibana, show} {
+	for _, generate := range []func() error{Fields, Config, Protocol, Notice, Kibana, show} {
 		if err := generate(); err != nil {
 			return err
 		}
@@ -547,6 +547,12 @@ func nameSizes(manifest, img string) error {
 	}
 	return os.WriteFile(manifest, []byte(text), 0o644)
 }
+
+// protocol is what an Elastic Agent and reconbeat say to each other.
+const protocol = "internal/agent/wire/agent"
+
+// Protocol makes Go of the Agent's protocol, internal/agent/wire/agent.proto.
+func Protocol() error { return sh.RunV("go", "-C", "tools", "run", "./wire", "..", protocol+".proto") }
 
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
 func Kibana() error { return sh.RunV("go", "-C", "tools", "run", "./kibana", "write") }
