@@ -56,7 +56,7 @@ var rooms = map[string][]string{
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
 		"internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/notify",
-		"internal/plural", "internal/report",
+		"internal/managed", "internal/plural", "internal/report", "internal/secret",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
 	"config": {
@@ -108,13 +108,17 @@ var rooms = map[string][]string{
 	"internal/host/sudoers": {},
 	"internal/include":      {},
 	"internal/livetest":     {"internal/health", "module", "process"},
-	"internal/notify":       {"internal/plural"},
-	"internal/plural":       {},
-	"internal/race":         {},
-	"internal/report":       {"internal/guide", "internal/plural", "module"},
-	"internal/stack":        {},
-	"internal/state":        {"internal/health", "internal/plural", "process"},
-	"module":                {"internal/health", "module/recording", "process"},
+	"internal/managed": {
+		"config", "internal/agent", "internal/agent/wire", "internal/dataset", "internal/secret",
+	},
+	"internal/notify": {"internal/plural"},
+	"internal/plural": {},
+	"internal/race":   {},
+	"internal/report": {"internal/guide", "internal/plural", "module"},
+	"internal/secret": {},
+	"internal/stack":  {},
+	"internal/state":  {"internal/health", "internal/plural", "process"},
+	"module":          {"internal/health", "module/recording", "process"},
 	"module/audisp": {
 		"config/settings", "internal/health", "internal/plural", "module", "module/auditd/record", "module/auditlog",
 		"module/follow", "module/recording", "process",
@@ -153,7 +157,7 @@ var rooms = map[string][]string{
 	"tools/kibana/saved":  {},
 	"tools/picture":       {},
 	"tools/wire":          {},
-	"x-pack/reconbeat":    {"cmd", "config", "internal/dataset"},
+	"x-pack/reconbeat":    {"cmd", "config", "internal/agent/wire", "internal/managed"},
 }
 
 // pkg is what `go list` says of a package.

@@ -18,6 +18,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/beats/v7/libbeat/management"
 	"github.com/elastic/beats/v7/libbeat/publisher/processing"
 	"github.com/elastic/beats/v7/libbeat/version"
 	"github.com/elastic/elastic-agent-libs/config"
@@ -27,6 +28,7 @@ import (
 	reconfig "github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/include"
+	"github.com/reconbeat/reconbeat/internal/managed"
 )
 
 // Name is the Beat's name: of the binary, of the configuration's root key, and of the fields' prefix.
@@ -131,6 +133,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	if err := asset.SetFields(Name, "fields.yml", asset.BeatFieldsPri, include.Fields); err != nil {
 		panic(err) // only a second registration of the same name fails
 	}
+	management.SetManagerFactory(managed.New) // used where an Elastic Agent runs this
 	s := &stackSetup{}
 	settings.IndexManagement = s.support
 	root := libcmd.GenRootCmdWithSettings(s.create, settings)

@@ -19,11 +19,12 @@ import (
 )
 
 func main() {
-	management.SetManagerFactory(connect)
-	xpack.ConfigTransform.SetTransform(modules)
 	settings := cmd.Settings()
 	settings.ElasticLicensed = true
-	if err := cmd.RootCommand(settings).Execute(); err != nil {
+	root := cmd.RootCommand(settings)
+	management.SetManagerFactory(connect) // in the place of reconbeat's own
+	xpack.ConfigTransform.SetTransform(modules)
+	if err := root.Execute(); err != nil {
 		os.Exit(1)
 	}
 }
