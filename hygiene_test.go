@@ -54,8 +54,8 @@ var rooms = map[string][]string{
 		"module", "module/catalog", "module/elasticsearch", "process",
 	},
 	"cmd": {
-		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/control", "internal/dataset",
-		"internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/notify",
+		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/component", "internal/control",
+		"internal/dataset", "internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/notify",
 		"internal/managed", "internal/plural", "internal/report", "internal/secret",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
@@ -78,6 +78,7 @@ var rooms = map[string][]string{
 	"internal/agent/wire": {},
 	"internal/agenttest":  {"internal/agent/wire"},
 	"internal/beattest":   {},
+	"internal/component":  {},
 	"internal/control":    {"detector"},
 	"internal/icalendar":  {"internal/control"},
 	"internal/dataset":    {},
@@ -157,7 +158,7 @@ var rooms = map[string][]string{
 	"tools/kibana/saved":  {},
 	"tools/picture":       {},
 	"tools/wire":          {},
-	"x-pack/reconbeat":    {"cmd", "config", "internal/agent/wire", "internal/managed"},
+	"x-pack/reconbeat":    {"cmd", "internal/agent/wire", "internal/managed"},
 }
 
 // pkg is what `go list` says of a package.

@@ -65,7 +65,7 @@ func XPack() error {
 	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
 		return err
 	}
-	if err := sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml"); err != nil {
+	if err := sh.Copy("build/x-pack/reconbeat.spec.yml", "internal/component/reconbeat.spec.yml"); err != nil {
 		return err
 	}
 	return component()

@@ -2,7 +2,7 @@
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
 // test output and keystore; ours are watch, replay, alerts, feedback, model, controls, exception, windows, approve,
-// diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it starts
+// agent, diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it starts
 // (settings, fields, the output behind `watch`) are set here and nowhere else.
 package cmd
 
@@ -148,7 +148,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
 		newControlsCommand(settings, p), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
 		newAlertsCommand(settings), newFeedbackCommand(settings),
-		newDiagnosticsCommand())
+		newAgentCommand(), newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
 		newTestAlertCommand(settings, s), newTestNotifyCommand(settings))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
@@ -180,6 +180,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat test rules     what each rule means, and why a command matches or not
   reconbeat test controls  what each control means, and what it would hold back
   reconbeat approve        approve work that would alert, until a time
+  reconbeat agent install  have Elastic Agents on this host run reconbeat
   reconbeat diagnostics    everything that a helper needs to know, in one archive`
 
 // versionLine is what the command version prints.

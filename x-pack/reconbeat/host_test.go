@@ -19,6 +19,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/cmd"
 	"github.com/reconbeat/reconbeat/internal/beattest"
+	"github.com/reconbeat/reconbeat/internal/component"
 )
 
 func TestMain(m *testing.M) {
@@ -90,10 +91,8 @@ type specification struct {
 var variable = regexp.MustCompile(`\$\{[A-Z_]+:([^}]*)\}`)
 
 func readSpecification(t *testing.T) specification {
-	text, err := os.ReadFile("reconbeat.spec.yml")
-	require.NoError(t, err)
 	var s specification
-	require.NoError(t, yaml.Unmarshal(text, &s))
+	require.NoError(t, yaml.Unmarshal(component.Specification, &s))
 	require.Len(t, s.Inputs, 1)
 	for i, arg := range s.Inputs[0].Command.Args {
 		s.Inputs[0].Command.Args[i] = variable.ReplaceAllString(arg, "$1")
