@@ -17,8 +17,8 @@ import (
 
 // atAgents are the Elastic Agents that a command is about.
 type atAgents struct {
-	homes []string
-	only  bool // where the component is already
+	homes   []string
+	refresh bool // only Agents that have the component already
 }
 
 func newAgentCommand() *cobra.Command {
@@ -31,12 +31,12 @@ func newAgentCommand() *cobra.Command {
 		Use:   "install",
 		Short: "Make this reconbeat a component of the Agents on this host",
 		Long: `install puts this binary and its specification into the folder of components of every version of an Elastic Agent
-on this host. An Agent finds it when it starts: restart it. An upgrade of the Agent brings a new folder, for which
-install is to be run again. Elastic does not support components that are not its own.`,
+on this host. An Agent finds it when it starts: restart it. An upgrade of the Agent brings a new folder: run install
+again. The packages do so, with --refresh, when reconbeat is upgraded. Elastic does not support components that are not its own.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return installComponent(c.OutOrStdout(), at) },
 	}
-	install.Flags().BoolVar(&at.only, "refresh", false, "only where a reconbeat is installed already")
+	install.Flags().BoolVar(&at.refresh, "refresh", false, "only into Agents that have reconbeat, in whichever version")
 	status := &cobra.Command{
 		Use:   "status",
 		Short: "Show which Agents on this host can run this reconbeat",
@@ -83,23 +83,33 @@ func installComponent(out io.Writer, at atAgents) error {
 	if err != nil {
 		return fmt.Errorf("finding this binary: %w", err)
 	}
-	changed := false
 	var errs []error
+	states := map[component.Place]component.State{}
+	has := map[string]bool{} // by the Agent's home
 	for _, p := range places {
 		state, err := p.State(self)
-		if err == nil && (state == component.Current || state == component.Absent && at.only) {
-			fmt.Fprintf(out, "%s: %s\n", p.Folder, state)
-			continue
-		}
-		if err == nil {
-			err = p.Install(self)
-		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		changed = true
-		fmt.Fprintf(out, "%s: installed now\n", p.Folder)
+		states[p] = state
+		has[p.Home] = has[p.Home] || state != component.Absent
+	}
+	changed := false
+	for _, p := range places {
+		state, known := states[p]
+		switch {
+		case !known:
+		case state == component.Current || at.refresh && !has[p.Home]:
+			fmt.Fprintf(out, "%s: %s\n", p.Folder, state)
+		default:
+			if err := p.Install(self); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			changed = true
+			fmt.Fprintf(out, "%s: installed now\n", p.Folder)
+		}
 	}
 	if changed {
 		fmt.Fprintln(out, restart)
@@ -125,7 +135,7 @@ func showComponents(out io.Writer, at atAgents) error {
 			errs = append(errs, err)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Agent, state, p.Folder)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Version, state, p.Folder)
 	}
 	return errors.Join(append(errs, w.Flush())...)
 }
@@ -136,13 +146,21 @@ func removeComponents(out io.Writer, at atAgents) error {
 		return err
 	}
 	var errs []error
+	changed := false
 	for _, p := range places {
-		if err := p.Remove(); err != nil {
+		removed, err := p.Remove()
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-			continue
+		case removed:
+			changed = true
+			fmt.Fprintf(out, "%s: removed\n", p.Folder)
+		default:
+			fmt.Fprintf(out, "%s: not installed\n", p.Folder)
 		}
-		fmt.Fprintf(out, "%s: removed\n", p.Folder)
 	}
-	fmt.Fprintln(out, restart)
+	if changed {
+		fmt.Fprintln(out, restart)
+	}
 	return errors.Join(errs...)
 }

@@ -92,7 +92,7 @@ var examples = map[string][]string{
 	"agent install": {
 		"sudo reconbeat agent install                            into every Agent on this host",
 		"sudo reconbeat agent install --home /opt/Elastic/Agent   into this one",
-		"sudo reconbeat agent install --refresh                  after an upgrade of reconbeat",
+		"sudo reconbeat agent install --refresh                  where it is, after an upgrade of either",
 	},
 	"agent status": {"sudo reconbeat agent status"},
 	"agent remove": {"sudo reconbeat agent remove"},

@@ -61,8 +61,9 @@ func (s State) String() string {
 
 // Place is the folder of one version of an Agent in which its components are.
 type Place struct {
-	Folder string
-	Agent  string // the version's folder, such as elastic-agent-9.1.2-1a2b3c
+	Home    string // the Agent's
+	Version string // the version's folder, such as elastic-agent-9.1.2-1a2b3c
+	Folder  string
 }
 
 // Find finds every version of an Agent in these homes. There may be none.
@@ -74,7 +75,7 @@ func Find(homes []string) (places []Place, err error) {
 		}
 		for _, folder := range found {
 			if about, err := os.Stat(folder); err == nil && about.IsDir() {
-				places = append(places, Place{Folder: folder, Agent: filepath.Base(filepath.Dir(folder))})
+				places = append(places, Place{Home: home, Version: filepath.Base(filepath.Dir(folder)), Folder: folder})
 			}
 		}
 	}
@@ -169,13 +170,15 @@ func (p Place) put(name string, content io.Reader, mode fs.FileMode) (err error)
 	return os.Rename(f.Name(), filepath.Join(p.Folder, name))
 }
 
-// Remove takes the component out of the place. What it has learned stays: it is in the Agent's folder of what its
-// components keep.
-func (p Place) Remove() error {
+// Remove takes the component out of the place, and reports whether there was any of it. What it has learned stays: it is
+// in the Agent's folder of what its components keep.
+func (p Place) Remove() (removed bool, err error) {
 	for _, name := range []string{specificationName, binaryName} {
-		if err := os.Remove(filepath.Join(p.Folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing the component: %w", err)
+		err := os.Remove(filepath.Join(p.Folder, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("removing the component: %w", err)
 		}
+		removed = removed || err == nil
 	}
-	return nil
+	return removed, nil
 }

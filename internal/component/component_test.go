@@ -41,7 +41,8 @@ func TestAComponentComesChangesAndGoes(t *testing.T) {
 	places, err := Find([]string{filepath.Join(home, "nowhere"), home})
 	require.NoError(t, err)
 	require.Len(t, places, 2)
-	require.Equal(t, "elastic-agent-8.19.4-abc", places[0].Agent)
+	require.Equal(t, "elastic-agent-8.19.4-abc", places[0].Version)
+	require.Equal(t, home, places[0].Home)
 	first, second := binary(t, "first"), binary(t, "second")
 	state := func(p Place, of string) State {
 		s, err := p.State(of)
@@ -66,9 +67,12 @@ func TestAComponentComesChangesAndGoes(t *testing.T) {
 		require.NoError(t, p.Install(second))
 		require.Equal(t, Current, state(p, second))
 
-		require.NoError(t, p.Remove())
-		require.Empty(t, names(t, p))
-		require.NoError(t, p.Remove(), "a second time is nothing")
+		for _, there := range []bool{true, false} {
+			removed, err := p.Remove()
+			require.NoError(t, err)
+			require.Equal(t, there, removed)
+			require.Empty(t, names(t, p))
+		}
 	}
 }
 
