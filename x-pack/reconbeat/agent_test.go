@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+	protobuf "google.golang.org/protobuf/proto"
 
 	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/livetest"
@@ -136,6 +137,28 @@ func aPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T, h *host) {
 	r = h.start(a)
 	a.expect(good()...)
 	r.shipped("out", "exec", "late", 1)
+	require.NoError(t, r.signal(syscall.SIGTERM))
+}
+
+// TestAPolicyMayComeInPieces has policies, and what is observed, be larger than a message, and parted by the library.
+func TestAPolicyMayComeInPieces(t *testing.T) { eachManagement(t, aPolicyMayComeInPieces) }
+
+func aPolicyMayComeInPieces(t *testing.T, h *host) {
+	t.Parallel()
+	a := newAgentWith(t, 2<<10)
+	r := h.start(a)
+	units := []*proto.UnitExpected{h.output(a, "out")}
+	for i := range 20 {
+		units = append(units, a.unit(proto.UnitType_INPUT, fmt.Sprintf(
+			"{id: in-%d, type: reconbeat, streams: [{id: stream-%d, module: ndjson, paths: [%q]}]}", i, i, h.input())))
+	}
+	require.Greater(t, protobuf.Size(&proto.CheckinExpected{Units: units}), 2*a.limit)
+	a.expect(units...)
+	for i := range 20 {
+		a.wait(r, fmt.Sprint("in-", i), "HEALTHY", "Healthy")
+	}
+	a.expect(units[:2]...)
+	a.wait(r, "in-0", "HEALTHY", "Healthy")
 	require.NoError(t, r.signal(syscall.SIGTERM))
 }
 
