@@ -383,6 +383,7 @@ func (b *Beat) settleInputs(p policy, running []modulesOf, wrong map[string][]st
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.changed()
 	if adopt {
 		for _, m := range running {
 			m.input.unit.streams = m.streams
