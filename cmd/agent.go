@@ -30,9 +30,10 @@ func newAgentCommand() *cobra.Command {
 	install := &cobra.Command{
 		Use:   "install",
 		Short: "Make this reconbeat a component of the Agents on this host",
-		Long: `install puts this binary and its specification into the folder of components of every version of an Elastic Agent
-on this host. An Agent finds it when it starts: restart it. An upgrade of the Agent brings a new folder: run install
-again. The packages do so, with --refresh, when reconbeat is upgraded. Elastic does not support components that are not its own.`,
+		Long: `install puts this binary and its specification into the folder of components of every version of an Elastic
+Agent on this host. An Agent finds it when it starts: restart it. An upgrade of the Agent brings a new folder: run
+install again. The packages do so, with --refresh, when reconbeat is upgraded. Elastic does not support components that
+are not its own.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return installComponent(c.OutOrStdout(), at) },
 	}
@@ -46,8 +47,8 @@ again. The packages do so, with --refresh, when reconbeat is upgraded. Elastic d
 	remove := &cobra.Command{
 		Use:   "remove",
 		Short: "Take reconbeat out of the Agents on this host",
-		Long: `remove takes the binary and its specification out of every version of an Elastic Agent on this host. What it has
-learned stays in the Agent's folder. First take reconbeat out of the Agent's policy.`,
+		Long: `remove takes the binary and its specification out of every version of an Elastic Agent on this host. What it
+has learned stays in the Agent's folder. First take reconbeat out of the Agent's policy.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return removeComponents(c.OutOrStdout(), at) },
 	}

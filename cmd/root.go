@@ -2,8 +2,9 @@
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
 // test output and keystore; ours are watch, replay, alerts, feedback, model, controls, exception, windows, approve,
-// agent, diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it starts
-// (settings, fields, the output behind `watch`) are set here and nowhere else.
+// agent, diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it
+// starts (settings, fields, the output behind `watch`, the management under an Elastic Agent) are set here and nowhere
+// else.
 package cmd
 
 import (

@@ -63,7 +63,8 @@ type Connection struct {
 }
 
 // Connect connects a component, and returns at once: the Agent may need a while. Close ends it.
-func Connect(start *wire.StartUp, version *wire.Version, component Component, logger *logp.Logger) (*Connection, error) {
+func Connect(start *wire.StartUp, version *wire.Version, component Component,
+	logger *logp.Logger) (*Connection, error) {
 	conn, err := dial(start)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package agenttest is an Elastic Agent for tests: the server to which the programs that an Agent runs connect by
-// mutual TLS. It hands out what their units shall be, keeps what they say they are, asks for diagnostics, and misbehaves
-// when a test wants it to.
+// mutual TLS. It hands out what their units shall be, keeps what they say they are, asks for diagnostics, and
+// misbehaves when a test wants it to.
 package agenttest
 
 import (
@@ -53,7 +53,6 @@ type Agent struct {
 	units    map[string]*wire.ObservedUnit
 	history  map[string][]string // the states of each unit, in order, repetitions left out
 	index    uint64
-	features uint64
 	about    *wire.Observed // the last one in which a program said who it is
 	last     *wire.Observed
 	checkins int // messages so far

@@ -3,8 +3,9 @@
 // Package component makes reconbeat a component of the Elastic Agents that are installed on this host: it puts the
 // binary and its specification into the folder in which an Agent finds what it can run.
 //
-// Each version of an Agent has such a folder of its own, below data in the Agent's home; an upgrade brings a new one. An
-// Agent does not start while a specification stands there without its binary. So the binary comes first, and goes last.
+// Each version of an Agent has such a folder of its own, below data in the Agent's home; an upgrade brings a new one.
+// An Agent does not start while a specification stands there without its binary. So the binary comes first, and goes
+// last.
 package component
 
 import (
@@ -170,8 +171,8 @@ func (p Place) put(name string, content io.Reader, mode fs.FileMode) (err error)
 	return os.Rename(f.Name(), filepath.Join(p.Folder, name))
 }
 
-// Remove takes the component out of the place, and reports whether there was any of it. What it has learned stays: it is
-// in the Agent's folder of what its components keep.
+// Remove takes the component out of the place, and reports whether there was any of it. What it has learned stays: it
+// is in the Agent's folder of what its components keep.
 func (p Place) Remove() (removed bool, err error) {
 	for _, name := range []string{specificationName, binaryName} {
 		err := os.Remove(filepath.Join(p.Folder, name))

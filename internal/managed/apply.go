@@ -31,11 +31,12 @@ const againAfter = 10 * time.Second
 
 // applied is what is in force: what the goroutine that applies has done so far.
 type applied struct {
-	output mapstr.M // nil: none so far; libbeat takes no other one, even where it has refused this
-	ships  bool     // libbeat has taken it
-	inputs []mapstr.M
-	good   bool // those inputs were taken; else they are handed over again, whatever is expected
-	once   bool // some inputs were taken
+	output  mapstr.M // nil: none so far; libbeat takes no other one, even where it has refused this
+	ships   bool     // libbeat has taken it
+	inputs  []mapstr.M
+	good    bool                 // those inputs were taken; else they are handed over again, whatever is expected
+	once    bool                 // some inputs were taken
+	streams map[string][]*stream // of the inputs that run, by unit
 
 	wrongOutput, wrong string // with the output and the inputs, as it has been logged
 
@@ -307,14 +308,12 @@ func (b *Beat) applyInputs(p policy) (again bool) {
 			want = append(want, mapstr.M{"unit": one.unit.id, "config": settingsOf(c.Config)})
 		}
 	}
-	adopt := true
+	adopt := false // the streams of this policy are those that run
 	switch {
 	case len(wrong) > 0: // all or nothing
-		b.applied.good, adopt = false, false
+		b.applied.good = false
 	case b.applied.good && reflect.DeepEqual(want, b.applied.inputs):
-		adopt = false
-	case len(all) == 0 && !b.applied.once && len(b.applied.inputs) == 0:
-		adopt = false // nothing is to run, and nothing does
+	case len(all) == 0 && !b.applied.once && len(b.applied.inputs) == 0: // nothing is to run, and nothing does
 	default:
 		err := b.reloadInputs(all)
 		again = err != nil && errors.As(err, new(*common.ErrInputNotFinished))
@@ -385,11 +384,14 @@ func (b *Beat) settleInputs(p policy, running []modulesOf, wrong map[string][]st
 	defer b.mu.Unlock()
 	defer b.changed()
 	if adopt {
+		b.applied.streams = map[string][]*stream{}
 		for _, m := range running {
-			m.input.unit.streams = m.streams
+			b.applied.streams[m.input.unit.id] = m.streams
 		}
 	}
 	for _, one := range p.inputs {
+		// Also where it is what it was: a unit that went and came before that was applied has forgotten its streams.
+		one.unit.streams = b.applied.streams[one.unit.id]
 		said := slices.Concat(wrong[one.unit.id], wrong[""])
 		if len(said) == 0 && len(everything) > 0 && !one.stopped {
 			said = everything

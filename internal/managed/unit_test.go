@@ -152,7 +152,8 @@ func (b *Beat) stateOf(t *testing.T, unit string) (state, message string) {
 
 func expected(kind wire.Kind, id string, index uint64, config *wire.Configuration) *wire.ExpectedUnit {
 	return &wire.ExpectedUnit{
-		Id: id, Kind: kind, Index: index, Configuration: config, State: wire.State_STATE_HEALTHY, Level: wire.Level_LEVEL_INFO,
+		Id: id, Kind: kind, Index: index, Configuration: config,
+		State: wire.State_STATE_HEALTHY, Level: wire.Level_LEVEL_INFO,
 	}
 }
 
@@ -248,6 +249,23 @@ func TestAConfigurationThatWasNotSentIsAskedFor(t *testing.T) {
 	require.False(t, b.apply())
 	require.Empty(t, m.handed)
 	require.Zero(t, b.Observed().Units[0].Index, "the Agent sends what is not observed")
+}
+
+// TestAUnitThatGoesAndComesAtOnce has a unit go and come back before that is applied: its stream still speaks for it.
+func TestAUnitThatGoesAndComesAtOnce(t *testing.T) {
+	b, _, m := applying(t, settings{})
+	in := &wire.Expected{Units: []*wire.ExpectedUnit{
+		expected(wire.Kind_KIND_INPUT, "in", 1, &wire.Configuration{Id: "in", Streams: []*wire.Stream{{Id: "s"}}}),
+	}}
+	b.Expect(in)
+	require.False(t, b.apply())
+	b.Expect(&wire.Expected{})
+	b.Expect(in)
+	require.False(t, b.apply())
+	require.Len(t, m.handed, 1)
+	m.handed[0][0].StatusReporter.UpdateStatus(status.Degraded, "ring full")
+	state, message := b.stateOf(t, "in")
+	require.Equal(t, "DEGRADED ring full", state+" "+message)
 }
 
 // TestAnotherOutputEndsTheBeat has the Beat end once, whatever comes then.

@@ -14,8 +14,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/managed"
 )
 
-// modules makes of an input of the Agent's policy its modules, as reconbeat's own management does: the library's message
-// and ours are the same bytes.
+// modules makes of an input of the Agent's policy its modules, as reconbeat's own management does: the library's
+// message and ours are the same bytes.
 func modules(input *proto.UnitExpectedConfig, _ *client.AgentInfo) ([]*reload.ConfigWithMeta, error) {
 	sent, err := protobuf.Marshal(input)
 	if err != nil {
