@@ -31,7 +31,10 @@ require (
 	github.com/arran4/golang-ical v0.3.4
 	github.com/teambition/rrule-go v1.8.2
 	github.com/ulikunitz/xz v0.5.15
+	google.golang.org/grpc v1.78.0
 )
+
+require google.golang.org/genproto/googleapis/rpc v0.0.0-20251222181119-0a764e51fe1b // indirect
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -193,7 +196,7 @@ require (
 	golang.org/x/text v0.33.0
 	golang.org/x/time v0.14.0
 	golang.org/x/tools v0.40.0 // indirect
-	google.golang.org/protobuf v1.36.11 // indirect
+	google.golang.org/protobuf v1.36.11
 	gopkg.in/evanphx/json-patch.v4 v4.12.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect

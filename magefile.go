@@ -58,31 +58,30 @@ func Build() error {
 	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
 }
 
-// XPack makes the binary that an Elastic Agent can run, build/x-pack/reconbeat, and the Fleet package with its policy
-// template beside it. The binary is linked with Elastic-licensed code; so neither is a part of any package:
-// x-pack/reconbeat/README.md.
+// XPack makes the Beat with Elastic's management, build/x-pack/reconbeat, and how an Elastic Agent runs it beside it. It
+// is linked with Elastic-licensed code, for tests alone: x-pack/reconbeat/README.md.
 func XPack() error {
 	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
 		return err
 	}
-	if err := sh.Copy("build/x-pack/reconbeat.spec.yml", xpack+"/reconbeat.spec.yml"); err != nil {
-		return err
-	}
-	return component()
+	return sh.Copy("build/x-pack/reconbeat.spec.yml", "internal/component/reconbeat.spec.yml")
 }
 
-// component makes the Fleet package for the binary that an Elastic Agent can run,
-// build/x-pack/reconbeat_agent-VERSION.zip.
+// component makes the Fleet package of the reconbeat that an Elastic Agent runs,
+// build/distributions/reconbeat_agent-VERSION.zip.
 func component() error {
-	const folder = "build/x-pack/package"
+	const folder = "build/component"
 	if _, err := fleetMake("component", folder, xpack+"/package", fleetPackage, "."); err != nil {
 		return err
 	}
-	file, err := fleetMake("zip", folder, "build/x-pack")
+	file, err := fleetMake("zip", folder, distributions)
 	if err != nil {
 		return err
 	}
-	return validate(file)
+	if err := validate(file); err != nil {
+		return err
+	}
+	return checksum(file)
 }
 
 // fleetMake runs the command of the integration's module that makes Fleet packages, and returns what it prints. The
@@ -410,7 +409,8 @@ func Vulncheck() error {
 // fleetPackage is the folder of the Fleet package.
 const fleetPackage = "integration/reconbeat"
 
-// Integration makes the Fleet package for Kibana's upload: build/distributions/reconbeat-VERSION.zip.
+// Integration makes the Fleet packages for Kibana's upload, in build/distributions: reconbeat-VERSION.zip for Agents that
+// collect what reconbeat writes, reconbeat_agent-VERSION.zip for those that run it.
 func Integration() error {
 	if err := os.MkdirAll(distributions, 0o755); err != nil {
 		return err
@@ -422,7 +422,10 @@ func Integration() error {
 	if err := validate(file); err != nil {
 		return err
 	}
-	return checksum(file)
+	if err := checksum(file); err != nil {
+		return err
+	}
+	return component()
 }
 
 // validate asks Elastic's package-spec whether a Fleet package, a folder or a zip file, is valid.
@@ -439,7 +442,7 @@ func validate(pkg string) error {
 func generated() (map[string]string, error) {
 	files := []string{"fields.yml", "internal/include/fields.go", "docs/fields.md", "reconbeat.yml",
 		"reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt",
-		xpack + "/policy.reference.yml", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
+		xpack + "/policy.reference.yml", protocol + ".pb.go", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -462,11 +465,11 @@ func generated() (map[string]string, error) {
 	return m, nil
 }
 
-// Update makes the generated files anew: fields, configuration, NOTICE, what Kibana is given, the picture of `watch`,
-// and the parts of the Fleet package.
+// Update makes the generated files anew: fields, configuration, the Agent's protocol, NOTICE, what Kibana is given, the
+// picture of `watch`, and the parts of the Fleet package.
 func Update() error {
 	show := func() error { return pictures() }
-	for _, generate := range []func() error{Fields, Config, Notice, Kibana, show} {
+	for _, generate := range []func() error{Fields, Config, Protocol, Notice, Kibana, show} {
 		if err := generate(); err != nil {
 			return err
 		}
@@ -547,6 +550,12 @@ func nameSizes(manifest, img string) error {
 	}
 	return os.WriteFile(manifest, []byte(text), 0o644)
 }
+
+// protocol is what an Elastic Agent and reconbeat say to each other.
+const protocol = "internal/agent/wire/agent"
+
+// Protocol makes Go of the Agent's protocol, internal/agent/wire/agent.proto.
+func Protocol() error { return sh.RunV("go", "-C", "tools", "run", "./wire", "..", protocol+".proto") }
 
 // Kibana makes _meta/kibana from tools/kibana: data views, dashboards, saved queries, detection rules.
 func Kibana() error { return sh.RunV("go", "-C", "tools", "run", "./kibana", "write") }

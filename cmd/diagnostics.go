@@ -31,6 +31,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	reconfig "github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/internal/secret"
 )
 
 const (
@@ -128,7 +129,7 @@ func diagnose(file string) error {
 	a.log(where.Logs)
 	if len(a.failed) > 0 {
 		a.add("errors.txt", func(w io.Writer) error {
-			_, err := io.WriteString(w, masked(strings.Join(a.failed, "\n")+"\n"))
+			_, err := io.WriteString(w, secret.MaskText(strings.Join(a.failed, "\n")+"\n"))
 			return err
 		})
 	}
@@ -136,7 +137,7 @@ func diagnose(file string) error {
 		return errors.Join(fmt.Errorf("writing the archive: %w", err), os.Remove(file))
 	}
 	for _, f := range a.failed {
-		fmt.Fprintln(os.Stderr, "not in it: "+masked(f))
+		fmt.Fprintln(os.Stderr, "not in it: "+secret.MaskText(f))
 	}
 	fmt.Printf("Wrote %s. It names hosts and users of yours, the log above all: read it before you hand it on.\n", file)
 	return nil
@@ -312,7 +313,7 @@ func (a *archive) log(folder string) {
 // lastLines writes the end of a log without its secrets.
 func lastLines(w io.Writer, text []byte) error {
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	_, err := io.WriteString(w, masked(string(bytes.Join(lines[max(0, len(lines)-logLines-1):], nil))))
+	_, err := io.WriteString(w, secret.MaskText(string(bytes.Join(lines[max(0, len(lines)-logLines-1):], nil))))
 	return err
 }
 
@@ -351,5 +352,5 @@ func maskYAML(w io.Writer, text []byte) error {
 	}
 	e := yaml.NewEncoder(w)
 	e.SetIndent(2)
-	return errors.Join(e.Encode(mask("", tree)), e.Close())
+	return errors.Join(e.Encode(secret.Mask("", tree)), e.Close())
 }

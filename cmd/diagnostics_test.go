@@ -139,36 +139,6 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	assert.Contains(t, string(out), "less.zip is there already: remove it, or name another file")
 }
 
-func TestSecretsAreKnownByTheNamesOfSettings(t *testing.T) {
-	for _, c := range []struct {
-		key         string
-		value, want any
-	}{
-		{"cloud.auth", "elastic:changeme", hidden},
-		{"cloud", map[string]any{"auth": "elastic:changeme", "id": "x"}, map[string]any{"auth": hidden, "id": "x"}},
-		{"output.elasticsearch.PASSWORD", "changeme", hidden},
-		{"output.kafka.password", 1234, hidden},
-		{"a", []any{map[string]any{"api_key": "k"}, "https://u:p@h"},
-			[]any{map[string]any{"api_key": hidden}, "https://" + hidden + "@h"}},
-		{"headers", map[string]any{"x": map[string]any{"y": true}}, map[string]any{"x": map[string]any{"y": hidden}}},
-		{"password", "${ES_PWD}", "${ES_PWD}"},
-		{"password", "${ES_PWD:changeme}", hidden},
-		{"password", nil, nil},
-		{"username", "elastic", "elastic"},
-		{"reconbeat.notify", []any{map[string]any{"id": "chat", "webhook": map[string]any{
-			"url": "https://hooks.slack.com/services/T0/B0/x", "shape": "slack", "proxy_url": "http://u:p@h",
-			"variables": map[string]any{"routing_key": "k", "team": "${TEAM}"},
-		}}}, []any{map[string]any{"id": "chat", "webhook": map[string]any{
-			"url": hidden, "shape": "slack", "proxy_url": "http://" + hidden + "@h",
-			"variables": map[string]any{"routing_key": hidden, "team": "${TEAM}"},
-		}}}},
-		{"reconbeat.notify.webhook.url", "${SLACK_URL}", "${SLACK_URL}"},
-		{"workers", 3, 3},
-	} {
-		assert.Equal(t, c.want, mask(c.key, c.value), c.key)
-	}
-}
-
 func unzipped(t *testing.T, file string) map[string]string {
 	r, err := zip.OpenReader(file)
 	require.NoError(t, err)

@@ -88,6 +88,15 @@ var examples = map[string][]string{
 		"sudo reconbeat approve --revoke approval-20261128-210000-3fa4c1",
 	},
 
+	"agent": {"reconbeat agent status"},
+	"agent install": {
+		"sudo reconbeat agent install                            into every Agent on this host",
+		"sudo reconbeat agent install --home /opt/Elastic/Agent   into this one",
+		"sudo reconbeat agent install --refresh                  where it is, after an upgrade of either",
+	},
+	"agent status": {"sudo reconbeat agent status"},
+	"agent remove": {"sudo reconbeat agent remove"},
+
 	"modules":         {"reconbeat modules list", "sudo reconbeat modules enable auditlog"},
 	"modules list":    {"reconbeat modules list"},
 	"modules enable":  {"sudo reconbeat modules enable auditlog", "sudo reconbeat modules enable ndjson auditlog"},

@@ -528,9 +528,8 @@ func TestTheManualIsTypedInAClone(t *testing.T) {
 	}
 	require.Equal(t, 2, watched)
 	require.Equal(t, 3, campaigned)
-	for _, made := range []string{"reconbeat", "kibana/rules/reconbeat.ndjson", "x-pack/reconbeat",
-		"x-pack/reconbeat.spec.yml", "x-pack/reconbeat_agent-" + Version + ".zip",
-		"distributions/reconbeat-" + Version + ".zip"} {
+	for _, made := range []string{"reconbeat", "kibana/rules/reconbeat.ndjson",
+		"distributions/reconbeat_agent-" + Version + ".zip", "distributions/reconbeat-" + Version + ".zip"} {
 		assert.FileExists(t, filepath.Join(dir, "build", made))
 	}
 	assert.Equal(t, []string{"reconbeat-" + Version}, uploads.packages)

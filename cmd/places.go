@@ -119,7 +119,7 @@ func besideConfiguration() error {
 // unconfigured are the commands that do something useful for a user who may not read the configuration that was found.
 var unconfigured = []string{
 	"watch", "replay", "diagnostics", "test modules", "test rules", "test controls", "controls known",
-	"windows import", "exception import", "version", "help",
+	"windows import", "exception import", "agent install", "agent status", "agent remove", "version", "help",
 }
 
 // forRoot says what to do where a command needs a configuration that this user may not read.

@@ -24,6 +24,8 @@ type typed struct {
 	words  string
 	stays  bool // runs until it is ended
 	cannot bool // has no state, and asks for none
+
+	refused string // what it says in the place of doing anything, here
 }
 
 // every is each command of reconbeat's that is not a group of others.
@@ -55,6 +57,10 @@ var every = []typed{
 	{words: "feedback none benign"},
 	{words: "feedback undo none"},
 	{words: "feedback list"},
+
+	{words: "agent install --home nowhere", cannot: true, refused: "no Elastic Agent is installed in nowhere"},
+	{words: "agent status --home nowhere", cannot: true, refused: "no Elastic Agent is installed in nowhere"},
+	{words: "agent remove --home nowhere", cannot: true, refused: "no Elastic Agent is installed in nowhere"},
 
 	{words: "modules list"},
 	{words: "modules enable none"},
@@ -267,6 +273,11 @@ func (in installation) refuses(t *testing.T) {
 			said, err := in.nobody(strings.Fields(c.words)...).CombinedOutput()
 			command, _, _ := strings.Cut(c.words+" ", " look.ndjson")
 			command = strings.TrimSpace(command)
+			if c.refused != "" {
+				assert.Error(t, err)
+				assert.Contains(t, string(said), c.refused)
+				return
+			}
 			if c.cannot || command == "replay" || command == "test rules" || command == "test controls" ||
 				command == "controls known" {
 				assert.NoError(t, err, "%s", said)

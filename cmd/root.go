@@ -2,8 +2,9 @@
 
 // Package cmd is the command line of reconbeat. libbeat's own commands are run, setup, export, modules, test config,
 // test output and keystore; ours are watch, replay, alerts, feedback, model, controls, exception, windows, approve,
-// diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it starts
-// (settings, fields, the output behind `watch`) are set here and nowhere else.
+// agent, diagnostics, and test modules, rules, controls, alert and notify. The hooks that libbeat wants before it
+// starts (settings, fields, the output behind `watch`, the management under an Elastic Agent) are set here and nowhere
+// else.
 package cmd
 
 import (
@@ -18,6 +19,7 @@ import (
 	"github.com/elastic/beats/v7/libbeat/cfgfile"
 	libcmd "github.com/elastic/beats/v7/libbeat/cmd"
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
+	"github.com/elastic/beats/v7/libbeat/management"
 	"github.com/elastic/beats/v7/libbeat/publisher/processing"
 	"github.com/elastic/beats/v7/libbeat/version"
 	"github.com/elastic/elastic-agent-libs/config"
@@ -27,6 +29,7 @@ import (
 	reconfig "github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/include"
+	"github.com/reconbeat/reconbeat/internal/managed"
 )
 
 // Name is the Beat's name: of the binary, of the configuration's root key, and of the fields' prefix.
@@ -131,6 +134,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	if err := asset.SetFields(Name, "fields.yml", asset.BeatFieldsPri, include.Fields); err != nil {
 		panic(err) // only a second registration of the same name fails
 	}
+	management.SetManagerFactory(managed.New) // used where an Elastic Agent runs this
 	s := &stackSetup{}
 	settings.IndexManagement = s.support
 	root := libcmd.GenRootCmdWithSettings(s.create, settings)
@@ -145,7 +149,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	root.AddCommand(newWatchCommand(settings, p), newReplayCommand(settings, p), newModelCommand(settings),
 		newControlsCommand(settings, p), newExceptionCommand(settings), newWindowsCommand(), newApproveCommand(settings),
 		newAlertsCommand(settings), newFeedbackCommand(settings),
-		newDiagnosticsCommand())
+		newAgentCommand(), newDiagnosticsCommand())
 	root.TestCmd.AddCommand(newTestModulesCommand(), newTestRulesCommand(settings, p), newTestControlsCommand(settings, p),
 		newTestAlertCommand(settings, s), newTestNotifyCommand(settings))
 	root.RemoveCommand(root.CompletionCmd) // cobra's own knows more shells
@@ -177,6 +181,7 @@ ECS alert within milliseconds when an unusual user does.
   reconbeat test rules     what each rule means, and why a command matches or not
   reconbeat test controls  what each control means, and what it would hold back
   reconbeat approve        approve work that would alert, until a time
+  reconbeat agent install  have Elastic Agents on this host run reconbeat
   reconbeat diagnostics    everything that a helper needs to know, in one archive`
 
 // versionLine is what the command version prints.

@@ -24,7 +24,8 @@ import (
 )
 
 // heedless are the commands that work whatever stands in the configuration.
-var heedless = []string{"diagnostics", "test modules", "windows import", "exception import", "version", "help"}
+var heedless = []string{"agent install", "agent status", "agent remove", "diagnostics", "test modules",
+	"windows import", "exception import", "version", "help"}
 
 // checkStart looks for those mistakes in the configuration at which libbeat ends before it asks what else is wrong. It
 // then reports everything that is. What cannot be read at all is left to libbeat.

@@ -331,6 +331,14 @@ func (h host) guests() {
 	assert.Equal(h.t, kept, h.run("sh", "-c", "cd /var/lib/reconbeat && find . -type f -exec sha512sum {} + | sort"))
 }
 
+// agent makes the folders of an Elastic Agent of a version, and returns where the component's binary would be.
+func (h host) agent(version string) (binary string) {
+	h.t.Helper()
+	folder := filepath.Join(h.root, "opt/Elastic/Agent/data/elastic-agent-"+version, "components")
+	require.NoError(h.t, os.MkdirAll(folder, 0o755))
+	return filepath.Join(folder, "reconbeat")
+}
+
 // model is what `reconbeat model show` says; nothing where there is none.
 func (h host) model() string {
 	out, _ := h.command("reconbeat", "model", "show").Output()
@@ -370,6 +378,10 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	h.run("dpkg", "-i", h.bring(deb))
 	h.hasEverything()
 	assert.Contains(t, h.files(), "/usr/share/zsh/vendor-completions/_reconbeat")
+	agent := h.agent("9.1.0-abc")
+	assert.NoFileExists(t, agent, "nobody has asked for a component")
+	h.run("reconbeat", "agent", "install")
+	require.NoError(t, os.WriteFile(agent, []byte("an older reconbeat"), 0o755))
 	h.learn()
 	model := h.model()
 	h.guests()
@@ -383,9 +395,13 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	assert.NotContains(t, h.files(), "/etc/reconbeat/modules.d/ndjson.yml.disabled",
 		"a module that was enabled is not there twice")
 	assert.Equal(t, model, h.model(), "what was learned stays")
+	assert.Contains(t, h.run("reconbeat", "agent", "status"), "elastic-agent-9.1.0-abc  installed ",
+		"an Agent that had an older reconbeat has the new one")
 	h.serve()
 
 	h.run("dpkg", "-r", "reconbeat")
+	assert.NoFileExists(t, agent)
+	assert.NoFileExists(t, agent+".spec.yml", "an Agent would not start with it")
 	left := h.files()
 	assert.NotContains(t, left, "/usr/bin/reconbeat")
 	assert.NotContains(t, left, "/usr/share/reconbeat/bin/reconbeat")
@@ -447,11 +463,14 @@ func TestTheManualOfThePackagesIsTyped(t *testing.T) {
 	assert.NoError(t, err, "it starts when the host does")
 
 	fleet, blocks := manual(t, "fleet.md")
-	require.Len(t, blocks, 1, "test alert")
+	require.Len(t, blocks, 2, "agent install, test alert")
+	component := h.agent("9.1.0-abc")
+	assert.Contains(t, h.run("sh", "-euc", blocks[0]), "run `elastic-agent restart`")
+	assert.FileExists(t, component)
 	output := regexp.MustCompile("(?ms)^```yaml\n(output.file:.*?)^```$").FindStringSubmatch(fleet)
 	require.NotNil(t, output)
 	h.write("/etc/reconbeat/reconbeat.yml", output[1])
-	said := h.run("sh", "-euc", blocks[0])
+	said := h.run("sh", "-euc", blocks[1])
 	files, err := filepath.Glob(filepath.Join(h.root, "/var/lib/reconbeat/output/*.ndjson"))
 	require.NoError(t, err)
 	require.Len(t, files, 1)

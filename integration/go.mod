@@ -34,6 +34,8 @@ require (
 	github.com/prometheus/common v0.67.4 // indirect
 	github.com/teambition/rrule-go v1.8.2 // indirect
 	github.com/ulikunitz/xz v0.5.15 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20251222181119-0a764e51fe1b // indirect
+	google.golang.org/grpc v1.78.0 // indirect
 )
 
 require (

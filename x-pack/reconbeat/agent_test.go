@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+	protobuf "google.golang.org/protobuf/proto"
 
 	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/livetest"
@@ -44,8 +45,12 @@ func threshold(n int) string {
 }
 
 func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
+	eachManagement(t, aPolicyRunsChangesIsRejectedRecoversAndStops)
+}
+
+func aPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T, h *host) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
+	a := newAgent(t)
 	h.learn()
 	r := h.start(a)
 	good := func() []*proto.UnitExpected {
@@ -135,9 +140,33 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	require.NoError(t, r.signal(syscall.SIGTERM))
 }
 
-func TestStreamsThatDisagreeFail(t *testing.T) {
+// TestAPolicyMayComeInPieces has policies, and what is observed, be larger than a message, and parted by the library.
+func TestAPolicyMayComeInPieces(t *testing.T) { eachManagement(t, aPolicyMayComeInPieces) }
+
+func aPolicyMayComeInPieces(t *testing.T, h *host) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
+	a := newAgentWith(t, 2<<10)
+	r := h.start(a)
+	units := []*proto.UnitExpected{h.output(a, "out")}
+	for i := range 20 {
+		units = append(units, a.unit(proto.UnitType_INPUT, fmt.Sprintf(
+			"{id: in-%d, type: reconbeat, streams: [{id: stream-%d, module: ndjson, paths: [%q]}]}", i, i, h.input())))
+	}
+	require.Greater(t, protobuf.Size(&proto.CheckinExpected{Units: units}), 2*a.limit)
+	a.expect(units...)
+	for i := range 20 {
+		a.wait(r, fmt.Sprint("in-", i), "HEALTHY", "Healthy")
+	}
+	a.expect(units[:2]...)
+	a.wait(r, "in-0", "HEALTHY", "Healthy")
+	require.NoError(t, r.signal(syscall.SIGTERM))
+}
+
+func TestStreamsThatDisagreeFail(t *testing.T) { eachManagement(t, streamsThatDisagreeFail) }
+
+func streamsThatDisagreeFail(t *testing.T, h *host) {
+	t.Parallel()
+	a := newAgent(t)
 	r := h.start(a)
 	input := func(id, settings, stream string) *proto.UnitExpected {
 		return a.unit(proto.UnitType_INPUT,
@@ -167,8 +196,12 @@ func TestStreamsThatDisagreeFail(t *testing.T) {
 }
 
 func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
+	eachManagement(t, aSourceThatFailsFailsItsUnitUntilItWorks)
+}
+
+func aSourceThatFailsFailsItsUnitUntilItWorks(t *testing.T, h *host) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
+	a := newAgent(t)
 	require.NoError(t, os.Remove(h.input()))
 	require.NoError(t, os.Mkdir(h.input(), 0o700)) // a folder where the file of documents should be
 	other := filepath.Join(h.dir, "other.ndjson")
@@ -192,8 +225,12 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 
 // TestAnOutputThatIsDownDegradesTheUnit takes more than a minute: so long may an output be silent before it is said.
 func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
+	eachManagement(t, anOutputThatIsDownDegradesTheUnit)
+}
+
+func anOutputThatIsDownDegradesTheUnit(t *testing.T, h *host) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
+	a := newAgent(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()
@@ -226,9 +263,13 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 }
 
 func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
+	eachManagement(t, nothingIsLostWhenTheAgentKillsAndRestarts)
+}
+
+func nothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T, h *host) {
 	t.Parallel()
 	const lives, execs = 4, 100
-	h, a := newHost(t), newAgent(t)
+	a := newAgent(t)
 	h.learn()
 	a.expect(h.output(a, "out"), h.following(a, ""))
 	commands := map[string]bool{}
@@ -264,9 +305,11 @@ func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
 	require.Equal(t, commands, seen)
 }
 
-func TestAnotherOutputIsAnotherLife(t *testing.T) {
+func TestAnotherOutputIsAnotherLife(t *testing.T) { eachManagement(t, anotherOutputIsAnotherLife) }
+
+func anotherOutputIsAnotherLife(t *testing.T, h *host) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
+	a := newAgent(t)
 	r := h.start(a)
 	a.expect(h.output(a, "first"), h.following(a, ""))
 	a.wait(r, "in", "HEALTHY", "Healthy")
@@ -287,8 +330,12 @@ func TestAnotherOutputIsAnotherLife(t *testing.T) {
 // comes: the settings of the whole Beat change, the file module changes and is started anew, a policy is wrong. Every
 // exec that the kernel reported, and every document of the file, ships once.
 func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
+	eachManagement(t, noExecIsLostWhilePoliciesChange)
+}
+
+func noExecIsLostWhilePoliciesChange(t *testing.T, h *host) {
 	ownAudit(t)
-	h, a := newHost(t), newAgent(t)
+	a := newAgent(t)
 	r := h.start(a)
 	policy := func(settings, tag string) *proto.UnitExpected {
 		return a.unit(proto.UnitType_INPUT, fmt.Sprintf(

@@ -17,22 +17,49 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"github.com/reconbeat/reconbeat/cmd"
 	"github.com/reconbeat/reconbeat/internal/beattest"
+	"github.com/reconbeat/reconbeat/internal/component"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(beattest.AsReconbeat) != "" {
+	switch os.Getenv(beattest.AsReconbeat) {
+	case "":
+	case own:
+		if err := cmd.NewRootCommand().Execute(); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	default:
 		main()
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
 
+// The managements that a reconbeat can be linked with: that of the repository's root, and Elastic's.
+const (
+	own     = "own"
+	elastic = "elastic"
+)
+
+// eachManagement runs a test with either management: the same conversation has the same end.
+func eachManagement(t *testing.T, test func(t *testing.T, h *host)) {
+	for _, management := range []string{elastic, own} {
+		t.Run(management, func(t *testing.T) {
+			h := newHost(t)
+			h.management = management
+			test(t, h)
+		})
+	}
+}
+
 // host is a folder in which an Agent runs reconbeat, again and again.
 type host struct {
 	*beattest.Host
-	t   *testing.T
-	dir string
+	t          *testing.T
+	dir        string
+	management string
 }
 
 // run is one life of reconbeat.
@@ -43,7 +70,7 @@ type run struct {
 }
 
 func newHost(t *testing.T) *host {
-	h := &host{Host: beattest.NewHost(t), t: t}
+	h := &host{Host: beattest.NewHost(t), t: t, management: elastic}
 	h.dir = h.Dir
 	t.Cleanup(h.expectNoRaceOfOurs)
 	return h
@@ -64,10 +91,8 @@ type specification struct {
 var variable = regexp.MustCompile(`\$\{[A-Z_]+:([^}]*)\}`)
 
 func readSpecification(t *testing.T) specification {
-	text, err := os.ReadFile("reconbeat.spec.yml")
-	require.NoError(t, err)
 	var s specification
-	require.NoError(t, yaml.Unmarshal(text, &s))
+	require.NoError(t, yaml.Unmarshal(component.Specification, &s))
 	require.Len(t, s.Inputs, 1)
 	for i, arg := range s.Inputs[0].Command.Args {
 		s.Inputs[0].Command.Args[i] = variable.ReplaceAllString(arg, "$1")
@@ -81,7 +106,7 @@ func (h *host) command(args ...string) *exec.Cmd {
 		args = append(args, "-E", "path."+path+"="+h.dir)
 	}
 	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+filepath.Join(h.dir, "data"))...)
-	c.Env = append(os.Environ(), beattest.AsReconbeat+"=1", h.races())
+	c.Env = append(os.Environ(), beattest.AsReconbeat+"="+h.management, h.races())
 	return c
 }
 

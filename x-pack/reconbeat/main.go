@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reconbeat, the one in x-pack, is reconbeat that an Elastic Agent can run: it is linked with Elastic's libbeat
-// management, which is under the Elastic License. See README.md for what that means; the reconbeat of the repository's
-// root is linked with nothing of the kind.
+// Command reconbeat, the one in x-pack, is reconbeat with Elastic's libbeat management, which is under the Elastic
+// License, in the place of reconbeat's own. Tests hold the two side by side. See README.md for what the licence means;
+// the reconbeat of the repository's root is linked with nothing of the kind.
 //
-// The Agent starts it as reconbeat.spec.yml says and hands it the policy. What is in here is only what needs Elastic's
-// code: policy.go translates a policy into modules, agent.go connects. Everything else is the same Beat, which reloads
-// and reports through libbeat's interfaces.
+// What is in here is only what needs Elastic's code: policy.go hands on a policy, agent.go connects. Everything else is
+// the same Beat, which reloads and reports through libbeat's interfaces.
 package main
 
 import (
@@ -19,11 +18,12 @@ import (
 )
 
 func main() {
-	management.SetManagerFactory(connect)
-	xpack.ConfigTransform.SetTransform(modules)
 	settings := cmd.Settings()
 	settings.ElasticLicensed = true
-	if err := cmd.RootCommand(settings).Execute(); err != nil {
+	root := cmd.RootCommand(settings)
+	management.SetManagerFactory(connect) // in the place of reconbeat's own
+	xpack.ConfigTransform.SetTransform(modules)
+	if err := root.Execute(); err != nil {
 		os.Exit(1)
 	}
 }

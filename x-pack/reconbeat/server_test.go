@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-agent-client/v7/pkg/client"
+	"github.com/elastic/elastic-agent-client/v7/pkg/client/chunk"
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,7 @@ type agent struct {
 	proto.UnimplementedElasticAgentServer
 	t       *testing.T
 	startUp []byte // what a component reads from standard input
+	limit   int    // of a message; what is larger goes in pieces
 
 	mu       sync.Mutex
 	expected *proto.CheckinExpected
@@ -50,7 +52,13 @@ type agent struct {
 
 const agentToken = "the component's token"
 
-func newAgent(t *testing.T) *agent {
+// usualMessage is how large a message may be where the Agent does not say so.
+const usualMessage = 4 << 20
+
+func newAgent(t *testing.T) *agent { return newAgentWith(t, usualMessage) }
+
+// newAgentWith makes an Agent whose messages have a size at most.
+func newAgentWith(t *testing.T, limit int) *agent {
 	authority, authorityKey := certificate(t, "authority", nil, nil)
 	server, serverKey := certificate(t, "agent", authority, authorityKey)
 	peer, peerKey := certificate(t, "component", authority, authorityKey)
@@ -60,6 +68,7 @@ func newAgent(t *testing.T) *agent {
 	require.NoError(t, err)
 	a := &agent{
 		t:        t,
+		limit:    limit,
 		expected: &proto.CheckinExpected{},
 		changed:  make(chan struct{}),
 		units:    map[string]*proto.UnitObserved{},
@@ -78,10 +87,12 @@ func newAgent(t *testing.T) *agent {
 		PeerKey:    pemOf(t, nil, peerKey),
 		Services:   []proto.ConnInfoServices{proto.ConnInfoServices_CheckinV2},
 		Supports:   []proto.ConnectionSupports{proto.ConnectionSupports_CheckinChunking},
-		AgentInfo:  info,
+
+		MaxMessageSize: uint32(limit),
+		AgentInfo:      info,
 	})
 	require.NoError(t, err)
-	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(limit), grpc.Creds(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
 		Certificates: []tls.Certificate{{Certificate: [][]byte{server.Raw}, PrivateKey: serverKey}},
 	})))
@@ -132,7 +143,7 @@ func (a *agent) CheckinV2(stream proto.ElasticAgent_CheckinV2Server) error {
 	gone := make(chan error, 1)
 	go func() {
 		for {
-			observed, err := stream.Recv()
+			observed, err := chunk.RecvObserved(stream)
 			if err != nil {
 				gone <- err
 				return
@@ -148,8 +159,14 @@ func (a *agent) CheckinV2(stream proto.ElasticAgent_CheckinV2Server) error {
 		a.mu.Lock()
 		expected, changed := a.expected, a.changed
 		a.mu.Unlock()
-		if err := stream.Send(expected); err != nil {
+		pieces, err := chunk.Expected(expected, a.limit)
+		if err != nil {
 			return err
+		}
+		for _, piece := range pieces {
+			if err := stream.Send(piece); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-changed:

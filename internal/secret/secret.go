@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cmd
+// Package secret hides the secrets in a configuration, for what a person hands on: diagnostics.
+package secret
 
 import (
 	"regexp"
@@ -8,8 +9,8 @@ import (
 	"strings"
 )
 
-// hidden stands where a secret was.
-const hidden = "xxxxx"
+// Hidden stands where a secret was.
+const Hidden = "xxxxx"
 
 // secretWords are in the names of settings whose values are secret. libbeat's own list has neither API keys nor tokens.
 var secretWords = []string{"password", "passphrase", "api_key", "apikey", "secret", "token", "credential",
@@ -29,17 +30,17 @@ var (
 	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY.*`) // in the place of a file
 )
 
-// mask hides the secrets in what YAML has read.
-func mask(key string, value any) any {
+// Mask hides the secrets in what YAML has read.
+func Mask(key string, value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, below := range v {
-			v[name] = mask(strings.TrimPrefix(key+"."+name, "."), below)
+			v[name] = Mask(strings.TrimPrefix(key+"."+name, "."), below)
 		}
 		return v
 	case []any:
 		for i, below := range v {
-			v[i] = mask(key, below)
+			v[i] = Mask(key, below)
 		}
 		return v
 	case nil:
@@ -50,16 +51,16 @@ func mask(key string, value any) any {
 	case isText && reference.MatchString(text):
 		return text
 	case isSecret(key):
-		return hidden
+		return Hidden
 	case isText:
-		return masked(text)
+		return MaskText(text)
 	}
 	return value
 }
 
-// masked hides the secrets that show in any text.
-func masked(text string) string {
-	return privateKey.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+hidden+"@"), hidden)
+// MaskText hides the secrets that show in any text.
+func MaskText(text string) string {
+	return privateKey.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+Hidden+"@"), Hidden)
 }
 
 func isSecret(key string) bool {
