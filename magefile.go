@@ -58,8 +58,8 @@ func Build() error {
 	return os.CopyFS("build/kibana", os.DirFS("_meta/kibana"))
 }
 
-// XPack makes the Beat with Elastic's management, build/x-pack/reconbeat, and how an Elastic Agent runs it beside it. It
-// is linked with Elastic-licensed code, for tests alone: x-pack/reconbeat/README.md.
+// XPack makes the Beat with Elastic's management, build/x-pack/reconbeat, and the specification by which an Agent runs
+// it. It is linked with Elastic-licensed code, for tests alone: x-pack/reconbeat/README.md.
 func XPack() error {
 	if err := build(xpack, "build/x-pack/reconbeat", nil); err != nil {
 		return err
@@ -409,7 +409,7 @@ func Vulncheck() error {
 // fleetPackage is the folder of the Fleet package.
 const fleetPackage = "integration/reconbeat"
 
-// Integration makes the Fleet packages for Kibana's upload, in build/distributions: reconbeat-VERSION.zip for Agents that
+// Integration makes the Fleet packages for Kibana, in build/distributions: reconbeat-VERSION.zip for Agents that
 // collect what reconbeat writes, reconbeat_agent-VERSION.zip for those that run it.
 func Integration() error {
 	if err := os.MkdirAll(distributions, 0o755); err != nil {
