@@ -55,8 +55,8 @@ var rooms = map[string][]string{
 	},
 	"cmd": {
 		"beater", "config", "detector", "detector/habit", "detector/rare", "internal/component", "internal/control",
-		"internal/dataset", "internal/datastream", "internal/engine", "internal/icalendar", "internal/include", "internal/notify",
-		"internal/managed", "internal/plural", "internal/report", "internal/secret",
+		"internal/dataset", "internal/datastream", "internal/engine", "internal/icalendar", "internal/include",
+		"internal/managed", "internal/notify", "internal/plural", "internal/report", "internal/secret",
 		"internal/state", "module/catalog", "module/elasticsearch", "process",
 	},
 	"config": {
