@@ -71,6 +71,9 @@ func XPack() error {
 // build/distributions/reconbeat_agent-VERSION.zip.
 func component() error {
 	const folder = "build/component"
+	if err := os.MkdirAll(distributions, 0o755); err != nil {
+		return err
+	}
 	if _, err := fleetMake("component", folder, xpack+"/package", fleetPackage, "."); err != nil {
 		return err
 	}
