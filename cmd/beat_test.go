@@ -508,7 +508,7 @@ func TestTheModelOfANewerReconbeatIsNotRead(t *testing.T) {
 	c, _ := h.command(oneModule+theFile, "model", "show")
 	out, err := c.CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(out), "the detector's snapshot has version 99; this reconbeat reads versions 1 to 2")
+	require.Contains(t, string(out), "the detector's snapshot has version 99; this reconbeat reads versions 1 to 3")
 	r := h.start(oneModule + theFile)
 	h.Exec("root", "ss -s")
 	r.wait("detector.matched", 1)

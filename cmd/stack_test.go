@@ -252,6 +252,25 @@ func namesIn(doc map[string]any, prefix string, names map[string]bool) {
 	}
 }
 
+// aSession is what an account of another host runs in a session with a match, and an hour later before another match.
+func aSession(at time.Time, match []string) (docs []mapstr.M) {
+	run := func(args ...string) {
+		doc := execDocument(at, "tomcat", "java", args)
+		put(doc, "host.id", "seen")
+		docs = append(docs, doc)
+		at = at.Add(time.Second)
+	}
+	for i := range 16 {
+		run("program-" + string(rune('a'+i)))
+	}
+	run(match...)
+	at = at.Add(time.Hour)
+	run("lsusb")
+	run("capsh")
+	run(match...)
+	return docs
+}
+
 // TestStack has every kind of document of every shipped rule indexed by strict templates that `reconbeat setup`
 // installed.
 func TestStack(t *testing.T) {
@@ -270,6 +289,7 @@ func TestStack(t *testing.T) {
 	young := execDocument(time.Now().Add(-26*time.Hour), "www-data", "sh", matching(rules[0]))
 	put(young, "host.id", "young")
 	h.write(young)
+	h.write(aSession(time.Now().Add(-3*time.Hour), matching(rules[0]))...)
 	at := time.Now().Add(-15 * time.Minute)
 	for _, rule := range rules {
 		args := matching(rule)
@@ -290,7 +310,7 @@ func TestStack(t *testing.T) {
 	put(held, "process.executable", "/tmp/"+matching(rules[0])[0])
 	h.write(held) // an exception holds its alert back
 	h.write(execDocument(time.Now(), "root", "agent", matching(rules[0])))
-	r.wait("detector.matched", 4*len(rules)+4)
+	r.wait("detector.matched", 4*len(rules)+6)
 	r.wait("detector.summaries", 3*len(rules))
 	for command, want := range map[string]string{"alert": "acknowledged after", "output": "talk to server... OK"} {
 		c, _ := h.command(config, "test", command)
@@ -344,7 +364,7 @@ func TestStack(t *testing.T) {
 			require.Equal(t, n, made[stream][rule.ID], "documents of %s for the rule %s", stream, rule.ID)
 		}
 	}
-	require.Equal(t, 4*len(rules)+4, made["process exec"][""])
+	require.Equal(t, 4*len(rules)+6, made["process exec"][""])
 	require.Equal(t, 1, made["alert learned"][rules[0].ID])
 	require.Equal(t, 1, made["alert habit"][rules[len(rules)-1].ID])
 	require.Equal(t, 1, made["alert alert test"]["network-connection-discovery"])
