@@ -12,6 +12,7 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // liveContainer is the id of the live test's container, and liveImage the image that its processor says it has.
@@ -45,6 +46,7 @@ func TestLiveAContainer(t *testing.T) {
 		`}, when.has_fields: [container.id]}}]`
 	l.learnDays(60, true)
 	l.start()
+	t.Cleanup(func() { _ = l.beat.Process.Signal(unix.SIGTERM) }) // where the test ends early
 	inside := exec.Command("sh", "-c", "echo $$ >"+group+"/cgroup.procs && exec unshare --mount --pid --uts --ipc --fork "+
 		"--mount-proc setpriv --reuid "+liveDaemon+" --regid "+liveDaemon+" --init-groups sh -c 'ss -tan; read -r _; true'")
 	inside.Dir = "/"
@@ -65,7 +67,7 @@ func TestLiveAContainer(t *testing.T) {
 		require.Equal(t, want, text(alert, field), field)
 	}
 	require.Contains(t, text(alert, "event.reason"), "has never looked at network connections")
-	out, err := l.command("alerts", "show", text(alert, "event.id")).CombinedOutput()
+	out, err := l.command("alerts", "show", "--", text(alert, "event.id")).CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Regexp(t, `(?m)^Actor .*container `+liveImage+`$`, string(out))
 

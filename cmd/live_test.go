@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -561,7 +562,12 @@ logging: {to_stderr: true, level: info}
 	if args[0] != "run" {
 		binary = withoutRaceDetector(l.t)
 	}
-	c := exec.Command(binary, append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
+	end := slices.Index(args, "--") // of the options; an id may begin with a dash
+	if end < 0 {
+		end = len(args)
+	}
+	c := exec.Command(binary,
+		slices.Insert(slices.Clone(args), end, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")
 	return c
 }

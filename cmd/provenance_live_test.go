@@ -106,7 +106,7 @@ func TestLiveWhereToolsComeFrom(t *testing.T) {
 		}
 		assert.Len(t, text(alert, "process.hash.sha256"), 64)
 		assert.Len(t, text(alert, "process.parent.hash.sha256"), 64)
-		out, err = l.command("alerts", "show", text(alert, "event.id")).CombinedOutput()
+		out, err = l.command("alerts", "show", "--", text(alert, "event.id")).CombinedOutput()
 		require.NoError(t, err, string(out))
 		assert.Regexp(t, "(?m)^Origin +"+c.page+", SHA-256 ", string(out))
 	}
