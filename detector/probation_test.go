@@ -254,8 +254,8 @@ func TestTypicalUsersOfRareWouldNotAlert(t *testing.T) {
 	require.Equal(t, []string{"root", "alice"}, second.TypicalUsers)
 }
 
-// TestAnotherContainerIsAnotherActor has one user id alert outside, and in containers of two images: what one has raised
-// holds back no other's alert, in its episode or on probation, and its own whatever the container's id is.
+// TestAnotherContainerIsAnotherActor has one user id alert outside, and in containers of two images: what one has
+// raised holds back no other's alert, in its episode or on probation, and its own whatever the container's id is.
 func TestAnotherContainerIsAnotherActor(t *testing.T) {
 	d := settled(t, nil)
 	ids := 0
