@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -365,17 +366,18 @@ const loader = "/lib64/ld-linux-x86-64.so.2"
 
 // live is a running reconbeat with real users.
 type live struct {
-	t     *testing.T
-	dir   string
-	out   *beattest.Host // reads the output in dir
-	data  string
-	beat  *exec.Cmd
-	log   *beattest.Log
-	sshd  *exec.Cmd
-	port  int
-	rules string // audit's rules and settings before
-	model string // in charge
-	more  string // settings beside those that every live test has
+	t      *testing.T
+	dir    string
+	out    *beattest.Host // reads the output in dir
+	data   string
+	beat   *exec.Cmd
+	log    *beattest.Log
+	sshd   *exec.Cmd
+	port   int
+	rules  string // audit's rules and settings before
+	model  string // in charge
+	module string // settings of the module
+	more   string // settings beside those that every live test has
 }
 
 func newLive(t *testing.T, model string) *live {
@@ -550,17 +552,22 @@ func (l *live) learnTenDays() {
 func (l *live) command(args ...string) *exec.Cmd {
 	file := filepath.Join(l.dir, "reconbeat.yml")
 	conf := fmt.Sprintf(`
-reconbeat.modules: [{module: auditd}]
+reconbeat.modules: [{module: auditd%s}]
 reconbeat.detector.model: %s
 output.file: {path: %s, filename: out, permissions: 0600}
 logging: {to_stderr: true, level: info}
-%s`, l.model, l.dir, l.more)
+%s`, l.module, l.model, l.dir, l.more)
 	require.NoError(l.t, os.WriteFile(file, []byte(conf), 0o600))
 	binary := os.Args[0]
 	if args[0] != "run" {
 		binary = withoutRaceDetector(l.t)
 	}
-	c := exec.Command(binary, append(args, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
+	end := slices.Index(args, "--") // of the options; an id may begin with a dash
+	if end < 0 {
+		end = len(args)
+	}
+	c := exec.Command(binary,
+		slices.Insert(slices.Clone(args), end, "-c", file, "--path.data", l.data, "--path.home", l.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")
 	return c
 }

@@ -70,19 +70,22 @@ func TestLiveWhereToolsComeFrom(t *testing.T) {
 		user, path string
 		before     func()
 		want       mapstr.M
+		page       string // what the alert's page says of the tool
 	}{
 		{user: liveNewbie, path: installed, want: mapstr.M{
 			"reconbeat.executable.state": "unmodified", "reconbeat.executable.package.name": livePackage,
 			"reconbeat.executable.package.version": "1.2-3", "reconbeat.executable.parent.package.name": "bash",
 			"reconbeat.executable.parent.state": "unmodified",
-		}},
+		}, page: "package " + livePackage + " 1.2-3, as installed"},
 		{user: liveAdmin, path: installed, before: func() {
 			require.NoError(t, os.Remove(installed))
 			require.NoError(t, os.WriteFile(installed, append(data, 0), 0o755))
 		}, want: mapstr.M{
 			"reconbeat.executable.state": "modified", "reconbeat.executable.package.name": livePackage,
-		}},
-		{user: liveDaemon, path: copied, want: mapstr.M{"reconbeat.executable.state": "unowned"}},
+		}, page: "package " + livePackage + " 1.2-3, MODIFIED"},
+		{
+			user: liveDaemon, path: copied, want: mapstr.M{"reconbeat.executable.state": "unowned"}, page: "of no package",
+		},
 	} {
 		if c.before != nil {
 			c.before()
@@ -103,5 +106,8 @@ func TestLiveWhereToolsComeFrom(t *testing.T) {
 		}
 		assert.Len(t, text(alert, "process.hash.sha256"), 64)
 		assert.Len(t, text(alert, "process.parent.hash.sha256"), 64)
+		out, err = l.command("alerts", "show", "--", text(alert, "event.id")).CombinedOutput()
+		require.NoError(t, err, string(out))
+		assert.Regexp(t, "(?m)^Origin +"+c.page+", SHA-256 ", string(out))
 	}
 }

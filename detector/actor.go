@@ -3,6 +3,7 @@
 package detector
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,36 +18,56 @@ type Actor struct {
 	ID      uint32 `json:"id"`                // process.Unset where only the name is known
 	Name    string `json:"name,omitempty"`    // empty where only the id is known
 	Service bool   `json:"service,omitempty"` // a daemon or a cron job: no person is present
+	// Container is the image of the container, or its name where no image is known; empty outside of one. The same id
+	// in another container is somebody else, as for the model.
+	Container string `json:"container,omitempty"`
 }
 
 // Actor is who is behind the event. cron logs in on behalf of an account whose owner is absent: its jobs are the
 // service account's.
 func (d *Detector) Actor(e *process.Event) Actor {
-	login := e.Session.User
+	login, container := e.Session.User, strings.Clone(cmp.Or(e.Container.Image, e.Container.Name))
 	if d.o.Actor == ActorUser || !login.Known() || e.Session.Entry == process.EntryCron {
 		service := !login.Known() || e.Session.Entry == process.EntryCron
-		return Actor{ID: e.User.ID, Name: strings.Clone(e.User.Name), Service: service}
+		return Actor{ID: e.User.ID, Name: strings.Clone(e.User.Name), Service: service, Container: container}
 	}
-	return Actor{ID: login.ID, Name: strings.Clone(login.Name)}
+	return Actor{ID: login.ID, Name: strings.Clone(login.Name), Container: container}
 }
 
-// String is the actor's name, or "uid 1000" where there is none.
+// String is the actor's name, or "uid 1000" where there is none, and the container.
 func (a Actor) String() string {
-	if a.Name != "" {
-		return a.Name
+	who := "an unknown user"
+	switch {
+	case a.Name != "":
+		who = a.Name
+	case a.ID != process.Unset:
+		who = fmt.Sprintf("uid %d", a.ID)
 	}
-	if a.ID != process.Unset {
-		return fmt.Sprintf("uid %d", a.ID)
+	if a.Container != "" {
+		who += " in " + a.Container
 	}
-	return "an unknown user"
+	return who
 }
 
-// key identifies the actor: by id where it is known, because names are reused and change.
+// inContainer is between account and container in the key of an actor.
+const inContainer = "\x00"
+
+// key identifies the actor: by id where it is known, because names are reused and change, and by the container.
 func (a Actor) key() string {
+	key := "name " + a.Name
 	if a.ID != process.Unset {
-		return "uid " + strconv.FormatUint(uint64(a.ID), 10)
+		key = "uid " + strconv.FormatUint(uint64(a.ID), 10)
 	}
-	return "name " + a.Name
+	if a.Container != "" {
+		key += inContainer + a.Container
+	}
+	return key
+}
+
+// accountOf is the account in the key of an actor, whatever the container, and the container.
+func accountOf(key string) (account, container string) {
+	account, container, _ = strings.Cut(key, inContainer)
+	return account, container
 }
 
 // The fields of the actor.

@@ -239,9 +239,9 @@ func (d *Detector) evictCorrelation(out []Finding) []Finding {
 }
 
 // forgetCorrelated takes an actor out of the correlations.
-func (d *Detector) forgetCorrelated(keys map[string]bool) {
+func (d *Detector) forgetCorrelated(keys accounts) {
 	for host, c := range d.correlations {
-		c.Members = slices.DeleteFunc(c.Members, func(m Member) bool { return keys[m.Key] })
+		c.Members = slices.DeleteFunc(c.Members, func(m Member) bool { return keys.has(m.Key) })
 		if len(c.Members) == 0 {
 			delete(d.correlations, host)
 		}

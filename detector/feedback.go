@@ -475,14 +475,14 @@ func (d *Detector) wasHabit(key episodeKey, p *probation) {
 }
 
 // forgetVerdicts forgets what was said of the alerts of some actors.
-func (d *Detector) forgetVerdicts(keys map[string]bool) {
+func (d *Detector) forgetVerdicts(keys accounts) {
 	for key, list := range d.verdicts {
 		list = slices.DeleteFunc(list, func(v *verdict) bool {
-			return keys[key.actor] || keys[v.Actor.key()]
+			return keys.has(key.actor) || keys.has(v.Actor.key())
 		})
 		if d.verdicts[key] = list; len(list) == 0 {
 			delete(d.verdicts, key)
 		}
 	}
-	d.former = slices.DeleteFunc(d.former, func(f formerProbation) bool { return keys[f.Key] })
+	d.former = slices.DeleteFunc(d.former, func(f formerProbation) bool { return keys.has(f.Key) })
 }

@@ -3,6 +3,7 @@
 package detector
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -251,4 +252,45 @@ func TestTypicalUsersOfRareWouldNotAlert(t *testing.T) {
 	_, second := at(t, d, exec(now.Add(time.Hour), "eve", "ss -tunap"))
 	require.Equal(t, Alert, second.Kind)
 	require.Equal(t, []string{"root", "alice"}, second.TypicalUsers)
+}
+
+// TestAnotherContainerIsAnotherActor has one user id alert outside, and in containers of two images: what one has
+// raised holds back no other's alert, in its episode or on probation, and its own whatever the container's id is.
+func TestAnotherContainerIsAnotherActor(t *testing.T) {
+	d := settled(t, nil)
+	ids := 0
+	in := func(at time.Time, image string) *process.Event {
+		ids++
+		e := webShell(at)
+		e.Container = process.Container{ID: fmt.Sprint("id-", ids), Image: image}
+		return e
+	}
+	_, outside := at(t, d, webShell(monday))
+	require.Equal(t, Alert, outside.Kind)
+	_, shop := at(t, d, in(monday.Add(time.Minute), "shop"))
+	require.Equal(t, Alert, shop.Kind)
+	require.Equal(t, "www-data in shop", shop.Actor.String())
+	require.Empty(t, shop.EarlierID)
+	for hour := range 3 {
+		_, again := at(t, d, in(monday.Add(time.Duration(hour)*time.Hour+2*time.Minute), "shop"))
+		require.Equal(t, Repeat, again.Kind, hour)
+		require.Equal(t, shop.AlertID, again.AlertID)
+		snapshot, err := d.Snapshot()
+		require.NoError(t, err)
+		d = mustNew(t, d.o)
+		require.NoError(t, d.Restore(snapshot))
+	}
+	_, blog := at(t, d, in(monday.Add(3*time.Hour), "blog"))
+	require.Equal(t, Alert, blog.Kind)
+
+	var probations []string
+	for _, k := range d.Known("www-data", monday.Add(3*time.Hour)) {
+		for _, p := range k.Probations {
+			probations = append(probations, p.Actor)
+		}
+	}
+	require.ElementsMatch(t, []string{"www-data", "www-data in shop", "www-data in blog"}, probations)
+	require.Positive(t, d.Forget("www-data"))
+	require.Empty(t, d.probations)
+	require.Empty(t, d.episodes)
 }

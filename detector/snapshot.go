@@ -86,6 +86,7 @@ type episodeSnapshot struct {
 	ActorID  uint32    `json:"actor_id"`
 	Actor    string    `json:"actor"`
 	Service  bool      `json:"service,omitempty"`
+	Image    string    `json:"image,omitempty"` // of the actor's container
 	User     string    `json:"user"`
 	ID       string    `json:"id"`
 	Start    time.Time `json:"start"`
@@ -117,8 +118,9 @@ func (s probationSnapshot) key(held bool) episodeKey {
 func (ep *episode) snapshot(key episodeKey) episodeSnapshot {
 	s := episodeSnapshot{
 		Rule: key.rule, Host: key.host, Key: key.actor,
-		ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, User: ep.user,
-		ID: ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over,
+		ActorID: ep.actor.ID, Actor: ep.actor.Name, Service: ep.actor.Service, Image: ep.actor.Container,
+		User: ep.user,
+		ID:   ep.ID, Start: ep.Start, Last: ep.Last, Over: ep.over,
 		Execs: ep.Execs, Alerts: ep.Alerts, MaxScore: ep.MaxScore, Commands: ep.Commands,
 		AlertID: ep.alertID, Visit: ep.visit, Band: ep.band, Said: ep.said, Group: ep.Group,
 	}
@@ -136,7 +138,8 @@ func (s *episodeSnapshot) restore(r *Rule) *episode {
 		EpisodeSummary: EpisodeSummary{
 			Last: s.Last, Execs: s.Execs, Alerts: s.Alerts, MaxScore: s.MaxScore, Commands: s.Commands, Group: s.Group,
 		},
-		rule: r, actor: Actor{ID: s.ActorID, Name: s.Actor, Service: s.Service}, user: s.User, visit: s.Visit,
+		rule: r, actor: Actor{ID: s.ActorID, Name: s.Actor, Service: s.Service, Container: s.Image}, user: s.User,
+		visit:   s.Visit,
 		alertID: cmp.Or(s.AlertID, s.ID), band: s.Band, said: s.Said, over: cmp.Or(s.Over, s.Last),
 	}
 	ep.correlation = Correlation{ID: s.Correlation, Member: s.Member}
@@ -214,10 +217,19 @@ func (d *Detector) encode(episodes bool) ([]byte, error) {
 	return b, nil
 }
 
+// accounts are keys of actors without their containers.
+type accounts map[string]bool
+
+// has reports whether the account of an actor's key is among them.
+func (a accounts) has(key string) bool {
+	account, _ := accountOf(key)
+	return a[account]
+}
+
 // Forget makes an account, by id or name, unknown again to every rule, on every host, and ends its episodes and
 // probations. It returns in how many models it was known.
 func (d *Detector) Forget(idOrName string) (n int) {
-	keys := map[string]bool{"uid " + idOrName: true, "name " + idOrName: true}
+	keys := accounts{"uid " + idOrName: true, "name " + idOrName: true}
 	for _, l := range d.kept {
 		if l.rare.Forget(idOrName) {
 			n++
@@ -238,9 +250,11 @@ func (d *Detector) Forget(idOrName string) (n int) {
 	for _, h := range d.sessions {
 		h.Forget(known)
 	}
-	d.awaited = slices.DeleteFunc(d.awaited, func(w *awaited) bool { return keys[w.key.actor] })
-	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys[k.actor] })
-	maps.DeleteFunc(d.episodes, func(k episodeKey, ep *episode) bool { return keys[k.actor] || keys[ep.actor.key()] })
+	d.awaited = slices.DeleteFunc(d.awaited, func(w *awaited) bool { return keys.has(w.key.actor) })
+	maps.DeleteFunc(d.probations, func(k episodeKey, _ []*probation) bool { return keys.has(k.actor) })
+	maps.DeleteFunc(d.episodes, func(k episodeKey, ep *episode) bool {
+		return keys.has(k.actor) || keys.has(ep.actor.key())
+	})
 	d.forgetVerdicts(keys)
 	d.forgetCorrelated(keys)
 	return n
@@ -276,7 +290,7 @@ type Known struct {
 
 // Probation is a context that an actor is on probation in.
 type Probation struct {
-	Actor   string    `json:"actor"` // id or name
+	Actor   string    `json:"actor"` // id or name, and the container
 	AlertID string    `json:"alert_id"`
 	Context []string  `json:"context"` // what is unusual, in words
 	First   time.Time `json:"first"`
@@ -322,9 +336,13 @@ func (d *Detector) onProbation(rule, host string, actors []habit.Profile) []Prob
 	var out []Probation
 	for key, list := range d.probations {
 		here := key.host == host || host == "" && d.kept[rule].hosts[key.host] == nil
-		name, known := names[key.actor]
+		account, container := accountOf(key.actor)
+		name, known := names[account]
 		if key.rule != rule || !here || !known || key.held {
 			continue
+		}
+		if container != "" {
+			name += " in " + container
 		}
 		for _, p := range list {
 			public := Probation{

@@ -7,6 +7,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -122,11 +123,11 @@ func (h *Host) Complete(e *process.Event, t *process.Table) {
 	if !known && !gone {
 		e.Container, known = h.proc.Container(e.PID)
 	}
-	h.readAncestors(e, t)
-	t.Complete(e)
-	if !known && e.Parent.PID != 0 && e.Parent.PID != 1 {
-		e.Container, _ = h.proc.Container(e.Parent.PID) // the exec itself was gone; containers are inherited
+	if parent := cmp.Or(e.Parent.PID, e.PPID); !known && parent > 1 {
+		e.Container, _ = h.proc.Container(parent) // the exec itself was gone; containers are inherited
 	}
+	h.readAncestors(e, t)
+	t.Complete(e) // by the container, too: it is a way in
 	if e.Container.ID != "" {
 		return // the host's names are not the container's
 	}

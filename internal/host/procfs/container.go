@@ -12,13 +12,29 @@ import (
 )
 
 // Container returns the container that a process runs in, by its control groups; the zero Container when it runs in
-// none. It is false for a process that is gone.
+// none. It is false for a process that is gone or ends.
 func (fs *FS) Container(pid uint32) (process.Container, bool) {
 	b, err := readFile(filepath.Join(fs.root, strconv.FormatUint(uint64(pid), 10), "cgroup"))
 	if err != nil {
 		return process.Container{}, false
 	}
-	return process.Container{ID: fs.containerOf(b)}, true
+	id := fs.containerOf(b)
+	return process.Container{ID: id}, id != "" || !ends(b)
+}
+
+// ends reports whether /proc/PID/cgroup is that of a process that ends: the kernel says of the first version's
+// hierarchies that it is at their top, wherever it was.
+func ends(cgroup []byte) (top bool) {
+	for line := range bytes.Lines(cgroup) {
+		switch {
+		case bytes.HasPrefix(line, []byte("0::")): // of the second version
+		case bytes.HasSuffix(line, []byte(":/\n")):
+			top = true
+		default:
+			return false
+		}
+	}
+	return top
 }
 
 // groupsMost is how many different lists of control groups are remembered; a host has about one for each service,

@@ -3,6 +3,7 @@
 package procfs
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -126,6 +127,35 @@ func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 	} {
 		require.Equal(t, c.want, containerID([]byte(c.cgroup)), name)
 	}
+}
+
+// A process that ends is at the top of its hierarchies, and says nothing of where it was.
+func TestWhatEndsSaysNothingOfItsContainer(t *testing.T) {
+	for cgroup, want := range map[string]bool{
+		"9:name=systemd:/\n8:pids:/\n0::/init.scope\n": true,
+		"9:name=systemd:/\n8:pids:/\n0::/\n":           true,
+		"9:name=systemd:/x.service\n8:pids:/\n0::/\n":  false,
+		"0::/\n": false, "0::/system.slice/x.service\n": false, "": false,
+	} {
+		require.Equal(t, want, ends([]byte(cgroup)), cgroup)
+	}
+	fs, err := Open("/proc")
+	require.NoError(t, err)
+	c := exec.Command("true")
+	require.NoError(t, c.Start())
+	defer func() { require.NoError(t, c.Wait()) }()
+	pid := uint32(c.Process.Pid)
+	require.Eventually(t, func() bool { // until it waits for its parent to take note
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err == nil && bytes.Contains(b, []byte(") Z "))
+	}, time.Minute, time.Millisecond)
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	require.NoError(t, err)
+	if strings.Trim(string(b), "\n") == "" || strings.HasPrefix(string(b), "0::") {
+		t.Skip("SKIPPED: THIS HOST HAS NO HIERARCHY OF THE FIRST VERSION")
+	}
+	_, known := fs.Container(pid)
+	require.False(t, known, string(b))
 }
 
 func TestContainersAreRememberedByControlGroups(t *testing.T) {
