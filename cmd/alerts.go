@@ -282,7 +282,7 @@ func printAlert(out io.Writer, doc *beat.Event) {
 		line(map[bool]string{true: "Why"}[i == 0], part)
 	}
 	line("Actor", text(f, "reconbeat.actor.name"), with("id ", "reconbeat.actor.id"), text(f, "reconbeat.actor.kind"),
-		with("container ", "container.image.name"))
+		with("container ", "reconbeat.actor.container"))
 	line("Acts as", name(f, "user"), with("group ", "group.name"))
 	printAccount(f, line)
 	line("Came from", from(doc))

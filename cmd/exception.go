@@ -208,7 +208,7 @@ type circumstance struct {
 // circumstances are what an exception names, in order, the host first.
 var circumstances = []circumstance{
 	{fields: []string{"host.name", "host.id"}},
-	{fields: []string{"container.image.name", "container.id"}},
+	{fields: []string{"reconbeat.actor.container"}},
 	{fields: []string{"user.audit.name", "user.audit.id"}, absent: true},
 	{fields: []string{"user.name", "user.id"}},
 	{fields: []string{"process.entry_leader.entry_meta.type"}},

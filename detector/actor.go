@@ -3,7 +3,6 @@
 package detector
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,15 +17,15 @@ type Actor struct {
 	ID      uint32 `json:"id"`                // process.Unset where only the name is known
 	Name    string `json:"name,omitempty"`    // empty where only the id is known
 	Service bool   `json:"service,omitempty"` // a daemon or a cron job: no person is present
-	// Container is the image of the container, or its name where no image is known; empty outside of one. The same id
-	// in another container is somebody else, as for the model.
+	// Container is what restarts keep of the container; empty outside of one. The same id in another container is
+	// somebody else, as for the model.
 	Container string `json:"container,omitempty"`
 }
 
 // Actor is who is behind the event. cron logs in on behalf of an account whose owner is absent: its jobs are the
 // service account's.
 func (d *Detector) Actor(e *process.Event) Actor {
-	login, container := e.Session.User, strings.Clone(cmp.Or(e.Container.Image, e.Container.Name))
+	login, container := e.Session.User, strings.Clone(e.Container.Identity())
 	if d.o.Actor == ActorUser || !login.Known() || e.Session.Entry == process.EntryCron {
 		service := !login.Known() || e.Session.Entry == process.EntryCron
 		return Actor{ID: e.User.ID, Name: strings.Clone(e.User.Name), Service: service, Container: container}
@@ -72,10 +71,11 @@ func accountOf(key string) (account, container string) {
 
 // The fields of the actor.
 const (
-	actorObject = "reconbeat.actor"
-	actorName   = actorObject + ".name"
-	actorID     = actorObject + ".id"
-	actorKind   = actorObject + ".kind"
+	actorObject    = "reconbeat.actor"
+	actorName      = actorObject + ".name"
+	actorID        = actorObject + ".id"
+	actorKind      = actorObject + ".kind"
+	actorContainer = actorObject + ".container"
 )
 
 func (a Actor) name() any { return orNil(a.Name) }
@@ -105,6 +105,9 @@ func (a Actor) Encode(into mapstr.M) {
 	}
 	if id := a.id(); id != nil {
 		actor["id"] = id
+	}
+	if a.Container != "" {
+		actor["container"] = a.Container
 	}
 	_, _ = into.Put(actorObject, actor) // the document is ours: every part of the path is an object
 }

@@ -84,6 +84,7 @@ var fields = []Field{
 	{Name: actorName, Type: "keyword", Raw: true, get: func(f *Finding) any { return f.Actor.name() }},
 	{Name: actorID, Type: "keyword", Raw: true, get: actorOnly(func(a Actor) any { return a.id() })},
 	{Name: actorKind, Type: "keyword", Raw: true, get: actorOnly(func(a Actor) any { return a.kind() })},
+	{Name: actorContainer, Type: "keyword", Raw: true, get: actorOnly(func(a Actor) any { return orNil(a.Container) })},
 
 	// Keywords whose order is that of time, so that they can be the axes of a heat map of the week.
 	{

@@ -262,7 +262,7 @@ func TestAnotherContainerIsAnotherActor(t *testing.T) {
 	in := func(at time.Time, image string) *process.Event {
 		ids++
 		e := webShell(at)
-		e.Container = process.Container{ID: fmt.Sprint("id-", ids), Image: image}
+		e.Container = process.Container{ID: fmt.Sprint("id-", ids), Image: fmt.Sprint(image, ":", ids)}
 		return e
 	}
 	_, outside := at(t, d, webShell(monday))

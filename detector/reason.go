@@ -304,6 +304,9 @@ func actorLine(p *habit.Profile) string {
 	if p.ID == "" && p.Name == "" {
 		who = Actor{ID: process.Unset}.String()
 	}
+	if p.Container != "" {
+		who += " in " + p.Container
+	}
 	by := habit.Parent
 	if p.Class == habit.Person.String() {
 		by = habit.TTY

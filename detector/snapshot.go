@@ -86,7 +86,7 @@ type episodeSnapshot struct {
 	ActorID  uint32    `json:"actor_id"`
 	Actor    string    `json:"actor"`
 	Service  bool      `json:"service,omitempty"`
-	Image    string    `json:"image,omitempty"` // of the actor's container
+	Image    string    `json:"image,omitempty"` // what the actor's container is one of
 	User     string    `json:"user"`
 	ID       string    `json:"id"`
 	Start    time.Time `json:"start"`

@@ -133,6 +133,7 @@ func (r random) event() *process.Event {
 		e.Host = process.Host{ID: r.text(), Name: r.text(), OSType: "linux"}
 	}
 	e.Container = process.Container{ID: r.text(), Name: r.text(), Image: r.text()}
+	e.Container.Namespace, e.Container.Pod, e.Container.Part = r.text(), r.text(), r.text()
 	e.Lossy = r.maybe()
 	e.Origin = process.Origin{Index: r.text(), ID: r.text()}
 	return e

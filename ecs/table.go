@@ -98,6 +98,21 @@ func fields() []Field {
 			func(e *process.Event) *string { return &e.Container.Image },
 		),
 		text(
+			"kubernetes.namespace",
+			"Namespace of the container's pod.",
+			func(e *process.Event) *string { return &e.Container.Namespace },
+		),
+		text(
+			"kubernetes.pod.name",
+			"Name of the container's pod.",
+			func(e *process.Event) *string { return &e.Container.Pod },
+		),
+		text(
+			"kubernetes.container.name",
+			"Name of the container in its pod.",
+			func(e *process.Event) *string { return &e.Container.Part },
+		),
+		text(
 			"reconbeat.process.build_id",
 			"GNU build-id of the executable, lower-case hex.",
 			func(e *process.Event) *string { return &e.Binary.BuildID },

@@ -165,6 +165,11 @@ type Container struct {
 	ID    string
 	Name  string
 	Image string
+
+	// Of Kubernetes: the pod, and which of its containers this is.
+	Namespace string
+	Pod       string
+	Part      string
 }
 
 // Cursor says where reading goes on after an event. The zero Cursor: the source cannot be read again.
@@ -347,6 +352,10 @@ func (e *Event) Copy(src *Event) {
 		ID:    e.textOf(src.Container.ID),
 		Name:  e.textOf(src.Container.Name),
 		Image: e.textOf(src.Container.Image),
+
+		Namespace: e.textOf(src.Container.Namespace),
+		Pod:       e.textOf(src.Container.Pod),
+		Part:      e.textOf(src.Container.Part),
 	}
 }
 

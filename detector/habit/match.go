@@ -147,7 +147,7 @@ const maxLine = 256
 
 // Account identifies an account of a host.
 type Account struct {
-	Container text // the image of the container; "" outside of one
+	Container text // what the container is one of; "" outside of one
 	ID        text // the user id, or the name where no id is known
 }
 
@@ -181,7 +181,7 @@ func (r *Reader) Program(name string) text { return r.hold(unversioned(name)) }
 // Account says whose session it is that begins with an exec.
 func (r *Reader) Account(e *process.Event) (Account, Class) {
 	who, class := whose(e)
-	return Account{r.hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, class
+	return Account{r.hold(e.Container.Identity()), r.account(who)}, class
 }
 
 // whose is the actor of an exec: the login user, where somebody logged in, else the real one.
@@ -203,7 +203,7 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	l := Match{At: e.Time, line: e.CommandLine, args: e.Args}
 	var who process.User
 	who, l.Class = whose(e)
-	l.Who, l.Name = Account{r.hold(cmp.Or(e.Container.Image, e.Container.Name)), r.account(who)}, who.Name
+	l.Who, l.Name = Account{r.hold(e.Container.Identity()), r.account(who)}, who.Name
 	l.values[As] = self
 	if e.User != who {
 		if as := r.account(e.User); as != l.Who.ID {

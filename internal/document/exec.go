@@ -210,6 +210,10 @@ func readBack(doc *beat.Event, e *process.Event) {
 		"container.id":         &e.Container.ID,
 		"container.name":       &e.Container.Name,
 		"container.image.name": &e.Container.Image,
+
+		"kubernetes.namespace":      &e.Container.Namespace,
+		"kubernetes.pod.name":       &e.Container.Pod,
+		"kubernetes.container.name": &e.Container.Part,
 	} {
 		if v, err := doc.Fields.GetValue(field); err == nil {
 			if s, ok := v.(string); ok && s != "" {

@@ -25,7 +25,8 @@ type FollowUp struct {
 
 // shared are the fields of an alert that the follow-up of it has, too.
 var shared = []string{
-	"host", "container.id", "container.name", "container.image.name", "user", "process.pid", "process.entity_id",
+	"host", "container.id", "container.name", "container.image.name", "kubernetes", "user", "process.pid",
+	"process.entity_id",
 	"related.user", "related.hosts", "reconbeat.actor", "reconbeat.alert.id", "reconbeat.alert.test",
 	"reconbeat.episode.id", "reconbeat.rules", "reconbeat.visit.id", "rule.id", "rule.name",
 }

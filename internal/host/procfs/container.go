@@ -57,7 +57,8 @@ func (fs *FS) containerOf(cgroup []byte) string {
 
 // containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal
 // digits, alone (docker with cgroupfs, Kubernetes), or in a systemd scope with their own name before it
-// (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). LXC names it by the container's name.
+// (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). LXC and systemd-nspawn name it by the
+// container's name.
 func containerID(cgroup []byte) string {
 	for line := range bytes.Lines(cgroup) {
 		_, path, ok := strings.Cut(strings.TrimSpace(string(line)), ":")
@@ -82,6 +83,21 @@ func containerID(cgroup []byte) string {
 			}
 			if i > 0 && parts[i-1] == "lxc" {
 				return name
+			}
+			if i > 0 && name == "payload" && nspawned(parts[i-1]) != "" {
+				return nspawned(parts[i-1])
+			}
+		}
+	}
+	return ""
+}
+
+// nspawned is the name of systemd-nspawn's container by the unit that its payload runs in; empty: it is none.
+func nspawned(unit string) string {
+	for _, kind := range []struct{ before, after string }{{"systemd-nspawn@", ".service"}, {"machine-", ".scope"}} {
+		if name, ok := strings.CutPrefix(unit, kind.before); ok {
+			if name, ok = strings.CutSuffix(name, kind.after); ok {
+				return strings.ReplaceAll(name, `\x2d`, "-") // as systemd escapes it
 			}
 		}
 	}

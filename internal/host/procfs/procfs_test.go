@@ -119,6 +119,11 @@ func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 		"the kubelet with cgroupfs":          {"11:memory:/kubepods/besteffort/pod5f1/" + id + "\n", id},
 		"containerd's own prefix with colon": {"0::/system.slice/kubepods-pod5f1.slice:cri-containerd:" + id + "\n", id},
 		"lxc":                                {"0::/lxc.payload.web1\n", "web1"},
+		"nspawn, a unit":                     {"0::/machine.slice/systemd-nspawn@web.service/payload/init.scope\n", "web"},
+		"nspawn, a scope":                    {"0::/machine.slice/machine-my\\x2dweb.scope/payload\n", "my-web"},
+		"what starts it":                     {"0::/machine.slice/systemd-nspawn@web.service/supervisor\n", ""},
+		"a virtual machine":                  {"0::/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator\n", ""},
+		"a payload of nobody":                {"0::/payload\n", ""},
 		"old lxc":                            {"5:cpuset:/lxc/web2\n", "web2"},
 		"a service of the host":              {"0::/system.slice/ssh.service\n", ""},
 		"a person's session":                 {"0::/user.slice/user-1000.slice/session-3.scope\n", ""},
@@ -264,9 +269,11 @@ func FuzzContainerID(f *testing.F) {
 	f.Add(
 		[]byte("12:pids:/docker/3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234\n1:name=systemd:/\n"),
 	)
+	f.Add([]byte("0::/machine.slice/machine-my\\x2dweb.scope/payload\n"))
 	f.Add([]byte("0::/lxc.payload.web1\n5:cpuset:/lxc/web2\n::::"))
 	f.Fuzz(func(t *testing.T, cgroup []byte) {
-		if id := containerID(cgroup); id != "" && !strings.Contains(string(cgroup), id) {
+		unescaped := strings.ReplaceAll(string(cgroup), `\x2d`, "-")
+		if id := containerID(cgroup); id != "" && !strings.Contains(string(cgroup), id) && !strings.Contains(unescaped, id) {
 			t.Fatalf("%q is not in %q", id, cgroup)
 		}
 	})
