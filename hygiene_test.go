@@ -103,9 +103,11 @@ var rooms = map[string][]string{
 	"internal/host/dpkg":       {},
 	"internal/host/executable": {"process"},
 	"internal/host/provenance": {
-		"internal/host/dpkg", "internal/host/executable", "internal/host/procfs", "internal/race", "process",
+		"internal/host/dpkg", "internal/host/executable", "internal/host/procfs", "internal/host/rpm", "internal/race",
+		"process",
 	},
 	"internal/host/procfs":  {"process"},
+	"internal/host/rpm":     {},
 	"internal/host/sudoers": {},
 	"internal/include":      {},
 	"internal/livetest":     {"internal/health", "module", "process"},

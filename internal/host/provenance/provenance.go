@@ -14,7 +14,7 @@
 package provenance
 
 import (
-	"crypto/md5" //nolint:gosec // it is what dpkg's database has
+	"crypto/md5" //nolint:gosec // it is what dpkg's database has, and rpm's before RHEL 6
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -28,7 +28,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/internal/host/dpkg"
 	"github.com/reconbeat/reconbeat/internal/host/executable"
 	"github.com/reconbeat/reconbeat/internal/host/procfs"
 	"github.com/reconbeat/reconbeat/internal/race"
@@ -41,7 +40,7 @@ const (
 	Modified   = "modified"   // a package's, with other contents
 	Unverified = "unverified" // a package's, which has given no checksum for it
 	Unowned    = "unowned"    // no package's
-	Unknown    = "unknown"    // nothing: it is dpkg's database that is read, and of the host's own file system
+	Unknown    = "unknown"    // nothing: no database could be read, or the file is not of the host's own file system
 )
 
 // Why a file was not read.
@@ -86,12 +85,12 @@ type Options struct {
 // Examiner answers for this host's executables. Its methods may be called by one goroutine.
 type Examiner struct {
 	o  Options
-	db dpkg.Database
+	db packages
 
 	minute int64 // of the limit, event time
 	opened int   // in it
 	second int64 // of event time, in which mark was read
-	mark   dpkg.Mark
+	mark   marks
 	late   *answer // the last that did not come in time; nil: none
 
 	mu      sync.Mutex
@@ -109,7 +108,7 @@ type file struct {
 // answer is what is known of a file, once ready is closed.
 type answer struct {
 	Executable
-	mark  dpkg.Mark
+	mark  marks
 	early string // SHA256 while the rest is still to come, under the Examiner's lock
 	ready chan struct{}
 }
@@ -141,7 +140,7 @@ func New(o Options) *Examiner {
 	if o.Root == "" {
 		o.Root = procfs.HostRoot()
 	}
-	return &Examiner{o: o, db: dpkg.New(o.Root), known: map[file]*answer{}}
+	return &Examiner{o: o, db: packagesOf(o.Root), known: map[file]*answer{}}
 }
 
 // Ask has the executables of an exec that has just happened, and of its parent, read. It waits for nobody.
@@ -188,7 +187,7 @@ func (x *Examiner) find(e *process.Event, p *process.Process) *answer {
 		return done(Executable{})
 	}
 	if s := e.Time.Unix(); s != x.second {
-		x.second, x.mark = s, x.db.Mark()
+		x.second, x.mark = s, x.db.marks()
 	}
 	link := x.o.Proc + "/" + strconv.FormatUint(uint64(p.PID), 10) + "/exe"
 	if key, ok := runs(link, p); ok {
@@ -353,30 +352,30 @@ func (x *Examiner) examine(at *os.File, to *answer) Executable {
 	to.early = found.SHA256
 	x.mu.Unlock()
 	if path, err := os.Readlink(link); err == nil { // without links, which the path of an event may have
-		x.own(&found, fileOf(&st), path, hex.EncodeToString(short.Sum(nil)))
+		x.own(&found, fileOf(&st), path, map[bool]string{true: hex.EncodeToString(short.Sum(nil)), false: found.SHA256})
 	}
 	return found
 }
 
 // own says which package a file belongs to, and whether it has its contents: where the host has it under this path, for
-// its packages say nothing of a container's files.
-func (x *Examiner) own(found *Executable, key file, path, sum string) {
+// its packages say nothing of a container's files. sums are those of its contents, the MD5 under true.
+func (x *Examiner) own(found *Executable, key file, path string, sums map[bool]string) {
 	var st unix.Stat_t
 	if unix.Stat(filepath.Join(x.o.Root, path), &st) != nil || st.Dev != key.device || st.Ino != key.inode {
 		return
 	}
-	owner, err := x.db.Owner(path)
+	owner, err := x.db.owner(path)
 	switch {
 	case err != nil:
 		return
-	case owner.Package == "":
+	case owner.name == "":
 		found.State = Unowned
-	case owner.MD5 == "":
+	case owner.sum == "":
 		found.State = Unverified
-	case owner.MD5 == sum:
+	case owner.sum == sums[owner.md5]:
 		found.State = Unmodified
 	default:
 		found.State = Modified
 	}
-	found.Package, found.Version = owner.Package, owner.Version
+	found.Package, found.Version = owner.name, owner.version
 }

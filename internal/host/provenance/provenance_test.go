@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/reconbeat/reconbeat/internal/host/dpkg"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -121,7 +120,7 @@ func TestAModifiedProgram(t *testing.T) {
 	write("info/coreutils.md5sums", sum+"  "+program[1:]+"\n")
 	copied(t, "/usr/bin/sleep", program, nil)
 	x := New(Options{})
-	x.db = dpkg.New(root)
+	x.db = packagesOf(root)
 	tool, _ := answered(x, running(t, program))
 	require.Equal(t, Unmodified, tool.State)
 	require.NoError(t, os.Remove(program))
@@ -139,9 +138,58 @@ func TestAModifiedProgram(t *testing.T) {
 	require.Equal(t, Unverified, tool.State)
 }
 
+// TestARedHatHost has rpm note a package in a database of its own, where its program is run as installed and with a byte
+// more, beside another that is no package's.
+func TestARedHatHost(t *testing.T) {
+	for _, tool := range []string{"rpm", "rpmbuild"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("SKIPPED: THE TEST NEEDS rpm (Debian: rpm)")
+		}
+	}
+	root := t.TempDir()
+	program := filepath.Join(root, "usr/bin/sleep")
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "var/lib/rpm"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Dir(program), 0o755))
+	copied(t, "/usr/bin/sleep", program, nil)
+	spec := "Name: sleep\nVersion: 9\nRelease: 1.el9\nSummary: sleep\nLicense: Apache-2.0\nBuildArch: noarch\n" +
+		"%global _build_id_links none\n%define __os_install_post %{nil}\n%description\nsleep\n" +
+		"%install\ninstall -D " + program + " %{buildroot}" + program + "\n%files\n" + program + "\n"
+	file := filepath.Join(root, "sleep.spec")
+	require.NoError(t, os.WriteFile(file, []byte(spec), 0o600))
+	for _, command := range []string{
+		"rpmbuild --quiet -bb --define '_topdir " + root + "' --define '_binaries_in_noarch_packages_terminate_build 0' " + file,
+		"rpm --dbpath " + root + "/var/lib/rpm --justdb --nodeps -i " + root + "/RPMS/noarch/*.rpm",
+	} {
+		out, err := exec.Command("sh", "-c", command).CombinedOutput()
+		require.NoError(t, err, "%s: %s", command, out)
+	}
+	x := New(Options{})
+	x.db = packagesOf(root)
+	tool, parent := answered(x, running(t, program))
+	require.Equal(t, Executable{
+		SHA256: sumOf(t, program), State: Unmodified, Package: "sleep", Version: "9-1.el9",
+	}, tool)
+	require.Equal(t, Unowned, parent.State)
+	require.NoError(t, os.Remove(program))
+	copied(t, "/usr/bin/sleep", program, func(b []byte) []byte { return append(b, 0) })
+	tool, _ = answered(x, running(t, program))
+	require.Equal(t, Modified, tool.State)
+	require.Equal(t, "sleep", tool.Package)
+
+	// A host of SUSE may have dpkg, too, but its own database is not read.
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "var/lib/rpm")))
+	for _, name := range []string{"var/lib/dpkg/info", "usr/lib/sysimage/rpm/Packages.db"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, name), 0o755))
+	}
+	e := running(t, program)
+	e.Time = e.Time.Add(time.Second)
+	tool, _ = answered(x, e)
+	require.Equal(t, Unknown, tool.State)
+}
+
 func TestAHostOfAnotherPackageManager(t *testing.T) {
 	x := New(Options{})
-	x.db = dpkg.New(t.TempDir())
+	x.db = packagesOf(t.TempDir())
 	tool, _ := answered(x, running(t, "/usr/bin/sleep"))
 	require.Equal(t, Executable{SHA256: sumOf(t, "/usr/bin/sleep"), State: Unknown}, tool)
 }
