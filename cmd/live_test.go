@@ -228,15 +228,17 @@ func TestLiveExecsOfRealUsers(t *testing.T) {
 }
 
 // TestLiveContexts runs what the context model weighs for real, by ssh, sudo, su and cron, and looks what it has
-// learned of it.
+// learned of it. Strangers who do so by sudo and by su raise alerts that answer every question.
 func TestLiveContexts(t *testing.T) {
 	l := newLive(t, "context")
 	cron, err := exec.LookPath("cron")
 	if err != nil {
 		t.Skip("SKIPPED: THE LIVE TEST OF CONTEXTS NEEDS cron (Debian: cron)")
 	}
+	guest := l.guest()
 	l.learnDays(60, true)
 	l.start()
+	t.Cleanup(func() { _ = l.beat.Process.Signal(syscall.SIGTERM) }) // where the test ends early
 	job := "/etc/cron.d/live-test-of-contexts"
 	require.NoError(t, os.WriteFile(job, []byte("* * * * * "+liveDaemon+" ss -tn >/dev/null 2>&1; true\n"), 0o644))
 	defer os.Remove(job)
@@ -251,6 +253,7 @@ func TestLiveContexts(t *testing.T) {
 		c.Args = append(c.Args[:1], append([]string{"-tt"}, c.Args[1:]...)...)
 		_ = c.Run()
 	}
+	l.alertsByRightsOfOthers(guest)
 	deadline := time.Now().Add(80 * time.Second)
 	for l.find("alert", mapstr.M{"user.name": liveDaemon}) == nil && time.Now().Before(deadline) {
 		time.Sleep(200 * time.Millisecond)
