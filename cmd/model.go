@@ -294,7 +294,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 	}
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	if !whole && len(k.Actors) > 0 {
-		fmt.Fprintln(w, "ACTOR\tCLASS\tBY\tDAYS\tVISITS\tFIRST SEEN\tLAST SEEN\tUSUAL COMMAND\tFROM")
+		fmt.Fprintln(w, "ACTOR\tCLASS\tBY\tDAYS\tVISITS\tFIRST SEEN\tLAST SEEN\tUSUAL COMMAND\tFROM\tALSO RUNS")
 	}
 	for _, a := range k.Actors {
 		name := a.ID
@@ -306,9 +306,9 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		}
 		by := way(a)
 		if !whole {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits,
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits,
 				a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]),
-				most(a.Features["network"]))
+				most(a.Features["network"]), programs(a.Features["session"]))
 			continue
 		}
 		fmt.Fprintf(w, "\n%s, %s, by %s\n", name, a.Class, by)
@@ -321,7 +321,8 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 	}
 	if whole && len(k.Actors) > 0 {
 		fmt.Fprintln(w,
-			"\nIn brackets: in how many visits a value was seen, faded with the half-life. Hours are the host's.")
+			"\nIn brackets: in how many visits a value was seen, faded with the half-life; of session, in how many login "+
+				"sessions the account ran a program, whatever a rule means. Hours are the host's.")
 	}
 	for _, p := range k.Probations {
 		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID,
@@ -362,6 +363,16 @@ func most(values []habit.Seen) string {
 		return ""
 	}
 	return values[0].Value
+}
+
+// programs are those that an account mostly runs beside.
+func programs(seen []habit.Seen) string {
+	const shown = 3
+	var names []string
+	for _, p := range seen[:min(shown, len(seen))] {
+		names = append(names, p.Value)
+	}
+	return strings.Join(names, ", ")
 }
 
 // listed names values with how often each was seen, faded.

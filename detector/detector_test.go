@@ -368,14 +368,24 @@ func FuzzRestore(f *testing.F) {
 	snapshot, err := d.Snapshot()
 	require.NoError(f, err)
 	f.Add(snapshot)
+	atWork, at := atWork(f)
+	snapshot, err = atWork.Snapshot() // with what accounts run, one session open
+	require.NoError(f, err)
+	f.Add(snapshot)
+	f.Add([]byte(`{"version":3,"sessions":{"":{"watched":{},"half_life":-1,"classes":[null,null,null],"others":null}}}`))
 	f.Add([]byte(`{"version":1,"episodes":[{"rule":"network-connection-discovery","execs":-5,"max_score":1e300}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d := mustNew(t, options(mission()))
 		if d.Restore(b) != nil {
 			return
 		}
-		for _, e := range traffic(3, 20) {
-			for _, finding := range d.Judge(e, d.Match(e), d.Advance(e.Time, nil)) {
+		d.Known("", now)
+		events := traffic(3, 20)
+		for i, command := range []string{"whoami", "id", "ss -tan"} { // in the session that is open
+			events = append(events, inSession(at.Add(time.Duration(i)*time.Second), 29, command))
+		}
+		for _, e := range events {
+			for _, finding := range see(d, e, nil) {
 				require.False(t, finding.Score < 0 || finding.Score > 100 || finding.Score != finding.Score,
 					"a score of %v", finding.Score)
 			}

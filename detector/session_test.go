@@ -65,6 +65,21 @@ func discover(d *Detector, at time.Time, session uint32, out []Finding) []Findin
 	return out
 }
 
+func TestKnownListsWhatAnAccountRuns(t *testing.T) {
+	d, at := atWork(t)
+	known := d.Known("alice", at)
+	require.Len(t, known, 1)
+	programs := known[0].Actors[0].Features[habit.PartNames[habit.Session]]
+	require.Len(t, programs, 12, "of fifteen")
+	var names []string
+	for _, p := range programs {
+		names = append(names, p.Value)
+		require.InDelta(t, 20, p.Visits, 4, "of 29 sessions that have ended, faded")
+	}
+	require.Subset(t, names, []string{"ls", "git", "vim"})
+	require.Empty(t, d.Known("mallory", at))
+}
+
 func TestWhatRanBeforeAMatchIsHeldAgainstTheAccount(t *testing.T) {
 	d, at := atWork(t)
 	usual := see(d, inSession(at, 100, "ss -tlnp"), nil)

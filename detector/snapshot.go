@@ -311,6 +311,13 @@ func (d *Detector) Known(idOrName string, t time.Time) []Known {
 		for _, host := range slices.Sorted(maps.Keys(l.hosts)) {
 			m := l.hosts[host].model
 			actors := m.Profiles(idOrName, t)
+			if s := d.sessions[host]; s != nil {
+				for i := range actors {
+					if programs := s.Usual(&actors[i], t); len(programs) > 0 {
+						actors[i].Features[habit.PartNames[habit.Session]] = programs
+					}
+				}
+			}
 			out = append(out, Known{
 				Rule: id, Host: host, Began: m.Began(), Actors: actors, Users: users,
 				Probations: d.onProbation(id, host, actors),

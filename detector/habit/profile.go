@@ -25,7 +25,7 @@ type Profile struct {
 	Last      time.Time         `json:"last_seen"`
 	Days      int               `json:"active_days"`
 	Visits    int               `json:"visits"`
-	Features  map[string][]Seen `json:"features"` // by the names of parts, the most frequent first
+	Features  map[string][]Seen `json:"features"` // by the names of parts, the most frequent first; of session, programs
 	Hours     []int             `json:"hours"`    // in order, those that are not all but forgotten
 	// AfterAMonth is the score that all this would have made on a host watched for a month where nobody else had come; of
 	// Profiles alone.

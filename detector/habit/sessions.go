@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unique"
 )
 
 // Sessions is what the accounts of one host run in their sessions, whatever a rule means: how much likelier a program
@@ -271,6 +272,20 @@ func (s *Sessions) SetHalfLife(d time.Duration) {
 	}
 	s.renew(latest(s.unit, s.watched.Now))
 	s.o.HalfLife = d
+}
+
+// sessionPrograms is how many programs of an account Usual returns.
+const sessionPrograms = 12
+
+// Usual are the programs that the account of a Profile mostly runs in its sessions, by their number of sessions, faded
+// until t.
+func (s *Sessions) Usual(p *Profile, t time.Time) []Seen {
+	who := Account{unique.Make(p.Container), unique.Make(p.ID)}
+	a := s.accounts[member{who, Class(max(0, slices.Index(classNames[:], p.Class)))}]
+	if a == nil {
+		return nil
+	}
+	return a.Programs.top(sessionPrograms, 1/s.grown(s.watched.at(t)))
 }
 
 // Company is what runs beside a match in its session. The zero Company is of a match of which nobody knows.
