@@ -157,7 +157,10 @@ func finite(numbers ...float64) bool {
 	return !slices.ContainsFunc(numbers, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
 }
 
-// usable reports whether all numbers are finite and not negative.
+// mostWeight is more than weights grow to, which is 2^mostGrown for each visit; sums of such weights are finite.
+const mostWeight = 1e290
+
+// usable reports whether all numbers are weights: finite, not negative, and no more than mostWeight.
 func usable(numbers ...float64) bool {
-	return finite(numbers...) && !slices.ContainsFunc(numbers, func(x float64) bool { return x < 0 })
+	return finite(numbers...) && !slices.ContainsFunc(numbers, func(x float64) bool { return x < 0 || x > mostWeight })
 }

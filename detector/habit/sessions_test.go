@@ -177,6 +177,14 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 }
 
+func TestWeightsOfWhichNoSumIsFiniteAreRefused(t *testing.T) {
+	var stored SessionsSnapshot
+	require.NoError(t, json.Unmarshal([]byte(`{"others": {"v": ["a"], "w": [1e270]}}`), &stored))
+	for _, bad := range []string{"1e308", "-1"} {
+		require.ErrorIs(t, json.Unmarshal([]byte(`{"others": {"v": ["a"], "w": [`+bad+`]}}`), &stored), errNumbers, bad)
+	}
+}
+
 func TestRestoredSessionsGoOnIdentically(t *testing.T) {
 	snapshotOf := func(s *Sessions) string {
 		b, err := json.Marshal(s.Snapshot())
@@ -209,6 +217,7 @@ func TestRestoredSessionsGoOnIdentically(t *testing.T) {
 		`{"half_life": -1}`,
 		`{"accounts": [{"class": 9, "id": "1", "known": {}}]}`,
 		`{"accounts": [{"class": 0, "id": "1", "known": {"weight": -1}}]}`,
+		`{"accounts": [{"class": 0, "id": "1", "known": {"weight": 1e300}}]}`,
 		`{"open": [{"key": {"session": 1}}]}`,
 	} {
 		var stored SessionsSnapshot

@@ -98,8 +98,9 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	sum := 0.0
 	for _, u := range s.Users {
 		sum += u.Weight * s.Unit
-		if !(u.Weight*s.Unit >= 0 && u.Weight*s.Unit <= maxWeight) || !(u.Max >= 0 && u.Max <= 100) {
-			return nil, fmt.Errorf("invalid user %q: weight %g, greatest score %g", u.Name, u.Weight, u.Max)
+		if !(u.Weight*s.Unit >= 0 && u.Weight*s.Unit <= maxWeight) || !(u.Max >= 0 && u.Max <= 100) || u.MaxAt > s.Bucket {
+			return nil, fmt.Errorf("invalid user %q: weight %g, greatest score %g in bucket %d of %d", u.Name, u.Weight,
+				u.Max, u.MaxAt, s.Bucket)
 		}
 		if m.users[u.Name] != nil {
 			return nil, fmt.Errorf("the model has the user %q twice", u.Name)
