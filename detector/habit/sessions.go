@@ -22,6 +22,8 @@ type Sessions struct {
 	classes  [classes]counter // by how many accounts each program was run
 	others   counter          // programs that no rule means, of all accounts
 	open     map[SessionKey]*session
+	last     SessionKey // of the last Ran, and its session; nil: it is over
+	lastOpen *session
 	due      time.Time // no session is over before
 	evicted  uint64
 }
@@ -85,7 +87,10 @@ func (s *Sessions) Ran(k SessionKey, at time.Time, program text, other bool, who
 	s.watched.observe(at)
 	now := s.watched.at(at)
 	s.closeUntil(now)
-	open := s.open[k]
+	open := s.lastOpen
+	if open == nil || s.last != k {
+		open = s.open[k]
+	}
 	if open == nil {
 		if len(s.open) >= maxSessions {
 			s.closeOldest()
@@ -94,6 +99,7 @@ func (s *Sessions) Ran(k SessionKey, at time.Time, program text, other bool, who
 		open.who.Account, open.who.Class = who()
 		s.open[k] = open
 	}
+	s.last, s.lastOpen = k, open
 	open.Last = latest(open.Last, now)
 	s.dueBy(open)
 	minute := at.Unix() / 60
@@ -182,6 +188,7 @@ func (s *Sessions) closeOldest() {
 // close lets the account and its class learn from a session that is over.
 func (s *Sessions) close(k SessionKey, open *session) {
 	delete(s.open, k)
+	s.lastOpen = nil
 	if open.Ignored {
 		return
 	}
@@ -234,6 +241,7 @@ func (s *Sessions) Evicted() uint64 { return s.evicted }
 func (s *Sessions) Forget(ids map[string]bool) {
 	maps.DeleteFunc(s.accounts, func(m member, _ *account) bool { return ids[m.ID.Value()] })
 	maps.DeleteFunc(s.open, func(_ SessionKey, open *session) bool { return ids[open.who.ID.Value()] })
+	s.lastOpen = nil
 }
 
 func (s *Sessions) halfLives(t time.Time) float64 {

@@ -51,6 +51,9 @@ func (w *watched) at(t time.Time) time.Time {
 	if step > longestSilence {
 		return w.Now
 	}
+	if step <= late && time.Duration(max(1, w.Hours))*step <= usualPauses*firstPause {
+		return w.Now.Add(step) // mostSilence is not less, and costs a division
+	}
 	return w.Now.Add(min(step, w.mostSilence()))
 }
 
