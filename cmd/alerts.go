@@ -23,6 +23,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 func newAlertsCommand(settings instance.Settings) *cobra.Command {
@@ -407,7 +408,7 @@ func printNote(out io.Writer, f mapstr.M) {
 		fmt.Fprintln(out)
 	}
 	for l := range strings.Lines(note) {
-		fmt.Fprintln(out, printable(strings.TrimSuffix(l, "\n")))
+		fmt.Fprintln(out, printable.Text(strings.TrimSuffix(l, "\n")))
 	}
 }
 
@@ -427,7 +428,7 @@ func printActivity(out io.Writer, f mapstr.M, label, field string) {
 		if t, ok := at.(time.Time); ok {
 			at = t.UTC().Format(time.TimeOnly)
 		}
-		what = printable(fmt.Sprint(at)) + "  " + what
+		what = printable.Text(fmt.Sprint(at)) + "  " + what
 		fmt.Fprintf(out, "%-*s%s\n", pageIndent, map[bool]string{true: label}[i == 0], wrapped(out, what, pageIndent))
 	}
 }
@@ -513,14 +514,14 @@ func texts(m mapstr.M, field string) (all []string) {
 	switch v := v.(type) {
 	case []string:
 		for _, one := range v {
-			all = append(all, printable(one))
+			all = append(all, printable.Text(one))
 		}
 	case []any:
 		for _, one := range v {
-			all = append(all, printable(fmt.Sprint(one)))
+			all = append(all, printable.Text(fmt.Sprint(one)))
 		}
 	default:
-		all = append(all, printable(fmt.Sprint(v)))
+		all = append(all, printable.Text(fmt.Sprint(v)))
 	}
 	return all
 }

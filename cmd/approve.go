@@ -24,6 +24,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // longestApproval is how long work may be approved for; what takes longer is an exception.
@@ -138,8 +139,8 @@ func approve(settings instance.Settings, r request) error {
 	if err := keep(folder, a); err != nil {
 		return err
 	}
-	fmt.Printf("%s: no alert on %s until %s (%s)\n", a.ID, printable(strings.Join(r.users, ", ")), a.Expires,
-		printable(a.Ticket))
+	fmt.Printf("%s: no alert on %s until %s (%s)\n", a.ID, printable.Text(strings.Join(r.users, ", ")), a.Expires,
+		printable.Text(a.Ticket))
 	if !cfg.Controls.Reload.Enabled {
 		fmt.Println("controls.reload.enabled is false: reconbeat takes it up when it is restarted.")
 	}
@@ -239,8 +240,8 @@ func printApprovals(all []control.Approval, now time.Time) {
 		for _, c := range a.Conditions {
 			who = append(who, c.String())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", state, a.ID, printable(strings.Join(who, " and ")), a.Expires,
-			printable(a.Ticket), printable(a.Author), printable(cmp.Or(a.Comment, "-")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", state, a.ID, printable.Text(strings.Join(who, " and ")), a.Expires,
+			printable.Text(a.Ticket), printable.Text(a.Author), printable.Text(cmp.Or(a.Comment, "-")))
 	}
 	w.Flush()
 }

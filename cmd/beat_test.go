@@ -82,10 +82,12 @@ func (h *host) command(config string, args ...string) (*exec.Cmd, string) {
 	if args[0] != "run" {
 		binary = withoutRaceDetector(h.t)
 	}
-	c := exec.Command(
-		binary,
-		append(args, "-c", file, "--path.home", h.dir, "--path.data", filepath.Join(h.dir, "data"), "--path.config",
-			h.dir)...)
+	end := slices.Index(args, "--") // of the options; an id may begin with a dash
+	if end < 0 {
+		end = len(args)
+	}
+	c := exec.Command(binary, slices.Insert(slices.Clone(args), end, "-c", file, "--path.home", h.dir, "--path.data",
+		filepath.Join(h.dir, "data"), "--path.config", h.dir)...)
 	c.Env = append(os.Environ(), asReconbeat+"=1")
 	return c, socket
 }

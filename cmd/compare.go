@@ -5,7 +5,6 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -21,6 +20,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/rare"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/module/elasticsearch"
 )
 
@@ -190,13 +190,7 @@ func (c *comparison) findings() (list []*finding) {
 func (c *comparison) write(out io.Writer, format string) error {
 	list := c.findings()
 	if format == formatNDJSON {
-		encoder := json.NewEncoder(out)
-		for _, f := range list {
-			if err := encoder.Encode(f); err != nil {
-				return fmt.Errorf("printing the comparison: %w", err)
-			}
-		}
-		return nil
+		return writeLines(out, list)
 	}
 	for _, part := range []struct{ by, title string }{
 		{"job", "Only the job"}, {"reconbeat", "Only reconbeat"}, {"both", "Both"},
@@ -215,7 +209,7 @@ func (c *comparison) write(out io.Writer, format string) error {
 				score = learning
 			}
 			fmt.Fprintf(out, comparisonFormat, f.Timestamp.Format("2006-01-02 15:04"), points(f.Job), points(f.Rare),
-				score, cut(printable(f.User), 20), cut(printable(f.Host), 20), printable(f.Command))
+				score, cut(printable.Text(f.User), 20), cut(printable.Text(f.Host), 20), printable.Text(f.Command))
 		}
 		fmt.Fprintln(out)
 	}

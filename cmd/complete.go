@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
@@ -16,6 +17,7 @@ import (
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -135,7 +137,7 @@ func users(b *instance.Beat) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return k.names(), nil
+	return slices.DeleteFunc(k.names(), func(name string) bool { return !printable.Plain(name) }), nil
 }
 
 // alertIDs are the ids of the alerts that are kept, with what each is about.

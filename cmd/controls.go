@@ -28,6 +28,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -110,9 +111,7 @@ func listControls(settings instance.Settings, format string) error {
 		set.Inherit(earlier)
 	}
 	if format == "json" {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(set.Usage())
+		return writeJSON(os.Stdout, set.Usage())
 	}
 	printControls(os.Stdout, set.Usage(), time.Now())
 	return nil
@@ -305,8 +304,8 @@ func printHeld(out io.Writer, h *report.HeldBack) {
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tACTOR\tSCORE\tMATCHES\tHELD BACK BY\tRULE\tCOMMANDS")
 	for _, l := range h.Lines() {
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.From.Format(time.RFC3339), printable(l.Actor), l.Score,
-			l.Matches, listOf(l.Controls), l.Rules, cut(printable(strings.Join(l.Commands, "; ")), 120))
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%d\t%s\t%s\t%s\n", l.From.Format(time.RFC3339), printable.Text(l.Actor), l.Score,
+			l.Matches, listOf(l.Controls), l.Rules, cut(printable.Text(strings.Join(l.Commands, "; ")), 120))
 	}
 	w.Flush()
 	if h.More() > 0 {

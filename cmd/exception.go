@@ -22,6 +22,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 func newExceptionCommand(settings instance.Settings) *cobra.Command {
@@ -91,7 +92,7 @@ func importExceptions(out io.Writer, file string, rules []string) error {
 	}
 	all, notes, err := control.ReadKibana(text, known)
 	for _, n := range notes {
-		fmt.Fprintln(os.Stderr, "note: "+printable(n))
+		fmt.Fprintln(os.Stderr, "note: "+printable.Text(n))
 	}
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", file, err)
@@ -119,7 +120,7 @@ func exportExceptions(out io.Writer, settings instance.Settings, list control.Ki
 	list.Exceptions, list.Zone = items.Exceptions, items.Zone
 	notes, err := list.Write(out)
 	for _, n := range notes {
-		fmt.Fprintln(os.Stderr, "note: "+printable(n))
+		fmt.Fprintln(os.Stderr, "note: "+printable.Text(n))
 	}
 	return err
 }

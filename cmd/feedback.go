@@ -19,6 +19,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 func newFeedbackCommand(settings instance.Settings) *cobra.Command {
@@ -99,7 +100,7 @@ func leaveFeedback(b *instance.Beat, fb detector.Feedback) error {
 	if err != nil {
 		return fmt.Errorf("writing feedback: %w", err)
 	}
-	what := fmt.Sprintf("alert %s of %s is %s", fb.AlertID, printable(fb.Actor.String()), fb.Verdict)
+	what := fmt.Sprintf("alert %s of %s is %s", fb.AlertID, printable.Text(fb.Actor.String()), fb.Verdict)
 	if fb.Verdict == detector.Undone {
 		what = "take back what was said of alert " + fb.AlertID
 	}
@@ -152,13 +153,7 @@ func listFeedback(out io.Writer, settings instance.Settings, format string) erro
 		return err
 	}
 	if format == "json" {
-		e := json.NewEncoder(out)
-		for _, fb := range all {
-			if err := e.Encode(fb); err != nil {
-				return fmt.Errorf("printing feedback: %w", err)
-			}
-		}
-		return nil
+		return writeLines(out, all)
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(out, "No feedback holds.")
@@ -168,7 +163,7 @@ func listFeedback(out io.Writer, settings instance.Settings, format string) erro
 	fmt.Fprintln(w, "GIVEN\tVERDICT\tACTOR\tRULE\tBY\tNOTE\tALERT")
 	for _, fb := range all {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", fb.At.UTC().Format("2006-01-02 15:04:05"), fb.Verdict,
-			printable(fb.Actor.String()), printable(fb.Rule), printable(fb.By), cmp.Or(printable(fb.Note), "-"), fb.AlertID)
+			printable.Text(fb.Actor.String()), printable.Text(fb.Rule), printable.Text(fb.By), cmp.Or(printable.Text(fb.Note), "-"), fb.AlertID)
 	}
 	return w.Flush()
 }

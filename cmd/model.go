@@ -26,6 +26,7 @@ import (
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/detector/habit"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -262,9 +263,7 @@ func showModel(settings instance.Settings, format, user string) error {
 		return k.stranger(user)
 	}
 	if format == "json" {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
+		return writeJSON(os.Stdout, list)
 	}
 	if len(list) == 0 {
 		fmt.Println("No actor is known: there was no match since learning began.")
@@ -281,7 +280,7 @@ func showModel(settings instance.Settings, format, user string) error {
 func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 	host := "this host"
 	if k.Host != "" {
-		host = "host " + k.Host
+		host = "host " + printable.Text(k.Host)
 	}
 	fmt.Fprintf(out, "rule %s on %s", k.Rule, host)
 	if !k.Began.IsZero() {
@@ -290,7 +289,7 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 	}
 	fmt.Fprintln(out)
 	if len(k.Users) > 0 {
-		fmt.Fprintf(out, "users known to rare, the most frequent first: %s\n", strings.Join(k.Users, ", "))
+		fmt.Fprintf(out, "users known to rare, the most frequent first: %s\n", printable.Text(strings.Join(k.Users, ", ")))
 	}
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	if !whole && len(k.Actors) > 0 {
@@ -304,7 +303,8 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 		if a.Container != "" {
 			name += " in " + a.Container
 		}
-		by := way(a)
+		name = printable.Text(name)
+		by := printable.Text(way(a))
 		if !whole {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, a.Class, by, a.Days, a.Visits,
 				a.First.UTC().Format(time.DateOnly), a.Last.UTC().Format(time.DateOnly), most(a.Features["command"]),
@@ -325,9 +325,9 @@ func printKnown(out io.Writer, k detector.Known, taken time.Time, whole bool) {
 				"sessions the account ran a program, whatever a rule means. Hours are the host's.")
 	}
 	for _, p := range k.Probations {
-		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", p.Actor, p.AlertID,
+		fmt.Fprintf(w, "\n%s is on probation since the alert %s of %s\n", printable.Text(p.Actor), p.AlertID,
 			p.First.UTC().Format(time.RFC3339))
-		fmt.Fprintf(w, "  context\t%s\n", strings.Join(p.Context, ", "))
+		fmt.Fprintf(w, "  context\t%s\n", printable.Text(strings.Join(p.Context, ", ")))
 		fmt.Fprintf(w, "  seen\ton %s, last at %s; a habit at %s over %s\n", plural.Of(p.Days, "day"),
 			p.Last.UTC().Format(time.RFC3339), plural.Of(p.Habit.Days, "day"),
 			plural.Of(int(p.Habit.Span/(24*time.Hour)), "day"))
@@ -362,7 +362,7 @@ func most(values []habit.Seen) string {
 	if len(values) == 0 {
 		return ""
 	}
-	return values[0].Value
+	return printable.Text(values[0].Value)
 }
 
 // programs are those that an account mostly runs beside.
@@ -370,7 +370,7 @@ func programs(seen []habit.Seen) string {
 	const shown = 3
 	var names []string
 	for _, p := range seen[:min(shown, len(seen))] {
-		names = append(names, p.Value)
+		names = append(names, printable.Text(p.Value))
 	}
 	return strings.Join(names, ", ")
 }
@@ -379,7 +379,7 @@ func programs(seen []habit.Seen) string {
 func listed(values []habit.Seen) string {
 	words := make([]string, len(values))
 	for i, v := range values {
-		words[i] = fmt.Sprintf("%s (%.1f)", cmp.Or(v.Value, "unknown"), v.Visits)
+		words[i] = fmt.Sprintf("%s (%.1f)", printable.Text(cmp.Or(v.Value, "unknown")), v.Visits)
 	}
 	return strings.Join(words, ", ")
 }
@@ -387,7 +387,7 @@ func listed(values []habit.Seen) string {
 // stranger says that nobody is known by a name or id, and who is.
 func (k knowledge) stranger(user string) error {
 	return fmt.Errorf("nobody with the name or id %q is known in %s as of %s; known are: %s",
-		user, k.dir, k.taken.UTC().Format(time.RFC3339), cmp.Or(strings.Join(k.names(), ", "), "none"))
+		user, k.dir, k.taken.UTC().Format(time.RFC3339), printable.Text(cmp.Or(strings.Join(k.names(), ", "), "none")))
 }
 
 func exportModel(settings instance.Settings, args []string) error {

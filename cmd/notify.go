@@ -18,6 +18,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/notify"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 func newTestNotifyCommand(settings instance.Settings) *cobra.Command {
@@ -73,7 +74,7 @@ func testNotify(c *cobra.Command, settings instance.Settings, ids []string) erro
 		began := time.Now()
 		if err := notify.Try(ctx, item, notify.Sample(b.Info.Name, began), b.Info.Logger); err != nil {
 			failed = true
-			fmt.Printf("%s: failed: %s\n", item.ID, printable(err.Error()))
+			fmt.Printf("%s: failed: %s\n", item.ID, printable.Text(err.Error()))
 			continue
 		}
 		fmt.Printf("%s: delivered after %s\n", item.ID, time.Since(began).Round(time.Millisecond))

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -35,6 +34,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/internal/report"
 	"github.com/reconbeat/reconbeat/internal/state"
 	"github.com/reconbeat/reconbeat/module/catalog"
@@ -423,14 +423,14 @@ func quiet(s engine.ReplaySummary, n engine.ReplayCounts) string {
 		report.Span(cmp.Or(s.LearnFor, s.Learned)))
 }
 
-// listOf is the first words of a list, and how many there are beside them.
+// listOf is the first words of a list, printable, and how many there are beside them.
 func listOf(words []string) string {
 	const most = 12
 	list := strings.Join(words[:min(most, len(words))], ", ")
 	if more := len(words) - most; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return list
+	return printable.Text(list)
 }
 
 // unnamed reports how many matches have no named actor, where there were any.
@@ -541,7 +541,7 @@ type record struct {
 }
 
 func writeRecord(w io.Writer, rule *detector.Rule, r rare.Record) {
-	line, err := json.Marshal(record{
+	line, err := printable.JSON(record{
 		ResultType:         "record",
 		JobID:              rule.ID,
 		Timestamp:          r.BucketStart.UnixMilli(),

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/detector"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -308,17 +308,7 @@ func text(m mapstr.M, field string) string {
 	if err != nil || v == nil {
 		return ""
 	}
-	return printable(fmt.Sprint(v))
-}
-
-// printable keeps what a process calls itself from steering the terminal, and from turning the direction of writing.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
+	return printable.Text(fmt.Sprint(v))
 }
 
 func cut(s string, n int) string {
@@ -332,11 +322,37 @@ func cut(s string, n int) string {
 func documentLine(doc *beat.Event) ([]byte, error) {
 	fields := doc.Fields.Clone()
 	fields["@timestamp"] = doc.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z")
-	line, err := json.Marshal(fields)
+	line, err := printable.JSON(fields)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a document: %w", err)
 	}
 	return append(line, '\n'), nil
+}
+
+// writeJSON prints a value for programs, indented, so that it may be printed on a terminal, too.
+func writeJSON(out io.Writer, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		_, err = out.Write(append(printable.Escape(text), '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("printing JSON: %w", err)
+	}
+	return nil
+}
+
+// writeLines prints values for programs, one a line.
+func writeLines[T any](out io.Writer, all []T) error {
+	for _, v := range all {
+		line, err := printable.JSON(v)
+		if err == nil {
+			_, err = out.Write(append(line, '\n'))
+		}
+		if err != nil {
+			return fmt.Errorf("printing JSON: %w", err)
+		}
+	}
+	return nil
 }
 
 // since is a duration as people say it.

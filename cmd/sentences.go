@@ -11,6 +11,8 @@ import (
 
 	"github.com/elastic/beats/v7/libbeat/cmd/instance"
 	"github.com/spf13/cobra"
+
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // logInSentences has the log, which libbeat writes to standard error as JSON, come as sentences that leave the table
@@ -86,5 +88,5 @@ func sentence(line []byte) string {
 		return ""
 	}
 	about := map[string]string{"warn": "Note: ", "error": "Error: "}[entry.Level]
-	return about + printable(entry.Message)
+	return about + printable.Text(entry.Message)
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/beater"
 	"github.com/reconbeat/reconbeat/internal/engine"
+	"github.com/reconbeat/reconbeat/internal/printable"
 	"github.com/reconbeat/reconbeat/internal/state"
 )
 
@@ -106,7 +107,7 @@ func (w *wholeWay) follow() error {
 
 // step prints that a step was reached.
 func (w *wholeWay) step(what, how string) {
-	fmt.Fprintf(w.out, "%-8s %s, after %s\n", what, printable(how), time.Since(w.began).Round(time.Millisecond))
+	fmt.Fprintf(w.out, "%-8s %s, after %s\n", what, printable.Text(how), time.Since(w.began).Round(time.Millisecond))
 }
 
 // reaches waits until the running reconbeat has come so far with this test.
@@ -129,7 +130,7 @@ func (w *wholeWay) reaches(far func(*state.Trial) bool) bool {
 // stopped says where it stopped, and what reconbeat knows to be wrong.
 func (w *wholeWay) stopped(where string) error {
 	for _, c := range w.last.Conditions {
-		where += "\n  known: " + printable(c)
+		where += "\n  known: " + printable.Text(c)
 	}
 	return errors.New(where)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/icalendar"
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 func newWindowsCommand() *cobra.Command {
@@ -84,7 +85,7 @@ func importWindows(c *cobra.Command, path string, zones icalendar.Zones) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, e := range left {
-		fmt.Fprintf(os.Stderr, "left out: %s\n", printable(e.Error()))
+		fmt.Fprintf(os.Stderr, "left out: %s\n", printable.Text(e.Error()))
 	}
 	if len(windows) == 0 {
 		fmt.Fprintln(os.Stderr, "The calendar has no event that can be a window.")

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // WriteExceptions writes exceptions as a file of exceptions.d has them, a condition in a line. What is empty is left
@@ -85,12 +87,29 @@ func writeItems[T any](w io.Writer, all []T, parts func(*T) (itemHead, []control
 	if len(all) == 0 {
 		list.Style = yaml.FlowStyle
 	}
-	e := yaml.NewEncoder(w)
+	quote(&list)
+	var text bytes.Buffer
+	e := yaml.NewEncoder(&text)
 	e.SetIndent(2)
-	if err := errors.Join(e.Encode(&list), e.Close()); err != nil {
+	err := errors.Join(e.Encode(&list), e.Close())
+	if err == nil {
+		_, err = w.Write(printable.EscapeYAML(text.Bytes()))
+	}
+	if err != nil {
 		return fmt.Errorf("writing controls: %w", err)
 	}
 	return nil
+}
+
+// quote puts texts that steer a terminal, or turn the direction of writing, into double quotes, where they can be
+// escaped.
+func quote(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && !printable.Plain(n.Value) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	for _, c := range n.Content {
+		quote(c)
+	}
 }
 
 func itemNode(head itemHead, conditions []control.Condition) (*yaml.Node, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // What is written is read as it was, whatever the texts are.
@@ -32,6 +33,7 @@ func TestExceptionsAreWrittenAsTheyAreRead(t *testing.T) {
 				{Field: "host.name", Exists: &yes},
 				{Field: "process.executable", Matches: control.Texts{"/opt/*/check?"}},
 				{Field: "process.executable", Matches: control.Texts{"*", "?x"}},
+				{Field: "process.name", Is: control.Texts{"\x1b[2J\u009b \u202etxt.exe\U000e0041 \x7f"}},
 				{Field: "process.name", Regexp: `^\w+["']$`},
 				{Field: "source.ip", CIDR: control.Texts{"10.0.0.0/8"}},
 				{Field: "reconbeat.anomaly.score", Range: control.Range{GTE: control.Texts{"25"}, LT: control.Texts{"50.5"}}},
@@ -48,6 +50,7 @@ func TestExceptionsAreWrittenAsTheyAreRead(t *testing.T) {
 	}
 	var text strings.Builder
 	require.NoError(t, WriteExceptions(&text, want))
+	require.True(t, printable.Plain(strings.ReplaceAll(text.String(), "\n", "")), text.String())
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.yml"), []byte(text.String()), 0o600))
 	items, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)

@@ -3,17 +3,16 @@
 package notify
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/elastic/beats/v7/libbeat/beat"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 
 	"github.com/reconbeat/reconbeat/internal/plural"
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // Alert is what targets are given: an alert, or the message that a limit held some back.
@@ -105,7 +104,7 @@ func (a *Alert) Line() string {
 	if a.Command != "" {
 		line += " [" + a.Command + "]"
 	}
-	return shortened(printable(line), mostLine)
+	return shortened(printable.Text(line), mostLine)
 }
 
 // heldBack is the message that a limit held n alerts of a host back.
@@ -128,16 +127,6 @@ func heldBack(host string, n int, now time.Time) *Alert {
 
 // stamp is how Elasticsearch writes a time.
 const stamp = "2006-01-02T15:04:05.000Z"
-
-// printable replaces what controls a terminal, ends a line, or has no picture, such as a change of direction.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
 
 // shortened is a text of at most n bytes that ends where a character does.
 func shortened(s string, n int) string {
@@ -162,7 +151,7 @@ func (a *Alert) level() string {
 
 // json is the document.
 func (a *Alert) json() ([]byte, error) {
-	b, err := json.Marshal(a.Document)
+	b, err := printable.JSON(a.Document)
 	if err != nil {
 		return nil, fmt.Errorf("encoding an alert: %w", err)
 	}

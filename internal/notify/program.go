@@ -19,6 +19,8 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/logp"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // program runs a program for each alert.
@@ -120,7 +122,7 @@ func (p *program) deliver(ctx context.Context, a *Alert) error {
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("it was killed after %v", p.timeout)
 	}
-	said := printable(strings.TrimSpace(out.String()))
+	said := printable.Text(strings.TrimSpace(out.String()))
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // that is a child in a session of its own
 		return fmt.Errorf("running %s: %w: %s", p.path, err, said)
 	}

@@ -18,6 +18,8 @@ import (
 
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/transport/httpcommon"
+
+	"github.com/reconbeat/reconbeat/internal/printable"
 )
 
 // shapes are the bodies that are shipped. The function json writes a value as JSON. Slack's is that of incoming
@@ -66,7 +68,7 @@ func (h *Webhook) body() (*body, error) {
 		}
 	}
 	t, err := template.New("body").Option("missingkey=error").Funcs(template.FuncMap{
-		"json": func(v any) (string, error) { b, err := json.Marshal(v); return string(b), err },
+		"json": func(v any) (string, error) { b, err := printable.JSON(v); return string(b), err },
 		"cut": func(n int, s string) string {
 			if r := []rune(s); len(r) > n {
 				return string(r[:n-1]) + "…"
@@ -88,7 +90,7 @@ func (b *body) of(a *Alert) ([]byte, error) {
 		return nil, err
 	}
 	v := values{
-		Alert: a, Variables: b.variables, Title: shortened(printable(a.Message), mostLine),
+		Alert: a, Variables: b.variables, Title: shortened(printable.Text(a.Message), mostLine),
 		Source: cmp.Or(a.Host, "reconbeat"), Level: a.level(), JSON: string(doc),
 	}
 	var out bytes.Buffer
@@ -167,7 +169,7 @@ func (h *webhook) deliver(ctx context.Context, a *Alert) error {
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, 512)) // a hint for the log
-	err = fmt.Errorf("the answer is %s: %s", answer.Status, printable(h.secrets.Replace(strings.TrimSpace(string(said)))))
+	err = fmt.Errorf("the answer is %s: %s", answer.Status, printable.Text(h.secrets.Replace(strings.TrimSpace(string(said)))))
 	switch {
 	case slices.Contains(refusals, answer.StatusCode):
 		return fmt.Errorf("%w: %w", errRefused, err)

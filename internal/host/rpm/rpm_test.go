@@ -248,19 +248,19 @@ func TestTransactionThatIsNotInTheFileYet(t *testing.T) {
 	stale := bytes.Clone(log)
 	stale[20]++
 	for name, c := range map[string]struct {
-		log        []byte
-		looks, old string
+		log       []byte
+		tool, old string
 	}{
 		"whole":                       {log: log},
 		"without the end of the last": {log: log[:len(log)-1], old: "old"},
 		"the last is torn":            {log: torn, old: "old"},
-		"of another time":             {log: stale, looks: "looks", old: "old"},
-		"empty":                       {looks: "looks", old: "old"},
+		"of another time":             {log: stale, tool: "looks", old: "old"},
+		"empty":                       {tool: "looks", old: "old"},
 	} {
 		d := state(file, c.log)
-		looks, err := d.Owner("/usr/bin/looks")
+		tool, err := d.Owner("/usr/bin/looks")
 		require.NoError(t, err, name)
-		require.Equal(t, c.looks, looks.Package, name)
+		require.Equal(t, c.tool, tool.Package, name)
 		old, err := d.Owner("/bin/old")
 		require.NoError(t, err, name)
 		require.Equal(t, c.old, old.Package, name)
@@ -272,7 +272,7 @@ func TestTransactionThatIsNotInTheFileYet(t *testing.T) {
 	require.ErrorContains(t, err, walName)
 }
 
-// TestHostsWithoutADatabaseThatIsRead tells none from one in a format that is not read.
+// TestHostsWithoutADatabaseThatIsRead is of no database, and of one in a format that is not read.
 func TestHostsWithoutADatabaseThatIsRead(t *testing.T) {
 	d := New(t.TempDir())
 	_, err := d.Owner("/usr/bin/ss")
@@ -291,7 +291,7 @@ func TestHostsWithoutADatabaseThatIsRead(t *testing.T) {
 	require.ErrorContains(t, err, "not a regular file")
 }
 
-// TestAnInstallationMovesTheMark is about all that tells one state of a database from the next.
+// TestAnInstallationMovesTheMark is about all by which one state of a database differs from the next.
 func TestAnInstallationMovesTheMark(t *testing.T) {
 	seen := map[Mark]bool{}
 	root := system(t, "var/lib/rpm", sqliteName, []byte("a"))
