@@ -302,7 +302,8 @@ func FeedbackOn(alert mapstr.M) detector.Feedback {
 		AlertID: stringOf(alert, "event.id"), Rule: stringOf(alert, "rule.id"), Host: stringOf(alert, "host.id"),
 		Actor: detector.Actor{
 			ID: process.Unset, Name: stringOf(alert, "reconbeat.actor.name"),
-			Service: stringOf(alert, "reconbeat.actor.kind") == "service",
+			Service:   stringOf(alert, "reconbeat.actor.kind") == "service",
+			Container: stringOf(alert, "reconbeat.actor.container"),
 		},
 	}
 	if id, err := strconv.ParseUint(stringOf(alert, "reconbeat.actor.id"), 10, 32); err == nil {

@@ -16,8 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/config"
+	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module/elasticsearch"
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // A cluster that refuses is a condition, which ends when it answers, and when another policy no longer has it asked.
@@ -130,5 +132,18 @@ func TestFeedbackOnAStoryIsOnItsParts(t *testing.T) {
 		},
 	} {
 		require.Equal(t, row.want, k.ofParts(row.said), row.name)
+	}
+}
+
+// TestFeedbackIsOnTheActorOfTheAlert has the actor of an alert's document be the one of its finding: with no container,
+// it would be the account of the host.
+func TestFeedbackIsOnTheActorOfTheAlert(t *testing.T) {
+	for _, want := range []detector.Actor{
+		{ID: 33, Name: "www-data", Service: true, Container: "shop/web/nginx"},
+		{ID: process.Unset, Name: "alice"},
+	} {
+		doc := mapstr.M{}
+		want.Encode(doc)
+		require.Equal(t, want, FeedbackOn(doc).Actor)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// liveContainer is the id of the live test's container, and liveImage the image that its processor says it has. liveShop
-// is what restarts and new versions keep of it.
+// liveContainer is the id of the live test's container, and liveImage the image that its processor says it has.
+// liveShop is what restarts and new versions keep of it.
 var liveContainer = strings.Repeat("c0ffee00", 8)
 
 const (

@@ -163,7 +163,8 @@ func listFeedback(out io.Writer, settings instance.Settings, format string) erro
 	fmt.Fprintln(w, "GIVEN\tVERDICT\tACTOR\tRULE\tBY\tNOTE\tALERT")
 	for _, fb := range all {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", fb.At.UTC().Format("2006-01-02 15:04:05"), fb.Verdict,
-			printable.Text(fb.Actor.String()), printable.Text(fb.Rule), printable.Text(fb.By), cmp.Or(printable.Text(fb.Note), "-"), fb.AlertID)
+			printable.Text(fb.Actor.String()), printable.Text(fb.Rule), printable.Text(fb.By),
+			cmp.Or(printable.Text(fb.Note), "-"), fb.AlertID)
 	}
 	return w.Flush()
 }

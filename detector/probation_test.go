@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/detector/habit"
@@ -270,6 +271,15 @@ func TestAnotherContainerIsAnotherActor(t *testing.T) {
 	_, shop := at(t, d, in(monday.Add(time.Minute), "shop"))
 	require.Equal(t, Alert, shop.Kind)
 	require.Equal(t, "www-data in shop", shop.Actor.String())
+	require.Regexp(t, "^www-data in shop has never ", shop.Reason())
+	requireContainer := func(f *Finding) {
+		doc := mapstr.M{}
+		Encode(f, doc)
+		v, err := doc.GetValue(actorContainer)
+		require.NoError(t, err)
+		require.Equal(t, "shop", v)
+	}
+	requireContainer(&shop)
 	require.Empty(t, shop.EarlierID)
 	for hour := range 3 {
 		_, again := at(t, d, in(monday.Add(time.Duration(hour)*time.Hour+2*time.Minute), "shop"))
@@ -280,6 +290,16 @@ func TestAnotherContainerIsAnotherActor(t *testing.T) {
 		d = mustNew(t, d.o)
 		require.NoError(t, d.Restore(snapshot))
 	}
+	summaries := 0
+	closed := d.Advance(monday.Add(150*time.Minute), nil)
+	for i := range closed {
+		if closed[i].Kind == Summary && closed[i].AlertID == shop.AlertID {
+			summaries++
+			requireContainer(&closed[i])
+			require.Contains(t, closed[i].Message(), "by www-data in shop")
+		}
+	}
+	require.Equal(t, 1, summaries)
 	_, blog := at(t, d, in(monday.Add(3*time.Hour), "blog"))
 	require.Equal(t, Alert, blog.Kind)
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package host asks the machine that reconbeat runs on: what it is, who its accounts are, what /proc says of a process
-// (procfs), what an executable really contains (executable), and where it comes from (provenance, dpkg, rpm). It also asks
-// what an account may do (account, sudoers), and where it came from before (logins). Everything is asked late, for the
-// few execs that a rule matches, and answered from memory where it can be.
+// (procfs), what an executable really contains (executable), and where it comes from (provenance, dpkg, rpm). It also
+// asks what an account may do (account, sudoers), and where it came from before (logins). Everything is asked late, for
+// the few execs that a rule matches, and answered from memory where it can be.
 package host
 
 import (

@@ -169,7 +169,8 @@ func (h *webhook) deliver(ctx context.Context, a *Alert) error {
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, 512)) // a hint for the log
-	err = fmt.Errorf("the answer is %s: %s", answer.Status, printable.Text(h.secrets.Replace(strings.TrimSpace(string(said)))))
+	hint := printable.Text(h.secrets.Replace(strings.TrimSpace(string(said))))
+	err = fmt.Errorf("the answer is %s: %s", answer.Status, hint)
 	switch {
 	case slices.Contains(refusals, answer.StatusCode):
 		return fmt.Errorf("%w: %w", errRefused, err)

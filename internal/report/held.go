@@ -30,7 +30,7 @@ type HeldBack struct {
 // HeldLine is what was held back of one visit. Its texts are harmless on a page, and may have line breaks.
 type HeldLine struct {
 	From     time.Time // UTC
-	Actor    string    // a name, or "uid 1000" where there is none
+	Actor    string    // a name, or "uid 1000" where there is none, and the container
 	Host     string
 	Rules    string   // comma separated
 	Controls []string // ids
@@ -53,6 +53,9 @@ func (h *HeldBack) Add(doc *beat.Event) bool {
 		Actor:    cmp.Or(f.text("reconbeat.actor.name"), "uid "+f.text("reconbeat.actor.id")),
 		Controls: f.texts("reconbeat.control.id"), Score: f.number("reconbeat.anomaly.score"), Matches: 1,
 		Commands: []string{f.text("process.command_line")},
+	}
+	if c := f.text("reconbeat.actor.container"); c != "" {
+		line.Actor += " in " + c
 	}
 	key := strings.Join(append([]string{line.Actor, line.Host, line.Rules}, line.Controls...), "\x00")
 	if same := h.last[key]; same != nil && line.From.Sub(same.to) < h.Idle {

@@ -272,6 +272,9 @@ func (a *actor) view() actorView {
 	if v.Name == "" {
 		v.Name = "uid " + a.id
 	}
+	if a.container != "" {
+		v.Name += " in " + a.container
+	}
 	most := 0
 	for _, day := range a.week {
 		most = max(most, slices.Max(day[:]))

@@ -80,7 +80,7 @@ type note struct {
 }
 
 // actorKey distinguishes actors, of several hosts too.
-type actorKey struct{ host, kind, id, name string }
+type actorKey struct{ host, kind, id, name, container string }
 
 // actor is somebody who matched a rule.
 type actor struct {
@@ -183,7 +183,8 @@ func (r *Report) close(a *actor) {
 func (r *Report) actor(f fields) *actor {
 	k := actorKey{
 		host: f.text("host.name"), kind: f.text("reconbeat.actor.kind"), id: f.text("reconbeat.actor.id"),
-		name: cmp.Or(f.text("reconbeat.actor.name"), f.text("user.name")),
+		name:      cmp.Or(f.text("reconbeat.actor.name"), f.text("user.name")),
+		container: f.text("reconbeat.actor.container"),
 	}
 	a := r.actors[k]
 	if a == nil && len(r.actors) < maxActors {
@@ -250,7 +251,8 @@ func (r *Report) sorted() []*actor {
 		return cmp.Or(cmp.Compare(b.Alerts, a.Alerts), cmp.Compare(b.Highest,
 			a.Highest), cmp.Compare(b.Matches, a.Matches),
 			cmp.Compare(a.host,
-				b.host), cmp.Compare(a.name, b.name), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id))
+				b.host), cmp.Compare(a.name, b.name), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id),
+			cmp.Compare(a.container, b.container))
 	})
 	return out
 }

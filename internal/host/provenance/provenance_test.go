@@ -138,8 +138,8 @@ func TestAModifiedProgram(t *testing.T) {
 	require.Equal(t, Unverified, tool.State)
 }
 
-// TestARedHatHost has rpm note a package in a database of its own, where its program is run as installed and with a byte
-// more, beside another that is no package's.
+// TestARedHatHost has rpm note a package in a database of its own, where its program is run as installed and with a
+// byte more, beside another that is no package's.
 func TestARedHatHost(t *testing.T) {
 	for _, tool := range []string{"rpm", "rpmbuild"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -157,7 +157,8 @@ func TestARedHatHost(t *testing.T) {
 	file := filepath.Join(root, "sleep.spec")
 	require.NoError(t, os.WriteFile(file, []byte(spec), 0o600))
 	for _, command := range []string{
-		"rpmbuild --quiet -bb --define '_topdir " + root + "' --define '_binaries_in_noarch_packages_terminate_build 0' " + file,
+		"rpmbuild --quiet -bb --define '_topdir " + root + "' --define '_binaries_in_noarch_packages_terminate_build 0' " +
+			file,
 		"rpm --dbpath " + root + "/var/lib/rpm --justdb --nodeps -i " + root + "/RPMS/noarch/*.rpm",
 	} {
 		out, err := exec.Command("sh", "-c", command).CombinedOutput()

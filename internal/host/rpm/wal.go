@@ -8,8 +8,9 @@ import (
 	"os"
 )
 
-// What SQLite's log of pages has that are not in the file yet: a head, and frames of a page each (sqlite.org/walformat.html).
-// rpm empties it when a transaction ends; it is not empty while one runs, and after a crash.
+// What SQLite's log of pages has that are not in the file yet: a head, and frames of a page each
+// (sqlite.org/walformat.html). rpm empties it when a transaction ends; it is not empty while one runs, and after a
+// crash.
 const (
 	walMagic = 0x377f0682 // with the last bit, checksums are big-endian
 	walHead  = 32
