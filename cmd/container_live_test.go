@@ -15,13 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// liveContainer is the id of the live test's container, and liveImage the image that its processor says it has.
-// liveShop is what restarts and new versions keep of it.
+// liveContainer is the id of the live test's container, liveImage and livePod the image and the pod that its processor
+// says it has. liveShop is what restarts, new versions and other pods keep of it.
 var liveContainer = strings.Repeat("c0ffee00", 8)
 
 const (
 	liveImage = "shop/web:1.2"
-	liveShop  = "shop/web"
+	livePod   = "web-7c5ddbdf54-2xkvz"
+	liveShop  = "shop/web/nginx"
 )
 
 // container makes a control group as a container's runtime does. The tests remove it at the end.
@@ -45,9 +46,9 @@ func (l *live) container() (group string) {
 func TestLiveAContainer(t *testing.T) {
 	l := newLive(t, "context")
 	group := l.container()
-	// As add_docker_metadata does it, where Docker runs.
-	l.module = `, processors: [{add_fields: {target: container, fields: {image.name: ` + liveImage +
-		`}, when.has_fields: [container.id]}}]`
+	// As add_kubernetes_metadata does it, where Kubernetes runs.
+	l.module = `, processors: [{add_fields: {target: '', fields: {container.image.name: ` + liveImage +
+		`, kubernetes: {namespace: shop, pod.name: ` + livePod + `, container.name: nginx}}, when.has_fields: [container.id]}}]`
 	l.learnDays(60, true)
 	l.start()
 	t.Cleanup(func() { _ = l.beat.Process.Signal(unix.SIGTERM) }) // where the test ends early
@@ -62,6 +63,7 @@ func TestLiveAContainer(t *testing.T) {
 	require.NoError(t, inside.Wait())
 	for field, want := range map[string]string{
 		"container.image.name":                 liveImage,
+		"kubernetes.pod.name":                  livePod,
 		"process.entry_leader.entry_meta.type": "container",
 		"reconbeat.actor.container":            liveShop,
 		"process.command_line":                 "ss -tan",

@@ -39,8 +39,9 @@ func TestConditionsMaySeeAllThatTheAlertHas(t *testing.T) {
 		"process.entry_leader.entry_meta.type": "sshd", "source.ip": "10.1.2.3", "container.id": "c0ffee",
 		"host.name": "web-1", "related.user": "eve", "tags": "dmz", "labels.site": "north",
 		"rule.id": "network-connection-discovery", "event.severity": "21", "event.module": "reconbeat",
-		"reconbeat.actor.name": "eve", "reconbeat.actor.kind": "login", "reconbeat.anomaly.first_occurrence": "true",
-		"threat.technique.id": "T1049", "@timestamp": "2026-03-11T00:00:01Z",
+		"reconbeat.actor.name": "eve", "reconbeat.actor.kind": "login", "reconbeat.actor.container": "c0ffee",
+		"reconbeat.anomaly.first_occurrence": "true",
+		"threat.technique.id":                "T1049", "@timestamp": "2026-03-11T00:00:01Z",
 	} {
 		t.Run(field, func(t *testing.T) {
 			s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Detector.Model = "rare" })

@@ -36,7 +36,7 @@ func values(field string) string { return "value-of-" + field }
 func TestEveryPointOfTheResponseIsThere(t *testing.T) {
 	known := map[string]string{
 		"reconbeat.actor.name": "alice", "reconbeat.actor.id": "1000", "host.name": "web-1", "host.id": "h",
-		"reconbeat.session.id": "7", "event.id": "-aZ", "reconbeat.alert.id": "-aZ",
+		"reconbeat.session.id": "7", "user.audit.id": "1000", "event.id": "-aZ", "reconbeat.alert.id": "-aZ",
 		"reconbeat.session.start": "2026-11-29T05:00:00Z",
 	}
 	text := Alert{
@@ -57,6 +57,13 @@ func TestEveryPointOfTheResponseIsThere(t *testing.T) {
 		require.Contains(t, text, want)
 	}
 	require.NotContains(t, text, "- Address:", "the alert has none")
+
+	// A container's user id is another account's on the host, whose sessions nobody ends.
+	known = map[string]string{"reconbeat.actor.id": "1000", "user.id": "1000", "reconbeat.actor.container": "shop/web"}
+	inside := Alert{Value: func(f string) string { return known[f] }}.Markdown()
+	require.Contains(t, inside, "- In the container: `shop/web`, there as user id `1000`")
+	require.NotContains(t, inside, "terminate-user")
+	require.NotContains(t, inside, "usermod")
 	require.NotContains(t, text, "{")
 	require.Greater(t, len(Alert{Value: values}.Markdown()), len(text)-200, "all lines are there")
 }
