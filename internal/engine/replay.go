@@ -506,6 +506,9 @@ func (r *Replay) Summary() ReplaySummary {
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
 	}
+	for i := range s.Known {
+		s.Known[i].Host = cmp.Or(r.hosts[s.Known[i].Host], s.Known[i].Host) // a person knows it by its name
+	}
 	for _, name := range r.hosts {
 		if name != "" {
 			s.Hosts = append(s.Hosts, name)
