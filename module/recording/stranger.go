@@ -64,6 +64,11 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
+		begins: regexp.MustCompile(`^([^\n]{0,200}\n)?(#1\d{9}\r?\n\S|: 1\d{9}:\d+;)`),
+		what:   "a shell's history, which has no users and no parents",
+		remedy: haveAudit,
+	},
+	{
 		begins: regexp.MustCompile(`^\S+ +[SFCDX]* +\S+ +\S+ +\d+\.\d\d secs `),
 		what:   "what lastcomm prints, which has no arguments",
 		remedy: haveAudit,

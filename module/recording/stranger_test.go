@@ -52,6 +52,8 @@ func TestAStrangerIsCalledByItsName(t *testing.T) {
 		"- \"@timestamp\": 2026-03-03T01:06:40.000Z\n":                     "FILE is YAML",
 		"- '@timestamp': 2026-03-03T01:06:40.000Z\n":                       "FILE is YAML",
 		"/**/found({\"hits\":{}});":                                        "JSONP",
+		"#1772500000\nss -tulpn\n#1772500001\nls\n":                        "a shell's history",
+		": 1772500000:0;ss -tulpn\n":                                       "a shell's history",
 		"CEF:0|x|y|1|exec|3|suser=bob\n":                                   "CEF or LEEF",
 		"  @timestamp  |  host.name  \n--------------+------------\nx|y\n": "a table of SQL's",
 
