@@ -272,7 +272,7 @@ func TestLintOfManyItems(t *testing.T) {
 	all.Exceptions = append(all.Exceptions, narrow, gone)
 	s := newShadows(all.entries(), nil, at, time.UTC)
 	compared := 0
-	for _, items := range s.byValue {
+	for _, items := range s.bySpot {
 		compared = max(compared, len(items))
 	}
 	require.LessOrEqual(t, compared, 3)
@@ -280,6 +280,46 @@ func TestLintOfManyItems(t *testing.T) {
 		`exception "narrow": it is shadowed by "7", which holds back the same and more`,
 		`exception "gone": expires: it has expired (2020-01-01) and holds nothing back`,
 	}, Lint(all, kinds, nil, at))
+}
+
+// So it is where items name no whole values.
+func TestLintComparesFewWithEachOther(t *testing.T) {
+	for name, condition := range map[string]func(i int) Condition{
+		"networks": func(i int) Condition {
+			return Condition{Field: "source.ip", CIDR: Texts{fmt.Sprintf("10.%d.%d.0/24", i/250, i%250)}}
+		},
+		"patterns": func(i int) Condition {
+			return Condition{Field: "user.name", Matches: Texts{fmt.Sprintf("svc%04d-*", i)}}
+		},
+		"alternatives": func(i int) Condition {
+			return Condition{Any: []Condition{
+				{Field: "user.name", Is: Texts{fmt.Sprint("u", i)}}, {Field: "user.name", Matches: Texts{fmt.Sprintf("v%04d*", i)}},
+			}}
+		},
+	} {
+		var all Items
+		for i := range 5000 {
+			all.Exceptions = append(all.Exceptions, Exception{
+				ID: fmt.Sprint(i), Action: detector.SkipResult, Conditions: []Condition{condition(i)},
+			})
+		}
+		narrow := all.Exceptions[7]
+		narrow.ID = "narrow"
+		narrow.Conditions = append(slices.Clone(narrow.Conditions), Condition{Field: "host.name", Is: Texts{"web"}})
+		all.Exceptions = append(all.Exceptions, narrow)
+		entries := all.entries()
+		s := newShadows(entries, nil, at, time.UTC)
+		compared := 0
+		for i := range entries {
+			for j := range entries[i].Conditions {
+				compared += len(s.candidates(&entries[i].Conditions[j], nil))
+			}
+		}
+		require.Less(t, compared, 4*len(entries), name)
+		wider, ok := s.of(5000)
+		require.True(t, ok, name)
+		require.Equal(t, "7", wider.ID, name)
+	}
 }
 
 // Conditions that can never hold at once are seen, whatever they test and however deep they stand.

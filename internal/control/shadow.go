@@ -3,6 +3,7 @@
 package control
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,25 +19,33 @@ type shadows struct {
 	zone    *time.Location
 	tests   map[*Condition]func(string) bool
 	// By one condition of each item that holds at any time.
-	byValue     map[named][]int  // that names values
+	bySpot      map[spot][]int   // that names values, beginnings of values, or networks
 	byCondition map[string][]int // any other, by its words
-	byField     map[string][]int // any other that values may pass
+	byField     map[string][]int // any other, by its fields
+	// Of the spots, by field: how long beginnings are, and how many bits networks have, each once.
+	lengths, bits map[string][]int
 }
 
-// named is a value that a condition names.
-type named struct{ field, value string }
+// spot is a value that a condition names, a beginning of one, or a network.
+type spot struct {
+	field   string
+	begin   bool
+	text    string
+	network netip.Prefix
+}
 
 func newShadows(entries []entry, lists map[string]*List, now time.Time, zone *time.Location) *shadows {
 	s := &shadows{
 		entries: entries, zone: zone, tests: map[*Condition]func(string) bool{},
-		byValue: map[named][]int{}, byCondition: map[string][]int{}, byField: map[string][]int{},
+		bySpot: map[spot][]int{}, byCondition: map[string][]int{}, byField: map[string][]int{},
+		lengths: map[string][]int{}, bits: map[string][]int{},
 	}
-	shared := map[named]int{}
+	shared := map[spot]int{}
 	for i := range entries {
 		for j := range entries[i].Conditions {
 			c := &entries[i].Conditions[j]
 			s.prepare(c, lists)
-			for _, v := range c.anchors() {
+			for _, v := range c.spots() {
 				shared[v]++
 			}
 		}
@@ -61,27 +70,30 @@ func (s *shadows) prepare(c *Condition, lists map[string]*List) {
 	}
 }
 
-// anchors are values of which one is named, too, by whatever the condition covers; none where it may cover more.
-func (c *Condition) anchors() (values []named) {
+// spots are those of which one leads to whatever the condition covers; none where it may cover more.
+func (c *Condition) spots() (all []spot) {
 	if c.Not {
 		return nil
 	}
-	for _, v := range c.exact() {
-		values = append(values, named{c.Field, v})
+	if a, ok := anchorOf(c, 0); ok {
+		for _, p := range a.places() {
+			all = append(all, spot{field: c.Field, begin: p.begin, text: p.text, network: p.network})
+		}
+		return all
 	}
 	for i := range c.Any {
-		of := c.Any[i].anchors()
+		of := c.Any[i].spots()
 		if len(of) == 0 {
 			return nil
 		}
-		values = append(values, of...)
+		all = append(all, of...)
 	}
 	for i := range c.All {
-		if of := c.All[i].anchors(); len(of) > 0 {
+		if of := c.All[i].spots(); len(of) > 0 {
 			return of
 		}
 	}
-	return values
+	return all
 }
 
 // fields are those that a condition tests.
@@ -99,21 +111,27 @@ func (c *Condition) fields() (names []string) {
 }
 
 // add has an item found by that of its conditions which the fewest share.
-func (s *shadows) add(i int, shared map[named]int) {
+func (s *shadows) add(i int, shared map[spot]int) {
 	all := s.entries[i].Conditions
-	var rarest []named
+	var rarest []spot
 	least := 0
 	for j := range all {
-		anchors, n := all[j].anchors(), 0
-		for _, v := range anchors {
+		spots, n := all[j].spots(), 0
+		for _, v := range spots {
 			n += shared[v]
 		}
 		if n > 0 && (rarest == nil || n < least) {
-			rarest, least = anchors, n
+			rarest, least = spots, n
 		}
 	}
 	for _, at := range rarest {
-		s.byValue[at] = append(s.byValue[at], i)
+		s.bySpot[at] = append(s.bySpot[at], i)
+		switch {
+		case at.begin:
+			s.lengths[at.field] = insert(s.lengths[at.field], len(at.text))
+		case at.network.IsValid():
+			s.bits[at.field] = insert(s.bits[at.field], at.network.Bits())
+		}
 	}
 	if rarest != nil {
 		return
@@ -137,8 +155,33 @@ func (s *shadows) candidates(c *Condition, list []int) []int {
 		}
 	default:
 		list = append(list, s.byField[c.Field]...)
-		if values := c.exact(); len(values) > 0 && !c.Not {
-			list = append(list, s.byValue[named{c.Field, values[0]}]...)
+		if of := c.spots(); len(of) > 0 { // whatever covers it covers this one
+			list = s.around(of[0], list)
+		}
+	}
+	return list
+}
+
+// around adds the items of a spot, and of those that include it.
+func (s *shadows) around(at spot, list []int) []int {
+	if !at.begin {
+		list = append(list, s.bySpot[at]...)
+	}
+	for _, n := range s.lengths[at.field] {
+		if n <= len(at.text) {
+			list = append(list, s.bySpot[spot{field: at.field, begin: true, text: at.text[:n]}]...)
+		}
+	}
+	narrow := at.network
+	if !narrow.IsValid() && !at.begin {
+		narrow, _ = network(at.text) // most texts are none
+	}
+	for _, n := range s.bits[at.field] {
+		if !narrow.IsValid() || n > narrow.Bits() {
+			break
+		}
+		if wide, err := narrow.Addr().Prefix(n); err == nil {
+			list = append(list, s.bySpot[spot{field: at.field, network: wide}]...)
 		}
 	}
 	return list
