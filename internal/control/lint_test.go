@@ -18,12 +18,14 @@ func TestLint(t *testing.T) {
 		return map[string]string{
 			"user.name": "keyword", "source.ip": "ip", "process.pid": "long", "process.args": "keyword",
 			"reconbeat.anomaly.score": "float", "@timestamp": "date", "process.interactive": "boolean",
-			"user.id": "keyword", "host.name": "keyword", "process.hash.sha256": "keyword", "event.kind": "keyword", "event.id": "keyword",
-			"rule.id": "keyword", "reconbeat.anomaly.record_score": "float",
+			"user.id": "keyword", "host.name": "keyword", "process.hash.sha256": "keyword", "event.kind": "keyword",
+			"event.id": "keyword",
+			"rule.id":  "keyword", "reconbeat.anomaly.record_score": "float",
 		}[field]
 	}
 	alice := Condition{Field: "user.name", Is: Texts{"alice"}}
 	bob := Condition{Field: "user.name", Is: Texts{"bob"}}
+	id := func(id string) Condition { return Condition{Field: "user.id", Is: Texts{id}} }
 	for _, c := range []struct {
 		name  string
 		items []Exception
@@ -150,7 +152,9 @@ func TestLint(t *testing.T) {
 				{ID: "rule", Conditions: []Condition{alice, {Any: []Condition{{Field: "rule.id", Is: Texts{"misson"}}, bob}}}},
 				{ID: "no kind", Conditions: []Condition{alice, {Field: "event.kind", Is: Texts{"event"}, Not: true}}},
 				{ID: "score", Conditions: []Condition{alice, {Field: "reconbeat.anomaly.score", Range: Range{GT: Texts{"100"}}}}},
-				{ID: "record", Conditions: []Condition{alice, {Field: "reconbeat.anomaly.record_score", Range: Range{LT: Texts{"0"}}}}},
+				{ID: "record", Conditions: []Condition{
+					alice, {Field: "reconbeat.anomaly.record_score", Range: Range{LT: Texts{"0"}}},
+				}},
 				{ID: "id", Conditions: []Condition{{Field: "event.id", Is: Texts{"JumV5bITVFljya51qtWd"}}}},
 				{ID: "most", Conditions: []Condition{alice, {Field: "reconbeat.anomaly.score", Range: Range{LTE: Texts{"100"}}}}},
 			},
@@ -185,13 +189,17 @@ func TestLint(t *testing.T) {
 				{ID: "network", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.0.0.0/8", "2001:db8::/32"}}}},
 				{ID: "interval", Conditions: []Condition{{Field: "process.pid", Range: Range{GT: Texts{"10"}}}}},
 				{ID: "any", Conditions: []Condition{{Any: []Condition{alice, bob}}}},
-				{ID: "not", Conditions: []Condition{{Field: "host.name", Is: Texts{"db"}, Not: true}, {Field: "user.id", Is: Texts{"0"}}}},
+				{ID: "not", Conditions: []Condition{
+					{Field: "host.name", Is: Texts{"db"}, Not: true}, {Field: "user.id", Is: Texts{"0"}},
+				}},
 				{ID: "there", Conditions: []Condition{{Field: "process.hash.sha256", Exists: no(), Not: true}}},
 
 				{ID: "pattern-", Conditions: []Condition{{Field: "process.args", Matches: Texts{"-tu*", "-ux"}}}},
 				{ID: "network-", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.1.0.0/16", "2001:db8::1"}}}},
 				{ID: "interval-", Conditions: []Condition{{Field: "process.pid", Range: Range{GTE: Texts{"11"}, LT: Texts{"20"}}}}},
-				{ID: "any-", Conditions: []Condition{{Any: []Condition{bob, {All: []Condition{alice, {Field: "source.ip", Exists: no()}}}}}}},
+				{ID: "any-", Conditions: []Condition{
+					{Any: []Condition{bob, {All: []Condition{alice, {Field: "source.ip", Exists: no()}}}}},
+				}},
 				{ID: "not-", Conditions: []Condition{
 					{Field: "host.name", IsOneOf: Texts{"db", "web"}, Not: true}, {Field: "user.id", Is: Texts{"0"}},
 				}},
@@ -220,11 +228,13 @@ func TestLint(t *testing.T) {
 				{ID: "network", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.0.0.0/16", "192.0.2.0/24"}}}},
 				{ID: "network-", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.0.1.0/24", "198.51.100.1"}}}},
 				{ID: "score", Conditions: []Condition{alice, {Field: "process.pid", Range: Range{GT: Texts{"10"}}}}},
-				{ID: "score-", Conditions: []Condition{alice, {Field: "process.pid", Range: Range{GTE: Texts{"10"}, LT: Texts{"20"}}}}},
+				{ID: "score-", Conditions: []Condition{
+					alice, {Field: "process.pid", Range: Range{GTE: Texts{"10"}, LT: Texts{"20"}}},
+				}},
 				{ID: "not", Conditions: []Condition{bob, {Field: "process.args", Is: Texts{"-a"}, Not: true}}},
 				{ID: "not-", Conditions: []Condition{bob, {Field: "process.args", Is: Texts{"-b"}}}}, // of several
-				{ID: "any", Conditions: []Condition{{Any: []Condition{{Field: "user.id", Is: Texts{"1"}}, {Field: "user.id", Is: Texts{"2"}}}}}},
-				{ID: "any-", Conditions: []Condition{{Any: []Condition{{Field: "user.id", Is: Texts{"1"}}, {Field: "user.id", Is: Texts{"3"}}}}}},
+				{ID: "any", Conditions: []Condition{{Any: []Condition{id("1"), id("2")}}}},
+				{ID: "any-", Conditions: []Condition{{Any: []Condition{id("1"), id("3")}}}},
 			},
 		},
 		{

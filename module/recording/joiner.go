@@ -76,7 +76,8 @@ func (h *heldLine) line() []byte {
 	if !h.docker {
 		return append([]byte(h.at+" "+h.stream+" F "), h.text...)
 	}
-	line, err := json.Marshal(dockerLine{Log: string(h.text), Stream: h.stream, Time: h.at}, jsontext.AllowInvalidUTF8(true))
+	whole := dockerLine{Log: string(h.text), Stream: h.stream, Time: h.at}
+	line, err := json.Marshal(whole, jsontext.AllowInvalidUTF8(true))
 	if err != nil { // there is no such text
 		return h.text
 	}

@@ -40,7 +40,8 @@ func TestPartsOfALineOfDockerAreOne(t *testing.T) {
 			docker(t, document[:dockerPart], "stdout"), docker(t, document[dockerPart:]+"\n", "stdout"),
 		},
 		"another stream between": {
-			docker(t, document[:dockerPart], "stdout"), docker(t, "y\n", "stderr"), docker(t, document[dockerPart:]+"\n", "stdout"),
+			docker(t, document[:dockerPart], "stdout"), docker(t, "y\n", "stderr"),
+			docker(t, document[dockerPart:]+"\n", "stdout"),
 		},
 		"small parts": {
 			docker(t, document[:9], "stdout"), docker(t, document[9:50], "stdout"), docker(t, document[50:]+"\n", "stdout"),
@@ -50,8 +51,8 @@ func TestPartsOfALineOfDockerAreOne(t *testing.T) {
 		require.Len(t, joined(lines...), strings.Count(strings.Join(lines, ""), `\n",`), name)
 	}
 	cut := strings.Replace(whole, `\n",`, `",`, 1) // whoever has read the lines has cut off their ends
-	require.Equal(t, []string{cut, docker(t, "{}", "stdout")},
-		joined(docker(t, document[:dockerPart], "stdout"), docker(t, document[dockerPart:], "stdout"), docker(t, "{}", "stdout")))
+	require.Equal(t, []string{cut, docker(t, "{}", "stdout")}, joined(docker(t, document[:dockerPart], "stdout"),
+		docker(t, document[dockerPart:], "stdout"), docker(t, "{}", "stdout")))
 	require.Equal(t, []string{docker(t, long+"end\n", "stdout")},
 		joined(docker(t, long, "stdout"), docker(t, "end\n", "stdout")), "it is no document")
 }
