@@ -141,6 +141,7 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 // into, among the thousands of matches of agents: what an analyst must see first is the attack. With RECONBEAT_ANSWERS,
 // the answers go into that folder, for `tools/dashboards` to draw.
 func TestStackShowsTheAttack(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	node, es := cluster(t, h)
 	index(t, node, "attacks", attackedWeek(t, h))
