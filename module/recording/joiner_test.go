@@ -95,3 +95,33 @@ func TestAJoinerAllocatesNothingForWholeLines(t *testing.T) {
 		}
 	}))
 }
+
+// FuzzJoiner writes a text as a container's runtime does, in parts of any size beside another stream's line, and wants
+// it back; what is no part comes out as it went in.
+func FuzzJoiner(f *testing.F) {
+	f.Add(`{"@timestamp":"2026-03-03T01:06:40Z","process":{"name":"ss"}}`, "type=CWD", uint8(7))
+	f.Add("type=EXECVE msg=audit(1.1:1): argc=1 a0=\"ss\"", `{"log":"x","stream":"stdout","time":"y"}`, uint8(1))
+	f.Add("", "2026-03-03T01:06:40.1Z stdout P x", uint8(0))
+	f.Fuzz(func(t *testing.T, text, other string, size uint8) {
+		var j Joiner
+		whole, ok := j.Line([]byte(other))
+		if ok {
+			require.Equal(t, other, string(whole))
+		}
+		for rest := j.Rest(); rest != nil; rest = j.Rest() {
+			require.False(t, ok)
+		}
+		const at = "2026-03-03T01:06:40.1Z "
+		n := int(size) + 1
+		for from := 0; from+n < len(text); from += n {
+			_, ok := j.Line([]byte(at + "stdout P " + text[from:from+n]))
+			require.False(t, ok)
+		}
+		_, ok = j.Line([]byte(at + "stderr F " + other))
+		require.True(t, ok)
+		whole, ok = j.Line([]byte(at + "stdout F " + text[max(0, len(text)-1)/n*n:]))
+		require.True(t, ok)
+		require.Equal(t, at+"stdout F "+text, string(whole))
+		require.Nil(t, j.Rest())
+	})
+}
