@@ -222,7 +222,7 @@ func kindOf(moduleName string, one *recording.Recording) (catalog.Kind, error) {
 	if len(bytes.TrimSpace(one.Sample())) == 0 {
 		return catalog.Find("ndjson") // nothing is nothing in every language
 	}
-	if err := recording.Stranger(one.Path, one.Sample()); err != nil {
+	if err := one.Stranger(); err != nil {
 		return catalog.Kind{}, err
 	}
 	first, _, _ := bytes.Cut(bytes.TrimSpace(one.Sample()), []byte{'\n'})
@@ -506,6 +506,9 @@ func (r *Replay) Summary() ReplaySummary {
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
 	}
+	for i := range s.Known {
+		s.Known[i].Host = cmp.Or(r.hosts[s.Known[i].Host], s.Known[i].Host) // a person knows it by its name
+	}
 	for _, name := range r.hosts {
 		if name != "" {
 			s.Hosts = append(s.Hosts, name)
@@ -545,7 +548,8 @@ func (r *Replay) Finish() error {
 type ReplayCounts struct {
 	Execs, Matched, Alerts, Malformed uint64
 	Unnamed                           uint64 // matches without a user; set by Finish
-	Held                              uint64 // alerts that a control held back
+	Held                              uint64 // alerts that a control held back, the limit among them
+	Limited                           uint64 // matches over the threshold that the limit held back
 	Tampered                          uint64 // alerts of tampering with audit, which Alerts leaves out
 	Records                           uint64 // records, lines and documents
 	Incomplete                        uint64 // execs of which a part is missing
@@ -557,6 +561,7 @@ func (r *Replay) Counts() ReplayCounts {
 	return ReplayCounts{
 		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(), Held: c.Held.Load(),
+		Limited:  c.Limited.Load(),
 		Tampered: c.Tampered.Load(),
 		Records:  r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
 	}
