@@ -67,27 +67,7 @@ func XPack() error {
 	return sh.Copy("build/x-pack/reconbeat.spec.yml", "internal/component/reconbeat.spec.yml")
 }
 
-// component makes the Fleet package of the reconbeat that an Elastic Agent runs,
-// build/distributions/reconbeat_agent-VERSION.zip.
-func component() error {
-	const folder = "build/component"
-	if err := os.MkdirAll(distributions, 0o755); err != nil {
-		return err
-	}
-	if _, err := fleetMake("component", folder, xpack+"/package", fleetPackage, "."); err != nil {
-		return err
-	}
-	file, err := fleetMake("zip", folder, distributions)
-	if err != nil {
-		return err
-	}
-	if err := validate(file); err != nil {
-		return err
-	}
-	return checksum(file)
-}
-
-// fleetMake runs the command of the integration's module that makes Fleet packages, and returns what it prints. The
+// fleetMake runs the command of the integration's module that makes the Fleet package, and returns what it prints. The
 // paths among its arguments, which are all but the first, are of this folder.
 func fleetMake(what string, paths ...string) (string, error) {
 	args := []string{"-C", "integration", "run", "./make", what}
@@ -342,7 +322,6 @@ func Check() error {
 		step{"generated files", upToDate},
 		command("go", "-C", "tools", "run", "./kibana", "check"),
 		step{"the Fleet package", func() error { return validate(fleetPackage) }},
-		step{"the Fleet package of an Elastic Agent", component},
 	))
 }
 
@@ -426,8 +405,10 @@ func Vulncheck() error {
 // fleetPackage is the folder of the Fleet package.
 const fleetPackage = "integration/reconbeat"
 
-// Integration makes the Fleet packages for Kibana, in build/distributions: reconbeat-VERSION.zip for Agents that
-// collect what reconbeat writes, reconbeat_agent-VERSION.zip for those that run it.
+// agentPolicy is a policy for an Agent that runs reconbeat, with every setting.
+const agentPolicy = "integration/policy.reference.yml"
+
+// Integration makes the Fleet package for Kibana, build/distributions/reconbeat-VERSION.zip.
 func Integration() error {
 	if err := os.MkdirAll(distributions, 0o755); err != nil {
 		return err
@@ -439,10 +420,7 @@ func Integration() error {
 	if err := validate(file); err != nil {
 		return err
 	}
-	if err := checksum(file); err != nil {
-		return err
-	}
-	return component()
+	return checksum(file)
 }
 
 // validate asks Elastic's package-spec whether a Fleet package, a folder or a zip file, is valid.
@@ -459,7 +437,7 @@ func validate(pkg string) error {
 func generated() (map[string]string, error) {
 	files := []string{"fields.yml", "internal/include/fields.go", "docs/fields.md", "reconbeat.yml",
 		"reconbeat.reference.yml", "reconbeat.docker.yml", "NOTICE.txt", xpack + "/NOTICE.txt",
-		xpack + "/policy.reference.yml", protocol + ".pb.go", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
+		agentPolicy, protocol + ".pb.go", "tools/kibana/rules.sum", "docs/terminal-watch.svg"}
 	for _, folder := range []string{"_meta/kibana", fleetPackage} {
 		err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
@@ -535,15 +513,10 @@ func Dashboards() error {
 	if err := sh.RunV("node", "tools/dashboards/draw.mjs", answers, "_meta/kibana", "docs", img); err != nil {
 		return err
 	}
-	for _, folder := range []string{fleetPackage, xpack + "/package"} {
-		if err := nameSizes(filepath.Join(folder, "manifest.yml"), img); err != nil {
-			return err
-		}
-	}
-	return nil
+	return nameSizes(filepath.Join(fleetPackage, "manifest.yml"), img)
 }
 
-// nameSizes writes into a Fleet package's manifest how large the pictures of the folder img are: a dashboard that gets
+// nameSizes writes into the Fleet package's manifest how large the pictures of the folder img are: a dashboard that gets
 // a panel grows.
 func nameSizes(manifest, img string) error {
 	lines, err := os.ReadFile(manifest)
@@ -747,7 +720,7 @@ func policyReference(reference string) error {
 		}
 		b.WriteString(line)
 	}
-	return os.WriteFile(xpack+"/policy.reference.yml", []byte(b.String()), 0o644)
+	return os.WriteFile(agentPolicy, []byte(b.String()), 0o644)
 }
 
 // Notice makes the NOTICE.txt of each binary: every module that is linked, with its licence. It fails on a licence that

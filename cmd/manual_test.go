@@ -530,7 +530,7 @@ func TestTheManualIsTypedInAClone(t *testing.T) {
 	require.Equal(t, 2, watched)
 	require.Equal(t, 3, campaigned)
 	for _, made := range []string{"reconbeat", "kibana/rules/reconbeat.ndjson",
-		"distributions/reconbeat_agent-" + Version + ".zip", "distributions/reconbeat-" + Version + ".zip"} {
+		"distributions/reconbeat-" + Version + ".zip"} {
 		assert.FileExists(t, filepath.Join(dir, "build", made))
 	}
 	assert.Equal(t, []string{"reconbeat-" + Version}, uploads.packages)

@@ -35,17 +35,19 @@ func read[T any](t *testing.T, file string) T {
 	return v
 }
 
-// render makes of a data stream's template what Fleet makes of it for a policy with these variables, the others at
-// their defaults.
+// render makes of a data stream's template for the filestream input what Fleet makes of it for a policy with these
+// variables, the others at their defaults.
 func render(t *testing.T, stream string, vars map[string]any) map[string]any {
 	t.Helper()
-	m := read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml"))
-	all := append(
-		read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")).PolicyTemplates[0].Inputs[0].Vars,
-		m.Streams[0].Vars...)
-	text, err := os.ReadFile(filepath.Join(dir, "data_stream", stream, "agent", "stream", m.Streams[0].TemplatePath))
+	p, err := fleet.Read(dir)
 	require.NoError(t, err)
-	input, err := fleet.Render(string(text), all, vars)
+	in, has := p.Input("filestream")
+	require.True(t, has)
+	part, has := p.Stream(stream, "filestream")
+	require.True(t, has, stream)
+	text, err := os.ReadFile(filepath.Join(dir, "data_stream", stream, "agent", "stream", part.TemplatePath))
+	require.NoError(t, err)
+	input, err := fleet.Render(string(text), slices.Concat(in.Vars, part.Vars), vars)
 	require.NoError(t, err)
 	return input
 }

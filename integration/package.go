@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package integration is the Fleet package: what Kibana's "Integrations" installs so that Elastic Agents collect the
-// documents of a reconbeat that runs as a service of its own.
+// Package integration is the Fleet package: what Kibana's "Integrations" installs so that Elastic Agents run reconbeat,
+// or collect the documents of one that runs as a service of its own.
 //
-// The package lies in the folder reconbeat, as package-spec wants it. Manifests, the Agent's input and the ingest
-// pipelines are written by hand. What the rest of the repository knows better is made of it by [Generate]: the fields
-// with their types, what Kibana is given, the manual, the screenshot, the licence. The sample events are documents of a
-// real reconbeat, read by a real filestream input; the tests write them with -update.
+// The package lies in the folder reconbeat, as package-spec wants it. Manifests, the templates of the Agent's inputs,
+// and the ingest pipelines are written by hand. What the rest of the repository knows better is made of it by
+// [Generate]: the fields with their types, what Kibana is given, the manual, the screenshot, the licence. The sample
+// events are documents of a real reconbeat, read by a real filestream input; the tests write them with -update.
 package integration
 
 import (
@@ -26,7 +26,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/document"
 )
 
-// Streams are the package's data streams, each a folder of data_stream and the last part of a data set's name.
+// Streams are the package's data streams of what reconbeat ships, each a folder of data_stream and the last part of a
+// data set's name. The package has one more, rejected, whose documents Elasticsearch's refusals make.
 var Streams = kinds()
 
 func kinds() (names []string) {

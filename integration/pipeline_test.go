@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/integration/fleet"
 	"github.com/reconbeat/reconbeat/internal/beattest"
+	"github.com/reconbeat/reconbeat/internal/dataset"
 	"github.com/reconbeat/reconbeat/internal/stack"
 )
 
@@ -50,7 +52,7 @@ func installPipeline(t *testing.T, node *stack.Node, stream string) string {
 // it also writes the sample events, of what the pipelines made.
 func TestPipelines(t *testing.T) {
 	node := stack.Start(t)
-	for _, stream := range Streams {
+	for _, stream := range append(slices.Clone(Streams), string(dataset.Rejected)) {
 		pipeline := installPipeline(t, node, stream)
 		folder := filepath.Join(dir, "data_stream", stream, "_dev/test/pipeline")
 		dynamic := read[struct {

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconbeat/reconbeat/cmd"
-	"github.com/reconbeat/reconbeat/integration/fleet"
 )
 
 // stored looks that everything which Kibana stores as a string of JSON is one, in the panels, too.
@@ -62,7 +61,8 @@ func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"manifest.yml", "changelog.yml", "LICENSE.txt", "docs/README.md",
-		"data_stream/alert/manifest.yml", "data_stream/health/agent/stream/filestream.yml.hbs"} {
+		"data_stream/alert/manifest.yml", "data_stream/health/agent/stream/filestream.yml.hbs",
+		"data_stream/rejected/agent/stream/reconbeat.yml.hbs", "agent/input/reconbeat.yml.hbs"} {
 		assert.Contains(t, names, name)
 	}
 	second, err := Zip(dir, t.TempDir())
@@ -72,57 +72,6 @@ func TestTheZipIsWhatKibanaTakes(t *testing.T) {
 	two, err := os.ReadFile(second)
 	require.NoError(t, err)
 	assert.Equal(t, one, two, "the same package, the same bytes")
-}
-
-// TestComponentHasTheSameContents holds that the component's package has the data streams and dashboards of the other
-// one.
-func TestComponentHasTheSameContents(t *testing.T) {
-	to := filepath.Join(t.TempDir(), "package")
-	require.NoError(t, Component(to, "../x-pack/reconbeat/package", dir, ".."))
-	one, other := read[fleet.Manifest](t, filepath.Join(dir, "manifest.yml")), read[fleet.Manifest](t, filepath.Join(to,
-		"manifest.yml"))
-	assert.NotEqual(t, one.Name, other.Name)
-	assert.Equal(t, one.Version, other.Version)
-	assert.Equal(t, one.Version, read[[]fleet.Manifest](t, filepath.Join(to, "changelog.yml"))[0].Version)
-	for _, stream := range Streams {
-		fields, err := Fields(dir, stream)
-		require.NoError(t, err)
-		others, err := Fields(to, stream)
-		require.NoError(t, err)
-		assert.Equal(t, fields, others)
-		assert.Equal(t, read[fleet.Manifest](t, filepath.Join(dir, "data_stream", stream, "manifest.yml")).Dataset,
-			read[fleet.Manifest](t, filepath.Join(to, "data_stream", stream, "manifest.yml")).Dataset)
-	}
-	dashboards, err := filepath.Glob(filepath.Join(to, "kibana", "dashboard", "*.json"))
-	require.NoError(t, err)
-	require.NotEmpty(t, dashboards)
-	for _, file := range dashboards {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		var object struct {
-			ID         string `json:"id"`
-			References []struct{ Type, ID string }
-		}
-		require.NoError(t, json.Unmarshal(text, &object))
-		assert.Equal(t, strings.TrimSuffix(filepath.Base(file), ".json"), object.ID)
-		for _, r := range object.References {
-			if r.Type != "index-pattern" { // a data view, the same in both
-				assert.FileExists(t, filepath.Join(to, "kibana", r.Type, r.ID+".json"), object.ID)
-			}
-		}
-	}
-	rules, err := filepath.Glob(filepath.Join(to, "kibana", "security_rule", "*.json"))
-	require.NoError(t, err)
-	require.NotEmpty(t, rules)
-	for _, file := range rules {
-		rule := read[struct {
-			Attributes struct {
-				Integrations []struct{ Package string } `yaml:"related_integrations"`
-			} `yaml:"attributes"`
-		}](t, file)
-		require.Len(t, rule.Attributes.Integrations, 1, file)
-		assert.Equal(t, other.Name, rule.Attributes.Integrations[0].Package, file)
-	}
 }
 
 func TestTheImagesAreWhatTheManifestSays(t *testing.T) {

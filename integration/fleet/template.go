@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fleet is, for the tests, what Kibana's Fleet does with the templates of a package: it makes of the options
-// that somebody chose the YAML of a policy, as compileTemplate in Kibana's
-// x-pack/platform/plugins/shared/fleet/server/services/epm/agent/agent.ts does.
+// Package fleet is, for the tests, what Kibana's Fleet does with a package: it makes of the options that somebody chose
+// the inputs of an Agent's policy and what the Agent may write to, and takes them over into a newer package. Templates
+// become YAML as compileTemplate in Kibana's x-pack/platform/plugins/shared/fleet/server/services/epm/agent/agent.ts
+// has it.
 package fleet
 
 import (
@@ -10,41 +11,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mailgun/raymond/v2"
 	"go.yaml.in/yaml/v3"
 )
-
-// Manifest is what of a package's manifest, or of one of its data streams', becomes part of a policy.
-type Manifest struct {
-	Name            string           `yaml:"name"`
-	Version         string           `yaml:"version"`
-	Type            string           `yaml:"type"`
-	Dataset         string           `yaml:"dataset"`
-	PolicyTemplates []PolicyTemplate `yaml:"policy_templates"`
-	Streams         []Stream         `yaml:"streams"`
-}
-
-// PolicyTemplate is one of the things that somebody can add to a policy.
-type PolicyTemplate struct {
-	Name        string   `yaml:"name"`
-	DataStreams []string `yaml:"data_streams"`
-	Inputs      []Input  `yaml:"inputs"`
-}
-
-// Input is an input of the Agent, and the options that all its streams share.
-type Input struct {
-	Type         string     `yaml:"type"`
-	TemplatePath string     `yaml:"template_path"`
-	Vars         []Variable `yaml:"vars"`
-}
-
-// Stream is an input's part in a data stream, with its own options.
-type Stream struct {
-	Input        string     `yaml:"input"`
-	TemplatePath string     `yaml:"template_path"`
-	Vars         []Variable `yaml:"vars"`
-}
 
 // Variable is an option.
 type Variable struct {
@@ -84,6 +55,7 @@ func Render(template string, vars []Variable, chosen map[string]any) (map[string
 			if err := yaml.Unmarshal([]byte(text), &document); err != nil {
 				return nil, fmt.Errorf("option %s: %w", v.Name, err)
 			}
+			document = stored(document)
 			placeholder := "##" + v.Name + "##"
 			values[v.Name], documents[placeholder] = raymond.SafeString(`"`+placeholder+`"`), document
 		}
@@ -118,6 +90,23 @@ func Render(template string, vars []Variable, chosen map[string]any) (map[string
 		return nil, fmt.Errorf("the template makes nothing, of which Fleet cannot make a policy")
 	}
 	return replace(rendered, documents).(map[string]any), nil
+}
+
+// stored is a document of YAML as Fleet stores it, as JSON: a day or a time, which YAML knows, is text there.
+func stored(value any) any {
+	switch v := value.(type) {
+	case time.Time:
+		return v.UTC().Format("2006-01-02T15:04:05.000Z")
+	case map[string]any:
+		for key := range v {
+			v[key] = stored(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = stored(v[i])
+		}
+	}
+	return value
 }
 
 // unescaped keeps text from becoming HTML.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command make makes the Fleet packages for the build, which is of another module.
+// Command make makes the Fleet package for the build, which is of another module.
 //
-//	go run ./make generate PACKAGE ROOT                writes the generated parts of the package in a folder
-//	go run ./make component FOLDER OWN SHIPPED ROOT    makes the package of reconbeat as a component of the Agent
-//	go run ./make zip PACKAGE FOLDER                   packs a package for Kibana's upload, and prints the file's name
+//	go run ./make generate PACKAGE ROOT    writes the generated parts of the package in a folder
+//	go run ./make zip PACKAGE FOLDER       packs the package for Kibana's upload, and prints the file's name
 package main
 
 import (
@@ -29,8 +28,6 @@ func run(args []string) error {
 	switch {
 	case what == "generate" && len(args) == 2:
 		return integration.Generate(args[0], args[1])
-	case what == "component" && len(args) == 4:
-		return integration.Component(args[0], args[1], args[2], args[3])
 	case what == "zip" && len(args) == 2:
 		file, err := integration.Zip(args[0], args[1])
 		if err != nil {
@@ -39,7 +36,5 @@ func run(args []string) error {
 		fmt.Println(file)
 		return nil
 	}
-	return fmt.Errorf(
-		"invalid arguments %q (want generate PACKAGE ROOT, component FOLDER OWN SHIPPED ROOT, or zip PACKAGE FOLDER)",
-		os.Args[1:])
+	return fmt.Errorf("invalid arguments %q (want generate PACKAGE ROOT, or zip PACKAGE FOLDER)", os.Args[1:])
 }

@@ -25,8 +25,12 @@ type Clock struct {
 
 // The forms of a Clock; the first ones are how it is written.
 var clockForms = []string{
-	"2006-01-02T15:04", "2006-01-02T15:04:05", time.DateOnly, "2006-01-02 15:04", "2006-01-02 15:04:05",
+	"2006-01-02T15:04", "2006-01-02T15:04:05", time.DateOnly, "2006-01-02 15:04", "2006-01-02 15:04:05", fleets,
 }
+
+// fleets is how Fleet hands on a day or a time that stands in a policy's YAML without quotes: as what a clock in UTC
+// would show, a day as its midnight.
+const fleets = "2006-01-02T15:04:05.000Z"
 
 // Unpack reads it.
 func (c *Clock) Unpack(v any) (err error) {
@@ -36,7 +40,7 @@ func (c *Clock) Unpack(v any) (err error) {
 	}
 	for _, form := range clockForms {
 		if c.Time, err = time.Parse(form, text); err == nil {
-			c.Day = form == time.DateOnly
+			c.Day = form == time.DateOnly || form == fleets && isDay(c.Time)
 			return nil
 		}
 	}

@@ -278,6 +278,17 @@ func TestWrongWindows(t *testing.T) {
 }
 
 // TestAWindowAppliesInItsTime holds what a Set says of a window, and that one with tag holds nothing back.
+// TestTimesAsFleetHandsThemOn has a day or a time that stands in a policy without quotes be what was written.
+func TestTimesAsFleetHandsThemOn(t *testing.T) {
+	var c Clock
+	require.NoError(t, c.Unpack("2026-12-01T00:00:00.000Z"))
+	require.Equal(t, "2026-12-01", c.String())
+	require.True(t, c.Day)
+	require.NoError(t, c.Unpack("2026-12-01T22:00:05.000Z"))
+	require.Equal(t, "2026-12-01T22:00:05", c.String())
+	require.False(t, c.Day)
+}
+
 func TestAWindowAppliesInItsTime(t *testing.T) {
 	patch := windowOf(t, "", "2026-03-02T08:00", "2h", "FREQ=DAILY", nil, nil)
 	patch.ID, patch.Action = "patch", detector.SkipBoth

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	conf "github.com/elastic/elastic-agent-libs/config"
@@ -64,6 +65,9 @@ func Modules(input *wire.Configuration) ([]*reload.ConfigWithMeta, error) {
 		return nil, fmt.Errorf("input %q has no streams; each stream is a module", input.GetId())
 	}
 	whole := nested(input.GetSource())
+	if controls, has := whole["controls"]; has {
+		whole["controls"] = days(controls)
+	}
 	strange := unknown(whole)
 	if err := restrict(whole, input); err != nil {
 		return nil, err
@@ -127,6 +131,26 @@ func undotted(v any) any {
 	case []any:
 		for i := range v {
 			v[i] = undotted(v[i])
+		}
+	}
+	return v
+}
+
+// days writes as days what Fleet has made midnights of, in mappings and lists of any depth: it hands on a day that
+// stands in YAML without quotes as a time. An exception that expires on a day holds until that day has ended.
+func days(v any) any {
+	switch v := v.(type) {
+	case mapstr.M:
+		for key := range v {
+			v[key] = days(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = days(v[i])
+		}
+	case string:
+		if t, err := time.Parse("2006-01-02T00:00:00.000Z", v); err == nil {
+			return t.Format(time.DateOnly)
 		}
 	}
 	return v

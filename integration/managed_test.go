@@ -1,107 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package integration
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/elastic/elastic-agent-libs/mapstr"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/integration/fleet"
+	"github.com/reconbeat/reconbeat/internal/agent/wire"
+	"github.com/reconbeat/reconbeat/internal/agenttest"
 	"github.com/reconbeat/reconbeat/internal/beattest"
+	"github.com/reconbeat/reconbeat/internal/dataset"
+	"github.com/reconbeat/reconbeat/internal/livetest"
+	"github.com/reconbeat/reconbeat/internal/managed"
+	"github.com/reconbeat/reconbeat/module/catalog"
 )
 
-// choices are what somebody has chosen in Kibana when they added the package to a policy.
+// choices are what somebody has chosen in Kibana when they let the Agent run reconbeat.
 type choices struct {
 	policy  string         // the id that Fleet gives it; empty: one of the tests'
 	options map[string]any // by the name of the variable
 	off     []string       // the data streams that are switched off
 }
 
-func readManifest(t *testing.T, path ...string) fleet.Manifest {
-	text, err := os.ReadFile(filepath.Join(append(append([]string{"package"}, path...), "manifest.yml")...))
+// chosen is the package, and the policy of it that these choices make.
+func chosen(t *testing.T, c choices) (*fleet.Package, *fleet.Policy) {
+	t.Helper()
+	p, err := fleet.Read(dir)
 	require.NoError(t, err)
-	var m fleet.Manifest
-	require.NoError(t, yaml.Unmarshal(text, &m))
-	return m
+	policy := p.Defaults(cmp.Or(c.policy, "2f0c6a52-policy"), "lab")
+	policy.Switch("filestream", false)
+	policy.Switch("reconbeat", true)
+	for name, value := range c.options {
+		require.NoError(t, policy.Set("reconbeat", name, value))
+	}
+	for _, stream := range c.off {
+		require.NoError(t, policy.SwitchStream("reconbeat", "reconbeat."+stream, false))
+	}
+	require.Empty(t, p.Missing(policy))
+	return p, policy
 }
 
-// fleetInput makes of choices the input that Fleet puts into the Agent's policy:
-// x-pack/platform/plugins/shared/fleet/server/services/agent_policies/package_policies_to_agent_inputs.ts of Kibana.
-func fleetInput(t *testing.T, c choices) map[string]any {
-	id := cmp.Or(c.policy, "2f0c6a52-policy")
-	m := readManifest(t)
-	template := m.PolicyTemplates[0]
-	in := template.Inputs[0]
-	render := func(vars []fleet.Variable, path ...string) map[string]any {
-		text, err := os.ReadFile(filepath.Join(append([]string{"package"}, path...)...))
-		require.NoError(t, err)
-		rendered, err := fleet.Render(string(text), vars, c.options)
-		require.NoError(t, err)
-		return rendered
-	}
-	var streams []any
-	for _, name := range template.DataStreams {
-		if slices.Contains(c.off, name) {
-			continue
-		}
-		m := readManifest(t, "data_stream", name)
-		rendered := render(slices.Concat(in.Vars, m.Streams[0].Vars), "data_stream", name, "agent", "stream",
-			m.Streams[0].TemplatePath)
-		stream := map[string]any{"id": "reconbeat-" + m.Dataset + "-" + id}
-		maps.Copy(stream, rendered)
-		target := map[string]any{"type": m.Type, "dataset": m.Dataset}
-		own, _ := rendered["data_stream"].(map[string]any)
-		maps.Copy(target, own)
-		stream["data_stream"] = target
-		streams = append(streams, stream)
-	}
-	input := map[string]any{
-		"id":                "reconbeat-" + template.Name + "-" + id,
-		"name":              "reconbeat-1",
-		"revision":          1,
-		"type":              in.Type,
-		"use_output":        "default",
-		"package_policy_id": id,
-		"data_stream": map[string]any{
-			"namespace": "lab",
-		},
-		"meta": map[string]any{
-			"package": map[string]any{"name": m.Name, "version": m.Version, "policy_template": template.Name},
-		},
-		// Fleet puts the global tags of an Agent's policy here.
-		"processors": []any{
-			map[string]any{"add_fields": map[string]any{"target": "", "fields": map[string]any{"site": "north"}}},
-		},
-	}
-	maps.Copy(input, render(in.Vars, "agent", "input", in.TemplatePath))
-	input["streams"] = streams
-	return input
+// unit is what Fleet and the Agent make of an input, with a global tag of the Agent's policy.
+func unit(t *testing.T, a *agenttest.Agent, c choices) *wire.ExpectedUnit {
+	t.Helper()
+	p, policy := chosen(t, c)
+	return a.Unit(wire.Kind_KIND_INPUT, onlyInput(t, p, policy))
 }
 
-// fleetUnit is what the Agent makes of it.
-func (a *agent) fleetUnit(c choices) *proto.UnitExpected {
-	text, err := yaml.Marshal(fleetInput(a.t, c))
-	require.NoError(a.t, err)
-	return a.unit(proto.UnitType_INPUT, string(text))
+// onlyInput is the YAML of the one input that Fleet makes of a policy.
+func onlyInput(t *testing.T, p *fleet.Package, policy *fleet.Policy) string {
+	t.Helper()
+	inputs, err := p.Inputs(policy)
+	require.NoError(t, err)
+	require.Len(t, inputs, 1, "one of the two is switched on")
+	require.Equal(t, "reconbeat", inputs[0]["type"])
+	inputs[0]["processors"] = []any{addFields("", map[string]any{"site": "north"})}
+	text, err := yaml.Marshal(inputs[0])
+	require.NoError(t, err)
+	return string(text)
 }
 
-// watched is what reconbeat makes of it: the whole Beat, and the one module.
+// watched is what reconbeat makes of it: the whole Beat, and the one module. Every stream is accepted.
 func watched(t *testing.T, c choices) (config.Config, mapstr.M) {
-	configs, err := modules((&agent{t: t}).fleetUnit(c).Config, nil)
+	t.Helper()
+	p, policy := chosen(t, c)
+	return accepted(t, onlyInput(t, p, policy))
+}
+
+// accepted has reconbeat's management read an input.
+func accepted(t *testing.T, input string) (config.Config, mapstr.M) {
+	t.Helper()
+	configs, err := managed.Modules(agenttest.Configuration(t, input))
 	require.NoError(t, err)
 	var whole config.Config
 	var module mapstr.M
@@ -143,7 +131,7 @@ func TestTheTemplatesDefaultsAreReconbeats(t *testing.T) {
 	}, module)
 }
 
-// option is one of the template's variables, with a value that is not its default.
+// option is a variable of the input reconbeat, with a value that is not its default.
 type option struct {
 	name    string
 	value   any
@@ -261,8 +249,8 @@ func everyOption(module string) map[string]any {
 		"rules":  "- id: network-connection-discovery\n  severity: high\n- id: sudo-use\n  threshold: 62.5\n",
 		"exceptions": "- id: from-fleet\n  expires: 2030-01-01\n  conditions:\n" +
 			"  - field: user.name\n    is: backup\n",
-		"windows":    "- id: night\n  start: 2026-12-01T22:00\n  duration: 4h\n  rrule: FREQ=WEEKLY\n",
-		"onboarding": "- id: new\n  users:\n  - carol\n  expires: \"2030-01-01\"\n",
+		"windows":    "- id: night\n  start: 2026-12-01\n  duration: 1d\n  rrule: FREQ=WEEKLY\n",
+		"onboarding": "- id: new\n  users:\n  - carol\n  expires: 2030-01-01\n",
 	}
 	for _, o := range optionsOfTheTemplate {
 		if o.only == "" || slices.Contains(strings.Fields(o.only), module) {
@@ -278,23 +266,28 @@ func everyOption(module string) map[string]any {
 }
 
 func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
-	m := readManifest(t)
-	vars := m.PolicyTemplates[0].Inputs[0].Vars
-	for _, name := range m.PolicyTemplates[0].DataStreams {
-		vars = append(vars, readManifest(t, "data_stream", name).Streams[0].Vars...)
+	p, err := fleet.Read(dir)
+	require.NoError(t, err)
+	in, has := p.Input("reconbeat")
+	require.True(t, has)
+	vars := in.Vars
+	for _, name := range p.Template.DataStreams {
+		stream, has := p.Stream(name, "reconbeat")
+		require.True(t, has, name)
+		vars = append(vars, stream.Vars...)
 	}
 	reached := map[string]bool{
 		"controls.exceptions": true, "controls.windows": true, "controls.onboarding": true,
 		"detector.rules": true, "module": true,
 		"enabled": true, // the switches of the input and of its streams
 	}
-	chosen := map[string]bool{}
+	tried := map[string]bool{}
 	for _, module := range []string{
 		"auto", "audisp", "auditd", "auditlog", "procconn", "ndjson", "elasticsearch",
 	} {
 		all := everyOption(module)
 		for name := range all {
-			chosen[name] = true
+			tried[name] = true
 		}
 		whole, got := watched(t, choices{options: all})
 		rules, err := config.LoadRules("", whole.Detector.Rules)
@@ -313,9 +306,12 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		items, err := whole.ControlItems(config.ControlFolders{}, nil)
 		require.NoError(t, err)
 		require.Equal(t, "FREQ=WEEKLY", items.Windows[0].Rule.String())
+		require.Equal(t, "2026-12-01", items.Windows[0].Start.String(), "a day without quotes is a day")
 		require.Equal(t, "2030-01-01", string(items.Newcomers[0].Expires))
+		require.Equal(t, "2030-01-01", string(items.Exceptions[0].Expires))
 
-		configs, err := modules((&agent{t: t}).fleetUnit(choices{options: all}).Config, nil)
+		p, policy := chosen(t, choices{options: all})
+		configs, err := managed.Modules(agenttest.Configuration(t, onlyInput(t, p, policy)))
 		require.NoError(t, err)
 		var stream mapstr.M
 		require.NoError(t, configs[0].Config.Unpack(&stream))
@@ -335,7 +331,7 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 		}
 	}
 	for _, v := range vars {
-		require.True(t, chosen[v.Name], "%s is an option that this test does not choose", v.Name)
+		require.True(t, tried[v.Name], "%s is an option that this test does not choose", v.Name)
 		require.NotEmpty(t, v.Title, v.Name)
 		require.NotEmpty(t, v.Description, v.Name)
 		require.Equal(t, v.Required, v.Default != nil,
@@ -364,6 +360,24 @@ func TestEverySettingIsAnOptionOfTheTemplate(t *testing.T) {
 	}
 }
 
+// commented is a line of the reference that is a setting in a comment; prose has one blank after the #.
+var commented = regexp.MustCompile(`^(\s*)#(\S.*|  .*)$`)
+
+// reference is the reference of policies with every setting out of its comment: an input.
+func reference(t *testing.T) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile("policy.reference.yml")
+	require.NoError(t, err)
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		b.WriteString(commented.ReplaceAllString(strings.TrimSuffix(line, "\n"), "$1$2") + "\n")
+	}
+	var policy struct{ Inputs []map[string]any }
+	require.NoError(t, yaml.Unmarshal([]byte(b.String()), &policy), b.String())
+	require.Len(t, policy.Inputs, 1)
+	return policy.Inputs[0]
+}
+
 func first[T any](v T, _ error) T { return v }
 
 func TestWhatIsSwitchedOffInFleetIsNotMade(t *testing.T) {
@@ -386,49 +400,205 @@ func TestWhatIsSwitchedOffInFleetIsNotMade(t *testing.T) {
 	}
 }
 
+// permitted is whether an Agent may write to a data stream.
+func permitted(all []fleet.Permission, stream string) bool {
+	return slices.ContainsFunc(all, func(one fleet.Permission) bool {
+		matches, _ := path.Match(one.Name, stream)
+		return matches && slices.Contains(one.Privileges, "create_doc")
+	})
+}
+
+// TestTheAgentMayWriteWhatReconbeatWrites holds that a policy permits every data stream that reconbeat has documents
+// for, and no other.
+func TestTheAgentMayWriteWhatReconbeatWrites(t *testing.T) {
+	// What Elasticsearch refuses under an Agent: beater's ownOutput.
+	rejected := dataset.Rejected.Stream(dataset.Prefix, dataset.Namespace)
+	for _, prefix := range []string{dataset.Prefix, "lookbeat"} {
+		p, policy := chosen(t, choices{options: map[string]any{"dataset": prefix}})
+		permissions, err := p.Permissions(policy)
+		require.NoError(t, err)
+		require.Len(t, permissions, len(dataset.Kinds()))
+		for _, kind := range dataset.Shipped() {
+			assert.True(t, permitted(permissions, kind.Stream(prefix, "lab")), "%s of %s: %v", kind, prefix, permissions)
+		}
+		assert.True(t, permitted(permissions, rejected), "%v", permissions)
+		assert.False(t, permitted(permissions, "logs-other-lab"))
+		for _, one := range permissions {
+			assert.Equal(t, []string{"auto_configure", "create_doc"}, one.Privileges, one.Name)
+		}
+	}
+	p, err := fleet.Read(dir)
+	require.NoError(t, err)
+	permissions, err := p.Permissions(p.Defaults("files", "lab"))
+	require.NoError(t, err)
+	require.Len(t, permissions, len(dataset.Shipped()))
+	for _, kind := range dataset.Shipped() {
+		assert.True(t, permitted(permissions, kind.Stream(dataset.Prefix, "lab")), kind)
+	}
+}
+
+// host is a folder in which an Agent runs reconbeat.
+type host struct {
+	*beattest.Host
+	*agenttest.Agent
+	t *testing.T
+}
+
+func newHost(t *testing.T) *host {
+	return &host{Host: beattest.NewHost(t), Agent: agenttest.New(t), t: t}
+}
+
+// command makes a command of reconbeat on this host.
+func (h *host) command(args ...string) *exec.Cmd {
+	for _, path := range []string{"home", "config"} {
+		args = append(args, "-E", "path."+path+"="+h.Dir)
+	}
+	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+filepath.Join(h.Dir, "data"))...)
+	c.Env = append(os.Environ(), as+"=reconbeat")
+	return c
+}
+
+// agentRun is one life of reconbeat under an Agent.
+type agentRun struct {
+	*beattest.Run
+	h *host
+}
+
+// start runs reconbeat as an Agent does.
+func (h *host) start() *agentRun {
+	c := h.command("-E", "setup.ilm.enabled=false", "-E", "setup.template.enabled=false",
+		"-E", "management.enabled=true", "-E", "management.restart_on_output_change=true",
+		"-E", "logging.level=info", "-E", "logging.to_stderr=true")
+	c.Stdin = bytes.NewReader(h.Agent.Start())
+	return &agentRun{h.Host.Start(c), h}
+}
+
+// learn has sixty days learned in which root's agent runs ss every hour.
+func (h *host) learn() {
+	history, file := h.History("root"), filepath.Join(h.Dir, "reconbeat.yml")
+	require.NoError(h.t, os.WriteFile(file, []byte("output.file: {path: unused}\n"), 0o600))
+	out, err := h.command("replay", "--learn", "--yes", "--module", "ndjson", history, "-c", file).CombinedOutput()
+	require.NoError(h.t, err, string(out))
+}
+
+// fleet is what Fleet and the Agent make of choices.
+func (h *host) fleet(c choices) *wire.ExpectedUnit { return unit(h.t, h.Agent, c) }
+
+// output is the policy's output: a file.
+func (h *host) output() *wire.ExpectedUnit {
+	return h.Unit(wire.Kind_KIND_OUTPUT,
+		fmt.Sprintf("{id: out, type: file, path: %q, filename: out, permissions: 0600}", h.Dir))
+}
+
+// find returns the documents of an action and a user.
+func (h *host) find(action, user string) (found []mapstr.M) {
+	for _, doc := range h.Documents("out") {
+		if beattest.Field(doc, "event.action") == action && beattest.Field(doc, "user.name") == user {
+			found = append(found, doc)
+		}
+	}
+	return found
+}
+
+// eventually waits for a condition, as long as the process lives.
+func (r *agentRun) eventually(why func() string, condition func() bool) {
+	r.h.t.Helper()
+	holds := beattest.Poll(2*time.Minute, func() bool {
+		if condition() {
+			return true
+		}
+		select {
+		case <-r.Ended():
+			r.h.t.Fatalf("%s: reconbeat has ended: %v", why(), r.Wait())
+		default:
+		}
+		return false
+	})
+	if !holds {
+		r.h.t.Fatal(why())
+	}
+}
+
+// becomes waits until a unit is in a state by the newest configuration, with this in its message, which it returns.
+func (r *agentRun) becomes(unit, state, message string) (said string) {
+	r.h.t.Helper()
+	r.eventually(func() string { return "not " + state + " with " + message + ": " + r.h.Describe(unit) }, func() bool {
+		var now string
+		var index uint64
+		now, said, index = r.h.StateOf(unit)
+		return now == state && strings.Contains(said, message) && index == r.h.Newest()
+	})
+	return said
+}
+
+// shipped waits until so many documents of an action and a user are in the output.
+func (r *agentRun) shipped(action, user string, n int) (found []mapstr.M) {
+	r.h.t.Helper()
+	r.eventually(func() string {
+		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
+	}, func() bool {
+		found = r.h.find(action, user)
+		return len(found) >= n
+	})
+	return found
+}
+
+// ownAudit waits for the kernel's audit, which is one for the whole machine, and skips the test where it cannot be had.
+func ownAudit(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: THE LIVE TEST NEEDS ROOT: it loads audit rules")
+	}
+	if _, err := exec.LookPath("auditctl"); err != nil {
+		t.Skip("SKIPPED: THE LIVE TEST NEEDS auditctl (Debian: auditd)")
+	}
+	livetest.LockAudit(t)
+	if out, err := exec.Command("auditctl", "-s").CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "\npid 0\n") {
+		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
+	}
+}
+
 func TestTheTemplatesDefaultsRun(t *testing.T) {
 	ownAudit(t)
-	h, a := newHost(t), newAgent(t)
-	r := h.start(a)
-	unit := a.fleetUnit(choices{})
-	a.expect(h.output(a, "out"), unit)
-	a.wait(r, unit.Id, "HEALTHY", "Healthy")
-	require.Contains(t, a.diagnose(unit.Id)["beat-rendered-config.yml"], "module: auto")
-	require.NoError(t, r.signal(syscall.SIGTERM))
+	h := newHost(t)
+	r := h.start()
+	one := h.fleet(choices{})
+	h.Expect(h.output(), one)
+	r.becomes(one.Id, "HEALTHY", "Healthy")
+	require.Contains(t, h.Diagnose(one.Id)["beat-rendered-config.yml"], "module: auto")
+	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
 
 // TestFleetsPolicyRuns has an Agent run what Fleet makes of the template when everything is chosen.
 func TestFleetsPolicyRuns(t *testing.T) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
+	h := newHost(t)
 	h.learn()
-	r := h.start(a)
+	r := h.start()
 	every := everyOption("ndjson")
-	every["path"], every["model"] = h.input(), "context"
+	every["path"], every["model"] = h.Input(), "context"
 	every["network_connection_discovery_enabled"], every["network_connection_discovery_threshold"] = true, "5"
 	for _, name := range []string{"index", "pipeline", "rules_path", "feedback_hosts"} { // whose cluster does not answer
 		delete(every, name)
 	}
-	good := a.fleetUnit(choices{options: every})
-	unit := good.Id
-	a.expect(h.output(a, "out"), good)
-	a.wait(r, unit, "HEALTHY", "Healthy")
+	good := h.fleet(choices{options: every})
+	id := good.Id
+	h.Expect(h.output(), good)
+	r.becomes(id, "HEALTHY", "Healthy")
 	h.Exec("root", "ss -s")
-	exec := r.shipped("out", "exec", "root", 1)[0]
-	r.shipped("out", "heartbeat", "", 1)
-	require.Equal(t, "north", field(exec, "site"), "a global tag of the policy")
-	require.Equal(t, "[dmz a: b]", field(exec, "tags"))
+	exec := r.shipped("exec", "root", 1)[0]
+	r.shipped("heartbeat", "", 1)
+	require.Equal(t, "north", beattest.Field(exec, "site"), "a global tag of the policy")
+	require.Equal(t, "[dmz a: b]", beattest.Field(exec, "tags"))
 	h.Exec("mallory", "ss -tunap")
-	require.Equal(t, "blue", field(r.shipped("out", "alert", "mallory", 1)[0], "team"))
-	named := map[string]bool{}
-	for _, stream := range good.Config.Streams {
-		named[stream.DataStream.Dataset] = true
-	}
-	require.Contains(t, named, "lookbeat.rejected")
-	for _, doc := range h.documents("out") {
-		require.True(t, named[field(doc, "data_stream.dataset")], "the policy permits no %s",
-			field(doc, "data_stream.dataset"))
-		require.Equal(t, "lab", field(doc, "data_stream.namespace"))
+	require.Equal(t, "blue", beattest.Field(r.shipped("alert", "mallory", 1)[0], "team"))
+	p, policy := chosen(t, choices{options: every})
+	permissions, err := p.Permissions(policy)
+	require.NoError(t, err)
+	for _, doc := range h.Documents("out") {
+		stream := beattest.Field(doc, "data_stream.type") + "-" + beattest.Field(doc, "data_stream.dataset") + "-" +
+			beattest.Field(doc, "data_stream.namespace")
+		require.True(t, permitted(permissions, stream), "the policy permits no %s", stream)
 	}
 
 	with := func(name string, value any) map[string]any {
@@ -439,16 +609,16 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	t.Log("what is wrong in an option is reported at the unit")
 	wrong := with("learn_for", "2000h")
 	wrong["heartbeat_period"] = "1ms"
-	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: wrong}))
-	message := a.wait(r, unit, "FAILED", "the policy is not applied, the last good one runs on")
+	h.Expect(h.output(), h.fleet(choices{options: wrong}))
+	message := r.becomes(id, "FAILED", "the policy is not applied, the last good one runs on")
 	require.Contains(t, message, "reconbeat.detector.learn_for: 2000h0m0s is not allowed; it must be 0 to 720h")
 	require.Contains(t, message, "reconbeat.heartbeat.period: 1ms is not allowed")
 
 	t.Log("an option of another module is reported, and so is that there are no alerts")
-	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: with("socket_buffer", "4096")}))
-	a.wait(r, unit, "FAILED", "socket_buffer: no such setting")
-	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"alert"}}))
-	a.wait(r, unit, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
+	h.Expect(h.output(), h.fleet(choices{options: with("socket_buffer", "4096")}))
+	r.becomes(id, "FAILED", "socket_buffer: no such setting")
+	h.Expect(h.output(), h.fleet(choices{options: every, off: []string{"alert"}}))
+	r.becomes(id, "FAILED", "has no stream with a module; in Fleet, the data stream of alerts must be switched on")
 
 	t.Log("the other modules take what the template makes for them: only the one mistake is reported")
 	for _, module := range []string{"audisp", "auditd", "auditlog", "elasticsearch", "procconn"} {
@@ -457,30 +627,30 @@ func TestFleetsPolicyRuns(t *testing.T) {
 		delete(all, "rules_path")
 		delete(all, "cluster_api_key") // a user is set, too
 		delete(all, "feedback_api_key")
-		a.expect(h.output(a, "out"), a.fleetUnit(choices{options: all}))
-		message := a.wait(r, unit, "FAILED", fmt.Sprintf("reconbeat.detector.actor: %q is not allowed", module+"'s"))
+		h.Expect(h.output(), h.fleet(choices{options: all}))
+		message := r.becomes(id, "FAILED", fmt.Sprintf("reconbeat.detector.actor: %q is not allowed", module+"'s"))
 		require.Equal(t, 1, strings.Count(message, "not allowed")+strings.Count(message, "no such setting"), message)
 	}
 
 	t.Log("without process events and health, alerts alone ship")
-	a.expect(h.output(a, "out"), a.fleetUnit(choices{options: every, off: []string{"process", "health"}}))
-	a.wait(r, unit, "HEALTHY", "Healthy")
+	h.Expect(h.output(), h.fleet(choices{options: every, off: []string{"process", "health"}}))
+	r.becomes(id, "HEALTHY", "Healthy")
 	h.Exec("eve", "ss -tunap")
-	r.shipped("out", "alert", "eve", 1)
-	require.NoError(t, r.signal(syscall.SIGTERM))
-	require.Empty(t, h.find("out", "exec", "eve"))
+	r.shipped("alert", "eve", 1)
+	require.NoError(t, r.Signal(syscall.SIGTERM))
+	require.Empty(t, h.find("exec", "eve"))
 }
 
 // TestAddedTwiceThereAreTwoSources has an Agent's policy with the package twice: each is a source, and what holds of
 // the whole Beat must be the same in both.
 func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 	t.Parallel()
-	h, a := newHost(t), newAgent(t)
-	other := filepath.Join(h.dir, "other.ndjson")
+	h := newHost(t)
+	other := filepath.Join(h.Dir, "other.ndjson")
 	require.NoError(t, os.WriteFile(other, []byte(beattest.Line(time.Now(), "peggy", "ss -s")+"\n"), 0o600))
-	r := h.start(a)
-	source := func(policy, path, threshold string) *proto.UnitExpected {
-		return a.fleetUnit(choices{
+	r := h.start()
+	source := func(policy, path, threshold string) *wire.ExpectedUnit {
+		return h.fleet(choices{
 			policy: policy,
 			options: map[string]any{
 				"module":                                 "ndjson",
@@ -490,18 +660,56 @@ func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 			},
 		})
 	}
-	one, two := source("one", h.input(), "40"), source("two", other, "40")
-	a.expect(h.output(a, "out"), one, two)
-	a.wait(r, one.Id, "HEALTHY", "Healthy")
-	a.wait(r, two.Id, "HEALTHY", "Healthy")
+	one, two := source("one", h.Input(), "40"), source("two", other, "40")
+	h.Expect(h.output(), one, two)
+	r.becomes(one.Id, "HEALTHY", "Healthy")
+	r.becomes(two.Id, "HEALTHY", "Healthy")
 	h.Exec("root", "ss -s")
-	r.shipped("out", "exec", "root", 1)
-	r.shipped("out", "exec", "peggy", 1)
+	r.shipped("exec", "root", 1)
+	r.shipped("exec", "peggy", 1)
 
-	a.expect(h.output(a, "out"), one, source("two", other, "60"))
-	for _, unit := range []string{one.Id, two.Id} {
-		message := a.wait(r, unit, "FAILED", "detector.rules.network-connection-discovery.threshold: ")
+	h.Expect(h.output(), one, source("two", other, "60"))
+	for _, id := range []string{one.Id, two.Id} {
+		message := r.becomes(id, "FAILED", "detector.rules.network-connection-discovery.threshold: ")
 		require.Contains(t, message, "it is a setting of the whole Beat, so all streams must say the same")
 	}
-	require.NoError(t, r.signal(syscall.SIGTERM))
+	require.NoError(t, r.Signal(syscall.SIGTERM))
+}
+
+// TestTheReferenceOfPoliciesIsTrue has every setting of it read by whoever reads it, and an Agent run one of its
+// streams with everything that its input says.
+func TestTheReferenceOfPoliciesIsTrue(t *testing.T) {
+	input := reference(t)
+	text, err := yaml.Marshal(input)
+	require.NoError(t, err)
+	configs, err := managed.Modules(agenttest.Configuration(t, string(text)))
+	require.NoError(t, err)
+	require.Len(t, configs, 1+len(catalog.All()), "auto and every module")
+	for _, c := range configs {
+		s, err := config.ParseStream(c.Config)
+		require.NoError(t, err)
+		require.NotEmpty(t, s.Whole.Detector.Rules)
+		require.Empty(t, s.Unknown)
+		_, err = config.ParseModule(s.Module)
+		require.NoError(t, err)
+	}
+	given := configs[0].Config.FlattenedKeys()
+	for _, key := range config.WholeBeat {
+		require.True(t, slices.ContainsFunc(given, func(k string) bool { return strings.HasPrefix(k, key) }),
+			"%s is missing", key)
+	}
+
+	h := newHost(t)
+	input["streams"] = slices.DeleteFunc(input["streams"].([]any),
+		func(s any) bool { return s.(map[string]any)["module"] != "ndjson" })
+	input["streams"].([]any)[0].(map[string]any)["paths"] = []any{h.Input()}
+	input["id"] = "in"
+	// No Kibana is here to be asked, and the reference has two ways to log in to one.
+	input["feedback.from_kibana"].(map[string]any)["enabled"] = false
+	text, err = yaml.Marshal(input)
+	require.NoError(t, err)
+	r := h.start()
+	h.Expect(h.output(), h.Unit(wire.Kind_KIND_INPUT, string(text)))
+	r.becomes("in", "HEALTHY", "Healthy")
+	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
