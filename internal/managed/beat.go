@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/beats/v7/libbeat/management"
@@ -40,14 +41,18 @@ type settings struct {
 // Beat is a Beat that an Agent runs, as libbeat's management sees it.
 type Beat struct {
 	settings settings
+	version  string // of the Beat
 	start    *wire.StartUp
 	registry *reload.Registry
 	logger   *logp.Logger
+	logged   *recent       // the last that was logged
 	wanted   chan struct{} // there is something to apply
 	done     chan struct{} // closed when nothing is applied any more
 	stop     sync.Once
 	applying sync.WaitGroup
 	applied  applied // of the goroutine that applies
+
+	profileFor time.Duration // how long a CPU profile measures
 
 	mu         sync.Mutex
 	connection *agent.Connection
@@ -70,33 +75,42 @@ type numbered[T any] struct {
 	observed uint64 // which has been applied
 }
 
-// New makes the management of a Beat from what an Agent has written to standard input.
-func New(c *conf.C, registry *reload.Registry, logger *logp.Logger) (management.Manager, error) {
-	var s settings
+// Factory makes the management of a Beat of this version from what an Agent has written to standard input.
+func Factory(version string) management.ManagerFactory {
+	return func(c *conf.C, registry *reload.Registry, logger *logp.Logger) (management.Manager, error) {
+		s, start, err := read(c)
+		if err != nil {
+			return nil, err
+		}
+		return newBeat(version, s, start, registry, logger), nil
+	}
+}
+
+// read reads what the Agent says on the command line and on standard input.
+func read(c *conf.C) (s settings, start *wire.StartUp, err error) {
 	if err := c.Unpack(&s); err != nil {
-		return nil, fmt.Errorf("reading the settings of management: %w", err)
+		return s, nil, fmt.Errorf("reading the settings of management: %w", err)
 	}
 	switch {
 	case !management.UnderAgent():
-		return nil, errors.New("management.enabled is not allowed in a file; an Elastic Agent that runs reconbeat sets it " +
+		return s, nil, errors.New("management.enabled is not allowed in a file; an Elastic Agent that runs reconbeat sets it " +
 			"on the command line")
 	case s.Insecure != "":
-		return nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent as " +
+		return s, nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent as " +
 			"the Agent says on standard input")
 	case term.IsTerminal(int(os.Stdin.Fd())):
-		return nil, errors.New("management.enabled=true is for an Elastic Agent, which says on standard input how it is " +
+		return s, nil, errors.New("management.enabled=true is for an Elastic Agent, which says on standard input how it is " +
 			"reached; standard input is a terminal")
 	}
-	start, err := agent.ReadStart(os.Stdin)
-	if err != nil {
-		return nil, err
-	}
-	return newBeat(s, start, registry, logger), nil
+	start, err = agent.ReadStart(os.Stdin)
+	return s, start, err
 }
 
-func newBeat(s settings, start *wire.StartUp, registry *reload.Registry, logger *logp.Logger) *Beat {
+func newBeat(version string, s settings, start *wire.StartUp, registry *reload.Registry, logger *logp.Logger) *Beat {
+	logged := keepRecent(logger)
 	return &Beat{
-		settings: s, start: start, registry: registry, logger: logger.Named("management"),
+		settings: s, version: version, start: start, registry: registry,
+		logger: logger.Named("management"), logged: logged, profileFor: usualProfile,
 		wanted: make(chan struct{}, 1), done: make(chan struct{}), actions: map[string]management.Action{},
 	}
 }
@@ -124,7 +138,9 @@ func (b *Beat) Start() error {
 	var err error
 	b.connection, err = agent.Connect(b.start, &wire.Version{
 		Name: "reconbeat", Commit: version.Commit(),
-		Meta: map[string]string{"commit": version.Commit(), "build_time": version.BuildTime().String()},
+		Meta: map[string]string{
+			"version": b.version, "commit": version.Commit(), "build_time": version.BuildTime().String(),
+		},
 	}, b, b.logger)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,6 +158,7 @@ func TestAnAgentRunsReconbeat(t *testing.T) {
 				"in-documents": map[string]any{"status": "HEALTHY", "error": ""},
 			}}, h.Payload("in"))
 			require.Equal(t, "reconbeat", h.Introduced().Version.Name)
+			require.Equal(t, cmd.Version, h.Introduced().Version.Meta["version"])
 
 			h.Exec("root", "ss -tan")
 			doc := r.shipped("out", "exec", "root", 1)[0]
@@ -247,6 +249,8 @@ func TestAnotherOutputRestarts(t *testing.T) {
 	require.Contains(t, files["beat-rendered-config.yml"], "http://127.0.0.1:1")
 	require.Contains(t, files["beat-rendered-config.yml"], "module: ndjson")
 	require.NotContains(t, files["beat-rendered-config.yml"], "SECRET")
+	require.Contains(t, files["reconbeat-model.json"], "the context model knows nobody yet")
+	require.Contains(t, files["reconbeat-model.json"], `"rule": "network-connection-discovery"`)
 	h.Exec("root", "ss -tan")
 	r.eventually(func() string { return "nothing waits" }, func() bool {
 		var m mapstr.M
@@ -310,6 +314,11 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 		names = append(names, d.File)
 	}
 	require.Contains(t, names, "goroutine.pprof.gz")
+	require.NotContains(t, names, "cpu.pprof", "nobody has asked for it")
+	logged := answer.Diagnostics[slices.Index(names, "reconbeat-log.ndjson")]
+	require.Contains(t, string(logged.Content), "limits the processors to 1", "of the management")
+	require.Contains(t, string(logged.Content), "watching with ndjson", "of the Beat")
+	require.Contains(t, string(logged.Content), `"logger":"publisher`, "of libbeat")
 	for _, refused := range []struct {
 		request *wire.ActionRequest
 		reason  string
@@ -326,6 +335,11 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 		{
 			request: &wire.ActionRequest{Id: "3", Type: 7},
 			reason:  `{"error":"reconbeat knows no actions of type 7"}`,
+		},
+		{
+			request: &wire.ActionRequest{Id: "4", Type: wire.ActionRequest_TYPE_DIAGNOSTICS, Parameters: []byte("nonsense")},
+			reason: `{"error":"reading the parameters of a request for diagnostics: invalid character 'o' in literal null ` +
+				`(expecting 'u')"}`,
 		},
 	} {
 		answer := h.Ask(refused.request)

@@ -150,11 +150,13 @@ func severity(s wire.State) int {
 	return 1
 }
 
-func cut(text string) string {
-	if len(text) <= longestMessage {
+func cut(text string) string { return cutTo(text, longestMessage) }
+
+// cutTo cuts a text that is longer than so many bytes, between two characters.
+func cutTo(text string, end int) string {
+	if len(text) <= end {
 		return text
 	}
-	end := longestMessage
 	for !utf8.RuneStart(text[end]) {
 		end--
 	}

@@ -136,7 +136,7 @@ func applying(t *testing.T, s settings) (*Beat, *outputs, *modules) {
 	o, m := &outputs{}, &modules{}
 	require.NoError(t, registry.Register(reload.OutputRegName, o))
 	require.NoError(t, registry.RegisterList(reload.InputRegName, m))
-	return newBeat(s, &wire.StartUp{}, registry, logp.NewNopLogger()), o, m
+	return newBeat("0.1.0", s, &wire.StartUp{}, registry, logp.NewNopLogger()), o, m
 }
 
 func (b *Beat) stateOf(t *testing.T, unit string) (state, message string) {
