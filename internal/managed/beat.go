@@ -10,6 +10,7 @@
 package managed
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -233,12 +234,13 @@ func (b *Beat) changed() {
 }
 
 // Expect implements agent.Component: it takes what shall be. Whatever was expected before and has not been applied yet
-// is skipped.
+// is skipped. An Agent says all of it again in answer to every observation in which a unit is not what it shall be, in
+// whichever order; only news is applied, or the two would never stop.
 func (b *Beat) Expect(all *wire.Expected) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.features.expect(all.Features, all.FeaturesIndex, all.Features != nil)
-	b.component.expect(all.Component, all.ComponentIndex, all.Component != nil)
+	news := b.features.expect(all.Features, all.FeaturesIndex, all.Features != nil)
+	news = b.component.expect(all.Component, all.ComponentIndex, all.Component != nil) || news
 	units := make([]*unit, 0, len(all.Units))
 	for _, expected := range all.Units {
 		i := slices.IndexFunc(b.units, func(u *unit) bool { return u.id == expected.Id && u.kind == expected.Kind })
@@ -246,24 +248,33 @@ func (b *Beat) Expect(all *wire.Expected) {
 		if i >= 0 {
 			u = b.units[i]
 		}
-		if !u.expect(expected) {
+		changed, known := u.expect(expected)
+		news = news || changed || i < 0
+		if !known {
 			b.logger.Errorf("the Elastic Agent names configuration %d of unit %s, and has not sent it; that is asked for",
 				expected.Index, expected.Id)
 		}
 		units = append(units, u)
 	}
+	news = news || len(units) != len(b.units)
+	slices.SortFunc(units, func(a, b *unit) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id)) })
 	b.units = units
+	if !news {
+		return
+	}
 	select {
 	case b.wanted <- struct{}{}:
 	default: // it is the newest that is applied
 	}
 }
 
-// expect takes what the Agent sends: the value, or only its number where it is known.
-func (n *numbered[T]) expect(value T, index uint64, given bool) {
-	if given || index != n.index {
+// expect takes what the Agent sends: the value, or only its number where it is known. It reports whether that is news.
+func (n *numbered[T]) expect(value T, index uint64, given bool) (news bool) {
+	news = index != n.index
+	if given || news {
 		n.value, n.index = value, index
 	}
+	return news
 }
 
 // Observed implements agent.Component: it is how the units are.
