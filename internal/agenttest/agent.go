@@ -266,11 +266,11 @@ func (a *Agent) sayExpected(stream grpc.BidiStreamingServer[wire.Observed, wire.
 func (a *Agent) reminder() *wire.Expected {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all := proto.CloneOf(a.expected[0])
-	all.ChunkedAt = nil
-	for _, piece := range a.expected[1:] {
-		all.Units = append(all.Units, proto.CloneOf(piece).Units...)
+	all := &wire.Expected{}
+	for _, piece := range a.expected {
+		proto.Merge(all, piece)
 	}
+	all.ChunkedAt = nil
 	slices.Reverse(all.Units)
 	for _, u := range all.Units {
 		if is := a.units[u.Id]; is != nil && is.Index == u.Index {

@@ -349,6 +349,42 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
 
+// replayed is the reconbeat that a recorded session is replayed to.
+type replayed struct {
+	*beattest.Run
+	host *beattest.Host
+	make func(args ...string) *exec.Cmd
+}
+
+// Start implements agenttest.Program.
+func (p *replayed) Start(standardInput []byte) {
+	c := p.make(arguments...)
+	c.Stdin = bytes.NewReader(standardInput)
+	p.Run = p.host.Start(c)
+}
+
+// End implements agenttest.Program.
+func (p *replayed) End() error { return p.Signal(syscall.SIGTERM) }
+
+// Answered implements agenttest.Program. An answer of today may have more.
+func (p *replayed) Answered(files, recorded []string) { require.Subset(p.host.T, files, recorded) }
+
+// TestTheSessionsOfRealAgents replays what real Agents said.
+func TestTheSessionsOfRealAgents(t *testing.T) {
+	for _, version := range agenttest.Sessions(t) {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			for _, name := range []string{"in.ndjson", "in2.ndjson"} {
+				require.NoError(t, os.WriteFile(filepath.Join(h.Dir, name), nil, 0o600))
+			}
+			a := agenttest.Replay(t, version, &replayed{host: h.Host, make: h.command},
+				"FOLDER", h.Dir, "ELASTICSEARCH", "http://127.0.0.1:1", "OTHER", "http://127.0.0.1:2")
+			require.Equal(t, cmd.Version, a.Introduced().Version.Meta["version"])
+		})
+	}
+}
+
 // TestReconbeatWithoutAnAgentSaysSo has people type what only an Agent may.
 func TestReconbeatWithoutAnAgentSaysSo(t *testing.T) {
 	t.Parallel()
