@@ -273,8 +273,8 @@ func TestAnUpgradedAgentKeepsReconbeat(t *testing.T) {
 	need(t, "dpkg", "unshare", "pivot_root", "systemctl", "systemd-analyze")
 	t.Parallel()
 	h := newHost(t)
-	h.run("mkdir", "-p", "/run/systemd/system") // as if systemd ran, which a chroot may enable units of
-	h.run("dpkg", "-i", h.bring(distribution(t, "deb")))
+	h.run("mkdir", "-p", "/run/systemd/system") // as if systemd ran, which is kept from being asked
+	h.run("env", "SYSTEMD_OFFLINE=1", "dpkg", "-i", h.bring(distribution(t, "deb")))
 	h.run("systemd-analyze", "verify", "--man=no", "reconbeat-agent.path", "reconbeat-agent.service")
 	enabled := filepath.Join(h.root, "/etc/systemd/system/multi-user.target.wants/reconbeat-agent.path")
 	_, err := os.Lstat(enabled)
@@ -291,7 +291,7 @@ func TestAnUpgradedAgentKeepsReconbeat(t *testing.T) {
 	assert.Regexp(t, `elastic-agent-9.2.0-def +installed +/opt/Elastic`, states)
 	assert.Regexp(t, `elastic-agent-9.1.0-abc +not installed +/var/lib/elastic-agent`, states)
 
-	h.run("dpkg", "-r", "reconbeat")
+	h.run("env", "SYSTEMD_OFFLINE=1", "dpkg", "-r", "reconbeat")
 	_, err = os.Lstat(enabled)
 	assert.ErrorIs(t, err, os.ErrNotExist, "it goes with the package")
 }
