@@ -125,12 +125,7 @@ func (r *run) shipped(file, action, user string, n int) (found []mapstr.M) {
 	r.eventually(func() string {
 		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
 	}, func() bool {
-		found = nil
-		for _, doc := range r.h.Documents(file) {
-			if beattest.Field(doc, "event.action") == action && beattest.Field(doc, "user.name") == user {
-				found = append(found, doc)
-			}
-		}
+		found = r.h.find(file, action, user)
 		return len(found) >= n
 	})
 	return found
