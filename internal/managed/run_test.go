@@ -38,11 +38,14 @@ func TestMain(m *testing.M) {
 type host struct {
 	*beattest.Host
 	*agenttest.Agent
-	t *testing.T
+	t    *testing.T
+	data string // where it keeps its state
 }
 
 func newHost(t *testing.T, changes ...func(*wire.StartUp)) *host {
-	return &host{Host: beattest.NewHost(t), Agent: agenttest.New(t, changes...), t: t}
+	h := &host{Host: beattest.NewHost(t), Agent: agenttest.New(t, changes...), t: t}
+	h.data = filepath.Join(h.Dir, "data")
+	return h
 }
 
 // arguments are an Agent's.
@@ -57,7 +60,7 @@ func (h *host) command(args ...string) *exec.Cmd {
 	for _, path := range []string{"home", "config"} {
 		args = append(args, "-E", "path."+path+"="+h.Dir)
 	}
-	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+filepath.Join(h.Dir, "data"))...)
+	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+h.data)...)
 	c.Env = append(os.Environ(), beattest.AsReconbeat+"=1")
 	return c
 }
