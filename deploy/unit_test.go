@@ -260,7 +260,8 @@ reconbeat agent install --home /opt/Elastic/Agent
 systemctl --user daemon-reload
 systemctl --user start reconbeat-agent.path
 mkdir $versions/elastic-agent-9.2.0-def
-until grep -q 'waiting for the components in /opt/Elastic/Agent/data/elastic-agent-9.2.0-def' /srv/log; do sleep 0.1; done
+until grep -q 'waiting for the components in /opt/Elastic/Agent/data/elastic-agent-9.2.0-def' /srv/log
+do sleep 0.1; done
 mkdir /srv/components && chown 4711:4712 /srv/components && mv /srv/components $versions/elastic-agent-9.2.0-def/
 while [ "$(systemctl --user show -p Result -p ActiveState --value reconbeat-agent.service | tr '\n' ' ')" != \
 	'success inactive ' ]

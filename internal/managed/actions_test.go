@@ -51,7 +51,7 @@ func TestACPUProfileIsMadeWhereItIsAskedFor(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptOfTheLog holds which lines are kept: the newest, whole, of every logger that is made, without documents.
+// TestWhatIsKeptOfTheLog holds which lines are kept: the newest, of every logger that is made, without documents.
 func TestWhatIsKeptOfTheLog(t *testing.T) {
 	observed, _ := observer.New(zapcore.InfoLevel)
 	logger, err := logp.NewZapLogger(zap.New(observed))

@@ -94,11 +94,11 @@ func read(c *conf.C) (s settings, start *wire.StartUp, err error) {
 	}
 	switch {
 	case !management.UnderAgent():
-		return s, nil, errors.New("management.enabled is not allowed in a file; an Elastic Agent that runs reconbeat sets it " +
-			"on the command line")
+		return s, nil, errors.New("management.enabled is not allowed in a file; an Elastic Agent that runs reconbeat sets " +
+			"it on the command line")
 	case s.Insecure != "":
-		return s, nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent as " +
-			"the Agent says on standard input")
+		return s, nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent " +
+			"as the Agent says on standard input")
 	case term.IsTerminal(int(os.Stdin.Fd())):
 		return s, nil, errors.New("management.enabled=true is for an Elastic Agent, which says on standard input how it is " +
 			"reached; standard input is a terminal")

@@ -113,5 +113,7 @@ func (c *recorded) Close() error {
 
 // ofEvent is true of what goes to libbeat's log of events.
 func ofEvent(fields []zapcore.Field) bool {
-	return slices.ContainsFunc(fields, func(f zapcore.Field) bool { return f.Key == logp.TypeKey && f.String == logp.EventType })
+	return slices.ContainsFunc(fields, func(f zapcore.Field) bool {
+		return f.Key == logp.TypeKey && f.String == logp.EventType
+	})
 }

@@ -90,7 +90,8 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	h.Expect(good()...)
 	r.becomes("in", "HEALTHY", "Healthy")
 	h.Exec("trudy", "ss -tunap")
-	require.Contains(t, beattest.Field(r.shipped("out", "alert", "trudy", 1)[0], "reconbeat.anomaly.typical_users"), "root",
+	alert = r.shipped("out", "alert", "trudy", 1)[0]
+	require.Contains(t, beattest.Field(alert, "reconbeat.anomaly.typical_users"), "root",
 		"what was learned is still known")
 	require.Empty(t, h.find("out", "alert", "eve"))
 
@@ -119,7 +120,9 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	t.Log("recovery: back to the very policy that was good before")
 	h.Expect(good()...)
 	r.becomes("in", "HEALTHY", "Healthy")
-	r.eventually(func() string { return "the rejected policy stays on the board" }, func() bool { return strings.Contains(h.Diagnose("in")["reconbeat-health.json"], `"conditions": []`) })
+	r.eventually(func() string { return "the rejected policy stays on the board" }, func() bool {
+		return strings.Contains(h.Diagnose("in")["reconbeat-health.json"], `"conditions": []`)
+	})
 	files := h.Diagnose("in")
 	require.Contains(t, files["reconbeat-detector.json"], `"id": "network-connection-discovery"`)
 	require.Contains(t, files["beat-rendered-config.yml"], "module: ndjson")

@@ -19,7 +19,7 @@ import (
 )
 
 // TestTwoAgentsDoNotShareAState has a second Agent, of another version, start reconbeat on the state of the first, as
-// where an upgrade did not end the old one: the second reconbeat says why it ends, and the first goes on. When the first
+// where an upgrade did not end the old one: the second reconbeat says why it ends, and the first goes on. When that
 // has ended, the second has what was learned and what was not shipped.
 func TestTwoAgentsDoNotShareAState(t *testing.T) {
 	t.Parallel()

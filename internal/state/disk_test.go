@@ -92,8 +92,8 @@ func TestFullDiskDelaysWritingAndNothingElse(t *testing.T) {
 	assert.Contains(t, ids, "last raw")
 }
 
-// What could not be written and was delivered meanwhile is owed no more: when there is room again, nothing is wrong, even
-// if nothing comes that the journals would have to keep.
+// What could not be written and was delivered meanwhile is owed no more: when there is room again, nothing is wrong,
+// even if nothing comes that the journals would have to keep.
 func TestADiskWithRoomAgainNeedsNoNewAlert(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {

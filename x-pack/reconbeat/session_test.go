@@ -34,8 +34,8 @@ func (p *replayed) End() error { return p.signal(syscall.SIGTERM) }
 // Answered implements agenttest.Program. Elastic's management has other files.
 func (p *replayed) Answered([]string, []string) {}
 
-// TestElasticsManagementObservesTheSame replays what real Agents said: Elastic's management observes what reconbeat's own
-// observed when it was recorded.
+// TestElasticsManagementObservesTheSame replays what real Agents said: Elastic's management observes what reconbeat's
+// own observed when it was recorded.
 func TestElasticsManagementObservesTheSame(t *testing.T) {
 	for _, version := range agenttest.Sessions(t) {
 		t.Run(version, func(t *testing.T) {
