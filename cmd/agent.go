@@ -71,9 +71,9 @@ const restart = "An Agent reads its components when it starts: run `elastic-agen
 // errNoAgent is the error where there is nothing to do.
 var errNoAgent = errors.New("no Elastic Agent is installed")
 
-// lookAgain is how often a version that is being unpacked is looked at: within the seconds between its components and
+// checkEvery is how often a version that is being unpacked is looked at: within the seconds between its components and
 // its start, which reads them.
-const lookAgain = 200 * time.Millisecond
+const checkEvery = 200 * time.Millisecond
 
 // places are the versions of Agents that are installed; without one there is nothing to do.
 func (a atAgents) places() ([]component.Place, error) {
@@ -108,7 +108,7 @@ func installComponents(ctx context.Context, out io.Writer, at atAgents) error {
 
 // unpacked waits until one of these folders has components, or is gone, or the time is over.
 func unpacked(ctx context.Context, folders []string, until time.Time) error {
-	tick := time.NewTicker(lookAgain)
+	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for time.Now().Before(until) {
 		select {

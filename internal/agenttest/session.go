@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/reconbeat/reconbeat/internal/agent/wire"
-	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // sessions are described by their own heads.
@@ -147,17 +146,17 @@ func (a *Agent) say(m *wire.Expected) {
 // awaits waits until these units are as they are to be observed, and no others are.
 func (a *Agent) awaits(about string, want map[string]observation) {
 	a.t.Helper()
-	var is map[string]observation
-	holds := beattest.Poll(time.Minute, func() bool {
-		is = map[string]observation{}
+	is := map[string]observation{}
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		clear(is)
 		a.mu.Lock()
 		for _, u := range a.last.GetUnits() {
 			is[u.Id] = observation{State: name(u.State), Index: u.Index, Message: u.Message}
 		}
 		a.mu.Unlock()
-		return maps.Equal(is, want)
-	})
-	if !holds {
-		require.Equal(a.t, want, is, about)
+		if maps.Equal(is, want) {
+			return
+		}
 	}
+	require.Equal(a.t, want, is, about)
 }
