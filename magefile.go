@@ -160,14 +160,26 @@ func command(words ...string) step {
 }
 
 // all runs every step, whatever fails, and says in the end what did: one failure hides no other.
-func all(steps ...step) error {
-	var failures []error
-	for _, s := range steps {
-		if err := s.run(); err != nil {
-			fmt.Fprintf(os.Stderr, "FAILED: %s: %v\n", s.name, err)
-			failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
-		}
+func all(steps ...step) error { return concurrently(1, steps) }
+
+// concurrently is all, with n steps running at a time.
+func concurrently(n int, steps []step) error {
+	var running errgroup.Group
+	running.SetLimit(n)
+	failures := make([]error, len(steps))
+	for i, s := range steps {
+		running.Go(func() error {
+			if err := s.run(); err != nil {
+				fmt.Fprintf(os.Stderr, "FAILED: %s: %v\n", s.name, err)
+				failures[i] = fmt.Errorf("%s: %w", s.name, err)
+			}
+			return nil // the others run all the same
+		})
 	}
+	if err := running.Wait(); err != nil {
+		return err
+	}
+	failures = slices.DeleteFunc(failures, func(err error) bool { return err == nil })
 	if len(failures) == 0 {
 		return nil
 	}
@@ -191,7 +203,7 @@ func Test() error {
 func testModules() error {
 	var commands [][]string
 	for _, module := range modules {
-		commands = append(commands, []string{"-C", module, "test", "-race", "-timeout", "40m", "./..."})
+		commands = append(commands, []string{"-C", module, "test", "-race", "-parallel", "4", "-timeout", "40m", "./..."})
 	}
 	commands = append(commands,
 		[]string{"test", ".", "./ecs", "./detector/..."},
@@ -324,12 +336,12 @@ func Check() error {
 			command("go", "-C", module, "tool", "-modfile", linters, "golangci-lint", "run", "./..."),
 		)
 	}
-	return all(append(steps,
+	return errors.Join(concurrently(2, steps), all(
 		step{"generated files", upToDate},
 		command("go", "-C", "tools", "run", "./kibana", "check"),
 		step{"the Fleet package", func() error { return validate(fleetPackage) }},
 		step{"the Fleet package of an Elastic Agent", component},
-	)...)
+	))
 }
 
 // formatted wants every Go file that is in the repository, or could be added to it, to be as gofmt writes it.

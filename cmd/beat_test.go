@@ -720,6 +720,7 @@ func TestOnAFullDiskNothingIsLostAndItIsLoggedOnce(t *testing.T) {
 
 // An orderly stop ends no condition: a cluster that never answered is still away.
 func TestWhatHoldsAtTheEndIsNotOver(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	r := h.start(theFile + "reconbeat.modules: [{module: elasticsearch, hosts: ['http://127.0.0.1:9']}]\n")
 	r.wait("health.cluster_away", 1)

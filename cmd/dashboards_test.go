@@ -35,6 +35,13 @@ var ofTheWeek = regexp.MustCompile(`^\{"@timestamp":"2024-04-(0[4-9]|10)T`)
 // minutes and other people by day.
 const attackedHosts = "web,build,application,automation,oncall"
 
+// workplace is a host on which everything that runs is seen, and its seed; in the week an intruder works under the
+// account of one of its people.
+const (
+	workplace     = "workplace"
+	workplaceSeed = "12"
+)
+
 // approved is the control of that week: root's work on automation-1 is approved, and its alert held back.
 const approved = `
 - id: OPS-4711
@@ -69,12 +76,14 @@ func index(t *testing.T, node *stack.Node, namespace string, docs []mapstr.M) {
 // attackedWeek is what reconbeat ships of the week.
 func attackedWeek(t *testing.T, h *host) (docs []mapstr.M) {
 	dir := t.TempDir()
-	out, err := exec.Command("go", "-C", "../internal/evaluation", "run", ".", "-write", dir, "-kinds", attackedHosts,
-		"-from", "1", "-to", "1", "-days", "40").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	for kinds, seed := range map[string]string{attackedHosts: "1", workplace: workplaceSeed} {
+		out, err := exec.Command("go", "-C", "../internal/evaluation", "run", ".", "-write", dir, "-kinds", kinds,
+			"-from", seed, "-to", seed, "-days", "40").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
 	recordings, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
 	require.NoError(t, err)
-	require.Len(t, recordings, strings.Count(attackedHosts, ",")+1)
+	require.Len(t, recordings, strings.Count(attackedHosts, ",")+2)
 	controls := filepath.Join(h.dir, "exceptions.d")
 	require.NoError(t, os.Mkdir(controls, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(controls, "approved.yml"), []byte(approved), 0o600))
@@ -141,6 +150,7 @@ func heartbeatsOfAFleet() (docs []mapstr.M) {
 // into, among the thousands of matches of agents: what an analyst must see first is the attack. With RECONBEAT_ANSWERS,
 // the answers go into that folder, for `tools/dashboards` to draw.
 func TestStackShowsTheAttack(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	node, es := cluster(t, h)
 	index(t, node, "attacks", attackedWeek(t, h))
@@ -159,6 +169,8 @@ func TestStackShowsTheAttack(t *testing.T) {
 	health := ask("reconbeat-sensor-health", "", weekTo.AddDate(0, 0, -1))
 	overview := ask("reconbeat-overview", "", weekFrom)
 	investigation := ask("reconbeat-investigation", "host.name:web-1", weekFrom)
+	// The last one is drawn.
+	worked := ask("reconbeat-investigation", "host.name:"+workplace+"-"+workplaceSeed, weekFrom)
 
 	// The stolen account of web-1: alice looks at 23:54 by way of ssh, which she never does.
 	stolen := time.Date(2024, 4, 8, 23, 54, 48, 0, time.UTC)
@@ -230,6 +242,17 @@ func TestStackShowsTheAttack(t *testing.T) {
 		score := value(first(investigation[panel], names...), "score")
 		require.Greater(t, score, 90.0, "%s begins with the attack", panel)
 	}
+	var before, after []any
+	for i := range worked["session"].Answer["hits"].(map[string]any)["hits"].([]any) {
+		doc := mapstr.M(hit(worked["session"], i))
+		for field, commands := range map[string]*[]any{"before": &before, "after": &after} {
+			if ran, err := doc.GetValue("reconbeat.activity." + field); err == nil {
+				*commands = append(*commands, ran.([]any)...)
+			}
+		}
+	}
+	require.NotEmpty(t, before, "what ran before the alert")
+	require.NotEmpty(t, after, "what ran after it")
 	require.Equal(t, []map[string]any{{"hosts": 1.0}}, health["silent-hosts"].Rows)
 	require.Equal(t, "web-12", health["silent"].Rows[0]["host.name"])
 	require.Equal(t, "web-24", health["losses-by-host"].Rows[0]["host.name"])

@@ -86,7 +86,7 @@ func TestLiveDisguises(t *testing.T) {
 	copied := put("session-helper", data)
 	patched := put("patched", withNotes(t, data, func(note []byte) { clear(note[len(note)-8:]) }))
 	noteless := put("noteless", withoutNotes(t, data))
-	removed := put("removed", data)
+	removed := filepath.Join(l.dir, "removed")
 	linked := filepath.Join(l.dir, "hard")
 	require.NoError(t, os.Link(copied, linked))
 	symlink := filepath.Join(l.dir, "soft")
@@ -113,9 +113,10 @@ func TestLiveDisguises(t *testing.T) {
 		{name: "a hard link", command: linked + " -H -t sport = :4", args: linked + " -H -t sport = :4", tool: "ss"},
 		{name: "a link", command: symlink + " -H -t sport = :5", args: symlink + " -H -t sport = :5", tool: "ss"},
 		{
+			// The shell that holds it outlives it, as the program that unpacked it does.
 			name: "removed before it starts",
-			command: "exec 9<" + removed + " && rm " + removed +
-				" && (exec -a sshd /proc/self/fd/9 -H -t sport = :6); true",
+			command: "cp " + copied + " " + removed + " && exec 9<" + removed + " && rm " + removed +
+				" && (exec -a sshd /proc/self/fd/9 -H -t sport = :6); sleep 1; true",
 			args: "sshd -H -t sport = :6", tool: "ss",
 		},
 		{

@@ -302,6 +302,7 @@ func TestTheManualsCommandsRun(t *testing.T) {
 	require.NotEmpty(t, pages)
 	for _, page := range pages {
 		t.Run(filepath.Base(page), func(t *testing.T) {
+			t.Parallel()
 			dir := reader(t)
 			for _, b := range blocks {
 				if b.file != page || b.fence != " run" {

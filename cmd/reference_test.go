@@ -27,6 +27,7 @@ import (
 // Each line of the reference configuration, taken out of its comment, with a value of a wrong type: it is reported by
 // its path and what is allowed.
 func TestAWrongTypeOfEachReferenceSetting(t *testing.T) {
+	t.Parallel()
 	// These are free, or libbeat takes nearly everything: conditions, parameters of requests. Of settings that go
 	// together, one alone is not enough.
 	free := regexp.MustCompile(

@@ -275,6 +275,10 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 	if line := byControls(controls.Usage()); line != "" {
 		fmt.Fprintln(os.Stderr, line)
 	}
+	if n.Limited > 0 {
+		fmt.Fprintf(os.Stderr, "detector.limit held back %s over the threshold, which its summaries count.\n",
+			plural.Of(n.Limited, "match"))
+	}
 	for _, line := range inWords(summary, n) {
 		fmt.Fprintln(os.Stderr, line)
 	}

@@ -20,6 +20,7 @@ import (
 // sent, and how many it takes in an index of our templates, merged to one segment, without replicas. The documents are
 // real ones of a run, repeated as if of many hosts and moments.
 func TestWhatADocumentCosts(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	node, es := cluster(t, h)
 	h.learn()

@@ -3,6 +3,7 @@
 package detector
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -79,15 +80,21 @@ func (l *learned) closeUntil(t time.Time) {
 }
 
 func (l *learned) forgetHost() {
-	var worst string
-	var oldest *hostContexts
-	for name, h := range l.hosts {
-		if oldest == nil || h.used.Before(oldest.used) || h.used.Equal(oldest.used) && name < worst {
-			worst, oldest = name, h
+	delete(l.hosts, longestUnused(l.hosts, func(h *hostContexts) time.Time { return h.used }))
+	l.forgotten++
+}
+
+// longestUnused is the name of the host that was not judged for longest, of hosts of whom there are some.
+func longestUnused[H any](hosts map[string]H, used func(H) time.Time) string {
+	var longest string // which is a name, too: that of this host
+	var since time.Time
+	found := false
+	for name, h := range hosts {
+		if at := used(h); !found || cmp.Or(at.Compare(since), cmp.Compare(name, longest)) < 0 {
+			longest, since, found = name, at, true
 		}
 	}
-	delete(l.hosts, worst)
-	l.forgotten++
+	return longest
 }
 
 // suspect reports whether all that the hosts' models know of a user, a name or an id, raised alerts and has become no

@@ -28,6 +28,9 @@ const (
 	LimitID   = "detector.limit.alerts"
 )
 
+// Limits reports whether the control is the limit.
+func (c Control) Limits() bool { return c.Kind == LimitKind }
+
 // share is how many alerts may have shipped within the stretch so that one of a score's band still may.
 func (l Limit) share(band int) int { return l.Alerts - l.Alerts*(highestBand-band)/10 }
 

@@ -69,14 +69,7 @@ func (d *Detector) sessionsOf(host string, now time.Time) *hostSessions {
 }
 
 func (d *Detector) forgetSessions() {
-	var worst string
-	var oldest *hostSessions
-	for name, h := range d.sessions {
-		if oldest == nil || h.used.Before(oldest.used) || h.used.Equal(oldest.used) && name < worst {
-			worst, oldest = name, h
-		}
-	}
-	delete(d.sessions, worst)
+	delete(d.sessions, longestUnused(d.sessions, func(h *hostSessions) time.Time { return h.used }))
 	d.evicted++
 }
 

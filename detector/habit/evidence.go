@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -212,12 +213,20 @@ var usualHours = [24]float64{
 // unknown stands for all kinds: where the parent is unknown, and of people, whose parents say nothing.
 const unknown = -1
 
-// kindOf is what kind of program started the tool.
-func kindOf(l *Match) int {
-	if l.Class == Person || l.Value(Parent) == "" {
+// kindOf is what kind of program started the tool. One that lies where anybody may have put it may be a copied shell,
+// whatever it is called, and so may one in a home that is called as what starts tools for its account elsewhere.
+func (m *Model) kindOf(l *Match) int {
+	parent := l.Value(Parent)
+	if l.Class == Person || parent == "" {
 		return unknown
 	}
-	name, _, _ := strings.Cut(l.Value(Parent), " in a ")
+	if strings.HasSuffix(parent, inTemporary.Value()) || strings.HasSuffix(parent, inMemory.Value()) {
+		return shell
+	}
+	name, _, placed := strings.Cut(parent, " in a ")
+	if placed && m.actors[key{l.Who, unique.Make(name)}] != nil {
+		return shell
+	}
 	kind := programKind(name)
 	if kind != other && l.Value(Entry) == process.EntryCron {
 		return scheduled
@@ -279,7 +288,7 @@ func (m *Model) arrivesWith(l *Match) int {
 // they than they are to come themselves.
 func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
 	g, with := &m.groups[l.Class], &intruders[l.Class]
-	kind := kindOf(l)
+	kind := m.kindOf(l)
 	if a != nil {
 		r.Parts[Frequency] = math.Log(with.known / float64(max(1, g.Actors)) / m.hazard(a, now))
 		return

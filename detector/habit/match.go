@@ -391,6 +391,7 @@ var places = []struct {
 	folder string
 	text   text
 }{
+	{"/memfd:", inMemory},
 	{"/tmp/", inTemporary},
 	{"/var/tmp/", inTemporary},
 	{"/dev/", inTemporary},
@@ -418,7 +419,11 @@ func (r *Reader) parent(e *process.Event) text {
 	p, known := r.parents[file]
 	if !known {
 		name := unversioned(path.Base(file))
-		if where := place(file); where != (text{}) {
+		switch where := place(file); where {
+		case text{}:
+		case inMemory:
+			name += ", " + where.Value()
+		default:
 			name += " " + where.Value()
 		}
 		p = r.hold(name)

@@ -706,7 +706,7 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 			Capped: lesson.Daily && sameDay, DaysBefore: a.Days, Before: a.Last,
 		}
 		if v.First {
-			v.Kind, v.How, v.Before = kindOf(l), m.arrivesWith(l), time.Time{}
+			v.Kind, v.How, v.Before = m.kindOf(l), m.arrivesWith(l), time.Time{}
 		}
 		m.visits[k] = v
 		m.dueBy(v)
@@ -883,10 +883,10 @@ func (m *Model) Accept(l *Match, alert string) {
 		return
 	}
 	how := m.arrivesWith(l)
-	m.welcome(k, a, how, kindOf(l), a.Since)
+	m.welcome(k, a, how, m.kindOf(l), a.Since)
 	under := m.traces[alert]
 	if under != nil {
-		under.Welcome, under.How, under.Kind = m.welcomeOf(a.Since), how, kindOf(l)
+		under.Welcome, under.How, under.Kind = m.welcomeOf(a.Since), how, m.kindOf(l)
 	}
 	w := m.grown(m.watched.at(l.At))
 	m.newcomer(a, how, w, func(f int, v text) {

@@ -62,7 +62,7 @@ func (m *Model) attach(l *Match, v *visit, a *actor, alert string) {
 	if t == nil {
 		t = m.begin(alert, &trace{
 			keyOf: l.key().stored(), At: l.At, Class: l.Class, Name: strings.Clone(a.Name),
-			Kind: kindOf(l), How: m.arrivesWith(l),
+			Kind: m.kindOf(l), How: m.arrivesWith(l),
 			Span: span{First: a.First, Since: a.Since, LastBefore: v.Before, Before: v.Start.Add(-v.Silent)},
 		})
 	}

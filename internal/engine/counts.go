@@ -18,7 +18,8 @@ type Counts struct {
 	Matched   atomic.Uint64 // execs that a rule matched
 	Alerts    atomic.Uint64 // alerts, escalations among them
 	Repeats   atomic.Uint64 // execs over the threshold in an episode that had alerted
-	Held      atomic.Uint64 // alerts that a control held back
+	Held      atomic.Uint64 // alerts that a control held back, the limit among them
+	Limited   atomic.Uint64 // matches over the threshold that the limit held back
 	Unlearned atomic.Uint64 // matches that a control kept out of the model
 	Summaries atomic.Uint64 // episodes closed
 	Stories   atomic.Uint64 // correlations: alerts that several alerts are one story
@@ -53,6 +54,9 @@ func (c *Counts) add(f *detector.Finding) {
 		}
 		if f.Held == detector.HeldAlert {
 			c.Held.Add(1)
+			if slices.ContainsFunc(f.Controls, detector.Control.Limits) {
+				c.Limited.Add(1)
+			}
 		}
 		if slices.ContainsFunc(f.Controls, func(by detector.Control) bool { return by.NoLesson() }) {
 			c.Unlearned.Add(1)

@@ -545,7 +545,8 @@ func (r *Replay) Finish() error {
 type ReplayCounts struct {
 	Execs, Matched, Alerts, Malformed uint64
 	Unnamed                           uint64 // matches without a user; set by Finish
-	Held                              uint64 // alerts that a control held back
+	Held                              uint64 // alerts that a control held back, the limit among them
+	Limited                           uint64 // matches over the threshold that the limit held back
 	Tampered                          uint64 // alerts of tampering with audit, which Alerts leaves out
 	Records                           uint64 // records, lines and documents
 	Incomplete                        uint64 // execs of which a part is missing
@@ -557,6 +558,7 @@ func (r *Replay) Counts() ReplayCounts {
 	return ReplayCounts{
 		Execs: c.Execs.Load(), Matched: c.Matched.Load(), Alerts: c.Alerts.Load(),
 		Malformed: r.stats.Malformed.Load(), Unnamed: c.Unnamed.Load(), Held: c.Held.Load(),
+		Limited:  c.Limited.Load(),
 		Tampered: c.Tampered.Load(),
 		Records:  r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
 	}

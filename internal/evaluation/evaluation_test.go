@@ -35,8 +35,9 @@ func sameMatch(a, b match) bool {
 }
 
 func TestTheSameSeedMakesTheSameHost(t *testing.T) {
+	hostDays := race.Rounds(60, 20)
 	for _, k := range every(t) {
-		a, b, other := k.host(3, 60), k.host(3, 60), k.host(4, 60)
+		a, b, other := k.host(3, hostDays), k.host(3, hostDays), k.host(4, hostDays)
 		require.True(t, slices.EqualFunc(a.matches, b.matches, sameMatch), k.name)
 		require.False(t, slices.EqualFunc(a.matches, other.matches, sameMatch), k.name)
 		of := map[*attack]int{}
@@ -357,18 +358,19 @@ func TestWhatIsWrittenIsWhatIsJudged(t *testing.T) {
 // The intruder who tries everything makes a story sooner than the mission's rule alone alerts, and stories of all rules
 // cost false alarms that this rule alone does not raise: why the other rules are off.
 func TestStoriesOfAllRulesAreMeasured(t *testing.T) {
-	m, err := measureTogether(seeds(1, 10))
+	n := race.Rounds(10, 2)
+	m, err := measureTogether(seeds(1, n))
 	require.NoError(t, err)
-	require.Equal(t, 10, m.attacks)
-	require.Equal(t, 10, m.foundStory)
-	require.Equal(t, 10, m.foundAlone)
+	require.Equal(t, n, m.attacks)
+	require.Equal(t, n, m.foundStory)
+	require.Equal(t, n, m.foundAlone)
 	require.Positive(t, m.withoutRule)
 	require.LessOrEqual(t, m.withoutRule, m.stories)
 	require.LessOrEqual(t, m.wide[2], m.stories, "some are of one rule and several accounts")
-	for n := 3; n <= mostRules; n++ {
-		require.LessOrEqual(t, m.wide[n], m.wide[n-1])
+	for rules := 3; rules <= mostRules; rules++ {
+		require.LessOrEqual(t, m.wide[rules], m.wide[rules-1])
 	}
-	require.Equal(t, 10, m.intrudingOver[mostBreadth], "the simulated intruder tries every rule's tools")
+	require.Equal(t, n, m.intrudingOver[mostBreadth], "the simulated intruder tries every rule's tools")
 	require.Zero(t, m.benignOver[mostBreadth])
 	require.Greater(t, m.matches, 3*m.missionOf)
 }

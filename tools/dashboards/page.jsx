@@ -35,6 +35,12 @@ function at(document, field) {
   return field.split('.').reduce((v, name) => (v === undefined ? undefined : v[name]), document);
 }
 
+// each is what a list shows of a dotted field: of a list of objects the value of each, as the search's `fields` have it.
+function each(v, names) {
+  if (Array.isArray(v)) return v.flatMap((one) => each(one, names) ?? []);
+  return names.length === 0 || v === undefined ? v : each(v[names[0]], names.slice(1));
+}
+
 // valueOf is a column's value in a bucket.
 function valueOf(bucket, id, column) {
   if (column.operationType === 'count') return bucket.doc_count;
@@ -99,7 +105,7 @@ function Table({ panel, found }) {
 function List({ panel, found }) {
   const hits = found.answer.hits.hits.map((h) => h._source);
   const cell = (doc, field) => {
-    const v = at(doc, field);
+    const v = each(doc, field.split('.'));
     return { text: shown(v, field === '@timestamp' ? { dataType: 'date' } : {}), number: typeof v === 'number' };
   };
   const fields = ['@timestamp', ...panel.columns];

@@ -390,7 +390,7 @@ var investigation = dashboard{
 			},
 		},
 		{
-			height: 20,
+			height: 22,
 			panels: []panel{
 				bars{chart: chart{
 					frame: frame{"score-parts", "What made it unusual, over time",
