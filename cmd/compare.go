@@ -135,6 +135,14 @@ func (c *comparison) record(rule *detector.Rule, r rare.Record) {
 	}
 }
 
+// recordOfJob takes a record of the job's. A job that is split, as by host, has several for a user and a bucket, of
+// which the highest counts.
+func (c *comparison) recordOfJob(start time.Time, user string, score float64) {
+	if f := c.at(start, user); f.Job == nil || score > *f.Job {
+		f.Job = &score
+	}
+}
+
 // ask takes what the job has found since a time.
 func (c *comparison) ask(ctx context.Context, b *instance.Beat, cfg config.Config, from time.Time) error {
 	options, err := configuredCluster(b, cfg)
@@ -150,8 +158,7 @@ func (c *comparison) ask(ctx context.Context, b *instance.Beat, cfg config.Confi
 			return fmt.Errorf("--compare-job: the bucket_span of job %s is %s and detector.bucket_span is %s: set the latter "+
 				"to the job's", c.job, list[i].Span, c.span)
 		}
-		score := list[i].Score
-		c.at(list[i].Start, list[i].User).Job = &score
+		c.recordOfJob(list[i].Start, list[i].User, list[i].Score)
 	}
 	return nil
 }

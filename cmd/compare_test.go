@@ -45,9 +45,11 @@ func TestAJobAndAReplayAreCompared(t *testing.T) {
 	ours := func(user string, score float64) {
 		c.record(c.rule, rare.Record{BucketStart: bucket, User: user, Result: rare.Result{Score: score}})
 	}
-	theirs := func(user string, score float64) { c.at(bucket, user).Job = &score }
+	theirs := func(user string, score float64) { c.recordOfJob(bucket, user, score) }
 	ours("eve", 60)
+	theirs("eve", 1) // of another host, by which the job is split
 	theirs("eve", 60.5)
+	theirs("eve", 2)
 	theirs("alice", 40)
 	theirs("dan", 50)
 	theirs("ivan", 26)  // whose match was not read

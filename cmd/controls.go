@@ -114,11 +114,12 @@ func listControls(settings instance.Settings, format string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(set.Usage())
 	}
-	printControls(os.Stdout, set.Usage(), time.Now())
+	printControls(os.Stdout, set.Usage(), snap.Taken, time.Now())
 	return nil
 }
 
-func printControls(out io.Writer, all []control.Usage, now time.Time) {
+// printControls prints how often each was used until the state was saved; taken is zero where it never was.
+func printControls(out io.Writer, all []control.Usage, taken, now time.Time) {
 	if len(all) == 0 {
 		fmt.Fprintln(out, "There are no controls: every match over its rule's threshold raises an alert.")
 		return
@@ -134,6 +135,9 @@ func printControls(out io.Writer, all []control.Usage, now time.Time) {
 			timeOr(u.Expires, "no end"), u.Matches, u.Alerts, timeOr(u.Last, "never"), cmp.Or(u.Name, "-"))
 	}
 	w.Flush()
+	if !taken.IsZero() {
+		fmt.Fprintf(out, "\nCounted until %s, when the state was saved.\n", taken.UTC().Format(time.RFC3339))
+	}
 }
 
 func timeOr(t time.Time, none string) string {

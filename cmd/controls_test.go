@@ -16,6 +16,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/control"
 	"github.com/reconbeat/reconbeat/internal/report"
 )
 
@@ -39,6 +40,22 @@ func TestWhatWasHeldBackCannotSteerTheTerminal(t *testing.T) {
 	require.Equal(t, 2, bytes.Count(out.Bytes(), []byte("\n")), "a head and one visit:\n%q", out.String())
 	require.Contains(t, out.String(), `ss\x1b[2J; ss�2026 root\t99; ss \u009b1A`)
 	require.NotContains(t, out.String(), "\x1b")
+}
+
+// The counts are those of the saved state, which may be some seconds old.
+func TestTheListOfControlsSaysHowOldItIs(t *testing.T) {
+	taken := time.Date(2026, 11, 29, 16, 56, 0, 0, time.UTC)
+	all := []control.Usage{{Kind: control.KindException, ID: "backup", Matches: 3, Alerts: 1, Last: taken}}
+	var out bytes.Buffer
+	printControls(&out, all, taken, taken.Add(time.Minute))
+	require.Contains(t, out.String(), "3        1                 2026-11-29T16:56:00Z")
+	require.Contains(t, out.String(), "\nCounted until 2026-11-29T16:56:00Z, when the state was saved.\n")
+	out.Reset()
+	printControls(&out, all[:0], taken, taken)
+	require.NotContains(t, out.String(), "Counted")
+	out.Reset()
+	printControls(&out, all, time.Time{}, taken)
+	require.NotContains(t, out.String(), "Counted", "nothing was saved yet")
 }
 
 // While exceptions change every second, and every other change is broken, each program start ships once, each alert

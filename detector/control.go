@@ -59,6 +59,9 @@ func (c Control) NoAlert() bool {
 // NoLesson reports whether the control keeps matches out of the models.
 func (c Control) NoLesson() bool { return c.Action == SkipModelUpdate || c.Action == SkipBoth }
 
+// VisitCommands are the command lines of the visit until now, that of the finding included, as an alert lists them.
+func (f *Finding) VisitCommands() []string { return linesOf(commandsOf(f.Context, false)) }
+
 // FirstSeen is when the actor of a finding was first seen under its rule; zero: never, or the model does not know. It
 // may be asked while the finding is being decided about.
 func (d *Detector) FirstSeen(f *Finding) time.Time {

@@ -110,8 +110,8 @@ func (r random) event() *process.Event {
 	if len(e.Args) == 0 {
 		e.CommandLine = "" // its words would be the arguments
 	}
-	if e.Name == "" {
-		e.Name = "ss"
+	if e.Name == "" || e.Executable == "" && e.Name[0] == '/' { // a path would be the executable
+		e.Name = "ss" + e.Name
 	}
 	e.PPID = e.Parent.PID
 	e.Binary.BuildID, e.Binary.Tool = r.text(), r.text()

@@ -227,6 +227,9 @@ func (d *draft) foreign() bool {
 	for r := subject; r < roles && d.Host.OSType == ""; r++ {
 		d.Host.OSType = systemOf(r.of(d.Event).Executable)
 	}
+	if strings.EqualFold(d.Host.OSType, "linux") { // some agents capitalise it
+		d.Host.OSType = "linux"
+	}
 	return d.Host.OSType != "" && d.Host.OSType != "linux"
 }
 
@@ -291,6 +294,10 @@ func (d *draft) complete(r role) {
 	p := r.of(d.Event)
 	p.Executable, p.Deleted = process.TrimDeleted(p.Executable)
 	p.Name, _ = process.TrimDeleted(p.Name)
+	// Some agents have the path there. Only of what starts now: later a process may call itself by any path.
+	if r == subject && p.Executable == "" && strings.HasPrefix(p.Name, "/") && !strings.ContainsAny(p.Name, blanks) {
+		p.Executable = p.Name
+	}
 	if r == subject && len(p.Args) == 0 && p.CommandLine != "" {
 		d.words(p)
 	}

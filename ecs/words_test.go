@@ -56,6 +56,7 @@ func TestOtherAgentsWordsForAnExec(t *testing.T) {
 func TestOtherSystemsAreKnownWithoutTheirType(t *testing.T) {
 	const exec = `"event.action":"exec","process.name":"netstat",`
 	for doc, foreign := range map[string]bool{
+		`"host.os.type":"Linux"`: false, `"host.os.type":"Windows"`: true,
 		`"host.os.platform":"darwin"`: true, `"host.os.family":"windows"`: true, `"host.os.name":"macOS"`: true,
 		`"host.os.name":"Windows Server 2022"`: true, `"host.os.name":"Mac OS X"`: true,
 		`"host.os.platform":"ubuntu","host.os.family":"debian","host.os.name":"Ubuntu"`:            false,
@@ -90,6 +91,17 @@ func TestTheWordsOfACommandLineAreTheArguments(t *testing.T) {
 	}
 	e := decode(t, "{"+at+`"process":{"command_line":"ss -t; x","args":["ss","-t;"]}}`)
 	assert.Equal(t, []string{"ss", "-t;"}, e.Args)
+}
+
+// Some agents have the path where the name should be.
+func TestAPathInThePlaceOfANameIsTheExecutable(t *testing.T) {
+	e := decode(t, `{`+at+`"event.action":"exec","process":{"name":"/usr/bin/ss","parent":{"name":"/bin/sh"}}}`)
+	assert.Equal(t, []string{"ss", "/usr/bin/ss"}, []string{e.Name, e.Executable})
+	assert.Equal(t, []string{"/bin/sh", ""}, []string{e.Parent.Name, e.Parent.Executable}, "it may call itself so")
+	e = decode(t, `{`+at+`"event.action":"exec","process":{"name":"/opt/x: worker 1"}}`)
+	assert.Equal(t, []string{"/opt/x: worker 1", ""}, []string{e.Name, e.Executable}, "a title of its own")
+	e = decode(t, `{`+at+`"event.action":"exec","process":{"name":"/usr/bin/ss","executable":"/opt/x"}}`)
+	assert.Equal(t, []string{"x", "/opt/x"}, []string{e.Name, e.Executable})
 }
 
 func TestNumbersOfDigitsAreTimes(t *testing.T) {

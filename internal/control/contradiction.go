@@ -102,9 +102,13 @@ func contradictoryOf(field string, claims []claim, lists map[string]*List) strin
 			ranges = append(ranges, c.Range)
 		}
 		for _, other := range claims[:i] {
-			if len(c.CIDR) > 0 && len(other.CIDR) > 0 && !c.not && !other.not && disjoint(c.CIDR, other.CIDR) {
-				return fmt.Sprintf("%s has to be in %s, and in %s at once", field, strings.Join(other.CIDR, " or "),
-					strings.Join(c.CIDR, " or "))
+			either := func(t Texts) string { return strings.Join(t, " or ") }
+			switch {
+			case c.not || other.not:
+			case len(c.CIDR) > 0 && len(other.CIDR) > 0 && disjoint(c.CIDR, other.CIDR, overlap):
+				return fmt.Sprintf("%s has to be in %s, and in %s at once", field, either(other.CIDR), either(c.CIDR))
+			case len(c.Matches) > 0 && len(other.Matches) > 0 && disjoint(c.Matches, other.Matches, alike):
+				return fmt.Sprintf("%s has to be like %s, and like %s at once", field, either(other.Matches), either(c.Matches))
 			}
 		}
 	}
@@ -134,15 +138,32 @@ func excluded(field string, values Texts, others []claim) string {
 	return ""
 }
 
-func disjoint(a, b Texts) bool {
-	overlap := func(x, y string) bool {
-		n, errX := network(x)
-		o, errY := network(y)
-		return errX != nil || errY != nil || n.Overlaps(o) // Check has refused what is none
-	}
+// disjoint reports whether no text of a list may hold beside one of another.
+func disjoint(a, b Texts, together func(x, y string) bool) bool {
 	return !slices.ContainsFunc(a, func(x string) bool {
-		return slices.ContainsFunc(b, func(y string) bool { return overlap(x, y) })
+		return slices.ContainsFunc(b, func(y string) bool { return together(x, y) })
 	})
+}
+
+// overlap reports whether networks have an address in common.
+func overlap(x, y string) bool {
+	n, errX := network(x)
+	o, errY := network(y)
+	return errX != nil || errY != nil || n.Overlaps(o) // Check has refused what is none
+}
+
+// alike reports whether patterns may fit one text, by how they begin.
+func alike(x, y string) bool {
+	x, y = beginningOf(x), beginningOf(y)
+	return strings.HasPrefix(x, y) || strings.HasPrefix(y, x)
+}
+
+// beginningOf is what every text begins with that a pattern fits.
+func beginningOf(pattern string) string {
+	if i := strings.IndexAny(pattern, "*?"); i >= 0 {
+		return pattern[:i]
+	}
+	return pattern
 }
 
 // several reports whether a field may have several values in our documents.

@@ -39,6 +39,7 @@ func Lint(all Items, known func(field string) string, rules []string, now time.T
 			lintSchedule(e, now, zone, note)
 		}
 		lintConditions(e.Conditions, "conditions", known, note)
+		lintValues(e.Conditions, "conditions", rules, note)
 		if why := contradiction(e.Conditions, all.Lists); why != "" {
 			note("conditions: it can never apply: %s", why)
 		}
@@ -114,6 +115,48 @@ func lintConditions(all []Condition, path string, known func(string) string, not
 			if q, _ := quantityOf(b.value[0]); q.isTime && numeric(kind) || !q.isTime && kind == "date" {
 				note("%s.range.%s: %s is of type %s, and %q is not", at, b.key, c.Field, kind, b.value[0])
 			}
+		}
+	}
+}
+
+// always are the fields of which every alert that can be held back has one of few values.
+var always = map[string][]string{
+	"event.kind": {"alert"}, "event.action": {"alert"}, "event.type": {"info"}, "host.os.type": {"linux"},
+}
+
+// scores are the fields from 0 to 100.
+var scores = []string{"reconbeat.anomaly.score", "reconbeat.anomaly.record_score"}
+
+// raised are the fields, or their beginnings, that an alert has only when it has been raised.
+var raised = []string{
+	"event.id", "reconbeat.alert.", "reconbeat.anomaly.typical_users", "reconbeat.correlation.", "reconbeat.episode.",
+	"reconbeat.habit.", "rule.note",
+}
+
+// lintValues notes values that no alert has, or none yet when controls are asked.
+func lintValues(all []Condition, path string, rules []string, note func(string, ...any)) {
+	for i := range all {
+		c, at := &all[i], fmt.Sprintf("%s.%d", path, i)
+		lintValues(c.Any, at+".any", rules, note)
+		lintValues(c.All, at+".all", rules, note)
+		if slices.ContainsFunc(raised, func(f string) bool { return strings.HasPrefix(c.Field, f) }) {
+			note("%s.field: %s is known only when the alert is raised, after the controls", at, c.Field)
+		}
+		possible := always[c.Field]
+		if c.Field == "rule.id" {
+			possible = rules
+		}
+		if c.Not {
+			continue
+		}
+		for _, v := range c.exact() {
+			if len(possible) > 0 && !slices.Contains(possible, v) {
+				note("%s: %s is %s, and never %q", at, c.Field, strings.Join(possible, " or "), v)
+			}
+		}
+		if slices.Contains(scores, c.Field) && !c.Range.empty() &&
+			impossible(c.Range, Range{GTE: Texts{"0"}, LTE: Texts{"100"}}) && !impossible(c.Range) {
+			note("%s.range: %s lies between 0 and 100", at, c.Field)
 		}
 	}
 }

@@ -18,9 +18,14 @@ func TestLint(t *testing.T) {
 		return map[string]string{
 			"user.name": "keyword", "source.ip": "ip", "process.pid": "long", "process.args": "keyword",
 			"reconbeat.anomaly.score": "float", "@timestamp": "date", "process.interactive": "boolean",
+			"user.id": "keyword", "host.name": "keyword", "process.hash.sha256": "keyword", "event.kind": "keyword",
+			"event.id": "keyword",
+			"rule.id":  "keyword", "reconbeat.anomaly.record_score": "float",
 		}[field]
 	}
 	alice := Condition{Field: "user.name", Is: Texts{"alice"}}
+	bob := Condition{Field: "user.name", Is: Texts{"bob"}}
+	id := func(id string) Condition { return Condition{Field: "user.id", Is: Texts{id}} }
 	for _, c := range []struct {
 		name  string
 		items []Exception
@@ -114,7 +119,7 @@ func TestLint(t *testing.T) {
 			name: "every alternative names somebody",
 			items: []Exception{
 				{ID: "x", Conditions: []Condition{{Any: []Condition{alice, {Field: "source.ip", CIDR: Texts{"192.0.2.0/24"}}}}}},
-				{ID: "y", Conditions: []Condition{{All: []Condition{{Field: "source.ip", Exists: yes()}, alice}}}},
+				{ID: "y", Conditions: []Condition{{All: []Condition{{Field: "source.ip", Exists: yes()}, bob}}}},
 				{ID: "z", Conditions: []Condition{{Field: "user.name", InList: "people.txt"}}},
 			},
 		},
@@ -138,6 +143,98 @@ func TestLint(t *testing.T) {
 				`exception "narrow": it is shadowed by "wide", which holds back the same and more`,
 				`exception "until": it is shadowed by "wide", which holds back the same and more`,
 				`exception "learned": it is shadowed by "wide", which holds back the same and more`,
+			},
+		},
+		{
+			name: "what is another in every alert",
+			items: []Exception{
+				{ID: "kind", Conditions: []Condition{alice, {Field: "event.kind", IsOneOf: Texts{"event", "alert"}}}},
+				{ID: "rule", Conditions: []Condition{alice, {Any: []Condition{{Field: "rule.id", Is: Texts{"misson"}}, bob}}}},
+				{ID: "no kind", Conditions: []Condition{alice, {Field: "event.kind", Is: Texts{"event"}, Not: true}}},
+				{ID: "score", Conditions: []Condition{alice, {Field: "reconbeat.anomaly.score", Range: Range{GT: Texts{"100"}}}}},
+				{ID: "record", Conditions: []Condition{
+					alice, {Field: "reconbeat.anomaly.record_score", Range: Range{LT: Texts{"0"}}},
+				}},
+				{ID: "id", Conditions: []Condition{{Field: "event.id", Is: Texts{"JumV5bITVFljya51qtWd"}}}},
+				{ID: "most", Conditions: []Condition{alice, {Field: "reconbeat.anomaly.score", Range: Range{LTE: Texts{"100"}}}}},
+			},
+			want: []string{
+				`exception "kind": conditions.1: event.kind is alert, and never "event"`,
+				`exception "rule": conditions.1.any.0: rule.id is mission or other, and never "misson"`,
+				`exception "score": conditions.1.range: reconbeat.anomaly.score lies between 0 and 100`,
+				`exception "record": conditions.1.range: reconbeat.anomaly.record_score lies between 0 and 100`,
+				`exception "id": conditions.0.field: event.id is known only when the alert is raised, after the controls`,
+			},
+		},
+		{
+			name: "two patterns at once",
+			items: []Exception{
+				{ID: "x", Conditions: []Condition{
+					{Field: "user.name", Matches: Texts{"svc-*", "app-*"}}, {Field: "user.name", Matches: Texts{"www*"}},
+				}},
+				{ID: "possible", Conditions: []Condition{
+					{Field: "user.name", Matches: Texts{"svc-*"}}, {Field: "user.name", Matches: Texts{"svc-web*", "*x"}},
+				}},
+				{ID: "arguments", Conditions: []Condition{
+					{Field: "process.args", Matches: Texts{"-a*"}}, {Field: "process.args", Matches: Texts{"-b*"}},
+				}},
+			},
+			want: []string{`exception "x": conditions: it can never apply: user.name has to be like svc-* or app-*, and like ` +
+				`www* at once`},
+		},
+		{
+			name: "shadowed by the meaning of tests",
+			items: []Exception{
+				{ID: "pattern", Conditions: []Condition{{Field: "process.args", Matches: Texts{"-t*", "-u?"}}}},
+				{ID: "network", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.0.0.0/8", "2001:db8::/32"}}}},
+				{ID: "interval", Conditions: []Condition{{Field: "process.pid", Range: Range{GT: Texts{"10"}}}}},
+				{ID: "any", Conditions: []Condition{{Any: []Condition{alice, bob}}}},
+				{ID: "not", Conditions: []Condition{
+					{Field: "host.name", Is: Texts{"db"}, Not: true}, {Field: "user.id", Is: Texts{"0"}},
+				}},
+				{ID: "there", Conditions: []Condition{{Field: "process.hash.sha256", Exists: no(), Not: true}}},
+
+				{ID: "pattern-", Conditions: []Condition{{Field: "process.args", Matches: Texts{"-tu*", "-ux"}}}},
+				{ID: "network-", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.1.0.0/16", "2001:db8::1"}}}},
+				{ID: "interval-", Conditions: []Condition{{Field: "process.pid", Range: Range{GTE: Texts{"11"}, LT: Texts{"20"}}}}},
+				{ID: "any-", Conditions: []Condition{
+					{Any: []Condition{bob, {All: []Condition{alice, {Field: "source.ip", Exists: no()}}}}},
+				}},
+				{ID: "not-", Conditions: []Condition{
+					{Field: "host.name", IsOneOf: Texts{"db", "web"}, Not: true}, {Field: "user.id", Is: Texts{"0"}},
+				}},
+				{ID: "there-", Conditions: []Condition{{Field: "process.hash.sha256", Matches: Texts{"a*"}}}},
+			},
+			want: []string{
+				`exception "interval": conditions: none of them names a value, the beginning of one, or a network, so that it is ` +
+					`wide, and tried at every match`,
+				`exception "there": conditions: none of them names a value, the beginning of one, or a network, so that it is ` +
+					`wide, and tried at every match`,
+				`exception "pattern-": it is shadowed by "pattern", which holds back the same and more`,
+				`exception "network-": it is shadowed by "network", which holds back the same and more`,
+				`exception "interval-": conditions: none of them names a value, the beginning of one, or a network, so that it ` +
+					`is wide, and tried at every match`,
+				`exception "interval-": it is shadowed by "interval", which holds back the same and more`,
+				`exception "any-": it is shadowed by "any", which holds back the same and more`,
+				`exception "not-": it is shadowed by "not", which holds back the same and more`,
+				`exception "there-": it is shadowed by "there", which holds back the same and more`,
+			},
+		},
+		{
+			name: "what only looks shadowed",
+			items: []Exception{
+				{ID: "pattern", Conditions: []Condition{{Field: "process.args", Matches: Texts{"-t*", "-u?"}}}},
+				{ID: "pattern-", Conditions: []Condition{{Field: "process.args", Matches: Texts{"-u*"}}}},
+				{ID: "network", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.0.0.0/16", "192.0.2.0/24"}}}},
+				{ID: "network-", Conditions: []Condition{{Field: "source.ip", CIDR: Texts{"10.0.1.0/24", "198.51.100.1"}}}},
+				{ID: "score", Conditions: []Condition{alice, {Field: "process.pid", Range: Range{GT: Texts{"10"}}}}},
+				{ID: "score-", Conditions: []Condition{
+					alice, {Field: "process.pid", Range: Range{GTE: Texts{"10"}, LT: Texts{"20"}}},
+				}},
+				{ID: "not", Conditions: []Condition{bob, {Field: "process.args", Is: Texts{"-a"}, Not: true}}},
+				{ID: "not-", Conditions: []Condition{bob, {Field: "process.args", Is: Texts{"-b"}}}}, // of several
+				{ID: "any", Conditions: []Condition{{Any: []Condition{id("1"), id("2")}}}},
+				{ID: "any-", Conditions: []Condition{{Any: []Condition{id("1"), id("3")}}}},
 			},
 		},
 		{
@@ -185,7 +282,7 @@ func TestLintOfManyItems(t *testing.T) {
 	all.Exceptions = append(all.Exceptions, narrow, gone)
 	s := newShadows(all.entries(), nil, at, time.UTC)
 	compared := 0
-	for _, items := range s.byValue {
+	for _, items := range s.bySpot {
 		compared = max(compared, len(items))
 	}
 	require.LessOrEqual(t, compared, 3)
@@ -193,6 +290,46 @@ func TestLintOfManyItems(t *testing.T) {
 		`exception "narrow": it is shadowed by "7", which holds back the same and more`,
 		`exception "gone": expires: it has expired (2020-01-01) and holds nothing back`,
 	}, Lint(all, kinds, nil, at))
+}
+
+// So it is where items name no whole values.
+func TestLintComparesFewWithEachOther(t *testing.T) {
+	for name, condition := range map[string]func(i int) Condition{
+		"networks": func(i int) Condition {
+			return Condition{Field: "source.ip", CIDR: Texts{fmt.Sprintf("10.%d.%d.0/24", i/250, i%250)}}
+		},
+		"patterns": func(i int) Condition {
+			return Condition{Field: "user.name", Matches: Texts{fmt.Sprintf("svc%04d-*", i)}}
+		},
+		"alternatives": func(i int) Condition {
+			return Condition{Any: []Condition{
+				{Field: "user.name", Is: Texts{fmt.Sprint("u", i)}}, {Field: "user.name", Matches: Texts{fmt.Sprintf("v%04d*", i)}},
+			}}
+		},
+	} {
+		var all Items
+		for i := range 5000 {
+			all.Exceptions = append(all.Exceptions, Exception{
+				ID: fmt.Sprint(i), Action: detector.SkipResult, Conditions: []Condition{condition(i)},
+			})
+		}
+		narrow := all.Exceptions[7]
+		narrow.ID = "narrow"
+		narrow.Conditions = append(slices.Clone(narrow.Conditions), Condition{Field: "host.name", Is: Texts{"web"}})
+		all.Exceptions = append(all.Exceptions, narrow)
+		entries := all.entries()
+		s := newShadows(entries, nil, at, time.UTC)
+		compared := 0
+		for i := range entries {
+			for j := range entries[i].Conditions {
+				compared += len(s.candidates(&entries[i].Conditions[j], nil))
+			}
+		}
+		require.Less(t, compared, 4*len(entries), name)
+		wider, ok := s.of(5000)
+		require.True(t, ok, name)
+		require.Equal(t, "7", wider.ID, name)
+	}
 }
 
 // Conditions that can never hold at once are seen, whatever they test and however deep they stand.

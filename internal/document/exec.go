@@ -3,6 +3,7 @@
 package document
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,15 @@ func (x *Exec) Value(field string) any {
 	if isBefore(field) {
 		return x.maker.beforeValue(x.event, field)
 	}
+	switch {
+	case field == "reconbeat.process.event_id":
+		return cmp.Or(x.event.ID, x.maker.execID(x.event))
+	case isFrame(field):
+		frame := mapstr.M{}
+		x.maker.frame(frame)
+		v, _ := frame.GetValue(field) // a namespace may be missing
+		return v
+	}
 	v, err := x.document().Fields.GetValue(field)
 	if err == nil {
 		return v
@@ -128,13 +138,8 @@ func (x *Exec) Alert(f *detector.Finding) *Document {
 		return nil
 	}
 	alert := beat.Event{Timestamp: e.Time, Fields: doc.Fields.Clone(), Meta: doc.Meta.Clone()}
-	exec := m.execID(e)
-	if e.ID != "" {
-		exec = e.ID
-	}
-	put(alert.Fields, "event.kind", "alert")
-	put(alert.Fields, "event.type", []string{"info"})
-	put(alert.Fields, "event.action", "alert")
+	exec := cmp.Or(e.ID, m.execID(e))
+	m.frame(alert.Fields)
 	id := f.AlertID
 	switch {
 	case f.Kind == detector.Correlated:
@@ -149,7 +154,6 @@ func (x *Exec) Alert(f *detector.Finding) *Document {
 	if f.Kind == detector.Correlated {
 		put(alert.Fields, "reconbeat.rules", f.Correlation.Rules())
 	}
-	m.address(alert.Fields, dataset.Alert)
 	detector.Encode(f, alert.Fields)
 	m.addAncestry(alert.Fields, e, x.from)
 	m.addActivity(alert.Fields, e)
@@ -158,6 +162,23 @@ func (x *Exec) Alert(f *detector.Finding) *Document {
 	m.addNote(alert.Fields, f) // which has values of the others
 	fit(alert.Fields)
 	return m.finish(&alert, x.from, id, Durable)
+}
+
+// frame makes an alert of the document of an exec, as far as that does not depend on what was found.
+func (m *Maker) frame(fields mapstr.M) {
+	put(fields, "event.kind", "alert")
+	put(fields, "event.type", []string{"info"})
+	put(fields, "event.action", "alert")
+	m.address(fields, dataset.Alert)
+}
+
+// isFrame says whether frame sets a field.
+func isFrame(field string) bool {
+	switch field {
+	case "event.kind", "event.type", "event.action", "event.dataset":
+		return true
+	}
+	return strings.HasPrefix(field, "data_stream.")
 }
 
 // execID is the id of an exec: the same however often it is read.

@@ -100,6 +100,10 @@ func (q *question) Value(field string) any {
 			return first
 		}
 		return nil
+	case "reconbeat.visit.commands":
+		return q.finding.VisitCommands()
+	case "reconbeat.rules":
+		return []string{q.finding.Rule.ID}
 	}
 	if v := q.finding.Value(field); v != nil {
 		return v

@@ -41,9 +41,16 @@ func TestConditionsMaySeeAllThatTheAlertHas(t *testing.T) {
 		"rule.id": "network-connection-discovery", "event.severity": "21", "event.module": "reconbeat",
 		"reconbeat.actor.name": "eve", "reconbeat.actor.kind": "login", "reconbeat.anomaly.first_occurrence": "true",
 		"threat.technique.id": "T1049", "@timestamp": "2026-03-11T00:00:01Z",
+		"event.kind": "alert", "event.action": "alert", "event.type": "info", "event.dataset": "reconbeat.alert",
+		"data_stream.dataset": "reconbeat.alert", "data_stream.namespace": "default",
+		"reconbeat.rules": "network-connection-discovery", "reconbeat.visit.commands": "ss -a",
 	} {
 		t.Run(field, func(t *testing.T) {
-			s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Detector.Model = "rare" })
+			s, shipped := testEngine(t, func(cfg *config.Config) {
+				if cfg.Detector.Model = "rare"; field == "reconbeat.visit.commands" { // which that model does not know
+					cfg.Detector.Model = "context"
+				}
+			})
 			for at := start; at.Before(now); at = at.Add(2 * time.Hour) {
 				s.Advance(at)
 				e := execOf(at, "root", "ss")

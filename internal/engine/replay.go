@@ -222,7 +222,7 @@ func kindOf(moduleName string, one *recording.Recording) (catalog.Kind, error) {
 	if len(bytes.TrimSpace(one.Sample())) == 0 {
 		return catalog.Find("ndjson") // nothing is nothing in every language
 	}
-	if err := recording.Stranger(one.Path, one.Sample()); err != nil {
+	if err := one.Stranger(); err != nil {
 		return catalog.Kind{}, err
 	}
 	first, _, _ := bytes.Cut(bytes.TrimSpace(one.Sample()), []byte{'\n'})
@@ -505,6 +505,9 @@ func (r *Replay) Summary() ReplaySummary {
 	}
 	if cfg.Model == detector.ModelContext {
 		s.LearnFor = cfg.LearnFor
+	}
+	for i := range s.Known {
+		s.Known[i].Host = cmp.Or(r.hosts[s.Known[i].Host], s.Known[i].Host) // a person knows it by its name
 	}
 	for _, name := range r.hosts {
 		if name != "" {

@@ -21,6 +21,7 @@ import (
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/auditd/record"
 	"github.com/reconbeat/reconbeat/module/follow"
+	"github.com/reconbeat/reconbeat/module/recording"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -89,6 +90,7 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 	}
 	o.Own = ownNode()
 	a := record.NewAssembler(o, emitted)
+	var joiner recording.Joiner
 	return follow.Follow(ctx, follow.Options{
 		Path:      l.o.Paths[0],
 		From:      from,
@@ -107,7 +109,12 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 			}
 			return errors.Join(err, tampering.Advance(time.Now()))
 		},
-	}, a.Line)
+	}, func(line []byte, next process.Cursor) error {
+		if whole, ok := joiner.Line(line); ok {
+			return a.Line(whole, next)
+		}
+		return nil
+	})
 }
 
 // Watermark implements module.Watermarker: the time of the last event, and now less two seconds once the end was

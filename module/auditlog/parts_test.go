@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,30 @@ func TestTheRestOfAnEventIsWaitedFor(t *testing.T) {
 		require.Equal(t, []string{"ss", "-tulpn"}, e.Args, name)
 		require.False(t, e.Lossy, name)
 	}
+}
+
+// A container's runtime makes several lines of a long one.
+func TestRecordsInPartsAreRead(t *testing.T) {
+	const at = "2026-03-03T01:06:40.1Z stdout "
+	var parts strings.Builder
+	for line := range strings.Lines(firstHalf + secondHalf) {
+		line = strings.TrimSuffix(line, "\n")
+		parts.WriteString(at + "P " + line[:30] + "\n" + at + "F " + line[30:] + "\n")
+	}
+	path := filepath.Join(t.TempDir(), "0.log")
+	require.NoError(t, os.WriteFile(path, []byte(parts.String()), 0o600))
+	var args [][]string
+	stats := replay(t, "paths: ["+path+"]", func(e *process.Event) { args = append(args, slices.Clone(e.Args)) })
+	require.Equal(t, [][]string{{"ss", "-tulpn"}}, args)
+	require.Zero(t, stats.Malformed.Load()+stats.Incomplete.Load())
+
+	e := followed(t, func(file string) {
+		f, _ := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+		_, _ = f.WriteString(at + "P " + secondHalf[:30] + "\n" + at + "F " + secondHalf[30:])
+		f.Close()
+	})
+	require.Equal(t, []string{"ss", "-tulpn"}, e.Args)
+	require.False(t, e.Lossy)
 }
 
 // Recordings are one log in the order of their times, in whatever order they are named.

@@ -71,6 +71,7 @@ type part struct {
 	of     *replayed
 	form   recording.Form    // of the documents that carry records; Unknown: lines are records
 	cutter *recording.Cutter // nil: documents are lines
+	joiner recording.Joiner
 	line   []byte
 	number uint64 // of the line
 	at     int64
@@ -121,8 +122,22 @@ func (p *part) next() (line []byte, err error) {
 		line, p.number, err = p.cutter.Next()
 		return line, err
 	}
-	line, err = p.Line()
-	if p.number = p.Number(); p.form == recording.FormLines {
+	for whole := false; !whole; {
+		line, err = p.Line()
+		p.number = p.Number()
+		switch {
+		case err == nil:
+			line, whole = p.joiner.Line(line)
+		case errors.Is(err, io.EOF):
+			if line = p.joiner.Rest(); line != nil {
+				err = nil
+			}
+			whole = true
+		default:
+			whole = true
+		}
+	}
+	if p.form == recording.FormLines {
 		line = recording.Document(line)
 	}
 	return line, err

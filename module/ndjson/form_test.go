@@ -3,14 +3,18 @@
 package ndjson
 
 import (
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/reconbeat/reconbeat/process"
 )
@@ -149,6 +153,9 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		`{"full_log":"type=CWD msg=audit(1.1:1): a=1"}`:                 "it is Wazuh's own",
 		`{"__REALTIME_TIMESTAMP":"1772500000101234","MESSAGE":"hello"}`: "it is an entry of the journal",
 		"[" + exec(1, 1)[:20]: "FILE is not a document",
+		`{"errors":false,"items":[{"create":{"_id":"1","status":201}}]}`:     "it is what the bulk API has answered",
+		`{"hits":{"hits":[{"_index":"x","_id":"1"}]}}`:                       "ask for _source",
+		`{"hits":{"hits":[{"_index":"x","_source":{"process":{"pid":1}}}]}}`: "ask for all of _source",
 	} {
 		path := filepath.Join(t.TempDir(), "events")
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -156,5 +163,38 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		r := newRig(t, true, map[string]any{"paths": []string{path}})
 		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 		assert.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path), text)
+	}
+}
+
+// The command in a message reads the file as it is: packed, in UTF-16, with a blank in its name.
+func TestACommandReadsTheFileAsItIs(t *testing.T) {
+	if _, err := osexec.LookPath("jq"); err != nil {
+		t.Skip("there is no jq")
+	}
+	text := `{"data":[` + exec(1700000000, 7) + "]}\n"
+	utf16, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(text)
+	require.NoError(t, err)
+	gz := func(text string) string {
+		var b strings.Builder
+		w := gzip.NewWriter(&b)
+		_, err := w.Write([]byte(text))
+		require.NoError(t, errors.Join(err, w.Close()))
+		return b.String()
+	}
+	for name, contents := range map[string]string{
+		"a plain one's.json": text, "packed.gz": gz(text), "-wide": utf16, "packed and wide.gz": gz(utf16),
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(contents), 0o600))
+		t.Chdir(dir)
+		r := newRig(t, true, map[string]any{"paths": []string{name}})
+		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+		require.Error(t, err, name)
+		_, command, _ := strings.Cut(err.Error(), "within it: ")
+		command, _, ok := strings.Cut(command, " | reconbeat")
+		require.True(t, ok, err)
+		out, err := osexec.Command("bash", "-c", command).Output()
+		require.NoError(t, err, command)
+		require.Contains(t, string(out), `"pid":7`, command)
 	}
 }

@@ -82,6 +82,7 @@ type documents struct {
 	tail   follow.Tail
 	newest atomic.Int64 // time of the newest document, in nanoseconds since 1970; 0: none yet
 
+	joiner  recording.Joiner
 	decoder ecs.Decoder
 	event   process.Event
 	emit    func(*process.Event) error
@@ -125,8 +126,8 @@ func (m *documents) Watermark(now time.Time) time.Time {
 
 // line takes one line.
 func (m *documents) line(line []byte, next process.Cursor) error {
-	line = recording.Document(line)
-	if len(line) == 0 {
+	line, ok := m.joiner.Line(line)
+	if line = recording.Document(line); !ok || len(line) == 0 {
 		return nil
 	}
 	m.env.Stats.Records.Add(1)

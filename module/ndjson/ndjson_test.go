@@ -227,6 +227,30 @@ func TestAFileIsFollowedAndGoesOnWhereItWasLeft(t *testing.T) {
 	assert.EqualValues(t, 4, pid)
 }
 
+// Docker makes several lines of a long one, and Kubernetes, too.
+func TestADocumentInPartsIsFollowedAndReplayed(t *testing.T) {
+	const docker, cri = `{"log":%q,"stream":"stdout","time":"2026-03-03T01:06:40Z"}`, "2026-03-03T01:06:40.1Z stdout %s %s"
+	doc := exec(1700000000, 1)
+	lines := []string{
+		fmt.Sprintf(docker, doc[:40]), fmt.Sprintf(docker, doc[40:]+"\n"),
+		fmt.Sprintf(cri, "P", exec(1700000001, 2)[:40]), fmt.Sprintf(cri, "F", exec(1700000001, 2)[40:]),
+	}
+	path := filepath.Join(t.TempDir(), "json.log")
+	write(t, path, lines...)
+	f := follows(t, path, fromBeginning, process.Cursor{})
+	for want := range uint32(2) {
+		pid, _ := f.next()
+		assert.Equal(t, want+1, pid)
+	}
+	f.stop()
+	assert.Zero(t, f.stats.Malformed.Load())
+
+	write(t, path, fmt.Sprintf(docker, doc[:40])) // its end never came
+	r := newRig(t, true, map[string]any{"paths": []string{path}})
+	assert.Len(t, r.replayed(t), 2)
+	assert.EqualValues(t, 1, r.stats.Malformed.Load())
+}
+
 func TestTheWatermarkIsTheNewestDocumentForAMinute(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.ndjson")
 	write(

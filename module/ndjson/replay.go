@@ -35,7 +35,7 @@ func (m *documents) replay(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s is an answer of ES|QL or SQL, which has names apart from values: "+
 				"ask with _search, or export with elasticdump", one.Path))
 		case recording.Unknown:
-			errs = append(errs, recording.Stranger(one.Path, one.Sample()))
+			errs = append(errs, one.Stranger())
 		case recording.Values, recording.Answers:
 			if bytes.Contains(one.Sample(), threeQuotes) {
 				errs = append(errs, fmt.Errorf("%s is what Kibana's Dev Tools show, where a text in three quotes is not JSON: ask "+
@@ -62,6 +62,7 @@ type source struct {
 	of      *documents
 	form    recording.Form
 	cutter  *recording.Cutter // nil: documents are lines
+	joiner  recording.Joiner
 	decoder ecs.Decoder
 	event   process.Event
 	trouble trouble
@@ -115,7 +116,16 @@ func (s *source) document() ([]byte, error) {
 	for {
 		line, err := s.Line()
 		s.trouble.line = s.Number()
-		if line = recording.Document(line); len(line) > 0 || err != nil {
+		whole := true
+		switch {
+		case err == nil:
+			line, whole = s.joiner.Line(line)
+		case errors.Is(err, io.EOF):
+			if line = s.joiner.Rest(); line != nil {
+				err = nil
+			}
+		}
+		if line = recording.Document(line); whole && len(line) > 0 || err != nil {
 			return line, err
 		}
 	}
@@ -135,7 +145,7 @@ func (s *source) decode(doc []byte) (ok bool, err error) {
 		return false, nil
 	case err != nil:
 		s.count++
-		s.malformed(doc, explained(s.Path, doc, err))
+		s.malformed(doc, explained(s.Shell(), doc, err))
 		return false, nil
 	}
 	s.count++
@@ -144,7 +154,7 @@ func (s *source) decode(doc []byte) (ok bool, err error) {
 		s.strange++
 		if s.stranger == "" {
 			s.stranger = what
-			if why := meant(s.Path, doc); why != "" {
+			if why := meant(s.Shell(), doc); why != "" {
 				s.stranger += "; " + why
 			}
 		}
@@ -219,7 +229,7 @@ func (s *source) end() {
 	if s.count == 0 || s.bad+s.strange < s.count {
 		return
 	}
-	if why := recording.Stranger(s.Path, s.Sample()); why != nil && s.bad == s.count {
+	if why := s.Stranger(); why != nil && s.bad == s.count {
 		*s.errs = append(*s.errs, why)
 		return
 	}

@@ -92,34 +92,38 @@ var foreign = []struct{ key, what string }{
 	{`"mntns_id":`, "it is Inspektor Gadget's own: ship it as ECS"},
 	{`"datarows":`, "it is an answer of SQL or PPL: ask with _search"},
 	{`"aggregations":`, "it is an answer without documents"},
+	{`"items":[{"create":{`, bulks},
+	{`"items":[{"index":{`, bulks},
 }
+
+const bulks = "it is what the bulk API has answered: replay what was sent to it"
 
 const osquerys = "it is osquery's own: have auditd report program starts, or ship process_events as ECS"
 
-// explained adds to an error what is most likely the matter.
-func explained(path string, doc []byte, err error) error {
+// explained adds to an error what is most likely the matter. shell is how a command names the text.
+func explained(shell string, doc []byte, err error) error {
 	if bytes.Equal(doc, []byte("{")) || bytes.Equal(doc, []byte("[")) {
 		return fmt.Errorf("%w; it may be pretty-printed JSON: write one document a line (jq -c)", err)
 	}
 	if !errors.Is(err, ecs.ErrNoTimestamp) {
 		return err
 	}
-	if why := meant(path, doc); why != "" {
+	if why := meant(shell, doc); why != "" {
 		return fmt.Errorf("%w; %s", err, why)
 	}
 	return err
 }
 
 // meant says what a document of which nothing is understood may be, and what gives one that is read; empty: nobody
-// knows.
-func meant(path string, doc []byte) string {
+// knows. shell is how a command names the text.
+func meant(shell string, doc []byte) string {
 	compact := jsontext.Value(bytes.Clone(doc))
 	if compact.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 		return ""
 	}
 	for _, f := range foreign {
 		if bytes.Contains(compact, []byte(f.key)) {
-			return strings.ReplaceAll(f.what, "FILE", path)
+			return strings.ReplaceAll(f.what, "FILE", shell)
 		}
 	}
 	var parsed any
@@ -128,10 +132,16 @@ func meant(path string, doc []byte) string {
 	}
 	root, _ := parsed.(map[string]any)
 	if where := within(parsed, deepest); where != "" && where != "." {
-		return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, path)
+		return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, shell)
+	}
+	if _, ok := root["_index"]; ok && root["_source"] == nil && root["fields"] == nil {
+		return "the search has left out the document: ask for _source"
+	}
+	if hit, ok := root["_source"].(map[string]any); ok && hit["@timestamp"] == nil {
+		return "the search may have left out a part of the document: ask for all of _source"
 	}
 	if name := timeOf(root); name != "" {
-		return fmt.Sprintf(`its time has another name: jq -c '."@timestamp" = %s' %s | reconbeat replay -`, name, path)
+		return fmt.Sprintf(`its time has another name: jq -c '."@timestamp" = %s' %s | reconbeat replay -`, name, shell)
 	}
 	return ""
 }

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strings"
 	"sync/atomic"
 )
 
@@ -30,6 +32,7 @@ type Recording struct {
 	file   *os.File      // nil: closed, to be opened again
 	text   *bufio.Reader
 	unpack string // the command that unpacks the file; empty: it is not packed
+	decode string // the command that makes UTF-8 of what is unpacked; empty: it is UTF-8
 	close  func() // of what unpacks
 	lines  Lines
 	number uint64 // of the line that was read last
@@ -85,6 +88,37 @@ func CloseAll(list []*Recording) {
 
 // Sample is how the text begins, at most SampleBytes of it.
 func (r *Recording) Sample() []byte { return r.sample }
+
+// Shell is how a command in a shell (bash) names the text of the recording: unpacked, and in UTF-8.
+func (r *Recording) Shell() string {
+	name := shellName(r.Path)
+	switch {
+	case r.unpack != "" && r.decode != "":
+		return fmt.Sprintf("<(%s %s | %s)", r.unpack, name, r.decode)
+	case r.unpack != "" || r.decode != "":
+		return fmt.Sprintf("<(%s%s %s)", r.unpack, r.decode, name)
+	}
+	return name
+}
+
+// plain is a path that a shell takes as it is.
+var plain = regexp.MustCompile(`^[\w./,:@%+=-]+$`)
+
+// shellName is how a command in a shell names a file; FILE stands for one that only this process has.
+func shellName(path string) string {
+	switch {
+	case path == "-", path == "/dev/stdin", strings.HasPrefix(path, "/dev/fd/"), strings.HasPrefix(path, "/proc/self/fd/"):
+		return "FILE"
+	case strings.HasPrefix(path, "-"):
+		return shellName("./" + path)
+	case plain.MatchString(path):
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// Stranger says what a text is that no module reads, and what gives one that is read; nil: nobody knows.
+func (r *Recording) Stranger() error { return stranger(r.Path, r.Shell(), r.sample) }
 
 // Whole says whether the sample is all of the text.
 func (r *Recording) Whole() bool { return len(r.sample) < SampleBytes }
@@ -157,8 +191,8 @@ func (r *Recording) open() error {
 			r.Size = info.Size()
 		}
 	}
-	text, command, closing, err := unpacked(bufio.NewReaderSize(&counted{r.file, r.read}, SampleBytes), r.Path)
-	r.close, r.unpack = closing, command
+	text, command, decode, closing, err := unpacked(bufio.NewReaderSize(&counted{r.file, r.read}, SampleBytes), r.Path)
+	r.close, r.unpack, r.decode = closing, command, decode
 	if err != nil {
 		r.Close()
 		return torn(r.Path, err, command)

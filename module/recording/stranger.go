@@ -64,6 +64,11 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
+		begins: regexp.MustCompile(`^([^\n]{0,200}\n)?(#1\d{9}\r?\n\S|: 1\d{9}:\d+;)`),
+		what:   "a shell's history, which has no users and no parents",
+		remedy: haveAudit,
+	},
+	{
 		begins: regexp.MustCompile(`^\S+ +[SFCDX]* +\S+ +\S+ +\d+\.\d\d secs `),
 		what:   "what lastcomm prints, which has no arguments",
 		remedy: haveAudit,
@@ -139,6 +144,11 @@ var strangers = []struct {
 		remedy: "look at it in a browser, and mend the export",
 	},
 	{
+		begins: regexp.MustCompile(`^(/\*\*/)?[\w.]+\(\s*[{\[]`),
+		what:   "JSON within a call (JSONP)",
+		remedy: "ask again without callback",
+	},
+	{
 		begins: regexp.MustCompile(`^"\{\\"`),
 		what:   "JSON in texts of JSON",
 		remedy: "jq -r . FILE | reconbeat replay -",
@@ -154,7 +164,7 @@ var strangers = []struct {
 		remedy: "give the output `codec => json_lines`",
 	},
 	{
-		begins: regexp.MustCompile(`^(---\s+)?(- )?"?[@\w.]+"?: \S`),
+		begins: regexp.MustCompile(`^(---\s+)?(- )?["']?[@\w.]+["']?: \S`),
 		what:   "YAML",
 		remedy: "yq -o json -I 0 '.[]' FILE | reconbeat replay -",
 	},
@@ -183,13 +193,13 @@ var strangers = []struct {
 // haveAudit gives recordings that have all that is asked for.
 const haveAudit = "have auditd report program starts, and replay its log"
 
-// Stranger says what a text is that begins with the sample and that no module reads, and what gives one that is read;
-// nil: nobody knows.
-func Stranger(path string, sample []byte) error {
+// stranger says what a text is that begins with the sample and that no module reads, and what gives one that is read;
+// nil: nobody knows. shell is how a command names the text.
+func stranger(path, shell string, sample []byte) error {
 	sample = bytes.TrimSpace(bytes.TrimPrefix(sample, []byte("\xef\xbb\xbf")))
 	for _, s := range strangers {
 		if s.begins.Match(sample) {
-			return fmt.Errorf("%s is %s: %s", path, s.what, strings.ReplaceAll(s.remedy, "FILE", path))
+			return fmt.Errorf("%s is %s: %s", path, s.what, strings.ReplaceAll(s.remedy, "FILE", shell))
 		}
 	}
 	if isTable(sample) {

@@ -50,6 +50,10 @@ func TestAStrangerIsCalledByItsName(t *testing.T) {
 		"{'@timestamp': 1}\n":                                              "what Python prints",
 		"{\n  \"process\" => {\n":                                          "Logstash's rubydebug",
 		"- \"@timestamp\": 2026-03-03T01:06:40.000Z\n":                     "FILE is YAML",
+		"- '@timestamp': 2026-03-03T01:06:40.000Z\n":                       "FILE is YAML",
+		"/**/found({\"hits\":{}});":                                        "JSONP",
+		"#1772500000\nss -tulpn\n#1772500001\nls\n":                        "a shell's history",
+		": 1772500000:0;ss -tulpn\n":                                       "a shell's history",
 		"CEF:0|x|y|1|exec|3|suser=bob\n":                                   "CEF or LEEF",
 		"  @timestamp  |  host.name  \n--------------+------------\nx|y\n": "a table of SQL's",
 
@@ -58,13 +62,13 @@ func TestAStrangerIsCalledByItsName(t *testing.T) {
 		"\xef\xbb\xbfTime;Host;User\r\n\"Mar 3, 2026 @ 01:06:40.000\";web;bob\r\n":         "FILE is a table (CSV)",
 		"_time,_raw,host\n2026-03-03,\"type=EXECVE msg=audit(1.1:1): a0=\"\"x\"\"\",web\n": "FILE is a table (CSV)",
 	} {
-		err := Stranger("FILE", []byte(text))
+		err := stranger("FILE", "FILE", []byte(text))
 		require.ErrorContains(t, err, want, text)
 	}
 	for _, text := range []string{
 		"", "some prose, and more\nof it\n", "03/03-01:06:40.100 [**] [1:1:1] x [**]\n", "\x02\x03\x00\x00",
 	} {
-		require.NoError(t, Stranger("FILE", []byte(text)), text)
+		require.NoError(t, stranger("FILE", "FILE", []byte(text)), text)
 	}
 }
 
@@ -73,7 +77,7 @@ func FuzzStranger(f *testing.F) {
 	f.Add([]byte("__CURSOR=s=a;i=1\n"))
 	f.Add([]byte("a|b\n-+-\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := Stranger("FILE", text); err != nil && !strings.HasPrefix(err.Error(), "FILE is ") {
+		if err := stranger("FILE", "FILE", text); err != nil && !strings.HasPrefix(err.Error(), "FILE is ") {
 			t.Fatal(err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
 	"golang.org/x/text/transform"
@@ -35,10 +36,7 @@ func torn(path string, err error, command string) error {
 	if command == "" || !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
-	if path == "-" {
-		path = "FILE"
-	}
-	return fmt.Errorf("%w: %s %s | reconbeat replay -", errTorn, command, path)
+	return fmt.Errorf("%w: %s %s | reconbeat replay -", errTorn, command, shellName(path))
 }
 
 // window bounds what unpacking keeps in memory, in bytes: zstd --long is 128 MiB.
@@ -199,8 +197,8 @@ const journal = `journalctl --file %s _TRANSPORT=audit -o json`
 const layers = 3
 
 // unpacked is the text in a file, in UTF-8 and without a mark at its start. command unpacks the file where it is
-// packed, as far as it goes.
-func unpacked(in *bufio.Reader, path string) (text *bufio.Reader, command string, end func(), err error) {
+// packed, as far as it goes, and decode makes UTF-8 of what is not.
+func unpacked(in *bufio.Reader, path string) (text *bufio.Reader, command, decode string, end func(), err error) {
 	var closing []func()
 	end = func() {
 		for _, c := range closing {
@@ -210,22 +208,22 @@ func unpacked(in *bufio.Reader, path string) (text *bufio.Reader, command string
 	for layer := 0; ; layer++ {
 		magic, err := in.Peek(262)
 		if err != nil && len(magic) == 0 && !errors.Is(err, io.EOF) {
-			return nil, command, end, err // else it is reported where it stands, behind what can be read
+			return nil, command, "", end, err // else it is reported where it stands, behind what can be read
 		}
 		f, packed := packing(magic)
 		if !packed {
-			text, err := decoded(in, magic, path)
-			return text, command, end, err
+			text, decode, err := decoded(in, magic, path)
+			return text, command, decode, end, err
 		}
 		if layer == layers {
-			return nil, command, end, fmt.Errorf("it is packed more than %d times", layers)
+			return nil, command, "", end, fmt.Errorf("it is packed more than %d times", layers)
 		}
 		if layer == 0 {
 			command = f.command
 		}
 		out, c, err := f.open(in)
 		if err != nil {
-			return nil, command, end, err
+			return nil, command, "", end, err
 		}
 		if c != nil {
 			closing = append(closing, c)
@@ -244,39 +242,35 @@ func packing(head []byte) (format, bool) {
 	return format{}, false
 }
 
-// decoded is a text in UTF-8, of whatever encoding.
-func decoded(in *bufio.Reader, head []byte, path string) (*bufio.Reader, error) {
+// decoded is a text in UTF-8, of whatever encoding. command does that in a shell; empty: it is UTF-8.
+func decoded(in *bufio.Reader, head []byte, path string) (text *bufio.Reader, command string, err error) {
 	for _, r := range refused {
 		if len(head) < r.at || !bytes.HasPrefix(head[r.at:], []byte(r.magic)) {
 			continue
 		}
 		if r.command == "" {
-			return nil, fmt.Errorf("it is %s, which holds nothing that reconbeat reads", r.what)
+			return nil, "", fmt.Errorf("it is %s, which holds nothing that reconbeat reads", r.what)
 		}
-		name := path
-		if path == "-" {
-			name = "FILE"
-		}
-		return nil, fmt.Errorf("it is %s: %s | reconbeat replay -", r.what, fmt.Sprintf(r.command, name))
+		return nil, "", fmt.Errorf("it is %s: %s | reconbeat replay -", r.what, fmt.Sprintf(r.command, shellName(path)))
 	}
-	wide := func(t transform.Transformer) (*bufio.Reader, error) {
-		return bufio.NewReaderSize(transform.NewReader(in, t), SampleBytes), nil
+	wide := func(name string, e encoding.Encoding) (*bufio.Reader, string, error) {
+		return bufio.NewReaderSize(transform.NewReader(in, e.NewDecoder()), SampleBytes), "iconv -t UTF-8 -f " + name, nil
 	}
 	has := func(mark string) bool { return bytes.HasPrefix(head, []byte(mark)) }
 	switch {
 	case has("\xef\xbb\xbf"):
 		_, err := in.Discard(3)
-		return in, err
+		return in, "", err
 	case has("\xff\xfe\x00\x00"):
-		return wide(utf32.UTF32(utf32.LittleEndian, utf32.UseBOM).NewDecoder())
+		return wide("UTF-32", utf32.UTF32(utf32.LittleEndian, utf32.UseBOM))
 	case has("\x00\x00\xfe\xff"):
-		return wide(utf32.UTF32(utf32.BigEndian, utf32.UseBOM).NewDecoder())
+		return wide("UTF-32", utf32.UTF32(utf32.BigEndian, utf32.UseBOM))
 	case has("\xff\xfe"), has("\xfe\xff"):
-		return wide(unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder())
+		return wide("UTF-16", unicode.UTF16(unicode.LittleEndian, unicode.UseBOM))
 	case len(head) > 3 && head[0] != 0 && head[1] == 0 && head[2] != 0 && head[3] == 0:
-		return wide(unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM).NewDecoder())
+		return wide("UTF-16LE", unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM))
 	case len(head) > 3 && head[0] == 0 && head[1] != 0 && head[2] == 0 && head[3] != 0:
-		return wide(unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewDecoder())
+		return wide("UTF-16BE", unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM))
 	}
-	return in, nil
+	return in, "", nil
 }

@@ -423,6 +423,10 @@ func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
 		"a terminal":         func(line string) string { return "\x1b[01;31m\x1b[K" + line + "\x1b[m\x1b[K" },
 		"within colours":     func(line string) string { return strings.ReplaceAll(line, "ss", "\x1b[1mss\x1b[0m") },
 		"an opening bracket": func(line string) string { return "(" + line },
+		"types in lower case": func(line string) string {
+			name, rest, _ := strings.Cut(line, " ")
+			return strings.ToLower(name) + " " + rest
+		},
 	} {
 		var text strings.Builder
 		for _, line := range recordsOf(1, 10) {

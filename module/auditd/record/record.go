@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
@@ -103,6 +104,9 @@ func typeOf(name []byte) uint16 {
 	}
 	if n, ok := number(name); ok && n < 1<<16 { // as the kernel's own log has it
 		return uint16(n)
+	}
+	if bytes.IndexFunc(name, unicode.IsLower) >= 0 { // as programs write it that have the log in lower case
+		return typeOf(bytes.ToUpper(name))
 	}
 	return 0
 }
