@@ -5,6 +5,7 @@ package managed_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,6 +31,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	// The tests wait for what they have started, two of them for a minute: as many as the processors are too few at once.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		fmt.Fprintln(os.Stderr, "letting four tests run at once:", err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
