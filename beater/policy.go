@@ -78,6 +78,8 @@ func (p *policy) register(b *beat.Beat) error {
 		"application/json",
 		p.describeDetector,
 	)
+	b.Manager.RegisterDiagnosticHook("reconbeat-model", "how much is known, and when alerts begin; it names nobody",
+		"reconbeat-model.json", "application/json", p.describeModel)
 	if err := b.Registry.RegisterList(reload.InputRegName, p); err != nil {
 		return fmt.Errorf("offering the modules to the Elastic Agent: %w", err)
 	}
@@ -435,6 +437,25 @@ func (p *policy) describeDetector() []byte {
 		cfg := p.loop.engine.Config()
 		about["model"], about["events"], about["namespace"] = cfg.Detector.Model, cfg.Events, cfg.Namespace
 		about["rules"] = rules
+	})
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return indented(about)
+}
+
+// describeModel is how much has been learned, for the Agent's diagnostics. Nobody's name is in it.
+func (p *policy) describeModel() []byte {
+	about := map[string]any{}
+	err := p.loop.call(func() {
+		eng, now := p.loop.engine, time.Now()
+		eng.Tally(now)
+		cfg, known := eng.Config().Detector, eng.Counts.Model.Load()
+		about["model"], about["rules"] = cfg.Model, eng.Extents()
+		about["summary"] = knowledge(known, cfg)
+		about["learned_for"], about["learn_for"] = known.Age.Round(time.Second).String(), cfg.LearnFor.String()
+		about["late"], about["evicted"], about["unnamed"] = eng.Counts.Late.Load(), eng.Counts.Evicted.Load(),
+			eng.Counts.Unnamed.Load()
 	})
 	if err != nil {
 		return []byte(err.Error())

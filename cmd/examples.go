@@ -93,6 +93,7 @@ var examples = map[string][]string{
 		"sudo reconbeat agent install                            into every Agent on this host",
 		"sudo reconbeat agent install --home /opt/Elastic/Agent   into this one",
 		"sudo reconbeat agent install --refresh                  where it is, after an upgrade of either",
+		"sudo reconbeat agent install --refresh --wait 5m        also into a version that is being unpacked",
 	},
 	"agent status": {"sudo reconbeat agent status"},
 	"agent remove": {"sudo reconbeat agent remove"},

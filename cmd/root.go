@@ -134,7 +134,7 @@ func RootCommand(settings instance.Settings) *libcmd.BeatsRootCmd {
 	if err := asset.SetFields(Name, "fields.yml", asset.BeatFieldsPri, include.Fields); err != nil {
 		panic(err) // only a second registration of the same name fails
 	}
-	management.SetManagerFactory(managed.New) // used where an Elastic Agent runs this
+	management.SetManagerFactory(managed.Factory(settings.Version)) // used where an Elastic Agent runs this
 	s := &stackSetup{}
 	settings.IndexManagement = s.support
 	root := libcmd.GenRootCmdWithSettings(s.create, settings)

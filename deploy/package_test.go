@@ -185,6 +185,8 @@ var installed = map[string]string{
 	"/usr/share/reconbeat/bin/reconbeat":                              "-rwxr-xr-x 0:0",
 	"/usr/bin/reconbeat":                                              "-rwxr-xr-x 0:0",
 	"/usr/lib/systemd/system/reconbeat.service":                       "-rw-r--r-- 0:0",
+	"/usr/lib/systemd/system/reconbeat-agent.path":                    "-rw-r--r-- 0:0",
+	"/usr/lib/systemd/system/reconbeat-agent.service":                 "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/systemd/program.conf":                       "-rw-r--r-- 0:0",
 	"/usr/share/reconbeat/hooks/end-session":                          "-rwxr-xr-x 0:0",
 	"/usr/share/reconbeat/hooks/lock-account":                         "-rwxr-xr-x 0:0",
@@ -406,6 +408,7 @@ func TestTheDebIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 	assert.NotContains(t, left, "/usr/bin/reconbeat")
 	assert.NotContains(t, left, "/usr/share/reconbeat/bin/reconbeat")
 	assert.NotContains(t, left, "/usr/lib/systemd/system/reconbeat.service")
+	assert.NotContains(t, left, "/usr/lib/systemd/system/reconbeat-agent.path")
 	assert.Equal(t, configuration, h.read("/etc/reconbeat/reconbeat.yml"))
 	assert.Contains(t, left, "/var/lib/reconbeat/state", "what was learned stays until the purge")
 
@@ -581,8 +584,8 @@ func TestTheTarballRunsWhereItIsUnpacked(t *testing.T) {
 		"README.md": 0o644, "docs/how-it-works.md": 0o644, "modules.d/auditd.yml.disabled": 0o644,
 		"rules.d/example.yml.disabled": 0o644, "exceptions.d/example.yml.disabled": 0o644,
 		"windows.d/example.yml.disabled": 0o644, "onboarding.d/example.yml.disabled": 0o644,
-		"deploy/systemd/reconbeat.service": 0o644,
-		"deploy/systemd/program.conf":      0o644, "deploy/hooks/end-session": 0o755, "deploy/hooks/lock-account": 0o755,
+		"deploy/systemd/reconbeat.service": 0o644, "deploy/systemd/reconbeat-agent.path": 0o644,
+		"deploy/systemd/program.conf": 0o644, "deploy/hooks/end-session": 0o755, "deploy/hooks/lock-account": 0o755,
 		"man/reconbeat.1.gz": 0o644, "completion/reconbeat.bash": 0o644, "completion/_reconbeat": 0o644,
 		"completion/reconbeat.fish": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))

@@ -248,6 +248,55 @@ output.file: {path: /var/log/reconbeat, filename: alerts}
 	assert.Equal(t, "1", account[7])
 }
 
+// agentUpgraded has an Agent unpack a new version as its upgrades do: first its folder, later the components.
+const agentUpgraded = manager + `
+mkdir /root/.config/systemd/user/reconbeat-agent.service.d
+cp /usr/lib/systemd/system/reconbeat-agent.* /root/.config/systemd/user/
+printf '[Service]\nStandardOutput=append:/srv/log\nStandardError=append:/srv/log\n' \
+	>/root/.config/systemd/user/reconbeat-agent.service.d/user.conf
+versions=/opt/Elastic/Agent/data
+mkdir -p $versions/elastic-agent-9.1.0-abc/components /var/lib/elastic-agent/data/elastic-agent-9.1.0-abc/components
+reconbeat agent install --home /opt/Elastic/Agent
+systemctl --user daemon-reload
+systemctl --user start reconbeat-agent.path
+mkdir $versions/elastic-agent-9.2.0-def
+until grep -q 'waiting for the components in /opt/Elastic/Agent/data/elastic-agent-9.2.0-def' /srv/log
+do sleep 0.1; done
+mkdir /srv/components && chown 4711:4712 /srv/components && mv /srv/components $versions/elastic-agent-9.2.0-def/
+while [ "$(systemctl --user show -p Result -p ActiveState --value reconbeat-agent.service | tr '\n' ' ')" != \
+	'success inactive ' ]
+do sleep 0.1; done
+`
+
+// TestAnUpgradedAgentKeepsReconbeat runs the unit that sees an Agent's upgrade: the new version gets the component, as
+// its own. An Agent that never had it is left alone.
+func TestAnUpgradedAgentKeepsReconbeat(t *testing.T) {
+	need(t, "dpkg", "unshare", "pivot_root", "systemctl", "systemd-analyze")
+	t.Parallel()
+	h := newHost(t)
+	h.run("mkdir", "-p", "/run/systemd/system") // as if systemd ran, which is kept from being asked
+	h.run("env", "SYSTEMD_OFFLINE=1", "dpkg", "-i", h.bring(distribution(t, "deb")))
+	h.run("systemd-analyze", "verify", "--man=no", "reconbeat-agent.path", "reconbeat-agent.service")
+	enabled := filepath.Join(h.root, "/etc/systemd/system/multi-user.target.wants/reconbeat-agent.path")
+	_, err := os.Lstat(enabled)
+	require.NoError(t, err, "the unit is enabled")
+	h.write("/srv/script", agentUpgraded)
+	h.manage()
+	said := h.read("/srv/log")
+	assert.Contains(t, said, "elastic-agent-9.2.0-def/components: installed now")
+	found := h.run("stat", "-c", "%n %U %u:%g %a", "/opt/Elastic/Agent/data/elastic-agent-9.2.0-def/components/reconbeat",
+		"/opt/Elastic/Agent/data/elastic-agent-9.2.0-def/components/reconbeat.spec.yml")
+	assert.Contains(t, found, "reconbeat UNKNOWN 4711:4712 755\n")
+	assert.Contains(t, found, "reconbeat.spec.yml UNKNOWN 4711:4712 644\n")
+	states := h.run("reconbeat", "agent", "status")
+	assert.Regexp(t, `elastic-agent-9.2.0-def +installed +/opt/Elastic`, states)
+	assert.Regexp(t, `elastic-agent-9.1.0-abc +not installed +/var/lib/elastic-agent`, states)
+
+	h.run("env", "SYSTEMD_OFFLINE=1", "dpkg", "-r", "reconbeat")
+	_, err = os.Lstat(enabled)
+	assert.ErrorIs(t, err, os.ErrNotExist, "it goes with the package")
+}
+
 // matched is what a raw event says of a match.
 type matched struct {
 	User    struct{ ID string }

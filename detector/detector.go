@@ -308,3 +308,28 @@ func (d *Detector) Actors() (most int) {
 	}
 	return most
 }
+
+// Extent is how much is known for the sake of a rule. It names nobody.
+type Extent struct {
+	Rule   string    `json:"rule"`
+	Began  time.Time `json:"began,omitzero"` // when the first of its hosts was watched
+	Hosts  int       `json:"hosts"`
+	Actors int       `json:"actors"` // of the context model, those of all hosts
+	Users  int       `json:"users"`  // of the rare model
+}
+
+// Extents are those of the enabled rules, in order.
+func (d *Detector) Extents() []Extent {
+	all := []Extent{}
+	for i, l := range d.models {
+		e := Extent{Rule: d.rules[i].ID, Hosts: len(l.hosts), Users: l.rare.Users()}
+		for _, h := range l.hosts {
+			e.Actors += h.model.Actors()
+			if began := h.model.Began(); !began.IsZero() && (e.Began.IsZero() || began.Before(e.Began)) {
+				e.Began = began
+			}
+		}
+		all = append(all, e)
+	}
+	return all
+}

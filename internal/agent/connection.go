@@ -145,8 +145,13 @@ func (c *Connection) checkin(ctx context.Context, answered func()) error {
 	listening.Go(func() { ended <- c.listen(stream, answered) })
 	timer := time.NewTicker(checkinEvery)
 	defer timer.Stop()
-	for first := true; ; first = false {
-		err := c.say(stream, first)
+	var said *wire.Observed
+	for due := true; ; {
+		observed := c.component.Observed()
+		if due || !proto.Equal(observed, said) { // an Agent answers whatever is said
+			err = c.say(stream, proto.CloneOf(observed), said == nil)
+		}
+		said = observed
 		if errors.Is(err, io.EOF) { // the stream has ended, and its end has the reason
 			err = <-ended
 		}
@@ -159,7 +164,9 @@ func (c *Connection) checkin(ctx context.Context, answered func()) error {
 		case <-c.stopping:
 			return c.sayLast(stream, ended)
 		case <-c.changed:
+			due = false
 		case <-timer.C:
+			due = true
 		}
 	}
 }
@@ -167,7 +174,7 @@ func (c *Connection) checkin(ctx context.Context, answered func()) error {
 // sayLast says the last that is observed, and waits until the Agent has ended the stream, too, or the time for that is
 // over.
 func (c *Connection) sayLast(stream checkins, ended <-chan error) error {
-	if err := c.say(stream, false); err != nil {
+	if err := c.say(stream, c.component.Observed(), false); err != nil {
 		return err
 	}
 	if err := stream.CloseSend(); err != nil {
@@ -179,9 +186,8 @@ func (c *Connection) sayLast(stream checkins, ended <-chan error) error {
 // checkins is a stream of them.
 type checkins = grpc.BidiStreamingClient[wire.Observed, wire.Expected]
 
-// say sends what is observed; on a new stream also who says it.
-func (c *Connection) say(stream checkins, first bool) error {
-	observed := c.component.Observed()
+// say sends what is observed; on a new stream also who says it. The observation is the caller's no more.
+func (c *Connection) say(stream checkins, observed *wire.Observed, first bool) error {
 	observed.Token = c.start.Token
 	if first {
 		observed.Version = c.version

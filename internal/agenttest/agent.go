@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -203,9 +204,11 @@ func pemOf(t testing.TB, c *x509.Certificate, key *ecdsa.PrivateKey) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
 }
 
-// checkin serves a stream: it sends what is expected whenever that changes, and keeps what the program says.
+// checkin serves a stream: it sends what is expected whenever that changes, and keeps what the program says. As an
+// Agent does, it answers an observation in which something is not what it shall be with all that shall be.
 func (a *Agent) checkin(stream grpc.BidiStreamingServer[wire.Observed, wire.Expected]) error {
 	gone := make(chan error, 1)
+	unsettled := make(chan struct{}, 1)
 	go func() {
 		for {
 			observed, err := stream.Recv()
@@ -217,44 +220,79 @@ func (a *Agent) checkin(stream grpc.BidiStreamingServer[wire.Observed, wire.Expe
 				gone <- status.Error(codes.PermissionDenied, "a wrong token")
 				return
 			}
-			a.observe(observed)
+			if !a.observe(observed) {
+				select {
+				case unsettled <- struct{}{}:
+				default:
+				}
+			}
 		}
 	}()
 	a.mu.Lock()
 	a.streams++
 	broken := a.broken
 	a.mu.Unlock()
-	for {
-		a.mu.Lock()
-		expected, changed := a.expected, a.changed
-		a.mu.Unlock()
-		for _, m := range expected {
-			if err := stream.Send(m); err != nil {
-				return err
-			}
-		}
+	changed, err := a.sayExpected(stream)
+	for err == nil {
 		select {
 		case <-changed:
+			changed, err = a.sayExpected(stream)
+		case <-unsettled:
+			err = stream.Send(a.reminder())
 		case <-broken:
 			return status.Error(codes.Unavailable, "the Agent ends every stream")
 		case err := <-gone:
 			return err
 		}
 	}
+	return err
 }
 
-func (a *Agent) observe(observed *wire.Observed) {
+// sayExpected sends all that shall be, and returns what is closed when that changes.
+func (a *Agent) sayExpected(stream grpc.BidiStreamingServer[wire.Observed, wire.Expected]) (<-chan struct{}, error) {
+	a.mu.Lock()
+	expected, changed := a.expected, a.changed
+	a.mu.Unlock()
+	for _, m := range expected {
+		if err := stream.Send(m); err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
+// reminder is all that shall be, in another order than before, without the configurations that the program has said
+// that it has.
+func (a *Agent) reminder() *wire.Expected {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := &wire.Expected{}
+	for _, piece := range a.expected {
+		proto.Merge(all, piece)
+	}
+	all.ChunkedAt = nil
+	slices.Reverse(all.Units)
+	for _, u := range all.Units {
+		if is := a.units[u.Id]; is != nil && is.Index == u.Index {
+			u.Configuration = nil
+		}
+	}
+	return all
+}
+
+// observe keeps what a program says, and reports whether all of it is as it shall be.
+func (a *Agent) observe(observed *wire.Observed) (settled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.checkins++
 	if at := observed.ChunkedAt; at != nil {
 		if a.parts == nil || !proto.Equal(a.parts.ChunkedAt, at) {
 			a.parts = observed
-			return
+			return true
 		}
 		if len(observed.Units) > 0 {
 			a.parts.Units = append(a.parts.Units, observed.Units...)
-			return
+			return true
 		}
 		observed = a.parts
 	}
@@ -269,6 +307,14 @@ func (a *Agent) observe(observed *wire.Observed) {
 			a.history[u.Id] = append(h, name(u.State))
 		}
 	}
+	for _, m := range a.expected {
+		for _, u := range m.Units {
+			if is := a.units[u.Id]; is == nil || is.State != u.State || is.Index != u.Index {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // name is a state as an Agent shows it.

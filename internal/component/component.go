@@ -83,6 +83,27 @@ func Find(homes []string) (places []Place, err error) {
 	return places, nil
 }
 
+// Unpacking are the folders of versions in which there are no components yet: an Agent that is being upgraded unpacks
+// the new version there.
+func Unpacking(homes []string) (folders []string, err error) {
+	for _, home := range homes {
+		found, err := filepath.Glob(filepath.Join(quoted(home), "data", "elastic-agent-*"))
+		if err != nil {
+			return nil, fmt.Errorf("searching for an Elastic Agent in %s: %w", home, err)
+		}
+		for _, folder := range found {
+			about, err := os.Stat(folder)
+			if err != nil || !about.IsDir() {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(folder, "components")); errors.Is(err, fs.ErrNotExist) {
+				folders = append(folders, folder)
+			}
+		}
+	}
+	return folders, nil
+}
+
 // quoted is a path in a pattern that means the path.
 func quoted(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)

@@ -21,6 +21,25 @@ func agents(t *testing.T, versions ...string) (home string) {
 	return home
 }
 
+// TestAVersionThatIsBeingUnpackedIsSeen has the folder of a version come before its components.
+func TestAVersionThatIsBeingUnpackedIsSeen(t *testing.T) {
+	home := agents(t, "8.19.4-abc")
+	homes := []string{filepath.Join(home, "nowhere"), home}
+	folders, err := Unpacking(homes)
+	require.NoError(t, err)
+	require.Empty(t, folders)
+	folder := filepath.Join(home, "data", "elastic-agent-9.1.0-def")
+	require.NoError(t, os.Mkdir(folder, 0o750))
+	require.NoError(t, os.WriteFile(filepath.Join(home, "data", "elastic-agent-file"), nil, 0o600))
+	folders, err = Unpacking(homes)
+	require.NoError(t, err)
+	require.Equal(t, []string{folder}, folders)
+	require.NoError(t, os.Mkdir(filepath.Join(folder, "components"), 0o750))
+	folders, err = Unpacking(homes)
+	require.NoError(t, err)
+	require.Empty(t, folders)
+}
+
 func binary(t *testing.T, content string) string {
 	file := filepath.Join(t.TempDir(), "reconbeat")
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o755))

@@ -385,6 +385,9 @@ func (eng *Engine) reconsidered(f *detector.Finding) {
 	}
 }
 
+// Extents are how much is known for the sake of each rule.
+func (eng *Engine) Extents() []detector.Extent { return eng.detector.Extents() }
+
 // Tally makes what the engine's parts have counted until now readable in Counts.
 func (eng *Engine) Tally(now time.Time) {
 	known := Known{Age: eng.detector.Age(now), Actors: eng.detector.Actors()}

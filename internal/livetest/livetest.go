@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,6 +42,22 @@ func LockAudit(t testing.TB) {
 	require.NoError(t, err)
 	t.Cleanup(func() { lock.Close() })
 	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+}
+
+// OwnAudit is LockAudit for a test in which reconbeat owns the kernel's audit, and which runs these tools. It skips the
+// test where that cannot be.
+func OwnAudit(t testing.TB, tools ...string) {
+	t.Helper()
+	for _, tool := range append(tools, "auditctl") {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("SKIPPED: THE LIVE TEST NEEDS %s (Debian: iproute2 auditd)", tool)
+		}
+	}
+	LockAudit(t)
+	out, err := exec.Command("auditctl", "-s").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "\npid 0\n") {
+		t.Skipf("SKIPPED: THE LIVE TEST NEEDS THE KERNEL'S AUDIT WITH NO OTHER OWNER: %v %s", err, out)
+	}
 }
 
 // Constructor makes a module, as those of package module's folders do.

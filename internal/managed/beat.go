@@ -10,12 +10,14 @@
 package managed
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/elastic/beats/v7/libbeat/common/reload"
 	"github.com/elastic/beats/v7/libbeat/management"
@@ -40,14 +42,18 @@ type settings struct {
 // Beat is a Beat that an Agent runs, as libbeat's management sees it.
 type Beat struct {
 	settings settings
+	version  string // of the Beat
 	start    *wire.StartUp
 	registry *reload.Registry
 	logger   *logp.Logger
+	logged   *recent       // the last that was logged
 	wanted   chan struct{} // there is something to apply
 	done     chan struct{} // closed when nothing is applied any more
 	stop     sync.Once
 	applying sync.WaitGroup
 	applied  applied // of the goroutine that applies
+
+	profileFor time.Duration // how long a CPU profile measures
 
 	mu         sync.Mutex
 	connection *agent.Connection
@@ -70,33 +76,42 @@ type numbered[T any] struct {
 	observed uint64 // which has been applied
 }
 
-// New makes the management of a Beat from what an Agent has written to standard input.
-func New(c *conf.C, registry *reload.Registry, logger *logp.Logger) (management.Manager, error) {
-	var s settings
+// Factory makes the management of a Beat of this version from what an Agent has written to standard input.
+func Factory(version string) management.ManagerFactory {
+	return func(c *conf.C, registry *reload.Registry, logger *logp.Logger) (management.Manager, error) {
+		s, start, err := read(c)
+		if err != nil {
+			return nil, err
+		}
+		return newBeat(version, s, start, registry, logger), nil
+	}
+}
+
+// read reads what the Agent says on the command line and on standard input.
+func read(c *conf.C) (s settings, start *wire.StartUp, err error) {
 	if err := c.Unpack(&s); err != nil {
-		return nil, fmt.Errorf("reading the settings of management: %w", err)
+		return s, nil, fmt.Errorf("reading the settings of management: %w", err)
 	}
 	switch {
 	case !management.UnderAgent():
-		return nil, errors.New("management.enabled is not allowed in a file; an Elastic Agent that runs reconbeat sets it " +
-			"on the command line")
+		return s, nil, errors.New("management.enabled is not allowed in a file; an Elastic Agent that runs reconbeat sets " +
+			"it on the command line")
 	case s.Insecure != "":
-		return nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent as " +
-			"the Agent says on standard input")
+		return s, nil, errors.New("management.insecure_grpc_url_for_testing is not allowed; reconbeat talks to the Agent " +
+			"as the Agent says on standard input")
 	case term.IsTerminal(int(os.Stdin.Fd())):
-		return nil, errors.New("management.enabled=true is for an Elastic Agent, which says on standard input how it is " +
+		return s, nil, errors.New("management.enabled=true is for an Elastic Agent, which says on standard input how it is " +
 			"reached; standard input is a terminal")
 	}
-	start, err := agent.ReadStart(os.Stdin)
-	if err != nil {
-		return nil, err
-	}
-	return newBeat(s, start, registry, logger), nil
+	start, err = agent.ReadStart(os.Stdin)
+	return s, start, err
 }
 
-func newBeat(s settings, start *wire.StartUp, registry *reload.Registry, logger *logp.Logger) *Beat {
+func newBeat(version string, s settings, start *wire.StartUp, registry *reload.Registry, logger *logp.Logger) *Beat {
+	logged := keepRecent(logger)
 	return &Beat{
-		settings: s, start: start, registry: registry, logger: logger.Named("management"),
+		settings: s, version: version, start: start, registry: registry,
+		logger: logger.Named("management"), logged: logged, profileFor: usualProfile,
 		wanted: make(chan struct{}, 1), done: make(chan struct{}), actions: map[string]management.Action{},
 	}
 }
@@ -124,7 +139,9 @@ func (b *Beat) Start() error {
 	var err error
 	b.connection, err = agent.Connect(b.start, &wire.Version{
 		Name: "reconbeat", Commit: version.Commit(),
-		Meta: map[string]string{"commit": version.Commit(), "build_time": version.BuildTime().String()},
+		Meta: map[string]string{
+			"version": b.version, "commit": version.Commit(), "build_time": version.BuildTime().String(),
+		},
 	}, b, b.logger)
 	if err != nil {
 		return err
@@ -217,12 +234,13 @@ func (b *Beat) changed() {
 }
 
 // Expect implements agent.Component: it takes what shall be. Whatever was expected before and has not been applied yet
-// is skipped.
+// is skipped. An Agent says all of it again in answer to every observation in which a unit is not what it shall be, in
+// whichever order; only news is applied, or the two would never stop.
 func (b *Beat) Expect(all *wire.Expected) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.features.expect(all.Features, all.FeaturesIndex, all.Features != nil)
-	b.component.expect(all.Component, all.ComponentIndex, all.Component != nil)
+	news := b.features.expect(all.Features, all.FeaturesIndex, all.Features != nil)
+	news = b.component.expect(all.Component, all.ComponentIndex, all.Component != nil) || news
 	units := make([]*unit, 0, len(all.Units))
 	for _, expected := range all.Units {
 		i := slices.IndexFunc(b.units, func(u *unit) bool { return u.id == expected.Id && u.kind == expected.Kind })
@@ -230,24 +248,33 @@ func (b *Beat) Expect(all *wire.Expected) {
 		if i >= 0 {
 			u = b.units[i]
 		}
-		if !u.expect(expected) {
+		changed, known := u.expect(expected)
+		news = news || changed || i < 0
+		if !known {
 			b.logger.Errorf("the Elastic Agent names configuration %d of unit %s, and has not sent it; that is asked for",
 				expected.Index, expected.Id)
 		}
 		units = append(units, u)
 	}
+	news = news || len(units) != len(b.units)
+	slices.SortFunc(units, func(a, b *unit) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id)) })
 	b.units = units
+	if !news {
+		return
+	}
 	select {
 	case b.wanted <- struct{}{}:
 	default: // it is the newest that is applied
 	}
 }
 
-// expect takes what the Agent sends: the value, or only its number where it is known.
-func (n *numbered[T]) expect(value T, index uint64, given bool) {
-	if given || index != n.index {
+// expect takes what the Agent sends: the value, or only its number where it is known. It reports whether that is news.
+func (n *numbered[T]) expect(value T, index uint64, given bool) (news bool) {
+	news = index != n.index
+	if given || news {
 		n.value, n.index = value, index
 	}
+	return news
 }
 
 // Observed implements agent.Component: it is how the units are.

@@ -5,10 +5,12 @@ package managed_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +32,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// The tests wait for what they have started, two of them for a minute: as many as the processors are too few at once.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		fmt.Fprintln(os.Stderr, "letting four tests run at once:", err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -37,11 +45,14 @@ func TestMain(m *testing.M) {
 type host struct {
 	*beattest.Host
 	*agenttest.Agent
-	t *testing.T
+	t    *testing.T
+	data string // where it keeps its state
 }
 
 func newHost(t *testing.T, changes ...func(*wire.StartUp)) *host {
-	return &host{Host: beattest.NewHost(t), Agent: agenttest.New(t, changes...), t: t}
+	h := &host{Host: beattest.NewHost(t), Agent: agenttest.New(t, changes...), t: t}
+	h.data = filepath.Join(h.Dir, "data")
+	return h
 }
 
 // arguments are an Agent's.
@@ -56,7 +67,7 @@ func (h *host) command(args ...string) *exec.Cmd {
 	for _, path := range []string{"home", "config"} {
 		args = append(args, "-E", "path."+path+"="+h.Dir)
 	}
-	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+filepath.Join(h.Dir, "data"))...)
+	c := exec.Command(os.Args[0], append(args, "-E", "path.data="+h.data)...)
 	c.Env = append(os.Environ(), beattest.AsReconbeat+"=1")
 	return c
 }
@@ -124,12 +135,7 @@ func (r *run) shipped(file, action, user string, n int) (found []mapstr.M) {
 	r.eventually(func() string {
 		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
 	}, func() bool {
-		found = nil
-		for _, doc := range r.h.Documents(file) {
-			if beattest.Field(doc, "event.action") == action && beattest.Field(doc, "user.name") == user {
-				found = append(found, doc)
-			}
-		}
+		found = r.h.find(file, action, user)
 		return len(found) >= n
 	})
 	return found
@@ -157,6 +163,7 @@ func TestAnAgentRunsReconbeat(t *testing.T) {
 				"in-documents": map[string]any{"status": "HEALTHY", "error": ""},
 			}}, h.Payload("in"))
 			require.Equal(t, "reconbeat", h.Introduced().Version.Name)
+			require.Equal(t, cmd.Version, h.Introduced().Version.Meta["version"])
 
 			h.Exec("root", "ss -tan")
 			doc := r.shipped("out", "exec", "root", 1)[0]
@@ -247,6 +254,8 @@ func TestAnotherOutputRestarts(t *testing.T) {
 	require.Contains(t, files["beat-rendered-config.yml"], "http://127.0.0.1:1")
 	require.Contains(t, files["beat-rendered-config.yml"], "module: ndjson")
 	require.NotContains(t, files["beat-rendered-config.yml"], "SECRET")
+	require.Contains(t, files["reconbeat-model.json"], "the context model knows nobody yet")
+	require.Contains(t, files["reconbeat-model.json"], `"rule": "network-connection-discovery"`)
 	h.Exec("root", "ss -tan")
 	r.eventually(func() string { return "nothing waits" }, func() bool {
 		var m mapstr.M
@@ -310,6 +319,11 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 		names = append(names, d.File)
 	}
 	require.Contains(t, names, "goroutine.pprof.gz")
+	require.NotContains(t, names, "cpu.pprof", "nobody has asked for it")
+	logged := answer.Diagnostics[slices.Index(names, "reconbeat-log.ndjson")]
+	require.Contains(t, string(logged.Content), "limits the processors to 1", "of the management")
+	require.Contains(t, string(logged.Content), "watching with ndjson", "of the Beat")
+	require.Contains(t, string(logged.Content), `"logger":"publisher`, "of libbeat")
 	for _, refused := range []struct {
 		request *wire.ActionRequest
 		reason  string
@@ -327,12 +341,53 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 			request: &wire.ActionRequest{Id: "3", Type: 7},
 			reason:  `{"error":"reconbeat knows no actions of type 7"}`,
 		},
+		{
+			request: &wire.ActionRequest{Id: "4", Type: wire.ActionRequest_TYPE_DIAGNOSTICS, Parameters: []byte("nonsense")},
+			reason: `{"error":"reading the parameters of a request for diagnostics: invalid character 'o' in literal null ` +
+				`(expecting 'u')"}`,
+		},
 	} {
 		answer := h.Ask(refused.request)
 		require.Equal(t, wire.ActionResponse_STATUS_FAILED, answer.Status)
 		require.JSONEq(t, refused.reason, string(answer.Result))
 	}
 	require.NoError(t, r.Signal(syscall.SIGTERM))
+}
+
+// replayed is the reconbeat that a recorded session is replayed to.
+type replayed struct {
+	*beattest.Run
+	host *beattest.Host
+	make func(args ...string) *exec.Cmd
+}
+
+// Start implements agenttest.Program.
+func (p *replayed) Start(standardInput []byte) {
+	c := p.make(arguments...)
+	c.Stdin = bytes.NewReader(standardInput)
+	p.Run = p.host.Start(c)
+}
+
+// End implements agenttest.Program.
+func (p *replayed) End() error { return p.Signal(syscall.SIGTERM) }
+
+// Answered implements agenttest.Program. An answer of today may have more.
+func (p *replayed) Answered(files, recorded []string) { require.Subset(p.host.T, files, recorded) }
+
+// TestTheSessionsOfRealAgents replays what real Agents said.
+func TestTheSessionsOfRealAgents(t *testing.T) {
+	for _, version := range agenttest.Sessions(t) {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			for _, name := range []string{"in.ndjson", "in2.ndjson"} {
+				require.NoError(t, os.WriteFile(filepath.Join(h.Dir, name), nil, 0o600))
+			}
+			a := agenttest.Replay(t, version, &replayed{host: h.Host, make: h.command},
+				"FOLDER", h.Dir, "ELASTICSEARCH", "http://127.0.0.1:1", "OTHER", "http://127.0.0.1:2")
+			require.Equal(t, cmd.Version, a.Introduced().Version.Meta["version"])
+		})
+	}
 }
 
 // TestReconbeatWithoutAnAgentSaysSo has people type what only an Agent may.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/elastic/beats/v7/libbeat/management/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/reconbeat/reconbeat/internal/agent/wire"
@@ -64,13 +65,15 @@ func sentence(s wire.State) string {
 	return n[:1] + strings.ToLower(n[1:])
 }
 
-// expect takes what the Agent wants of the unit. It reports whether the configuration is known.
-func (u *unit) expect(e *wire.ExpectedUnit) bool {
+// expect takes what the Agent wants of the unit. It reports whether that is news, and whether the configuration is
+// known.
+func (u *unit) expect(e *wire.ExpectedUnit) (news, known bool) {
+	news = u.want != e.State || u.level != e.Level
 	u.want, u.level = e.State, e.Level
-	if e.Configuration != nil {
-		u.config, u.index = e.Configuration, e.Index
+	if e.Configuration != nil && (u.index != e.Index || !proto.Equal(u.config, e.Configuration)) {
+		u.config, u.index, news = e.Configuration, e.Index, true
 	}
-	return u.config != nil && u.index == e.Index || e.State == wire.State_STATE_STOPPED
+	return news, u.config != nil && u.index == e.Index || e.State == wire.State_STATE_STOPPED
 }
 
 // begin says that what the Agent wants is being applied.
@@ -150,11 +153,13 @@ func severity(s wire.State) int {
 	return 1
 }
 
-func cut(text string) string {
-	if len(text) <= longestMessage {
+func cut(text string) string { return cutTo(text, longestMessage) }
+
+// cutTo cuts a text that is longer than so many bytes, between two characters.
+func cutTo(text string, end int) string {
+	if len(text) <= end {
 		return text
 	}
-	end := longestMessage
 	for !utf8.RuneStart(text[end]) {
 		end--
 	}

@@ -5,6 +5,7 @@ package managed
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,7 +137,7 @@ func applying(t *testing.T, s settings) (*Beat, *outputs, *modules) {
 	o, m := &outputs{}, &modules{}
 	require.NoError(t, registry.Register(reload.OutputRegName, o))
 	require.NoError(t, registry.RegisterList(reload.InputRegName, m))
-	return newBeat(s, &wire.StartUp{}, registry, logp.NewNopLogger()), o, m
+	return newBeat("0.1.0", s, &wire.StartUp{}, registry, logp.NewNopLogger()), o, m
 }
 
 func (b *Beat) stateOf(t *testing.T, unit string) (state, message string) {
@@ -173,8 +174,12 @@ func TestOnlyWhatChangesIsHandedOver(t *testing.T) {
 	require.False(t, b.apply())
 	state, message := b.stateOf(t, "in")
 	require.Equal(t, "HEALTHY Healthy", state+" "+message)
+	<-b.wanted
 	b.Expect(all(1, nil, nil)) // the Agent says by the number alone that nothing has changed
-	require.False(t, b.apply())
+	again := all(1, file, input())
+	slices.Reverse(again.Units)
+	b.Expect(again) // or says all of it again
+	require.Empty(t, b.wanted, "there is nothing to apply")
 	b.Expect(all(2, file, input()))
 	require.False(t, b.apply())
 	require.Len(t, o.handed, 1)

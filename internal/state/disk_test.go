@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,6 +90,38 @@ func TestFullDiskDelaysWritingAndNothingElse(t *testing.T) {
 		assert.Contains(t, ids, fmt.Sprint("a", i), "alerts were tried again")
 	}
 	assert.Contains(t, ids, "last raw")
+}
+
+// What could not be written and was delivered meanwhile is owed no more: when there is room again, nothing is wrong,
+// even if nothing comes that the journals would have to keep.
+func TestADiskWithRoomAgainNeedsNoNewAlert(t *testing.T) {
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("NOT TESTED: a full disk needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	board := &health.Board{}
+	s := mustOpen(t, filepath.Join(disk, "state"), Options{Health: board})
+	ballast := filepath.Join(disk, "ballast")
+	require.NoError(t, os.WriteFile(ballast, make([]byte, 3<<20), 0o600))
+	a, e := alert("a"), event("e")
+	a.Document, e.Document = make([]byte, 2<<20), make([]byte, 2<<20)
+	appendAll(t, s, a, e)
+	subjects := func() (all []string) {
+		for _, c := range board.Active() {
+			all = append(all, c.Subject)
+		}
+		return all
+	}
+	wait(t, s, func() bool {
+		return slices.Contains(subjects(), "alerts.journal") && slices.Contains(subjects(), "events.journal")
+	})
+	wait(t, s, func() bool { return s.stats.Appended.Load() == s.stats.Committed.Load() })
+	s.Acknowledged(2)
+	require.NoError(t, os.Remove(ballast))
+	require.NoError(t, s.SaveSnapshot(Snapshot{Model: []byte("after")}))
+	wait(t, s, func() bool { return len(board.Active()) == 0 })
+	require.NoError(t, s.Close())
 }
 
 // When disk and output fail together, memory is bounded and what is lost is counted.

@@ -268,6 +268,11 @@ func (s *Store) writeSnapshot(snap *Snapshot) error {
 	if err == nil {
 		s.stats.Snapshots.Add(1)
 		s.o.Health.Clear(health.StateNotWritten, "snapshot")
+		// Before it came all that the journals owed, and what they have tried in vain is owed no more where it was delivered:
+		// without this, the condition would hold until the next alert.
+		for _, j := range []*journal{&s.alerts, &s.events} {
+			s.o.Health.Clear(health.StateNotWritten, filepath.Base(j.path))
+		}
 		s.previousSeq, s.snapshotSeq = s.snapshotSeq, snap.seq
 		return nil
 	}

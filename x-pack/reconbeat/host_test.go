@@ -118,9 +118,6 @@ func (h *host) start(a *agent) *run {
 	return &run{Run: r, h: h, log: r.Log}
 }
 
-// end waits until the process is gone.
-func (r *run) end() error { return r.Wait() }
-
 func (r *run) signal(sig syscall.Signal) error { return r.Signal(sig) }
 
 // eventually waits for a condition, as long as the process lives.
