@@ -516,8 +516,8 @@ func Dashboards() error {
 	return nameSizes(filepath.Join(fleetPackage, "manifest.yml"), img)
 }
 
-// nameSizes writes into the Fleet package's manifest how large the pictures of the folder img are: a dashboard that gets
-// a panel grows.
+// nameSizes writes into the Fleet package's manifest how large the pictures of the folder img are: a dashboard grows with
+// its panels.
 func nameSizes(manifest, img string) error {
 	lines, err := os.ReadFile(manifest)
 	if err != nil {

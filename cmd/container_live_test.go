@@ -48,7 +48,8 @@ func TestLiveAContainer(t *testing.T) {
 	group := l.container()
 	// As add_kubernetes_metadata does it, where Kubernetes runs.
 	l.module = `, processors: [{add_fields: {target: '', fields: {container.image.name: ` + liveImage +
-		`, kubernetes: {namespace: shop, pod.name: ` + livePod + `, container.name: nginx}}, when.has_fields: [container.id]}}]`
+		`, kubernetes: {namespace: shop, pod.name: ` + livePod + `, container.name: nginx}}, ` +
+		`when.has_fields: [container.id]}}]`
 	l.learnDays(60, true)
 	l.start()
 	t.Cleanup(func() { _ = l.beat.Process.Signal(unix.SIGTERM) }) // where the test ends early

@@ -10,8 +10,6 @@ import (
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	"github.com/stretchr/testify/require"
 	protobuf "google.golang.org/protobuf/proto"
-
-	"github.com/reconbeat/reconbeat/internal/livetest"
 )
 
 // output is the policy's output: a file.
@@ -20,15 +18,12 @@ func (h *host) output(a *agent, name string) *proto.UnitExpected {
 		fmt.Sprintf("{id: out, type: file, path: %q, filename: %s, permissions: 0600}", h.dir, name))
 }
 
-// ownAudit waits for the kernel's audit, or skips the test.
-func ownAudit(t *testing.T) { livetest.OwnAudit(t, "ss") }
-
 // TestAPolicyMayComeInPieces has policies, and what is observed, be larger than a message, and parted by the library.
 func TestAPolicyMayComeInPieces(t *testing.T) { eachManagement(t, aPolicyMayComeInPieces) }
 
 func aPolicyMayComeInPieces(t *testing.T, h *host) {
 	t.Parallel()
-	a := newAgentWith(t, 2<<10)
+	a := newAgent(t, 2<<10)
 	r := h.start(a)
 	units := []*proto.UnitExpected{h.output(a, "out")}
 	for i := range 20 {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
@@ -137,37 +135,4 @@ func (r *run) eventually(condition func() bool, why func() string) {
 	if !holds {
 		r.h.t.Fatal(why())
 	}
-}
-
-// learn has sixty days learned in which root's agent runs ss every hour.
-func (h *host) learn() {
-	history, config := h.History("root"), filepath.Join(h.dir, "reconbeat.yml")
-	require.NoError(h.t, os.WriteFile(config, []byte("output.file: {path: unused}\n"), 0o600))
-	out, err := h.command("replay", "--learn", "--yes", "--module", "ndjson", history, "-c", config).CombinedOutput()
-	require.NoError(h.t, err, string(out))
-}
-
-func (h *host) documents(output string) []mapstr.M { return h.Documents(output) }
-
-// find returns the documents of an action and a user.
-func (h *host) find(output, action, user string) []mapstr.M {
-	var found []mapstr.M
-	for _, doc := range h.documents(output) {
-		if field(doc, "event.action") == action && field(doc, "user.name") == user {
-			found = append(found, doc)
-		}
-	}
-	return found
-}
-
-func field(doc mapstr.M, name string) string { return beattest.Field(doc, name) }
-
-// shipped waits until so many documents of an action and a user are in the output.
-func (r *run) shipped(output, action, user string, n int) []mapstr.M {
-	r.h.t.Helper()
-	var found []mapstr.M
-	r.eventually(func() bool { found = r.h.find(output, action, user); return len(found) >= n }, func() string {
-		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
-	})
-	return found
 }

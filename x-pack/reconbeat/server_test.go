@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/elastic/elastic-agent-client/v7/pkg/client"
 	"github.com/elastic/elastic-agent-client/v7/pkg/client/chunk"
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 	conf "github.com/elastic/elastic-agent-libs/config"
@@ -46,19 +45,12 @@ type agent struct {
 	history  map[string][]string // the states of each unit, in order, repetitions left out
 	index    uint64
 	version  *proto.CheckinObservedVersionInfo
-	actions  chan *proto.ActionRequest
-	answers  chan *proto.ActionResponse
 }
 
 const agentToken = "the component's token"
 
-// usualMessage is how large a message may be where the Agent does not say so.
-const usualMessage = 4 << 20
-
-func newAgent(t *testing.T) *agent { return newAgentWith(t, usualMessage) }
-
-// newAgentWith makes an Agent whose messages have a size at most.
-func newAgentWith(t *testing.T, limit int) *agent {
+// newAgent makes an Agent whose messages have a size at most.
+func newAgent(t *testing.T, limit int) *agent {
 	authority, authorityKey := certificate(t, "authority", nil, nil)
 	server, serverKey := certificate(t, "agent", authority, authorityKey)
 	peer, peerKey := certificate(t, "component", authority, authorityKey)
@@ -73,8 +65,6 @@ func newAgentWith(t *testing.T, limit int) *agent {
 		changed:  make(chan struct{}),
 		units:    map[string]*proto.UnitObserved{},
 		history:  map[string][]string{},
-		actions:  make(chan *proto.ActionRequest),
-		answers:  make(chan *proto.ActionResponse, 16),
 	}
 	info := &proto.AgentInfo{Id: "3f5e0b1c-agent", Version: "9.4.0", Mode: proto.AgentManagedMode_MANAGED}
 	a.startUp, err = protobuf.Marshal(&proto.StartUpInfo{
@@ -190,28 +180,10 @@ func (a *agent) observe(observed *proto.CheckinObserved) {
 	}
 }
 
-// Actions implements the server: it asks a component for what the test wants to know.
+// Actions implements the server: it asks nothing, until the component goes.
 func (a *agent) Actions(stream proto.ElasticAgent_ActionsServer) error {
-	gone := make(chan error, 1)
-	go func() {
-		for {
-			answer, err := stream.Recv()
-			if err != nil {
-				gone <- err
-				return
-			}
-			if answer.Id != client.ActionResponseInitID {
-				a.answers <- answer
-			}
-		}
-	}()
 	for {
-		select {
-		case request := <-a.actions:
-			if err := stream.Send(request); err != nil {
-				return err
-			}
-		case err := <-gone:
+		if _, err := stream.Recv(); err != nil {
 			return err
 		}
 	}
@@ -309,34 +281,4 @@ func (a *agent) wait(r *run, unit, state, message string) string {
 			a.states(unit))
 	})
 	return said
-}
-
-// diagnose asks a unit for its diagnostics, by file name.
-func (a *agent) diagnose(unit string) map[string]string {
-	a.t.Helper()
-	request := &proto.ActionRequest{
-		Id:       "diagnose " + unit,
-		Type:     proto.ActionRequest_DIAGNOSTICS,
-		UnitId:   unit,
-		UnitType: proto.UnitType_INPUT,
-		Params:   []byte("{}"),
-	}
-	select {
-	case a.actions <- request:
-	case <-time.After(30 * time.Second):
-		a.t.Fatal("nobody takes actions")
-	}
-	select {
-	case answer := <-a.answers:
-		require.Equal(a.t, request.Id, answer.Id)
-		require.Equal(a.t, proto.ActionResponse_SUCCESS, answer.Status, string(answer.Result))
-		files := map[string]string{}
-		for _, d := range answer.Diagnostic {
-			files[d.Filename] = string(d.Content)
-		}
-		return files
-	case <-time.After(30 * time.Second):
-		a.t.Fatal("no diagnostics come")
-		return nil
-	}
 }
