@@ -516,8 +516,8 @@ func Dashboards() error {
 	return nameSizes(filepath.Join(fleetPackage, "manifest.yml"), img)
 }
 
-// nameSizes writes into the Fleet package's manifest how large the pictures of the folder img are: a dashboard grows with
-// its panels.
+// nameSizes writes into the Fleet package's manifest how large the pictures of the folder img are: with a panel more, a
+// dashboard grows.
 func nameSizes(manifest, img string) error {
 	lines, err := os.ReadFile(manifest)
 	if err != nil {
