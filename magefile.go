@@ -183,7 +183,8 @@ func Test() error {
 func testModules() error {
 	var commands [][]string
 	for _, module := range modules {
-		commands = append(commands, []string{"-C", module, "test", "-race", "-parallel", "4", "-timeout", "40m", "./..."})
+		commands = append(commands,
+			[]string{"-C", module, "test", "-race", "-p", "3", "-parallel", "4", "-timeout", "40m", "./..."})
 	}
 	commands = append(commands,
 		[]string{"test", ".", "./ecs", "./detector/..."},
