@@ -177,9 +177,10 @@ func Test() error {
 }
 
 // testModules runs the tests of every module with the race detector, and those without it of the packages that import
-// internal/race, where they do all their rounds. Two commands run at a time: the tests of the Beat, which are the
-// longest, wait for the kernel and for other programs more than they compute. What theirs print is seen at once, that
-// of the others when all have ended.
+// internal/race, where they do all their rounds. Two commands run at a time, each with three packages, and four tests
+// of a package: the tests of the Beat, which are the longest, wait for the kernel, for each other's use of its audit,
+// and for other programs more than they compute. What theirs print is seen at once, that of the others when all have
+// ended.
 func testModules() error {
 	var commands [][]string
 	for _, module := range modules {
