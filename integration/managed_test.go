@@ -500,29 +500,10 @@ func (h *host) find(action, user string) (found []mapstr.M) {
 	return found
 }
 
-// eventually waits for a condition, as long as the process lives.
-func (r *agentRun) eventually(why func() string, condition func() bool) {
-	r.h.t.Helper()
-	holds := beattest.Poll(2*time.Minute, func() bool {
-		if condition() {
-			return true
-		}
-		select {
-		case <-r.Ended():
-			r.h.t.Fatalf("%s: reconbeat has ended: %v", why(), r.Wait())
-		default:
-		}
-		return false
-	})
-	if !holds {
-		r.h.t.Fatal(why())
-	}
-}
-
 // becomes waits until a unit is in a state by the newest configuration, with this in its message, which it returns.
 func (r *agentRun) becomes(unit, state, message string) (said string) {
 	r.h.t.Helper()
-	r.eventually(func() string { return "not " + state + " with " + message + ": " + r.h.Describe(unit) }, func() bool {
+	r.Until(func() string { return "not " + state + " with " + message + ": " + r.h.Describe(unit) }, func() bool {
 		var now string
 		var index uint64
 		now, said, index = r.h.StateOf(unit)
@@ -534,7 +515,7 @@ func (r *agentRun) becomes(unit, state, message string) (said string) {
 // shipped waits until so many documents of an action and a user are in the output.
 func (r *agentRun) shipped(action, user string, n int) (found []mapstr.M) {
 	r.h.t.Helper()
-	r.eventually(func() string {
+	r.Until(func() string {
 		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
 	}, func() bool {
 		found = r.h.find(action, user)

@@ -226,6 +226,26 @@ func (r *Run) PID() int { return r.cmd.Process.Pid }
 // Ended is closed when the process is gone.
 func (r *Run) Ended() <-chan struct{} { return r.ended }
 
+// Until waits up to two minutes for a condition, as long as the process lives. The test fails with why unless it
+// holds by then.
+func (r *Run) Until(why func() string, condition func() bool) {
+	r.t.Helper()
+	holds := Poll(2*time.Minute, func() bool {
+		if condition() {
+			return true
+		}
+		select {
+		case <-r.ended:
+			r.t.Fatalf("%s: reconbeat has ended: %v", why(), r.err)
+		default:
+		}
+		return false
+	})
+	if !holds {
+		r.t.Fatal(why())
+	}
+}
+
 // Wait waits until the process is gone, and returns how it ended.
 func (r *Run) Wait() error {
 	r.t.Helper()

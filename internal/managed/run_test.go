@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
@@ -98,29 +97,10 @@ func (h *host) input(id, settings string) *wire.ExpectedUnit {
 			"beginning, paths: [%q]}]}", id, settings, id, h.Input()))
 }
 
-// eventually waits for a condition, as long as the process lives.
-func (r *run) eventually(why func() string, condition func() bool) {
-	r.h.t.Helper()
-	holds := beattest.Poll(2*time.Minute, func() bool {
-		if condition() {
-			return true
-		}
-		select {
-		case <-r.Ended():
-			r.h.t.Fatalf("%s: reconbeat has ended: %v", why(), r.Wait())
-		default:
-		}
-		return false
-	})
-	if !holds {
-		r.h.t.Fatal(why())
-	}
-}
-
 // becomes waits until a unit is in a state by the newest configuration, with this in its message, which it returns.
 func (r *run) becomes(unit, state, message string) (said string) {
 	r.h.t.Helper()
-	r.eventually(func() string { return "not " + state + " with " + message + ": " + r.h.Describe(unit) }, func() bool {
+	r.Until(func() string { return "not " + state + " with " + message + ": " + r.h.Describe(unit) }, func() bool {
 		var now string
 		var index uint64
 		now, said, index = r.h.StateOf(unit)
@@ -132,7 +112,7 @@ func (r *run) becomes(unit, state, message string) (said string) {
 // shipped waits until so many documents of an action and a user are in the output.
 func (r *run) shipped(file, action, user string, n int) (found []mapstr.M) {
 	r.h.t.Helper()
-	r.eventually(func() string {
+	r.Until(func() string {
 		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
 	}, func() bool {
 		found = r.h.find(file, action, user)
@@ -200,7 +180,7 @@ func TestPoliciesThatComeAtOnce(t *testing.T) {
 	h.Expect(h.output("out"), h.input("second", ""), h.input("third", ""))
 	r.becomes("third", "HEALTHY", "Healthy")
 	r.becomes("second", "HEALTHY", "Healthy")
-	r.eventually(func() string { return "the unit that is gone is still observed" }, func() bool {
+	r.Until(func() string { return "the unit that is gone is still observed" }, func() bool {
 		for _, u := range h.Last().Units {
 			if u.Id == "first" {
 				return false
@@ -230,7 +210,7 @@ func TestAnAgentThatIsAway(t *testing.T) {
 	h.Expect(h.output("out"), h.input("in", ""))
 	r.becomes("in", "HEALTHY", "Healthy")
 	h.Break()
-	r.eventually(func() string { return "no stream is opened after a break" }, func() bool { return h.Streams() == 2 })
+	r.Until(func() string { return "no stream is opened after a break" }, func() bool { return h.Streams() == 2 })
 
 	h.Down()
 	h.Exec("root", "ss -tan")
@@ -257,7 +237,7 @@ func TestAnotherOutputRestarts(t *testing.T) {
 	require.Contains(t, files["reconbeat-model.json"], "the context model knows nobody yet")
 	require.Contains(t, files["reconbeat-model.json"], `"rule": "network-connection-discovery"`)
 	h.Exec("root", "ss -tan")
-	r.eventually(func() string { return "nothing waits" }, func() bool {
+	r.Until(func() string { return "nothing waits" }, func() bool {
 		var m mapstr.M
 		require.NoError(t, json.Unmarshal([]byte(h.Diagnose("in")["beat_metrics.json"]), &m))
 		execs, err := m.GetValue("reconbeat.modules.in-documents.execs")
@@ -306,7 +286,7 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 	require.Contains(t, r.Log.All(), "limits the processors to 1")
 	h.Exec("root", "ss -tan")
 	r.shipped("out", "exec", "root", 1)
-	r.eventually(func() string { return "nothing is logged for a debugger" }, func() bool {
+	r.Until(func() string { return "nothing is logged for a debugger" }, func() bool {
 		return strings.Contains(r.Log.All(), `"log.level":"debug"`)
 	})
 

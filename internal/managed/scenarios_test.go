@@ -121,7 +121,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	t.Log("recovery: back to the very policy that was good before")
 	h.Expect(good()...)
 	r.becomes("in", "HEALTHY", "Healthy")
-	r.eventually(func() string { return "the rejected policy stays on the board" }, func() bool {
+	r.Until(func() string { return "the rejected policy stays on the board" }, func() bool {
 		return strings.Contains(h.Diagnose("in")["reconbeat-health.json"], `"conditions": []`)
 	})
 	files := h.Diagnose("in")
@@ -234,7 +234,7 @@ func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	require.NotContains(t, message, "\n")
 
 	es := beattest.Serve(t, address)
-	r.eventually(func() string { return "nothing ships to the output that is back" }, func() bool {
+	r.Until(func() string { return "nothing ships to the output that is back" }, func() bool {
 		return slices.Contains(es.Indices(), "logs-reconbeat.process-lab")
 	})
 	require.NotContains(t, h.States("in"), "FAILED")
@@ -262,7 +262,7 @@ func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
 	}
 	r := h.start()
 	ids := map[string]string{}
-	r.eventually(func() string { return fmt.Sprintf("%d of %d execs are shipped", len(ids), len(commands)) }, func() bool {
+	r.Until(func() string { return fmt.Sprintf("%d of %d execs are shipped", len(ids), len(commands)) }, func() bool {
 		for _, doc := range h.find("out", "exec", "root") {
 			ids[beattest.Field(doc, "@metadata._id")] = beattest.Field(doc, "process.command_line")
 		}
@@ -301,7 +301,7 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 
 	// A kernel source is HEALTHY as soon as it is started; it sees execs from the moment on in which its rules are
 	// loaded.
-	r.eventually(func() string { return "the kernel's module sees nothing" }, func() bool {
+	r.Until(func() string { return "the kernel's module sees nothing" }, func() bool {
 		_ = exec.Command("ss", "-s").Run()
 		return len(h.find("out", "exec", "root")) > 0
 	})
@@ -343,7 +343,7 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	require.False(t, t.Failed())
 
 	shipped := map[string]int{}
-	r.eventually(func() string {
+	r.Until(func() string {
 		return fmt.Sprintf("%d of %d execs and %d documents are shipped", len(shipped), len(real), len(written))
 	}, func() bool {
 		clear(shipped)

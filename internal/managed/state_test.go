@@ -30,7 +30,7 @@ func TestTwoAgentsDoNotShareAState(t *testing.T) {
 	first := h.start()
 	first.becomes("in", "HEALTHY", "Healthy")
 	h.Exec("mallory", "ss -tunap")
-	first.eventually(func() string { return "the alert does not wait in the journal" }, func() bool {
+	first.Until(func() string { return "the alert does not wait in the journal" }, func() bool {
 		return metric(t, h.Diagnose("in"), "reconbeat.detector.alerts") == 1
 	})
 
@@ -78,7 +78,7 @@ func TestWhatWasLearnedMoves(t *testing.T) {
 	h.Expect(h.output("out"), h.following(threshold(0)))
 	r.becomes("in", "HEALTHY", "Healthy")
 	model(component, "import", "--yes", moved)
-	r.eventually(func() string { return "what was imported is not taken over" }, func() bool {
+	r.Until(func() string { return "what was imported is not taken over" }, func() bool {
 		return strings.Contains(h.Diagnose("in")["reconbeat-model.json"], "has learned for 60.")
 	})
 	h.Exec("mallory", "ss -tunap")
@@ -114,7 +114,7 @@ func TestAFullDiskUnderAnAgent(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.NoError(t, f.Close())
 	execs := 0
-	r.eventually(func() string { return "not DEGRADED: " + h.Describe("in") }, func() bool {
+	r.Until(func() string { return "not DEGRADED: " + h.Describe("in") }, func() bool {
 		h.Exec("root", "ss -s")
 		execs++
 		state, said, _ := h.StateOf("in")

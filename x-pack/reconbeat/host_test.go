@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
@@ -117,22 +116,3 @@ func (h *host) start(a *agent) *run {
 }
 
 func (r *run) signal(sig syscall.Signal) error { return r.Signal(sig) }
-
-// eventually waits for a condition, as long as the process lives.
-func (r *run) eventually(condition func() bool, why func() string) {
-	r.h.t.Helper()
-	holds := beattest.Poll(2*time.Minute, func() bool {
-		if condition() {
-			return true
-		}
-		select {
-		case <-r.Ended():
-			r.h.t.Fatalf("%s: reconbeat has ended: %v", why(), r.Wait())
-		default:
-		}
-		return false
-	})
-	if !holds {
-		r.h.t.Fatal(why())
-	}
-}

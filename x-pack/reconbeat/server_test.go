@@ -268,17 +268,17 @@ func (a *agent) states(unit string) string {
 func (a *agent) wait(r *run, unit, state, message string) string {
 	a.t.Helper()
 	var said string
-	r.eventually(func() bool {
+	r.Until(func() string {
+		s, m, _ := a.stateOf(unit)
+		return fmt.Sprintf("unit %s does not become %s with %q; it is %s with %q, after %s", unit, state, message, s, m,
+			a.states(unit))
+	}, func() bool {
 		a.mu.Lock()
 		newest := a.index
 		a.mu.Unlock()
 		s, m, index := a.stateOf(unit)
 		said = m
 		return s == state && strings.Contains(m, message) && index == newest
-	}, func() string {
-		s, m, _ := a.stateOf(unit)
-		return fmt.Sprintf("unit %s does not become %s with %q; it is %s with %q, after %s", unit, state, message, s, m,
-			a.states(unit))
 	})
 	return said
 }
