@@ -56,6 +56,8 @@ func FuzzParseLine(f *testing.F) {
 	f.Add([]byte(`"type=SYSCALL msg=audit(1700000000.100:7): comm=""ss"" exe=""/usr/bin/ss"""`))
 	f.Add([]byte(`{"message":"type=SYSCALL msg=audit(1700000000.100:7): comm=\"ss\" exe=\"/usr/bin/ss\""}`))
 	f.Add([]byte(`type= audit(=""0`))
+	f.Add([]byte("type=SYS\u0270 msg=audit(1700000000.100:7): a0=1")) // a small letter that is its own capital
+	f.Add([]byte("type=SYSCALL\u0138 msg=audit(1700000000.100:7): a0=1"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		typ, body, node, err := ParseLine(line)
 		if err != nil {

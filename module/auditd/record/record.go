@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
@@ -105,11 +104,14 @@ func typeOf(name []byte) uint16 {
 	if n, ok := number(name); ok && n < 1<<16 { // as the kernel's own log has it
 		return uint16(n)
 	}
-	if bytes.IndexFunc(name, unicode.IsLower) >= 0 { // as programs write it that have the log in lower case
+	if bytes.ContainsFunc(name, isLower) { // as programs write it that have the log in lower case
 		return typeOf(bytes.ToUpper(name))
 	}
 	return 0
 }
+
+// isLower reports a letter of ASCII that has an upper case. Others have letters without one.
+func isLower(r rune) bool { return 'a' <= r && r <= 'z' }
 
 // Why a line is not a record. Each of the special ones is an ErrNoRecord, too, and says how to get records instead.
 var (
