@@ -13,7 +13,7 @@ import (
 // Joiner puts together the lines of programs in containers, of which Docker's json-file and the logs of Kubernetes
 // (CRI) make several where they are long. The zero value is ready. It belongs to one goroutine.
 type Joiner struct {
-	held []heldLine // of each stream that has one
+	held []heldLine // of each stream that has one: at most two of either form, of MaxLine bytes and one part each
 }
 
 // heldLine is a line of which the end is still to come.
@@ -98,7 +98,7 @@ func partOf(line []byte, held bool) (p linePart, ok bool) {
 			return linePart{}, false // nearly always
 		}
 		var d dockerLine
-		if json.Unmarshal(line, &d, jsontext.AllowInvalidUTF8(true)) != nil || d.Stream == "" {
+		if json.Unmarshal(line, &d, jsontext.AllowInvalidUTF8(true)) != nil || !isStream(d.Stream) {
 			return linePart{}, false
 		}
 		p = linePart{docker: true, stream: d.Stream, at: d.Time, text: []byte(d.Log)}
@@ -111,11 +111,14 @@ func partOf(line []byte, held bool) (p linePart, ok bool) {
 	at, rest, _ := bytes.Cut(line, []byte(" "))
 	stream, rest, _ := bytes.Cut(rest, []byte(" "))
 	tag, text, ok := bytes.Cut(rest, []byte(" "))
-	if !ok || string(stream) != "stdout" && string(stream) != "stderr" || string(tag) != "P" && !held {
+	if !ok || !isStream(string(stream)) || string(tag) != "P" && !held {
 		return linePart{}, false
 	}
 	return linePart{stream: string(stream), at: string(at), text: text, ended: string(tag) != "P"}, true
 }
+
+// isStream says whether it is one of the streams that a program in a container has.
+func isStream(name string) bool { return name == "stdout" || name == "stderr" }
 
 var (
 	dockerMark = []byte(`{"log":`)

@@ -4,6 +4,7 @@ package recording
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -79,6 +80,18 @@ func TestALineWithoutItsEndIsGiven(t *testing.T) {
 	many := strings.Repeat("x", MaxLine/2)
 	require.Equal(t, []string{at + "stdout F " + many + many, at + "stdout F z"},
 		joined(at+"stdout P "+many, at+"stdout P "+many, at+"stdout F z"))
+}
+
+// Whoever writes the file chooses the names of streams: of others than a program has, nothing is kept.
+func TestStreamsOfOtherNamesAreNotHeld(t *testing.T) {
+	var j Joiner
+	for i := range 100 {
+		part := docker(t, strings.Repeat("x", dockerPart), fmt.Sprint("stream-", i))
+		whole, ok := j.Line([]byte(part))
+		require.True(t, ok)
+		require.Equal(t, part, string(whole))
+	}
+	require.Nil(t, j.Rest())
 }
 
 func TestAJoinerAllocatesNothingForWholeLines(t *testing.T) {
