@@ -501,15 +501,9 @@ func (h *host) find(action, user string) (found []mapstr.M) {
 }
 
 // becomes waits until a unit is in a state by the newest configuration, with this in its message, which it returns.
-func (r *agentRun) becomes(unit, state, message string) (said string) {
+func (r *agentRun) becomes(unit, state, message string) string {
 	r.h.t.Helper()
-	r.Until(func() string { return "not " + state + " with " + message + ": " + r.h.Describe(unit) }, func() bool {
-		var now string
-		var index uint64
-		now, said, index = r.h.StateOf(unit)
-		return now == state && strings.Contains(said, message) && index == r.h.Newest()
-	})
-	return said
+	return r.h.Becomes(r.Until, unit, state, message)
 }
 
 // shipped waits until so many documents of an action and a user are in the output.

@@ -540,6 +540,19 @@ func (a *Agent) Diagnose(unit string) map[string]string {
 	return files
 }
 
+// Becomes waits, by until, for a unit to be in a state by the newest configuration with this in its message, which it
+// returns.
+func (a *Agent) Becomes(until func(why func() string, condition func() bool), unit, state, message string) string {
+	var said string
+	until(func() string { return "not " + state + " with " + message + ": " + a.Describe(unit) }, func() bool {
+		var now string
+		var index uint64
+		now, said, index = a.StateOf(unit)
+		return now == state && strings.Contains(said, message) && index == a.Newest()
+	})
+	return said
+}
+
 // Describe is a unit's state for a message of a test that fails.
 func (a *Agent) Describe(unit string) string {
 	state, message, index := a.StateOf(unit)
