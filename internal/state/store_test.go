@@ -58,18 +58,22 @@ func mustOpen(t testing.TB, dir string, o Options) *Store {
 	return s
 }
 
-// flush waits until what was appended and acknowledged is written and passed on, without waiting for settleDelay.
+// flush waits until what was appended and acknowledged is written, counted and passed on, without waiting for
+// settleDelay.
 func flush(t testing.TB, s *Store) {
 	t.Helper()
 	wait(t, s, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		var bytes int64
 		for _, j := range []*journal{&s.alerts, &s.events} {
 			if settles(j, s.settled) {
 				return false
 			}
+			bytes += size(j)
 		}
-		return len(s.waiting) == 0 && s.stats.Appended.Load() == s.stats.Committed.Load()+s.stats.Lost.Load()
+		return len(s.waiting) == 0 && s.stats.FileBytes.Load() == bytes &&
+			s.stats.Appended.Load() == s.stats.Committed.Load()+s.stats.Lost.Load()
 	})
 }
 
@@ -77,6 +81,12 @@ func settles(j *journal, upTo uint64) bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	return countAfter(j.pending, upTo) < len(j.pending)
+}
+
+func size(j *journal) int64 {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.size
 }
 
 // save hands a snapshot to the writer and waits until it is on disk.

@@ -86,14 +86,13 @@ func (s *Store) process(g group) error {
 	// Alerts first: they are what may be in a hurry.
 	errAlerts := s.writeAlerts(durable, g.settled)
 	errEvents := s.writeEvents(raw, g.settled)
+	s.count() // before anything is passed on: who has been given an entry finds it in the gauges
 	if len(g.entries) > 0 {
 		s.stats.Commits.Add(1)
 		s.stats.CommitNanos.Store(int64(time.Since(start)))
 		s.stats.Lost.Add(uint64(s.outbox.put(g.entries, s.journaled)))
 	}
-	err := errors.Join(errAlerts, errEvents, s.logAlerts(durable), s.writeSnapshot(g.snapshot))
-	s.count()
-	return err
+	return errors.Join(errAlerts, errEvents, s.logAlerts(durable), s.writeSnapshot(g.snapshot))
 }
 
 // logAlerts writes durable entries, which were passed on, into the alert log, those of earlier failures first.
