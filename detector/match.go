@@ -73,6 +73,7 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 // its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is an exec of its own.
 func Program(p *process.Process) (string, []string) {
 	switch tool := p.Binary.Tool; {
+	case tool == "": // as of almost every program
 	case process.IsMultiCall(tool):
 		return applet(tool, nameOf(p), p.Args)
 	case isLoader(tool):
@@ -125,6 +126,9 @@ func applet(binary, file string, args []string) (string, []string) {
 // isLoader reports whether a base name is a dynamic loader's: ld.so, ld-linux-x86-64.so.2, ld-musl-aarch64.so.1,
 // ld-2.31.so.
 func isLoader(name string) bool {
+	if !strings.HasPrefix(name, "ld") { // as hardly any program's does
+		return false
+	}
 	return strings.HasPrefix(name, "ld.so") || strings.HasPrefix(name, "ld64.so") ||
 		strings.HasPrefix(name, "ld-") && strings.Contains(name, ".so")
 }

@@ -359,9 +359,10 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		}
 		text = append(append(text, a...), 0)
 	}
-	name := from.Name
-	if from.Executable != "" {
-		name = base(from.Executable)
+	exe := t.programs.of(from.Executable)
+	name := base(exe)
+	if exe == "" {
+		name = t.programs.of(from.Name)
 	}
 	*p = procEntry{
 		pid:     from.PID,
@@ -371,8 +372,8 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		uid:     from.User.ID,
 		euid:    from.Effective.ID,
 		ticks:   from.StartTicks,
-		exe:     t.programs.of(from.Executable),
-		name:    t.programs.of(name),
+		exe:     exe,
+		name:    name,
 		cwd:     t.programs.of(from.CWD),
 		tty:     t.programs.of(from.TTY),
 		file:    from.File,

@@ -301,10 +301,14 @@ func remember[K comparable, V any](m map[K]V, k K, v V) map[K]V {
 
 // unversioned is a program's name without its version: python3.11 and python3.12 are one.
 func unversioned(name string) string {
-	if s := strings.TrimRight(name, "0123456789.-"); s != "" {
-		return s
+	end := len(name)
+	for end > 0 && (name[end-1] >= '0' && name[end-1] <= '9' || name[end-1] == '.' || name[end-1] == '-') {
+		end--
 	}
-	return name
+	if end == 0 {
+		return name
+	}
+	return name[:end]
 }
 
 // origin is the kind of network that an address is of.

@@ -98,10 +98,10 @@ func (s *Sessions) Ran(k SessionKey, at time.Time, program text, other bool, who
 		open = &session{Start: now, Last: now}
 		open.who.Account, open.who.Class = who()
 		s.open[k] = open
+		s.dueBy(open)
 	}
 	s.last, s.lastOpen = k, open
 	open.Last = latest(open.Last, now)
-	s.dueBy(open)
 	minute := at.Unix() / 60
 	for i := range open.used {
 		if r := &open.used[i]; r.program == program {
@@ -142,7 +142,7 @@ func (s *Sessions) over(open *session, now time.Time) bool {
 	return now.Sub(open.Last) > s.o.Idle || now.Sub(open.Start) > s.o.Longest
 }
 
-// dueBy takes note of when a session is over at the earliest.
+// dueBy takes note of when a session is over at the earliest. What runs in it later only puts that off.
 func (s *Sessions) dueBy(open *session) {
 	if end := earliest(open.Last.Add(s.o.Idle), open.Start.Add(s.o.Longest)); s.due.IsZero() || end.Before(s.due) {
 		s.due = end

@@ -35,7 +35,11 @@ func (w *watched) at(t time.Time) time.Time {
 	if t == w.Last { // as it mostly is
 		return w.Now
 	}
-	step := t.Sub(w.Last)
+	return w.ahead(t, t.Sub(w.Last))
+}
+
+// ahead is at for a time that lies a step behind the last one.
+func (w *watched) ahead(t time.Time, step time.Duration) time.Time {
 	switch {
 	case w.Began.IsZero():
 		return t
@@ -72,7 +76,7 @@ func (w *watched) observe(t time.Time) {
 	if step <= 0 && step >= -late {
 		return
 	}
-	w.Now = w.at(t)
+	w.Now = w.ahead(t, step)
 	switch {
 	case step < 0:
 		w.Was = latest(w.Was, w.Last)
