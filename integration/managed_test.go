@@ -490,32 +490,10 @@ func (h *host) output() *wire.ExpectedUnit {
 		fmt.Sprintf("{id: out, type: file, path: %q, filename: out, permissions: 0600}", h.Dir))
 }
 
-// find returns the documents of an action and a user.
-func (h *host) find(action, user string) (found []mapstr.M) {
-	for _, doc := range h.Documents("out") {
-		if beattest.Field(doc, "event.action") == action && beattest.Field(doc, "user.name") == user {
-			found = append(found, doc)
-		}
-	}
-	return found
-}
-
 // becomes waits until a unit is in a state by the newest configuration, with this in its message, which it returns.
 func (r *agentRun) becomes(unit, state, message string) string {
 	r.h.t.Helper()
 	return r.h.Becomes(r.Until, unit, state, message)
-}
-
-// shipped waits until so many documents of an action and a user are in the output.
-func (r *agentRun) shipped(action, user string, n int) (found []mapstr.M) {
-	r.h.t.Helper()
-	r.Until(func() string {
-		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
-	}, func() bool {
-		found = r.h.find(action, user)
-		return len(found) >= n
-	})
-	return found
 }
 
 // ownAudit waits for the kernel's audit, which is one for the whole machine, and skips the test where it cannot be had.
@@ -561,12 +539,12 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	h.Expect(h.output(), good)
 	r.becomes(id, "HEALTHY", "Healthy")
 	h.Exec("root", "ss -s")
-	exec := r.shipped("exec", "root", 1)[0]
-	r.shipped("heartbeat", "", 1)
+	exec := r.Shipped("out", "exec", "root", 1)[0]
+	r.Shipped("out", "heartbeat", "", 1)
 	require.Equal(t, "north", beattest.Field(exec, "site"), "a global tag of the policy")
 	require.Equal(t, "[dmz a: b]", beattest.Field(exec, "tags"))
 	h.Exec("mallory", "ss -tunap")
-	require.Equal(t, "blue", beattest.Field(r.shipped("alert", "mallory", 1)[0], "team"))
+	require.Equal(t, "blue", beattest.Field(r.Shipped("out", "alert", "mallory", 1)[0], "team"))
 	p, policy := chosen(t, choices{options: every})
 	permissions, err := p.Permissions(policy)
 	require.NoError(t, err)
@@ -611,9 +589,9 @@ func TestFleetsPolicyRuns(t *testing.T) {
 	h.Expect(h.output(), h.fleet(choices{options: every, off: []string{"process", "health"}}))
 	r.becomes(id, "HEALTHY", "Healthy")
 	h.Exec("eve", "ss -tunap")
-	r.shipped("alert", "eve", 1)
+	r.Shipped("out", "alert", "eve", 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
-	require.Empty(t, h.find("exec", "eve"))
+	require.Empty(t, h.Find("out", "exec", "eve"))
 }
 
 // TestAddedTwiceThereAreTwoSources has an Agent's policy with the package twice: each is a source, and what holds of
@@ -640,8 +618,8 @@ func TestAddedTwiceThereAreTwoSources(t *testing.T) {
 	r.becomes(one.Id, "HEALTHY", "Healthy")
 	r.becomes(two.Id, "HEALTHY", "Healthy")
 	h.Exec("root", "ss -s")
-	r.shipped("exec", "root", 1)
-	r.shipped("exec", "peggy", 1)
+	r.Shipped("out", "exec", "root", 1)
+	r.Shipped("out", "exec", "peggy", 1)
 
 	h.Expect(h.output(), one, source("two", other, "60"))
 	for _, id := range []string{one.Id, two.Id} {

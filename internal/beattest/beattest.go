@@ -114,6 +114,17 @@ func (h *Host) Documents(output string) []mapstr.M {
 	return docs
 }
 
+// Find returns the documents of an output file that are about an action (event.action) of a user (user.name; empty:
+// of nobody), in the order in which they were written.
+func (h *Host) Find(output, action, user string) (found []mapstr.M) {
+	for _, doc := range h.Documents(output) {
+		if Field(doc, "event.action") == action && Field(doc, "user.name") == user {
+			found = append(found, doc)
+		}
+	}
+	return found
+}
+
 // written is what an output file held when it was last read.
 type written struct {
 	file os.FileInfo
@@ -196,7 +207,8 @@ func Body(r *http.Request) ([]byte, error) {
 type Run struct {
 	Log *Log
 
-	t     testing.TB
+	host  *Host
+	t     testing.TB // the host's
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error // valid once ended is closed
@@ -204,7 +216,7 @@ type Run struct {
 
 // Start runs a command until it ends, or the test does.
 func (h *Host) Start(c *exec.Cmd) *Run {
-	r := &Run{Log: &Log{}, t: h.T, cmd: c, ended: make(chan struct{})}
+	r := &Run{Log: &Log{}, host: h, t: h.T, cmd: c, ended: make(chan struct{})}
 	c.Stdout, c.Stderr = r.Log, r.Log
 	require.NoError(h.T, c.Start())
 	go func() {
@@ -244,6 +256,19 @@ func (r *Run) Until(why func() string, condition func() bool) {
 	if !holds {
 		r.t.Fatal(why())
 	}
+}
+
+// Shipped waits until an output file has at least n documents about an action of a user, as Find does, and returns
+// them.
+func (r *Run) Shipped(output, action, user string, n int) (found []mapstr.M) {
+	r.t.Helper()
+	r.Until(func() string {
+		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
+	}, func() bool {
+		found = r.host.Find(output, action, user)
+		return len(found) >= n
+	})
+	return found
 }
 
 // Wait waits until the process is gone, and returns how it ended.

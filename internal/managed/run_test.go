@@ -103,18 +103,6 @@ func (r *run) becomes(unit, state, message string) string {
 	return r.h.Becomes(r.Until, unit, state, message)
 }
 
-// shipped waits until so many documents of an action and a user are in the output.
-func (r *run) shipped(file, action, user string, n int) (found []mapstr.M) {
-	r.h.t.Helper()
-	r.Until(func() string {
-		return fmt.Sprintf("%d documents of action %s by %s are shipped, not %d", len(found), action, user, n)
-	}, func() bool {
-		found = r.h.find(file, action, user)
-		return len(found) >= n
-	})
-	return found
-}
-
 // TestAnAgentRunsReconbeat runs the binary of the packages under an Agent: what the policy says is true, and the Agent
 // sees it.
 func TestAnAgentRunsReconbeat(t *testing.T) {
@@ -140,7 +128,7 @@ func TestAnAgentRunsReconbeat(t *testing.T) {
 			require.Equal(t, cmd.Version, h.Introduced().Version.Meta["version"])
 
 			h.Exec("root", "ss -tan")
-			doc := r.shipped("out", "exec", "root", 1)[0]
+			doc := r.Shipped("out", "exec", "root", 1)[0]
 			for name, want := range map[string]string{
 				"elastic_agent.id": "3f5e0b1c-agent", "elastic_agent.version": "9.4.0", "agent.version": "9.4.0",
 				"data_stream.dataset": "reconbeat.process", "data_stream.namespace": "lab",
@@ -190,7 +178,7 @@ func TestPoliciesThatComeAtOnce(t *testing.T) {
 	h.Expect(h.output("out"), h.input("second", ""))
 	r.becomes("second", "HEALTHY", "Healthy")
 	h.Exec("root", "ss -tan")
-	r.shipped("out", "exec", "root", 1)
+	r.Shipped("out", "exec", "root", 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 	require.NotContains(t, r.Log.All(), "panic")
 }
@@ -208,7 +196,7 @@ func TestAnAgentThatIsAway(t *testing.T) {
 
 	h.Down()
 	h.Exec("root", "ss -tan")
-	r.shipped("out", "exec", "root", 1)
+	r.Shipped("out", "exec", "root", 1)
 	h.Expect(h.output("out"), h.input("in", "detector: {model: nonsense},"))
 	h.Up()
 	r.becomes("in", "FAILED", `"nonsense" is not allowed`)
@@ -241,7 +229,7 @@ func TestAnotherOutputRestarts(t *testing.T) {
 	require.NoError(t, r.Wait(), "it ends in order, and the Agent starts it again")
 	r = h.start()
 	r.becomes("in", "HEALTHY", "Healthy")
-	require.Len(t, r.shipped("out", "exec", "root", 1), 1)
+	require.Len(t, r.Shipped("out", "exec", "root", 1), 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
 
@@ -259,7 +247,7 @@ func TestAnOutputThatIsWrong(t *testing.T) {
 	require.NoError(t, r.Wait(), "libbeat takes no other output")
 	r = h.start()
 	r.becomes("out", "HEALTHY", "Healthy")
-	r.shipped("out", "exec", "root", 1)
+	r.Shipped("out", "exec", "root", 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
 
@@ -279,7 +267,7 @@ func TestWhatHoldsForTheWholeProgram(t *testing.T) {
 	require.Equal(t, h.Newest(), h.Last().ComponentIndex)
 	require.Contains(t, r.Log.All(), "limits the processors to 1")
 	h.Exec("root", "ss -tan")
-	r.shipped("out", "exec", "root", 1)
+	r.Shipped("out", "exec", "root", 1)
 	r.Until(func() string { return "nothing is logged for a debugger" }, func() bool {
 		return strings.Contains(r.Log.All(), `"log.level":"debug"`)
 	})

@@ -38,16 +38,6 @@ func threshold(n int) string {
 	return fmt.Sprintf("detector: {rules: [{id: network-connection-discovery, threshold: %d}]},", n)
 }
 
-// find returns the documents of an action and a user.
-func (h *host) find(output, action, user string) (found []mapstr.M) {
-	for _, doc := range h.Documents(output) {
-		if beattest.Field(doc, "event.action") == action && beattest.Field(doc, "user.name") == user {
-			found = append(found, doc)
-		}
-	}
-	return found
-}
-
 // learn has sixty days learned in which root's agent runs ss every hour.
 func (h *host) learn() {
 	history, config := h.History("root"), filepath.Join(h.Dir, "reconbeat.yml")
@@ -71,7 +61,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	require.Equal(t, "reconbeat", h.Introduced().Version.Name)
 
 	h.Exec("mallory", "ss -tunap")
-	alert := r.shipped("out", "alert", "mallory", 1)[0]
+	alert := r.Shipped("out", "alert", "mallory", 1)[0]
 	for name, want := range map[string]string{
 		"elastic_agent.id": "3f5e0b1c-agent", "elastic_agent.version": "9.4.0", "agent.id": "3f5e0b1c-agent",
 		"agent.type": "reconbeat", "agent.version": "9.4.0",
@@ -80,21 +70,21 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 		require.Equal(t, want, beattest.Field(alert, name), name)
 	}
 
-	beat := r.shipped("out", "heartbeat", "", 1)[0]
+	beat := r.Shipped("out", "heartbeat", "", 1)[0]
 	require.Equal(t, "3f5e0b1c-agent", beattest.Field(beat, "elastic_agent.id"))
 
 	t.Log("a new policy: nobody is over the threshold, and the module runs on")
 	h.Expect(h.output("out"), h.following(threshold(100)))
 	r.becomes("in", "HEALTHY", "Healthy")
 	h.Exec("eve", "ss -tunap")
-	r.shipped("out", "exec", "eve", 1)
+	r.Shipped("out", "exec", "eve", 1)
 	h.Expect(good()...)
 	r.becomes("in", "HEALTHY", "Healthy")
 	h.Exec("trudy", "ss -tunap")
-	alert = r.shipped("out", "alert", "trudy", 1)[0]
+	alert = r.Shipped("out", "alert", "trudy", 1)[0]
 	require.Contains(t, beattest.Field(alert, "reconbeat.anomaly.typical_users"), "root",
 		"what was learned is still known")
-	require.Empty(t, h.find("out", "alert", "eve"))
+	require.Empty(t, h.Find("out", "alert", "eve"))
 
 	t.Log("a policy with settings that nobody knows: it is applied, and its unit degraded")
 	h.Expect(h.output("out"), h.following(threshold(0)+" detectr: {model: rare}, tags: [x],"))
@@ -115,7 +105,7 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	require.Contains(t, message, `module: "nosuch" is not allowed; it must be auto or one of`)
 	r.becomes("out", "HEALTHY", "Healthy")
 	h.Exec("peggy", "ss -tunap")
-	r.shipped("out", "exec", "peggy", 1)
+	r.Shipped("out", "exec", "peggy", 1)
 	require.Contains(t, h.Diagnose("in")["reconbeat-health.json"], `"code": "config_rejected"`)
 
 	t.Log("recovery: back to the very policy that was good before")
@@ -140,13 +130,13 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	gone.State = wire.State_STATE_STOPPED
 	h.Expect(gone, stopped)
 	require.NoError(t, r.Wait())
-	require.Empty(t, h.find("out", "exec", "late"))
+	require.Empty(t, h.Find("out", "exec", "late"))
 	require.NotContains(t, r.Log.All(), "panic")
 
 	t.Log("the next life goes on where the module was stopped")
 	r = h.start()
 	h.Expect(good()...)
-	r.shipped("out", "exec", "late", 1)
+	r.Shipped("out", "exec", "late", 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
 
@@ -200,7 +190,7 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 	require.NoError(t, os.WriteFile(h.Input(), nil, 0o600))
 	h.Exec("root", "ss -s")
 	r.becomes("in", "HEALTHY", "Healthy")
-	r.shipped("out", "exec", "root", 1)
+	r.Shipped("out", "exec", "root", 1)
 	require.NotContains(t, h.States("well"), "FAILED")
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 }
@@ -255,7 +245,7 @@ func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
 			commands[command] = true
 			h.Exec("root", command)
 			if i == execs/2 { // the kill comes while it is busy
-				r.shipped("out", "exec", "root", 1)
+				r.Shipped("out", "exec", "root", 1)
 			}
 		}
 		require.Error(t, r.Signal(syscall.SIGKILL))
@@ -263,14 +253,14 @@ func TestNothingIsLostWhenTheAgentKillsAndRestarts(t *testing.T) {
 	r := h.start()
 	ids := map[string]string{}
 	r.Until(func() string { return fmt.Sprintf("%d of %d execs are shipped", len(ids), len(commands)) }, func() bool {
-		for _, doc := range h.find("out", "exec", "root") {
+		for _, doc := range h.Find("out", "exec", "root") {
 			ids[beattest.Field(doc, "@metadata._id")] = beattest.Field(doc, "process.command_line")
 		}
 		return len(ids) >= len(commands)
 	})
 	r.becomes("in", "HEALTHY", "Healthy")
 	h.Exec("mallory", "ss -tunap")
-	r.shipped("out", "alert", "mallory", 1) // what was learned before the kills is still known
+	r.Shipped("out", "alert", "mallory", 1) // what was learned before the kills is still known
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 	require.Len(t, ids, len(commands), "one _id an exec")
 	seen := map[string]bool{}
@@ -303,7 +293,7 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 	// loaded.
 	r.Until(func() string { return "the kernel's module sees nothing" }, func() bool {
 		_ = exec.Command("ss", "-s").Run()
-		return len(h.find("out", "exec", "root")) > 0
+		return len(h.Find("out", "exec", "root")) > 0
 	})
 
 	real, written := map[string]bool{}, map[string]bool{}

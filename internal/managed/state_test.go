@@ -47,7 +47,7 @@ func TestTwoAgentsDoNotShareAState(t *testing.T) {
 
 	second = newer.start()
 	second.becomes("in", "HEALTHY", "Healthy")
-	alert := second.shipped("out", "alert", "mallory", 1)[0]
+	alert := second.Shipped("out", "alert", "mallory", 1)[0]
 	require.Equal(t, "9.5.0", beattest.Field(alert, "elastic_agent.version"))
 	require.NoError(t, second.Signal(syscall.SIGTERM))
 }
@@ -82,7 +82,7 @@ func TestWhatWasLearnedMoves(t *testing.T) {
 		return strings.Contains(h.Diagnose("in")["reconbeat-model.json"], "has learned for 60.")
 	})
 	h.Exec("mallory", "ss -tunap")
-	alert := r.shipped("out", "alert", "mallory", 1)[0]
+	alert := r.Shipped("out", "alert", "mallory", 1)[0]
 	require.Contains(t, beattest.Field(alert, "reconbeat.anomaly.typical_users"), "root")
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 
@@ -121,11 +121,11 @@ func TestAFullDiskUnderAnAgent(t *testing.T) {
 		return state == "DEGRADED" && strings.Contains(said, "state_not_written: the state cannot be written: ")
 	})
 	h.Exec("mallory", "ss -tunap")
-	r.shipped("out", "alert", "mallory", 1)
+	r.Shipped("out", "alert", "mallory", 1)
 	require.Contains(t, h.Diagnose("in")["reconbeat-health.json"], "no space left on device")
 
 	require.NoError(t, os.Remove(ballast))
-	r.shipped("out", "exec", "root", execs)
+	r.Shipped("out", "exec", "root", execs)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
 	require.NotContains(t, h.States("in"), "FAILED")
 }
