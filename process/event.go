@@ -262,8 +262,8 @@ type Event struct {
 	Parent  Process
 	Leader  Process // the session leader (process.session_leader)
 	Entry   Process // the entry leader: the first process of the way in (process.entry_leader)
-	// base name of the program that had the process started: the parent, or, where that is a wrapper such as sudo, the
-	// nearest ancestor that is none; empty: the parent it is
+	// the executable that had the process started, where the parent is a wrapper such as sudo: that of the nearest
+	// ancestor that is none, by its path, or by its name where no path is known; empty: the parent it is
 	Starter   string
 	Session   Session
 	Container Container
