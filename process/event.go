@@ -68,6 +68,9 @@ type Binary struct {
 	// name), of MultiCalls ("busybox") or the dynamic loader that one of these asks for ("ld-linux-x86-64.so.2"); empty
 	// when they are none's.
 	Tool string
+	// Loads is the program that the contents of what a loader or an emulator was started to run are known to be, as
+	// Tool is; empty where they are none's.
+	Loads string
 }
 
 // FileID is a file as the kernel knows it, whatever path leads to it. The zero value: unknown.
@@ -368,6 +371,7 @@ func (e *Event) copyProcess(dst, src *Process) {
 		BuildID: e.textOf(src.Binary.BuildID),
 		SHA256:  e.textOf(src.Binary.SHA256),
 		Tool:    e.textOf(src.Binary.Tool),
+		Loads:   e.textOf(src.Binary.Loads),
 	}
 	dst.Args = nil
 	start := len(e.args)

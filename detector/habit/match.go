@@ -352,9 +352,9 @@ func (r *Reader) disguise(e *process.Event, program string) text {
 	case e.Deleted:
 		return deleted
 	case file == "busybox" || file == "toybox":
-	case strings.HasPrefix(file, "ld") && strings.Contains(file, ".so") && file != program:
+	case process.IsLoader(file):
 		return byLoader
-	case file != program:
+	case file != program || process.IsEmulator(file):
 		return renamedTool
 	}
 	where, known := r.places[e.Executable]

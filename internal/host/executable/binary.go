@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,7 @@ type Identifier struct {
 	seen    [glimpses]glimpse // a ring
 	next    int               // place in it
 	path    []byte            // reused, with a zero byte at its end
+	asks    atomic.Bool       // a path that a process chose is being followed
 	stats   Stats
 }
 
@@ -309,6 +311,7 @@ func (id *Identifier) Identify(e *process.Event) {
 	if !id.byGlimpse(e) && !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
 		id.stats.Gone++
 	}
+	id.identifyLoaded(e)
 }
 
 // byProcess reads what the process runs now. It is what the event is about only where it is the file that the source
@@ -431,14 +434,9 @@ func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool 
 // read finds what the file at id.path contains. It is not ok when it was not read and may be another time, and not
 // there when the path leads to another file by now.
 func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there bool) {
-	if s := now.Unix(); s != id.second {
-		id.second, id.inLimit = s, 0
-	}
-	if id.inLimit >= id.o.ReadsPerSecond {
-		id.stats.Limited++
+	if !id.mayRead(now) {
 		return process.Binary{}, false, true
 	}
-	id.inLimit++
 	path := id.name()
 	var fs unix.Statfs_t
 	if unix.Statfs(path, &fs) == nil && Remote(int64(fs.Type)) { //nolint:unconvert // its type differs by architecture
@@ -458,6 +456,19 @@ func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there
 	}
 	id.stats.Read++
 	return id.contents(f, st.Size), true, true
+}
+
+// mayRead reports whether one more file may be read in this second, and counts where it may not.
+func (id *Identifier) mayRead(now time.Time) bool {
+	if s := now.Unix(); s != id.second {
+		id.second, id.inLimit = s, 0
+	}
+	if id.inLimit >= id.o.ReadsPerSecond {
+		id.stats.Limited++
+		return false
+	}
+	id.inLimit++
+	return true
 }
 
 // contents finds what an open file contains.
