@@ -66,7 +66,7 @@ type Detector struct {
 	rules    []*Rule
 	models   []*learned // of rules, by index
 	programs map[string]RuleSet
-	cut      map[string]RuleSet // by the first commLength bytes of longer names
+	cut      map[string]RuleSet  // by the first commLength bytes of longer names
 	all      RuleSet             // of all enabled rules
 	kept     map[string]*learned // by rule id, of disabled and unknown rules too: a change of rules resets nothing
 	episodes map[episodeKey]*episode
