@@ -67,6 +67,7 @@ type Detector struct {
 	models   []*learned // of rules, by index
 	programs map[string]RuleSet
 	cut      map[string]RuleSet  // by the first commLength bytes of longer names
+	all      RuleSet             // of all enabled rules
 	kept     map[string]*learned // by rule id, of disabled and unknown rules too: a change of rules resets nothing
 	episodes map[episodeKey]*episode
 	// probations are the contexts that actors were alerted for and that are not habits yet.
@@ -118,7 +119,8 @@ func (d *Detector) Configure(o Options) error {
 			l.rare = rare.New(o.Rare)
 		}
 	}
-	d.o, d.rules, d.models, d.programs, d.cut = o, rules, nil, map[string]RuleSet{}, map[string]RuleSet{}
+	d.o, d.rules, d.models, d.all = o, rules, nil, 0
+	d.programs, d.cut = map[string]RuleSet{}, map[string]RuleSet{}
 	d.watching = watching{}
 	for _, h := range d.sessions {
 		h.SetHalfLife(o.HalfLife)
@@ -137,6 +139,7 @@ func (d *Detector) Configure(o Options) error {
 		d.models = append(d.models, d.kept[r.ID])
 		for _, p := range r.Programs {
 			d.programs[p] |= 1 << i
+			d.all |= 1 << i
 			if len(p) > commLength {
 				d.cut[p[:commLength]] |= 1 << i
 			}

@@ -3,6 +3,7 @@
 package detector
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ func (d *Detector) Match(e *process.Event) RuleSet {
 	set := d.programs[program]
 	if cutOff(&e.Process) {
 		set |= d.cut[program]
+	}
+	if unseen(&e.Process, program) {
+		set = d.all
 	}
 	if tool := e.Binary.Tool; tool != "" {
 		set |= d.programs[tool]
@@ -65,33 +69,46 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 	if name, args := byName(&e.Process); slices.Contains(r.Programs, name) {
 		return name, args
 	}
+	if unseen(&e.Process, name) {
+		return name, args
+	}
 	return "", nil
 }
 
 // Program returns the name of the program that really runs in a process, and the arguments after it. Of a multi-call
-// binary that is the applet, of the dynamic loader the program that it loads. Where the contents of a file are known,
-// its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is an exec of its own.
+// binary that is the applet, of the dynamic loader and of an emulator the program that they load. Where the contents of
+// a file are known, its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is an
+// exec of its own.
 func Program(p *process.Process) (string, []string) {
-	switch tool := p.Binary.Tool; {
-	case tool == "": // as of almost every program
-	case process.IsMultiCall(tool):
-		return applet(tool, nameOf(p), p.Args)
-	case isLoader(tool):
-		return loaded(tool, p.Args)
+	name := nameOf(p)
+	if tool := p.Binary.Tool; tool != "" && process.RunsArgument(tool) {
+		return runs(tool, name, p.Args, p.Binary.Loads)
 	}
-	return byName(p)
+	return runs(name, name, p.Args, p.Binary.Loads)
 }
 
-// byName is Program by what the executable is called alone.
-func byName(p *process.Process) (string, []string) {
-	name := nameOf(p)
-	switch {
-	case process.IsMultiCall(name):
-		return applet(name, name, p.Args)
-	case isLoader(name):
-		return loaded(name, p.Args)
+// byName is Program by what the executables are called alone.
+func byName(p *process.Process) (string, []string) { return runs(nameOf(p), nameOf(p), p.Args, "") }
+
+// runs is what a program runs with arguments, itself where it runs no other. file is what its executable is called,
+// loads what the contents of what it loads are known to be.
+func runs(program, file string, args []string, loads string) (string, []string) {
+	called, rest := "", args
+	if len(args) > 0 {
+		called, rest = args[0], args[1:]
 	}
-	return name, rest(p.Args)
+	for process.IsLoader(program) || process.IsEmulator(program) {
+		at, as := process.Loaded(program, args)
+		if at == 0 {
+			return program, rest
+		}
+		file, args = base(args[at]), args[at:]
+		program, called, rest = cmp.Or(loads, file), cmp.Or(as, args[0]), args[1:]
+	}
+	if process.IsMultiCall(program) {
+		return applet(program, file, called, rest)
+	}
+	return program, rest
 }
 
 // nameOf is the base name of a process's executable, or what its source calls it.
@@ -104,68 +121,23 @@ func nameOf(p *process.Process) string {
 
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-func rest(args []string) []string {
-	if len(args) == 0 {
-		return nil
-	}
-	return args[1:]
-}
-
-// applet is what a multi-call binary runs as: the name that it is called by. Where that is its own (busybox-1.36, too)
-// or its file's, the applet is the first argument.
-func applet(binary, file string, args []string) (string, []string) {
-	for len(args) > 0 {
-		if called := base(args[0]); called != file && !strings.HasPrefix(called, binary) {
-			return called, args[1:]
+// applet is what a multi-call binary runs as: the name that it is called by, with or without the dash of a login shell.
+// Where that is its own (busybox-1.36, too) or its file's, the applet is the first argument.
+func applet(binary, file, called string, rest []string) (string, []string) {
+	called = strings.TrimPrefix(called, "-")
+	for {
+		name := base(called)
+		if name != "" && name != file && !strings.HasPrefix(name, binary) {
+			return name, rest
 		}
-		args = args[1:]
-	}
-	return binary, nil
-}
-
-// isLoader reports whether a base name is a dynamic loader's: ld.so, ld-linux-x86-64.so.2, ld-musl-aarch64.so.1,
-// ld-2.31.so.
-func isLoader(name string) bool {
-	if !strings.HasPrefix(name, "ld") { // as hardly any program's does
-		return false
-	}
-	return strings.HasPrefix(name, "ld.so") || strings.HasPrefix(name, "ld64.so") ||
-		strings.HasPrefix(name, "ld-") && strings.Contains(name, ".so")
-}
-
-// loaderOptionTakesValue reports whether an option of glibc's or musl's loader has its value in the next argument
-// (ld.so --help, musl ldso/dynlink.c).
-func loaderOptionTakesValue(option string) bool {
-	switch option {
-	case "--library-path", "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask", "--inhibit-rpath", "--audit", "--preload",
-		"--argv0":
-		return true
-	}
-	return false
-}
-
-// loaderOptionRunsNothing reports whether an option makes the loader print something and start no program.
-func loaderOptionRunsNothing(option string) bool {
-	switch option {
-	case "--list", "--verify", "--help", "--version", "--list-tunables", "--list-diagnostics":
-		return true
-	}
-	return false
-}
-
-// loaded is the program that a loader started by hand loads; the loader itself where it loads none.
-func loaded(name string, args []string) (string, []string) {
-	for i := 1; i < len(args); i++ {
-		switch a := args[i]; {
-		case loaderOptionRunsNothing(a):
-			return name, rest(args)
-		case loaderOptionTakesValue(a):
-			i++
-		case strings.HasPrefix(a, "--") && len(a) > 2:
-		case a == "--":
-		default:
-			return base(a), args[i+1:]
+		if len(rest) == 0 {
+			return binary, nil
 		}
+		called, rest = rest[0], rest[1:]
 	}
-	return name, rest(args)
+}
+
+// unseen reports whether an exec runs another program that stands beyond the arguments which are kept: it may be any.
+func unseen(p *process.Process, program string) bool {
+	return p.ArgsCount > len(p.Args) && process.RunsArgument(program)
 }

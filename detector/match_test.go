@@ -165,6 +165,26 @@ func TestMatch(t *testing.T) {
 			e:    called("ld --library-path /x /usr/bin/ss -tan", "/tmp/ld", "ld-linux-x86-64.so.2"), want: both,
 		},
 		{name: "the loader loads another program", e: called("ld /usr/bin/ls ss", "/tmp/ld", "ld-linux-x86-64.so.2")},
+		{name: "what the loader loads is a copy", e: loading("/lib64/ld.so /tmp/kworker -tan", "ss"), want: both},
+		{name: "it is busybox", e: loading("/lib64/ld.so --argv0 netstat /tmp/bb -tln", "busybox"), want: first},
+		{
+			name: "it is called as in a login shell",
+			e:    loading("/lib64/ld.so --argv0 -netstat /tmp/bb", "busybox"), want: first,
+		},
+		{name: "it is another applet", e: loading("/lib64/ld.so --argv0 ls /tmp/bb netstat", "busybox")},
+		{name: "busybox by its name through the loader", e: loading("/lib64/ld.so /bin/busybox netstat", ""), want: first},
+		{name: "an emulator", e: loading("/usr/bin/qemu-aarch64-static -L /arm -cpu max /arm/bin/ss -tan", ""), want: both},
+		{name: "a copy in an emulator", e: loading("/usr/bin/qemu-x86_64 -0 sshd /tmp/sshd -tan", "ss"), want: both},
+		{name: "the loader in an emulator", e: loading("/usr/bin/qemu-arm /arm/ld-2.31.so /arm/bin/ss", ""), want: both},
+		{name: "an emulator of a machine", e: loading("/usr/bin/qemu-system-x86_64 -hda ss", "")},
+		{name: "an applet as in a login shell", e: called("-netstat -tln", "/bin/busybox", "busybox"), want: first},
+		{
+			name: "the loader's program is cut off",
+			e:    cut(loading("/lib64/ld.so --library-path xxx", "")), want: both,
+		},
+		{name: "the applet is cut off", e: cut(called("busyboxxx", "/bin/busybox", "busybox")), want: both},
+		{name: "arguments of the loaded are cut off", e: cut(loading("/lib64/ld.so /usr/bin/ls -l", ""))},
+		{name: "arguments of another program are cut off", e: cut(called("ls -l", "/bin/ls", ""))},
 		{name: "ss under the name of busybox", e: called("busybox ls", "/tmp/busybox", "ss"), want: both},
 		{name: "case matters", e: ran(process.Process{Executable: "/usr/bin/SS"})},
 		{name: "a longer name is another program", e: ran(process.Process{Executable: "/usr/bin/ssh"})},
@@ -227,6 +247,30 @@ func called(command, executable, tool string) process.Event {
 	}}
 }
 
+// loading is the exec of a loader or an emulator; the contents of what it loads are known to be a tool's.
+func loading(command, tool string) process.Event {
+	path, _, _ := strings.Cut(command, " ")
+	e := called(command, path, "")
+	e.Binary.Loads = tool
+	return e
+}
+
+// TestAProgramThatIsCutOffIsJudged has a loader started with more arguments than are kept before the program.
+func TestAProgramThatIsCutOffIsJudged(t *testing.T) {
+	d := mustNew(t, options(mission()))
+	e := cut(loading("/lib64/ld.so --library-path xxx", ""))
+	e.User, e.Time = process.User{ID: 1000}, time.Unix(1700000000, 0)
+	findings := d.Judge(&e, d.Match(&e), nil)
+	require.Len(t, findings, 1)
+	require.Equal(t, "ld.so", findings[0].Program)
+}
+
+// cut is an exec with one argument more than its source has kept.
+func cut(e process.Event) process.Event {
+	e.ArgsCount = len(e.Args) + 1
+	return e
+}
+
 func TestTheArgumentsOfAnAppletAreItsOwn(t *testing.T) {
 	for _, c := range []struct{ command, executable, tool, want string }{
 		{"bb netstat -tn", "/tmp/bb", "busybox", "netstat [-tn]"},
@@ -234,6 +278,9 @@ func TestTheArgumentsOfAnAppletAreItsOwn(t *testing.T) {
 		{"busybox busybox netstat -tn", "/bin/busybox", "busybox", "netstat [-tn]"},
 		{"busybox", "/bin/busybox", "", "busybox []"},
 		{"ld --argv0 x /usr/bin/ss -t", "/tmp/ld", "ld-linux-x86-64.so.2", "ss [-t]"},
+		{"ld --argv0 -netstat /bin/busybox -tn", "/tmp/ld", "ld-linux-x86-64.so.2", "netstat [-tn]"},
+		{"ld /bin/busybox netstat -tn", "/tmp/ld", "ld-linux-x86-64.so.2", "netstat [-tn]"},
+		{"-netstat -tn", "/bin/busybox", "", "netstat [-tn]"},
 	} {
 		e := called(c.command, c.executable, c.tool)
 		name, args := Program(&e.Process)

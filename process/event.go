@@ -68,6 +68,9 @@ type Binary struct {
 	// name), of MultiCalls ("busybox") or the dynamic loader that one of these asks for ("ld-linux-x86-64.so.2"); empty
 	// when they are none's.
 	Tool string
+	// Loads is the program that the contents of what a loader or an emulator was started to run are known to be, as
+	// Tool is; empty where they are none's.
+	Loads string
 }
 
 // FileID is a file as the kernel knows it, whatever path leads to it. The zero value: unknown.
@@ -262,8 +265,8 @@ type Event struct {
 	Parent  Process
 	Leader  Process // the session leader (process.session_leader)
 	Entry   Process // the entry leader: the first process of the way in (process.entry_leader)
-	// base name of the program that had the process started: the parent, or, where that is a wrapper such as sudo, the
-	// nearest ancestor that is none; empty: the parent it is
+	// the executable that had the process started, where the parent is a wrapper such as sudo: that of the nearest
+	// ancestor that is none, by its path, or by its name where no path is known; empty: the parent it is
 	Starter   string
 	Session   Session
 	Container Container
@@ -368,6 +371,7 @@ func (e *Event) copyProcess(dst, src *Process) {
 		BuildID: e.textOf(src.Binary.BuildID),
 		SHA256:  e.textOf(src.Binary.SHA256),
 		Tool:    e.textOf(src.Binary.Tool),
+		Loads:   e.textOf(src.Binary.Loads),
 	}
 	dst.Args = nil
 	start := len(e.args)

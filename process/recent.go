@@ -73,7 +73,7 @@ type ranName struct {
 }
 
 // fresh reports whether a program may not have run in this minute before. It is true at least once, and of a program
-// that is many in one file always.
+// that runs another of its arguments always.
 func (c *ring) fresh(name string, now int64) bool {
 	if name == "" {
 		return false
@@ -83,7 +83,7 @@ func (c *ring) fresh(name string, now int64) bool {
 	if r.minute == minute && r.name == name {
 		return false
 	}
-	if !IsMultiCall(name) && !(strings.HasPrefix(name, "ld") && strings.Contains(name, ".so")) {
+	if !RunsArgument(name) {
 		r.name, r.minute = name, minute
 	}
 	return true

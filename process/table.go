@@ -460,6 +460,10 @@ func (p *procEntry) program() string {
 	return cmp.Or(base(p.exe), p.name)
 }
 
+// wraps reports whether the process runs a wrapper. One that lies where its user may have put it can be anything that
+// is called after one.
+func (p *procEntry) wraps() bool { return IsWrapper(p.program()) && Place(p.exe) == "" }
+
 // wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind
 // it.
 var wrappers = map[string]bool{
@@ -566,10 +570,10 @@ func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	if len(line) == 0 {
 		return
 	}
-	if IsWrapper(line[0].program()) {
+	if line[0].wraps() {
 		for _, p := range line[1:] {
-			if name := p.program(); !IsWrapper(name) {
-				e.Starter = name
+			if !p.wraps() {
+				e.Starter = cmp.Or(p.exe, base(p.name))
 				break
 			}
 		}

@@ -98,8 +98,11 @@ func TestWrappersArePassedOver(t *testing.T) {
 		want string
 	}{
 		{"a shell is who started it", []string{"/bin/bash"}, ""},
-		{"sudo is not", []string{"/bin/bash", "/usr/bin/sudo"}, "bash"},
-		{"nor is a row of wrappers", []string{"/opt/agent", "/usr/bin/sudo", "/usr/bin/sudo", "/usr/bin/timeout"}, "agent"},
+		{"sudo is not", []string{"/bin/bash", "/usr/bin/sudo"}, "/bin/bash"},
+		{"nor is a row of wrappers", []string{"/opt/agent", "/usr/bin/sudo", "/usr/bin/sudo", "/usr/bin/timeout"}, "/opt/agent"},
+		{"a copy of another program is, whatever it is called", []string{"/usr/sbin/cron", "/tmp/.x/timeout"}, ""},
+		{"also behind a wrapper", []string{"/usr/sbin/cron", "/tmp/nice", "/usr/bin/nice"}, "/tmp/nice"},
+		{"and in a home", []string{"/bin/bash", "/home/alice/bin/sudo"}, ""},
 		{"of whom nothing else is known", []string{"/usr/bin/xargs"}, "init"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -466,7 +469,7 @@ func TestALineOfAncestorsByEntityIDs(t *testing.T) {
 		table.Observe(last)
 	}
 	require.True(t, table.Complete(last))
-	require.Equal(t, []string{"sudo", "bash", EntrySSHD}, []string{last.Parent.Name, last.Starter, last.Session.Entry})
+	require.Equal(t, []string{"sudo", "/bin/bash", EntrySSHD}, []string{last.Parent.Name, last.Starter, last.Session.Entry})
 }
 
 func TestAParentThatWasAskedForIsKnown(t *testing.T) {

@@ -676,6 +676,26 @@ func TestSlowPoisoningTakesDays(t *testing.T) {
 	require.Less(t, days, 10, "it is possible, and docs/model.md says so")
 }
 
+// TestAParentBehindAWrapperIsAFile has a shell that is called like the agent start its command through timeout: where
+// it lies counts there, too, and the agent itself may use timeout.
+func TestAParentBehindAWrapperIsAFile(t *testing.T) {
+	for _, c := range []struct {
+		starter string
+		alerts  bool
+	}{
+		{"/usr/bin/check_mk_agent", false},
+		{"/usr/local/lib/check_mk/check_mk_agent", false},
+		{"/tmp/.x/check_mk_agent", true},
+		{"/home/alice/check_mk_agent", true},
+	} {
+		m, end := weeks(8)
+		e := service(end, "root", "timeout", "ss -s")
+		e.Starter = c.starter
+		score := matched(m, e).Score
+		require.Equal(t, c.alerts, score >= 25, "%s: %.1f", c.starter, score)
+	}
+}
+
 // crowded is a model of actors with so many contexts each: other parents, networks, folders and commands.
 func crowded(actors, contexts int) *Model {
 	m := New(options)

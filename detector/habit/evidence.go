@@ -220,7 +220,7 @@ func (m *Model) kindOf(l *Match) int {
 	if l.Class == Person || parent == "" {
 		return unknown
 	}
-	if strings.HasSuffix(parent, inTemporary.Value()) || strings.HasSuffix(parent, inMemory.Value()) {
+	if strings.HasSuffix(parent, process.InTemporary) || strings.HasSuffix(parent, process.InMemory) {
 		return shell
 	}
 	name, _, placed := strings.Cut(parent, " in a ")

@@ -254,11 +254,11 @@ var (
 	nothing     = unique.Make("")
 	renamedTool = unique.Make("under another name")
 	deleted     = unique.Make("a deleted file")
-	inMemory    = unique.Make("a file in memory")
+	inMemory    = unique.Make(process.InMemory)
 	byLoader    = unique.Make("through the dynamic loader")
-	inTemporary = unique.Make("in a temporary folder")
-	inHome      = unique.Make("in a home")
-	inHidden    = unique.Make("in a hidden folder")
+	inTemporary = unique.Make(process.InTemporary)
+	inHome      = unique.Make(process.InHome)
+	inHidden    = unique.Make(process.InHidden)
 )
 
 // maxValue bounds a value in bytes.
@@ -356,14 +356,17 @@ func (r *Reader) disguise(e *process.Event, program string) text {
 	case e.Deleted:
 		return deleted
 	case file == "busybox" || file == "toybox":
-	case strings.HasPrefix(file, "ld") && strings.Contains(file, ".so") && file != program:
+	case process.IsLoader(file):
 		return byLoader
-	case file != program:
+	case file != program || process.IsEmulator(file):
 		return renamedTool
 	}
 	where, known := r.places[e.Executable]
 	if !known {
-		where = cmp.Or(place(e.Executable), plain)
+		where = plain
+		if p := process.Place(e.Executable); p != "" {
+			where = unique.Make(p)
+		}
 		r.places = remember(r.places, strings.Clone(e.Executable), where)
 	}
 	return where
@@ -377,58 +380,23 @@ func (l *Match) Disguised() string {
 	return ""
 }
 
-// place says of an executable that it lies where its user may have put it; the zero text where it does not.
-func place(executable string) text {
-	for _, p := range places {
-		if strings.HasPrefix(executable, p.folder) {
-			return p.text
-		}
-	}
-	if strings.Contains(executable, "/.") {
-		return inHidden
-	}
-	return text{}
-}
-
-// places are the folders that users can write (FHS 3.0; file-hierarchy(7)).
-var places = []struct {
-	folder string
-	text   text
-}{
-	{"/memfd:", inMemory},
-	{"/tmp/", inTemporary},
-	{"/var/tmp/", inTemporary},
-	{"/dev/", inTemporary},
-	{"/run/user/", inTemporary},
-	{"/run/lock/", inTemporary},
-	{"/var/lock/", inTemporary},
-	{"/run/shm/", inTemporary},
-	{"/var/run/user/", inTemporary},
-	{"/home/", inHome},
-	{"/root/", inHome},
-	{"/var/www/", inHome},
-}
-
 // parent is the name of the program that started the tool, with where it lies when that is a place of its user's
 // choice: a copy of a shell in /tmp is not the agent that it is called after. Where a package puts it is no part of it,
 // so that upgrades and moves change nothing.
 func (r *Reader) parent(e *process.Event) text {
-	file := e.Parent.Executable
-	switch {
-	case e.Starter != "":
-		return r.hold(unversioned(e.Starter))
-	case file == "":
+	file := cmp.Or(e.Starter, e.Parent.Executable)
+	if file == "" {
 		return r.hold(unversioned(e.Parent.Name))
 	}
 	p, known := r.parents[file]
 	if !known {
 		name := unversioned(path.Base(file))
-		switch where := place(file); where {
-		case text{}:
-		case inMemory:
-			name += ", " + where.Value()
+		switch where := process.Place(file); where {
+		case "":
+		case process.InMemory:
+			name += ", " + where
 		default:
-			name += " " + where.Value()
+			name += " " + where
 		}
 		p = r.hold(name)
 		r.parents = remember(r.parents, strings.Clone(file), p)

@@ -15,7 +15,9 @@
 // times is read once, and one that is replaced is read again.
 //
 // The host comes first: at most 64 KiB are read for a build-id, at most 8 MiB of code, nothing on network and FUSE file
-// systems, and no more than a stated number of files a second. What is not read is judged by its name, and counted.
+// systems, and no more than a stated number of files, and of bytes of code, a second. Those are more than a host starts
+// of new programs while it is at work: who starts many before a tool must not get it past. What is not read is judged
+// by its name, and counted.
 package executable
 
 import (
@@ -26,6 +28,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +41,7 @@ type Options struct {
 	Tools          []string // base names of the programs to know by their contents
 	Dirs           []string // where they are searched; nil: the usual folders of a PATH
 	Root           string   // the proc file system; empty: /proc
-	ReadsPerSecond int      // of event time; 0: 50
+	ReadsPerSecond int      // of event time; 0: 1000
 	Remember       int      // executables; 0: 8192
 }
 
@@ -46,7 +49,7 @@ type Options struct {
 type Stats struct {
 	Read    uint64 // executables read
 	Skipped uint64 // not read: on a network or FUSE file system
-	Limited uint64 // not read: more than ReadsPerSecond
+	Limited uint64 // not read, or their code not: more than ReadsPerSecond, or than codePerSecond
 	Gone    uint64 // not read: the process had ended, or ran another program, and no path led to the file any more
 }
 
@@ -65,9 +68,12 @@ type Identifier struct {
 	checked time.Time         // when the tools' files were last checked, event time
 	second  int64             // of the limit
 	inLimit int
+	summed  uint64            // bytes of code in this second
+	head    []byte            // reused
 	seen    [glimpses]glimpse // a ring
 	next    int               // place in it
 	path    []byte            // reused, with a zero byte at its end
+	asks    atomic.Bool       // a path that a process chose is being followed
 	stats   Stats
 }
 
@@ -91,11 +97,13 @@ type contents struct {
 }
 
 const (
-	defaultReads    = 50
+	defaultReads    = 1000
 	defaultRemember = 8192
 	// toolsEvery is how often the tools' own files are checked for changes: an upgrade of iproute2 is no
 	// emergency.
 	toolsEvery = time.Minute
+	// codePerSecond is how much code is summed up in a second, in bytes: a tenth of what a processor does.
+	codePerSecond = 128 << 20
 	// headMost is how much of a file is read for its headers.
 	headMost = 64 << 10
 	// clockStep is by how much the kernel's clock of files may be ahead of the time in a record: records have
@@ -183,7 +191,7 @@ func (id *Identifier) readTool(tool, path string) (loader string) {
 	if err != nil || !info.Mode().IsRegular() {
 		return ""
 	}
-	im := readImage(f)
+	im := readImage(f, make([]byte, headMost))
 	learned := im.buildID != ""
 	if learned {
 		learn(id.byID, im.buildID, tool)
@@ -309,6 +317,7 @@ func (id *Identifier) Identify(e *process.Event) {
 	if !id.byGlimpse(e) && !id.byProcess(e) && !id.byPath(e) && !id.byParent(e) {
 		id.stats.Gone++
 	}
+	id.identifyLoaded(e)
 }
 
 // byProcess reads what the process runs now. It is what the event is about only where it is the file that the source
@@ -431,40 +440,65 @@ func (id *Identifier) take(e *process.Event, st *unix.Stat_t, path string) bool 
 // read finds what the file at id.path contains. It is not ok when it was not read and may be another time, and not
 // there when the path leads to another file by now.
 func (id *Identifier) read(now time.Time, key file) (b process.Binary, ok, there bool) {
-	if s := now.Unix(); s != id.second {
-		id.second, id.inLimit = s, 0
-	}
-	if id.inLimit >= id.o.ReadsPerSecond {
-		id.stats.Limited++
+	if !id.mayRead(now) {
 		return process.Binary{}, false, true
 	}
-	id.inLimit++
 	path := id.name()
 	var fs unix.Statfs_t
 	if unix.Statfs(path, &fs) == nil && Remote(int64(fs.Type)) { //nolint:unconvert // its type differs by architecture
 		id.stats.Skipped++
 		return process.Binary{}, true, true
 	}
-	// Without waiting, for it may be a pipe by now.
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	// Another file may be there by now; a pipe would make us wait, and a device may act on being opened.
+	at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return process.Binary{}, false, false
 	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
+	defer unix.Close(at)
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || fileOf(&st) != key {
+	if unix.Fstat(at, &st) != nil || fileOf(&st) != key || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return process.Binary{}, false, false
 	}
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(at))
+	if err != nil {
+		return process.Binary{}, false, false
+	}
+	defer f.Close()
 	id.stats.Read++
 	return id.contents(f, st.Size), true, true
 }
 
+// mayRead reports whether one more file may be read in this second, and counts where it may not.
+func (id *Identifier) mayRead(now time.Time) bool {
+	if s := now.Unix(); s != id.second {
+		id.second, id.inLimit, id.summed = s, 0, 0
+	}
+	if id.inLimit >= id.o.ReadsPerSecond {
+		id.stats.Limited++
+		return false
+	}
+	id.inLimit++
+	return true
+}
+
+// maySum reports whether so much more code may be summed up in this second, and counts where it may not.
+func (id *Identifier) maySum(bytes uint64) bool {
+	if id.summed+bytes > codePerSecond {
+		id.stats.Limited++
+		return false
+	}
+	id.summed += bytes
+	return true
+}
+
 // contents finds what an open file contains.
 func (id *Identifier) contents(f *os.File, size int64) process.Binary {
-	im := readImage(f)
+	if id.head == nil {
+		id.head = make([]byte, headMost)
+	}
+	im := readImage(f, id.head)
 	b := process.Binary{BuildID: im.buildID, Tool: id.byID[im.buildID]}
-	if b.Tool == "" && id.shapes[im.shape()] {
+	if s := im.shape(); b.Tool == "" && id.shapes[s] && id.maySum(s.bytes) {
 		if sum, err := im.sumOfCode(f); err == nil {
 			b.Tool = id.byCode[sum]
 		}

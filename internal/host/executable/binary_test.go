@@ -4,9 +4,11 @@ package executable
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -156,6 +158,38 @@ func TestAnExecutableThatWasSeenCostsNoAllocation(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { id.Identify(e) }))
 }
 
+// TestManyNewProgramsHideNoTool starts hundreds of programs that nobody has seen, all in one second, before a copy of a
+// tool.
+func TestManyNewProgramsHideNoTool(t *testing.T) {
+	id := New(Options{Tools: []string{"cat"}, Dirs: []string{"/usr/bin"}})
+	dir := t.TempDir()
+	copied := copyOf(t, stays, "kworker")
+	now := time.Now().Add(time.Second)
+	for i := range 500 {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		require.NoError(t, os.WriteFile(path, []byte("#!/bin/true"), 0o755))
+		e := ended(t, path)
+		e.Time = now
+		id.Identify(e)
+	}
+	e := ended(t, copied)
+	e.Time = now
+	id.Identify(e)
+	require.Equal(t, "cat", e.Binary.Tool)
+	require.Zero(t, id.Stats().Limited)
+}
+
+// BenchmarkIdentifyNew is what a program costs that nobody has seen.
+func BenchmarkIdentifyNew(b *testing.B) {
+	id := New(Options{Tools: []string{"cat"}, ReadsPerSecond: math.MaxInt})
+	e := running(b, "/usr/bin/sleep", "60")
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(id.known)
+		id.Identify(e)
+	}
+}
+
 func BenchmarkIdentifyKnown(b *testing.B) {
 	id := New(Options{Tools: []string{"cat"}})
 	e := running(b, stays)
@@ -173,7 +207,7 @@ func FuzzImage(f *testing.F) {
 	}
 	f.Add([]byte("\x7fELF"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		im := readImage(bytes.NewReader(b))
+		im := readImage(bytes.NewReader(b), make([]byte, headMost))
 		if len(im.buildID) > 2*maxBuildID || len(im.loader) > maxInterp {
 			t.Fatal("too long")
 		}

@@ -53,9 +53,8 @@ type shape struct {
 	bytes uint64
 }
 
-// readImage reads the headers of an ELF file; the zero image for what is none.
-func readImage(r io.ReaderAt) image {
-	head := make([]byte, headMost)
+// readImage reads the headers of an ELF file into head; the zero image for what is none.
+func readImage(r io.ReaderAt, head []byte) image {
 	n, err := r.ReadAt(head, 0)
 	if n == 0 || err != nil && err != io.EOF {
 		return image{}

@@ -321,7 +321,7 @@ func TestBusyboxAndTheLoaderAreKnownUnderAnyName(t *testing.T) {
 	f, err := os.Open(stays)
 	require.NoError(t, err)
 	defer f.Close()
-	loader := readImage(f).loader
+	loader := readImage(f, make([]byte, headMost)).loader
 	require.NotEmpty(t, loader)
 	e := running(t, copyOf(t, loader, "ld"), stays)
 	id.Identify(e)

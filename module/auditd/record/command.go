@@ -170,20 +170,46 @@ func (c *command) join(pieces []piece, buf []byte) []byte {
 
 // titled is the argument of that number as PROCTITLE has it; not ok where that lacks it, or may have cut it off.
 func (c *command) titled(n int) (arg []byte, ok bool) {
+	if len(c.title) > 0 && len(c.started) == 0 {
+		c.started = text(c.title, c.started[:0])
+		if !c.agrees() {
+			c.title = c.title[:0]
+		}
+	}
 	if len(c.title) == 0 {
 		return nil, false
 	}
-	if len(c.started) == 0 {
-		c.started = text(c.title, c.started[:0])
+	arg, last, ok := c.inTitle(n)
+	if !ok || last && len(c.started) >= titleMax-1 {
+		return nil, false
 	}
+	return arg, true
+}
+
+// agrees reports whether PROCTITLE begins as the arguments that came. Where a program started another in its place, the
+// kernel may give the command line of the one before, which it remembers.
+func (c *command) agrees() bool {
+	for _, p := range c.pieces {
+		arg, last, ok := c.inTitle(p.index)
+		if !ok || p.number == length || p.number > 0 {
+			continue
+		}
+		came := c.text[p.start:p.end]
+		if same := p.number == whole && bytes.Equal(arg, came); !same && !(last && bytes.HasPrefix(came, arg)) {
+			return false
+		}
+	}
+	return true
+}
+
+// inTitle is the argument of that number as PROCTITLE has it, and whether it is the last one there, which may be cut
+// off.
+func (c *command) inTitle(n int) (arg []byte, last, ok bool) {
 	rest, more := c.started, true
 	for ; n >= 0 && more; n-- {
 		arg, rest, more = bytes.Cut(rest, []byte{0})
 	}
-	if n >= 0 || !more && len(c.started) >= titleMax-1 {
-		return nil, false
-	}
-	return arg, true
+	return arg, !more, n < 0
 }
 
 // argument reads a key of EXECVE: a3 is argument 3, a3[1] its piece 1, a3_len its length. Anything else is none.

@@ -223,6 +223,12 @@ func TestAMissingPieceIsNeverJoinedOver(t *testing.T) {
 		"a title that may be cut off": {
 			execve(`argc=2 a0="ss"`) + title + "737300" + strings.Repeat("61", 125) + "\n", []string{"ss"}, false,
 		},
+		"the title of the program before": {
+			execve(`argc=3 a0="ss" a2="dst"`) + title + "7368002D630078\n", []string{"ss", "", "dst"}, false,
+		},
+		"the title before a long argument": {
+			execve(`argc=3 a0_len=3 a0[0]="ss"`, `a0[1]="x"`) + title + "73002D740078\n", []string{"ssx"}, false,
+		},
 		"a piece in the middle": {
 			execve(`argc=2 a0="ss" a1_len=6 a1[0]="ab"`, `a1[2]="ef"`), []string{"ss", "ab" + gap + "ef"}, false,
 		},

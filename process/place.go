@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import "strings"
+
+// Where an executable lies that its user may have put there, in words that follow its name.
+const (
+	InMemory    = "a file in memory"
+	InTemporary = "in a temporary folder"
+	InHome      = "in a home"
+	InHidden    = "in a hidden folder"
+)
+
+// places are the folders that users can write (FHS 3.0; file-hierarchy(7)).
+var places = []struct{ folder, place string }{
+	{"/memfd:", InMemory},
+	{"/tmp/", InTemporary},
+	{"/var/tmp/", InTemporary},
+	{"/dev/", InTemporary},
+	{"/run/user/", InTemporary},
+	{"/run/lock/", InTemporary},
+	{"/var/lock/", InTemporary},
+	{"/run/shm/", InTemporary},
+	{"/var/run/user/", InTemporary},
+	{"/home/", InHome},
+	{"/root/", InHome},
+	{"/var/www/", InHome},
+}
+
+// Place says of the path of an executable that its user may have put it there; empty where nothing says so.
+func Place(executable string) string {
+	for _, p := range places {
+		if strings.HasPrefix(executable, p.folder) {
+			return p.place
+		}
+	}
+	if strings.Contains(executable, "/.") {
+		return InHidden
+	}
+	return ""
+}
