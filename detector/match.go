@@ -81,14 +81,18 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 // exec of its own.
 func Program(p *process.Process) (string, []string) {
 	name := nameOf(p)
+	program := name
 	if tool := p.Binary.Tool; tool != "" && process.RunsArgument(tool) {
-		return runs(tool, name, p.Args, p.Binary.Loads)
+		program = tool
 	}
-	return runs(name, name, p.Args, p.Binary.Loads)
+	return runs(program, name, p.Args, p.Binary.Loads)
 }
 
 // byName is Program by what the executables are called alone.
-func byName(p *process.Process) (string, []string) { return runs(nameOf(p), nameOf(p), p.Args, "") }
+func byName(p *process.Process) (string, []string) {
+	name := nameOf(p)
+	return runs(name, name, p.Args, "")
+}
 
 // runs is what a program runs with arguments, itself where it runs no other. file is what its executable is called,
 // loads what the contents of what it loads are known to be.
@@ -96,6 +100,9 @@ func runs(program, file string, args []string, loads string) (string, []string) 
 	called, rest := "", args
 	if len(args) > 0 {
 		called, rest = args[0], args[1:]
+	}
+	if !process.RunsArgument(program) {
+		return program, rest
 	}
 	for process.IsLoader(program) || process.IsEmulator(program) {
 		at, as := process.Loaded(program, args)

@@ -7,9 +7,6 @@ import "strings"
 // IsLoader reports whether a base name is a dynamic loader's: ld.so, ld-linux-x86-64.so.2, ld-musl-aarch64.so.1,
 // ld-2.31.so.
 func IsLoader(name string) bool {
-	if !strings.HasPrefix(name, "ld") { // as hardly any program's does
-		return false
-	}
 	return strings.HasPrefix(name, "ld.so") || strings.HasPrefix(name, "ld64.so") ||
 		strings.HasPrefix(name, "ld-") && strings.Contains(name, ".so")
 }
@@ -36,7 +33,10 @@ var emulated = map[string]bool{
 
 // RunsArgument reports whether a program, by its base name, runs another in its own process, which its arguments name:
 // one of MultiCalls, a dynamic loader, an emulator.
-func RunsArgument(name string) bool { return IsMultiCall(name) || IsLoader(name) || IsEmulator(name) }
+func RunsArgument(name string) bool {
+	return IsMultiCall(name) || // of every program this is asked, and hardly one's name begins so:
+		strings.HasPrefix(name, "ld") && IsLoader(name) || strings.HasPrefix(name, "qemu-") && IsEmulator(name)
+}
 
 // Loaded finds the program that a loader or an emulator of that base name runs: its place among the arguments, 0 where
 // it runs none, and what it is called by where an option says so.
