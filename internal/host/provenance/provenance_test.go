@@ -177,7 +177,7 @@ func TestARedHatHost(t *testing.T) {
 	require.Equal(t, Modified, tool.State)
 	require.Equal(t, "sleep", tool.Package)
 
-	// A host of SUSE may have dpkg, too, but its own database is not read.
+	// A host of SUSE may have dpkg, too. Here its own database is a folder, which cannot be read.
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "var/lib/rpm")))
 	for _, name := range []string{"var/lib/dpkg/info", "usr/lib/sysimage/rpm/Packages.db"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, name), 0o755))
