@@ -229,6 +229,7 @@ func (r *sensor) Run(b *beat.Beat) error {
 	factory := &factory{
 		modules: r.modules, ring: l.ring, cursors: l.cursors, health: r.health,
 		running: running, paths: r.paths, host: l.host, programs: l.engine.Programs,
+		retire: l.retire,
 	}
 	runners := newRunners(factory, b.Publisher)
 	l.heart = &heartbeat{

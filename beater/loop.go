@@ -12,6 +12,7 @@ import (
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/detector"
 	"github.com/reconbeat/reconbeat/internal/control"
+	"github.com/reconbeat/reconbeat/internal/document"
 	"github.com/reconbeat/reconbeat/internal/engine"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/internal/host"
@@ -122,6 +123,11 @@ func (l *loop) call(f func()) error {
 	case <-l.ended:
 		return errors.New("reconbeat is stopping")
 	}
+}
+
+// retire has the engine publish what is still to come of a module that ends. When the loop has ended, engine.Stop does.
+func (l *loop) retire(from *document.Source) {
+	_ = l.call(func() { l.engine.Retire(from, time.Now()) })
 }
 
 // configure changes the settings of the whole Beat while modules run. What was learned stays.

@@ -59,6 +59,7 @@ func testPolicy(t *testing.T) *policy {
 	require.NoError(t, err)
 	f := &factory{
 		modules: modules, ring: l.ring, cursors: l.cursors, health: board, running: l.running, paths: paths.New(), host: h,
+		retire: l.retire,
 	}
 	p := &policy{
 		modules: modules, detector: r.detectorOptions, loop: l, runners: newRunners(f, nil),

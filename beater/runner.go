@@ -36,6 +36,8 @@ type factory struct {
 	host    *host.Host
 	// programs are those that execs must be of to be of interest; see engine.Engine.Programs
 	programs func() []string
+	// retire publishes what is still to come of a module, while its processors run
+	retire func(*document.Source)
 }
 
 // CheckConfig reports whether a runner could be made; it opens nothing.
@@ -106,6 +108,7 @@ func (r *runner) Stop() {
 	r.cancel()
 	r.done.Wait()
 	r.factory.ring.Drained()
+	r.factory.retire(r.source)
 	r.factory.running.remove(r)
 	if err := r.source.Close(); err != nil {
 		r.logger.Debugf("closing the processors: %v", err)

@@ -7,12 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // liveContainer is the id of the live test's container, liveImage and livePod the image and the pod that its processor
@@ -100,4 +104,95 @@ func TestLiveAContainer(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{"", liveShop}, containers)
+}
+
+// podmanImage is what the test's image is called, podmanShop what new versions keep of it.
+const (
+	podmanImage = podmanShop + ":1.2"
+	podmanShop  = "registry.example:5000/shop/web"
+)
+
+// podmanFiles makes a folder of the files of a container, and an archive of them: busybox and what it is linked with.
+const podmanFiles = `mkdir -p files/bin files/etc && cp "$(command -v busybox)" files/bin/busybox &&
+{ ldd files/bin/busybox | grep -o '/[^ ]*' | xargs -r cp -L --parents -t files; true; } &&
+ln -s busybox files/bin/sh && ln -s busybox files/bin/netstat && tar -C files -cf files.tar .`
+
+// podman is podman with a store of its own, below a folder.
+func podman(dir string, args ...string) *exec.Cmd {
+	c := exec.Command("podman", append([]string{
+		"--root", dir + "/root", "--runroot", dir + "/run", "--tmpdir", dir + "/tmp", "--storage-driver", "vfs",
+		"--events-backend", "file", "--cgroup-manager", "cgroupfs", "--runtime", "runc",
+	}, args...)...)
+	c.Dir = dir
+	return c
+}
+
+// TestLivePodman has podman run netstat in a container: the alert has the container's id, and what podman's socket says
+// of it by add_docker_metadata, as the model's actor has.
+func TestLivePodman(t *testing.T) {
+	for _, program := range []string{"podman", "conmon", "runc"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("SKIPPED: THE LIVE TEST OF PODMAN NEEDS podman, conmon AND runc (Debian: podman conmon runc)")
+		}
+	}
+	l := newLive(t, "context")
+	dir := t.TempDir()
+	t.Cleanup(func() { _ = podman(dir, "rm", "--all", "--force", "--time", "0").Run() })
+	files := exec.Command("sh", "-c", podmanFiles)
+	files.Dir = dir
+	out, err := files.CombinedOutput()
+	require.NoError(t, err, string(out))
+	out, err = podman(dir, "import", "files.tar", podmanImage).CombinedOutput()
+	require.NoError(t, err, string(out))
+	arguments := func(command string, more ...string) []string {
+		return slices.Concat([]string{
+			"run", "--interactive", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
+		}, more, []string{podmanImage, "sh", "-c", command})
+	}
+	if out, err := podman(dir, arguments("true")...).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: PODMAN RUNS NO CONTAINER HERE: %s", out)
+	}
+	socket := filepath.Join(dir, "podman.sock")
+	service := podman(dir, "system", "service", "--time", "0", "unix://"+socket)
+	require.NoError(t, service.Start())
+	t.Cleanup(func() { _ = service.Process.Kill(); _ = service.Wait() })
+	require.True(t, beattest.Poll(time.Minute, func() bool { _, err := os.Stat(socket); return err == nil }))
+
+	l.module = `, processors: [{add_docker_metadata: {match_fields: [container.id], host: 'unix://` + socket + `'}}]`
+	l.learnDays(60, true)
+	l.start()
+	t.Cleanup(func() { _ = l.beat.Process.Signal(unix.SIGTERM) }) // where the test ends early
+	inside := podman(dir, arguments("while read -r _; do netstat -tan; done", "--name", "web-1", "--user", "1234")...)
+	lines, err := inside.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, inside.Start())
+	var alert mapstr.M
+	beattest.Poll(2*time.Minute, func() bool { // podman says that it has started one after the first programs in it
+		_, err := lines.Write([]byte("\n"))
+		alert = l.find("alert", mapstr.M{"container.name": "web-1"})
+		return err != nil || alert != nil
+	})
+	require.NotNil(t, alert, "no alert of the container; the log:\n%s", l.log)
+	id, err := podman(dir, "inspect", "--format", "{{.Id}}", "web-1").Output()
+	require.NoError(t, err)
+	for field, want := range map[string]string{
+		"container.id":                         strings.TrimSpace(string(id)),
+		"container.image.name":                 podmanImage,
+		"process.entry_leader.entry_meta.type": "container",
+		"reconbeat.actor.container":            podmanShop,
+		"process.command_line":                 "netstat -tan",
+		"user.id":                              "1234",
+		"user.name":                            "",
+	} {
+		require.Equal(t, want, text(alert, field), field)
+	}
+	if text(alert, "reconbeat.executable.unread") == "" {
+		require.Equal(t, "unknown", text(alert, "reconbeat.executable.state"), "the host's packages say nothing of it")
+		require.Len(t, text(alert, "process.hash.sha256"), 64)
+	}
+	require.Regexp(t, "^uid 1234 in "+podmanShop+" has never looked at network connections", text(alert, "event.reason"))
+	require.NoError(t, lines.Close())
+	require.NoError(t, inside.Wait())
+	l.stop()
+	require.NotContains(t, l.log.All(), "failed applying processor")
 }

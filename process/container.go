@@ -30,10 +30,18 @@ func (c Container) Identity() string {
 		return c.Name
 	case c.ID == "":
 		return ""
-	case len(c.ID) >= idDigits && within(c.ID, hexDigits):
+	case len(c.ID) >= idDigits && within(c.ID, hexDigits), IsBuildStep(c.ID):
 		return someContainer
 	}
 	return c.ID // LXC and systemd-nspawn have no other than the container's name
+}
+
+// IsBuildStep reports whether an id is one that BuildKit or buildah gives to a step in the build of an image.
+func IsBuildStep(id string) bool {
+	if number, ok := strings.CutPrefix(id, "buildah"); ok {
+		return within(number, digits)
+	}
+	return len(id) == buildDigits && within(id, letters+digits)
 }
 
 // untagged is the name of an image without tag and digest. An image that is known by its digest alone keeps it.
@@ -51,10 +59,13 @@ func untagged(image string) string {
 const (
 	hexDigits = "0123456789abcdef"
 	digits    = "0123456789"
+	letters   = "abcdefghijklmnopqrstuvwxyz"
 	// podLetters are those that Kubernetes makes names of: no vowels, so that they make no words.
 	podLetters = "bcdfghjklmnpqrstvwxz2456789"
 	// idDigits is the least that a runtime's id has; docker shows so many.
 	idDigits = 12
+	// buildDigits is how many BuildKit's id of a step has, to the base of 36.
+	buildDigits = 25
 )
 
 // workload is what a pod belongs to, by its name: web of the Deployment's web-7c5ddbdf54-2xkvz, of the StatefulSet's

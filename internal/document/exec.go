@@ -43,7 +43,11 @@ func (x *Exec) Process() bool {
 	if doc == nil {
 		return false
 	}
+	before := x.maker.Detector.Actor(x.event)
 	readBack(doc, x.event)
+	if actor := x.maker.Detector.Actor(x.event); actor != before {
+		actor.Encode(doc.Fields)
+	}
 	return true
 }
 

@@ -49,6 +49,9 @@ func (x *Exec) FollowUp(alert *Document) *FollowUp {
 // Began is when the alert's program started.
 func (u *FollowUp) Began() time.Time { return u.event.Time }
 
+// From is the module that the alert came from.
+func (u *FollowUp) From() *Source { return u.from }
+
 // EndsWith reports whether the end of a login session ends what is waited for.
 func (u *FollowUp) EndsWith(logout *process.Event) bool {
 	return logout.Host.ID == u.event.Host.ID && logout.Session.ID == u.event.Session.ID &&

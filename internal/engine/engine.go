@@ -191,7 +191,7 @@ func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
 	case process.Tamper:
 		eng.tampered(e, from)
 	case process.Logout:
-		eng.followUps.logout(e, eng.followUp)
+		eng.followUps.end(func(u *document.FollowUp) bool { return u.EndsWith(e) }, e.Time, eng.followUp)
 		eng.advanced(eng.detector.Ended(e, eng.findings[:0]))
 	}
 	if e.Kind != process.Exec {
@@ -333,6 +333,12 @@ func (eng *Engine) followUp(u *document.FollowUp, until time.Time) {
 	if doc := u.Document(until); doc != nil {
 		eng.publish(doc)
 	}
+}
+
+// Retire publishes what waits for time to come and is a module's, whose processors end with it.
+func (eng *Engine) Retire(from *document.Source, now time.Time) {
+	eng.Settle()
+	eng.followUps.end(func(u *document.FollowUp) bool { return u.From() == from }, now, eng.followUp)
 }
 
 // Stop publishes what waits for time to come: no more will come after now.

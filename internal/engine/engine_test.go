@@ -4,9 +4,12 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	_ "github.com/elastic/beats/v7/libbeat/processors/actions" // add_fields
+	conf "github.com/elastic/elastic-agent-libs/config"
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
@@ -103,6 +106,30 @@ func TestWhatShipsFollowsFromEvents(t *testing.T) {
 			}
 			require.Equal(t, c.want, got)
 		})
+	}
+}
+
+// TestEveryExecsActorHasWhatProcessorsKnow has a processor know the image of a container, as add_docker_metadata does.
+func TestEveryExecsActorHasWhatProcessorsKnow(t *testing.T) {
+	cfg := config.Module{Module: "auditd", ID: "auditd"}
+	require.NoError(t, conf.MustNewConfigFrom(map[string]any{
+		"processors": []any{map[string]any{"add_fields": map[string]any{
+			"target": "container", "fields": map[string]any{"image.name": "shop/web:1.2"},
+		}}},
+	}).Unpack(&cfg))
+	from, err := document.NewSource(cfg, false, false, nil, logp.NewNopLogger())
+	require.NoError(t, err)
+	s, shipped := testEngine(t, func(cfg *config.Config) { cfg.Events = config.EventsAll })
+	for _, program := range []string{"ls", "ss"} {
+		e := execOf(time.Unix(1700000000, 0), "root", program)
+		e.Container.ID = strings.Repeat("c0ffee00", 8)
+		s.Take(e, from)
+	}
+	require.Len(t, *shipped, 2)
+	for _, d := range *shipped {
+		container, err := d.Fields.GetValue("reconbeat.actor.container")
+		require.NoError(t, err)
+		require.Equal(t, "shop/web", container)
 	}
 }
 

@@ -41,12 +41,14 @@ func (w *followUps) takeFirst(end time.Time, each func(*document.FollowUp, time.
 	each(first, end)
 }
 
-// logout takes those out whose session has ended.
-func (w *followUps) logout(e *process.Event, each func(*document.FollowUp, time.Time)) {
+// end takes those out for which nothing more will come, and hands each on with the time of that.
+func (w *followUps) end(
+	ended func(*document.FollowUp) bool, at time.Time, each func(*document.FollowUp, time.Time),
+) {
 	kept := (*w)[:0]
 	for _, u := range *w {
-		if u.EndsWith(e) {
-			each(u, e.Time)
+		if ended(u) {
+			each(u, at)
 			continue
 		}
 		kept = append(kept, u)

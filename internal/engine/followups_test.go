@@ -67,6 +67,11 @@ func TestAnAlertIsFollowedUpOnce(t *testing.T) {
 			end:     "2026-03-11T00:01:00.000Z",
 			message: "After the alert: 2 other programs started in the session within 1 minute",
 		},
+		"when its module ends": {
+			then:    func(eng *Engine) { eng.Retire(kernelSource, at.Add(80*time.Second)) },
+			end:     "2026-03-11T00:01:20.000Z",
+			message: "After the alert: 2 other programs started in the session within 80 seconds",
+		},
 		"when reconbeat ends": {
 			then:    func(eng *Engine) { eng.Stop(at.Add(90 * time.Second)) },
 			end:     "2026-03-11T00:01:30.000Z",
@@ -81,7 +86,8 @@ func TestAnAlertIsFollowedUpOnce(t *testing.T) {
 			later(eng, at.Add(3*time.Second), "ss -t")
 			logout(eng, 8)
 			eng.Advance(at.Add(9 * time.Minute / 10))
-			require.Empty(t, followed(*shipped), "the session and the time go on")
+			eng.Retire(&document.Source{}, at.Add(time.Minute))
+			require.Empty(t, followed(*shipped), "the session, the time and the module go on")
 			c.then(eng)
 			all := followed(*shipped)
 			require.Len(t, all, 1)

@@ -52,18 +52,22 @@ func TestEveryPointOfTheResponseIsThere(t *testing.T) {
 		"**Reset credentials and MFA.**", "`sudo usermod --lock --expiredate 1 -- alice`",
 		"**Look at other hosts**", "**Escalate**", "**Improve the rules.**",
 		"`sudo reconbeat feedback -- -aZ malicious`", "`sudo reconbeat feedback -- -aZ benign`",
-		"`sudo reconbeat alerts show -- -aZ`", "`last -i -- alice`", "`ps -o pid,ppid,lstart,args -U 1000`",
+		"`sudo reconbeat alerts show -- -aZ`", "`last -i -- alice`", "`ps -o pid,ppid,lstart,args -U alice`",
 	} {
 		require.Contains(t, text, want)
 	}
 	require.NotContains(t, text, "- Address:", "the alert has none")
 
 	// A container's user id is another account's on the host, whose sessions nobody ends.
-	known = map[string]string{"reconbeat.actor.id": "1000", "user.id": "1000", "reconbeat.actor.container": "shop/web"}
+	known = map[string]string{
+		"reconbeat.actor.id": "1000", "user.id": "1000", "reconbeat.actor.container": "shop/web", "container.id": "c0ffee",
+	}
 	inside := Alert{Value: func(f string) string { return known[f] }}.Markdown()
 	require.Contains(t, inside, "- In the container: `shop/web`, there as user id `1000`")
 	require.NotContains(t, inside, "terminate-user")
 	require.NotContains(t, inside, "usermod")
+	require.NotContains(t, inside, " -U ")
+	require.Contains(t, inside, "`ps -e -o pid,ppid,lstart,cgroup,args | grep -- c0ffee`")
 	require.NotContains(t, text, "{")
 	require.Greater(t, len(Alert{Value: values}.Markdown()), len(text)-200, "all lines are there")
 }

@@ -57,8 +57,9 @@ func (fs *FS) containerOf(cgroup []byte) string {
 
 // containerID finds the id of a container in /proc/PID/cgroup: runtimes name the control group by 64 hexadecimal
 // digits, alone (docker with cgroupfs, Kubernetes), or in a systemd scope with their own name before it
-// (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). LXC and systemd-nspawn name it by the
-// container's name.
+// (docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope). What starts a container on the host has a
+// scope of its own (libpod-conmon-ID.scope). LXC and systemd-nspawn name the group by the container's name, BuildKit
+// and buildah that of a step of a build by an id of their own.
 func containerID(cgroup []byte) string {
 	for line := range bytes.Lines(cgroup) {
 		_, path, ok := strings.Cut(strings.TrimSpace(string(line)), ":")
@@ -73,6 +74,9 @@ func containerID(cgroup []byte) string {
 		for i := len(parts) - 1; i >= 0; i-- {
 			name := strings.TrimSuffix(parts[i], ".scope")
 			if j := strings.LastIndexAny(name, "-:"); j >= 0 && isContainerID(name[j+1:]) {
+				if strings.HasSuffix(name[:j], "conmon") {
+					return ""
+				}
 				return name[j+1:]
 			}
 			if isContainerID(name) {
@@ -84,10 +88,25 @@ func containerID(cgroup []byte) string {
 			if i > 0 && parts[i-1] == "lxc" {
 				return name
 			}
+			if id := buildStep(parts[:i], name); id != "" {
+				return id
+			}
 			if i > 0 && name == "payload" && nspawned(parts[i-1]) != "" {
 				return nspawned(parts[i-1])
 			}
 		}
+	}
+	return ""
+}
+
+// buildStep is the id of a step in the build of an image, by its control group and those above it; empty: it is none.
+func buildStep(above []string, name string) string {
+	_, build, _ := strings.Cut(name, "-")
+	switch {
+	case len(above) > 0 && above[len(above)-1] == "buildkit" && process.IsBuildStep(name):
+		return name
+	case (strings.HasPrefix(name, "docker-") || strings.HasPrefix(name, "buildah-")) && process.IsBuildStep(build):
+		return build
 	}
 	return ""
 }

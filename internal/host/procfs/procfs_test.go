@@ -103,7 +103,10 @@ func TestACommandMayBeCalledAnything(t *testing.T) {
 }
 
 func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
-	const id = "3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234"
+	const (
+		id   = "3dc25ec3b1f9d3c7b7b0f5c0c1f0e7a2c3d4e5f60718293a4b5c6d7e8f901234"
+		step = "vnmdpgywd9ornfufzg8fn5roz"
+	)
 	for name, c := range map[string]struct{ cgroup, want string }{
 		"docker on cgroup v1":              {"12:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n", id},
 		"docker on cgroup v2 with systemd": {"0::/system.slice/docker-" + id + ".scope\n", id},
@@ -125,6 +128,16 @@ func TestContainersAreKnownByTheirControlGroups(t *testing.T) {
 		"a virtual machine":                  {"0::/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator\n", ""},
 		"a payload of nobody":                {"0::/payload\n", ""},
 		"old lxc":                            {"5:cpuset:/lxc/web2\n", "web2"},
+		"podman without systemd":             {"8:pids:/libpod_parent/libpod-" + id + "\n", id},
+		"what starts podman's":               {"0::/machine.slice/libpod-conmon-" + id + ".scope\n", ""},
+		"what starts CRI-O's":                {"0::/kubepods.slice/kubepods-pod5f1.slice/crio-conmon-" + id + ".scope\n", ""},
+		"what starts it without systemd":     {"8:pids:/libpod_parent/conmon\n0::/init.scope\n", ""},
+		"a step of docker build":             {"8:pids:/docker/buildkit/" + step + "\n", step},
+		"a step of docker build, a scope":    {"0::/system.slice/docker-" + step + ".scope\n", step},
+		"a step of podman build":             {"9:name=systemd:/init.scope/buildah-buildah56027421\n", "buildah56027421"},
+		"a step of podman build, a scope":    {"0::/machine.slice/buildah-buildah56027421.scope\n", "buildah56027421"},
+		"containers' builder itself":         {"0::/system.slice/buildkit.service\n", ""},
+		"what ctr runs has any name":         {"8:pids:/k8s.io/demo\n0::/k8s.io/demo\n", ""},
 		"a service of the host":              {"0::/system.slice/ssh.service\n", ""},
 		"a person's session":                 {"0::/user.slice/user-1000.slice/session-3.scope\n", ""},
 		"nothing":                            {"", ""},

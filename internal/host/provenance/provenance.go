@@ -264,10 +264,17 @@ func (x *Examiner) open(e *process.Event, p *process.Process, link string) (*os.
 			f.Close() // it runs another program by now
 		}
 	}
-	if p.Deleted || e.Container.ID != "" || p.File.Inode == 0 || !strings.HasPrefix(p.Executable, "/") {
+	if p.Deleted || p.File.Inode == 0 || !strings.HasPrefix(p.Executable, "/") {
 		return nil, file{}
 	}
-	f, key, ok := place(p.Executable)
+	find := place
+	if e.Container.ID != "" { // whose files the tool's parent sees
+		if p != &e.Process || e.Parent.PID == 0 {
+			return nil, file{}
+		}
+		find = func(path string) (*os.File, file, bool) { return x.placeSeenBy(e.Parent.PID, path) }
+	}
+	f, key, ok := find(p.Executable)
 	switch {
 	case !ok:
 		return nil, file{}
@@ -287,6 +294,29 @@ func place(path string) (*os.File, file, bool) {
 	if err != nil {
 		return nil, file{}, false
 	}
+	return regular(fd, path)
+}
+
+// placeSeenBy is the place that a path has for a process in a container. The kernel's path of an executable leads
+// through no link. One that stands there now may lead out of the container.
+func (x *Examiner) placeSeenBy(pid uint32, path string) (*os.File, file, bool) {
+	fd, err := unix.Open(x.o.Proc+"/"+strconv.FormatUint(uint64(pid), 10)+"/root", unix.O_PATH|unix.O_CLOEXEC, 0)
+	for name := range strings.SplitSeq(path[1:], "/") {
+		if err != nil || name == ".." {
+			break
+		}
+		at := fd
+		fd, err = unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		unix.Close(at)
+	}
+	if err != nil {
+		return nil, file{}, false
+	}
+	return regular(fd, path)
+}
+
+// regular is a place that was opened, where a regular file is there.
+func regular(fd int, path string) (*os.File, file, bool) {
 	f := os.NewFile(uintptr(fd), path)
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {

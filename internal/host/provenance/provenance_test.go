@@ -177,7 +177,7 @@ func TestARedHatHost(t *testing.T) {
 	require.Equal(t, Modified, tool.State)
 	require.Equal(t, "sleep", tool.Package)
 
-	// A host of SUSE may have dpkg, too, but its own database is not read.
+	// A host of SUSE may have dpkg, too. Here its own database is a folder, which cannot be read.
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "var/lib/rpm")))
 	for _, name := range []string{"var/lib/dpkg/info", "usr/lib/sysimage/rpm/Packages.db"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, name), 0o755))
@@ -193,6 +193,43 @@ func TestAHostOfAnotherPackageManager(t *testing.T) {
 	x.db = packagesOf(t.TempDir())
 	tool, _ := answered(x, running(t, "/usr/bin/sleep"))
 	require.Equal(t, Executable{SHA256: sumOf(t, "/usr/bin/sleep"), State: Unknown}, tool)
+}
+
+// TestAToolOfAContainerThatEnded has a tool be gone, and its parent see the container's files. No link that somebody has
+// put there is followed.
+func TestAToolOfAContainerThatEnded(t *testing.T) {
+	proc, root := t.TempDir(), t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(proc, "4700"), 0o755))
+	require.NoError(t, os.Symlink(root, filepath.Join(proc, "4700/root")))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755))
+	require.NoError(t, os.Symlink("/usr/bin", filepath.Join(root, "bin")))
+	tool := copied(t, "/usr/bin/sleep", filepath.Join(root, "usr/bin/ss"), nil)
+	hosts := copied(t, "/usr/bin/sleep", filepath.Join(t.TempDir(), "hosts"), nil)
+	require.NoError(t, os.Symlink(hosts, filepath.Join(root, "usr/bin/link")))
+	gone := Executable{Unread: Gone}
+	for path, c := range map[string]struct {
+		file   string
+		parent uint32
+		want   Executable
+	}{
+		"/usr/bin/ss":   {file: tool, parent: 4700, want: Executable{SHA256: sumOf(t, tool), State: Unknown}},
+		"/bin/ss":       {file: tool, parent: 4700, want: gone},
+		"/usr/bin/link": {file: hosts, parent: 4700, want: gone},
+		hosts:           {file: hosts, parent: 4700, want: gone},
+		"/usr/bin":      {file: filepath.Join(root, "usr/bin"), parent: 4700, want: gone},
+		"/usr/../../ss": {file: tool, parent: 4700, want: gone},
+		"//usr/bin/ss":  {file: tool, parent: 4701, want: gone}, // a parent that is gone, too
+	} {
+		e := &process.Event{}
+		e.Reset()
+		e.Kind, e.Time, e.PID = process.Exec, time.Now().Add(time.Second), 4711
+		e.Executable, e.File, e.Parent.PID = path, identity(t, c.file), c.parent
+		e.Container.ID = strings.Repeat("c0ffee00", 8)
+		x := New(Options{Proc: proc})
+		x.db = packagesOf(t.TempDir())
+		got, _ := answered(x, e)
+		require.Equal(t, c.want, got, path)
+	}
 }
 
 func TestAProcessThatEnded(t *testing.T) {

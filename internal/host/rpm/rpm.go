@@ -5,8 +5,9 @@
 //
 // The database keeps the header of each installed package. Since RHEL 9 and Fedora 33 it is in SQLite's format, with an
 // index from the names of files to the packages: a question reads some 20 pages of it, and the headers of the packages
-// that have a file of the name. Before, it is a hash of Berkeley DB, of which a question reads all. The third format,
-// ndb of SUSE, is not read.
+// that have a file of the name. Before, it is a hash of Berkeley DB, of which a question reads all. SUSE's is ndb's
+// file of headers, with a file of indexes beside it: a question reads the slots of all packages, and the headers as
+// above.
 //
 // Who is root can change the database as well as the file. What it says is evidence of change, not of innocence.
 package rpm
@@ -31,8 +32,6 @@ const (
 var (
 	// ErrNone says that the host has no database that can be read.
 	ErrNone = errors.New("no database of rpm")
-	// ErrFormat says that the database is in a format that is not read.
-	ErrFormat = errors.New("rpm's database is in the format ndb, which is not read")
 	// errMalformed says that the database is not what its format says.
 	errMalformed = errors.New("malformed")
 	// errTooMuch says that a question would read more than it may.
@@ -44,12 +43,13 @@ var (
 // folders are where the database is, the newer place first; the older one may be a link to it.
 var folders = []string{"usr/lib/sysimage/rpm", "var/lib/rpm"}
 
-// The names of the database in its formats, and what SQLite's has beside it while it is written.
+// The names of the database in its formats, and of what SQLite's has beside it while it is written, and ndb's always.
 const (
 	sqliteName = "rpmdb.sqlite"
 	walName    = sqliteName + "-wal"
 	hashName   = "Packages"
 	ndbName    = "Packages.db"
+	indexName  = "Index.db"
 )
 
 // Database is the database under a root folder.
@@ -71,7 +71,7 @@ type Owner struct {
 
 // Mark is different for different states of the database. The zero Mark: there is none.
 type Mark struct {
-	sqlite, wal, hash, ndb fileMark
+	sqlite, wal, hash, ndb fileMark // ndb's index follows its headers
 }
 
 // fileMark is different for different states of a file.
@@ -97,8 +97,8 @@ func (d Database) Mark() Mark {
 	return m
 }
 
-// Owner finds whose a file is. path is absolute and leads through no symbolic link. The error is ErrNone,
-// ErrFormat, or says what could not be read.
+// Owner finds whose a file is. path is absolute and leads through no symbolic link. The error is ErrNone, or
+// says what could not be read.
 func (d Database) Owner(path string) (Owner, error) {
 	before := d.Mark()
 	o, err := d.owner(path)
@@ -115,7 +115,7 @@ func (d Database) owner(path string) (Owner, error) {
 	for _, format := range []struct {
 		name string
 		read func(db *os.File, name string, visit func(header []byte) bool) error
-	}{{sqliteName, visitSQLite}, {hashName, visitHash}} {
+	}{{sqliteName, visitSQLite}, {ndbName, visitNDB}, {hashName, visitHash}} {
 		for _, folder := range folders {
 			f, err := open(filepath.Join(d.root, folder, format.name))
 			if errors.Is(err, fs.ErrNotExist) {
@@ -133,9 +133,6 @@ func (d Database) owner(path string) (Owner, error) {
 			}
 			return o, nil
 		}
-	}
-	if d.Mark().ndb != (fileMark{}) {
-		return Owner{}, ErrFormat
 	}
 	return Owner{}, ErrNone
 }
