@@ -343,10 +343,11 @@ func (r *Replay) take(e *process.Event) error {
 // again is an exec that was judged before: a file may be read twice, or a copy of it, too.
 const again = "an event that came before"
 
-// again says whether an exec, by its source's own id or number, has come before. Events come in the order of their
-// times, so that those of one time are behind each other.
+// again says whether an exec has come before, by its source's own id or number, by the id of its document, or else by
+// its pid and command. Events come in the order of their times, so that those of one time are behind each other.
 func (r *Replay) again(e *process.Event) bool {
-	if e.ID == "" && e.Sequence == 0 {
+	id := cmp.Or(e.ID, e.Origin.ID)
+	if id == "" && e.Sequence == 0 && e.PID == 0 {
 		return false
 	}
 	if !e.Time.Equal(r.at) {
@@ -354,8 +355,17 @@ func (r *Replay) again(e *process.Event) bool {
 	}
 	var h maphash.Hash
 	h.SetSeed(r.seed)
-	_, _ = h.WriteString(e.ID)
+	_, _ = h.WriteString(id)
 	_ = h.WriteByte(0)
+	if id == "" && e.Sequence == 0 {
+		_, _ = h.WriteString(e.Name)
+		for _, arg := range e.Args {
+			_ = h.WriteByte(0)
+			_, _ = h.WriteString(arg)
+		}
+		_, _ = h.WriteString(e.Container.ID) // which has pids of its own
+		_ = h.WriteByte(0)
+	}
 	_, _ = h.WriteString(e.Host.Key())
 	var numbers [12]byte
 	binary.LittleEndian.PutUint64(numbers[:], e.Sequence)

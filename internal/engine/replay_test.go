@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -291,8 +292,14 @@ func TestWhatComesAgainIsJudgedOnce(t *testing.T) {
 	const two = `{"@timestamp":"2026-03-03T01:06:42Z","event":{"id":"b"},` + rest
 	const nameless = `{"@timestamp":"2026-03-03T01:06:42Z",` + rest
 	const later = `{"@timestamp":"2026-03-03T01:06:43Z","event":{"id":"a"},` + rest
-	_, counts := replayed(t, []string{one, two, nameless, later, one, nameless, later})
-	require.EqualValues(t, 5, counts.Execs)
+	const hit = `{"_index":"x","_id":"c","_source":` + nameless + "}"
+	const neighbour = `{"@timestamp":"2026-03-03T01:06:42Z","process":{"name":"ss","args":["ss","-a"],"pid":1}}`
+	const nothing = `{"@timestamp":"2026-03-03T01:06:42Z","process":{"name":"ss"}}` // of which nobody knows
+	all := []string{one, two, nameless, later, hit, neighbour}
+	_, counts := replayed(t, append(append(slices.Clone(all), nothing), all...))
+	require.EqualValues(t, len(all)+1, counts.Execs)
+	_, counts = replayed(t, []string{nothing, nothing})
+	require.EqualValues(t, 2, counts.Execs)
 }
 
 // TestOnlyThisHostTeachesUnasked learns from documents of this host, however they name it, and refuses those of others

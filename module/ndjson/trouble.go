@@ -70,6 +70,7 @@ var foreign = []struct{ key, what string }{
 	{`event_simpleName":`, "it is CrowdStrike's own: ship it with the integration CrowdStrike, and replay its documents"},
 	{`"calendarTime":`, osquerys},
 	{`"hostIdentifier":`, osquerys},
+	{`"host_identifier":`, osquerys},
 	{`"output_fields":`, "it is an alert of Falco's, which has no parents and no arguments"},
 	{`"process_exec":`, "it is Tetragon's own: ship it as ECS"},
 	{`"process_exit":`, "it is Tetragon's own: ship it as ECS"},
@@ -77,7 +78,10 @@ var foreign = []struct{ key, what string }{
 	{`"eventName":`, "it is Tracee's own: ship it as ECS"},
 	{`"SYSCALL":`, "it is LAUREL's own: replay auditd's log, from which LAUREL makes it"},
 	{`"messages":[{`, "it is go-audit's own: ship it as ECS"},
-	{`"full_log":`, "it is Wazuh's own: replay the audit.log of its agent"},
+	{`"full_log":`, wazuhs},
+	{`"data":{"audit":{`, wazuhs},
+	{`{"tables":[{"name":"PrimaryResult"`, "it is an answer of Azure's, which has names apart from values: export the " +
+		"documents as JSON"},
 	{`"Linux-Sysmon"`, "it is Sysmon's own: ship it with the integration Sysmon for Linux, and replay its documents"},
 	{`"ActionType":`, "it is Microsoft Defender's own: ship it with the integration Microsoft Defender XDR, and replay " +
 		"its documents"},
@@ -95,6 +99,8 @@ var foreign = []struct{ key, what string }{
 	{`"items":[{"create":{`, bulks},
 	{`"items":[{"index":{`, bulks},
 }
+
+const wazuhs = "it is Wazuh's own: replay the audit.log of its agent"
 
 const bulks = "it is what the bulk API has answered: replay what was sent to it"
 
@@ -133,6 +139,9 @@ func meant(shell string, doc []byte) string {
 	root, _ := parsed.(map[string]any)
 	if where := within(parsed, deepest); where != "" && where != "." {
 		return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, shell)
+	}
+	if bytes.Contains(compact, []byte(`"resultType":"streams"`)) {
+		return "it is an answer of Loki's: ask with logcli query -o jsonl"
 	}
 	if _, ok := root["_index"]; ok && root["_source"] == nil && root["fields"] == nil {
 		return "the search has left out the document: ask for _source"

@@ -119,6 +119,9 @@ func (c carrier) line() string {
 	if line == "" {
 		line = c.below("result").text("_raw")
 	}
+	if line == "" { // of Google's Ops Agent
+		line = c.below("jsonPayload").text("message", "MESSAGE", "log")
+	}
 	return line
 }
 
@@ -127,8 +130,11 @@ func (c carrier) host() string {
 	name := c.text("_HOSTNAME", "host", "hostname", "host.name", "host.hostname")
 	for _, of := range []string{"host", "agent", "beat", "labels", "stream", "result"} {
 		if name == "" {
-			name = c.below(of).text("name", "hostname", "host")
+			name = c.below(of).text("name", "hostname", "host", "compute.googleapis.com/resource_name")
 		}
+	}
+	if name == "" { // of CloudWatch, whose agent has a stream for each machine
+		name = c.text("logStreamName")
 	}
 	return name
 }
