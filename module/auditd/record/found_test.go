@@ -519,6 +519,11 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 // one that the document does.
 func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 	const text = `type=CWD msg=audit(1772500000.100:501): cwd=\"/\"`
+	carrying := func(key, doc string) string {
+		inner, err := json.Marshal(doc)
+		require.NoError(t, err)
+		return `{"` + key + `":` + string(inner) + `}`
+	}
 	for doc, node := range map[string]string{
 		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`:                            "",
 		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                                             "web1",
@@ -533,6 +538,12 @@ func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 		`{"preview":false,"result":{"_raw":"` + text + `","host":"web1"}}`:                                    "web1",
 		`{"textPayload":"` + text + `","labels":{"host":"web1"}}`:                                             "web1",
 		`{"jsonPayload":{"message":"` + text + `"},"labels":{"compute.googleapis.com/resource_name":"web1"}}`: "web1",
+		`{"id":"x","content":{"host":"web1","message":"` + text + `"}}`:                                       "web1",
+		`{"_raw":"` + text + `","_sourcehost":"web1"}`:                                                        "web1",
+		`{"@rawstring":"` + text + `","#host":"web1"}`:                                                        "web1",
+		carrying("payload", `{"message":"`+text+`","host":{"name":"web1"}}`):                                  "web1",
+		carrying("log", carrying("message", `{"message":"`+text+`","host":{"name":"web1"}}`)):                 "web1",
+		`{"host":"east",` + carrying("message", `{"message":"`+text+`"}`)[1:]:                                 "east",
 		`{"timestamp":1,"message":"` + text + `","logStreamName":"i-0abc"}`:                                   "i-0abc",
 		`{"topic":"x","value":"` + text + `"}`:                                                                "",
 		`{"auditd":{"log":{"record_type":"CWD"}},"process":{"pid":1},"host":{"name":"web1"},` +
