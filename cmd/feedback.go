@@ -42,7 +42,7 @@ unsure     is only kept
 
 ALERT_ID is event.id or reconbeat.alert.id of an alert that this host keeps (reconbeat alerts list), or its beginning.
 Put -- before one that begins with a dash. Feedback on the same alert takes the place of the one before.`,
-		Args: cobra.ExactArgs(2),
+		Args: feedbackArgs,
 		RunE: func(_ *cobra.Command, args []string) error { return giveFeedback(settings, args[0], args[1], note, by) },
 	})
 	undo := signed(&cobra.Command{
@@ -63,10 +63,32 @@ Put -- before one that begins with a dash. Feedback on the same alert takes the 
 	return c
 }
 
-func giveFeedback(settings instance.Settings, id, verdict, note, by string) error {
-	if !slices.Contains([]string{detector.Benign, detector.Malicious, detector.Unsure}, verdict) {
-		return fmt.Errorf("%q is not allowed; it must be benign, malicious or unsure", verdict)
+// isVerdict says whether a word is one of the verdicts that a person may give.
+func isVerdict(word string) bool {
+	return slices.Contains([]string{detector.Benign, detector.Malicious, detector.Unsure}, word)
+}
+
+// feedbackArgs checks that an alert's id comes first, and then what it was.
+func feedbackArgs(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 0 && isVerdict(args[0]):
+		return fmt.Errorf("the alert's id comes first, and then %s", args[0])
+	case len(args) == 1:
+		return errors.New("the verdict is missing; it must be benign, malicious or unsure")
 	}
+	if err := cobra.ExactArgs(2)(c, args); err != nil {
+		return err
+	}
+	switch verdict := args[1]; {
+	case verdict == "undo" || verdict == "list":
+		return fmt.Errorf("%s comes first: reconbeat feedback %[1]s", verdict)
+	case !isVerdict(verdict):
+		return fmt.Errorf("the verdict %q is not allowed; it must be benign, malicious or unsure", verdict)
+	}
+	return nil
+}
+
+func giveFeedback(settings instance.Settings, id, verdict, note, by string) error {
 	b, err := configured(settings)
 	if err != nil {
 		return err

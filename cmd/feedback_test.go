@@ -115,7 +115,10 @@ func TestFeedbackTeachesTheService(t *testing.T) {
 	}{
 		{[]string{"feedback", "nonesuch", "benign"}, `alert "nonesuch": no alert of this host that is kept has this id`},
 		{[]string{"feedback", id, "harmless"}, `"harmless" is not allowed; it must be benign, malicious or unsure`},
-		{[]string{"feedback", id}, `accepts 2 arg(s), received 1`},
+		{[]string{"feedback", id}, `the verdict is missing; it must be benign, malicious or unsure; usage:`},
+		{[]string{"feedback", "malicious", id}, `the alert's id comes first, and then malicious; usage: reconbeat feedback`},
+		{[]string{"feedback", "benign"}, `the alert's id comes first, and then benign; usage: reconbeat feedback`},
+		{[]string{"feedback", id, "undo"}, `undo comes first: reconbeat feedback undo`},
 		{[]string{"feedback", "undo", attack}, `no feedback that holds is on it; reconbeat feedback list has them`},
 		{[]string{"feedback", id, "unsure", "--note", strings.Repeat("x", 5000)}, `the note has 5000 bytes; at most 4096`},
 		{[]string{"feedback", "list", "--format", "xml"}, `--format "xml" is not allowed`},

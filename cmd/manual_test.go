@@ -637,6 +637,8 @@ func reader(t *testing.T) string {
 	more, err := os.ReadFile("../detector/rare/testdata/B.input.ndjson.gz")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "more.ndjson.gz"), more, 0o600))
+	own, err := os.Hostname()
+	require.NoError(t, err)
 	for name, from := range map[string]string{"audit.log": "../module/auditlog/testdata/audit.log.gz",
 		"events.ndjson": "../detector/rare/testdata/A.input.ndjson.gz"} {
 		f, err := os.Open(from)
@@ -646,6 +648,7 @@ func reader(t *testing.T) string {
 		text, err := io.ReadAll(plain)
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
+		text = bytes.ReplaceAll(text, []byte(`"host01"`), []byte(`"`+own+`"`)) // the reader's own
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
 	// The records of a job over these events, as a search of the job's results gives them.

@@ -97,8 +97,8 @@ it can be understood; with --learn or --host also when it has no program start t
 		"time, what only reconbeat, and what both; the job's results are read from the cluster of module elasticsearch")
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
-	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn of "+
-		"several hosts it says whose habits are meant, where that is not this host")
+	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn "+
+		"it says whose habits are meant, where they are not this host's")
 	c.Flags().BoolVar(&f.held, "explain-suppressed", false, "show what would have alerted instead of what does, and "+
 		"which control held it back")
 	f.sure.flag(c)

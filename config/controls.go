@@ -200,7 +200,7 @@ func (r *controlReader) known(c Controls) {
 // unpack reads an item, and the lists that it names. keys has the settings that there are, common is what the item has
 // in common with all others, check finds what is wrong with it.
 func (r *controlReader) unpack(at located, item, keys any, common *control.Exception, check func() error) {
-	errRead := errors.Join(settings.Read("", at.C, item), settings.Unknown("", at.C, keys))
+	errRead := errors.Join(settings.Read("", at.C, item), settings.Unknown("", at.C, keys), empty("conditions", at.C))
 	if err := settings.Behind(errRead, check()); err != nil {
 		r.add(at.where(err))
 	}
@@ -221,6 +221,66 @@ func (r *controlReader) unpack(at located, item, keys any, common *control.Excep
 		}
 		r.all.Lists[name] = control.ReadList(string(text))
 	}
+}
+
+// tests are the keys of a condition, and of a range, of which none may be empty, with what each must be.
+var tests = []struct{ key, must string }{
+	{"is", "a text, a number, true or false"}, {"is_one_of", "a list of at least one text"}, {"exists", "true or false"},
+	{"matches", "a pattern such as /opt/*, or a list of them"}, {"regexp", "a regular expression (RE2)"},
+	{"cidr", "a network such as 10.0.0.0/8, or a list of them"}, {"range", "at least one of gt, gte, lt and lte"},
+	{"in_list", "the name of a file"}, {"any", "at least one condition"}, {"all", "at least one condition"},
+	{"gt", aQuantity}, {"gte", aQuantity}, {"lt", aQuantity}, {"lte", aQuantity},
+}
+
+const aQuantity = "a number, or a time such as 2026-01-31T08:00:00Z"
+
+// empty is the errors about empty tests in a list of conditions. They would count as if they did not stand there, and
+// the condition beside them would apply to more than somebody wrote.
+func empty(list string, c *conf.C) error {
+	n, _ := c.CountField(list)
+	var errs []error
+	for i := range n {
+		if one, err := c.Child(list, i); err == nil {
+			errs = append(errs, settings.At(fmt.Sprintf("%s.%d.", list, i), emptyIn(one)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// emptyIn is the errors about empty tests in one condition, or in a range.
+func emptyIn(condition *conf.C) error {
+	var errs []error
+	for _, t := range tests {
+		if what := emptiness(condition, t.key); what != "" && condition.HasField(t.key) {
+			errs = append(errs, fmt.Errorf("%s: %s is not allowed; it must be %s", t.key, what, t.must))
+		}
+	}
+	if bounds, err := condition.Child("range", -1); err == nil {
+		errs = append(errs, settings.At("range.", emptyIn(bounds)))
+	}
+	return errors.Join(append(errs, empty("any", condition), empty("all", condition))...)
+}
+
+// emptiness says in which way a test is empty; empty where it is not.
+func emptiness(condition *conf.C, key string) string {
+	text, errText := condition.String(key, -1)
+	inner, err := condition.Child(key, -1)
+	switch {
+	case errText == nil && err == nil:
+		return "nothing" // YAML's null is both
+	case errText == nil && text == "" && key != "is": // no field is the empty text, and test controls says so
+		return `""`
+	case err != nil || len(inner.GetFields()) > 0:
+		return ""
+	case !inner.IsArray():
+		return "an empty mapping"
+	case key == "range":
+		return "" // that it is no mapping is an error already
+	}
+	if n, err := condition.CountField(key); err != nil || n > 0 {
+		return ""
+	}
+	return "an empty list"
 }
 
 // listOf reads a YAML file that is a list of mappings. An element that is none is nil, and in the error.

@@ -109,7 +109,7 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		`a.yml line 5: 0.conditions.1.cidr: "10.0.0.0/99" is not allowed; it must be a network such as 10.0.0.0/8, or an ` +
 			`address`,
 		`a.yml line 11: 1.conditions.0.is: a mapping is not allowed; it must be a text, a number, true or false, or a list ` +
-			`of them`,
+			`of these alone`,
 		`a.yml line 8: 1.acton: no such setting; known here are action, author, comment, conditions, created, expires, id, ` +
 			`name, rules`,
 		`a.yml line 7: 1.id: "one" is used already in a.yml; choose another`,
@@ -119,6 +119,42 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 		`d.yml line 2: 0.no: the name no is true or false in YAML; it must be text: put it in quotes if it is meant, "no"`,
 		`e.yml line 1: 0: "just text" is not allowed; it must be a mapping of settings`,
 	}, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n"))
+}
+
+// TestAnEmptyTestIsRefused holds that a test without a value is none that counts as if it were not there.
+func TestAnEmptyTestIsRefused(t *testing.T) {
+	const texts, quantity = "a text, a number, true or false", "a number, or a time such as 2026-01-31T08:00:00Z"
+	for condition, want := range map[string]string{
+		"field: user.name, is_one_of: []":            ".is_one_of: an empty list is not allowed; it must be a list of at least one text",
+		"field: user.name, is: alice, matches: []":   ".matches: an empty list is not allowed; it must be a pattern such as",
+		"field: user.name, is: []":                   ".is: an empty list is not allowed; it must be " + texts,
+		"field: user.name, is: ":                     ".is: nothing is not allowed; it must be " + texts,
+		"field: user.name, exists: ~":                ".exists: nothing is not allowed; it must be true or false",
+		"field: user.name, regexp: ''":               `.regexp: "" is not allowed; it must be a regular expression (RE2)`,
+		"field: user.name, in_list: ''":              `.in_list: "" is not allowed; it must be the name of a file`,
+		"field: source.ip, cidr: ['']":               `.cidr: "" is not allowed; it must be a network such as`,
+		"field: process.pid, range: {}":              ".range: an empty mapping is not allowed; it must be at least one of gt,",
+		"field: process.pid, range: {gt: [], lt: 5}": ".range.gt: an empty list is not allowed; it must be " + quantity,
+		"any: []": ".any: an empty list is not allowed; it must be at least one condition",
+		"all: {}": ".all: an empty mapping is not allowed; it must be at least one condition",
+		"all: [{any: [{field: user.name, is: []}]}]": ".all.0.any.0.is: an empty list is not allowed; it must be " + texts,
+		"field: user.name, is_one_of: [~]":           ".is_one_of: a list is not allowed; it must be " + texts + ", or a list of",
+		"field: user.name, is: 0":                    "",
+		"field: user.name, is: false":                "",
+		"field: user.name, exists: false":            "",
+		"field: process.pid, range: {gt: 0}":         "",
+	} {
+		t.Run(condition, func(t *testing.T) {
+			dir := folder(t, map[string]string{"f.yml": "- {id: a, conditions: [{" + condition + "}]}\n"})
+			_, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
+			if want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "f.yml line 1: 0.conditions.0"+want)
+			require.Len(t, strings.Split(err.Error(), "\n"), 1)
+		})
+	}
 }
 
 // What a YAML library passes over in silence would widen an exception, or lose one; what it cannot read has its line.

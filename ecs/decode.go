@@ -65,12 +65,16 @@ const mostCarried = 3
 // inner makes e the document that the last one carries; outer is what Decode returns where that is none.
 func (d *Decoder) inner(e *process.Event, outer error) (err error) {
 	var host process.Host
+	var origin process.Origin
 	at, what := e.Time, d.draft.other
 	for n := 0; n == 0 || n < mostCarried && d.carries(e, err); n++ {
 		if e.Host != (process.Host{}) {
 			host = process.Host{
 				ID: strings.Clone(e.Host.ID), Name: strings.Clone(e.Host.Name), OSType: strings.Clone(e.Host.OSType),
 			}
+		}
+		if e.Origin != (process.Origin{}) {
+			origin = process.Origin{Index: strings.Clone(e.Origin.Index), ID: strings.Clone(e.Origin.ID)}
 		}
 		d.carried = append(d.carried[:0], d.draft.message...)
 		err = d.decode(d.carried, e)
@@ -81,6 +85,9 @@ func (d *Decoder) inner(e *process.Event, outer error) (err error) {
 	}
 	if e.Host.Key() == "" {
 		e.Host = host
+	}
+	if e.Origin == (process.Origin{}) {
+		e.Origin = origin
 	}
 	return nil
 }

@@ -80,8 +80,12 @@ func grow(sets ...[]Field) *node {
 // source. What a user calls fields is not part of it.
 func (d *draft) ofHit(name []byte, next *node) *node {
 	switch string(name) {
-	case "_index", "_id":
+	case "_index":
 		d.hit = true
+		return originIndex
+	case "_id":
+		d.hit = true
+		return originID
 	case "_source":
 		d.hit = false
 	case "fields":
@@ -95,6 +99,12 @@ func (d *draft) ofHit(name []byte, next *node) *node {
 	}
 	return next
 }
+
+// originIndex and originID are the fields that a search's hit has under names of its own.
+var (
+	originIndex = names.find([]byte("reconbeat.origin.index"))
+	originID    = names.find([]byte("reconbeat.origin.id"))
+)
 
 // find follows a key, which may be dotted. It returns nil where no field lies.
 func (n *node) find(key []byte) *node {

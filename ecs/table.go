@@ -156,7 +156,7 @@ func fields() []Field {
 		),
 		text(
 			"reconbeat.origin.index",
-			"Index of the document that the event was read from, in the cluster that module elasticsearch reads.",
+			"Index of the document that the event was read from, of a cluster or of its exported hits.",
 			func(e *process.Event) *string { return &e.Origin.Index },
 		),
 		text(

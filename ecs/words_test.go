@@ -157,6 +157,7 @@ func TestAUserIsKnownByWhatElseNamesThem(t *testing.T) {
 func TestFieldsAreOfAHitAlone(t *testing.T) {
 	e := decode(t, `{"_index":"x","_id":"y","fields":{"@timestamp":["2023-11-14T22:13:20Z"],"process.name":["ss"]}}`)
 	assert.Equal(t, "ss", e.Name)
+	assert.Equal(t, process.Origin{Index: "x", ID: "y"}, e.Origin)
 	e = decode(t, "{"+at+`"process.name":"ss","fields":{"process.name":"x","user.name":"y"}}`)
 	assert.Equal(t, "ss", e.Name)
 	assert.Empty(t, e.User.Name)
@@ -173,6 +174,8 @@ func TestAMessageThatIsADocumentIsTheDocument(t *testing.T) {
 	assert.EqualValues(t, 1600000000, e.Time.Unix())
 	docker, err := json.Marshal(`{"log":"` + inner + `\n","stream":"stdout"}`)
 	require.NoError(t, err)
+	e = decode(t, `{"_index":"x","_id":"y","_source":{`+at+`"message":"`+inner+`"}}`)
+	assert.Equal(t, process.Origin{Index: "x", ID: "y"}, e.Origin)
 	e = decode(t, "{"+at+`"host":{"name":"web-01"},"message":`+string(docker)+`}`)
 	assert.Equal(t, process.Exec, e.Kind, "of Docker's log, that Filebeat ships")
 	assert.EqualValues(t, 1600000000, e.Time.Unix())

@@ -199,7 +199,7 @@ type Mark struct {
 	At   int64  // its place in the order of reading, in milliseconds since 1970
 }
 
-// Origin is the document of a cluster that an event was read from. The zero Origin: it came from elsewhere.
+// Origin is the document of a cluster, or of an export of one, that an event was read from. The zero Origin: it came from elsewhere.
 type Origin struct {
 	Index string // the index that holds the document; of a data stream, the backing index
 	ID    string // its _id there

@@ -17,7 +17,7 @@ import (
 // where one of them does. A field that is missing passes no test; it passes one that is negated, and exists: false.
 type Condition struct {
 	Field   string      `config:"field"`
-	Is      Texts       `config:"is"`        // exactly this, upper and lower case included
+	Is      Texts       `config:"is"`        // exactly this, upper and lower case included; of times the same instant
 	IsOneOf Texts       `config:"is_one_of"` // exactly one of these
 	Exists  *bool       `config:"exists"`    // has a value, or has none
 	Matches Texts       `config:"matches"`   // one of these patterns: * is any text, ? any character
@@ -75,7 +75,7 @@ func (t *Texts) Unpack(v any) error {
 }
 
 // Allowed says what they may be.
-func (Texts) Allowed() string { return "a text, a number, true or false, or a list of them" }
+func (Texts) Allowed() string { return "a text, a number, true or false, or a list of these alone" }
 
 // textOf is a scalar as a text.
 func textOf(v any) (string, bool) {
@@ -336,6 +336,13 @@ func (c *Condition) compile(set *Set, lists map[string]*List) (test, error) {
 func (c *Condition) exact() Texts { return slices.Concat(c.Is, c.IsOneOf) }
 
 func isOneOf(values Texts) func(string) bool {
+	times := instants{}
+	for _, v := range values {
+		times.add(v)
+	}
+	if len(times) > 0 {
+		return func(text string) bool { return slices.Contains(values, text) || times.has(text) }
+	}
 	if len(values) <= 8 { // faster than a map
 		return func(text string) bool { return slices.Contains(values, text) }
 	}
@@ -344,6 +351,32 @@ func isOneOf(values Texts) func(string) bool {
 		all[v] = struct{}{}
 	}
 	return func(text string) bool { _, is := all[text]; return is }
+}
+
+// instants are times, which may be written in several ways: with a fraction of zeros, or by the clocks of another zone.
+type instants map[int64]struct{}
+
+// add adds a text, if it is a time.
+func (i instants) add(text string) {
+	if at, ok := instantOf(text); ok {
+		i[at] = struct{}{}
+	}
+}
+
+// has reports whether a text is one of the times.
+func (i instants) has(text string) bool {
+	at, ok := instantOf(text)
+	_, is := i[at]
+	return ok && is
+}
+
+// instantOf is the time that a text is, in nanoseconds since 1970; ok is false where it is none.
+func instantOf(text string) (at int64, ok bool) {
+	if len(text) < len("2006-01-02T15:04:05Z") { // so that most texts are not parsed
+		return 0, false
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	return t.UnixNano(), err == nil
 }
 
 func matchesOneOf(patterns Texts) func(string) bool {

@@ -76,7 +76,7 @@ func lintSchedule(e entry, now time.Time, zone *time.Location, note func(string,
 func (c Condition) names() bool {
 	if c.Field != "" {
 		_, ok := anchorOf(&c, 0)
-		return ok || c.InList != "" && !c.Not
+		return ok || (c.InList != "" || len(c.exact()) > 0) && !c.Not
 	}
 	return slices.ContainsFunc(c.All, Condition.names) ||
 		len(c.Any) > 0 && !slices.ContainsFunc(c.Any, func(c Condition) bool { return !c.names() })
@@ -173,6 +173,10 @@ func unlike(kind, value string) string {
 		}
 	case kind == "boolean" && value != "true" && value != "false":
 		return fmt.Sprintf("is true or false, and never %q", value)
+	case kind == "date":
+		if _, ok := instantOf(value); !ok {
+			return fmt.Sprintf("is a time such as 2026-01-31T08:00:00Z, and %q is none; a day is a range", value)
+		}
 	case kind == "ip":
 		address, ok := canonical(value)
 		switch {

@@ -62,6 +62,21 @@ func TestLint(t *testing.T) {
 			},
 		},
 		{
+			name: "a day is no time",
+			items: []Exception{{ID: "x", Conditions: []Condition{
+				{Field: "@timestamp", IsOneOf: Texts{"2026-01-31", "2026-01-31T08:00:00.5+01:00"}},
+			}}},
+			want: []string{`exception "x": conditions.0: @timestamp is a time such as 2026-01-31T08:00:00Z, and ` +
+				`"2026-01-31" is none; a day is a range`},
+		},
+		{
+			name: "one time in two ways is possible",
+			items: []Exception{{ID: "x", Conditions: []Condition{
+				{Field: "@timestamp", Is: Texts{"2026-01-31T08:00:00Z"}},
+				{Field: "@timestamp", Is: Texts{"2026-01-31T08:00:00.000Z"}},
+			}}},
+		},
+		{
 			name:  "two values at once",
 			items: []Exception{{ID: "x", Conditions: []Condition{alice, {Field: "user.name", IsOneOf: Texts{"bob", "eve"}}}}},
 			want: []string{`exception "x": conditions: it can never apply: user.name has to be alice, and something else at ` +

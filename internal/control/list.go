@@ -11,20 +11,22 @@ import (
 // List is what a file holds that in_list names.
 type List struct {
 	texts map[string]struct{}
+	times instants
 	nets  map[netip.Prefix]struct{}
 	bits  []int // how long the networks are
 }
 
 // ReadList reads a list: a value a line. Blanks around it, empty lines, and lines that begin with # do not count. A
-// line that is a network stands for its addresses, too, and an address for itself, however it is written.
+// line that is a network stands for its addresses, too, and an address or a time for itself, however it is written.
 func ReadList(text string) *List {
-	l := &List{texts: map[string]struct{}{}, nets: map[netip.Prefix]struct{}{}}
+	l := &List{texts: map[string]struct{}{}, times: instants{}, nets: map[netip.Prefix]struct{}{}}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		l.texts[line] = struct{}{}
+		l.times.add(line)
 		if !notAsWritten(line) {
 			continue // most are neither a network nor an address
 		}
@@ -42,7 +44,7 @@ func ReadList(text string) *List {
 func (l *List) Len() int { return len(l.texts) }
 
 func (l *List) has(text string) bool {
-	if _, is := l.texts[text]; is {
+	if _, is := l.texts[text]; is || len(l.times) > 0 && l.times.has(text) {
 		return true
 	}
 	return len(l.bits) > 0 && slices.ContainsFunc(networksOf(text, l.bits), func(n netip.Prefix) bool {

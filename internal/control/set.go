@@ -289,7 +289,8 @@ func anchorOf(c *Condition, field int) (a anchor, ok bool) {
 		return a, false
 	case len(c.exact()) > 0:
 		a.texts = c.exact()
-		return a, true
+		isTime := func(text string) bool { _, ok := instantOf(text); return ok } // which may be written otherwise
+		return a, !slices.ContainsFunc(a.texts, isTime)
 	case len(c.Matches) > 0:
 		a.begin = true
 		for _, p := range c.Matches {

@@ -30,7 +30,7 @@ var mallory = fields{
 	"user.name": "mallory", "user.id": "1007", "user.group.name": "staff", "process.pid": uint32(4711),
 	"process.args": []string{"ss", "-tulpn", "dst", "10.0.0.1"}, "process.parent.executable": "/opt/backup/bin/run",
 	"source.ip": "10.1.2.3", "reconbeat.anomaly.score": 66.25, "reconbeat.local.hour": "09",
-	"process.interactive": true, "@timestamp": at,
+	"process.interactive": true, "@timestamp": at, "labels.at": "2026-03-02T11:00:00+02:00",
 }
 
 func yes() *bool { v := true; return &v }
@@ -51,7 +51,7 @@ func newSet(t testing.TB, lists map[string]*List, items ...Exception) *Set {
 
 func TestConditions(t *testing.T) {
 	lists := map[string]*List{"hosts.txt": ReadList("# jump hosts\n 10.9.0.1\n\n10.1.0.0/16\nmallory\n"),
-		"six.txt": ReadList("::ffff:10.1.2.3\n")}
+		"six.txt": ReadList("::ffff:10.1.2.3\n"), "times.txt": ReadList("2026-03-02T09:00:00.0Z\n")}
 	for _, c := range []struct {
 		name string
 		Condition
@@ -68,6 +68,14 @@ func TestConditions(t *testing.T) {
 		{"is not, of several values", Condition{Field: "process.args", Is: Texts{"dst"}, Not: true}, false},
 		{"is one of", Condition{Field: "user.name", IsOneOf: Texts{"alice", "mallory"}}, true},
 		{"is one of others", Condition{Field: "user.name", IsOneOf: Texts{"alice", "bob"}}, false},
+		{"is, of a time", Condition{Field: "@timestamp", Is: Texts{"2026-03-02T09:00:00Z"}}, true},
+		{"is, of a time with a fraction", Condition{Field: "@timestamp", Is: Texts{"2026-03-02T09:00:00.000Z"}}, true},
+		{"is, of a time elsewhere", Condition{Field: "@timestamp", Is: Texts{"2026-03-02T10:00:00+01:00"}}, true},
+		{"is, of another time", Condition{Field: "@timestamp", Is: Texts{"2026-03-02T09:00:00.001Z"}}, false},
+		{"is one of times", Condition{Field: "@timestamp", IsOneOf: Texts{"never", "2026-03-02T09:00:00.0Z"}}, true},
+		{"is a text beside a time", Condition{Field: "user.name", IsOneOf: Texts{"mallory", "2026-03-02T09:00:00Z"}}, true},
+		{"is, of a time in a text", Condition{Field: "labels.at", Is: Texts{"2026-03-02T09:00:00Z"}}, true},
+		{"a time in a list", Condition{Field: "@timestamp", InList: "times.txt"}, true},
 		{"exists", Condition{Field: "user.name", Exists: yes()}, true},
 		{"exists not", Condition{Field: "container.id", Exists: no()}, true},
 		{"exists, negated", Condition{Field: "user.name", Exists: yes(), Not: true}, false},

@@ -51,6 +51,8 @@ type Replay struct {
 	onlyHost string                  // id or name; empty: all are judged
 	ownHost  bool                    // all is to be the model of one host
 	hostname string                  // of the host that reconbeat runs on
+	hostID   string                  // of the same; empty where it is not asked for
+	ownMet   bool                    // it is among those that were met
 	met      map[string]process.Host // by their keys
 	from     document.Source
 	seed     maphash.Seed
@@ -96,6 +98,11 @@ func NewReplay(o ReplayOptions) (*Replay, error) {
 	r.seed = maphash.MakeSeed()
 	if o.OwnHost {
 		r.accounts = host.NewAccounts()
+		own, err := host.Describe("")
+		if err != nil {
+			return nil, err
+		}
+		r.hostID = own.ID
 	}
 	r.engine, err = New(Options{
 		Config:   o.Config,
@@ -336,10 +343,11 @@ func (r *Replay) take(e *process.Event) error {
 // again is an exec that was judged before: a file may be read twice, or a copy of it, too.
 const again = "an event that came before"
 
-// again says whether an exec, by its source's own id or number, has come before. Events come in the order of their
-// times, so that those of one time are behind each other.
+// again says whether an exec has come before, by its source's own id or number, by the id of its document, or else by
+// its pid and command. Events come in the order of their times, so that those of one time are behind each other.
 func (r *Replay) again(e *process.Event) bool {
-	if e.ID == "" && e.Sequence == 0 {
+	id := cmp.Or(e.ID, e.Origin.ID)
+	if id == "" && e.Sequence == 0 && e.PID == 0 {
 		return false
 	}
 	if !e.Time.Equal(r.at) {
@@ -347,8 +355,17 @@ func (r *Replay) again(e *process.Event) bool {
 	}
 	var h maphash.Hash
 	h.SetSeed(r.seed)
-	_, _ = h.WriteString(e.ID)
+	_, _ = h.WriteString(id)
 	_ = h.WriteByte(0)
+	if id == "" && e.Sequence == 0 {
+		_, _ = h.WriteString(e.Name)
+		for _, arg := range e.Args {
+			_ = h.WriteByte(0)
+			_, _ = h.WriteString(arg)
+		}
+		_, _ = h.WriteString(e.Container.ID) // which has pids of its own
+		_ = h.WriteByte(0)
+	}
 	_, _ = h.WriteString(e.Host.Key())
 	var numbers [12]byte
 	binary.LittleEndian.PutUint64(numbers[:], e.Sequence)
@@ -383,32 +400,42 @@ func (r *Replay) meant(e *process.Event) (bool, error) {
 	if r.onlyHost == "" && !r.ownHost || e.Host.Key() == "" {
 		return true, nil
 	}
-	if r.onlyHost == "" { // it is decided once, of all that have been read until now
-		switch {
-		case len(r.met) == 1:
-			r.onlyHost = e.Host.Key()
-		default:
-			for _, h := range r.met {
-				if r.own(h) {
-					r.onlyHost = h.Key()
-				}
-			}
+	switch {
+	case r.onlyHost != "":
+		if r.onlyHost == e.Host.ID || strings.EqualFold(r.onlyHost, e.Host.Name) {
+			return true, nil
 		}
-		if r.onlyHost == "" {
-			var names []string
-			for _, h := range r.met {
-				names = append(names, cmp.Or(h.Name, h.ID))
-			}
-			slices.Sort(names)
-			return false, fmt.Errorf("the files are about %d hosts, and none of them is this one: say with --host whose "+
-				"they should be; there are %s", len(names), strings.Join(names[:min(len(names), 12)], ", "))
-		}
-	}
-	if r.onlyHost == e.Host.ID || strings.EqualFold(r.onlyHost, e.Host.Name) {
+	case r.own(e.Host):
+		r.ownMet = true
 		return true, nil
+	case !r.ownMet: // events of this host may follow
+		if err := r.othersAlone(); err != nil {
+			return false, err
+		}
+		r.ownMet = true
 	}
 	r.passEvent(e, otherHost)
 	return false, nil
+}
+
+// othersAlone is an error where none of the hosts that were met is this one. The habits of another become its model only
+// by name.
+func (r *Replay) othersAlone() error {
+	var names []string
+	for _, h := range r.met {
+		if r.own(h) {
+			return nil
+		}
+		names = append(names, cmp.Or(h.Name, h.ID))
+	}
+	slices.Sort(names)
+	names = slices.Compact(names) // one of which some documents have no id
+	if len(names) == 1 {
+		return fmt.Errorf("the files are about the host %s, and this one is %s: say --host %[1]s if its habits should "+
+			"become this host's", names[0], r.hostname)
+	}
+	return fmt.Errorf("the files are about %d hosts, and none of them is this one: say with --host whose they should be; "+
+		"there are %s", len(names), strings.Join(names[:min(len(names), 12)], ", "))
 }
 
 // otherHost is an event that is not of the host that was asked for.
@@ -416,6 +443,9 @@ const otherHost = "an event of another host"
 
 // own says whether a host is the one that reconbeat runs on.
 func (r *Replay) own(h process.Host) bool {
+	if h.ID != "" && h.ID == r.hostID {
+		return true
+	}
 	short, _, _ := strings.Cut(r.hostname, ".")
 	name, _, _ := strings.Cut(h.Name, ".")
 	return r.hostname != "" && (strings.EqualFold(h.Name, r.hostname) || strings.EqualFold(name, short))

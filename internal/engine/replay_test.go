@@ -5,9 +5,11 @@ package engine
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/reconbeat/reconbeat/config"
 	"github.com/reconbeat/reconbeat/internal/document"
+	"github.com/reconbeat/reconbeat/internal/host"
 	"github.com/reconbeat/reconbeat/module"
 )
 
@@ -289,6 +292,66 @@ func TestWhatComesAgainIsJudgedOnce(t *testing.T) {
 	const two = `{"@timestamp":"2026-03-03T01:06:42Z","event":{"id":"b"},` + rest
 	const nameless = `{"@timestamp":"2026-03-03T01:06:42Z",` + rest
 	const later = `{"@timestamp":"2026-03-03T01:06:43Z","event":{"id":"a"},` + rest
-	_, counts := replayed(t, []string{one, two, nameless, later, one, nameless, later})
-	require.EqualValues(t, 5, counts.Execs)
+	const hit = `{"_index":"x","_id":"c","_source":` + nameless + "}"
+	const neighbour = `{"@timestamp":"2026-03-03T01:06:42Z","process":{"name":"ss","args":["ss","-a"],"pid":1}}`
+	const nothing = `{"@timestamp":"2026-03-03T01:06:42Z","process":{"name":"ss"}}` // of which nobody knows
+	all := []string{one, two, nameless, later, hit, neighbour}
+	_, counts := replayed(t, append(append(slices.Clone(all), nothing), all...))
+	require.EqualValues(t, len(all)+1, counts.Execs)
+	_, counts = replayed(t, []string{nothing, nothing})
+	require.EqualValues(t, 2, counts.Execs)
+}
+
+// TestOnlyThisHostTeachesUnasked learns from documents of this host, however they name it, and refuses those of others
+// until somebody says whose habits are meant.
+func TestOnlyThisHostTeachesUnasked(t *testing.T) {
+	own, err := host.Describe("")
+	require.NoError(t, err)
+	name, err := os.Hostname()
+	require.NoError(t, err)
+	line := func(minute int, of string) string {
+		return fmt.Sprintf(`{"@timestamp":"2026-01-01T00:%02d:00Z","process.name":"ss","user.name":"root"%s}`, minute, of)
+	}
+	const web, db = `,"host":{"id":"w","name":"web"}`, `,"host.name":"db"`
+	ours := `,"host.name":"` + name + `"`
+	for _, c := range []struct {
+		name     string
+		of       []string // what each document says of its host
+		onlyHost string
+		execs    uint64
+		err      string
+	}{
+		{name: "nobody says whose they are", of: []string{"", ""}, execs: 2},
+		{name: "by this host's name", of: []string{ours, ours}, execs: 2},
+		{name: "by its id, under another name", of: []string{`,"host":{"id":"` + own.ID + `","name":"before"}`}, execs: 1},
+		{name: "with its id and without", of: []string{`,"host":{"id":"` + own.ID + `","name":"` + name + `"}`, ours}, execs: 2},
+		{name: "among others", of: []string{web, ours, db}, execs: 1},
+		{name: "another host", of: []string{"", web}, err: "the files are about the host web, and this one is " + name +
+			": say --host web if its habits should become this host's"},
+		{name: "another host, by its id alone", of: []string{`,"host.id":"w"`}, err: "the host w, and this one is"},
+		{name: "another host, with its id and without", of: []string{web, `,"host.name":"web"`}, err: "the host web, and"},
+		{name: "another host that is meant", of: []string{web, `,"host.name":"WEB"`}, onlyHost: "web", execs: 2},
+		{name: "other hosts", of: []string{web, db}, err: "about 2 hosts, and none of them is this one: say with --host " +
+			"whose they should be; there are db, web"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var lines []string
+			for i, of := range c.of {
+				lines = append(lines, line(i, of))
+			}
+			file := filepath.Join(t.TempDir(), "documents.ndjson")
+			require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+			r, err := NewReplay(ReplayOptions{
+				Config: config.Default(), Logger: logp.NewNopLogger(), OwnHost: true, OnlyHost: c.onlyHost,
+				Document: func(*beat.Event) error { return nil },
+			})
+			require.NoError(t, err)
+			if err = r.File(t.Context(), "ndjson", file); c.err != "" {
+				require.ErrorContains(t, err, c.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.execs, r.Counts().Execs)
+		})
+	}
 }

@@ -26,6 +26,13 @@ func (l *Log) replay(ctx context.Context, o record.Options, emit func(*process.E
 		}
 		defer recording.CloseAll(list)
 	}
+	var errs []error
+	for _, one := range list {
+		errs = append(errs, one.CheckHosts())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	r := &replayed{env: l.env, alone: len(list) == 1}
 	o.Malformed = r.malformed
 	if l.env.Malformed != nil {

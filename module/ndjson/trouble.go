@@ -70,6 +70,7 @@ var foreign = []struct{ key, what string }{
 	{`event_simpleName":`, "it is CrowdStrike's own: ship it with the integration CrowdStrike, and replay its documents"},
 	{`"calendarTime":`, osquerys},
 	{`"hostIdentifier":`, osquerys},
+	{`"host_identifier":`, osquerys},
 	{`"output_fields":`, "it is an alert of Falco's, which has no parents and no arguments"},
 	{`"process_exec":`, "it is Tetragon's own: ship it as ECS"},
 	{`"process_exit":`, "it is Tetragon's own: ship it as ECS"},
@@ -77,7 +78,10 @@ var foreign = []struct{ key, what string }{
 	{`"eventName":`, "it is Tracee's own: ship it as ECS"},
 	{`"SYSCALL":`, "it is LAUREL's own: replay auditd's log, from which LAUREL makes it"},
 	{`"messages":[{`, "it is go-audit's own: ship it as ECS"},
-	{`"full_log":`, "it is Wazuh's own: replay the audit.log of its agent"},
+	{`"full_log":`, wazuhs},
+	{`"data":{"audit":{`, wazuhs},
+	{`{"tables":[{"name":"PrimaryResult"`, "it is an answer of Azure's, which has names apart from values: export the " +
+		"documents as JSON"},
 	{`"Linux-Sysmon"`, "it is Sysmon's own: ship it with the integration Sysmon for Linux, and replay its documents"},
 	{`"ActionType":`, "it is Microsoft Defender's own: ship it with the integration Microsoft Defender XDR, and replay " +
 		"its documents"},
@@ -85,6 +89,9 @@ var foreign = []struct{ key, what string }{
 		"its documents"},
 	{`"src.process.`, "it is SentinelOne's own: ship it with the integration SentinelOne Cloud Funnel, and replay its " +
 		"documents"},
+	{`"resourceLogs":`, "it is of OpenTelemetry's schema: jq -c '.resourceLogs[] | ([.resource.attributes[]? | select(.key == " +
+		"\"host.name\").value.stringValue][0]) as $host | .scopeLogs[].logRecords[] | {host: $host, message: " +
+		".body.stringValue}' FILE | reconbeat replay -"},
 	{`"class_uid":`, "it is of the schema OCSF: ship it as ECS"},
 	{`"PROCESS_LAUNCH"`, "it is of Google's schema UDM: ship it as ECS"},
 	{`"Operation":"Process"`, "it is KubeArmor's own: ship it as ECS"},
@@ -95,6 +102,8 @@ var foreign = []struct{ key, what string }{
 	{`"items":[{"create":{`, bulks},
 	{`"items":[{"index":{`, bulks},
 }
+
+const wazuhs = "it is Wazuh's own: replay the audit.log of its agent"
 
 const bulks = "it is what the bulk API has answered: replay what was sent to it"
 
@@ -133,6 +142,9 @@ func meant(shell string, doc []byte) string {
 	root, _ := parsed.(map[string]any)
 	if where := within(parsed, deepest); where != "" && where != "." {
 		return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, shell)
+	}
+	if bytes.Contains(compact, []byte(`"resultType":"streams"`)) {
+		return "it is an answer of Loki's: ask with logcli query -o jsonl"
 	}
 	if _, ok := root["_index"]; ok && root["_source"] == nil && root["fields"] == nil {
 		return "the search has left out the document: ask for _source"

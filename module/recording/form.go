@@ -103,6 +103,11 @@ func Document(line []byte) []byte {
 	if i > 0 && bytes.HasPrefix(line[i:], []byte("{}")) { // Fluent Bit's metadata
 		i += max(0, bytes.IndexByte(line[i+1:], '{')+1)
 	}
+	if i > 0 && i+1 < len(line) && 'a' <= line[i+1]|0x20 && line[i+1]|0x20 <= 'z' { // the labels of Loki's logcli
+		if _, behind, ok := bytes.Cut(line[i:], []byte(`"} `)); ok {
+			return bytes.TrimLeft(behind, Blank)
+		}
+	}
 	if i > 0 && bytes.IndexByte([]byte(" \t:"), line[i-1]) >= 0 && bytes.IndexByte(line[:i], '"') < 0 {
 		line = line[i:]
 	}

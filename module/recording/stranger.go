@@ -94,6 +94,11 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
+		begins: regexp.MustCompile(`^\{[^\x00\n]*\}\x00\s*\{`),
+		what:   "JSON documents with zero bytes between them, as GELF sends them",
+		remedy: `tr '\0' '\n' < FILE | reconbeat replay -`,
+	},
+	{
 		begins: regexp.MustCompile(`^0{7,8}:?  ?[0-9a-f]{2}`),
 		what:   "bytes in hexadecimal",
 		remedy: "xxd -r FILE | reconbeat replay -",
@@ -216,10 +221,10 @@ var ErrTable = errors.New("a table (CSV), in which times lack their zone and arg
 var oneColumn = regexp.MustCompile(`^("[\w.@]+"|_raw|_source)\r?\n"`)
 
 // isTable says whether a text is a table: its first line names columns, and its second has as many.
-func isTable(sample []byte) bool {
-	if oneColumn.Match(sample) {
-		return true
-	}
+func isTable(sample []byte) bool { return oneColumn.Match(sample) || len(columns(sample)) > 0 }
+
+// columns are the names of a table's columns; none where a text is not a table of several.
+func columns(sample []byte) []string {
 	for _, comma := range ",;\t|" {
 		in := csv.NewReader(bytes.NewReader(sample))
 		in.Comma, in.FieldsPerRecord, in.LazyQuotes = comma, -1, true
@@ -228,8 +233,9 @@ func isTable(sample []byte) bool {
 			continue
 		}
 		named := true
-		for _, name := range names {
+		for i, name := range names {
 			name = strings.TrimSpace(name)
+			names[i] = name
 			named = named && name != "" && len(name) <= 64 && !strings.ContainsAny(name, "={}[]") &&
 				!(name[0] >= '0' && name[0] <= '9')
 		}
@@ -237,8 +243,20 @@ func isTable(sample []byte) bool {
 			continue
 		}
 		if first, err := in.Read(); err == nil && len(first) == len(names) {
-			return true
+			return names
 		}
 	}
-	return false
+	return nil
+}
+
+// CheckHosts is an error where the text is a table of lines with their hosts in a column of its own: the lines alone
+// would be one host's.
+func (r *Recording) CheckHosts() error {
+	for _, name := range columns(bytes.TrimSpace(bytes.TrimPrefix(r.sample, utf8Mark))) {
+		switch strings.ToLower(name) {
+		case "host", "hostname", "host.name", "host.hostname", "agent.hostname", "agent.name", "beat.hostname", "computer":
+			return fmt.Errorf("%s is a table (CSV) with the hosts of its lines in the column %s: export it as JSON", r.Path, name)
+		}
+	}
+	return nil
 }

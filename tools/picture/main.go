@@ -144,7 +144,7 @@ func teach(home, recording string) error {
 		return err
 	}
 	reconbeat := filepath.Join(home, "reconbeat")
-	learn := exec.Command(reconbeat, "replay", "--learn", history)
+	learn := exec.Command(reconbeat, "replay", "--learn", "--host", "web-1", history)
 	learn.Dir = home
 	if out, err := learn.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)

@@ -61,6 +61,14 @@ var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 // parseCarried is ParseLine for a document around a record: of Filebeat, Docker, rsyslog, Vector and their like, which
 // carry the line as a text, or of the journal (journalctl -o json), which has the record in parts.
 func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
+	return carriedBy(doc, mostCarried)
+}
+
+// mostCarried is how many documents may be within each other: Kafka's has Docker's, and that Filebeat's.
+const mostCarried = 3
+
+// carriedBy is parseCarried for a document that may carry others, so many deep.
+func carriedBy(doc []byte, deep int) (typ uint16, body, node []byte, err error) {
 	if !bytes.Contains(doc, []byte("audit")) && !bytes.Contains(doc, []byte("_AUDIT_ID")) {
 		return 0, nil, nil, ErrNoRecord
 	}
@@ -77,10 +85,15 @@ func parseCarried(doc []byte) (typ uint16, body, node []byte, err error) {
 		return 0, nil, nil, ErrNoRecord
 	}
 	line := strings.TrimRight(c.line(), "\r\n")
-	if line == "" || strings.HasPrefix(line, "{") {
+	switch inner, isDocument := wrapping([]byte(line)); {
+	case line == "", isDocument && deep == 1:
 		return 0, nil, nil, ErrNoRecord
+	case isDocument:
+		typ, body, node, err = carriedBy(inner, deep-1)
+	default:
+		typ, body, node, err = ParseLine([]byte(line))
 	}
-	if typ, body, node, err = ParseLine([]byte(line)); err != nil {
+	if err != nil {
 		return 0, nil, nil, err
 	}
 	if node == nil {
@@ -111,7 +124,7 @@ func (c carrier) line() string {
 	line := c.journal()
 	if line == "" {
 		line = c.text("message", "log", "event.original", "MESSAGE", "msg", "line", "payload", "_raw", "full_log",
-			"short_message", "textPayload", "event", "value", "content", "text", "body")
+			"short_message", "textPayload", "event", "value", "content", "text", "body", "@rawstring")
 	}
 	if line == "" {
 		line = c.below("event").text("original")
@@ -119,16 +132,24 @@ func (c carrier) line() string {
 	if line == "" {
 		line = c.below("result").text("_raw")
 	}
+	for _, of := range []string{"jsonPayload", "content"} { // of Google's Ops Agent, and Datadog's
+		if line == "" {
+			line = c.below(of).text("message", "MESSAGE", "log")
+		}
+	}
 	return line
 }
 
 // host is the name of the host that a document is of, or else of the agent that read it there; empty: none is named.
 func (c carrier) host() string {
-	name := c.text("_HOSTNAME", "host", "hostname", "host.name", "host.hostname")
-	for _, of := range []string{"host", "agent", "beat", "labels", "stream", "result"} {
+	name := c.text("_HOSTNAME", "host", "hostname", "host.name", "host.hostname", "#host", "_sourcehost", "_sourceHost")
+	for _, of := range []string{"host", "agent", "beat", "labels", "stream", "result", "content"} {
 		if name == "" {
-			name = c.below(of).text("name", "hostname", "host")
+			name = c.below(of).text("name", "hostname", "host", "compute.googleapis.com/resource_name")
 		}
+	}
+	if name == "" { // of CloudWatch, whose agent has a stream for each machine
+		name = c.text("logStreamName")
 	}
 	return name
 }

@@ -138,6 +138,9 @@ func TestWhatStandsBeforeARecordIsCutOff(t *testing.T) {
 		"2026-03-03T01:06:40.100Z {name=web1} ":                        "web1",
 		"2026-03-03T01:06:40.100Z {\"name\":\"web1\"} ":                "web1",
 		"2026-03-03T01:06:40.100Z %{host} ":                            "",
+		`2026-03-03T01:06:40Z {filename="/a.log", host="web1"} `:       "web1",
+		`2026-03-03T01:06:40Z {hostname="web1", job="x"}     `:         "web1",
+		`2026-03-03T01:06:40Z {localhost="x", job="host"} `:            "",
 		"2026-03-03T01:06:40.100Z ":                                    "",
 		"2026-03-03T01:06:40.100Z audit: ":                             "",
 		"[Tue Mar  3 01:06:40 2026] audit: ":                           "",
@@ -522,20 +525,33 @@ func TestTamperingIsOfItsHost(t *testing.T) {
 // one that the document does.
 func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 	const text = `type=CWD msg=audit(1772500000.100:501): cwd=\"/\"`
+	carrying := func(key, doc string) string {
+		inner, err := json.Marshal(doc)
+		require.NoError(t, err)
+		return `{"` + key + `":` + string(inner) + `}`
+	}
 	for doc, node := range map[string]string{
-		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`:   "",
-		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                    "web1",
-		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:                "east",
-		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:               "web1",
-		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                   "west",
-		`{"_index":"x","_source":{"host":{"name":"web1"},"message":"` + text + `"}}`: "web1",
-		`{"_index":"x","fields":{"host.name":["web1"],"message":["` + text + `"]}}`:  "web1",
-		`{"agent":{"name":"web1"},"location":"x","full_log":"` + text + `"}`:         "web1",
-		`{"beat":{"hostname":"web1"},"message":"` + text + `"}`:                      "web1",
-		`{"time":1,"host":"web1","sourcetype":"linux:audit","event":"` + text + `"}`: "web1",
-		`{"preview":false,"result":{"_raw":"` + text + `","host":"web1"}}`:           "web1",
-		`{"textPayload":"` + text + `","labels":{"host":"web1"}}`:                    "web1",
-		`{"topic":"x","value":"` + text + `"}`:                                       "",
+		`{"log":"` + text + `\n","stream":"stdout","time":"2026-03-03T01:06:40Z"}`:                            "",
+		`{"host":"web1","tag":"audit:","message":"` + text + `"}`:                                             "web1",
+		`{"host":{"name":"web1"},"message":"node=east ` + text + `"}`:                                         "east",
+		`{"host":{"name":"web1"},"event":{"original":"` + text + `"}}`:                                        "web1",
+		`{"message":"Mar  3 01:06:40 west audispd: ` + text + `"}`:                                            "west",
+		`{"_index":"x","_source":{"host":{"name":"web1"},"message":"` + text + `"}}`:                          "web1",
+		`{"_index":"x","fields":{"host.name":["web1"],"message":["` + text + `"]}}`:                           "web1",
+		`{"agent":{"name":"web1"},"location":"x","full_log":"` + text + `"}`:                                  "web1",
+		`{"beat":{"hostname":"web1"},"message":"` + text + `"}`:                                               "web1",
+		`{"time":1,"host":"web1","sourcetype":"linux:audit","event":"` + text + `"}`:                          "web1",
+		`{"preview":false,"result":{"_raw":"` + text + `","host":"web1"}}`:                                    "web1",
+		`{"textPayload":"` + text + `","labels":{"host":"web1"}}`:                                             "web1",
+		`{"jsonPayload":{"message":"` + text + `"},"labels":{"compute.googleapis.com/resource_name":"web1"}}`: "web1",
+		`{"id":"x","content":{"host":"web1","message":"` + text + `"}}`:                                       "web1",
+		`{"_raw":"` + text + `","_sourcehost":"web1"}`:                                                        "web1",
+		`{"@rawstring":"` + text + `","#host":"web1"}`:                                                        "web1",
+		carrying("payload", `{"message":"`+text+`","host":{"name":"web1"}}`):                                  "web1",
+		carrying("log", carrying("message", `{"message":"`+text+`","host":{"name":"web1"}}`)):                 "web1",
+		`{"host":"east",` + carrying("message", `{"message":"`+text+`"}`)[1:]:                                 "east",
+		`{"timestamp":1,"message":"` + text + `","logStreamName":"i-0abc"}`:                                   "i-0abc",
+		`{"topic":"x","value":"` + text + `"}`:                                                                "",
 		`{"auditd":{"log":{"record_type":"CWD"}},"process":{"pid":1},"host":{"name":"web1"},` +
 			`"event":{"original":"` + text + `"}}`: "web1",
 		"\x1e" + `{"_HOSTNAME":"web1","_AUDIT_TYPE":"1307","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501",` +

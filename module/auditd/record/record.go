@@ -217,6 +217,9 @@ func parseBehind(line []byte) (typ uint16, body, node []byte, err error) {
 				return typ, body, named, nil
 			}
 		}
+		if named := labelledHost(before); named != nil {
+			return typ, body, named, nil
+		}
 		return typ, body, syslogHost(before), nil
 	}
 	if isJournal(line) {
@@ -248,6 +251,25 @@ func isJournal(line []byte) bool {
 	name, _, ok := bytes.Cut(bytes.TrimPrefix(rest, []byte(": ")), []byte(" "))
 	return ok && len(name) > 2 && len(name) < len(rest)-2 && bytes.Equal(name, bytes.ToUpper(name)) &&
 		bytes.IndexByte(name, '=') < 0
+}
+
+// labelledHost is the host among the labels that Loki's logcli prints before a line, as {job="audit", host="web1"}; nil:
+// there is none.
+func labelledHost(head []byte) []byte {
+	_, labels, ok := bytes.Cut(head, []byte("{"))
+	if !ok {
+		return nil
+	}
+	for _, name := range []string{"host", "hostname", "nodename", "node_name", "instance"} {
+		before, value, ok := bytes.Cut(labels, []byte(name+`="`))
+		if !ok || len(before) > 0 && before[len(before)-1] != ' ' && before[len(before)-1] != ',' {
+			continue
+		}
+		if end := bytes.IndexByte(value, '"'); end > 0 {
+			return value[:end]
+		}
+	}
+	return nil
 }
 
 // syslogHost is the host in a syslog header, of RFC 3164 or 5424 or with the times of rsyslog; nil: there is none.
