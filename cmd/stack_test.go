@@ -346,6 +346,8 @@ func TestStack(t *testing.T) {
 		}
 		require.Contains(t, d.Index, "logs-"+text(doc, "data_stream.dataset")+"-stack")
 		require.NotEmpty(t, text(doc, "event.ingested"), "the pipeline runs on every document")
+		tagged := strings.Contains(fmt.Sprint(doc["tags"]), stack.DatabaseUnavailable)
+		require.Equal(t, text(doc, "source.ip") != "", tagged, "only an address is looked up: %v", doc["tags"])
 		if !strings.HasPrefix(stream, "process") { // raw events keep the id that their source gave them
 			require.Equal(t, d.ID, text(doc, "event.id"))
 		}
