@@ -601,7 +601,8 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	es.SetFault(stack.Fault{Forbidden: true})
 	r = ship()
 	require.Contains(t, r.log.All(), "the templates of the data streams are not installed")
-	require.Contains(t, r.log.All(), "the user of the output may not install them")
+	require.Contains(t, r.log.All(), "the user of the output may not install them: 403 Forbidden: ")
+	require.NotRegexp(t, "action is unauthorized.*action is unauthorized", r.log.All(), "it is said once")
 }
 
 // TestStackTakesAnIndexAndAPipelineOfOnesOwn has a module's documents go where the module says, and by the pipeline
