@@ -346,6 +346,8 @@ func TestStack(t *testing.T) {
 		}
 		require.Contains(t, d.Index, "logs-"+text(doc, "data_stream.dataset")+"-stack")
 		require.NotEmpty(t, text(doc, "event.ingested"), "the pipeline runs on every document")
+		tagged := strings.Contains(fmt.Sprint(doc["tags"]), stack.DatabaseUnavailable)
+		require.Equal(t, text(doc, "source.ip") != "", tagged, "only an address is looked up: %v", doc["tags"])
 		if !strings.HasPrefix(stream, "process") { // raw events keep the id that their source gave them
 			require.Equal(t, d.ID, text(doc, "event.id"))
 		}
@@ -599,7 +601,8 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 	es.SetFault(stack.Fault{Forbidden: true})
 	r = ship()
 	require.Contains(t, r.log.All(), "the templates of the data streams are not installed")
-	require.Contains(t, r.log.All(), "the user of the output may not install them")
+	require.Contains(t, r.log.All(), "the user of the output may not install them: 403 Forbidden: ")
+	require.NotRegexp(t, "action is unauthorized.*action is unauthorized", r.log.All(), "it is said once")
 }
 
 // TestStackTakesAnIndexAndAPipelineOfOnesOwn has a module's documents go where the module says, and by the pipeline

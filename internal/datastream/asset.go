@@ -124,9 +124,11 @@ func arrived() []mapstr.M {
 }
 
 // located are the processors that say where a remote address is, and whose network it is of, by the databases that
-// Elasticsearch has. A document without an address, or with one that no database knows, stays as it is.
+// Elasticsearch has. A document without an address, or with one that no database knows, stays as it is. The condition
+// is beside ignore_missing because a processor whose database is not there tags every document that it is given.
 func located() []mapstr.M {
 	geoip := func(more mapstr.M) mapstr.M {
+		more["if"] = "ctx.source?.ip != null"
 		more["field"], more["ignore_missing"], more["ignore_failure"] = "source.ip", true, true
 		return mapstr.M{"geoip": more}
 	}

@@ -95,6 +95,7 @@ func TestEveryKindHasItsDataStream(t *testing.T) {
 	require.Equal(t, "event.ingested", value(t, mapstr.M(pipeline[0].(map[string]any)), "set.field"))
 	for i, target := range []string{"source.geo", "source.as"} {
 		processor := mapstr.M(pipeline[1+i].(map[string]any))
+		require.Equal(t, "ctx.source?.ip != null", value(t, processor, "geoip.if"), "others would be tagged, too")
 		require.Equal(t, "source.ip", value(t, processor, "geoip.field"))
 		require.Equal(t, target, value(t, processor, "geoip.target_field"))
 		require.Equal(t, true, value(t, processor, "geoip.ignore_missing"))

@@ -31,8 +31,8 @@ func Install(c Client, assets []Asset, policies bool) error {
 				continue
 			}
 		}
-		if status, answer, err := c.Request(http.MethodPut, a.Path(), "", nil, a.Body); err != nil {
-			return failure("installing "+a.Path(), status, answer, err)
+		if status, _, err := c.Request(http.MethodPut, a.Path(), "", nil, a.Body); err != nil {
+			return failure("installing "+a.Path(), status, err)
 		}
 	}
 	return nil
@@ -49,7 +49,7 @@ func Missing(c Client, assets []Asset) (bool, error) {
 			return true, nil
 		}
 		if err != nil {
-			return false, failure("looking for "+a.Path(), status, answer, err)
+			return false, failure("looking for "+a.Path(), status, err)
 		}
 		var found struct {
 			Templates []struct {
@@ -74,20 +74,20 @@ func Of(assets []Asset, types ...Type) []Asset {
 }
 
 func exists(c Client, a Asset) (bool, error) {
-	status, answer, err := c.Request(http.MethodGet, a.Path(), "", nil, nil)
+	status, _, err := c.Request(http.MethodGet, a.Path(), "", nil, nil)
 	if status == http.StatusNotFound {
 		return false, nil
 	}
 	if err != nil {
-		return false, failure("looking for "+a.Path(), status, answer, err)
+		return false, failure("looking for "+a.Path(), status, err)
 	}
 	return true, nil
 }
 
-// failure is the error of a request, with what Elasticsearch said.
-func failure(doing string, status int, answer []byte, err error) error {
+// failure is the error of a request. libbeat's client has put what Elasticsearch said into it.
+func failure(doing string, status int, err error) error {
 	if status == http.StatusForbidden {
-		err = ErrForbidden
+		err = fmt.Errorf("%w: %w", ErrForbidden, err)
 	}
-	return fmt.Errorf("%s: %w (status %d) %s", doing, err, status, answer)
+	return fmt.Errorf("%s: %w", doing, err)
 }

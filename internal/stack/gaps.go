@@ -71,9 +71,9 @@ var gaps = []gap{
 		rewrite: rewriteComponent,
 	},
 	{
-		why:    "it has no processor geoip",
+		why:    "it has no processor geoip; Elasticsearch's is there without its databases",
 		method: http.MethodPut, path: regexp.MustCompile(`^/_ingest/pipeline/`),
-		rewrite: func(_ *Proxy, _ *http.Request, body map[string]any) error { return WithoutGeoIP(body) },
+		rewrite: func(_ *Proxy, _ *http.Request, body map[string]any) error { return WithoutDatabases(body) },
 	},
 	{
 		why:     "it wants every component template to be there",
@@ -123,16 +123,15 @@ var geoIP = []string{
 	"field", "target_field", "database_file", "properties", "ignore_missing", "ignore_failure", "first_only", "if", "tag",
 }
 
-// WithoutGeoIP takes the processors geoip out of a pipeline, which the node has not. The error is what Elasticsearch
-// would find wrong with one.
-func WithoutGeoIP(pipeline map[string]any) error {
+// WithoutDatabases replaces the processors geoip of a pipeline, which the node has not, by what Elasticsearch's do where
+// it has no database: they tag every document that their condition lets through. The error is what Elasticsearch would
+// find wrong with one.
+func WithoutDatabases(pipeline map[string]any) error {
 	processors, _ := pipeline["processors"].([]any)
-	var rest []any
-	for _, p := range processors {
+	for i, p := range processors {
 		one, _ := p.(map[string]any)
 		options, ok := one["geoip"].(map[string]any)
 		if !ok {
-			rest = append(rest, p)
 			continue
 		}
 		if field, _ := options["field"].(string); field == "" || len(one) != 1 {
@@ -143,10 +142,23 @@ func WithoutGeoIP(pipeline map[string]any) error {
 				return fmt.Errorf("the processor geoip has no option %s", name)
 			}
 		}
+		database, ok := options["database_file"].(string)
+		if !ok {
+			database = "GeoLite2-City.mmdb"
+		}
+		tags := map[string]any{
+			"field": "tags", "value": DatabaseUnavailable + database, "allow_duplicates": false,
+		}
+		if condition, ok := options["if"]; ok {
+			tags["if"] = condition
+		}
+		processors[i] = map[string]any{"append": tags}
 	}
-	pipeline["processors"] = rest
 	return nil
 }
+
+// DatabaseUnavailable begins the tag of a document whose address was looked up in a database that is not there.
+const DatabaseUnavailable = "_geoip_database_unavailable_"
 
 // rename goes through a mapping and gives types the names, or the kin, that the node knows.
 func rename(m map[string]any) {
