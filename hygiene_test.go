@@ -76,7 +76,7 @@ var rooms = map[string][]string{
 	"integration/make":    {"integration"},
 	"internal/agent":      {"internal/agent/wire"},
 	"internal/agent/wire": {},
-	"internal/agenttest":  {"internal/agent/wire"},
+	"internal/agenttest":  {"internal/agent/wire", "internal/beattest"},
 	"internal/beattest":   {},
 	"internal/component":  {},
 	"internal/control":    {"detector"},

@@ -31,6 +31,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 func TestMain(m *testing.M) {
@@ -417,8 +419,7 @@ func script(t *testing.T, text string) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, os.ModeSticky|0o777))
 	file := filepath.Join(dir, "program")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	require.NoError(t, os.Chmod(file, 0o755))
+	beattest.WriteProgram(t, file, text)
 	return file
 }
 
@@ -503,7 +504,8 @@ func TestAProgramsChildrenDieWithIt(t *testing.T) {
 		program, timeout, says string
 		cancel                 bool
 	}{
-		"timeout": {program: hangs, timeout: "2s", says: "it was killed after 2s"},
+		// Long enough for the child to be there on a busy machine.
+		"timeout": {program: hangs, timeout: "10s", says: "it was killed after 10s"},
 		"end":     {program: hangs, timeout: "1h", says: "signal: killed", cancel: true},
 		"left":    {program: strings.Replace(hangs, "; wait", "", 1), timeout: "1h"},
 	} {
@@ -617,7 +619,7 @@ func TestTheShippedHooks(t *testing.T) {
 			called := filepath.Join(dir, "called")
 			stand := "#!/bin/sh\necho \"$*\" >> " + called + "\n[ \"$1\" != show-session ] || echo mallory\n"
 			for _, tool := range []string{"loginctl", "usermod"} {
-				require.NoError(t, os.WriteFile(filepath.Join(dir, tool), []byte(stand), 0o755))
+				beattest.WriteProgram(t, filepath.Join(dir, tool), stand)
 			}
 			text := strings.Replace(c.text, "\ndry_run=", "\nPATH="+dir+":$PATH\ndry_run=", 1)
 			a := alert("1")
