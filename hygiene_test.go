@@ -89,14 +89,14 @@ var rooms = map[string][]string{
 	},
 	"internal/engine": {
 		"config", "detector", "detector/rare", "internal/control", "internal/document", "internal/health", "internal/host",
-		"module", "module/catalog", "module/recording", "process",
+		"internal/race", "module", "module/catalog", "module/recording", "process",
 	},
 	"internal/evaluation": {"config", "detector", "detector/habit", "ecs", "process"},
 	"internal/guide":      {},
 	"internal/health":     {},
 	"internal/host": {
 		"internal/host/account", "internal/host/executable", "internal/host/logins", "internal/host/procfs",
-		"internal/host/provenance", "process",
+		"internal/host/provenance", "internal/race", "process",
 	},
 	"internal/host/logins":     {},
 	"internal/host/account":    {"internal/host/executable", "internal/host/sudoers", "internal/race", "process"},
