@@ -118,7 +118,7 @@ func TestStackReadsFeedbackFromKibana(t *testing.T) {
 	h.output("feedback", other, "unsure", "--by", "carol")
 	h.eventually(func() bool { return len(h.of("feedback", "carol")) == 1 }, "it does not ship:\n%s", r.log)
 	mark(t, node, index, other, "closed", "false_positive")
-	r.wait("feedback.polls", r.stat("feedback.from_kibana.polls")+2)
+	r.wait("feedback.polls", r.stat("feedback.polls")+2)
 	require.Len(t, h.of("feedback", "an analyst in Kibana"), 3)
 	h.output("feedback", "undo", other, "--by", "carol")
 	require.Equal(t, "benign", text(said(4), "reconbeat.feedback.verdict"))
