@@ -115,15 +115,15 @@ func TestStackReadsFeedbackFromKibana(t *testing.T) {
 	h.eventually(func() bool { return len(h.shipped("alert")) == 3 }, "no alert again:\n%s", r.log)
 
 	// What is said on the host goes before, and the mark counts again when that is taken back.
-	h.output("feedback", other, "unsure", "--by", "carol")
+	h.output("feedback", "--by", "carol", "--", other, "unsure")
 	h.eventually(func() bool { return len(h.of("feedback", "carol")) == 1 }, "it does not ship:\n%s", r.log)
 	mark(t, node, index, other, "closed", "false_positive")
 	r.wait("feedback.polls", r.stat("feedback.polls")+2)
 	require.Len(t, h.of("feedback", "an analyst in Kibana"), 3)
-	h.output("feedback", "undo", other, "--by", "carol")
+	h.output("feedback", "undo", "--by", "carol", "--", other)
 	require.Equal(t, "benign", text(said(4), "reconbeat.feedback.verdict"))
 	h.eventually(func() bool { return strings.Count(h.output("feedback", "list"), "Kibana:") == 2 }, "it is not saved")
-	c, _ := h.command(oneModule+theFile, "feedback", "undo", other)
+	c, _ := h.command(oneModule+theFile, "feedback", "undo", "--", other)
 	out, err := c.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "it was said in Kibana")
