@@ -210,7 +210,9 @@ func TestAWebhookThatHangs(t *testing.T) {
 	asked, release := make(chan struct{}, 10), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
-		asked <- struct{}{}
+		if r.URL.Path == "/patient" { // on a busy machine the other one is over before it gets here
+			asked <- struct{}{}
+		}
 		<-release
 	}))
 	defer server.Close()
@@ -218,10 +220,10 @@ func TestAWebhookThatHangs(t *testing.T) {
 	err := try(t, read(t, "{id: x, webhook: {url: '"+server.URL+"/s3cret', timeout: 50ms}}"), alert("1"))
 	require.ErrorContains(t, err, "Client.Timeout exceeded")
 	require.NotContains(t, err.Error(), "s3cret")
-	<-asked
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	err = Try(ctx, read(t, "{id: x, webhook: {url: '"+server.URL+"', timeout: 1h}}"), alert("1"), logp.NewNopLogger())
+	err = Try(ctx, read(t, "{id: x, webhook: {url: '"+server.URL+"/patient', timeout: 1h}}"), alert("1"),
+		logp.NewNopLogger())
 	require.ErrorIs(t, err, context.Canceled)
 }
 
