@@ -147,6 +147,9 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	h.Expect(good()...)
 	r.shipped("out", "exec", "late", 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
+	for _, doc := range h.Documents("out") { // those of the health, too: the Agent's key is for the policy's alone
+		require.Equal(t, "lab", beattest.Field(doc, "data_stream.namespace"), "%v", doc)
+	}
 }
 
 func TestStreamsThatDisagreeFail(t *testing.T) {
