@@ -104,10 +104,13 @@ func (r *run) end(sig os.Signal) error { return r.Signal(sig) }
 // stat is one of reconbeat's own metrics, by its dotted name; -1 while nothing answers, or knows it.
 func (r *run) stat(name string) int { return beattest.Metric(r.socket, "reconbeat."+name) }
 
-// wait waits until a metric has reached n.
+// wait waits until a metric has reached n: on a busy machine as long as it grows.
 func (r *run) wait(name string, n int) {
 	r.h.t.Helper()
-	r.h.eventually(func() bool { return r.stat(name) >= n }, "%s does not reach %d; the log:\n%s", name, n, r.log)
+	for is, before := -2, -2; is < n; before = is {
+		r.h.eventually(func() bool { is = r.stat(name); return is >= n || is > before },
+			"%s does not reach %d; the log:\n%s", name, n, r.log)
+	}
 }
 
 func (h *host) eventually(condition func() bool, format string, args ...any) {
