@@ -313,7 +313,7 @@ func TestSyslogIsUnderstood(t *testing.T) {
 		"{network: tcp, address: '" + tcp + "'}",
 		"{network: tls, address: '" + secure + "', ssl: {certificate_authorities: ['" + authority + "']}}",
 	} {
-		item := read(t, "{id: x, syslog: "+to+"}")
+		item := read(t, "{id: x, syslog: "+strings.Replace(to, "{", "{timeout: 1m, ", 1)+"}")
 		require.NoError(t, try(t, item, alert("1")), to)
 		m := parsed(t, <-messages)
 		require.Equal(t, "reconbeat", field(t, m, "log.syslog.appname"), to)
