@@ -233,9 +233,12 @@ func (r *sensor) Run(b *beat.Beat) error {
 	}
 	runners := newRunners(factory, b.Publisher)
 	l.heart = &heartbeat{
-		period: r.config.Heartbeat.Period, health: r.health, modules: running, ring: l.ring, engine: l.engine,
+		health: r.health, modules: running, ring: l.ring, engine: l.engine,
 		host: r.host, lag: &l.lag, pipeline: b.Publisher, journal: store.Stats(),
 		direct: l.direct,
+	}
+	if !r.managed { // else the first policy says so, and where heartbeats go: elsewhere the Agent may not write
+		l.heart.period = r.config.Heartbeat.Period
 	}
 	fromKibana := newKibana(l, dir, r.health, r.logger)
 	reader, err := triage(r.config, r.logger)

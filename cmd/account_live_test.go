@@ -65,13 +65,15 @@ func TestLiveAccountMadeByAnother(t *testing.T) {
 		require.NoError(t, err, string(out))
 	}
 	time.Sleep(1100 * time.Millisecond) // the history has seconds
-	out, err = l.ssh(liveFresh, "ss -tan; sleep 2").CombinedOutput()
-	require.NoError(t, err, string(out))
-	l.canary()
+	session := l.ssh(liveFresh, "ss -tan; read -r _; true")
+	seen, err := session.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, session.Start())
+	alert := l.awaitAlert(mapstr.M{"user.name": liveFresh})
+	require.NoError(t, seen.Close())
+	require.NoError(t, session.Wait())
 	ended := time.Now()
 
-	alert := l.find("alert", mapstr.M{"user.name": liveFresh})
-	require.NotNil(t, alert, "the log:\n%s", l.log)
 	for field, want := range map[string]string{
 		"class": "person", "shell": "/bin/bash", "groups": liveFresh + " rbopsteam", "password.state": "set",
 		"expired": "false", "sudo.rules": "(ALL : ALL) NOPASSWD: ALL", "sudo.all": "true", "sudo.nopasswd": "true",
@@ -106,7 +108,7 @@ func TestLiveAccountMadeByAnother(t *testing.T) {
 	require.NoError(t, err, "an account of this name may have logged in in an earlier run, too")
 	require.WithinRange(t, last, began.Add(-time.Second), ended)
 	require.Contains(t, flat(alert, "reconbeat.account.logins_from_source.other_users"), liveAdmin)
-	require.NotEmpty(t, flat(alert, "source.port"), "the connection is there while ss runs")
+	require.NotEmpty(t, flat(alert, "source.port"), "the connection is there until the alert is")
 	require.NotContains(t, l.log.All(), "Xk9-secret-of-the-test")
 	l.documented("new-account", alert)
 }

@@ -38,7 +38,7 @@ func TestLiveTheSessionOfAnAlert(t *testing.T) {
 
 	alert := l.awaitAlert(mapstr.M{"user.name": liveNewbie})
 	follow := mapstr.M{}
-	require.True(t, beattest.Poll(30*time.Second, func() bool {
+	require.True(t, beattest.Poll(time.Minute, func() bool {
 		follow = l.find("event", mapstr.M{"event.action": "alert-follow-up"})
 		return follow != nil
 	}), "no follow-up; the log:\n%s", l.log)
@@ -82,10 +82,7 @@ func TestLiveAWebShell(t *testing.T) {
 	// On a busy machine the answer would be complete, and the server's worker gone, before anybody reads who that was.
 	script := "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nid\nuname -a\nss -tan\ncat seen\n"
 	require.NoError(t, os.WriteFile(filepath.Join(root, "cgi-bin", "status.cgi"), []byte(script), 0o755))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	address := beattest.Address(t)
 	l.start()
 	defer l.stop()
 
@@ -98,7 +95,7 @@ func TestLiveAWebShell(t *testing.T) {
 	defer func() { _ = exec.Command("pkill", "-u", liveDaemon, "busybox").Run() }()
 	seen := filepath.Join(root, "cgi-bin", "seen")
 	require.NoError(t, unix.Mkfifo(seen, 0o666))
-	require.True(t, beattest.Poll(10*time.Second, func() bool {
+	require.True(t, beattest.Poll(time.Minute, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			err = c.Close()
@@ -133,7 +130,7 @@ func TestLiveAWebShell(t *testing.T) {
 // awaitAlert waits for an alert with all the fields wanted.
 func (l *live) awaitAlert(want mapstr.M) (alert mapstr.M) {
 	l.t.Helper()
-	require.True(l.t, beattest.Poll(30*time.Second, func() bool {
+	require.True(l.t, beattest.Poll(time.Minute, func() bool {
 		alert = l.find("alert", want)
 		return alert != nil
 	}), "no alert with %v; the log:\n%s", want, l.log)

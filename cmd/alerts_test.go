@@ -64,7 +64,7 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 	require.Contains(t, h.output("alerts", "list", "--since", "1ns"), "There is no alert since 20")
 
 	id := ids()[0]
-	page := h.output("alerts", "show", id[:8])
+	page := h.output("alerts", "show", "--", id[:8])
 	for _, line := range []string{
 		`^Unusual network connection discovery by mallory$`, `^Alert +` + id + `$`,
 		`^Why +mallory has never looked at network connections on this host`, `^Actor +mallory, service$`,
@@ -79,7 +79,7 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 		require.Regexp(t, `(?m)`+line, page)
 	}
 	var doc mapstr.M
-	require.NoError(t, json.Unmarshal([]byte(h.output("alerts", "show", id, "--format", "json")), &doc))
+	require.NoError(t, json.Unmarshal([]byte(h.output("alerts", "show", "--format", "json", "--", id)), &doc))
 	require.Equal(t, "mallory", text(doc, "user.name"))
 	require.NoError(t, r.end(syscall.SIGTERM))
 
@@ -103,7 +103,7 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 		{[]string{"alerts", "show", ""}, `alert "": no alert of this host`},
 		{[]string{"alerts", "list", "--format", "xml"}, `--format "xml" is not allowed`},
 		{[]string{"alerts", "list", "--since", "-1h"}, `--since -1h0m0s is not allowed`},
-		{[]string{"exception", "from", id, "--for", "0s"}, `--for 0s is not allowed`},
+		{[]string{"exception", "from", "--for", "0s", "--", id}, `--for 0s is not allowed`},
 	} {
 		command, _ := h.command(oneModule+theFile, c.args...)
 		_, err := command.Output()
@@ -115,7 +115,7 @@ func TestAlertsAreReadOnTheHost(t *testing.T) {
 	// The exception made of the alert holds it back, and not the other one.
 	require.NoError(t, os.Mkdir(filepath.Join(h.dir, "exceptions.d"), 0o755))
 	file := filepath.Join(h.dir, "exceptions.d", "mallory.yml")
-	require.NoError(t, os.WriteFile(file, []byte(h.output("exception", "from", id)), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(h.output("exception", "from", "--", id)), 0o600))
 	require.Contains(t, h.output("controls", "list"), "alert-"+id)
 	replayed := h.output("replay", "--module", "ndjson", "--format", "ndjson", h.History("root"), h.input())
 	require.False(t, strings.Contains(replayed, `by mallory"`))

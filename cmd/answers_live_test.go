@@ -103,8 +103,7 @@ func (l *live) alertsByRightsOfOthers(guest string) {
 	}
 	require.Len(l.t, stories, 1)
 	for id := range stories {
-		story := l.find("alert", mapstr.M{"event.action": "correlation", "reconbeat.correlation.id": id})
-		require.NotNil(l.t, story, "the log:\n%s", l.log)
+		story := l.awaitAlert(mapstr.M{"event.action": "correlation", "reconbeat.correlation.id": id})
 		require.Equal(l.t, "73", text(story, "event.severity"))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -105,15 +104,18 @@ func (r *run) end(sig os.Signal) error { return r.Signal(sig) }
 // stat is one of reconbeat's own metrics, by its dotted name; -1 while nothing answers, or knows it.
 func (r *run) stat(name string) int { return beattest.Metric(r.socket, "reconbeat."+name) }
 
-// wait waits until a metric has reached n.
+// wait waits until a metric has reached n: on a busy machine as long as it grows.
 func (r *run) wait(name string, n int) {
 	r.h.t.Helper()
-	r.h.eventually(func() bool { return r.stat(name) >= n }, "%s does not reach %d; the log:\n%s", name, n, r.log)
+	for is, before := -2, -2; is < n; before = is {
+		r.h.eventually(func() bool { is = r.stat(name); return is >= n || is > before },
+			"%s does not reach %d; the log:\n%s", name, n, r.log)
+	}
 }
 
 func (h *host) eventually(condition func() bool, format string, args ...any) {
 	h.t.Helper()
-	if !beattest.Poll(time.Minute, condition) {
+	if !beattest.Poll(2*time.Minute, condition) {
 		h.t.Fatalf(format, args...)
 	}
 }
@@ -189,10 +191,7 @@ func TestNothingIsLostAndNothingShipsTwice(t *testing.T) {
 		t.Parallel()
 		h := newHost(t)
 		h.learn()
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		address := listener.Addr().String()
-		listener.Close()
+		address := beattest.Address(t)
 		r := h.start(oneModule + strings.Replace(deadElasticsearch, "127.0.0.1:9", address, 1))
 		h.Exec("mallory", "ss -tunap", "netstat -rn")
 		r.wait("journal.committed", 3)
@@ -315,8 +314,8 @@ func TestTheLogIsQuiet(t *testing.T) {
 		`^watching with ndjson documents; rules network-connection-discovery; the context model has learned for `+
 			`\d\d\.\d days and knows 1 actor$`,
 		said[1])
-	require.Regexp(t, `^watched for \d+s: 1 program start, 1 matched, 1 alert; the journal keeps 1 document for the next `+
-		`start$`, said[2], "the alert's follow-up")
+	require.Regexp(t, `^watched for (\d+m)?\d+s: 1 program start, 1 matched, 1 alert; the journal keeps 1 document `+
+		`for the next start$`, said[2], "the alert's follow-up")
 }
 
 // TestAnEndAtAnyMomentLosesNothing ends reconbeat again and again while it is busy, and looks that every exec ships,
@@ -429,7 +428,7 @@ func TestAnOutputsReasonIsReported(t *testing.T) {
 			cmd, _ := newHost(
 				t,
 			).command(fmt.Sprintf("output.elasticsearch.hosts: [%q]\nsetup.template.enabled: %v\n", es.URL,
-				c.want == ""), "test", "alert", "--timeout", "20s")
+				c.want == ""), "test", "alert", "--timeout", "1m")
 			out, err := cmd.CombinedOutput()
 			require.Equal(t, c.want == "", err == nil, "%v: %s", err, out)
 			require.Contains(t, string(out), "data stream logs-reconbeat.alert-default\n")
@@ -694,12 +693,22 @@ func TestOnAFullDiskNothingIsLostAndItIsLoggedOnce(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.NoError(t, ballast.Close())
 
+	written := 100
 	for range 150 {
 		h.Exec("root", slices.Repeat([]string{"ss -tlnp"}, 10)...)
+		written += 10
 		time.Sleep(2 * time.Millisecond) // many commits, not one
 	}
-	r.wait("journal.committed", 1600)
-	require.Greater(t, r.stat("journal.write_errors"), 10, "the disk was full")
+	// On a busy machine one commit may take what comes in a long time.
+	h.eventually(func() bool {
+		if r.stat("journal.write_errors") > 10 {
+			return true
+		}
+		h.Exec("root", "ss -tlnp")
+		written++
+		return false
+	}, "the disk was full for few commits:\n%s", r.log)
+	r.wait("journal.committed", written)
 	require.Positive(t, r.stat("health.state_not_written"))
 	require.Equal(
 		t,
@@ -717,7 +726,7 @@ func TestOnAFullDiskNothingIsLostAndItIsLoggedOnce(t *testing.T) {
 	)
 	require.NotContains(t, r.log.All(), "state_not_written (events.journal) is over")
 	require.NoError(t, r.end(syscall.SIGTERM))
-	require.Len(t, h.shipped("exec"), 1600)
+	require.Len(t, h.shipped("exec"), written)
 }
 
 // An orderly stop ends no condition: a cluster that never answered is still away.

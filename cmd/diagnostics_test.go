@@ -11,10 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // TestDiagnosticsHaveEverythingButSecrets asks beside a running Beat, whose configuration has a secret in every
@@ -62,7 +65,16 @@ output.file: {path: '${path.home}', filename: out} # SECRET10
 	running.Stdout, running.Stderr = log, log
 	require.NoError(t, running.Start())
 	t.Cleanup(func() { _ = running.Process.Kill() })
-	meets(t, filepath.Join(dir, "data", "state", "lock"), log)
+	require.True(t, beattest.Poll(time.Minute, func() bool { // it answers, and has said what it does
+		said := ""
+		for _, file := range glob(t, filepath.Join(dir, "logs", "*")) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			said += string(text)
+		}
+		return strings.Contains(said, "watching with ndjson") &&
+			beattest.Metric(filepath.Join(dir, "socket"), "reconbeat.detector.execs") == 0
+	}), log)
 
 	refused, err := reconbeat("diagnostics", "all.tar.gz").CombinedOutput()
 	require.Error(t, err)

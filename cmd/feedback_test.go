@@ -53,7 +53,7 @@ func TestFeedbackTeachesTheService(t *testing.T) {
 
 	// Benign, to the service that runs.
 	id := h.alertOf("mallory")
-	h.output("feedback", id[:10], "benign", "--note", "a new script", "--by", "carol")
+	h.output("feedback", "--note", "a new script", "--by", "carol", "--", id[:10], "benign")
 	h.eventually(func() bool { return len(h.of("feedback", "carol")) == 1 }, "it does not ship:\n%s", r.log)
 	said := h.of("feedback", "carol")[0]
 	for field, want := range map[string]string{
@@ -74,12 +74,12 @@ func TestFeedbackTeachesTheService(t *testing.T) {
 	same := h.of("exec", "mallory")[2]
 	require.Equal(t, id, text(same, "reconbeat.feedback.alert_id"))
 	require.Equal(t, "benign", text(same, "reconbeat.feedback.verdict"))
-	require.Contains(t, h.output("alerts", "show", id), "carol says that alert "+id+" of mallory is benign")
+	require.Contains(t, h.output("alerts", "show", "--", id), "carol says that alert "+id+" of mallory is benign")
 	require.NoError(t, r.end(syscall.SIGTERM))
 
 	// Malicious, to a service that is stopped: until it starts, the list counts it in.
 	attack := h.alertOf("www-data")
-	h.output("feedback", attack, "malicious")
+	h.output("feedback", "--", attack, "malicious")
 	list := h.output("feedback", "list")
 	require.Regexp(t, `(?m)^20.* +benign +mallory +network-connection-discovery +carol +a new script +`+id+`$`, list)
 	require.Regexp(t, `(?m)^20.* +malicious +www-data +network-connection-discovery +\S+.* +- +`+attack+`$`, list)
@@ -95,7 +95,7 @@ func TestFeedbackTeachesTheService(t *testing.T) {
 	require.Contains(t, text(raised, "event.reason"), "called alert "+attack+" in this context malicious; ")
 
 	// Undone it is as it was: the context is on probation.
-	h.output("feedback", "undo", attack[:12], "--by", "dave")
+	h.output("feedback", "undo", "--by", "dave", "--", attack[:12])
 	h.eventually(func() bool { return len(h.of("feedback", "dave")) == 1 }, "it does not ship:\n%s", r.log)
 	require.Equal(t, "undone", text(h.of("feedback", "dave")[0], "reconbeat.feedback.verdict"))
 	require.NoError(t, r.end(syscall.SIGTERM))
@@ -114,13 +114,19 @@ func TestFeedbackTeachesTheService(t *testing.T) {
 		says string
 	}{
 		{[]string{"feedback", "nonesuch", "benign"}, `alert "nonesuch": no alert of this host that is kept has this id`},
-		{[]string{"feedback", id, "harmless"}, `"harmless" is not allowed; it must be benign, malicious or unsure`},
-		{[]string{"feedback", id}, `the verdict is missing; it must be benign, malicious or unsure; usage:`},
-		{[]string{"feedback", "malicious", id}, `the alert's id comes first, and then malicious; usage: reconbeat feedback`},
+		{[]string{"feedback", "--", id, "harmless"}, `"harmless" is not allowed; it must be benign, malicious or unsure`},
+		{[]string{"feedback", "--", id}, `the verdict is missing; it must be benign, malicious or unsure; usage:`},
+		{
+			[]string{"feedback", "--", "malicious", id},
+			`the alert's id comes first, and then malicious; usage: reconbeat feedback`,
+		},
 		{[]string{"feedback", "benign"}, `the alert's id comes first, and then benign; usage: reconbeat feedback`},
-		{[]string{"feedback", id, "undo"}, `undo comes first: reconbeat feedback undo`},
-		{[]string{"feedback", "undo", attack}, `no feedback that holds is on it; reconbeat feedback list has them`},
-		{[]string{"feedback", id, "unsure", "--note", strings.Repeat("x", 5000)}, `the note has 5000 bytes; at most 4096`},
+		{[]string{"feedback", "--", id, "undo"}, `undo comes first: reconbeat feedback undo`},
+		{[]string{"feedback", "undo", "--", attack}, `no feedback that holds is on it; reconbeat feedback list has them`},
+		{
+			[]string{"feedback", "--note", strings.Repeat("x", 5000), "--", id, "unsure"},
+			`the note has 5000 bytes; at most 4096`,
+		},
 		{[]string{"feedback", "list", "--format", "xml"}, `--format "xml" is not allowed`},
 	} {
 		command, _ := h.command(oneModule+theFile, c.args...)

@@ -14,6 +14,8 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // What a hostile process may be called: it steers a terminal, by ESC and by the one byte of it above ASCII, turns the
@@ -32,7 +34,7 @@ func TestHostileTextsInEveryPlace(t *testing.T) {
 	history := h.History("root")
 	hook, said := h.hook()
 	script := "#!/bin/sh\ncat >>" + said + "\nenv | grep ^RECONBEAT_ >>" + said + "\n"
-	require.NoError(t, os.WriteFile(hook, []byte(script), 0o755))
+	beattest.WriteProgram(t, hook, script)
 	r := h.start(oneModule + theFile + "reconbeat.notify: [{id: hook, program: {path: " + hook + "}}]\n")
 	h.Exec(hostileName, "id "+hostileArgs, "ss "+hostileArgs)
 	r.wait("detector.alerts", 1)

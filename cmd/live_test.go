@@ -254,12 +254,11 @@ func TestLiveContexts(t *testing.T) {
 		_ = c.Run()
 	}
 	l.alertsByRightsOfOthers(guest)
-	deadline := time.Now().Add(80 * time.Second)
-	for l.find("alert", mapstr.M{"user.name": liveDaemon}) == nil && time.Now().Before(deadline) {
-		time.Sleep(200 * time.Millisecond)
-	}
-	alert := l.find("alert", mapstr.M{"user.name": liveDaemon})
-	require.NotNil(t, alert, "a new job of an account without a login is unusual; the log:\n%s", l.log)
+	var alert mapstr.M
+	require.True(t, beattest.Poll(3*time.Minute, func() bool { // cron may miss the first full minute
+		alert = l.find("alert", mapstr.M{"user.name": liveDaemon})
+		return alert != nil
+	}), "a new job of an account without a login is unusual; the log:\n%s", l.log)
 	require.Regexp(t,
 		"^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash, no "+
 			"terminal",
@@ -342,7 +341,7 @@ func (l *live) learnDays(days int, admin bool) {
 			"process.parent.name": "agent",
 		})
 		if admin && (at.Hour()-now.Hour())%4 == 0 { // the hour of this run, too: unusual is what it does anew
-			write(at.Add(time.Minute), map[string]any{
+			write(at, map[string]any{
 				"user.name":                                 liveAdmin,
 				"user.id":                                   l.uid(liveAdmin),
 				"user.audit.name":                           liveAdmin,
@@ -376,11 +375,13 @@ type live struct {
 	beat   *exec.Cmd
 	log    *beattest.Log
 	sshd   *exec.Cmd
-	port   int
+	port   string
 	rules  string // audit's rules and settings before
 	model  string // in charge
 	module string // settings of the module
 	more   string // settings beside those that every live test has
+
+	canaries int // so far
 }
 
 func newLive(t *testing.T, model string) *live {
@@ -483,7 +484,7 @@ func (l *live) daemon(name, command string) *exec.Cmd {
 }
 
 func (l *live) ssh(name, command string) *exec.Cmd {
-	return exec.Command("ssh", "-i", filepath.Join(l.dir, "key"), "-p", fmt.Sprint(l.port), "-o",
+	return exec.Command("ssh", "-i", filepath.Join(l.dir, "key"), "-p", l.port, "-o",
 		"StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
 		name+"@127.0.0.1", command)
 }
@@ -502,13 +503,11 @@ func (l *live) startSSHD() {
 	authorized := filepath.Join(l.dir, "authorized_keys")
 	require.NoError(t, os.WriteFile(authorized, pub, 0o644))
 	_ = u
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	_, l.port, err = net.SplitHostPort(beattest.Address(t))
 	require.NoError(t, err)
-	l.port = listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
 	require.NoError(t, os.MkdirAll("/run/sshd", 0o755))
 	conf := fmt.Sprintf(
-		"Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nUsePAM yes\nStrictModes no\nAuthorizedKeysFile "+
+		"Port %s\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nUsePAM yes\nStrictModes no\nAuthorizedKeysFile "+
 			"%s\nPasswordAuthentication no\nLogLevel ERROR\n",
 		l.port,
 		filepath.Join(l.dir, "hostkey"),
@@ -521,12 +520,12 @@ func (l *live) startSSHD() {
 	require.NoError(t, l.sshd.Start())
 	t.Cleanup(func() { _ = l.sshd.Process.Kill(); _ = l.sshd.Wait() })
 	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.port))
+		c, err := net.Dial("tcp", "127.0.0.1:"+l.port)
 		if err == nil {
 			c.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 // learnTenDays makes a history of ten days that ends now, and has it learned.
@@ -591,12 +590,17 @@ func isCanary(doc mapstr.M) bool {
 
 // canary runs a match of its own and waits until it is in the output: everything before it is there too.
 func (l *live) canary() {
-	deadline := time.Now().Add(60 * time.Second)
-	for n := 1; time.Now().Before(deadline); n++ {
-		command := fmt.Sprintf(canaryCommand, n+int(time.Now().UnixNano()%60000))
+	var commands []string
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
+		l.canaries++ // each another one: what is waited for must not be there from before
+		command := fmt.Sprintf(canaryCommand, l.canaries)
+		commands = append(commands, command)
 		_ = exec.Command("sh", "-c", command).Run()
 		for range 50 {
-			if l.find("event", mapstr.M{"process.command_line": command}) != nil {
+			// One of those before, too: on a busy machine each may take longer than this.
+			if slices.ContainsFunc(commands, func(command string) bool {
+				return l.find("event", mapstr.M{"process.command_line": command}) != nil
+			}) {
 				return
 			}
 			time.Sleep(20 * time.Millisecond)

@@ -60,18 +60,15 @@ func redisServer(t *testing.T) (configuration string, arrived func() []mapstr.M)
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("SKIPPED: NO REDIS ON THIS MACHINE (Debian: redis-server)")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address := beattest.Address(t)
+	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
 	c := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir())
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	require.NoError(t, c.Start())
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-	address := "127.0.0.1:" + port
 	var client redis.Conn
-	require.Eventually(t, func() bool { client, err = redis.Dial("tcp", address); return err == nil }, 30*time.Second,
+	require.Eventually(t, func() bool { client, err = redis.Dial("tcp", address); return err == nil }, time.Minute,
 		20*time.Millisecond)
 	t.Cleanup(func() { _ = client.Close() })
 	return fmt.Sprintf("output.redis: {hosts: ['%s'], key: reconbeat}\n", address), func() []mapstr.M {

@@ -241,7 +241,7 @@ func newInstallation(t *testing.T) installation {
 
 // nobody is reconbeat, started in the home by somebody who is not root.
 func (in installation) nobody(words ...string) *exec.Cmd {
-	args := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups", "timeout", "60", in.binary}
+	args := []string{"--reuid", "65534", "--regid", "65534", "--clear-groups", "timeout", "300", in.binary}
 	cmd := exec.Command("setpriv", append(args, words...)...)
 	cmd.Dir = in.home
 	cmd.Env = append(os.Environ(), asReconbeat+"=1", "XDG_STATE_HOME=",

@@ -221,7 +221,7 @@ func limitedFields(t *testing.T, node *stack.Node, es *stack.Proxy) map[string]b
 		listed, _, _ := strings.Cut(h.output("alerts", "list", "--format", "json"), "\n")
 		return json.Unmarshal([]byte(listed), &first) == nil
 	}, "no alert; the log:\n%s", r.log)
-	h.output("feedback", text(first, "event.id"), "malicious", "--note", "an intruder")
+	h.output("feedback", "--note", "an intruder", "--", text(first, "event.id"), "malicious")
 	filled := map[string]bool{}
 	h.eventually(func() bool {
 		for _, d := range node.Documents(t, "logs-reconbeat.*-limited") {

@@ -29,7 +29,7 @@ func TestASelfTestSaysWhatIsMissing(t *testing.T) {
 
 	r := h.start(oneModule + theFile)
 	r.wait("detector.execs", 0)
-	said, err = h.tries(oneModule+theFile, "20s")
+	said, err = h.tries(oneModule+theFile, "1m")
 	require.Error(t, err)
 	require.Regexp(t, `(?m)^service  takes the test up, after `, said)
 	require.Contains(t, said, "no module that reports this host's program starts runs (running: documents)")
@@ -38,7 +38,7 @@ func TestASelfTestSaysWhatIsMissing(t *testing.T) {
 	off := oneModule + theFile + "reconbeat.detector.rules: [{id: network-connection-discovery, enabled: false}]\n"
 	r = h.start(off)
 	r.wait("detector.execs", 0)
-	said, err = h.tries(off, "20s")
+	said, err = h.tries(off, "1m")
 	require.Error(t, err)
 	require.Contains(t, said, "no rule is enabled")
 	require.NoError(t, r.end(syscall.SIGTERM))
@@ -80,7 +80,7 @@ func TestLiveSelfTest(t *testing.T) {
 			says:   []string{`detector rule`, `a processor of the configuration dropped the alert`},
 		},
 		{
-			name: "the output is away", config: audit + deadElasticsearch, timeout: "5s", fails: true,
+			name: "the output is away", config: audit + deadElasticsearch, timeout: "15s", fails: true,
 			says: []string{`detector rule`, `the alert is in the journal, and the output has not acknowledged it`},
 		},
 		{

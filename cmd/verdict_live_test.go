@@ -119,7 +119,7 @@ func inDisguise(disguise string) mapstr.M {
 func (l *live) seesDisguise(disguise string) {
 	l.t.Helper()
 	seen := func() bool { return l.find("event", inDisguise(disguise)) != nil }
-	require.True(l.t, beattest.Poll(30*time.Second, seen), "no raw event of a tool %s; the log:\n%s", disguise, l.log)
+	require.True(l.t, beattest.Poll(time.Minute, seen), "no raw event of a tool %s; the log:\n%s", disguise, l.log)
 }
 
 // alertsInDisguise looks for the alert of the admin that is about a disguise.

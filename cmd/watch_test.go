@@ -82,7 +82,7 @@ func (w *watching) interrupt(t *testing.T) {
 		left, err := os.ReadDir(w.temp)
 		require.NoError(t, err)
 		require.Empty(t, left)
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("watch does not end:\n%s", w.err.All())
 	}
 }
@@ -244,7 +244,7 @@ func TestLiveWatchAsAPlainUser(t *testing.T) {
 	plain := []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
 	w := startWatch(t, plain)
 	begins := regexp.MustCompile("Watching with|No source")
-	require.Eventually(t, func() bool { return begins.MatchString(w.err.All()) }, 30*time.Second, 20*time.Millisecond,
+	require.Eventually(t, func() bool { return begins.MatchString(w.err.All()) }, time.Minute, 20*time.Millisecond,
 		"watch says nothing:\n%s", w.err)
 	if !strings.Contains(w.err.All(), "Watching with procconn") {
 		_ = w.cmd.Process.Signal(syscall.SIGTERM)

@@ -68,12 +68,13 @@ StandardError=append:/srv/log
 END
 group=/sys/fs/cgroup
 [ ! -d $group/systemd ] || group=$group/systemd
-mkdir -p $group/reconbeat-test && echo $$ >$group/reconbeat-test/cgroup.procs || exit 77
+own=$group/reconbeat-test-$$ # other tests have theirs at the same time
+mkdir $own && echo $$ >$own/cgroup.procs || exit 77
 export HOME=/root XDG_RUNTIME_DIR=/run/user/0 SYSTEMD_IGNORE_CHROOT=1
 /lib/systemd/systemd --user --log-target=null </dev/null >/dev/null 2>&1 &
 manager=$!
 trap 'kill $manager; wait $manager || true; echo $$ >$group/cgroup.procs
-find $group/reconbeat-test -depth -type d -exec rmdir {} + || true' EXIT
+find $own -depth -type d -exec rmdir {} + || true' EXIT
 tries=0
 until systemctl --user list-units >/dev/null 2>&1; do
 	tries=$((tries + 1)); [ $tries -lt 60 ] || exit 77

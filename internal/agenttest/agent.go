@@ -33,6 +33,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/reconbeat/reconbeat/internal/agent/wire"
+	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
 // Token is what the programs prove themselves by.
@@ -81,7 +82,7 @@ func New(t testing.TB, changes ...func(*wire.StartUp)) *Agent {
 		actions:  make(chan *wire.ActionRequest),
 		answers:  make(chan *wire.ActionResponse, 16),
 		network:  "tcp",
-		address:  "127.0.0.1:0",
+		address:  beattest.Address(t),
 		security: &tls.Config{
 			MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
 			Certificates: []tls.Certificate{{Certificate: [][]byte{server.Raw}, PrivateKey: serverKey}},
@@ -508,14 +509,14 @@ func (a *Agent) Ask(request *wire.ActionRequest) *wire.ActionResponse {
 	a.t.Helper()
 	select {
 	case a.actions <- request:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		a.t.Fatal("nobody takes actions")
 	}
 	select {
 	case answer := <-a.answers:
 		require.Equal(a.t, request.Id, answer.Id)
 		return answer
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		a.t.Fatal("no answer comes")
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 // Metric is one of the metrics that a Beat serves on a socket, by its dotted name; -1 while nothing answers, or nothing
 // has that name.
 func Metric(socket, name string) int {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)

@@ -31,8 +31,8 @@ func (p patient) Provenance(e *process.Event) (tool, parent provenance.Executabl
 	}
 }
 
-// intruder has an account that was never seen run a copy of a program as ss, from this test, after ten quiet days, and
-// returns the alert.
+// intruder has an account that was never seen run a copy of a program, which is taken for ss, from this test, after ten
+// quiet days, and returns the alert.
 func intruder(t *testing.T, from *document.Source, change func(*process.Event)) *document.Document {
 	eng, shipped := testEngine(t, nil)
 	machine, err := host.Open(nil)
@@ -41,7 +41,8 @@ func intruder(t *testing.T, from *document.Source, change func(*process.Event)) 
 	eng.documents.Machine = eng.machine
 	data, err := os.ReadFile("/usr/bin/sleep")
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "ss")
+	// Its name is another: a live test that counts what is called ss may run at the same time.
+	path := filepath.Join(t.TempDir(), "copied")
 	require.NoError(t, os.WriteFile(path, data, 0o755))
 	c := exec.Command(path, "60")
 	require.NoError(t, c.Start())
@@ -58,6 +59,7 @@ func intruder(t *testing.T, from *document.Source, change func(*process.Event)) 
 	}
 	e := execOf(now, "mallory", "ss")
 	e.Executable, e.PID, e.PPID = path, uint32(c.Process.Pid), uint32(os.Getpid())
+	e.Binary.Tool = "ss"
 	e.Parent.PID, e.Parent.Executable, e.Parent.Name = e.PPID, self, "python3"
 	e.Parent.Args = []string{"python3", "/opt/\xffx.py"}
 	change(e)

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/reconbeat/reconbeat/internal/document"
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
 // RingSlots is how many events may wait between the modules and the one goroutine that judges: half a second of the
-// busiest host measured.
-const RingSlots = 1024
+// busiest host measured. A judge under the race detector takes longer, and the kernel does not wait for it.
+const RingSlots = race.Slower * 1024
 
 // slotBytes is the memory that a slot keeps between events; a longer command line's is given back.
 const slotBytes = 16 << 10

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -26,6 +27,7 @@ type Accounts struct {
 	names  map[accountKey]accountName
 	lookup func(accountKey) (string, bool)
 	now    func() time.Time
+	wait   time.Duration // for an answer
 }
 
 type accountKey struct {
@@ -40,7 +42,7 @@ type accountName struct {
 }
 
 const (
-	accountWait    = 100 * time.Millisecond
+	accountWait    = race.Slower * 100 * time.Millisecond
 	accountKept    = 10 * time.Minute // a name that was found
 	accountMissing = time.Minute      // an id that has none: useradd may be under way
 	accountMax     = 10000
@@ -48,7 +50,7 @@ const (
 
 // NewAccounts makes a resolver that remembers nothing yet.
 func NewAccounts() *Accounts {
-	return &Accounts{names: map[accountKey]accountName{}, lookup: lookupAccount, now: time.Now}
+	return &Accounts{names: map[accountKey]accountName{}, lookup: lookupAccount, now: time.Now, wait: accountWait}
 }
 
 // User fills in the name of a user known by the id alone; it stays empty where the id has no name.
@@ -77,7 +79,7 @@ func (a *Accounts) fill(u *process.User, group bool) {
 	if known.name == "" {
 		select {
 		case <-known.ready:
-		case <-time.After(accountWait):
+		case <-time.After(a.wait):
 		}
 		a.mu.Lock()
 		known = a.names[k]

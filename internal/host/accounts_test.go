@@ -12,8 +12,12 @@ import (
 	"github.com/reconbeat/reconbeat/process"
 )
 
+// patience is for how long a test waits for what must come.
+const patience = time.Minute
+
 func TestRootIsCalledByItsName(t *testing.T) {
 	a := NewAccounts()
+	a.wait = patience
 	u, g := process.User{ID: 0}, process.User{ID: 0}
 	a.User(&u)
 	a.Group(&g)
@@ -25,6 +29,7 @@ func TestIDWithoutAccountIsAskedForAgainAfterAMinute(t *testing.T) {
 	var asked atomic.Int64
 	now := time.Unix(0, 0)
 	a := NewAccounts()
+	a.wait = patience
 	a.now = func() time.Time { return now }
 	a.lookup = func(accountKey) (string, bool) {
 		if asked.Add(1) == 1 {
@@ -54,7 +59,7 @@ func TestSlowDirectoryDelaysOnlyTheFirstExec(t *testing.T) {
 		again := process.User{ID: 70000}
 		a.User(&again)
 		return again.Name == "ldap-user"
-	}, 5*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 func TestNobodyHasNoName(t *testing.T) {

@@ -5,7 +5,6 @@ package managed_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,6 +137,9 @@ func TestAPolicyRunsChangesIsRejectedRecoversAndStops(t *testing.T) {
 	h.Expect(good()...)
 	r.Shipped("out", "exec", "late", 1)
 	require.NoError(t, r.Signal(syscall.SIGTERM))
+	for _, doc := range h.Documents("out") { // those of the health, too: the Agent's key is for the policy's alone
+		require.Equal(t, "lab", beattest.Field(doc, "data_stream.namespace"), "%v", doc)
+	}
 }
 
 func TestStreamsThatDisagreeFail(t *testing.T) {
@@ -199,10 +201,7 @@ func TestASourceThatFailsFailsItsUnitUntilItWorks(t *testing.T) {
 func TestAnOutputThatIsDownDegradesTheUnit(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	listener.Close()
+	address := beattest.Address(t)
 	r := h.start()
 	h.Expect(
 		h.Unit(wire.Kind_KIND_OUTPUT, fmt.Sprintf(
@@ -317,6 +316,8 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 			written[command] = true
 		}
 	})
+	end := sync.OnceFunc(func() { close(quit); done.Wait() })
+	defer end()
 	for i, p := range []*wire.ExpectedUnit{
 		policy(threshold(50), "first"), policy(threshold(50), "second"), policy("detector: {model: nonsense},",
 			"third"), policy(threshold(75)+"events: matched,", "fourth"),
@@ -328,8 +329,7 @@ func TestNoExecIsLostWhilePoliciesChange(t *testing.T) {
 		}
 		r.becomes("in", "HEALTHY", "Healthy")
 	}
-	close(quit)
-	done.Wait()
+	end()
 	require.False(t, t.Failed())
 
 	shipped := map[string]int{}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -127,13 +128,8 @@ func readFramed(path, what string, version int) ([]byte, error) {
 	}
 	line, _, found := strings.Cut(string(b[:min(len(b), 64)]), "\n")
 	kind, number, _ := strings.Cut(strings.TrimPrefix(line, frameWord), " ")
-	var v int
-	if _, err := fmt.Sscanf(
-		number,
-		"%d",
-		&v,
-	); !found || err != nil || !strings.HasPrefix(line, frameWord) ||
-		kind != what {
+	v, err := strconv.Atoi(number)
+	if !found || err != nil || v < 1 || !strings.HasPrefix(line, frameWord) || kind != what {
 		return nil, fmt.Errorf("%s is not a %s of reconbeat", path, what)
 	}
 	if v > version {

@@ -93,9 +93,12 @@ func TestLostNumbersAreCounted(t *testing.T) {
 		_, err = conn.Write([]byte(execOf(n)))
 		require.NoError(t, err)
 	}
-	m.Until("three are lost", func() bool { return m.Stats.LostSequence.Load() == 3 })
+	m.Until("three are lost, and it says so", func() bool {
+		active := m.Board.Active()
+		return len(active) == 1 && active[0].Detail == "3 records so far"
+	})
 	require.Equal(t, health.DispatcherLost, m.Board.Active()[0].Condition)
-	require.Equal(t, "3 records so far", m.Board.Active()[0].Detail)
+	require.EqualValues(t, 3, m.Stats.LostSequence.Load())
 	require.NoError(t, conn.Close())
 	require.NoError(t, d.Close())
 	require.NoError(t, m.Stop())

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -127,7 +128,8 @@ func TestLiveEveryExecOnceFromARealAuditd(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			d := newDaemon(t, format)
 			m := livetest.Start(t, New, d.options())
-			end, ran := make(chan struct{}), 0
+			end := make(chan struct{})
+			var ran atomic.Int64
 			mark := fmt.Sprintf("audisp-%s-%d-", format, os.Getpid())
 			var programs sync.WaitGroup
 			programs.Go(func() {
@@ -136,14 +138,22 @@ func TestLiveEveryExecOnceFromARealAuditd(t *testing.T) {
 					case <-end:
 						return
 					default:
-						_ = exec.Command("/bin/true", fmt.Sprint(mark, ran), "with a blank").Run()
-						ran++
+						_ = exec.Command("/bin/true", fmt.Sprint(mark, ran.Load()), "with a blank").Run()
+						ran.Add(1)
 					}
 				}
 			})
-			pause := func() { time.Sleep(300 * time.Millisecond) }
+			pause := func() { // a moment, in which programs run however slow the host is
+				time.Sleep(300 * time.Millisecond)
+				for then := ran.Load() + 30; ran.Load() < then; time.Sleep(time.Millisecond) {
+				}
+			}
 			pause()
 			require.NoError(t, d.running.Process.Signal(syscall.SIGUSR1)) // rotate
+			require.Eventually(t, func() bool {
+				_, err := os.Stat(d.log + ".1")
+				return err == nil
+			}, livetest.Patience, time.Millisecond)
 			pause()
 			restart := func() {
 				d.stop()
@@ -158,7 +168,7 @@ func TestLiveEveryExecOnceFromARealAuditd(t *testing.T) {
 			m.Canary()
 			wrote, never := d.wrote(), 0
 			m.Until("what auditd wrote is there", func() bool {
-				for i := range ran {
+				for i := range ran.Load() {
 					arg := fmt.Sprint(mark, i)
 					if len(m.Execs(arg)) == 0 && whole(wrote, arg) {
 						return false
@@ -166,21 +176,21 @@ func TestLiveEveryExecOnceFromARealAuditd(t *testing.T) {
 				}
 				return true
 			})
-			for i := range ran {
+			for i := range ran.Load() {
 				found := m.Execs(fmt.Sprint(mark, i))
 				if len(found) == 0 && !whole(wrote, fmt.Sprint(mark, i)) { // nothing is kept for an auditd that ends
 					never++
 					continue
 				}
 				if len(found) != 1 {
-					t.Errorf("program %d of %d is there %d times", i, ran, len(found))
+					t.Errorf("program %d of %d is there %d times", i, ran.Load(), len(found))
 					continue
 				}
 				assert.Equal(t, []string{"/bin/true", fmt.Sprint(mark, i), "with a blank"}, found[0].Args)
 				assert.False(t, found[0].Lossy)
 			}
-			t.Logf("%d programs, %d of which auditd never had", ran, never)
-			require.Greater(t, ran-never, 50)
+			t.Logf("%d programs, %d of which auditd never had", ran.Load(), never)
+			require.Greater(t, int(ran.Load())-never, 50)
 			require.Zero(t, m.Stats.Malformed.Load())
 		})
 	}

@@ -46,11 +46,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ownAudit plays another audit daemon: it takes the audit pid, says so, and reads until its standard input ends.
+// ownAudit plays another audit daemon: it takes the audit pid once that is free, says so, and reads until its standard
+// input ends.
 func ownAudit() int {
 	s, err := openSocket(0, 1<<20)
 	if err == nil {
 		err = register(s, uint32(os.Getpid()))
+		for end := time.Now().Add(livetest.Patience); err != nil && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+			err = register(s, uint32(os.Getpid()))
+		}
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -70,8 +75,11 @@ func ownAudit() int {
 	}
 }
 
-// startOwner starts another audit daemon, and stops it at the end of the test or when the returned function is called.
-func startOwner(t *testing.T) (stop func()) {
+// startOwner starts another audit daemon, and stops it at the end of the test.
+func startOwner(t *testing.T) { replaceOwner(t, func() {}) }
+
+// replaceOwner is startOwner where the audit pid is not free: letGo is called until the daemon has it.
+func replaceOwner(t *testing.T, letGo func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), ownerEnv+"=1")
@@ -80,15 +88,25 @@ func startOwner(t *testing.T) (stop func()) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	said := make([]byte, 256)
-	n, _ := out.Read(said)
-	require.Equal(t, "owner", strings.TrimSpace(string(said[:n])))
-	stop = sync.OnceFunc(func() {
+	t.Cleanup(func() {
 		in.Close()
 		_ = cmd.Wait()
 	})
-	t.Cleanup(stop)
-	return stop
+	said := make(chan string, 1)
+	go func() {
+		text := make([]byte, 256)
+		n, _ := out.Read(text)
+		said <- strings.TrimSpace(string(text[:n]))
+	}()
+	for {
+		select {
+		case text := <-said:
+			require.Equal(t, "owner", text)
+			return
+		case <-time.After(10 * time.Millisecond):
+			letGo()
+		}
+	}
 }
 
 // takeAudit makes this test the only one that touches the host's audit, and checks at its end that everything is as it
@@ -363,12 +381,12 @@ func TestLiveUnicastIsRefusedWhileAnotherOwnsThePID(t *testing.T) {
 func TestLiveAnotherDaemonTakesThePID(t *testing.T) {
 	takeAudit(t)
 	m := start(t, nil)
-	// Only the owner's process may give the pid up: so we do, in place of a kernel that let go of us.
+	// Only the owner's process may give the pid up: so we do, in place of a kernel that let go of us, until the other
+	// daemon has it. The module may take it back before.
 	s, err := openSocket(0, 1<<16)
 	require.NoError(t, err)
 	defer s.Close()
-	require.NoError(t, register(s, 0))
-	startOwner(t)
+	replaceOwner(t, func() { _ = register(s, 0) })
 	m.Until("the module listens by multicast", func() bool { return strings.Contains(Probe().Why, "multicast") })
 	m.Canary()
 	require.NoError(t, m.Stop())

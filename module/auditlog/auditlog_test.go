@@ -159,10 +159,7 @@ func TestAFollowedLogIsReadOnceAcrossARestart(t *testing.T) {
 		n.Store(int64(len(seen)))
 		go func() {
 			defer cancel()
-			for range 500 {
-				if n.Load() >= int64(want) {
-					return
-				}
+			for deadline := time.Now().Add(time.Minute); n.Load() < int64(want) && time.Now().Before(deadline); {
 				time.Sleep(10 * time.Millisecond)
 			}
 		}()

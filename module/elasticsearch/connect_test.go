@@ -19,6 +19,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/health"
 )
 
@@ -128,9 +129,7 @@ func TestANodeThatHangsIsAskedAgain(t *testing.T) {
 // Where a node refuses connections the next one is asked.
 func TestTheNextNodeIsAsked(t *testing.T) {
 	f := newFollower(t, nil)
-	dead := httptest.NewServer(http.NotFoundHandler())
-	dead.Close()
-	f.options = map[string]any{"hosts": []string{dead.URL, f.url}}
+	f.options = map[string]any{"hosts": []string{"http://" + beattest.Address(t), f.url}}
 	f.cluster.add(start("1", time.Now().Add(-time.Minute), 1))
 	f.run(f.has(1))
 	require.Equal(t, []string{"1"}, f.ids())

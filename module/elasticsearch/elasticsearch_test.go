@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -355,8 +356,9 @@ func TestABadDayLosesNothing(t *testing.T) {
 // A cluster that is away is a condition, which ends when it is back.
 func TestAClusterThatIsAwayIsReported(t *testing.T) {
 	f := newFollower(t, nil)
-	away := true
+	var back atomic.Bool // the answer to a request that was given up may still be in the making
 	f.cluster.fault = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		away := !back.Load()
 		if away {
 			http.Error(w, `{"error":{"type":"security_exception","reason":"no right to read"},"status":403}`,
 				http.StatusForbidden)
@@ -366,7 +368,7 @@ func TestAClusterThatIsAwayIsReported(t *testing.T) {
 	f.run(func() bool { return len(f.health.Active()) == 1 })
 	require.Equal(t, health.ClusterAway, f.health.Active()[0].Condition)
 	require.Contains(t, f.health.Active()[0].Detail, "403 Forbidden: security_exception: no right to read")
-	away = false
+	back.Store(true)
 	f.cluster.add(start("1", time.Now().Add(-time.Minute), 1))
 	f.run(f.has(1))
 	f.run(func() bool { return len(f.health.Active()) == 0 })

@@ -28,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -209,7 +210,7 @@ func Rotated(path string, since time.Time) []string {
 }
 
 // plain are the files of patterns that are neither folders nor compressed, in the order in which they were changed
-// last.
+// last. Where a file system's clock does not separate two, their names do.
 func plain(patterns ...string) (all []string) {
 	for _, p := range patterns {
 		some, err := filepath.Glob(p)
@@ -225,9 +226,20 @@ func plain(patterns ...string) (all []string) {
 	}
 	all = slices.DeleteFunc(all, func(p string) bool { _, ok := times[p]; return !ok })
 	slices.SortFunc(all, func(a, b string) int {
-		return cmp.Or(times[a].Compare(times[b]), cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+		return cmp.Or(times[a].Compare(times[b]), cmp.Compare(generation(b), generation(a)), cmp.Compare(len(a), len(b)),
+			strings.Compare(a, b))
 	})
 	return all
+}
+
+// generation is how often a file was rotated whose name logrotate numbers: PATH.2 is older than PATH.1. A longer number
+// is a date.
+func generation(path string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(filepath.Ext(path), "."))
+	if err != nil || n > 999 {
+		return 0
+	}
+	return n
 }
 
 func escaped(path string) string {
@@ -304,7 +316,7 @@ func (f *follower) use(file *os.File, offset int64) error {
 	if f.reader == nil {
 		f.reader = &recording.Lines{}
 	}
-	f.reader.Reset(file, offset)
+	f.reader.Reset(f, offset)
 	return nil
 }
 
@@ -320,16 +332,13 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.file == nil {
 		return f.open()
 	}
-	if f.rested {
-		f.rested = false
-		if size, changed := f.changed(); changed && size >= f.reader.Offset && !f.same() {
-			return true, f.anew("was written anew in its place")
-		}
-	}
 	for ctx.Err() == nil {
 		line, err := f.reader.Next()
 		if errors.Is(err, io.EOF) {
 			return f.atEnd()
+		}
+		if errors.Is(err, errAnew) {
+			return true, f.anew(errAnew.Error())
 		}
 		if errors.Is(err, recording.ErrTooLong) {
 			f.Stats.Records.Add(1)
@@ -351,6 +360,21 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+var errAnew = errors.New("was written anew in its place")
+
+// Read reads the file for the reader of lines. What it reads first after the end was reached may be of new contents:
+// asked afterwards, the file knows.
+func (f *follower) Read(b []byte) (int, error) {
+	n, err := f.file.Read(b)
+	if f.rested {
+		if size, changed := f.changed(); changed && size >= f.reader.Offset && !f.same() {
+			return 0, errAnew
+		}
+		f.rested = n == 0
+	}
+	return n, err
 }
 
 // place is the place after the line just read.
@@ -403,23 +427,22 @@ func (f *follower) atEnd() (more bool, err error) {
 	}
 	f.remember()
 	path := f.present()
-	if f.file.Name() != path && f.pattern() {
-		return true, f.after()
-	}
-	if f.file.Name() != path {
+	if f.file.Name() != path && !f.pattern() {
 		err := f.rest() // an older file: nobody writes to it any more
 		f.close()
 		return true, err
 	}
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil ||
-		uint64(st.Dev) == f.id.Device && st.Ino == f.id.Inode { //nolint:unconvert // the types differ by architecture
-		return false, nil
+	if f.file.Name() == path {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) != nil ||
+			uint64(st.Dev) == f.id.Device && st.Ino == f.id.Inode { //nolint:unconvert // the types differ by architecture
+			return false, nil
+		}
 	}
-	// Another file stands under the path. The writer may have written to the old one a moment ago: it is read once more
-	// to its end, and then left.
-	if size > f.reader.End() {
-		return true, nil
+	// Another file is the present one by now. The writer may have written to the old one since its end was reached, and
+	// before it began the other: the old one is read once more to its end, and then left.
+	if _, _, size, err = identity(f.file); err != nil || size > f.reader.End() {
+		return true, err
 	}
 	return true, f.after()
 }

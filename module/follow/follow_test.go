@@ -15,6 +15,9 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/recording"
@@ -31,11 +34,15 @@ type following struct {
 	last  process.Cursor
 	stats module.Stats
 	tail  Tail
+	log   *observer.ObservedLogs
 	stop  func()
 }
 
 func follow(t *testing.T, path string, from process.Cursor, fromStart bool) *following {
-	f := &following{t: t}
+	core, log := observer.New(zapcore.WarnLevel)
+	logger, err := logp.NewZapLogger(zap.New(core))
+	require.NoError(t, err)
+	f := &following{t: t, log: log}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -44,7 +51,7 @@ func follow(t *testing.T, path string, from process.Cursor, fromStart bool) *fol
 			From:      from,
 			FromStart: fromStart,
 			Stats:     &f.stats,
-			Logger:    logp.NewNopLogger(),
+			Logger:    logger,
 			Tail:      &f.tail,
 		}, func(line []byte, next process.Cursor) error {
 			f.mu.Lock()
@@ -67,20 +74,22 @@ func (f *following) wait(want ...string) {
 		defer f.mu.Unlock()
 		return strings.Join(f.lines, "|") == strings.Join(want, "|")
 	}
-	for range 400 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	require.Equal(f.t, want, f.lines)
 }
 
+// patience is for how long a test waits for what must come.
+const patience = time.Minute
+
 func (f *following) atEnd() {
 	f.t.Helper()
-	require.Eventually(f.t, func() bool { return f.tail.AtEnd(time.Now()) > 0 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(f.t, func() bool { return f.tail.AtEnd(time.Now()) > 0 }, patience, 5*time.Millisecond)
 }
 
 func appendTo(t *testing.T, path, text string) {
@@ -136,8 +145,8 @@ func TestATruncatedFileIsReadFromItsStartAndCounted(t *testing.T) {
 	f.wait("a", "b")
 	f.atEnd()
 	require.NoError(t, os.Truncate(path, 0))
-	require.Eventually(t, func() bool { return f.tail.AtEnd(time.Now()) > 0 }, 5*time.Second, time.Millisecond)
-	time.Sleep(3 * pollEvery)
+	require.Eventually(t, func() bool { return f.log.FilterMessageSnippet("was truncated").Len() == 1 }, patience,
+		time.Millisecond)
 	appendTo(t, path, "c\n")
 	f.wait("a", "b", "c")
 	require.Zero(t, f.stats.LostFile.Load())
@@ -313,6 +322,8 @@ func TestTwoRotationsAtOnceLoseNothing(t *testing.T) {
 	f.atEnd()
 	require.NoError(t, os.Rename(path, path+".2"))
 	appendTo(t, path+".1", "two\n")
+	at := time.Now() // a file system's clock may not separate the two
+	require.NoError(t, errors.Join(os.Chtimes(path+".2", at, at), os.Chtimes(path+".1", at, at)))
 	appendTo(t, path, "three\n")
 	f.wait("one", "two", "three")
 }
