@@ -221,6 +221,55 @@ func TestLiveDisguises(t *testing.T) {
 	}
 }
 
+// TestLiveParentsInDisguise has ss started by copies of a shell: one that is called like a wrapper, one behind a wrapper,
+// and one that starts it in its own place.
+func TestLiveParentsInDisguise(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	l.start()
+	defer l.stop()
+	shell, err := os.ReadFile(lookPath(t, "bash"))
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(l.dir, 0o777))
+	put := func(name string) string {
+		path := filepath.Join(l.dir, name)
+		require.NoError(t, os.WriteFile(path, shell, 0o755))
+		return path
+	}
+	nice, agent, implant := put("nice"), put("agent"), put("implant")
+	for _, c := range []struct {
+		run    *exec.Cmd
+		args   string
+		parent string // in the alert; empty: root has an episode already, of the canaries
+	}{
+		{
+			run:  l.as(liveNewbie, nice+" -c 'ss -H -t sport = :21; true'; true"),
+			args: "ss -H -t sport = :21", parent: "nice in a temporary folder",
+		},
+		{
+			run:  l.daemon(liveDaemon, implant+" -c 'exec env ss -H -t sport = :22'; true"),
+			args: "ss -H -t sport = :22", parent: "implant in a temporary folder",
+		},
+		{
+			run:  exec.Command(agent, "-c", "timeout 5 ss -H -t sport = :23; true"),
+			args: "ss -H -t sport = :23",
+		},
+	} {
+		out, err := c.run.CombinedOutput()
+		require.NoError(t, err, string(out))
+		l.canary()
+		docs := l.matches()[c.args]
+		require.Len(t, docs, 1, c.args)
+		score, err := docs[0].GetValue("reconbeat.anomaly.score")
+		require.NoError(t, err)
+		assert.Greater(t, score, 25.0, c.args)
+		alert := l.find("alert", mapstr.M{"process.args": c.args})
+		if c.parent != "" && assert.NotNil(t, alert, "%s; the raw event: %s", c.args, docs[0]) {
+			assert.Contains(t, text(alert, "event.reason"), c.parent)
+		}
+	}
+}
+
 // maxKept is how much of a command line is kept, in bytes.
 const maxKept = 64 << 10
 
