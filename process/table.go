@@ -41,6 +41,7 @@ type TableStats struct {
 	EvictedProcess  uint64 // given up for want of room
 	EvictedSessions uint64
 	UnknownParent   uint64 // matches whose parent was not known
+	ForgedLogins    uint64 // logins and logouts that another program reported than they say; they are ignored
 }
 
 // Table remembers the processes that are alive: what runs in each, its parent, its login session. Its places are
@@ -214,10 +215,15 @@ func (t *Table) Observe(e *Event) (fresh bool) {
 			p.exited = e.Time
 			s.ended(p, e)
 		}
-	case Login:
-		t.login(s, e)
-	case Logout:
-		s.sessions.remove(s.key(e.Session.ID))
+	case Login, Logout:
+		switch {
+		case s.forged(e):
+			t.stats.ForgedLogins++
+		case e.Kind == Login:
+			t.login(s, e)
+		default:
+			s.sessions.remove(s.key(e.Session.ID))
+		}
 	case AccountChange:
 		t.account(s, e)
 	}
@@ -291,6 +297,15 @@ func (t *Table) fork(s scope, e *Event) {
 	p.text, p.entity = append(own, text...), entity
 	p.pid, p.ppid, p.ticks, p.exited, p.ring, p.before = e.PID, ppid, e.StartTicks, time.Time{}, 0, ""
 	t.name(s, p, e.EntityID)
+}
+
+// forged reports whether a login or a logout says that one program reported it, and another one did: root may send audit
+// what it likes, but not as another process. Only a program that was started in that very session is known to be
+// another: who opens a session was there before it, and may have forked since without an exec.
+func (s scope) forged(e *Event) bool {
+	p := s.process(e.PID)
+	return p != nil && e.Executable != "" && p.exe != "" && p.exe != e.Executable &&
+		e.Session.ID != Unset && p.session == e.Session.ID
 }
 
 // login joins what an event says of a session with what is known: the kernel gives the ids, the login program the

@@ -122,6 +122,38 @@ func TestWrappersArePassedOver(t *testing.T) {
 	}
 }
 
+// TestAForgedLoginIsIgnored has a program of a session report a login and a logout in the name of sshd, as root may.
+func TestAForgedLoginIsIgnored(t *testing.T) {
+	from := func(when float64, pid uint32, address string) *Event {
+		e := login(at(when), pid, 7, 1000)
+		e.Executable, e.Name = "/usr/sbin/sshd", "sshd"
+		e.Session.Entry, e.Session.Source = EntrySSHD, netip.MustParseAddr(address)
+		return e
+	}
+	table := NewTable(TableOptions{HostID: "host"})
+	logout := from(6, 400, "192.0.2.1")
+	logout.Kind = Logout
+	e := observed(table,
+		program(at(1), 200, 100, Unset, "/usr/sbin/sshd -R"),
+		from(2, 200, "203.0.113.9"),
+		program(at(3), 300, 200, 7, "/usr/bin/bash -l"),
+		program(at(4), 400, 300, 7, "/usr/bin/python3 forge.py"),
+		from(5, 400, "10.1.2.3"),
+		logout,
+		program(at(7), 500, 300, 7, "/usr/bin/ss -tan"),
+	)
+	require.Equal(t, netip.MustParseAddr("203.0.113.9"), e.Session.Source)
+	require.EqualValues(t, 2, table.Stats().ForgedLogins)
+
+	// cron forks its jobs' sessions without an exec, under a pid that another program of an earlier session had.
+	table.Observe(program(at(8), 600, 300, 7, "/usr/bin/python3"))
+	job := login(at(9), 600, 8, 1001)
+	job.Executable, job.Name, job.Session.Entry = "/usr/sbin/cron", "cron", EntryCron
+	e = observed(table, job, program(at(10), 700, 600, 8, "/usr/bin/ss"))
+	require.Equal(t, EntryCron, e.Session.Entry)
+	require.EqualValues(t, 2, table.Stats().ForgedLogins)
+}
+
 // TestAProgramThatStartsTheToolInItsOwnPlace has a process run one program after the other: where one lies where its
 // user may have put it, that one started the tool, and not the parent of them all.
 func TestAProgramThatStartsTheToolInItsOwnPlace(t *testing.T) {
