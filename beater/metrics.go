@@ -83,6 +83,7 @@ func (b metricsOf) register(reg *monitoring.Registry) {
 			"sessions":         positive(s.Sessions),
 			"sessions_evicted": s.EvictedSessions,
 			"parents_unknown":  s.UnknownParent,
+			"logins_forged":    s.ForgedLogins,
 		}
 	})
 	show(reg, "executables", func() readings {

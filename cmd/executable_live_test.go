@@ -97,7 +97,11 @@ func TestLiveDisguises(t *testing.T) {
 	dynamic, err := os.ReadFile(loader)
 	require.NoError(t, err)
 	ld := put("ld", dynamic)
+	byLoader := put("by-loader", []byte("#!"+loader+" "+copied+"\n"))
 	script := put("script", []byte("#!/bin/sh\nexec ss -H -t sport = :10\n"))
+	note := filepath.Join(l.dir, "note.txt")
+	require.NoError(t, os.Symlink(copied, note))
+	long := strings.Repeat("x", 120_000) // more than is kept of a command line
 	layered := l.overlay(data)
 	chroot := l.chroot(map[string][]byte{"usr/bin/cat": data, "bin/busybox": box})
 	for _, c := range []struct{ name, command, args, tool string }{
@@ -122,6 +126,38 @@ func TestLiveDisguises(t *testing.T) {
 		{
 			name: "another loader's name", command: ld + " " + ss + " -H -t sport = :8",
 			args: ld + " " + ss + " -H -t sport = :8", tool: filepath.Base(loader),
+		},
+		{
+			name: "a copy by the loader", command: loader + " " + copied + " -H -t sport = :13",
+			args: loader + " " + copied + " -H -t sport = :13", tool: filepath.Base(loader),
+		},
+		{
+			name: "a link by the loader", command: loader + " --argv0 x " + note + " -H -t sport = :14",
+			args: loader + " --argv0 x " + note + " -H -t sport = :14", tool: filepath.Base(loader),
+		},
+		{
+			name: "a removed copy by the loader",
+			command: "cp " + copied + " " + removed + " && exec 9<" + removed + " && rm " + removed +
+				" && " + loader + " /proc/self/fd/9 -H -t sport = :15; sleep 1; true",
+			args: loader + " /proc/self/fd/9 -H -t sport = :15", tool: filepath.Base(loader),
+		},
+		{
+			name: "a copy by a script of the loader", command: byLoader + " -H -t sport = :16; true",
+			args: loader + " " + copied + " " + byLoader + " -H -t sport = :16", tool: filepath.Base(loader),
+		},
+		{
+			name:    "behind more than is kept",
+			command: loader + " --library-path $(head -c 120000 /dev/zero | tr '\\0' x) " + ss + " -H -t; true",
+			args:    loader + " --library-path " + long[:maxKept-len(loader+"--library-path")], tool: filepath.Base(loader),
+		},
+		{
+			name: "an applet as in a login shell", command: "exec -a -netstat busybox -tl", args: "-netstat -tl",
+			tool: "busybox",
+		},
+		{
+			name:    "an applet behind more than is kept",
+			command: "exec -a busybox$(head -c 120000 /dev/zero | tr '\\0' x) busybox netstat -tl",
+			args:    "busybox" + long[:maxKept-len("busybox")], tool: "busybox",
 		},
 		{
 			name: "an applet by the name it is called by", command: "exec -a netstat " + bb + " -tln",
@@ -184,6 +220,58 @@ func TestLiveDisguises(t *testing.T) {
 		}
 	}
 }
+
+// TestLiveParentsInDisguise has ss started by copies of a shell: one that is called like a wrapper, one behind a wrapper,
+// and one that starts it in its own place.
+func TestLiveParentsInDisguise(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	l.start()
+	defer l.stop()
+	shell, err := os.ReadFile(lookPath(t, "bash"))
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(l.dir, 0o777))
+	put := func(name string) string {
+		path := filepath.Join(l.dir, name)
+		require.NoError(t, os.WriteFile(path, shell, 0o755))
+		return path
+	}
+	nice, agent, implant := put("nice"), put("agent"), put("implant")
+	for _, c := range []struct {
+		run    *exec.Cmd
+		args   string
+		parent string // in the alert; empty: root has an episode already, of the canaries
+	}{
+		{
+			run:  l.as(liveNewbie, nice+" -c 'ss -H -t sport = :21; true'; true"),
+			args: "ss -H -t sport = :21", parent: "nice in a temporary folder",
+		},
+		{
+			run:  l.daemon(liveDaemon, implant+" -c 'exec env ss -H -t sport = :22'; true"),
+			args: "ss -H -t sport = :22", parent: "implant in a temporary folder",
+		},
+		{
+			run:  exec.Command(agent, "-c", "timeout 5 ss -H -t sport = :23; true"),
+			args: "ss -H -t sport = :23",
+		},
+	} {
+		out, err := c.run.CombinedOutput()
+		require.NoError(t, err, string(out))
+		l.canary()
+		docs := l.matches()[c.args]
+		require.Len(t, docs, 1, c.args)
+		score, err := docs[0].GetValue("reconbeat.anomaly.score")
+		require.NoError(t, err)
+		assert.Greater(t, score, 25.0, c.args)
+		alert := l.find("alert", mapstr.M{"process.args": c.args})
+		if c.parent != "" && assert.NotNil(t, alert, "%s; the raw event: %s", c.args, docs[0]) {
+			assert.Contains(t, text(alert, "event.reason"), c.parent)
+		}
+	}
+}
+
+// maxKept is how much of a command line is kept, in bytes.
+const maxKept = 64 << 10
 
 // inMemory is a file of the name kworker that lies in memory alone, open until the test ends.
 func inMemory(t *testing.T, data []byte) *os.File {

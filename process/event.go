@@ -265,8 +265,9 @@ type Event struct {
 	Parent  Process
 	Leader  Process // the session leader (process.session_leader)
 	Entry   Process // the entry leader: the first process of the way in (process.entry_leader)
-	// the executable that had the process started, where the parent is a wrapper such as sudo: that of the nearest
-	// ancestor that is none, by its path, or by its name where no path is known; empty: the parent it is
+	// the executable that had the process started, by its path, or by its name where no path is known: where the parent
+	// is a wrapper such as sudo, that of the nearest ancestor that is none; where the process itself ran one before that
+	// lies where its user may have put it, that one. Empty: the parent it is
 	Starter   string
 	Session   Session
 	Container Container

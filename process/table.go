@@ -41,6 +41,7 @@ type TableStats struct {
 	EvictedProcess  uint64 // given up for want of room
 	EvictedSessions uint64
 	UnknownParent   uint64 // matches whose parent was not known
+	ForgedLogins    uint64 // logins and logouts that another program reported than they say; they are ignored
 }
 
 // Table remembers the processes that are alive: what runs in each, its parent, its login session. Its places are
@@ -158,6 +159,7 @@ type procEntry struct {
 	ticks     uint64    // of the process; 0 unknown
 	exited    time.Time // zero: alive
 	exe, name string    // interned
+	before    string    // what ran in the process before and lies where its user may have put it; empty: nothing
 	file      FileID
 	deleted   bool
 	cwd, tty  string // interned
@@ -213,10 +215,15 @@ func (t *Table) Observe(e *Event) (fresh bool) {
 			p.exited = e.Time
 			s.ended(p, e)
 		}
-	case Login:
-		t.login(s, e)
-	case Logout:
-		s.sessions.remove(s.key(e.Session.ID))
+	case Login, Logout:
+		switch {
+		case s.forged(e):
+			t.stats.ForgedLogins++
+		case e.Kind == Login:
+			t.login(s, e)
+		default:
+			s.sessions.remove(s.key(e.Session.ID))
+		}
 	case AccountChange:
 		t.account(s, e)
 	}
@@ -232,8 +239,10 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 		parent = t.programs.of(e.Parent.Name)
 	}
 	now := e.Time.UnixNano()
+	before := s.before(e, ppid)
 	p := s.put(e.PID, now)
 	t.fill(p, &e.Process, ppid, e.Session.ID, e.Session.User.ID)
+	p.before = before
 	t.name(s, p, e.EntityID)
 	p.started = e.Time
 	if !e.Start.IsZero() && e.Start.Before(e.Time) {
@@ -243,6 +252,18 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 		return false
 	}
 	return t.remember(s, p, e, parent, now)
+}
+
+// before is what the process of an exec ran until then and lies where its user may have put it.
+func (s scope) before(e *Event, ppid uint32) string {
+	p := s.process(e.PID)
+	switch {
+	case p == nil || e.Kind != Exec || p.ppid != ppid || p.session != e.Session.ID || p.gone(e.Time):
+		return "" // another process had the pid
+	case Place(p.exe) != "":
+		return p.exe
+	}
+	return p.before
 }
 
 // ppid is the parent's pid, also where a document has the parent's entity id alone; 0: unknown.
@@ -274,8 +295,17 @@ func (t *Table) fork(s scope, e *Event) {
 	own, entity := p.text[:0], p.entity
 	*p = copied
 	p.text, p.entity = append(own, text...), entity
-	p.pid, p.ppid, p.ticks, p.exited, p.ring = e.PID, ppid, e.StartTicks, time.Time{}, 0
+	p.pid, p.ppid, p.ticks, p.exited, p.ring, p.before = e.PID, ppid, e.StartTicks, time.Time{}, 0, ""
 	t.name(s, p, e.EntityID)
+}
+
+// forged reports whether a login or a logout says that one program reported it, and another one did: root may send audit
+// what it likes, but not as another process. Only a program that was started in that very session is known to be
+// another: who opens a session was there before it, and may have forked since without an exec.
+func (s scope) forged(e *Event) bool {
+	p := s.process(e.PID)
+	return p != nil && e.Executable != "" && p.exe != "" && p.exe != e.Executable &&
+		e.Session.ID != Unset && p.session == e.Session.ID
 }
 
 // login joins what an event says of a session with what is known: the kernel gives the ids, the login program the
@@ -567,10 +597,13 @@ func (t *Table) completeLeaders(s scope, e *Event, parent *procEntry) {
 	if e.Session.Entry == "" {
 		e.Session.Entry = entryFrom(e, line)
 	}
+	if p := s.process(e.PID); p != nil && p.before != "" && p.started.Equal(e.Time) {
+		e.Starter = p.before
+	}
 	if len(line) == 0 {
 		return
 	}
-	if line[0].wraps() {
+	if e.Starter == "" && line[0].wraps() {
 		for _, p := range line[1:] {
 			if !p.wraps() {
 				e.Starter = cmp.Or(p.exe, base(p.name))

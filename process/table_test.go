@@ -99,7 +99,10 @@ func TestWrappersArePassedOver(t *testing.T) {
 	}{
 		{"a shell is who started it", []string{"/bin/bash"}, ""},
 		{"sudo is not", []string{"/bin/bash", "/usr/bin/sudo"}, "/bin/bash"},
-		{"nor is a row of wrappers", []string{"/opt/agent", "/usr/bin/sudo", "/usr/bin/sudo", "/usr/bin/timeout"}, "/opt/agent"},
+		{
+			"nor is a row of wrappers",
+			[]string{"/opt/agent", "/usr/bin/sudo", "/usr/bin/sudo", "/usr/bin/timeout"}, "/opt/agent",
+		},
 		{"a copy of another program is, whatever it is called", []string{"/usr/sbin/cron", "/tmp/.x/timeout"}, ""},
 		{"also behind a wrapper", []string{"/usr/sbin/cron", "/tmp/nice", "/usr/bin/nice"}, "/tmp/nice"},
 		{"and in a home", []string{"/bin/bash", "/home/alice/bin/sudo"}, ""},
@@ -117,6 +120,74 @@ func TestWrappersArePassedOver(t *testing.T) {
 			require.Equal(t, c.want, e.Starter)
 		})
 	}
+}
+
+// TestAForgedLoginIsIgnored has a program of a session report a login and a logout in the name of sshd, as root may.
+func TestAForgedLoginIsIgnored(t *testing.T) {
+	from := func(when float64, pid uint32, address string) *Event {
+		e := login(at(when), pid, 7, 1000)
+		e.Executable, e.Name = "/usr/sbin/sshd", "sshd"
+		e.Session.Entry, e.Session.Source = EntrySSHD, netip.MustParseAddr(address)
+		return e
+	}
+	table := NewTable(TableOptions{HostID: "host"})
+	logout := from(6, 400, "192.0.2.1")
+	logout.Kind = Logout
+	e := observed(table,
+		program(at(1), 200, 100, Unset, "/usr/sbin/sshd -R"),
+		from(2, 200, "203.0.113.9"),
+		program(at(3), 300, 200, 7, "/usr/bin/bash -l"),
+		program(at(4), 400, 300, 7, "/usr/bin/python3 forge.py"),
+		from(5, 400, "10.1.2.3"),
+		logout,
+		program(at(7), 500, 300, 7, "/usr/bin/ss -tan"),
+	)
+	require.Equal(t, netip.MustParseAddr("203.0.113.9"), e.Session.Source)
+	require.EqualValues(t, 2, table.Stats().ForgedLogins)
+
+	// cron forks its jobs' sessions without an exec, under a pid that another program of an earlier session had.
+	table.Observe(program(at(8), 600, 300, 7, "/usr/bin/python3"))
+	job := login(at(9), 600, 8, 1001)
+	job.Executable, job.Name, job.Session.Entry = "/usr/sbin/cron", "cron", EntryCron
+	e = observed(table, job, program(at(10), 700, 600, 8, "/usr/bin/ss"))
+	require.Equal(t, EntryCron, e.Session.Entry)
+	require.EqualValues(t, 2, table.Stats().ForgedLogins)
+}
+
+// TestAProgramThatStartsTheToolInItsOwnPlace has a process run one program after the other: where one lies where its
+// user may have put it, that one started the tool, and not the parent of them all.
+func TestAProgramThatStartsTheToolInItsOwnPlace(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ran  []string // in the process, before the tool
+		want string
+	}{
+		{"a shell", []string{"/usr/bin/bash -c ss"}, ""},
+		{"an implant", []string{"/tmp/.x/implant"}, "/tmp/.x/implant"},
+		{"an implant, then what it runs", []string{"/tmp/.x/implant", "/usr/bin/env ss"}, "/tmp/.x/implant"},
+		{"one in memory", []string{"/memfd:kworker"}, "/memfd:kworker"},
+		{"the later of two", []string{"/tmp/one", "/home/alice/two"}, "/home/alice/two"},
+	} {
+		table := NewTable(TableOptions{HostID: "host"})
+		table.Observe(program(at(0), 100, 1, 5, "/usr/bin/bash"))
+		for i, command := range c.ran {
+			table.Observe(program(at(float64(i+1)), 200, 100, 5, command))
+		}
+		e := observed(table, program(at(60), 200, 100, 5, "/usr/bin/ss"))
+		require.Equal(t, c.want, e.Starter, c.name)
+	}
+	table := NewTable(TableOptions{HostID: "host"})
+	table.Observe(program(at(0), 100, 1, 5, "/usr/bin/bash"))
+	table.Observe(program(at(1), 200, 90, 5, "/tmp/implant"))
+	e := observed(table, program(at(60), 200, 100, 5, "/usr/bin/ss"))
+	require.Empty(t, e.Starter, "of another parent: the pid was used again")
+
+	table = NewTable(TableOptions{HostID: "host"})
+	table.Observe(program(at(0), 100, 1, 5, "/home/alice/session"))
+	table.Observe(program(at(1), 100, 1, 5, "/usr/bin/bash"))
+	table.Observe(&Event{Kind: Fork, Time: at(2), Process: Process{PID: 200}, PPID: 100})
+	e = observed(table, program(at(3), 200, 100, 5, "/usr/bin/ss"))
+	require.Empty(t, e.Starter, "of a child, its parent's program started it")
 }
 
 func TestTheWayInFollowsFromTheAncestors(t *testing.T) {
@@ -469,7 +540,8 @@ func TestALineOfAncestorsByEntityIDs(t *testing.T) {
 		table.Observe(last)
 	}
 	require.True(t, table.Complete(last))
-	require.Equal(t, []string{"sudo", "/bin/bash", EntrySSHD}, []string{last.Parent.Name, last.Starter, last.Session.Entry})
+	require.Equal(t, []string{"sudo", "/bin/bash", EntrySSHD},
+		[]string{last.Parent.Name, last.Starter, last.Session.Entry})
 }
 
 func TestAParentThatWasAskedForIsKnown(t *testing.T) {

@@ -74,7 +74,9 @@ type Identifier struct {
 	next    int               // place in it
 	path    []byte            // reused, with a zero byte at its end
 	asks    atomic.Bool       // a path that a process chose is being followed
-	stats   Stats
+
+	patience time.Duration // for how long it is
+	stats    Stats
 }
 
 // file identifies the contents of a file as far as the kernel knows them without reading it.
@@ -135,7 +137,7 @@ func New(o Options) *Identifier {
 		o.Remember = defaultRemember
 	}
 	o.Tools = append(process.MultiCalls(), o.Tools...)
-	id := &Identifier{o: o, devices: map[uint64]uint64{}}
+	id := &Identifier{o: o, devices: map[uint64]uint64{}, patience: lookupMost}
 	id.readTools()
 	return id
 }

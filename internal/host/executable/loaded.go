@@ -16,7 +16,7 @@ import (
 
 const (
 	// lookupMost is for how long a path that somebody chose is followed: it may lead to a server that does not answer.
-	lookupMost = 20 * time.Millisecond
+	lookupMost = 100 * time.Millisecond
 	// loadersMost is how many loaders may run each other.
 	loadersMost = 3
 )
@@ -67,10 +67,7 @@ func (id *Identifier) pathsOf(e *process.Event, file string) []string {
 	of := func(pid uint32, rest string) string {
 		return id.o.Root + "/" + strconv.FormatUint(uint64(pid), 10) + rest
 	}
-	if !strings.Contains(file, "/") {
-		return nil // the loader searches it among the libraries
-	}
-	if !path.IsAbs(file) {
+	if !path.IsAbs(file) { // also without a slash, for musl
 		file = path.Join(e.CWD, file)
 	}
 	for _, own := range []string{"/proc/self/", "/proc/thread-self/", "/dev/"} {
@@ -98,7 +95,7 @@ func (id *Identifier) chosen(path string) *os.File {
 			f.Close()
 		}
 	}()
-	deadline := time.NewTimer(lookupMost)
+	deadline := time.NewTimer(id.patience)
 	defer deadline.Stop()
 	select {
 	case f := <-opened:
