@@ -248,6 +248,8 @@ var driven = map[string]string{
 	"netstat":             "net-tools",
 	"redis-server":        "redis-server",
 	"db5.3_load":          "db5.3-util",
+	"podman":              "podman",
+	"runc":                "runc",
 	"rpm":                 "rpm",
 	"sqlite3":             "sqlite3",
 	"showmount":           "nfs-common",

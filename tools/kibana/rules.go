@@ -66,7 +66,7 @@ var (
 // promotion makes of every alert of reconbeat's an alert of Elastic Security's.
 var promotion = saved.Rule{
 	RuleID:  "b0a2c1de-6d0c-4c52-9b2e-7a5f1c5b3d10",
-	Version: 10,
+	Version: 11,
 	Name:    "Reconbeat alert",
 	Description: "Makes an alert of Elastic Security of every alert that reconbeat raises: somebody who does not " +
 		"usually look at a Linux host's network connections did so. " +
