@@ -11,7 +11,7 @@ import (
 )
 
 // ID makes an id of parts, the same for the same parts: 120 bits of SHA-256 in 20 characters that are safe in URLs, as
-// long as Elasticsearch's own ids.
+// long as Elasticsearch's own ids. None begins with a dash, so that each can be typed as the argument of a command.
 func ID(parts ...string) string {
 	h := sha256.New()
 	var size [8]byte
@@ -20,7 +20,11 @@ func ID(parts ...string) string {
 		h.Write(size[:])
 		h.Write([]byte(p))
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:15])
+	id := base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:15])
+	if id[0] == '-' {
+		return "_" + id[1:]
+	}
+	return id
 }
 
 // EntityID is process.entity_id: the same process has the same one in every event. startTicks, the time of the fork in
