@@ -151,6 +151,10 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 			r.add(err)
 			continue
 		}
+		if err := checkTexts(file, text, "not", "exists", "days", "gt", "gte", "lt", "lte"); err != nil {
+			r.add(err)
+			continue
+		}
 		list, err := listOf(text)
 		if err != nil {
 			r.add(AtLine(file, text, err))

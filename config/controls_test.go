@@ -125,7 +125,7 @@ func TestEveryMistakeInExceptionsIsReported(t *testing.T) {
 func TestAnEmptyTestIsRefused(t *testing.T) {
 	const texts, quantity = "a text, a number, true or false", "a number, or a time such as 2026-01-31T08:00:00Z"
 	for condition, want := range map[string]string{
-		"field: user.name, is_one_of: []":            ".is_one_of: an empty list is not allowed; it must be a list of at least one text",
+		"field: user.name, is_one_of: []":            ".is_one_of: an empty list is not allowed; it must be a list of",
 		"field: user.name, is: alice, matches: []":   ".matches: an empty list is not allowed; it must be a pattern such as",
 		"field: user.name, is: []":                   ".is: an empty list is not allowed; it must be " + texts,
 		"field: user.name, is: ":                     ".is: nothing is not allowed; it must be " + texts,
@@ -133,12 +133,12 @@ func TestAnEmptyTestIsRefused(t *testing.T) {
 		"field: user.name, regexp: ''":               `.regexp: "" is not allowed; it must be a regular expression (RE2)`,
 		"field: user.name, in_list: ''":              `.in_list: "" is not allowed; it must be the name of a file`,
 		"field: source.ip, cidr: ['']":               `.cidr: "" is not allowed; it must be a network such as`,
-		"field: process.pid, range: {}":              ".range: an empty mapping is not allowed; it must be at least one of gt,",
+		"field: process.pid, range: {}":              ".range: an empty mapping is not allowed; it must be at least",
 		"field: process.pid, range: {gt: [], lt: 5}": ".range.gt: an empty list is not allowed; it must be " + quantity,
 		"any: []": ".any: an empty list is not allowed; it must be at least one condition",
 		"all: {}": ".all: an empty mapping is not allowed; it must be at least one condition",
 		"all: [{any: [{field: user.name, is: []}]}]": ".all.0.any.0.is: an empty list is not allowed; it must be " + texts,
-		"field: user.name, is_one_of: [~]":           ".is_one_of: a list is not allowed; it must be " + texts + ", or a list of",
+		"field: user.name, is_one_of: [~]":           ".is_one_of: a list is not allowed; it must be " + texts,
 		"field: user.name, is: 0":                    "",
 		"field: user.name, is: false":                "",
 		"field: user.name, exists: false":            "",
@@ -154,6 +154,28 @@ func TestAnEmptyTestIsRefused(t *testing.T) {
 			require.ErrorContains(t, err, "f.yml line 1: 0.conditions.0"+want)
 			require.Len(t, strings.Split(err.Error(), "\n"), 1)
 		})
+	}
+}
+
+// TestWhatYAMLMakesAnotherTextOfIsRefused holds that a value is the text that somebody wrote.
+func TestWhatYAMLMakesAnotherTextOfIsRefused(t *testing.T) {
+	for value, want := range map[string]string{
+		"no": "true or false", "Y": "true or false", "on": "true or false", "01007": "the number 519",
+		"0x10": "the number 16", "1_000": "the number 1000", "1e3": "the number 1000", "1.10": "the number 1.1",
+		"1007": "", "-5": "", "0.5": "", "true": "", "'no'": "", `"01007"`: "", "!!str no": "", "nobody": "", "12:30": "",
+		"2026-01-31": "", "1.2.3": "",
+	} {
+		dir := folder(t, map[string]string{
+			"f.yml": "- id: a\n  conditions:\n  - {field: user.id, is_one_of: [x, " + value + "]}\n" +
+				"  - {field: user.name, not: no, exists: yes}\n  - {field: process.pid, range: {gt: 1e3}}\n",
+		})
+		_, err := Controls{}.Items(ControlFolders{Exceptions: dir}, time.UTC)
+		if want == "" {
+			require.NoError(t, err, value)
+			continue
+		}
+		require.EqualError(t, err, fmt.Sprintf("%s/f.yml line 3: 0.conditions.0.is_one_of.1: %s is %s in YAML; put it in "+
+			"quotes if it is meant, %q", dir, value, want, value))
 	}
 }
 
@@ -250,11 +272,14 @@ func TestWindowsNewcomersAndApprovals(t *testing.T) {
 	strange := ControlFolders{Onboarding: folder(t, map[string]string{"o.yml": `
 - {id: half, users: [carol], days: 5.5}
 - {id: nobody, users: "", groups: [""], days: 5}
+- {id: many, users: ["car*"], days: 5}
 `})}
 	_, err = Controls{}.Items(strange, time.UTC)
 	require.EqualError(t, err, strange.Onboarding+`/o.yml line 2: 0.days: 5.5 is not allowed; it must be a whole number
 `+strange.Onboarding+`/o.yml line 3: 1.users: "" is not allowed; it must be a name, or a list of them
-`+strange.Onboarding+`/o.yml line 3: 1.groups: "" is not allowed; it must be a name, or a list of them`)
+`+strange.Onboarding+`/o.yml line 3: 1.groups: "" is not allowed; it must be a name, or a list of them
+`+strange.Onboarding+`/o.yml line 4: 2.users: "car*" is not allowed; it must be a name. `+
+		"A pattern is a condition with matches")
 	inline := Controls{Windows: []*conf.C{conf.MustNewConfigFrom(`{id: new, start: 2026-12-01, duration: never}`)}}
 	_, err = inline.Items(in, time.UTC)
 	require.ErrorContains(t, err,

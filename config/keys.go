@@ -186,3 +186,46 @@ func kindOfKey(key *yaml.Node) string {
 	}
 	return ""
 }
+
+// checkTexts reports values that are meant as texts, which all are but those of some keys, and that YAML 1.1 makes
+// another text of: no is false, and 01007 is 519.
+func checkTexts(file string, text []byte, others ...string) error {
+	var errs []error
+	visitSettings(text, func(path string, _, value *yaml.Node) {
+		key := path
+		for i := strings.LastIndexByte(key, '.'); i >= 0; i = strings.LastIndexByte(key, '.') {
+			if _, err := strconv.Atoi(key[i+1:]); err != nil { // else it is an element of a list
+				key = key[i+1:]
+				break
+			}
+			key = key[:i]
+		}
+		if read := readAs(value); read != "" && !slices.Contains(others, key) {
+			errs = append(errs, fmt.Errorf("%s line %d: %s: %s is %s in YAML; put it in quotes if it is meant, %q",
+				file, value.Line, path, value.Value, read, value.Value))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// readAs is what YAML 1.1 takes a value for that it changes; empty where it leaves it as it is written.
+func readAs(value *yaml.Node) string {
+	if value.Kind != yaml.ScalarNode || value.Style != 0 {
+		return ""
+	}
+	var number any
+	switch tag := value.ShortTag(); {
+	case tag == "!!str" && slices.Contains(booleans, strings.ToLower(value.Value)):
+		return "true or false"
+	case tag != "!!int" && tag != "!!float", value.Decode(&number) != nil:
+		return ""
+	}
+	read := fmt.Sprint(number)
+	if f, ok := number.(float64); ok {
+		read = strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	if read == value.Value {
+		return ""
+	}
+	return "the number " + read
+}

@@ -62,7 +62,7 @@ func TestLint(t *testing.T) {
 			},
 		},
 		{
-			name: "a day is no time",
+			name: "a day where a time belongs",
 			items: []Exception{{ID: "x", Conditions: []Condition{
 				{Field: "@timestamp", IsOneOf: Texts{"2026-01-31", "2026-01-31T08:00:00.5+01:00"}},
 			}}},

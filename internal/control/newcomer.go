@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector"
@@ -51,6 +52,11 @@ func (n *Newcomer) Check() error {
 	}{{"users", n.Users}, {"groups", n.Groups}} {
 		if slices.Contains(list.names, "") {
 			wrong.add(list.key, `"" is not allowed; it must be a name, or a list of them`)
+		}
+		for _, name := range list.names {
+			if strings.ContainsAny(name, "*?") {
+				wrong.add(list.key, "%q is not allowed; it must be a name. A pattern is a condition with matches", name)
+			}
 		}
 	}
 	if len(n.Conditions) > 0 {

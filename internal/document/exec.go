@@ -82,6 +82,8 @@ func (x *Exec) Value(field string) any {
 		return x.maker.beforeValue(x.event, field)
 	}
 	switch {
+	case field == "event.id": // which the alert gets when it is raised; that of the exec is the next one
+		return nil
 	case field == "reconbeat.process.event_id":
 		return cmp.Or(x.event.ID, x.maker.execID(x.event))
 	case isFrame(field):

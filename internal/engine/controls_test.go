@@ -79,6 +79,23 @@ func TestConditionsMaySeeAllThatTheAlertHas(t *testing.T) {
 	}
 }
 
+// TestTheIdOfTheExecIsNotTheAlerts holds that controls, which come before an alert has its id, do not see the exec's.
+func TestTheIdOfTheExecIsNotTheAlerts(t *testing.T) {
+	s, shipped := testEngine(t, nil)
+	yes := true
+	s.SetControls(setOf(t, control.Condition{Field: "event.id", Exists: &yes}))
+	e := execOf(time.Unix(1700000000, 0), "alice", "ss")
+	e.ID = "of-the-source"
+	s.Take(e, kernelSource)
+	require.NotEmpty(t, *shipped)
+	require.Zero(t, s.Counts.Controls.Load().Usage()[0].Matches)
+	s.SetControls(setOf(t, control.Condition{Field: "reconbeat.process.event_id", Is: control.Texts{"of-the-source"}}))
+	e = execOf(time.Unix(1700000001, 0), "alice", "ss")
+	e.ID = "of-the-source"
+	s.Take(e, kernelSource)
+	require.EqualValues(t, 1, s.Counts.Controls.Load().Usage()[0].Matches)
+}
+
 // TestControlsCostNothingWhereNoRuleMatches holds that a program start that no rule names allocates nothing, however
 // many controls there are.
 func TestControlsCostNothingWhereNoRuleMatches(t *testing.T) {

@@ -418,8 +418,8 @@ func (r *Replay) meant(e *process.Event) (bool, error) {
 	return false, nil
 }
 
-// othersAlone is an error where none of the hosts that were met is this one. The habits of another become its model only
-// by name.
+// othersAlone is an error where none of the hosts that were met is this one. The habits of another become its model
+// only by name.
 func (r *Replay) othersAlone() error {
 	var names []string
 	for _, h := range r.met {

@@ -324,7 +324,10 @@ func TestOnlyThisHostTeachesUnasked(t *testing.T) {
 		{name: "nobody says whose they are", of: []string{"", ""}, execs: 2},
 		{name: "by this host's name", of: []string{ours, ours}, execs: 2},
 		{name: "by its id, under another name", of: []string{`,"host":{"id":"` + own.ID + `","name":"before"}`}, execs: 1},
-		{name: "with its id and without", of: []string{`,"host":{"id":"` + own.ID + `","name":"` + name + `"}`, ours}, execs: 2},
+		{
+			name: "with its id and without", execs: 2,
+			of: []string{`,"host":{"id":"` + own.ID + `","name":"` + name + `"}`, ours},
+		},
 		{name: "among others", of: []string{web, ours, db}, execs: 1},
 		{name: "another host", of: []string{"", web}, err: "the files are about the host web, and this one is " + name +
 			": say --host web if its habits should become this host's"},

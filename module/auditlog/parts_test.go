@@ -124,8 +124,8 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 			"line 2: this is not an audit record, but what ausearch -i makes of one: write records with ausearch --raw",
 		"Mar 03 01:06:40 web1 audit[4001]: SYSCALL arch=c000003e\n": "what journalctl prints of one, which lacks the " +
 			"event's number: journalctl _TRANSPORT=audit -o json | reconbeat replay -",
-		"_time,host,_raw\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n": "FILE is a table (CSV) with the hosts of its lines in " +
-			"the column host: export it as JSON",
+		"_time,host,_raw\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n": "FILE is a table (CSV) with the hosts of its lines " +
+			"in the column host: export it as JSON",
 		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is not an audit record",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

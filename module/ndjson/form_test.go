@@ -76,8 +76,8 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"updates in bulk":             `{"update":{"_id":"x"}}` + "\n" + `{"doc":` + a + "}\n" + b + "\n",
 		"behind a syslog header":      "Mar  3 01:06:40 web1 agent[7]: " + a + "\nMar  3 01:06:40 web1 agent[7]: " + b,
 		"behind a tag":                "2026-03-03T01:06:40Z\tagent\t" + a + "\nweb1 agent: @cee:" + b,
-		"behind logcli's labels": "2026-03-03T01:06:40Z {host=\"web\", job=\"x\"} " + a + "\n2026-03-03T01:06:40Z {job=\"x\"}   " +
-			b + "\n",
+		"behind logcli's labels": "2026-03-03T01:06:40Z {host=\"web\", job=\"x\"} " + a +
+			"\n2026-03-03T01:06:40Z {job=\"x\"}   " + b + "\n",
 		"behind Fluent Bit's header": "[0] tail.0: [[1.0, {}], " + a + "]\n[1] tail.0: [[1.0, {}], " + b + "]\n",
 		"a sequence of RFC 7464":     "\x1e" + a + "\n\x1e" + b + "\n",
 		"right behind each other":    a + b,
@@ -135,7 +135,7 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		`{"name":"pack","host_identifier":"a","snapshot":[]}`:           "it is osquery's own",
 		`{"agent":{"id":"1"},"data":{"audit":{"type":"SYSCALL"}}}`:      "it is Wazuh's own",
 		`{"tables":[{"name":"PrimaryResult","columns":[]}]}`:            "it is an answer of Azure's",
-		`{"resourceLogs":[{"scopeLogs":[]}]}`:                           "it is of OpenTelemetry's schema: jq -c '.resourceLogs[]",
+		`{"resourceLogs":[{"scopeLogs":[]}]}`:                           "OpenTelemetry's schema: jq -c '.resourceLogs[]",
 		`{"data":{"resultType":"streams","result":[]}}`:                 "ask with logcli query -o jsonl",
 		`{"time":1,"sourcetype":"_json","event":` + doc + `}`: "the document stands within it: jq -c '.event' FILE | " +
 			"reconbeat replay -",

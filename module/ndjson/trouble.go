@@ -89,9 +89,9 @@ var foreign = []struct{ key, what string }{
 		"its documents"},
 	{`"src.process.`, "it is SentinelOne's own: ship it with the integration SentinelOne Cloud Funnel, and replay its " +
 		"documents"},
-	{`"resourceLogs":`, "it is of OpenTelemetry's schema: jq -c '.resourceLogs[] | ([.resource.attributes[]? | select(.key == " +
-		"\"host.name\").value.stringValue][0]) as $host | .scopeLogs[].logRecords[] | {host: $host, message: " +
-		".body.stringValue}' FILE | reconbeat replay -"},
+	{`"resourceLogs":`, "it is of OpenTelemetry's schema: jq -c '.resourceLogs[] | ([.resource.attributes[]? | " +
+		"select(.key == \"host.name\").value.stringValue][0]) as $host | .scopeLogs[].logRecords[] | {host: $host, " +
+		"message: .body.stringValue}' FILE | reconbeat replay -"},
 	{`"class_uid":`, "it is of the schema OCSF: ship it as ECS"},
 	{`"PROCESS_LAUNCH"`, "it is of Google's schema UDM: ship it as ECS"},
 	{`"Operation":"Process"`, "it is KubeArmor's own: ship it as ECS"},

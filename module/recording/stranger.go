@@ -255,7 +255,8 @@ func (r *Recording) CheckHosts() error {
 	for _, name := range columns(bytes.TrimSpace(bytes.TrimPrefix(r.sample, utf8Mark))) {
 		switch strings.ToLower(name) {
 		case "host", "hostname", "host.name", "host.hostname", "agent.hostname", "agent.name", "beat.hostname", "computer":
-			return fmt.Errorf("%s is a table (CSV) with the hosts of its lines in the column %s: export it as JSON", r.Path, name)
+			return fmt.Errorf("%s is a table (CSV) with the hosts of its lines in the column %s: export it as JSON", r.Path,
+				name)
 		}
 	}
 	return nil

@@ -253,8 +253,8 @@ func isJournal(line []byte) bool {
 		bytes.IndexByte(name, '=') < 0
 }
 
-// labelledHost is the host among the labels that Loki's logcli prints before a line, as {job="audit", host="web1"}; nil:
-// there is none.
+// labelledHost is the host among the labels that Loki's logcli prints before a line, as {job="audit", host="web1"};
+// nil: there is none.
 func labelledHost(head []byte) []byte {
 	_, labels, ok := bytes.Cut(head, []byte("{"))
 	if !ok {
