@@ -221,8 +221,8 @@ func TestLiveDisguises(t *testing.T) {
 	}
 }
 
-// TestLiveParentsInDisguise has ss started by copies of a shell: one that is called like a wrapper, one behind a wrapper,
-// and one that starts it in its own place.
+// TestLiveParentsInDisguise has ss started by copies of a shell: one that is called like a wrapper, one behind a
+// wrapper, and one that starts it in its own place.
 func TestLiveParentsInDisguise(t *testing.T) {
 	l := newLive(t, "context")
 	l.learnDays(60, true)

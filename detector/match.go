@@ -77,8 +77,8 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 
 // Program returns the name of the program that really runs in a process, and the arguments after it. Of a multi-call
 // binary that is the applet, of the dynamic loader and of an emulator the program that they load. Where the contents of
-// a file are known, its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is an
-// exec of its own.
+// a file are known, its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is
+// an exec of its own.
 func Program(p *process.Process) (string, []string) {
 	name := nameOf(p)
 	program := name

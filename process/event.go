@@ -199,7 +199,8 @@ type Mark struct {
 	At   int64  // its place in the order of reading, in milliseconds since 1970
 }
 
-// Origin is the document of a cluster, or of an export of one, that an event was read from. The zero Origin: it came from elsewhere.
+// Origin is the document of a cluster, or of an export of one, that an event was read from. The zero Origin: it came
+// from elsewhere.
 type Origin struct {
 	Index string // the index that holds the document; of a data stream, the backing index
 	ID    string // its _id there
@@ -266,8 +267,8 @@ type Event struct {
 	Leader  Process // the session leader (process.session_leader)
 	Entry   Process // the entry leader: the first process of the way in (process.entry_leader)
 	// the executable that had the process started, by its path, or by its name where no path is known: where the parent
-	// is a wrapper such as sudo, that of the nearest ancestor that is none; where the process itself ran one before that
-	// lies where its user may have put it, that one. Empty: the parent it is
+	// is a wrapper such as sudo, that of the nearest ancestor that is none; where the process itself ran one before
+	// that lies where its user may have put it, that one. Empty: the parent it is
 	Starter   string
 	Session   Session
 	Container Container

@@ -299,8 +299,8 @@ func (t *Table) fork(s scope, e *Event) {
 	t.name(s, p, e.EntityID)
 }
 
-// forged reports whether a login or a logout says that one program reported it, and another one did: root may send audit
-// what it likes, but not as another process. Only a program that was started in that very session is known to be
+// forged reports whether a login or a logout says that one program reported it, and another one did: root may send
+// audit what it likes, but not as another process. Only a program that was started in that very session is known to be
 // another: who opens a session was there before it, and may have forked since without an exec.
 func (s scope) forged(e *Event) bool {
 	p := s.process(e.PID)

@@ -123,9 +123,9 @@ var geoIP = []string{
 	"field", "target_field", "database_file", "properties", "ignore_missing", "ignore_failure", "first_only", "if", "tag",
 }
 
-// WithoutDatabases replaces the processors geoip of a pipeline, which the node has not, by what Elasticsearch's do where
-// it has no database: they tag every document that their condition lets through. The error is what Elasticsearch would
-// find wrong with one.
+// WithoutDatabases replaces the processors geoip of a pipeline, which the node has not, by what Elasticsearch's do
+// where it has no database: they tag every document that their condition lets through. The error is what Elasticsearch
+// would find wrong with one.
 func WithoutDatabases(pipeline map[string]any) error {
 	processors, _ := pipeline["processors"].([]any)
 	for i, p := range processors {

@@ -195,8 +195,8 @@ func TestAHostOfAnotherPackageManager(t *testing.T) {
 	require.Equal(t, Executable{SHA256: sumOf(t, "/usr/bin/sleep"), State: Unknown}, tool)
 }
 
-// TestAToolOfAContainerThatEnded has a tool be gone, and its parent see the container's files. No link that somebody has
-// put there is followed.
+// TestAToolOfAContainerThatEnded has a tool be gone, and its parent see the container's files. No link that somebody
+// has put there is followed.
 func TestAToolOfAContainerThatEnded(t *testing.T) {
 	proc, root := t.TempDir(), t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(proc, "4700"), 0o755))
