@@ -114,7 +114,8 @@ func anyOf(filters ...any) any {
 func all(filters ...any) any { return object{"bool": object{"filter": filters}} }
 
 // sorted sorts by a time and then by the number that a shard gives each of its documents. Both have doc values in every
-// index of Elasticsearch 8 and 9 and of OpenSearch, and reading them needs no right but `read`.
+// index of Elasticsearch 8 and 9 and of OpenSearch, unless index.disable_sequence_numbers takes the number away, and
+// reading them needs no right but `read`.
 func sorted(field, direction string) []any {
 	return []any{
 		object{field: object{"order": direction, "unmapped_type": "date", "numeric_type": "date"}},
