@@ -229,8 +229,12 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		err = r.Files(ctx, f.module, files)
 		stop()
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() == nil:
+	case err == nil || errors.Is(err, context.Canceled):
 		err = errors.New("interrupted")
+	default:
+		err = fmt.Errorf("interrupted; before that: %w", err)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("replaying: %w", err), out.Flush())

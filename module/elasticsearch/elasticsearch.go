@@ -488,15 +488,19 @@ func (m *cluster) nothing(all int64, from, until time.Time) error {
 		plural.Of(all, "document"), where, what)
 }
 
-// stubborn does what may fail until it succeeds, the cluster refuses, or it has failed too often without progress.
+// stubborn does what may fail until it succeeds, the cluster refuses, or it has failed too often without progress. When
+// ctx ends, it returns what has failed last.
 func (m *cluster) stubborn(ctx context.Context, do func() error) error {
 	wait, read := m.BackoffInit, m.env.Stats.Records.Load()
+	var failed error
 	for tries := 1; ; tries++ {
 		err := do()
 		var end errEmit
 		switch n := m.env.Stats.Records.Load(); {
-		case err == nil, ctx.Err() != nil:
+		case err == nil:
 			return nil
+		case ctx.Err() != nil:
+			return failed
 		case errors.As(err, &end):
 			return end.error
 		case n > read:
@@ -506,6 +510,7 @@ func (m *cluster) stubborn(ctx context.Context, do func() error) error {
 		}
 		m.env.Stats.Retries.Add(1)
 		m.env.Logger.Warnf("the cluster does not answer, and is asked again in %s: %v", wait, err)
+		failed = err
 		sleep(ctx, wait)
 		wait = min(2*wait, m.BackoffMax)
 	}

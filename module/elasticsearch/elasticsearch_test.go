@@ -21,6 +21,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/beattest"
 	"github.com/reconbeat/reconbeat/internal/health"
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/process"
@@ -281,6 +282,29 @@ func TestWhatIsPassedOverIsReported(t *testing.T) {
 	require.ErrorContains(t, err, "of 2 documents in logs-endpoint.events.process-*, logs-auditd_manager.auditd-*, "+
 		"auditbeat-* none can be understood: the first is .ds-logs-endpoint.events.process-default-2026.11.01-000001/_doc/"+
 		"1-record, a single record of audit")
+}
+
+// A replay that is interrupted while the cluster has too much to do says so.
+func TestAnInterruptedReplaySaysWhatFailed(t *testing.T) {
+	cluster := &fakeCluster{t: t, fault: func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		http.Error(w, `{"error":{"type":"es_rejected_execution_exception","reason":"busy"}}`, http.StatusTooManyRequests)
+		return true
+	}}
+	server := httptest.NewServer(cluster)
+	defer server.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	stats := &module.Stats{}
+	m, err := New(conf.MustNewConfigFrom(map[string]any{
+		"module": "elasticsearch", "hosts": []string{server.URL}, "from": "beginning",
+		"backoff_init": "1h", "backoff_max": "1h",
+	}), module.Env{ID: "cluster", Logger: logp.NewNopLogger(), Stats: stats, Health: &health.Board{}, Replay: true})
+	require.NoError(t, err)
+	go func() {
+		beattest.Poll(time.Minute, func() bool { return stats.Retries.Load() > 0 })
+		interrupt()
+	}()
+	err = m.Run(ctx, process.Cursor{}, func(*process.Event) error { return nil })
+	require.ErrorContains(t, err, "es_rejected_execution_exception: busy")
 }
 
 // Every document of a cluster is handed on once, in every kind of bad day.
