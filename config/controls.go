@@ -151,10 +151,7 @@ func (r *controlReader) read(kind string, inline []*conf.C, dir string, item fun
 			r.add(err)
 			continue
 		}
-		if err := checkTexts(file, text, "not", "exists", "days", "gt", "gte", "lt", "lte"); err != nil {
-			r.add(err)
-			continue
-		}
+		r.add(checkTexts(file, text, "not", "exists", "days", "gt", "gte", "lt", "lte"))
 		list, err := listOf(text)
 		if err != nil {
 			r.add(AtLine(file, text, err))

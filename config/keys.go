@@ -200,6 +200,9 @@ func checkTexts(file string, text []byte, others ...string) error {
 			}
 			key = key[:i]
 		}
+		if _, err := strconv.Atoi(key); err == nil {
+			return // of no setting
+		}
 		if read := readAs(value); read != "" && !slices.Contains(others, key) {
 			errs = append(errs, fmt.Errorf("%s line %d: %s: %s is %s in YAML; put it in quotes if it is meant, %q",
 				file, value.Line, path, value.Value, read, value.Value))

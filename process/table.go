@@ -258,12 +258,24 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 func (s scope) before(e *Event, ppid uint32) string {
 	p := s.process(e.PID)
 	switch {
-	case p == nil || e.Kind != Exec || p.ppid != ppid || p.session != e.Session.ID || p.gone(e.Time):
+	case p == nil || e.Kind != Exec || !p.goesOn(e, ppid) || p.gone(e.Time):
 		return "" // another process had the pid
 	case Place(p.exe) != "":
 		return p.exe
 	}
 	return p.before
+}
+
+// goesOn reports whether it is the process of an exec, and not another one that had its pid.
+func (p *procEntry) goesOn(e *Event, ppid uint32) bool {
+	switch {
+	case ppid == 0 || p.ppid != ppid || p.session != e.Session.ID:
+		return false
+	case p.ticks != 0 && e.StartTicks != 0:
+		return p.ticks == e.StartTicks
+	}
+	// Only root becomes another user, by itself or through a program such as sudo.
+	return p.uid == e.User.ID || p.uid == 0 || p.euid == 0
 }
 
 // ppid is the parent's pid, also where a document has the parent's entity id alone; 0: unknown.

@@ -181,6 +181,35 @@ func TestAProgramThatStartsTheToolInItsOwnPlace(t *testing.T) {
 	table.Observe(program(at(1), 200, 90, 5, "/tmp/implant"))
 	e := observed(table, program(at(60), 200, 100, 5, "/usr/bin/ss"))
 	require.Empty(t, e.Starter, "of another parent: the pid was used again")
+	for name, c := range map[string]struct {
+		before, now func(*Event)
+		want        string
+	}{
+		"a user became another one": {now: func(e *Event) { e.User.ID = 1002 }},
+		"root became a user": {
+			before: func(e *Event) { e.User.ID, e.Effective.ID = 0, 0 }, now: func(e *Event) { e.User.ID = 1002 },
+			want: "/tmp/implant",
+		},
+		"a parent that is known by its name alone": {
+			before: func(e *Event) { e.PPID = 0 }, now: func(e *Event) { e.PPID, e.Parent.Name = 0, "agent" },
+		},
+		"a process that began at another time": {
+			before: func(e *Event) { e.StartTicks = 10 }, now: func(e *Event) { e.StartTicks = 11 },
+		},
+		"the process": {
+			before: func(e *Event) { e.StartTicks = 10 }, now: func(e *Event) { e.StartTicks = 10 }, want: "/tmp/implant",
+		},
+	} {
+		table := NewTable(TableOptions{HostID: "host"})
+		first, tool := program(at(1), 200, 100, 5, "/tmp/implant"), program(at(60), 200, 100, 5, "/usr/bin/ss")
+		first.User.ID, tool.User.ID = 1001, 1001
+		if c.before != nil {
+			c.before(first)
+		}
+		c.now(tool)
+		table.Observe(first)
+		require.Equal(t, c.want, observed(table, tool).Starter, name)
+	}
 
 	table = NewTable(TableOptions{HostID: "host"})
 	table.Observe(program(at(0), 100, 1, 5, "/home/alice/session"))
