@@ -98,7 +98,7 @@ it can be understood; with --learn or --host also when it has no program start t
 	c.Flags().BoolVar(&f.learn, "learn", false, "save what was learned as this host's model, in the place of the "+
 		"one that is there")
 	c.Flags().StringVar(&f.host, "host", "", "judge the events of this host alone, by its name or id; with --learn "+
-		"it says whose habits are meant, where they are not this host's")
+		"of several hosts it says whose habits are meant, where that is not this host")
 	c.Flags().BoolVar(&f.held, "explain-suppressed", false, "show what would have alerted instead of what does, and "+
 		"which control held it back")
 	f.sure.flag(c)
@@ -575,6 +575,9 @@ func learn(p *paths.Path, r *engine.Replay) error {
 	dir := beater.StateDir(p)
 	if err := state.WriteInbox(dir, beater.InboxModel, model); err != nil {
 		return fmt.Errorf("saving what was learned in %s: %w", dir, err)
+	}
+	if other := r.Adopted(); other != "" {
+		fmt.Fprintf(os.Stderr, "learned: the files are about the host %s alone; its habits become this host's.\n", other)
 	}
 	fmt.Fprintf(os.Stderr, "learned: saved in %s. reconbeat takes it over within a second, or at its next start.\n",
 		dir)

@@ -53,6 +53,7 @@ type Replay struct {
 	hostname string                  // of the host that reconbeat runs on
 	hostID   string                  // of the same; empty where it is not asked for
 	ownMet   bool                    // it is among those that were met
+	adopted  string                  // the other host whose habits become its own; empty: none
 	met      map[string]process.Host // by their keys
 	from     document.Source
 	seed     maphash.Seed
@@ -409,34 +410,41 @@ func (r *Replay) meant(e *process.Event) (bool, error) {
 		r.ownMet = true
 		return true, nil
 	case !r.ownMet: // events of this host may follow
-		if err := r.othersAlone(); err != nil {
+		if err := r.choose(); err != nil {
 			return false, err
 		}
-		r.ownMet = true
+		if r.adopted != "" {
+			return true, nil
+		}
 	}
 	r.passEvent(e, otherHost)
 	return false, nil
 }
 
-// othersAlone is an error where none of the hosts that were met is this one. The habits of another become its model
-// only by name.
-func (r *Replay) othersAlone() error {
+// choose decides whose habits become this host's model: its own where it is among the hosts that were met, else those
+// of the only other one. Of several others only a person can say which.
+func (r *Replay) choose() error {
 	var names []string
 	for _, h := range r.met {
 		if r.own(h) {
+			r.ownMet = true
 			return nil
 		}
 		names = append(names, cmp.Or(h.Name, h.ID))
 	}
 	slices.Sort(names)
 	names = slices.Compact(names) // one of which some documents have no id
-	if len(names) == 1 {
-		return fmt.Errorf("the files are about the host %s, and this one is %s: say --host %[1]s if its habits should "+
-			"become this host's", names[0], r.hostname)
+	if len(names) > 1 {
+		return fmt.Errorf("the files are about %d hosts, and none of them is this one: say with --host whose they should "+
+			"be; there are %s", len(names), strings.Join(names[:min(len(names), 12)], ", "))
 	}
-	return fmt.Errorf("the files are about %d hosts, and none of them is this one: say with --host whose they should be; "+
-		"there are %s", len(names), strings.Join(names[:min(len(names), 12)], ", "))
+	r.onlyHost, r.adopted = names[0], names[0]
+	return nil
 }
+
+// Adopted is the other host whose habits this one has learned, because the files are about no other; empty: there is
+// none, or it was asked for by name.
+func (r *Replay) Adopted() string { return r.adopted }
 
 // otherHost is an event that is not of the host that was asked for.
 const otherHost = "an event of another host"

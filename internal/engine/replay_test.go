@@ -319,6 +319,7 @@ func TestOnlyThisHostTeachesUnasked(t *testing.T) {
 		of       []string // what each document says of its host
 		onlyHost string
 		execs    uint64
+		adopted  string
 		err      string
 	}{
 		{name: "nobody says whose they are", of: []string{"", ""}, execs: 2},
@@ -329,10 +330,9 @@ func TestOnlyThisHostTeachesUnasked(t *testing.T) {
 			of: []string{`,"host":{"id":"` + own.ID + `","name":"` + name + `"}`, ours},
 		},
 		{name: "among others", of: []string{web, ours, db}, execs: 1},
-		{name: "another host", of: []string{"", web}, err: "the files are about the host web, and this one is " + name +
-			": say --host web if its habits should become this host's"},
-		{name: "another host, by its id alone", of: []string{`,"host.id":"w"`}, err: "the host w, and this one is"},
-		{name: "another host, with its id and without", of: []string{web, `,"host.name":"web"`}, err: "the host web, and"},
+		{name: "another host", of: []string{"", web}, execs: 2, adopted: "web"},
+		{name: "another host, by its id alone", of: []string{`,"host.id":"w"`}, execs: 1, adopted: "w"},
+		{name: "another host, with its id and without", of: []string{web, `,"host.name":"web"`}, execs: 2, adopted: "web"},
 		{name: "another host that is meant", of: []string{web, `,"host.name":"WEB"`}, onlyHost: "web", execs: 2},
 		{name: "other hosts", of: []string{web, db}, err: "about 2 hosts, and none of them is this one: say with --host " +
 			"whose they should be; there are db, web"},
@@ -355,6 +355,7 @@ func TestOnlyThisHostTeachesUnasked(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, c.execs, r.Counts().Execs)
+			require.Equal(t, c.adopted, r.Adopted())
 		})
 	}
 }
