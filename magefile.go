@@ -188,7 +188,7 @@ func testModules() error {
 			[]string{"-C", module, "test", "-race", "-p", "3", "-parallel", "4", "-timeout", "40m", "./..."})
 	}
 	commands = append(commands,
-		[]string{"test", ".", "./ecs", "./detector/..."},
+		[]string{"test", ".", "./ecs", "./detector/...", "./internal/engine"},
 		[]string{"-C", "internal/evaluation", "test", "."})
 	var running errgroup.Group
 	running.SetLimit(2)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -37,7 +38,7 @@ func ordered(t *testing.T, times []int64) (out, numbers []int64, late int, err e
 }
 
 func TestEventsComeInTheOrderOfTheirTimes(t *testing.T) {
-	rising := make([]int64, 3*orderEvents)
+	rising := make([]int64, race.Rounds(3*orderEvents, orderEvents+orderEvents/4))
 	for i := range rising {
 		rising[i] = 1_700_000_000 + int64(i)
 	}
@@ -73,7 +74,7 @@ func TestEventsOfOneTimeKeepTheirOrder(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{4, 3, 2, 1, 0}, numbers)
 	var pairs []int64
-	for i := 2 * orderEvents; i > 0; i-- {
+	for i := race.Rounds(2*orderEvents, orderEvents*5/8); i > 0; i-- {
 		pairs = append(pairs, int64(i)*1000, int64(i)*1000)
 	}
 	_, numbers, _, err = ordered(t, pairs)
