@@ -98,12 +98,12 @@ func (t *Table) account(s scope, e *Event) {
 		return
 	}
 	c := changed{
-		time: e.Time.UnixNano(), action: t.programs.of(e.Account.Action), group: t.programs.of(e.Account.Group),
-		program: t.programs.of(e.Name), by: e.Session.User.ID, byName: t.programs.of(e.Session.User.Name),
+		time: e.Time.UnixNano(), action: t.texts.of(e.Account.Action), group: t.texts.of(e.Account.Group),
+		program: t.texts.of(e.Name), by: e.Session.User.ID, byName: t.texts.of(e.Session.User.Name),
 		source: e.Session.Source,
 	}
 	if !e.Session.User.Known() {
-		c.by, c.byName = e.User.ID, t.programs.of(e.User.Name)
+		c.by, c.byName = e.User.ID, t.texts.of(e.User.Name)
 	}
 	if e.Session.ID != Unset && !c.source.IsValid() {
 		if session := s.sessions.get(s.key(e.Session.ID)); session != nil {

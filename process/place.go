@@ -30,11 +30,9 @@ var places = []struct{ folder, place string }{
 
 // Place says of the path of an executable that its user may have put it there; empty where nothing says so.
 func Place(executable string) string {
-	if !strings.HasPrefix(executable, "/usr/") { // where almost all programs lie
-		for _, p := range places {
-			if strings.HasPrefix(executable, p.folder) {
-				return p.place
-			}
+	for _, p := range places {
+		if strings.HasPrefix(executable, p.folder) {
+			return p.place
 		}
 	}
 	if strings.Contains(executable, "/.") {

@@ -61,7 +61,8 @@ type Table struct {
 	own      memory // of the host
 	foreign  memory // of all others
 	seed     maphash.Seed
-	programs interned
+	programs executables
+	texts    interned
 	stats    TableStats
 	ancestry [ancestors]*procEntry // reused
 }
@@ -159,6 +160,7 @@ type procEntry struct {
 	ticks     uint64    // of the process; 0 unknown
 	exited    time.Time // zero: alive
 	exe, name string    // interned
+	chosen    bool      // its user may have put exe where it lies
 	before    string    // what ran in the process before and lies where its user may have put it; empty: nothing
 	file      FileID
 	deleted   bool
@@ -182,7 +184,7 @@ func NewTable(o TableOptions) *Table {
 	}
 	return &Table{
 		o: o, own: newMemory(o.Processes, o.Sessions), foreign: newMemory(others*o.Processes, others*o.Sessions),
-		seed: maphash.MakeSeed(), programs: interned{},
+		seed: maphash.MakeSeed(), programs: executables{}, texts: interned{},
 	}
 }
 
@@ -236,7 +238,7 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 	if by := s.procs.use(s.key(ppid)); by != nil { // who starts programs is not forgotten
 		parent = by.name
 	} else {
-		parent = t.programs.of(e.Parent.Name)
+		parent = t.texts.of(e.Parent.Name)
 	}
 	now := e.Time.UnixNano()
 	before := s.before(e, ppid)
@@ -258,9 +260,11 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 func (s scope) before(e *Event, ppid uint32) string {
 	p := s.process(e.PID)
 	switch {
-	case p == nil || e.Kind != Exec || !p.goesOn(e, ppid) || p.gone(e.Time):
+	case p == nil || !p.chosen && p.before == "": // as almost always
+		return ""
+	case e.Kind != Exec || !p.goesOn(e, ppid) || p.gone(e.Time):
 		return "" // another process had the pid
-	case Place(p.exe) != "":
+	case p.chosen:
 		return p.exe
 	}
 	return p.before
@@ -337,13 +341,13 @@ func (t *Table) login(m scope, e *Event) {
 		s.User.ID = e.Session.User.ID
 	}
 	if e.Session.Entry != "" {
-		s.Entry = t.programs.of(e.Session.Entry)
+		s.Entry = t.texts.of(e.Session.Entry)
 	}
 	if e.Session.Source.IsValid() {
 		s.Source = e.Session.Source
 	}
 	if e.Session.TTY != "" {
-		s.TTY = t.programs.of(e.Session.TTY)
+		s.TTY = t.texts.of(e.Session.TTY)
 	}
 	if s.Leader == 0 {
 		s.Leader = e.Session.Leader
@@ -402,9 +406,9 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		text = append(append(text, a...), 0)
 	}
 	exe := t.programs.of(from.Executable)
-	name := base(exe)
-	if exe == "" {
-		name = t.programs.of(from.Name)
+	name := base(exe.path)
+	if name == "" {
+		name = t.texts.of(from.Name)
 	}
 	*p = procEntry{
 		pid:     from.PID,
@@ -414,10 +418,11 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		uid:     from.User.ID,
 		euid:    from.Effective.ID,
 		ticks:   from.StartTicks,
-		exe:     exe,
+		exe:     exe.path,
+		chosen:  exe.chosen,
 		name:    name,
-		cwd:     t.programs.of(from.CWD),
-		tty:     t.programs.of(from.TTY),
+		cwd:     t.texts.of(from.CWD),
+		tty:     t.texts.of(from.TTY),
 		file:    from.File,
 		deleted: from.Deleted,
 		text:    text,
@@ -504,7 +509,7 @@ func (p *procEntry) program() string {
 
 // wraps reports whether the process runs a wrapper. One that lies where its user may have put it can be anything that
 // is called after one.
-func (p *procEntry) wraps() bool { return IsWrapper(p.program()) && Place(p.exe) == "" }
+func (p *procEntry) wraps() bool { return IsWrapper(p.program()) && !p.chosen }
 
 // wrappers start another program, as somebody else, with a limit, elsewhere, again and again; who uses one is behind
 // it.
@@ -743,8 +748,30 @@ func (t *Table) entityID(s scope, e *Event, p *Process) string {
 	return EntityID(host, boot, p.PID, p.StartTicks, start)
 }
 
-// interned keeps one copy of each text that many processes share: paths of programs and folders, terminals. It begins
-// anew when it has become large.
+// executables keeps one copy of each path of a program, with whether its user may have put it there. It begins anew
+// when it has become large.
+type executables map[string]executable
+
+type executable struct {
+	path   string
+	chosen bool
+}
+
+func (x executables) of(path string) executable {
+	kept, ok := x[path]
+	if ok || path == "" {
+		return kept
+	}
+	if len(x) >= internedMax {
+		clear(x) // entries keep their strings
+	}
+	kept = executable{path: strings.Clone(path), chosen: Place(path) != ""}
+	x[kept.path] = kept
+	return kept
+}
+
+// interned keeps one copy of each text that many processes share: names, folders, terminals. It begins anew when it has
+// become large.
 type interned map[string]string
 
 const internedMax = 1 << 14
