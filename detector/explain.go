@@ -50,9 +50,10 @@ func (e *Except) meaning(programs []string) string {
 
 // Explain says whether the rule matches a program start, and why.
 func (r *Rule) Explain(p *process.Process) (matches bool, why string) {
-	program, args := r.program(&process.Event{Process: *p})
+	e := &process.Event{Process: *p}
+	program, args := r.program(e)
 	if program == "" {
-		runs, args := Program(p)
+		runs, args := Program(e)
 		why = fmt.Sprintf("what runs is %s, and the rule is about %s", runs, listed(r.Programs))
 		if i := slices.IndexFunc(args, func(a string) bool { return slices.Contains(r.Programs, base(a)) }); i >= 0 {
 			why += fmt.Sprintf("; if %s starts %s, that is a program start of its own", runs, base(args[i]))

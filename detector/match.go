@@ -28,7 +28,7 @@ func (d *Detector) Match(e *process.Event) RuleSet {
 	if e.Kind != process.Exec || !e.Success {
 		return 0
 	}
-	program, _ := Program(&e.Process)
+	program, _ := Program(e)
 	set := d.programs[program]
 	if cutOff(&e.Process) {
 		set |= d.cut[program]
@@ -54,7 +54,7 @@ func cutOff(p *process.Process) bool { return p.Executable == "" && len(p.Name) 
 
 // program returns which of the rule's programs an exec is, "" if none, and the arguments after it.
 func (r *Rule) program(e *process.Event) (string, []string) {
-	name, args := Program(&e.Process)
+	name, args := Program(e)
 	switch {
 	case slices.Contains(r.Programs, name):
 		return name, args
@@ -75,17 +75,17 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 	return "", nil
 }
 
-// Program returns the name of the program that really runs in a process, and the arguments after it. Of a multi-call
+// Program returns the name of the program that really runs after an exec, and the arguments after it. Of a multi-call
 // binary that is the applet, of the dynamic loader and of an emulator the program that they load. Where the contents of
 // a file are known, its name does not matter. A wrapper such as sudo or timeout is itself: the tool that it starts is
 // an exec of its own.
-func Program(p *process.Process) (string, []string) {
-	name := nameOf(p)
+func Program(e *process.Event) (string, []string) {
+	name := nameOf(&e.Process)
 	program := name
-	if tool := p.Binary.Tool; tool != "" && process.RunsArgument(tool) {
+	if tool := e.Binary.Tool; tool != "" && process.RunsArgument(tool) {
 		program = tool
 	}
-	return runs(program, name, p.Args, p.Binary.Loads)
+	return runs(program, name, e.Args, e.Loads)
 }
 
 // byName is Program by what the executables are called alone.

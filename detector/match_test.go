@@ -124,8 +124,9 @@ func TestTheProgramThatRunsIsKnownWhateverStartedIt(t *testing.T) {
 		{name: "without arguments a program is its name", executable: "/usr/bin/ss", want: "ss"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := &process.Process{Executable: c.executable, Name: base(c.executable), Args: strings.Fields(c.args)}
-			got, rest := Program(p)
+			got, rest := Program(&process.Event{Process: process.Process{
+				Executable: c.executable, Name: base(c.executable), Args: strings.Fields(c.args),
+			}})
 			require.Equal(t, c.want, got)
 			require.Equal(t, strings.Fields(c.rest), append([]string{}, rest...))
 		})
@@ -251,7 +252,7 @@ func called(command, executable, tool string) process.Event {
 func loading(command, tool string) process.Event {
 	path, _, _ := strings.Cut(command, " ")
 	e := called(command, path, "")
-	e.Binary.Loads = tool
+	e.Loads = tool
 	return e
 }
 
@@ -283,7 +284,7 @@ func TestTheArgumentsOfAnAppletAreItsOwn(t *testing.T) {
 		{"-netstat -tn", "/bin/busybox", "", "netstat [-tn]"},
 	} {
 		e := called(c.command, c.executable, c.tool)
-		name, args := Program(&e.Process)
+		name, args := Program(&e)
 		require.Equal(t, c.want, fmt.Sprint(name, " ", args), c.command)
 	}
 	route := called("route add default", "/bin/route", "busybox")

@@ -80,7 +80,7 @@ func (d *Detector) Ran(e *process.Event, rules RuleSet, complete func(*process.E
 	if d.o.Model != ModelContext {
 		return
 	}
-	program, _ := Program(&e.Process)
+	program, _ := Program(e)
 	if program == "" {
 		return
 	}

@@ -68,9 +68,6 @@ type Binary struct {
 	// name), of MultiCalls ("busybox") or the dynamic loader that one of these asks for ("ld-linux-x86-64.so.2"); empty
 	// when they are none's.
 	Tool string
-	// Loads is the program that the contents of what a loader or an emulator was started to run are known to be, as
-	// Tool is; empty where they are none's.
-	Loads string
 }
 
 // FileID is a file as the kernel knows it, whatever path leads to it. The zero value: unknown.
@@ -269,7 +266,10 @@ type Event struct {
 	// the executable that had the process started, by its path, or by its name where no path is known: where the parent
 	// is a wrapper such as sudo, that of the nearest ancestor that is none; where the process itself ran one before
 	// that lies where its user may have put it, that one. Empty: the parent it is
-	Starter   string
+	Starter string
+	// the program that the contents of what a loader or an emulator was started to run are known to be, as Binary.Tool
+	// is; empty where they are none's
+	Loads     string
 	Session   Session
 	Container Container
 	Change    Change  // of Tamper events
@@ -340,7 +340,7 @@ func (e *Event) Copy(src *Event) {
 	*e = *src
 	e.arena, e.args = arena, args
 	e.ID, e.Source, e.Timezone = e.textOf(src.ID), e.textOf(src.Source), e.textOf(src.Timezone)
-	e.Starter = e.textOf(src.Starter)
+	e.Starter, e.Loads = e.textOf(src.Starter), e.textOf(src.Loads)
 	e.Host = Host{ID: e.textOf(src.Host.ID), Name: e.textOf(src.Host.Name), OSType: e.textOf(src.Host.OSType)}
 	e.copyProcess(&e.Process, &src.Process)
 	e.copyProcess(&e.Parent, &src.Parent)
@@ -373,7 +373,6 @@ func (e *Event) copyProcess(dst, src *Process) {
 		BuildID: e.textOf(src.Binary.BuildID),
 		SHA256:  e.textOf(src.Binary.SHA256),
 		Tool:    e.textOf(src.Binary.Tool),
-		Loads:   e.textOf(src.Binary.Loads),
 	}
 	dst.Args = nil
 	start := len(e.args)

@@ -37,8 +37,8 @@ func (id *Identifier) identifyLoaded(e *process.Event) {
 			return
 		}
 		args = args[at:]
-		e.Binary.Loads = id.toolAt(e, args[0])
-		if loader = e.Binary.Loads; loader == "" {
+		e.Loads = id.toolAt(e, args[0])
+		if loader = e.Loads; loader == "" {
 			loader = path.Base(args[0])
 		}
 	}

@@ -58,7 +58,7 @@ func TestWhatALoaderLoadsIsKnownByItsContents(t *testing.T) {
 	} {
 		c.e.CWD = dir
 		id.Identify(c.e)
-		require.Equal(t, c.want, c.e.Binary.Loads, c.name)
+		require.Equal(t, c.want, c.e.Loads, c.name)
 		require.Empty(t, c.e.Binary.Tool, c.name)
 	}
 }
@@ -68,7 +68,7 @@ func TestWhatWasWrittenAfterTheStartIsNotWhatWasLoaded(t *testing.T) {
 	e := started("ld.so", copyOf(t, stays, "kworker"))
 	e.Time = e.Time.Add(-time.Minute)
 	id.Identify(e)
-	require.Empty(t, e.Binary.Loads)
+	require.Empty(t, e.Loads)
 	require.NotZero(t, id.Stats().Gone)
 }
 
