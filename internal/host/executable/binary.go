@@ -362,14 +362,17 @@ func (id *Identifier) device(st, named uint64) bool {
 }
 
 // byPath reads where the kernel found the executable: from here, and from the parent's root, for the path may be of a
-// container. The process has ended, or runs another program.
+// container. The process has ended, or runs another program. Where the source names no file, as of a script that the
+// loader runs, only the parent's root says whose path it is.
 func (id *Identifier) byPath(e *process.Event) bool {
-	if e.File == (process.FileID{}) || e.Deleted || !strings.HasPrefix(e.Executable, "/") {
+	if e.Deleted || !strings.HasPrefix(e.Executable, "/") {
 		return false
 	}
-	id.path = append(append(id.path[:0], e.Executable...), 0)
-	if id.at(e) {
-		return true
+	if e.File != (process.FileID{}) {
+		id.path = append(append(id.path[:0], e.Executable...), 0)
+		if id.at(e) {
+			return true
+		}
 	}
 	if e.PPID == 0 {
 		return false
@@ -402,12 +405,14 @@ func (id *Identifier) byParent(e *process.Event) bool {
 	return false
 }
 
-// at reads id.path, and believes it where it leads to the file that was started, and nobody has changed that since:
-// the inode of a file that was removed is given to another.
+// at reads id.path, and believes it where it leads to the file that was started, if the source names one, and nobody
+// has changed that since: the inode of a file that was removed is given to another.
 func (id *Identifier) at(e *process.Event) bool {
 	var st unix.Stat_t
-	if stat(id.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG ||
-		st.Ino != e.File.Inode || !id.device(st.Dev, e.File.Device) {
+	if stat(id.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
+	}
+	if e.File != (process.FileID{}) && (st.Ino != e.File.Inode || !id.device(st.Dev, e.File.Device)) {
 		return false
 	}
 	if time.Unix(st.Ctim.Unix()).After(e.Time.Add(clockStep)) {

@@ -229,6 +229,24 @@ func TestAPathInAnotherRootIsFoundThere(t *testing.T) {
 	require.Equal(t, "cat", e.Binary.Tool)
 }
 
+// TestAPathOfWhichNoFileIsNamedIsTheParents is a process that has ended, whose source names no file.
+func TestAPathOfWhichNoFileIsNamedIsTheParents(t *testing.T) {
+	id := New(Options{Tools: []string{"cat"}})
+	e := ended(t, stays)
+	e.File = process.FileID{}
+	id.Identify(e)
+	require.Empty(t, e.Binary, "its root is unknown")
+
+	e.PPID = uint32(os.Getpid())
+	id.Identify(e)
+	require.Equal(t, "cat", e.Binary.Tool)
+
+	later := ended(t, copyOf(t, stays, "x"))
+	later.File, later.PPID, later.Time = process.FileID{}, e.PPID, later.Time.Add(-time.Minute)
+	id.Identify(later)
+	require.Empty(t, later.Binary, "it was written after the program had started")
+}
+
 // changed is a copy of an ELF file with something changed.
 func changed(t testing.TB, tool string, change func(f *elf.File, data []byte)) string {
 	data, err := os.ReadFile(tool)
