@@ -182,26 +182,40 @@ func Test() error {
 // and for other programs more than they compute. What theirs print is seen at once, that of the others when all have
 // ended.
 func testModules() error {
-	var commands [][]string
+	defer unsteady()
+	var runs []testRun
 	for _, module := range modules {
-		commands = append(commands,
-			[]string{"-C", module, "test", "-race", "-p", "3", "-parallel", "4", "-timeout", "40m", "./..."})
+		runs = append(runs, testRun{module, []string{"./..."}, []string{"-race", "-p", "3", "-parallel", "4"}})
 	}
-	commands = append(commands,
-		[]string{"test", ".", "./ecs", "./detector/...", "./internal/engine"},
-		[]string{"-C", "internal/evaluation", "test", "."})
+	runs = append(runs,
+		testRun{".", []string{".", "./ecs", "./detector/...", "./internal/engine"}, nil},
+		testRun{"internal/evaluation", []string{"."}, nil})
+	if err := os.RemoveAll(rerunReports); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(rerunReports, 0o755); err != nil {
+		return err
+	}
 	var running errgroup.Group
 	running.SetLimit(2)
-	printed, failures := make([]bytes.Buffer, len(commands)), make([]error, len(commands))
-	for i, words := range commands {
+	printed, failures := make([]bytes.Buffer, len(runs)), make([]error, len(runs))
+	for i, r := range runs {
 		out := io.Writer(&printed[i])
 		if i == 0 {
 			out = io.MultiWriter(os.Stdout, out)
 		}
 		running.Go(func() error {
-			if _, err := sh.Exec(raced, out, out, "go", words...); err != nil {
-				failed := failedTest.FindAllString(printed[i].String(), -1)
-				failures[i] = fmt.Errorf("%w: %s", err, strings.Join(failed, ", "))
+			words, err := r.words(filepath.Join(rerunReports, strconv.Itoa(i)))
+			if err == nil {
+				_, err = sh.Exec(raced, out, out, "go", words...)
+			}
+			if err != nil {
+				var failed []string
+				for _, test := range failedTest.FindAllStringSubmatch(printed[i].String(), -1) {
+					failed = append(failed, test[1])
+				}
+				slices.Sort(failed) // twice in what is printed: of the first run, and of the second
+				failures[i] = fmt.Errorf("%w: %s", err, strings.Join(slices.Compact(failed), ", "))
 			}
 			return nil // the others run all the same
 		})
@@ -217,8 +231,48 @@ func testModules() error {
 	return errors.Join(failures...)
 }
 
-// failedTest finds in what `go test` prints the tests and packages that failed.
-var failedTest = regexp.MustCompile(`(?m)^(--- FAIL: \w+|FAIL\t\S+)`)
+// testRun is one `go test` of packages of a module.
+type testRun struct {
+	module   string
+	packages []string
+	flags    []string
+}
+
+// words are the arguments of go for the run. A test that fails is run once more: the live tests share a kernel with
+// whatever else the machine does. One that fails twice fails, and so do a data race, a panic, and more than three
+// tests that fail. The report names each test that was run again.
+func (r testRun) words(report string) ([]string, error) {
+	tools, err := filepath.Rel(r.module, "tools/go.mod")
+	if err != nil {
+		return nil, err
+	}
+	if report, err = filepath.Abs(report); err != nil {
+		return nil, err
+	}
+	words := []string{
+		"-C", r.module, "tool", "-modfile", tools, "gotestsum", "--format", "standard-quiet",
+		"--rerun-fails=1", "--rerun-fails-max-failures", "3", "--rerun-fails-abort-on-data-race",
+		"--rerun-fails-run-root-test", "--rerun-fails-report", report,
+		"--packages", strings.Join(r.packages, " "), "--", "-timeout", "40m",
+	}
+	return append(words, r.flags...), nil
+}
+
+// rerunReports is the folder of what testRun says of tests that were run again.
+const rerunReports = "build/reruns"
+
+// unsteady names the tests that failed once and passed then: each has a fault, of the product or of its own.
+func unsteady() {
+	reports, _ := filepath.Glob(filepath.Join(rerunReports, "*"))
+	for _, report := range reports {
+		if data, err := os.ReadFile(report); err == nil && len(bytes.TrimSpace(data)) > 0 {
+			fmt.Printf("UNSTEADY, MEND THESE (runs, failures):\n%s\n", bytes.TrimSpace(data))
+		}
+	}
+}
+
+// failedTest finds in what gotestsum prints the tests and packages that failed.
+var failedTest = regexp.MustCompile(`(?m)^(?:=== FAIL: \S+ |FAIL\t)([\w./-]+)`)
 
 // raced is the environment of tests with the race detector: a process ends when it is done. By default it waits a
 // second for other threads to report a race, and the tests run reconbeat some 500 times.
