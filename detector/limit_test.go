@@ -10,6 +10,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/mapstr"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reconbeat/reconbeat/internal/race"
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -43,7 +44,7 @@ func TestALimitHoldsBackAStorm(t *testing.T) {
 		o.Limit = DefaultLimit
 		require.NoError(t, d.Configure(o))
 		n := 0
-		all := storm(end, 2000, func() *Detector {
+		all := storm(end, race.Rounds(2000, 1200), func() *Detector {
 			if n++; restart && n%100 == 0 {
 				b, err := d.Snapshot()
 				require.NoError(t, err)

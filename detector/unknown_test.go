@@ -214,7 +214,7 @@ func TestTheFirstDayEndsWithAReport(t *testing.T) {
 func TestWhatBeganWhileLearningIsLearned(t *testing.T) {
 	steps := []time.Duration{time.Minute, 5 * time.Minute, 10 * time.Minute, 14 * time.Minute, time.Hour}
 	if race.Enabled {
-		steps = steps[3:] // the shorter, the more there are
+		steps = steps[4:] // the shorter, the more there are
 	}
 	for _, user := range []string{"zabbix", "root"} {
 		for _, parent := range []string{"sh", "python3", "zabbix_agentd"} {
