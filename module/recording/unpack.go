@@ -193,6 +193,9 @@ var refused = []struct {
 // journal writes what audit sent to the journal as documents, which module auditlog reads.
 const journal = `journalctl --file %s _TRANSPORT=audit -o json`
 
+// headBytes is how much of a text shows what it is: a tar archive's mark ends there.
+const headBytes = 262
+
 // layers is how often a file may be packed.
 const layers = 3
 
@@ -206,12 +209,15 @@ func unpacked(in *bufio.Reader, path string) (text *bufio.Reader, command, decod
 		}
 	}
 	for layer := 0; ; layer++ {
-		magic, err := in.Peek(262)
+		magic, err := in.Peek(headBytes)
 		if err != nil && len(magic) == 0 && !errors.Is(err, io.EOF) {
 			return nil, command, "", end, err // else it is reported where it stands, behind what can be read
 		}
 		f, packed := packing(magic)
 		if !packed {
+			if magic, err = passZeros(in, magic); err != nil {
+				return nil, command, "", end, err
+			}
 			text, decode, err := decoded(in, magic, path)
 			return text, command, decode, end, err
 		}
@@ -240,6 +246,36 @@ func packing(head []byte) (format, bool) {
 		}
 	}
 	return format{}, false
+}
+
+// errZeros says that a file has nothing in it but its length.
+var errZeros = errors.New("it has nothing but zero bytes, as a file that a crash has cut off")
+
+// passZeros leaves out the zero bytes that a text begins with, of which four are no letter of any encoding: a file that
+// was cut off under its writer has a hole there.
+func passZeros(in *bufio.Reader, head []byte) ([]byte, error) {
+	if !bytes.HasPrefix(head, []byte("\x00\x00\x00\x00")) {
+		return head, nil
+	}
+	for {
+		c, err := in.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, errZeros
+		case err != nil:
+			return nil, err
+		case c == 0:
+			continue
+		}
+		if err := in.UnreadByte(); err != nil {
+			return nil, err
+		}
+		head, err := in.Peek(headBytes)
+		if len(head) > 0 {
+			err = nil // it is reported where it stands
+		}
+		return head, err
+	}
 }
 
 // decoded is a text in UTF-8, of whatever encoding. command does that in a shell; empty: it is UTF-8.
