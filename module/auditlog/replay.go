@@ -145,7 +145,7 @@ func (p *part) next() (line []byte, err error) {
 		}
 	}
 	if p.form == recording.FormLines {
-		line = recording.Document(line)
+		line = element(line)
 	}
 	return line, err
 }
@@ -198,6 +198,15 @@ func (p *part) end() {
 	}
 }
 
+// element is the document on a line, which may be one of a list. What stands before it otherwise may name the host, and is
+// left.
+func element(line []byte) []byte {
+	if opened := bytes.TrimLeft(line, recording.Blank); len(opened) > 0 && bytes.IndexByte([]byte("[{,"), opened[0]) < 0 {
+		return line
+	}
+	return recording.Document(line)
+}
+
 // carriers are what may be records in a text that begins with the sample: its lines, or its documents.
 func carriers(sample []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
@@ -212,7 +221,7 @@ func carriers(sample []byte) iter.Seq[[]byte] {
 		}
 		for line := range bytes.Lines(sample) {
 			if form == recording.FormLines {
-				line = recording.Document(line)
+				line = element(line)
 			}
 			if !yield(line) {
 				return

@@ -4,6 +4,7 @@ package record
 
 import (
 	"bytes"
+	"html"
 	"regexp"
 )
 
@@ -65,6 +66,8 @@ var unescapes = []struct{ from, to []byte }{
 func restored(body []byte, within bool) []byte {
 	first := bytes.IndexByte(body, '"')
 	switch {
+	case first < 0 && bytes.Contains(body, []byte("=&quot;")): // of a page, or of XML
+		body = []byte(html.UnescapeString(string(body)))
 	case first > 1 && string(body[first-2:first]) == `=\`:
 		if within {
 			body = beforeQuote(body, '\\')
