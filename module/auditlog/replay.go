@@ -46,6 +46,9 @@ func (l *Log) replay(ctx context.Context, o record.Options, emit func(*process.E
 	if err := recording.Merge(ctx, sources); err != nil {
 		return err
 	}
+	if what, path := r.shortfall.What(); what != "" && l.env.Other != nil {
+		l.env.Other(module.Other{File: path, What: what})
+	}
 	return errors.Join(r.assembler.Flush(), errors.Join(r.errs...))
 }
 
@@ -56,6 +59,7 @@ type replayed struct {
 	alone     bool // there is one part: no time is asked for
 	present   *part
 	errs      []error // of parts of which nothing was understood
+	shortfall recording.Shortfall
 }
 
 // malformed is called while a line of the present part is read.
@@ -189,6 +193,7 @@ func (p *part) tooLong(err error) {
 
 // end says so where nothing was understood.
 func (p *part) end() {
+	p.of.shortfall.Add(p.Path, p.cutter)
 	if p.count > 0 && p.bad == p.count && p.first != nil {
 		text := "none of the %d lines of %s is an audit record: %w"
 		if p.count == 1 {

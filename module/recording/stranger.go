@@ -74,6 +74,16 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
+		begins: regexp.MustCompile(`^([\w.-]+ +\S+( boot| mode)?|wtmp begins) +([^\s]+ +)?\w{3} \w{3} +\d+ \d\d:\d\d|^Username +Port +`),
+		what:   "what last, lastlog or aulast prints, which is logins",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`Publish event: \{\r?\n`),
+		what:   "the debug log of a Beat",
+		remedy: `sed -n 's/.*Publish event: //; /^{/,/^}/p' FILE | reconbeat replay -`,
+	},
+	{
 		begins: regexp.MustCompile(`^ *(UID|USER|PID|F S UID) +[A-Z%][^\n]* (CMD|COMMAND)\r?\n`),
 		what:   "a list of processes, which lacks those that have ended",
 		remedy: haveAudit,
@@ -154,9 +164,9 @@ var strangers = []struct {
 		remedy: "ask again without callback",
 	},
 	{
-		begins: regexp.MustCompile(`^"\{\\"`),
+		begins: regexp.MustCompile(`^"(\\+")*\{\\+"`),
 		what:   "JSON in texts of JSON",
-		remedy: "jq -r . FILE | reconbeat replay -",
+		remedy: `jq -c 'until(type != "string"; fromjson)' FILE | reconbeat replay -`,
 	},
 	{
 		begins: regexp.MustCompile(`^\[?\{'`),
@@ -171,7 +181,7 @@ var strangers = []struct {
 	{
 		begins: regexp.MustCompile(`^(---\s+)?(- )?["']?[@\w.]+["']?: \S`),
 		what:   "YAML",
-		remedy: "yq -o json -I 0 '.[]' FILE | reconbeat replay -",
+		remedy: "yq -o json -I 0 . FILE | reconbeat replay - (with Debian's yq: yq -c . FILE)",
 	},
 	{
 		begins: regexp.MustCompile(`^(\S+ .*)?(CEF:\d|LEEF:\d)`),
