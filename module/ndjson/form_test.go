@@ -88,7 +88,7 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"documents by id":    `{"docs":[` + hit(a) + "," + hit(b) + `]}`,
 		"AWS's logs":         `{"events":[` + message(a) + "," + message(b) + `],"nextToken":"x"}`,
 		"AWS's subscription": `{"logGroup":"x","logEvents":[` + message(a) + "," + message(b) + `]}`,
-		"Splunk's results":   `{"preview":false,"results":[` + a + "," + b + `]}`,
+		"Splunk's results":   `{"preview":false,"fields":[{"name":"_raw"}],"results":[` + a + "," + b + `]}`,
 		"Azure's logs":       `{"records":[` + a + "," + b + `]}`,
 		"in a payload":       `{"payload":` + quoted(a) + "}\n" + `{"short_message":` + quoted(b) + "}\n",
 		"in a message":       message(a) + "\n" + message(b),

@@ -159,7 +159,7 @@ func answerOf(sample []byte) string {
 			continue
 		case around(name, kind):
 			return name
-		case name == "@timestamp", name == "_source", name == "fields":
+		case name == "@timestamp", name == "_source", name == "fields" && kind == '{':
 			return outer
 		}
 		if err := d.SkipValue(); err != nil {
