@@ -203,8 +203,8 @@ func (p *part) end() {
 	}
 }
 
-// element is the document on a line, which may be one of a list. What stands before it otherwise may name the host, and is
-// left.
+// element is the document on a line, which may be one of a list. What stands before it otherwise may name the host, and
+// is left.
 func element(line []byte) []byte {
 	if opened := bytes.TrimLeft(line, recording.Blank); len(opened) > 0 && bytes.IndexByte([]byte("[{,"), opened[0]) < 0 {
 		return line

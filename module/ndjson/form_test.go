@@ -146,8 +146,9 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		`{"name":"pack","host_identifier":"a","snapshot":[]}`:                   "it is osquery's own",
 		`{"agent":{"id":"1"},"data":{"audit":{"type":"SYSCALL"}}}`:              "it is Wazuh's own",
 		`{"tables":[{"name":"PrimaryResult","columns":[]}]}`:                    "it is an answer of Azure's",
-		`{"resourceLogs":[{"scopeLogs":[]}]}`:                                   "OpenTelemetry's schema: jq -c '.resourceLogs[]",
-		`{"data":{"resultType":"streams","result":[]}}`:                         "ask with logcli query -o jsonl",
+		`{"resourceLogs":[{"scopeLogs":[]}]}`: "OpenTelemetry's schema: jq -c " +
+			"'.resourceLogs[]",
+		`{"data":{"resultType":"streams","result":[]}}`: "ask with logcli query -o jsonl",
 		`{"time":1,"sourcetype":"_json","event":` + doc + `}`: "the document stands within it: jq -c '.event' FILE | " +
 			"reconbeat replay -",
 		`{"data":[` + doc + `]}`:                          "jq -c '.data[]' FILE",

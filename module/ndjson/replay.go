@@ -32,8 +32,8 @@ func (m *documents) replay(ctx context.Context) error {
 		f := recording.FormOf(one.Sample())
 		switch f {
 		case recording.Columns:
-			errs = append(errs, fmt.Errorf("%s is an answer of ES|QL or SQL, which has names apart from values: jq -c '%s' %s | "+
-				"reconbeat replay -", one.Path, joinColumns, one.Shell()))
+			errs = append(errs, fmt.Errorf("%s is an answer of ES|QL or SQL, which has names apart from values: "+
+				"jq -c '%s' %s | reconbeat replay -", one.Path, joinColumns, one.Shell()))
 		case recording.Unknown:
 			errs = append(errs, one.Stranger())
 		case recording.Values, recording.Answers:
@@ -56,8 +56,8 @@ func (m *documents) replay(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// joinColumns is jq's program that makes documents of an answer of ES|QL, SQL or PPL, by rows or by columns, also within
-// Kibana's.
+// joinColumns is jq's program that makes documents of an answer of ES|QL, SQL or PPL, by rows or by columns, also
+// within Kibana's.
 const joinColumns = `.rawResponse // .response // . | (.columns // .schema | map(.name)) as $names | ` +
 	`.values // .rows // .datarows | if (.[0] | length) == ($names | length) then . else transpose end | ` +
 	`.[] | [$names, .] | transpose | map({(.[0]): .[1]}) | add`

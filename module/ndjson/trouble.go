@@ -88,10 +88,11 @@ var foreign = []struct{ key, what string }{
 		"its documents"},
 	{`"endpoint.event.`, carbonBlacks},
 	{`"ingress.event.`, carbonBlacks},
-	{`"message":"Publish event: {`, "it is of a Beat's debug log: jq -r '.message | select(startswith(\"Publish event: \")) | " +
-		".[15:]' FILE | reconbeat replay -"},
+	{`"message":"Publish event: {`, "it is of a Beat's debug log: jq -r '.message | " +
+		"select(startswith(\"Publish event: \")) | .[15:]' FILE | reconbeat replay -"},
 	{`{"streams":[{"stream":`, "it is what Promtail sends to Loki: ask Loki with logcli query -o jsonl"},
-	{`{"rows":[[`, "it is a further page of an answer of SQL's, which lacks the names: ask for all on one page (fetch_size)"},
+	{`{"rows":[[`, "it is a further page of an answer of SQL's, which lacks the names: ask for all on one page " +
+		"(fetch_size)"},
 	{`"src.process.`, "it is SentinelOne's own: ship it with the integration SentinelOne Cloud Funnel, and replay its " +
 		"documents"},
 	{`"resourceLogs":`, "it is of OpenTelemetry's schema: jq -c '.resourceLogs[] | ([.resource.attributes[]? | " +
@@ -110,8 +111,8 @@ var foreign = []struct{ key, what string }{
 
 const wazuhs = "it is Wazuh's own: replay the audit.log of its agent"
 
-const carbonBlacks = "it is Carbon Black's own: ship it with the integration VMware Carbon Black Cloud, and replay its " +
-	"documents"
+const carbonBlacks = "it is Carbon Black's own: ship it with the integration VMware Carbon Black Cloud, and replay " +
+	"its documents"
 
 const bulks = "it is what the bulk API has answered: replay what was sent to it"
 

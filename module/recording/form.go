@@ -206,7 +206,7 @@ type Cutter struct {
 
 	documents uint64 // that were cut out of answers
 	total     uint64 // that a search has found at least, by its answer
-	broken    bool   // an answer says that it lacks some: of shards that failed, of a search that failed or ran out of time
+	broken    bool   // an answer says that it lacks some: of shards or a search that failed or ran out of time
 }
 
 // NewCutter cuts documents of a form that Cut says yes to.

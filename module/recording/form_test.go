@@ -69,11 +69,13 @@ func TestAnswersSayWhatTheyLeaveOut(t *testing.T) {
 		"two pages": {
 			[]string{answer("", `{"value":3,"relation":"eq"}`, 2), answer("", `{"value":3,"relation":"eq"}`, 1)}, "",
 		},
-		"a shard failed":   {[]string{answer(`"_shards":{"total":2,"failed":1},`, "1", 1)}, "shards or searches"},
-		"no shard failed":  {[]string{answer(`"_shards":{"total":2,"failed":0},"timed_out":false,`, "1", 1)}, ""},
-		"out of time":      {[]string{answer(`"timed_out":true,`, "1", 1)}, "shards or searches"},
-		"still running":    {[]string{`{"is_partial":true,"response":` + answer("", "1", 1) + `}`}, "shards or searches"},
-		"a search failed":  {[]string{`{"responses":[` + answer("", "1", 1) + `,{"error":{"type":"x"}}]}`}, "shards or searches"},
+		"a shard failed":  {[]string{answer(`"_shards":{"total":2,"failed":1},`, "1", 1)}, "shards or searches"},
+		"no shard failed": {[]string{answer(`"_shards":{"total":2,"failed":0},"timed_out":false,`, "1", 1)}, ""},
+		"out of time":     {[]string{answer(`"timed_out":true,`, "1", 1)}, "shards or searches"},
+		"still running":   {[]string{`{"is_partial":true,"response":` + answer("", "1", 1) + `}`}, "shards or searches"},
+		"a search failed": {
+			[]string{`{"responses":[` + answer("", "1", 1) + `,{"error":{"type":"x"}}]}`}, "shards or searches",
+		},
 		"shards of Kibana": {[]string{`{"rawResponse":` + answer("", "1", 1) + `,"total":12,"loaded":12}`}, ""},
 		"of another kind":  {[]string{`{"_shards":{"failed":"x"},"error":{"failed":1},"records":[{"a":1}]}`}, "shards"},
 		"no answers":       {[]string{"{\n\"total\":{\"value\":2}}"}, ""},

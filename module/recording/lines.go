@@ -113,8 +113,8 @@ func (l *Lines) pass(end int) {
 	l.zeros, l.start, l.seen = 0, end, end
 }
 
-// passZeros leaves out the zero bytes before a line: a file that was cut off while somebody wrote begins with a hole, and
-// a crash leaves some.
+// passZeros leaves out the zero bytes before a line: a file that was cut off while somebody wrote begins with a hole,
+// and a crash leaves some.
 func (l *Lines) passZeros() {
 	from := l.start
 	for l.start < l.fin && l.buf[l.start] == 0 && !l.skipping {

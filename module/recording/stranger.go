@@ -74,7 +74,7 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
-		begins: regexp.MustCompile(`^([\w.-]+ +\S+( boot| mode)?|wtmp begins) +([^\s]+ +)?\w{3} \w{3} +\d+ \d\d:\d\d|^Username +Port +`),
+		begins: regexp.MustCompile(`^([\w.-]+ +\S+( boot)? +(\S+ +)?\w{3} \w{3} +\d+ \d\d:\d\d|Username +Port +)`),
 		what:   "what last, lastlog or aulast prints, which is logins",
 		remedy: haveAudit,
 	},
@@ -262,13 +262,13 @@ func columns(sample []byte) (names, first []string) {
 	return nil, nil
 }
 
-// CheckHosts is an error where the hosts of a text's lines stand elsewhere than before them, in a column or on a line of
-// their own: the lines alone would be one host's.
+// CheckHosts is an error where the hosts of a text's lines stand elsewhere than before them, in a column or on a line
+// of their own: the lines alone would be one host's.
 func (r *Recording) CheckHosts() error {
 	text := bytes.TrimSpace(bytes.TrimPrefix(r.sample, utf8Mark))
 	if bytes.HasPrefix(text, []byte("** Alert ")) {
-		return fmt.Errorf("%s is Wazuh's alerts.log, which has hosts and records on different lines: replay archives.json or "+
-			"alerts.json", r.Path)
+		return fmt.Errorf("%s is Wazuh's alerts.log, which has hosts and records on different lines: replay archives.json "+
+			"or alerts.json", r.Path)
 	}
 	names, first := columns(text)
 	for i, name := range names {

@@ -53,9 +53,10 @@ func TestAStrangerIsCalledByItsName(t *testing.T) {
 		`"{""@timestamp"":""2026-03-03T01:06:40.000Z""}"` + "\n":                      "FILE is a table (CSV)",
 		`"\"\\\"{\\\\\\\"@timestamp`:                                                  "until(type",
 
-		"<?xml version=\"1.0\"?>\n<a/>":                                    "FILE is XML",
-		"<!doctype html>\n<html></html>":                                   "a page of HTML",
-		`"{\"@timestamp\":1}"`:                                             `jq -c 'until(type != "string"; fromjson)' FILE | reconbeat replay -`,
+		"<?xml version=\"1.0\"?>\n<a/>":  "FILE is XML",
+		"<!doctype html>\n<html></html>": "a page of HTML",
+		`"{\"@timestamp\":1}"`: `jq -c 'until(type != "string"; fromjson)' FILE | ` +
+			"reconbeat replay -",
 		"{'@timestamp': 1}\n":                                              "what Python prints",
 		"{\n  \"process\" => {\n":                                          "Logstash's rubydebug",
 		"- \"@timestamp\": 2026-03-03T01:06:40.000Z\n":                     "FILE is YAML",

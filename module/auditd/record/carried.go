@@ -20,8 +20,8 @@ func wrapping(line []byte) (doc []byte, ok bool) {
 	return line, len(line) > 1 && line[0] == '{'
 }
 
-// parseBehindHeader is parseCarried for a document behind what a syslog daemon or logcli has put before it, which may name
-// the host.
+// parseBehindHeader is parseCarried for a document behind what a syslog daemon or logcli has put before it, which may
+// name the host.
 func parseBehindHeader(line []byte) (typ uint16, body, node []byte, ok bool) {
 	i := bytes.Index(line, []byte(`{"`))
 	if i < 1 || line[len(line)-1] != '}' || bytes.IndexByte([]byte(" \t:"), line[i-1]) < 0 ||
@@ -139,8 +139,8 @@ func (c carrier) isEvent() bool {
 	return false
 }
 
-// line is the record that a document carries, as the journal, Filebeat, Docker, rsyslog, Vector, Splunk's logs, Kafka or
-// Wazuh name it, or else whatever text has one; empty: none.
+// line is the record that a document carries, as the journal, Filebeat, Docker, rsyslog, Vector, Splunk's logs, Kafka
+// or Wazuh name it, or else whatever text has one; empty: none.
 func (c carrier) line() string {
 	line := c.journal()
 	if line == "" {
@@ -203,7 +203,8 @@ func (c carrier) name(keys ...string) string {
 	return name
 }
 
-// isGraylogs says whether what a document calls its source is a host, as in Graylog, and no file or stream, as elsewhere.
+// isGraylogs says whether what a document calls its source is a host, as in Graylog, and no file or stream, as
+// elsewhere.
 func isGraylogs(source string) bool {
 	return !strings.ContainsAny(source, "/\\: ") && !strings.HasPrefix(source, "std")
 }

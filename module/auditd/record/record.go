@@ -275,8 +275,8 @@ func labelledHost(head []byte) []byte {
 	return nil
 }
 
-// hashedHost is the host in what Fluent Bit prints of an object with a record, {"log"=>"...", "host"=>"web1"}; nil: there
-// is none. before is what stands before the record.
+// hashedHost is the host in what Fluent Bit prints of an object with a record, {"log"=>"...", "host"=>"web1"}; nil:
+// there is none. before is what stands before the record.
 func hashedHost(before, line []byte) []byte {
 	if !bytes.HasSuffix(before, []byte(`=>"`)) {
 		return nil
