@@ -435,6 +435,7 @@ func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
 		"within colours":     func(line string) string { return strings.ReplaceAll(line, "ss", "\x1b[1mss\x1b[0m") },
 		"an opening bracket": func(line string) string { return "(" + line },
 		"a page of HTML":     func(line string) string { return strings.ReplaceAll(line, `"`, "&quot;") },
+		"XML":                func(line string) string { return strings.ReplaceAll(line, `"`, "&#34;") },
 		"Fluent Bit's hash": func(line string) string {
 			return `[0] audit: [[1.1, {}], {"log"=>"` + strings.ReplaceAll(line, `"`, `\"`) + `", "x"=>"y"}]`
 		},
