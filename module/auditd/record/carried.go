@@ -178,21 +178,37 @@ func (c carrier) recordWithin(depth int) string {
 
 // host is the name of the host that a document is of, or else of the agent that read it there; empty: none is named.
 func (c carrier) host() string {
-	name := c.name("_HOSTNAME", "host", "hostname", "host.name", "host.hostname", "#host", "_sourcehost", "_sourceHost",
-		"HOST", "Hostname", "Computer", "nodename", "logsource", "log.syslog.hostname")
+	name := c.name(hostKeys...)
 	for _, of := range []string{"host", "agent", "beat", "labels", "stream", "result", "content"} {
 		if name == "" {
 			name = c.below(of).name("name", "hostname", "host", "compute.googleapis.com/resource_name")
 		}
 	}
-	if name == "" {
-		name = c.below("log").below("syslog").name("hostname")
-	}
 	if name == "" { // of CloudWatch, whose agent has a stream for each machine
 		name = c.name("logStreamName")
 	}
+	if name == "" {
+		name = c.hostWithin(recordDepth)
+	}
 	if source := c.name("source"); name == "" && isGraylogs(source) {
 		name = source
+	}
+	return name
+}
+
+// hostKeys are what programs call the host of a line, those first that another host's relay does not set.
+var hostKeys = []string{
+	"_HOSTNAME", "logsource", "host", "hostname", "host.name", "host.hostname", "#host", "_sourcehost", "_sourceHost",
+	"HOST", "Hostname", "Computer", "nodename", "log.syslog.hostname", "instance_id",
+}
+
+// hostWithin is the host that the document or one of its objects names; empty: none does.
+func (c carrier) hostWithin(depth int) string {
+	name := c.name(hostKeys...)
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		if name == "" && depth > 1 && c[key].Kind() == '{' {
+			name = c.below(key).hostWithin(depth - 1)
+		}
 	}
 	return name
 }
