@@ -226,7 +226,7 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		files, err = replayCluster(ctx, r, b, cfg, f.from)
 	} else {
 		stop := showProgress(r, files)
-		err = r.Files(ctx, f.module, files)
+		err = untilInterrupted(ctx, func() error { return r.Files(ctx, f.module, files) })
 		stop()
 	}
 	switch {
@@ -484,6 +484,24 @@ func builtIn(settings instance.Settings) (*instance.Beat, error) {
 	takeConfiguration(empty.Name())
 	defer takeConfiguration(Name + ".yml")
 	return instance.NewInitializedBeat(settings)
+}
+
+// untilInterrupted runs what reads. A second after ctx has ended it leaves behind what still waits for a pipe's writer:
+// nothing wakes that.
+func untilInterrupted(ctx context.Context, read func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- read() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Second):
+		return ctx.Err()
+	}
 }
 
 // longFile is the size of all files that makes the progress worth a line.

@@ -217,6 +217,7 @@ func TestTimesAreReadAsElasticsearchReadsThem(t *testing.T) {
 		`"Mon, 02 Mar 2026 11:00:05 +0100"`:         want,
 		`"02/Mar/2026:11:00:05 +0100"`:              want,
 		`{"$date":"2026-03-02T10:00:05Z"}`:          want,
+		`{"$date":{"$numberLong":"1772445605000"}}`: want,
 	} {
 		e := decode(t, `{"@timestamp":`+in+`}`)
 		assert.Equal(t, want, e.Time, in)

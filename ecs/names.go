@@ -76,8 +76,8 @@ func grow(sets ...[]Field) *node {
 	return root
 }
 
-// ofHit finds the name of a field in a search's hit: next, or the document where the hit has its fields as lists and no
-// source. What a user calls fields is not part of it.
+// ofHit finds the name of a field in a search's hit: next, or the document where the hit has its fields as lists, and
+// no source or one that leaves out the time. What a user calls fields is not part of it.
 func (d *draft) ofHit(name []byte, next *node) *node {
 	switch string(name) {
 	case "_index":
@@ -87,9 +87,9 @@ func (d *draft) ofHit(name []byte, next *node) *node {
 		d.hit = true
 		return originID
 	case "_source":
-		d.hit = false
+		d.sourced = true
 	case "fields":
-		if d.hit {
+		if d.hit && (!d.sourced || d.Time.IsZero()) {
 			return names
 		}
 	case "doc": // of an update in bulk

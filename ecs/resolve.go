@@ -31,8 +31,9 @@ type draft struct {
 	terminals             [roles]process.Terminal
 	said                  [roles]bool // process.interactive, of each process
 
-	hit     bool   // it is a search's hit without a source so far
-	system  string // host.os.platform, family or name
+	hit     bool   // it is a search's hit
+	sourced bool   // the hit has a source
+	system  string // host.os.platform, family, name or full
 	message []byte // a document in a text; reused
 	line    bool   // a text holds neither a document nor a record
 	record  bool   // a text holds a record of audit

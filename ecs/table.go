@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/reconbeat/reconbeat/process"
 )
 
@@ -454,10 +457,20 @@ func arguments(name, description string, r role) Field {
 				d.AddArg(p, d.bytes(v))
 				return
 			}
+			text := d.bytes(v)
+			if bytes.HasPrefix(text, []byte(`["`)) { // a list that went through a table
+				var list []string
+				if json.Unmarshal(text, &list, jsontext.AllowInvalidUTF8(true)) == nil {
+					for _, arg := range list {
+						d.AddArg(p, []byte(arg))
+					}
+					return
+				}
+			}
 			if p.CommandLine == "" {
 				d.text(&p.CommandLine, v)
 			}
-			for rest := bytes.TrimLeft(d.bytes(v), blanks); len(rest) > 0; rest = bytes.TrimLeft(rest, blanks) {
+			for rest := bytes.TrimLeft(text, blanks); len(rest) > 0; rest = bytes.TrimLeft(rest, blanks) {
 				n := bytes.IndexAny(rest, blanks)
 				if n < 0 {
 					n = len(rest)
@@ -508,13 +521,15 @@ func aliases() []Field {
 	f = append(f,
 		as("event.module", func(d *draft, v value) { d.text(&d.module, v) }),
 		as("host.hostname", func(d *draft, v value) { d.text(&d.hostname, v) }),
-		named("@timestamp.$date", "@timestamp"),     // mongoexport
-		named("process.ppid", "process.parent.pid"), // auditbeat before 8
-		named("auditd.sequence", "event.sequence"),  // auditbeat before 7
+		named("@timestamp.$date", "@timestamp"),             // mongoexport
+		named("@timestamp.$date.$numberLong", "@timestamp"), // and its canonical form
+		named("process.ppid", "process.parent.pid"),         // auditbeat before 8
+		named("auditd.sequence", "event.sequence"),          // auditbeat before 7
 		named("auditd.session", "reconbeat.session.id"),
 		as("host.os.platform", (*draft).addSystem),
 		as("host.os.family", (*draft).addSystem),
 		as("host.os.name", (*draft).addSystem),
+		as("host.os.full", (*draft).addSystem),
 		host("host", fromHost),
 		host("agent.hostname", fromAgentHost),
 		host("beat.hostname", fromAgentHost),

@@ -59,6 +59,7 @@ func TestOtherSystemsAreKnownWithoutTheirType(t *testing.T) {
 		`"host.os.type":"Linux"`: false, `"host.os.type":"Windows"`: true,
 		`"host.os.platform":"darwin"`: true, `"host.os.family":"windows"`: true, `"host.os.name":"macOS"`: true,
 		`"host.os.name":"Windows Server 2022"`: true, `"host.os.name":"Mac OS X"`: true,
+		`"host.os.full":"macOS 14.1"`: true, `"host.os.full":"Windows 11 Pro"`: true, `"host.os.full":"Debian 12"`: false,
 		`"host.os.platform":"ubuntu","host.os.family":"debian","host.os.name":"Ubuntu"`:            false,
 		`"process.executable":"C:\\Windows\\System32\\NETSTAT.EXE"`:                                true,
 		`"process.executable":"/usr/sbin/netstat","process.parent.executable":"/System/Library/x"`: true,
@@ -91,6 +92,12 @@ func TestTheWordsOfACommandLineAreTheArguments(t *testing.T) {
 	}
 	e := decode(t, "{"+at+`"process":{"command_line":"ss -t; x","args":["ss","-t;"]}}`)
 	assert.Equal(t, []string{"ss", "-t;"}, e.Args)
+	for text, want := range map[string][]string{
+		`[\"sh\",\"-c\",\"ss -t\"]`: {"sh", "-c", "ss -t"}, // as a column of a table has a list
+		`[\"sh\" -c`:                {`["sh"`, "-c"},
+	} {
+		assert.Equal(t, want, decode(t, "{"+at+`"process":{"name":"sh","args":"`+text+`"}}`).Args, text)
+	}
 }
 
 // Some agents have the path where the name should be.
@@ -164,6 +171,11 @@ func TestFieldsAreOfAHitAlone(t *testing.T) {
 	e = decode(t, `{"_index":"x","_source":{`+at+`"process.name":"ss","process.args":["ss"]},`+
 		`"fields":{"process.name":["x"]}}`)
 	assert.Equal(t, "ss", e.Name)
+	for _, source := range []string{`{}`, `null`, `{"process":{"args":["ss","-t"]}}`} { // as Discover copies it
+		e = decode(t, `{"_index":"x","_source":`+source+`,"fields":{"@timestamp":["2023-11-14T22:13:20Z"],`+
+			`"process.name":["ss"],"user.name":["carol"]}}`)
+		assert.Equal(t, []string{"ss", "carol"}, []string{e.Name, e.User.Name}, source)
+	}
 }
 
 func TestAMessageThatIsADocumentIsTheDocument(t *testing.T) {

@@ -225,7 +225,10 @@ func TestAReplayHandsOnWhatIsMalformed(t *testing.T) {
 			module: "ndjson",
 			lines:  []string{exec, "", `{"a":1}`, long, "[1]", exec, "{", `{} {}`, "\x1b[2Jx"},
 			want: []module.Malformed{
-				{Line: 3, Kind: "no @timestamp, or none that can be read", Text: []byte(`{"a":1}`)},
+				{
+					Line: 3, Kind: "no @timestamp, or none that can be read", Text: []byte(`{"a":1}`),
+					Why: "no @timestamp, or none that can be read; it is not of the Elastic Common Schema: its keys are \"a\"",
+				},
 				{
 					Line: 4, Kind: "the line is too long", Why: "the line is too long: it has more than 1048576 bytes",
 					Text: []byte(long[:1<<10]),

@@ -126,6 +126,9 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 			"event's number: journalctl _TRANSPORT=audit -o json | reconbeat replay -",
 		"_time,host,_raw\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n": "FILE is a table (CSV) with the hosts of its lines " +
 			"in the column host: export it as JSON",
+		"timestamp,source,message\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n":                     "in the column source",
+		"TimeGenerated [UTC],Computer,SyslogMessage\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n":   "in the column Computer",
+		"** Alert 1.2: - audit\n2026 Mar 03 01:06:40 (web1) any->/a\ntype=EOE msg=audit(1.1:1): \n": "Wazuh's alerts.log",
 		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is not an audit record",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -136,6 +139,19 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 		err = m.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 		require.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path))
 	}
+}
+
+// What Splunk calls the source is a file.
+func TestATableOfOneHostsRecordsIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "export.csv")
+	text := "_time,source,_raw\n"
+	for line := range strings.Lines(firstHalf + secondHalf) {
+		text += `2026,/var/log/audit/audit.log,"` + strings.ReplaceAll(strings.TrimSpace(line), `"`, `""`) + "\"\n"
+	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	execs := 0
+	replay(t, "paths: ["+path+"]", func(*process.Event) { execs++ })
+	require.Equal(t, 1, execs)
 }
 
 func TestANodeThatIsThisHostIsKnown(t *testing.T) {

@@ -46,6 +46,9 @@ func (l *Log) replay(ctx context.Context, o record.Options, emit func(*process.E
 	if err := recording.Merge(ctx, sources); err != nil {
 		return err
 	}
+	if what, path := r.shortfall.What(); what != "" && l.env.Other != nil {
+		l.env.Other(module.Other{File: path, What: what})
+	}
 	return errors.Join(r.assembler.Flush(), errors.Join(r.errs...))
 }
 
@@ -56,6 +59,7 @@ type replayed struct {
 	alone     bool // there is one part: no time is asked for
 	present   *part
 	errs      []error // of parts of which nothing was understood
+	shortfall recording.Shortfall
 }
 
 // malformed is called while a line of the present part is read.
@@ -145,7 +149,7 @@ func (p *part) next() (line []byte, err error) {
 		}
 	}
 	if p.form == recording.FormLines {
-		line = recording.Document(line)
+		line = element(line)
 	}
 	return line, err
 }
@@ -189,6 +193,7 @@ func (p *part) tooLong(err error) {
 
 // end says so where nothing was understood.
 func (p *part) end() {
+	p.of.shortfall.Add(p.Path, p.cutter)
 	if p.count > 0 && p.bad == p.count && p.first != nil {
 		text := "none of the %d lines of %s is an audit record: %w"
 		if p.count == 1 {
@@ -196,6 +201,15 @@ func (p *part) end() {
 		}
 		p.of.errs = append(p.of.errs, fmt.Errorf(text, p.count, p.Path, p.first))
 	}
+}
+
+// element is the document on a line, which may be one of a list. What stands before it otherwise may name the host, and
+// is left.
+func element(line []byte) []byte {
+	if opened := bytes.TrimLeft(line, recording.Blank); len(opened) > 0 && bytes.IndexByte([]byte("[{,"), opened[0]) < 0 {
+		return line
+	}
+	return recording.Document(line)
 }
 
 // carriers are what may be records in a text that begins with the sample: its lines, or its documents.
@@ -212,7 +226,7 @@ func carriers(sample []byte) iter.Seq[[]byte] {
 		}
 		for line := range bytes.Lines(sample) {
 			if form == recording.FormLines {
-				line = recording.Document(line)
+				line = element(line)
 			}
 			if !yield(line) {
 				return

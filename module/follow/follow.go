@@ -143,7 +143,7 @@ func (f *follower) resume() error {
 	candidates := f.files()
 	for _, holds := range []func(*os.File, process.Cursor) bool{holds, isCopy} {
 		for i, path := range candidates {
-			file, err := os.Open(path)
+			file, err := opened(path)
 			if err != nil {
 				continue
 			}
@@ -299,6 +299,10 @@ func identity(file *os.File) (dev, ino uint64, size int64, err error) {
 // use begins to read a file at an offset; -1 is its end.
 func (f *follower) use(file *os.File, offset int64) error {
 	f.close()
+	if err := followable(file); err != nil {
+		file.Close()
+		return fmt.Errorf("following %s: %w", file.Name(), err)
+	}
 	dev, ino, size, err := identity(file)
 	if err != nil {
 		file.Close()
@@ -318,6 +322,25 @@ func (f *follower) use(file *os.File, offset int64) error {
 	}
 	f.reader.Reset(f, offset)
 	return nil
+}
+
+// opened opens a file, without waiting for the writer of a named pipe, which use refuses.
+func opened(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) }
+
+// errNoFile says that a path names something that does not grow.
+var errNoFile = errors.New("it is not a file: name one, or a pattern of files; a pipe is what reconbeat replay reads")
+
+// followable is an error where nothing can be read as it is written.
+func followable(file *os.File) error {
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(errNoFile, err)
+	}
+	head := make([]byte, recording.HeadBytes)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading how it begins: %w", err)
+	}
+	return recording.Growing(head[:n])
 }
 
 func (f *follower) close() {
@@ -399,7 +422,7 @@ func (f *follower) open() (more bool, err error) {
 	} else if !f.started && !f.FromStart {
 		offset = -1
 	}
-	file, err := os.Open(path)
+	file, err := opened(path)
 	if err != nil {
 		if now := time.Now(); now.Sub(f.logged) > 10*time.Minute {
 			f.logged = now
@@ -513,7 +536,7 @@ func (f *follower) same() bool {
 func (f *follower) anew(what string) error {
 	place := f.place()
 	for _, path := range f.files() {
-		file, err := os.Open(path)
+		file, err := opened(path)
 		if err != nil {
 			continue
 		}

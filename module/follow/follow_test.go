@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
 
 	"github.com/reconbeat/reconbeat/module"
 	"github.com/reconbeat/reconbeat/module/recording"
@@ -338,4 +339,26 @@ func TestTheLastLineOfARotatedFileCounts(t *testing.T) {
 	require.NoError(t, os.Rename(path, path+".1"))
 	appendTo(t, path, "three\n")
 	f.wait("one", "two", "three")
+}
+
+// What cannot be read as it grows is an error that says what it is, and nothing waits for a pipe's writer.
+func TestWhatDoesNotGrowIsRefused(t *testing.T) {
+	for want, make := range map[string]func(path string) error{
+		"it is not a file":                      func(path string) error { return os.Mkdir(path, 0o700) },
+		"a pipe is what reconbeat replay reads": func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"it is compressed, and only a replay reads that: zcat FILE": func(path string) error {
+			return os.WriteFile(path, []byte("\x1f\x8b\x08\x00"), 0o600)
+		},
+		"it is in UTF-16, and": func(path string) error { return os.WriteFile(path, []byte("\xff\xfea\x00"), 0o600) },
+		"it is in UTF-16LE":    func(path string) error { return os.WriteFile(path, []byte("{\x00\"\x00"), 0o600) },
+	} {
+		path := filepath.Join(t.TempDir(), "log")
+		require.NoError(t, make(path))
+		for _, from := range []process.Cursor{{}, {Device: 1, Inode: 2, Offset: 3}} {
+			o := Options{Path: path, From: from, FromStart: true, Stats: &module.Stats{}, Logger: logp.NewNopLogger()}
+			err := Follow(t.Context(), o, func([]byte, process.Cursor) error { return nil })
+			require.ErrorContains(t, err, "following "+path+": ")
+			require.ErrorContains(t, err, want)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -87,6 +88,7 @@ func TestDocumentsAreReadInEveryForm(t *testing.T) {
 		"documents by id":    `{"docs":[` + hit(a) + "," + hit(b) + `]}`,
 		"AWS's logs":         `{"events":[` + message(a) + "," + message(b) + `],"nextToken":"x"}`,
 		"AWS's subscription": `{"logGroup":"x","logEvents":[` + message(a) + "," + message(b) + `]}`,
+		"Splunk's results":   `{"preview":false,"fields":[{"name":"_raw"}],"results":[` + a + "," + b + `]}`,
 		"Azure's logs":       `{"records":[` + a + "," + b + `]}`,
 		"in a payload":       `{"payload":` + quoted(a) + "}\n" + `{"short_message":` + quoted(b) + "}\n",
 		"in a message":       message(a) + "\n" + message(b),
@@ -125,18 +127,28 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 			"of audit",
 		`{"@timestamp":"2026-03-03T01:06:40Z","message":"hello"}`: "the 1 document of FILE does not report a program " +
 			"start: it is a document that says nothing of a process",
-		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`: "FILE is an answer of ES|QL or SQL",
-		`{"error":{"root_cause":[]},"status":404}`:                      "it is an error that Elasticsearch answered",
-		`{"schema":[{"name":"@timestamp"}],"datarows":[]}`:              "FILE is an answer of ES|QL or SQL",
-		`{"took":1,"hits":{"total":{"value":3},"hits":[]}}`:             "FILE is an answer without documents",
-		`{"#event_simpleName":"ProcessRollup2","timestamp":"1"}`:        "it is CrowdStrike's own",
-		`{"name":"process_events","calendarTime":"x","columns":{}}`:     "it is osquery's own",
-		`{"output":"x","output_fields":{"proc.name":"ss"}}`:             "it is an alert of Falco's",
-		`{"name":"pack","host_identifier":"a","snapshot":[]}`:           "it is osquery's own",
-		`{"agent":{"id":"1"},"data":{"audit":{"type":"SYSCALL"}}}`:      "it is Wazuh's own",
-		`{"tables":[{"name":"PrimaryResult","columns":[]}]}`:            "it is an answer of Azure's",
-		`{"resourceLogs":[{"scopeLogs":[]}]}`:                           "OpenTelemetry's schema: jq -c '.resourceLogs[]",
-		`{"data":{"resultType":"streams","result":[]}}`:                 "ask with logcli query -o jsonl",
+		`{"columns":[{"name":"@timestamp","type":"date"}],"values":[]}`:            "FILE is an answer of ES|QL or SQL",
+		`{"rawResponse":{"took":1,"columns":[{"name":"@timestamp"}],"values":[]}}`: "FILE is an answer of ES|QL or SQL",
+		`{"rows":[["2026-03-03T01:06:40.000Z","ss"]],"cursor":"x"}`:                "a further page of an answer of SQL's",
+		`{"CommandLine":"ss -t","Pid":7,"a":1,"b":1,"c":1,"d":1,"e":1}`: "it is not of the Elastic Common Schema: its keys " +
+			`are "CommandLine, Pid, a, b, c, d, ..."`,
+		`{"hits":{"hits":[{"_source":{"job_id":"x","timestamp":1}}]}}`:          `its keys are "job_id, timestamp"`,
+		`Mar  3 01:06:40 web1 go-audit: {"messages":[{"type":1300}]}`:           "it is go-audit's own",
+		`{"type":"ingress.event.procstart"}`:                                    "it is Carbon Black's own",
+		`{"streams":[{"stream":{},"values":[]}]}`:                               "what Promtail sends to Loki",
+		`{"@timestamp":"2026-03-03T01:06:40Z","message":"Publish event: {\n}"}`: "a Beat's debug log: jq -r '.message |",
+		`{"error":{"root_cause":[]},"status":404}`:                              "it is an error that Elasticsearch answered",
+		`{"schema":[{"name":"@timestamp"}],"datarows":[]}`:                      "FILE is an answer of ES|QL or SQL",
+		`{"took":1,"hits":{"total":{"value":3},"hits":[]}}`:                     "FILE is an answer without documents",
+		`{"#event_simpleName":"ProcessRollup2","timestamp":"1"}`:                "it is CrowdStrike's own",
+		`{"name":"process_events","calendarTime":"x","columns":{}}`:             "it is osquery's own",
+		`{"output":"x","output_fields":{"proc.name":"ss"}}`:                     "it is an alert of Falco's",
+		`{"name":"pack","host_identifier":"a","snapshot":[]}`:                   "it is osquery's own",
+		`{"agent":{"id":"1"},"data":{"audit":{"type":"SYSCALL"}}}`:              "it is Wazuh's own",
+		`{"tables":[{"name":"PrimaryResult","columns":[]}]}`:                    "it is an answer of Azure's",
+		`{"resourceLogs":[{"scopeLogs":[]}]}`: "OpenTelemetry's schema: jq -c " +
+			"'.resourceLogs[]",
+		`{"data":{"resultType":"streams","result":[]}}`: "ask with logcli query -o jsonl",
 		`{"time":1,"sourcetype":"_json","event":` + doc + `}`: "the document stands within it: jq -c '.event' FILE | " +
 			"reconbeat replay -",
 		`{"data":[` + doc + `]}`:                          "jq -c '.data[]' FILE",
@@ -170,6 +182,45 @@ func TestWhatIsNotUnderstoodIsNamed(t *testing.T) {
 		r := newRig(t, true, map[string]any{"paths": []string{path}})
 		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
 		assert.ErrorContains(t, err, strings.ReplaceAll(want, "FILE", path), text)
+	}
+}
+
+// What a message's command writes is read: of answers with names apart from values, and of texts in texts.
+func TestACommandMakesTheFileReadable(t *testing.T) {
+	if _, err := osexec.LookPath("jq"); err != nil {
+		t.Skip("there is no jq")
+	}
+	const names = `[{"name":"@timestamp"},{"name":"process.name"},{"name":"process.pid"}]`
+	const rows = `[[1700000000000,"ss",7],[1700000060000,"ss",8]]`
+	const columns = `[[1700000000000,1700000060000],["ss","ss"],[7,8]]`
+	one, two := exec(1700000000, 7), exec(1700000060, 8)
+	published := "Publish event: " + pretty(1700000000, 7)
+	for _, text := range []string{
+		`{"took":1,"columns":` + names + `,"values":` + rows + `}`,
+		`{"columns":` + names + `,"values":` + columns + `}`,
+		`{"columns":` + names + `,"rows":` + rows + `}`,
+		`{"schema":` + names + `,"datarows":` + rows + `}`,
+		`{"rawResponse":{"columns":` + names + `,"values":` + rows + `}}`,
+		`{"id":"x","is_running":false,"columns":` + names + `,"values":` + rows + `}`,
+		quoted(quoted(one)) + "\n" + quoted(quoted(two)),
+		"INFO\tx\nDEBUG\t" + published + "\nDEBUG\tPublish event: " + pretty(1700000060, 8) + "\nINFO\tx\n",
+		`{"@timestamp":1,"message":` + quoted(published) + "}\n" +
+			`{"@timestamp":1,"message":` + quoted("Publish event: "+two) + `}`,
+	} {
+		t.Chdir(t.TempDir())
+		require.NoError(t, os.WriteFile("file", []byte(text), 0o600))
+		r := newRig(t, true, map[string]any{"paths": []string{"file"}})
+		err := r.Run(t.Context(), process.Cursor{}, func(*process.Event) error { return nil })
+		require.Error(t, err, text)
+		command := regexp.MustCompile(`(jq -[cr]|sed -n) '.*' file`).FindString(err.Error())
+		require.NotEmpty(t, command, err)
+		out, err := osexec.Command("bash", "-c", command).Output()
+		require.NoError(t, err, command)
+		require.NoError(t, os.WriteFile("file", out, 0o600))
+		events := newRig(t, true, map[string]any{"paths": []string{"file"}}).replayed(t)
+		require.Len(t, events, 2, command)
+		require.EqualValues(t, 7, events[0].PID, command)
+		require.EqualValues(t, 8, events[1].PID, command)
 	}
 }
 

@@ -87,6 +87,8 @@ type documents struct {
 	event   process.Event
 	emit    func(*process.Event) error
 	trouble trouble
+
+	shortfall recording.Shortfall // of a replay's answers
 }
 
 // Run reads documents until ctx ends, and in a replay until the last file does.

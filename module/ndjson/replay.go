@@ -33,7 +33,7 @@ func (m *documents) replay(ctx context.Context) error {
 		switch f {
 		case recording.Columns:
 			errs = append(errs, fmt.Errorf("%s is an answer of ES|QL or SQL, which has names apart from values: "+
-				"ask with _search, or export with elasticdump", one.Path))
+				"jq -c '%s' %s | reconbeat replay -", one.Path, joinColumns, one.Shell()))
 		case recording.Unknown:
 			errs = append(errs, one.Stranger())
 		case recording.Values, recording.Answers:
@@ -50,8 +50,17 @@ func (m *documents) replay(ctx context.Context) error {
 	if err := recording.Merge(ctx, sources); err != nil {
 		return err
 	}
+	if what, path := m.shortfall.What(); what != "" && m.env.Other != nil {
+		m.env.Other(module.Other{File: path, What: what})
+	}
 	return errors.Join(errs...)
 }
+
+// joinColumns is jq's program that makes documents of an answer of ES|QL, SQL or PPL, by rows or by columns, also
+// within Kibana's.
+const joinColumns = `.rawResponse // .response // . | (.columns // .schema | map(.name)) as $names | ` +
+	`.values // .rows // .datarows | if (.[0] | length) == ($names | length) then . else transpose end | ` +
+	`.[] | [$names, .] | transpose | map({(.[0]): .[1]}) | add`
 
 // threeQuotes stand in no JSON.
 var threeQuotes = []byte(`"""`)
@@ -222,6 +231,7 @@ func (s *source) end() {
 	if s.of.env.Malformed == nil {
 		s.of.log(&s.trouble)
 	}
+	s.of.shortfall.Add(s.Path, s.cutter)
 	if s.count == 0 && s.form == recording.Answers {
 		*s.errs = append(*s.errs, fmt.Errorf("%s is an answer without documents: its size is 0, or nothing matches its query",
 			s.Path))
@@ -229,8 +239,8 @@ func (s *source) end() {
 	if s.count == 0 || s.bad+s.strange < s.count {
 		return
 	}
-	if why := s.Stranger(); why != nil && s.bad == s.count {
-		*s.errs = append(*s.errs, why)
+	if why := s.Stranger(); why != nil && s.bad == s.count && !errors.Is(s.trouble.first, ecs.ErrNoTimestamp) {
+		*s.errs = append(*s.errs, why) // documents of a stranger name it themselves
 		return
 	}
 	if s.bad == s.count {

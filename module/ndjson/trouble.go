@@ -4,6 +4,7 @@ package ndjson
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -85,8 +86,13 @@ var foreign = []struct{ key, what string }{
 	{`"Linux-Sysmon"`, "it is Sysmon's own: ship it with the integration Sysmon for Linux, and replay its documents"},
 	{`"ActionType":`, "it is Microsoft Defender's own: ship it with the integration Microsoft Defender XDR, and replay " +
 		"its documents"},
-	{`"endpoint.event.`, "it is Carbon Black's own: ship it with the integration VMware Carbon Black Cloud, and replay " +
-		"its documents"},
+	{`"endpoint.event.`, carbonBlacks},
+	{`"ingress.event.`, carbonBlacks},
+	{`"message":"Publish event: {`, "it is of a Beat's debug log: jq -r '.message | " +
+		"select(startswith(\"Publish event: \")) | .[15:]' FILE | reconbeat replay -"},
+	{`{"streams":[{"stream":`, "it is what Promtail sends to Loki: ask Loki with logcli query -o jsonl"},
+	{`{"rows":[[`, "it is a further page of an answer of SQL's, which lacks the names: ask for all on one page " +
+		"(fetch_size)"},
 	{`"src.process.`, "it is SentinelOne's own: ship it with the integration SentinelOne Cloud Funnel, and replay its " +
 		"documents"},
 	{`"resourceLogs":`, "it is of OpenTelemetry's schema: jq -c '.resourceLogs[] | ([.resource.attributes[]? | " +
@@ -105,6 +111,9 @@ var foreign = []struct{ key, what string }{
 
 const wazuhs = "it is Wazuh's own: replay the audit.log of its agent"
 
+const carbonBlacks = "it is Carbon Black's own: ship it with the integration VMware Carbon Black Cloud, and replay " +
+	"its documents"
+
 const bulks = "it is what the bulk API has answered: replay what was sent to it"
 
 const osquerys = "it is osquery's own: have auditd report program starts, or ship process_events as ECS"
@@ -117,10 +126,32 @@ func explained(shell string, doc []byte, err error) error {
 	if !errors.Is(err, ecs.ErrNoTimestamp) {
 		return err
 	}
-	if why := meant(shell, doc); why != "" {
+	if why := cmp.Or(meant(shell, doc), keysOf(doc)); why != "" {
 		return fmt.Errorf("%w; %s", err, why)
 	}
 	return err
+}
+
+// keysShown is how many keys of a strange document a message has.
+const keysShown = 6
+
+// keysOf says what an object has instead of a time and a process; empty: it has nothing, or a process.
+func keysOf(doc []byte) string {
+	var root map[string]jsontext.Value
+	if json.Unmarshal(doc, &root, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return ""
+	}
+	if source := root["_source"]; source.Kind() == '{' {
+		return keysOf(source)
+	}
+	keys := slices.Sorted(maps.Keys(root))
+	if len(keys) == 0 || slices.ContainsFunc(keys, isProcessKey) {
+		return ""
+	}
+	if len(keys) > keysShown {
+		keys = append(keys[:keysShown], "...")
+	}
+	return fmt.Sprintf("it is not of the Elastic Common Schema: its keys are %q", strings.Join(keys, ", "))
 }
 
 // meant says what a document of which nothing is understood may be, and what gives one that is read; empty: nobody
@@ -149,7 +180,7 @@ func meant(shell string, doc []byte) string {
 	if _, ok := root["_index"]; ok && root["_source"] == nil && root["fields"] == nil {
 		return "the search has left out the document: ask for _source"
 	}
-	if hit, ok := root["_source"].(map[string]any); ok && hit["@timestamp"] == nil {
+	if hit, ok := root["_source"].(map[string]any); ok && hit["@timestamp"] == nil && aboutProcess(hit) {
 		return "the search may have left out a part of the document: ask for all of _source"
 	}
 	if name := timeOf(root); name != "" {
@@ -215,11 +246,16 @@ func isDocument(v map[string]any) bool {
 
 func aboutProcess(v map[string]any) bool {
 	for key := range v {
-		if name, _, _ := strings.Cut(key, "."); name == "process" {
+		if isProcessKey(key) {
 			return true
 		}
 	}
 	return false
+}
+
+func isProcessKey(key string) bool {
+	name, _, _ := strings.Cut(key, ".")
+	return name == "process"
 }
 
 // joined is the path that leads on by a second one.

@@ -4,9 +4,13 @@ package recording
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -134,10 +138,11 @@ func answerOf(sample []byte) string {
 	if _, err := d.ReadToken(); err != nil {
 		return ""
 	}
+	outer := "" // the member that the search's answer stands in
 	for d.PeekKind() == '"' {
 		key, err := d.ReadToken()
 		if err != nil {
-			return ""
+			return outer
 		}
 		name, kind := key.String(), d.PeekKind()
 		switch {
@@ -146,16 +151,22 @@ func answerOf(sample []byte) string {
 				return "columns"
 			}
 			continue
+		case (name == "response" || name == "rawResponse") && kind == '{': // of a search, or of ES|QL
+			outer = name
+			if _, err := d.ReadToken(); err != nil {
+				return outer
+			}
+			continue
 		case around(name, kind):
 			return name
-		case name == "@timestamp", name == "_source", name == "fields":
-			return ""
+		case name == "@timestamp", name == "_source", name == "fields" && kind == '{':
+			return outer
 		}
 		if err := d.SkipValue(); err != nil {
-			return ""
+			return outer
 		}
 	}
-	return ""
+	return outer
 }
 
 // around says whether a member of an answer holds documents, or what holds them.
@@ -175,7 +186,7 @@ func around(name string, kind jsontext.Kind) bool {
 // of AWS's, whose events carry the documents.
 func holds(name string, kind jsontext.Kind) bool {
 	switch name {
-	case "hits", "events", "docs", "logEvents", "records":
+	case "hits", "events", "docs", "logEvents", "records", "results":
 		return kind == '['
 	}
 	return false
@@ -192,6 +203,10 @@ type Cutter struct {
 	json   *jsontext.Decoder
 	form   Form
 	within []bool // of each array around the present place: whether it holds documents
+
+	documents uint64 // that were cut out of answers
+	total     uint64 // that a search has found at least, by its answer
+	broken    bool   // an answer says that it lacks some: of shards or a search that failed or ran out of time
 }
 
 // NewCutter cuts documents of a form that Cut says yes to.
@@ -209,6 +224,7 @@ func (c *Cutter) Next() (doc []byte, line uint64, err error) {
 		inDocuments := len(c.within) > 0 && c.within[len(c.within)-1]
 		switch {
 		case kind == '{' && (c.form == Values || inDocuments):
+			c.documents++
 			doc, err := c.json.ReadValue()
 			return doc, c.in.line(c.json.InputOffset() - int64(len(doc))), err
 		case kind == '{':
@@ -260,12 +276,93 @@ func (c *Cutter) member() error {
 		_, err = c.json.ReadToken()
 	case kind == '{' && around(name, kind):
 		_, err = c.json.ReadToken()
+	case says(name, kind):
+		err = c.note(name)
 	default:
 		if err = c.json.SkipValue(); err == nil {
 			c.in.left = maxDocument
 		}
 	}
 	return err
+}
+
+// says reports whether an answer says by this member whether it is whole.
+func says(name string, kind jsontext.Kind) bool {
+	switch name {
+	case "timed_out", "is_partial":
+		return kind == 't'
+	case "_shards", "error":
+		return kind == '{'
+	case "total":
+		return kind == '{' || kind == '0'
+	}
+	return false
+}
+
+// note reads a member by which an answer says whether it is whole.
+func (c *Cutter) note(name string) error {
+	ofHits := strings.HasSuffix(string(c.json.StackPointer()), "/hits/total")
+	v, err := c.json.ReadValue()
+	if err != nil {
+		return err
+	}
+	var counted struct {
+		Value    uint64 `json:"value"`
+		Relation string `json:"relation"`
+		Failed   uint64 `json:"failed"`
+	}
+	switch {
+	case name == "total" && v.Kind() == '0': // before Elasticsearch 7
+		err = json.Unmarshal(v, &counted.Value)
+	case v.Kind() == '{':
+		err = json.Unmarshal(v, &counted, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	}
+	switch {
+	case err != nil: // it is of something else
+	case name == "_shards":
+		c.broken = c.broken || counted.Failed > 0
+	case name != "total":
+		c.broken = true
+	case ofHits:
+		if counted.Relation == "gte" { // Elasticsearch counts no further
+			counted.Value++
+		}
+		c.total = max(c.total, counted.Value)
+	}
+	return nil
+}
+
+// Shortfall is what the answers of searches leave out, by what they say themselves, over all recordings of a replay:
+// pages of one search may stand in several.
+type Shortfall struct {
+	documents, total uint64
+	short, broken    string // the recordings whose answers say so
+}
+
+// Add takes in what the answers of a recording said; nil: it has none.
+func (s *Shortfall) Add(path string, c *Cutter) {
+	if c == nil || c.form != Answers {
+		return
+	}
+	s.documents += c.documents
+	if c.total > s.total {
+		s.total, s.short = c.total, path
+	}
+	if c.broken {
+		s.broken = cmp.Or(s.broken, path)
+	}
+}
+
+// What says what is left out, and where it was noticed; empty: nothing.
+func (s *Shortfall) What() (what, path string) {
+	switch {
+	case s.broken != "":
+		return "an answer that lacks what shards or searches did not answer: ask again", s.broken
+	case s.documents < s.total:
+		return fmt.Sprintf("an answer with %d of at least %d documents that its search found: export all with elasticdump",
+			s.documents, s.total), s.short
+	}
+	return "", ""
 }
 
 // numbered knows on which line of a stream a byte stands, of those that were read last.

@@ -3,6 +3,8 @@
 package recording
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -47,5 +49,52 @@ func TestWhatIsNoDocumentIsCutOutToo(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, line)
 		require.Equal(t, want, string(doc))
+	}
+}
+
+// What an answer leaves out, by its own words, is said; pages of one search make up for each other.
+func TestAnswersSayWhatTheyLeaveOut(t *testing.T) {
+	answer := func(head, total string, documents int) string {
+		hit := `{"_source":{"a":1}}`
+		return `{` + head + `"hits":{"total":` + total + `,"hits":[` + strings.Repeat(hit+",", documents-1) + hit + `]}}`
+	}
+	for name, row := range map[string]struct {
+		texts []string
+		want  string
+	}{
+		"all of them":      {[]string{answer("", `{"value":2,"relation":"eq"}`, 2)}, ""},
+		"before version 7": {[]string{answer("", "3", 2)}, "2 of at least 3 documents"},
+		"the first ten":    {[]string{answer("", `{"value":12,"relation":"eq"}`, 10)}, "10 of at least 12 documents"},
+		"not counted":      {[]string{answer("", `{"value":2,"relation":"gte"}`, 2)}, "2 of at least 3 documents"},
+		"two pages": {
+			[]string{answer("", `{"value":3,"relation":"eq"}`, 2), answer("", `{"value":3,"relation":"eq"}`, 1)}, "",
+		},
+		"a shard failed":  {[]string{answer(`"_shards":{"total":2,"failed":1},`, "1", 1)}, "shards or searches"},
+		"no shard failed": {[]string{answer(`"_shards":{"total":2,"failed":0},"timed_out":false,`, "1", 1)}, ""},
+		"out of time":     {[]string{answer(`"timed_out":true,`, "1", 1)}, "shards or searches"},
+		"still running":   {[]string{`{"is_partial":true,"response":` + answer("", "1", 1) + `}`}, "shards or searches"},
+		"a search failed": {
+			[]string{`{"responses":[` + answer("", "1", 1) + `,{"error":{"type":"x"}}]}`}, "shards or searches",
+		},
+		"shards of Kibana": {[]string{`{"rawResponse":` + answer("", "1", 1) + `,"total":12,"loaded":12}`}, ""},
+		"of another kind":  {[]string{`{"_shards":{"failed":"x"},"error":{"failed":1},"records":[{"a":1}]}`}, "shards"},
+		"no answers":       {[]string{"{\n\"total\":{\"value\":2}}"}, ""},
+	} {
+		var s Shortfall
+		for i, text := range row.texts {
+			c := NewCutter(strings.NewReader(text), FormOf([]byte(text)))
+			for {
+				if _, _, err := c.Next(); err != nil {
+					require.ErrorIs(t, err, io.EOF, name)
+					break
+				}
+			}
+			s.Add(fmt.Sprint("file", i), c)
+		}
+		s.Add("plain", nil)
+		what, path := s.What()
+		require.Contains(t, what, row.want, name)
+		require.Equal(t, row.want == "", what == "", name)
+		require.Equal(t, row.want == "", path == "", name)
 	}
 }

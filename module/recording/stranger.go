@@ -74,6 +74,16 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
+		begins: regexp.MustCompile(`^([\w.-]+ +\S+( boot)? +(\S+ +)?\w{3} \w{3} +\d+ \d\d:\d\d|Username +Port +)`),
+		what:   "what last, lastlog or aulast prints, which is logins",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`Publish event: \{\r?\n`),
+		what:   "the debug log of a Beat",
+		remedy: `sed -n 's/.*Publish event: //; /^{/,/^}/p' FILE | reconbeat replay -`,
+	},
+	{
 		begins: regexp.MustCompile(`^ *(UID|USER|PID|F S UID) +[A-Z%][^\n]* (CMD|COMMAND)\r?\n`),
 		what:   "a list of processes, which lacks those that have ended",
 		remedy: haveAudit,
@@ -154,9 +164,9 @@ var strangers = []struct {
 		remedy: "ask again without callback",
 	},
 	{
-		begins: regexp.MustCompile(`^"\{\\"`),
+		begins: regexp.MustCompile(`^"(\\+")*\{\\+"`),
 		what:   "JSON in texts of JSON",
-		remedy: "jq -r . FILE | reconbeat replay -",
+		remedy: `jq -c 'until(type != "string"; fromjson)' FILE | reconbeat replay -`,
 	},
 	{
 		begins: regexp.MustCompile(`^\[?\{'`),
@@ -171,7 +181,7 @@ var strangers = []struct {
 	{
 		begins: regexp.MustCompile(`^(---\s+)?(- )?["']?[@\w.]+["']?: \S`),
 		what:   "YAML",
-		remedy: "yq -o json -I 0 '.[]' FILE | reconbeat replay -",
+		remedy: "yq -o json -I 0 . FILE | reconbeat replay - (with Debian's yq: yq -c . FILE)",
 	},
 	{
 		begins: regexp.MustCompile(`^(\S+ .*)?(CEF:\d|LEEF:\d)`),
@@ -217,14 +227,17 @@ func stranger(path, shell string, sample []byte) error {
 var ErrTable = errors.New("a table (CSV), in which times lack their zone and arguments their bounds: " +
 	"export the documents as JSON, as with elasticdump --input=URL/INDEX --output=$")
 
-// oneColumn is a table of one column.
-var oneColumn = regexp.MustCompile(`^("[\w.@]+"|_raw|_source)\r?\n"`)
+// oneColumn is a table of one column, with or without its name.
+var oneColumn = regexp.MustCompile(`^(("[\w.@]+"|_raw|_source)\r?\n"|"\{"")`)
 
 // isTable says whether a text is a table: its first line names columns, and its second has as many.
-func isTable(sample []byte) bool { return oneColumn.Match(sample) || len(columns(sample)) > 0 }
+func isTable(sample []byte) bool {
+	names, _ := columns(sample)
+	return oneColumn.Match(sample) || len(names) > 0
+}
 
-// columns are the names of a table's columns; none where a text is not a table of several.
-func columns(sample []byte) []string {
+// columns are the names of a table's columns, and its first row; none where a text is not a table of several.
+func columns(sample []byte) (names, first []string) {
 	for _, comma := range ",;\t|" {
 		in := csv.NewReader(bytes.NewReader(sample))
 		in.Comma, in.FieldsPerRecord, in.LazyQuotes = comma, -1, true
@@ -234,7 +247,7 @@ func columns(sample []byte) []string {
 		}
 		named := true
 		for i, name := range names {
-			name = strings.TrimSpace(name)
+			name = strings.TrimSpace(strings.TrimSuffix(name, " [UTC]")) // as Azure marks times
 			names[i] = name
 			named = named && name != "" && len(name) <= 64 && !strings.ContainsAny(name, "={}[]") &&
 				!(name[0] >= '0' && name[0] <= '9')
@@ -243,21 +256,33 @@ func columns(sample []byte) []string {
 			continue
 		}
 		if first, err := in.Read(); err == nil && len(first) == len(names) {
-			return names
+			return names, first
 		}
 	}
-	return nil
+	return nil, nil
 }
 
-// CheckHosts is an error where the text is a table of lines with their hosts in a column of its own: the lines alone
-// would be one host's.
+// CheckHosts is an error where the hosts of a text's lines stand elsewhere than before them, in a column or on a line
+// of their own: the lines alone would be one host's.
 func (r *Recording) CheckHosts() error {
-	for _, name := range columns(bytes.TrimSpace(bytes.TrimPrefix(r.sample, utf8Mark))) {
+	text := bytes.TrimSpace(bytes.TrimPrefix(r.sample, utf8Mark))
+	if bytes.HasPrefix(text, []byte("** Alert ")) {
+		return fmt.Errorf("%s is Wazuh's alerts.log, which has hosts and records on different lines: replay archives.json "+
+			"or alerts.json", r.Path)
+	}
+	names, first := columns(text)
+	for i, name := range names {
 		switch strings.ToLower(name) {
-		case "host", "hostname", "host.name", "host.hostname", "agent.hostname", "agent.name", "beat.hostname", "computer":
-			return fmt.Errorf("%s is a table (CSV) with the hosts of its lines in the column %s: export it as JSON", r.Path,
-				name)
+		case "source": // of Graylog it is the host, of others the file
+			if strings.ContainsAny(first[i], "/\\: ") {
+				continue
+			}
+		case "host", "hostname", "host.name", "host.hostname", "agent.hostname", "agent.name", "beat.hostname", "computer",
+			"node", "nodename", "logsource", "log.syslog.hostname", "_hostname", "_sourcehost":
+		default:
+			continue
 		}
+		return fmt.Errorf("%s is a table (CSV) with the hosts of its lines in the column %s: export it as JSON", r.Path, name)
 	}
 	return nil
 }

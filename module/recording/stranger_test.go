@@ -45,9 +45,18 @@ func TestAStrangerIsCalledByItsName(t *testing.T) {
 		"Mar  3 01:06:40 web1 sshd[39]: Accepted publickey for carol\n": "name --module auditlog",
 		strings.Repeat("QUJD", 60):                                      "base64 -d FILE",
 
-		"<?xml version=\"1.0\"?>\n<a/>":                                    "FILE is XML",
-		"<!doctype html>\n<html></html>":                                   "a page of HTML",
-		`"{\"@timestamp\":1}"`:                                             "jq -r . FILE | reconbeat replay -",
+		"carol    pts/0        10.1.2.5         Tue Mar  3 01:06 - 01:20  (00:14)\n":  "logins",
+		"reboot   system boot  6.1.0-40-amd64   Tue Mar  3 00:00\n":                   "logins",
+		"carol    pts/0                         Tue Mar  3 01:06   still logged in\n": "logins",
+		"Username         Port     From             Latest\nroot\n":                   "logins",
+		"x\tINFO\tstarted\nx\tDEBUG\tPublish event: {\n  \"@timestamp\"":              "sed -n 's/.*Publish event: //",
+		`"{""@timestamp"":""2026-03-03T01:06:40.000Z""}"` + "\n":                      "FILE is a table (CSV)",
+		`"\"\\\"{\\\\\\\"@timestamp`:                                                  "until(type",
+
+		"<?xml version=\"1.0\"?>\n<a/>":  "FILE is XML",
+		"<!doctype html>\n<html></html>": "a page of HTML",
+		`"{\"@timestamp\":1}"`: `jq -c 'until(type != "string"; fromjson)' FILE | ` +
+			"reconbeat replay -",
 		"{'@timestamp': 1}\n":                                              "what Python prints",
 		"{\n  \"process\" => {\n":                                          "Logstash's rubydebug",
 		"- \"@timestamp\": 2026-03-03T01:06:40.000Z\n":                     "FILE is YAML",

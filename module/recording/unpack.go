@@ -193,6 +193,9 @@ var refused = []struct {
 // journal writes what audit sent to the journal as documents, which module auditlog reads.
 const journal = `journalctl --file %s _TRANSPORT=audit -o json`
 
+// HeadBytes is how much of a text shows what it is: a tar archive's mark ends there.
+const HeadBytes = 262
+
 // layers is how often a file may be packed.
 const layers = 3
 
@@ -206,12 +209,15 @@ func unpacked(in *bufio.Reader, path string) (text *bufio.Reader, command, decod
 		}
 	}
 	for layer := 0; ; layer++ {
-		magic, err := in.Peek(262)
+		magic, err := in.Peek(HeadBytes)
 		if err != nil && len(magic) == 0 && !errors.Is(err, io.EOF) {
 			return nil, command, "", end, err // else it is reported where it stands, behind what can be read
 		}
 		f, packed := packing(magic)
 		if !packed {
+			if magic, err = passZeros(in, magic); err != nil {
+				return nil, command, "", end, err
+			}
 			text, decode, err := decoded(in, magic, path)
 			return text, command, decode, end, err
 		}
@@ -242,6 +248,48 @@ func packing(head []byte) (format, bool) {
 	return format{}, false
 }
 
+// errZeros says that a file has nothing in it but its length.
+var errZeros = errors.New("it has nothing but zero bytes, as a file that a crash has cut off")
+
+// passZeros leaves out the zero bytes that a text begins with, of which four are no letter of any encoding: a file that
+// was cut off under its writer has a hole there.
+func passZeros(in *bufio.Reader, head []byte) ([]byte, error) {
+	if !bytes.HasPrefix(head, []byte("\x00\x00\x00\x00")) {
+		return head, nil
+	}
+	for {
+		c, err := in.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, errZeros
+		case err != nil:
+			return nil, err
+		case c == 0:
+			continue
+		}
+		if err := in.UnreadByte(); err != nil {
+			return nil, err
+		}
+		head, err := in.Peek(HeadBytes)
+		if len(head) > 0 {
+			err = nil // it is reported where it stands
+		}
+		return head, err
+	}
+}
+
+// Growing is an error where a file that begins with the head cannot be read as it is written: it is packed, or not in
+// UTF-8.
+func Growing(head []byte) error {
+	if f, packed := packing(head); packed {
+		return fmt.Errorf("it is compressed, and only a replay reads that: %s FILE shows its text", f.command)
+	}
+	if name, _ := wide(head); name != "" {
+		return fmt.Errorf("it is in %s, and only a replay reads that: have it written in UTF-8", name)
+	}
+	return nil
+}
+
 // decoded is a text in UTF-8, of whatever encoding. command does that in a shell; empty: it is UTF-8.
 func decoded(in *bufio.Reader, head []byte, path string) (text *bufio.Reader, command string, err error) {
 	for _, r := range refused {
@@ -253,24 +301,30 @@ func decoded(in *bufio.Reader, head []byte, path string) (text *bufio.Reader, co
 		}
 		return nil, "", fmt.Errorf("it is %s: %s | reconbeat replay -", r.what, fmt.Sprintf(r.command, shellName(path)))
 	}
-	wide := func(name string, e encoding.Encoding) (*bufio.Reader, string, error) {
+	if bytes.HasPrefix(head, utf8Mark) {
+		_, err := in.Discard(len(utf8Mark))
+		return in, "", err
+	}
+	if name, e := wide(head); e != nil {
 		return bufio.NewReaderSize(transform.NewReader(in, e.NewDecoder()), SampleBytes), "iconv -t UTF-8 -f " + name, nil
 	}
+	return in, "", nil
+}
+
+// wide is the encoding of a text that begins with the head, as iconv calls it; nil: it is UTF-8.
+func wide(head []byte) (name string, e encoding.Encoding) {
 	has := func(mark string) bool { return bytes.HasPrefix(head, []byte(mark)) }
 	switch {
-	case has("\xef\xbb\xbf"):
-		_, err := in.Discard(3)
-		return in, "", err
 	case has("\xff\xfe\x00\x00"):
-		return wide("UTF-32", utf32.UTF32(utf32.LittleEndian, utf32.UseBOM))
+		return "UTF-32", utf32.UTF32(utf32.LittleEndian, utf32.UseBOM)
 	case has("\x00\x00\xfe\xff"):
-		return wide("UTF-32", utf32.UTF32(utf32.BigEndian, utf32.UseBOM))
+		return "UTF-32", utf32.UTF32(utf32.BigEndian, utf32.UseBOM)
 	case has("\xff\xfe"), has("\xfe\xff"):
-		return wide("UTF-16", unicode.UTF16(unicode.LittleEndian, unicode.UseBOM))
+		return "UTF-16", unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
 	case len(head) > 3 && head[0] != 0 && head[1] == 0 && head[2] != 0 && head[3] == 0:
-		return wide("UTF-16LE", unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM))
+		return "UTF-16LE", unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
 	case len(head) > 3 && head[0] == 0 && head[1] != 0 && head[2] == 0 && head[3] != 0:
-		return wide("UTF-16BE", unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM))
+		return "UTF-16BE", unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
 	}
-	return in, "", nil
+	return "", nil
 }

@@ -4,7 +4,10 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -15,6 +18,24 @@ import (
 func wrapping(line []byte) (doc []byte, ok bool) {
 	line = bytes.TrimPrefix(bytes.TrimPrefix(line, []byte("\x1e")), []byte("data: "))
 	return line, len(line) > 1 && line[0] == '{'
+}
+
+// parseBehindHeader is parseCarried for a document behind what a syslog daemon or logcli has put before it, which may
+// name the host.
+func parseBehindHeader(line []byte) (typ uint16, body, node []byte, ok bool) {
+	i := bytes.Index(line, []byte(`{"`))
+	if i < 1 || line[len(line)-1] != '}' || bytes.IndexByte([]byte(" \t:"), line[i-1]) < 0 ||
+		bytes.Contains(line[:i], typeMark) {
+		return 0, nil, nil, false
+	}
+	typ, body, node, err := parseCarried(line[i:])
+	if err != nil {
+		return 0, nil, nil, false
+	}
+	if node == nil && bytes.IndexByte(line[:i], '\t') < 0 { // Fluentd has its tag between tabs
+		node = namedBefore(line[:i])
+	}
+	return typ, body, node, true
 }
 
 // carrier is a JSON document around a record, by its keys.
@@ -118,46 +139,96 @@ func (c carrier) isEvent() bool {
 	return false
 }
 
-// line is the record that a document carries, as the journal, Filebeat, Docker, rsyslog, Vector, Google's or Splunk's
-// logs, Kafka or Wazuh name it; empty: none.
+// line is the record that a document carries, as the journal, Filebeat, Docker, rsyslog, Vector, Splunk's logs, Kafka
+// or Wazuh name it, or else whatever text has one; empty: none.
 func (c carrier) line() string {
 	line := c.journal()
 	if line == "" {
 		line = c.text("message", "log", "event.original", "MESSAGE", "msg", "line", "payload", "_raw", "full_log",
 			"short_message", "textPayload", "event", "value", "content", "text", "body", "@rawstring")
 	}
-	if line == "" {
-		line = c.below("event").text("original")
-	}
-	if line == "" {
-		line = c.below("result").text("_raw")
-	}
-	for _, of := range []string{"jsonPayload", "content"} { // of Google's Ops Agent, and Datadog's
-		if line == "" {
-			line = c.below(of).text("message", "MESSAGE", "log")
-		}
+	if !strings.Contains(line, recordMark) {
+		line = cmp.Or(c.recordWithin(recordDepth), line)
 	}
 	return line
 }
 
+// recordMark is in every record.
+const recordMark = "audit("
+
+// recordDepth is how deep in a document's objects a record is looked for.
+const recordDepth = 3
+
+// recordWithin is a text with a record in the document or in its objects; empty: there is none.
+func (c carrier) recordWithin(depth int) string {
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		text := ""
+		switch v := c[key]; {
+		case v.Kind() == '{' && depth > 1:
+			text = c.below(key).recordWithin(depth - 1)
+		case bytes.Contains(v, []byte(recordMark)):
+			text = c.text(key)
+		}
+		if strings.Contains(text, recordMark) {
+			return text
+		}
+	}
+	return ""
+}
+
 // host is the name of the host that a document is of, or else of the agent that read it there; empty: none is named.
 func (c carrier) host() string {
-	name := c.text("_HOSTNAME", "host", "hostname", "host.name", "host.hostname", "#host", "_sourcehost", "_sourceHost")
+	name := c.name(hostKeys...)
 	for _, of := range []string{"host", "agent", "beat", "labels", "stream", "result", "content"} {
 		if name == "" {
-			name = c.below(of).text("name", "hostname", "host", "compute.googleapis.com/resource_name")
+			name = c.below(of).name("name", "hostname", "host", "compute.googleapis.com/resource_name")
 		}
 	}
 	if name == "" { // of CloudWatch, whose agent has a stream for each machine
-		name = c.text("logStreamName")
+		name = c.name("logStreamName")
+	}
+	if name == "" {
+		name = c.hostWithin(recordDepth)
+	}
+	if source := c.name("source"); name == "" && isGraylogs(source) {
+		name = source
 	}
 	return name
+}
+
+// hostKeys are what programs call the host of a line, those first that another host's relay does not set.
+var hostKeys = []string{
+	"_HOSTNAME", "logsource", "host", "hostname", "host.name", "host.hostname", "#host", "_sourcehost", "_sourceHost",
+	"HOST", "Hostname", "Computer", "nodename", "log.syslog.hostname", "instance_id",
+}
+
+// hostWithin is the host that the document or one of its objects names; empty: none does.
+func (c carrier) hostWithin(depth int) string {
+	name := c.name(hostKeys...)
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		if name == "" && depth > 1 && c[key].Kind() == '{' {
+			name = c.below(key).hostWithin(depth - 1)
+		}
+	}
+	return name
+}
+
+// name is text of one line: of a list the first.
+func (c carrier) name(keys ...string) string {
+	name, _, _ := strings.Cut(c.text(keys...), "\n")
+	return name
+}
+
+// isGraylogs says whether what a document calls its source is a host, as in Graylog, and no file or stream, as
+// elsewhere.
+func isGraylogs(source string) bool {
+	return !strings.ContainsAny(source, "/\\: ") && !strings.HasPrefix(source, "std")
 }
 
 // journal is the line that auditd would have written of a document of the journal; empty: it is none of audit's.
 func (c carrier) journal() string {
 	name, number := c.text("_AUDIT_TYPE_NAME", "_AUDIT_TYPE"), c.text("_AUDIT_ID")
-	_, fields, ok := strings.Cut(c.text("MESSAGE"), " ") // behind the type's name
+	_, fields, ok := strings.Cut(c.text("MESSAGE", "message"), " ") // behind the type's name; the latter is Vector's
 	at := c.text("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")
 	if name == "" || number == "" || !ok || len(at) < len("1000000") {
 		return ""

@@ -145,6 +145,8 @@ func TestWhatStandsBeforeARecordIsCutOff(t *testing.T) {
 		"2026-03-03T01:06:40.100Z audit: ":                             "",
 		"[Tue Mar  3 01:06:40 2026] audit: ":                           "",
 		"2026-03-03T01:06:40.100000000Z stdout F ":                     "",
+		"2026 Mar 03 01:06:40 (web1) any->/var/log/audit/audit.log ":   "web1",
+		"2026 Mar 03 01:06:40 web1->/var/log/audit/audit.log ":         "web1",
 		"auditd-1  | ":            "",
 		"Mar  3 01:06:40 audit: ": "",
 		"node=web3 ":              "web3",
@@ -432,6 +434,11 @@ func TestRecordsOutOfAnotherTextAreRead(t *testing.T) {
 		"a terminal":         func(line string) string { return "\x1b[01;31m\x1b[K" + line + "\x1b[m\x1b[K" },
 		"within colours":     func(line string) string { return strings.ReplaceAll(line, "ss", "\x1b[1mss\x1b[0m") },
 		"an opening bracket": func(line string) string { return "(" + line },
+		"a page of HTML":     func(line string) string { return strings.ReplaceAll(line, `"`, "&quot;") },
+		"XML":                func(line string) string { return strings.ReplaceAll(line, `"`, "&#34;") },
+		"Fluent Bit's hash": func(line string) string {
+			return `[0] audit: [[1.1, {}], {"log"=>"` + strings.ReplaceAll(line, `"`, `\"`) + `", "x"=>"y"}]`
+		},
 		"types in lower case": func(line string) string {
 			name, rest, _ := strings.Cut(line, " ")
 			return strings.ToLower(name) + " " + rest
@@ -552,10 +559,32 @@ func TestADocumentAroundARecordIsTakenOff(t *testing.T) {
 		`{"host":"east",` + carrying("message", `{"message":"`+text+`"}`)[1:]:                                 "east",
 		`{"timestamp":1,"message":"` + text + `","logStreamName":"i-0abc"}`:                                   "i-0abc",
 		`{"topic":"x","value":"` + text + `"}`:                                                                "",
+		`{"HOST":"web1","HOST_FROM":"relay","MESSAGE":"` + text + `"}`:                                        "web1",
+		`{"Hostname":"web1","Message":"parsed","raw_event":"` + text + `"}`:                                   "web1",
+		`{"Body":"` + text + `","Resource":{"host.name":"web1"}}`:                                             "web1",
+		`{"attributes":{"host":"web1","message":"` + text + `"}}`:                                             "web1",
+		`{"kubernetes":{"host":"web1"},"log":"` + text + `"}`:                                                 "web1",
+		`{"resource":{"labels":{"instance_id":"web1"}},"textPayload":"` + text + `"}`:                         "web1",
+		`{"host":"10.0.0.1","logsource":"web1","message":"` + text + `"}`:                                     "web1",
+		`{"Computer":"web1","SyslogMessage":"` + text + `"}`:                                                  "web1",
+		`{"source":"web1","message":"` + text + `"}`:                                                          "web1",
+		`{"source":"/var/log/audit/audit.log","message":"` + text + `"}`:                                      "",
+		`{"source":"stdout","log":"` + text + `"}`:                                                            "",
+		`{"log":{"syslog":{"hostname":"web1"}},"message":"` + text + `"}`:                                     "web1",
+		`{"message":"parsed","x":{"y":{"z":"` + text + `"}},"host":"web1"}`:                                   "web1",
+		`Mar  3 01:06:40 web1 audit: @cee: {"msg":"` + text + `"}`:                                            "web1",
+		`Mar  3 01:06:40 relay audit: {"host":"web1","msg":"` + text + `"}`:                                   "web1",
+		`2026-03-03T01:06:40Z {host="web1"} {"msg":"` + text + `"}`:                                           "web1",
+		"2026-03-03T01:06:40+00:00\taudit\t" + `{"message":"` + text + `"}`:                                   "",
+		`[0] audit: [[1.1, {}], {"log"=>"` + text + `", "host"=>"web1"}]`:                                     "web1",
 		`{"auditd":{"log":{"record_type":"CWD"}},"process":{"pid":1},"host":{"name":"web1"},` +
 			`"event":{"original":"` + text + `"}}`: "web1",
 		"\x1e" + `{"_HOSTNAME":"web1","_AUDIT_TYPE":"1307","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501",` +
 			`"_SOURCE_REALTIME_TIMESTAMP":"1772500000100000","MESSAGE":"CWD cwd=\"/\""}`: "web1",
+		`{"host":"web1","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501","_SOURCE_REALTIME_TIMESTAMP":"1772500000100000",` +
+			`"message":"CWD cwd=\"/\""}`: "web1", // as Vector reads it
+		`{"_HOSTNAME":["web1","web1"],"_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501",` +
+			`"__REALTIME_TIMESTAMP":"1772500000100000","MESSAGE":"CWD cwd=\"/\""}`: "web1",
 		// the journal has the bytes where some cannot be printed
 		`{"_HOSTNAME":"web1","_AUDIT_TYPE_NAME":"CWD","_AUDIT_ID":"501","__REALTIME_TIMESTAMP":"1772500000100000",` +
 			`"MESSAGE":[67,87,68,32,99,119,100,61,34,47,34]}`: "web1",

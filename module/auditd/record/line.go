@@ -4,6 +4,7 @@ package record
 
 import (
 	"bytes"
+	"html"
 	"regexp"
 )
 
@@ -65,6 +66,8 @@ var unescapes = []struct{ from, to []byte }{
 func restored(body []byte, within bool) []byte {
 	first := bytes.IndexByte(body, '"')
 	switch {
+	case first < 0 && bytes.Contains(body, []byte("=&")) && entities.Match(body): // of a page, or of XML
+		body = []byte(html.UnescapeString(string(body)))
 	case first > 1 && string(body[first-2:first]) == `=\`:
 		if within {
 			body = beforeQuote(body, '\\')
@@ -86,6 +89,9 @@ func restored(body []byte, within bool) []byte {
 	}
 	return body
 }
+
+// entities are how HTML and XML write the quote that a value begins with.
+var entities = regexp.MustCompile(`=&(quot|#34|#x22);`)
 
 // doubled says whether a quote is the first of two that stand for one, by what follows it. An empty value is two
 // quotes, too, and then it ends.

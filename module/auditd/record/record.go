@@ -157,6 +157,9 @@ func ParseLine(line []byte) (typ uint16, body, node []byte, err error) {
 	if typ, body, node, ok := parseNodeWithin(line); ok {
 		return typ, restored(body, false), node, nil
 	}
+	if typ, body, node, ok := parseBehindHeader(line); ok {
+		return typ, body, node, nil
+	}
 	return parseBehind(line)
 }
 
@@ -217,10 +220,10 @@ func parseBehind(line []byte) (typ uint16, body, node []byte, err error) {
 				return typ, body, named, nil
 			}
 		}
-		if named := labelledHost(before); named != nil {
+		if named := hashedHost(before, line); named != nil {
 			return typ, body, named, nil
 		}
-		return typ, body, syslogHost(before), nil
+		return typ, body, namedBefore(before), nil
 	}
 	if isJournal(line) {
 		return 0, nil, nil, errJournal
@@ -272,6 +275,29 @@ func labelledHost(head []byte) []byte {
 	return nil
 }
 
+// hashedHost is the host in what Fluent Bit prints of an object with a record, {"log"=>"...", "host"=>"web1"}; nil:
+// there is none. before is what stands before the record.
+func hashedHost(before, line []byte) []byte {
+	if !bytes.HasSuffix(before, []byte(`=>"`)) {
+		return nil
+	}
+	for _, mark := range []string{`"host"=>"`, `"hostname"=>"`} {
+		if _, name, ok := bytes.Cut(line, []byte(mark)); ok {
+			name, _, _ = bytes.Cut(name, []byte(`"`))
+			return name
+		}
+	}
+	return nil
+}
+
+// namedBefore is the host that is named before a record or a document; nil: there is none.
+func namedBefore(head []byte) []byte {
+	if named := labelledHost(head); named != nil {
+		return named
+	}
+	return syslogHost(head)
+}
+
 // syslogHost is the host in a syslog header, of RFC 3164 or 5424 or with the times of rsyslog; nil: there is none.
 func syslogHost(head []byte) []byte {
 	if len(head) > 2 && head[0] == '<' {
@@ -290,6 +316,10 @@ func syslogHost(head []byte) []byte {
 	}
 	first := word()
 	if len(first) == 3 && isDay(first) { // as journalctl -o short-full has it
+		first = word()
+	}
+	wazuh := isYear(first)
+	if wazuh {
 		first = word()
 	}
 	bare := false // nothing but the host stands behind the time
@@ -313,6 +343,10 @@ func syslogHost(head []byte) []byte {
 		return nil
 	}
 	host := word()
+	if wazuh { // (web1) any->/var/log/audit/audit.log, or of the manager itself web1->/var/log/audit/audit.log
+		host, _, _ = bytes.Cut(host, []byte("->"))
+		host, bare = bytes.TrimSuffix(bytes.TrimPrefix(host, []byte("(")), []byte(")")), true
+	}
 	if string(host) == "UTC" || string(host) == "GMT" {
 		host, bare = word(), false
 	}
@@ -346,6 +380,12 @@ func logstashs(host []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// isYear says whether a time begins with its year, as in the archives of Wazuh and OSSEC.
+func isYear(b []byte) bool {
+	_, err := time.Parse("2006", string(b))
+	return err == nil
 }
 
 func isDay(b []byte) bool {
