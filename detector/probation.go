@@ -140,15 +140,17 @@ func (p *probation) contains(m *habit.Match) bool {
 	})
 }
 
-// lapse ends the probations of an actor whose contexts were away for forgetAfter. It reports whether the actor of the
-// match was new in one.
-func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew bool) {
+// lapse ends the probations of an actor whose contexts were away for forgetAfter. It returns the last in which the actor
+// of the match was new; nil: in none.
+func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew *probation) {
 	identity := m.Class.SplitBy()
 	d.setProbations(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
 		if m.At.Sub(p.Last) <= forgetAfter {
 			return false
 		}
-		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{Part: identity, Text: m.Text(identity)})
+		if p.New && slices.Contains(p.Values, unusualValue{Part: identity, Text: m.Text(identity)}) {
+			wasNew = p
+		}
 		return true
 	}))
 	return wasNew
