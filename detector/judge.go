@@ -243,10 +243,10 @@ func (d *Detector) standing(m *match, ep *episode) standing {
 	switch covering, last := d.probationFor(m.key, &m.finding); {
 	case covering != nil && covering.Band > s.band:
 		return standing{band: covering.Band, alertID: covering.AlertID}
-	case last != nil && s.band < 0:
-		s.earlierID = last.AlertID
 	case m.lapsed != nil && s.band < 0:
 		s.earlierID = m.lapsed.AlertID
+	case last != nil && s.band < 0:
+		s.earlierID = last.AlertID
 	}
 	return s
 }
