@@ -53,8 +53,10 @@ type Finding struct {
 	Learning bool  // the context model is too young to alert
 	Visit    Visit // that the match belongs to; zero where the context model is not in charge
 
-	AlertID   string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
-	EarlierID string // of an escalation: the alert that opened the episode; else the last one of the actor's probations
+	AlertID string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
+	// EarlierID is, of an escalation, the alert that opened the episode; of an actor who was forgotten after an alert, that
+	// one; else the last one of the actor's probations.
+	EarlierID string
 	Escalated bool
 	Episode   Episode // empty for an Observation
 	Banded    bool    // the severity is that of the score's band, not the rule's

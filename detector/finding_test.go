@@ -22,7 +22,7 @@ func TestAReasonNamesOnlyWhatIsKnown(t *testing.T) {
 		login, user process.User
 		parent      string
 		result      habit.Result
-		since       time.Duration // since the actor was first seen; 0: never
+		matches     int // of the visit until then; 0: this is the first
 		want        string
 	}{
 		{
@@ -79,14 +79,15 @@ func TestAReasonNamesOnlyWhatIsKnown(t *testing.T) {
 			parent: "sh", result: first, want: "carol has never looked on this host in 15 days; parent sh, no terminal",
 		},
 		{
-			name: "a moment", login: user(carol, "carol"), user: user(carol, "carol"), parent: "sh", result: known,
-			since: time.Millisecond,
-			want:  "carol had never looked without a terminal on this host in 15 days, until a moment ago; parent sh",
+			name: "later in a visit", login: user(carol, "carol"), user: user(carol, "carol"), parent: "sh",
+			result: known, matches: 2,
+			want: "carol had never looked without a terminal on this host in 15 days, until this visit; parent sh",
 		},
 		{
-			name: "a minute", login: user(carol, "carol"), user: user(carol, "carol"), parent: "sh", result: known,
-			since: time.Minute,
-			want:  "carol had never looked without a terminal on this host in 15 days, until 1 minute ago; parent sh",
+			name: "later in a visit of the first day", login: user(carol, "carol"), user: user(carol, "carol"),
+			parent: "sh", result: habit.Result{First: true, Days: 0.5}, matches: 1,
+			want: "carol had never looked on this host, watched for less than a day, until this visit; parent sh, " +
+				"no terminal",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -98,10 +99,7 @@ func TestAReasonNamesOnlyWhatIsKnown(t *testing.T) {
 			d := &Detector{}
 			f := Finding{
 				Kind: Alert, Rule: &Rule{Habit: "looked"}, Time: e.Time, Actor: d.Actor(e), User: rareUser(e),
-				Context: &Context{Result: c.result, Match: match},
-			}
-			if c.since != 0 {
-				f.Context.Known, f.Context.Profile.First = true, e.Time.Add(-c.since)
+				Context: &Context{Result: c.result, Match: match}, Visit: Visit{Matches: c.matches + 1},
 			}
 			require.Equal(t, c.want, f.Reason())
 		})

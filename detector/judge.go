@@ -22,6 +22,8 @@ type match struct {
 
 	// probation is the context that the actor was on probation in before, and still is; nil: none.
 	probation *probation
+	// lapsed is the probation of an actor who was new in it and was away for so long that they are new again; nil: none.
+	lapsed *probation
 	// accepted are the probations that end with this match, because their contexts have become habits.
 	accepted []*probation
 	decision Decision
@@ -120,7 +122,7 @@ func (d *Detector) score(m *match, rule int) {
 	var company habit.Company
 	m.session, company = d.company(m.event, f.Rule)
 	f.Context.Match.Beside(company)
-	if d.lapse(m.key, &f.Context.Match) {
+	if m.lapsed = d.lapse(m.key, &f.Context.Match); m.lapsed != nil {
 		m.habits.ForgetUnless(&f.Context.Match, d.o.Habit.Days, forgetAfter)
 	}
 	f.Context.Result = m.habits.Judge(&f.Context.Match)
@@ -221,8 +223,8 @@ type standing struct {
 	earlierID string // the last alert of the actor's probations, about something else
 }
 
-// standing looks into the episode that is open, and into the actor's probations: those decide what an episode begins
-// with, and in a group, where the episode is not the actor's, each match.
+// standing looks into the episode that is open, and into the actor's probations, with the one that has lapsed: those
+// decide what an episode begins with, and in a group, where the episode is not the actor's, each match.
 func (d *Detector) standing(m *match, ep *episode) standing {
 	s := standing{band: -1, alertID: m.alertID()}
 	if m.malicious() { // it raises again once in an episode, whatever was reported before
@@ -241,6 +243,8 @@ func (d *Detector) standing(m *match, ep *episode) standing {
 	switch covering, last := d.probationFor(m.key, &m.finding); {
 	case covering != nil && covering.Band > s.band:
 		return standing{band: covering.Band, alertID: covering.AlertID}
+	case m.lapsed != nil && s.band < 0:
+		s.earlierID = m.lapsed.AlertID
 	case last != nil && s.band < 0:
 		s.earlierID = last.AlertID
 	}

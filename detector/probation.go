@@ -140,15 +140,18 @@ func (p *probation) contains(m *habit.Match) bool {
 	})
 }
 
-// lapse ends the probations of an actor whose contexts were away for forgetAfter. It reports whether the actor of the
-// match was new in one.
-func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew bool) {
+// lapse ends the probations of an actor whose contexts were away for forgetAfter. It returns the last in which the actor
+// was new; nil: in none. Those of the account's other actors stay: each is forgotten with its own when it comes.
+func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew *probation) {
 	identity := m.Class.SplitBy()
+	own := unusualValue{Part: identity, Text: m.Text(identity)}
 	d.setProbations(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
-		if m.At.Sub(p.Last) <= forgetAfter {
+		if m.At.Sub(p.Last) <= forgetAfter || !slices.Contains(p.Values, own) {
 			return false
 		}
-		wasNew = wasNew || p.New && slices.Contains(p.Values, unusualValue{Part: identity, Text: m.Text(identity)})
+		if p.New {
+			wasNew = p
+		}
 		return true
 	}))
 	return wasNew

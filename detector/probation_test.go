@@ -186,6 +186,12 @@ func TestAContextThatWasAwayForThirtyDaysAlertsAgain(t *testing.T) {
 		_, first = at(t, d, webShell(monday))
 		for day := 1; day < days; day++ {
 			at(t, d, agent(monday.AddDate(0, 0, day)))
+			if day == 50 { // what the account does in another way, after the thirty days, changes nothing of that
+				other := webShell(monday.AddDate(0, 0, day))
+				other.Parent.Name = "python3.11"
+				_, otherwise := at(t, d, other)
+				require.Equal(t, Alert, otherwise.Kind)
+			}
 		}
 		_, back = at(t, d, webShell(monday.AddDate(0, 0, days).Add(time.Hour)))
 		return first, back
@@ -197,9 +203,40 @@ func TestAContextThatWasAwayForThirtyDaysAlertsAgain(t *testing.T) {
 	require.False(t, back.Context.New)
 	_, back = away(31)
 	require.True(t, back.Context.New, "it is as if it had never been")
-	_, back = away(60)
-	require.Equal(t, Alert, back.Kind)
-	require.Empty(t, back.EarlierID, "the earlier one is forgotten")
+	first, back = away(60)
+	require.Equal(t, Alert, back.Kind, "%.1f", back.Score)
+	require.False(t, back.Escalated)
+	require.Equal(t, first.AlertID, back.EarlierID, "the analyst finds the one before")
+	require.Equal(t, "www-data had not looked at network connections through sh on this host for 60 days, since an "+
+		"alert; no terminal; usually zabbix and alice do", back.Reason())
+}
+
+// TestALaterAlertOfAVisitKnowsWhatLapsed has an account come back after sixty days, and show more a minute later, across
+// a restart.
+func TestALaterAlertOfAVisitKnowsWhatLapsed(t *testing.T) {
+	d := settled(t, nil)
+	_, first := at(t, d, webShell(monday))
+	require.Equal(t, Alert, first.Kind)
+	for day := 1; day < 60; day++ {
+		at(t, d, agent(monday.AddDate(0, 0, day)))
+	}
+	back := monday.AddDate(0, 0, 60)
+	_, again := at(t, d, webShell(back))
+	require.Equal(t, Alert, again.Kind)
+	require.Equal(t, first.AlertID, again.EarlierID)
+
+	snapshot, err := d.Snapshot()
+	require.NoError(t, err)
+	d = mustNew(t, d.o)
+	require.NoError(t, d.Restore(snapshot))
+	worse := webShell(back.Add(time.Minute))
+	worse.Executable, worse.Args = "/dev/shm/ss", []string{"ss", "-K"}
+	_, escalated := at(t, d, worse)
+	require.Equal(t, Alert, escalated.Kind, "%.1f", escalated.Score)
+	require.True(t, escalated.Escalated)
+	require.Equal(t, again.AlertID, escalated.EarlierID)
+	require.Regexp(t, "^www-data had not looked at network connections on this host for 60 days, since an alert; ",
+		escalated.Reason())
 }
 
 // TestTypicalUsersAreNoneOfEarlierAlerts has a web server's account alert, and then an account that

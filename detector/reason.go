@@ -170,11 +170,6 @@ func (f *Finding) opening() (text string, first []int, then string) {
 // neverBefore is the opening on an actor who is new, and the parts that say how they came.
 func (f *Finding) neverBefore(who string) (text string, first []int) {
 	c := f.Context
-	// A match that escalates comes when the actor is known, by the one that began the visit.
-	has, until := "has", ""
-	if c.Known && !c.New {
-		has, until = "had", ", until "+ago(f.Time.Sub(c.Profile.First))
-	}
 	by, parent := "", c.Unusual.Value(habit.Parent)
 	switch {
 	case !c.KnownElsewise:
@@ -191,7 +186,15 @@ func (f *Finding) neverBefore(who string) (text string, first []int) {
 	if parent == "" {
 		first = slices.DeleteFunc(first, func(p int) bool { return p == habit.Parent })
 	}
-	return fmt.Sprintf("%s %s never %s%s on this host%s%s", who, has, f.Rule.Habit, by, within(c.Days), until), first
+	did := f.Rule.Habit + by
+	switch {
+	case !c.Lapsed.IsZero(): // only an alert makes somebody be forgotten
+		away := plural.Of(int(f.Visit.Start.Sub(c.Lapsed)/(24*time.Hour)), "day")
+		return fmt.Sprintf("%s had not %s on this host for %s, since an alert", who, did, away), first
+	case f.Visit.Matches > 1:
+		return fmt.Sprintf("%s had never %s on this host%s, until this visit", who, did, within(c.Days)), first
+	}
+	return fmt.Sprintf("%s has never %s on this host%s", who, did, within(c.Days)), first
 }
 
 // Explained is what a part of the score says, in words.

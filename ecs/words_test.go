@@ -147,7 +147,7 @@ func TestAHostIsKnownByWhatElseNamesIt(t *testing.T) {
 	}
 }
 
-// Somebody is better than nobody, whose matches are never unusual.
+// Somebody is better than nobody: all matches of nobody belong to one actor.
 func TestAUserIsKnownByWhatElseNamesThem(t *testing.T) {
 	for doc, want := range map[string]string{
 		`"user":"carol"`: "carol", `"process":{"user":"carol"}`: "carol", `"user":["carol"]`: "carol",

@@ -81,6 +81,7 @@ type Match struct {
 	values  [features]text
 	company Company
 	unlike  [mostUnlike]unlike // what of the company speaks most against the actor, the first most
+	lapsed  time.Time          // when the actor was last seen who is forgotten by now; zero: nobody is
 	line    string             // the command line, a view into the event; empty: args joined by blanks
 	args    []string           // a view, too
 }

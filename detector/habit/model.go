@@ -170,6 +170,7 @@ type visit struct {
 	// What was known of the actor before: on how many days they had looked, and, by the clock, when last.
 	DaysBefore int       `json:"days_before,omitempty"`
 	Before     time.Time `json:"before,omitzero"`
+	Lapsed     time.Time `json:"lapsed,omitzero"`   // when they had last looked who were forgotten then
 	Matches    int       `json:"looks"`             // how many there were
 	Lines      []Line    `json:"lines,omitempty"`   // the first distinct command lines, at most maxLines
 	Alert      string    `json:"alert,omitempty"`   // whose trace has what the visit teaches; empty: none
@@ -330,6 +331,7 @@ type Result struct {
 	// terminal, another account by another parent.
 	KnownElsewise bool
 	Silent        time.Duration // how long the actor had not looked before this visit; 0 for a new one
+	Lapsed        time.Time     // when an actor had last looked whom ForgetUnless forgot; zero: it was none such
 	Days          float64       // for how many days the host has been watched
 	Visit         Visit         // that the match belongs to, as far as it had come before
 	repeats       bool          // the visit has shown everything that the match shows
@@ -348,7 +350,7 @@ type Visit struct {
 // nothing.
 func (m *Model) Judge(l *Match) Result {
 	now := m.watched.at(l.At)
-	r := Result{Unusual: *l, Visit: Visit{Variant: l.Value(l.Class.SplitBy()), Opened: l.At}}
+	r := Result{Unusual: *l, Lapsed: l.lapsed, Visit: Visit{Variant: l.Value(l.Class.SplitBy()), Opened: l.At}}
 	r.Unusual.line, r.Unusual.args, r.Unusual.company = "", nil, Company{}
 	r.Unusual.Name = "" // a view into the event
 	if m.watched.Began.IsZero() {
@@ -363,6 +365,7 @@ func (m *Model) Judge(l *Match) Result {
 	case v != nil:
 		r.Parts, r.Unusual, r.First, r.Silent, r.against = v.Parts, v.unusual, v.First, v.Silent, v.Against
 		r.Visit.Opened, r.Visit.Matches, r.Visit.Lines = v.Opened, v.Matches, v.Lines
+		r.Lapsed = v.Lapsed
 	case a != nil:
 		r.Silent = max(0, now.Sub(a.Until))
 		m.arrival(l, a, now, &r)
@@ -703,7 +706,7 @@ func (m *Model) Learn(l *Match, r Result, lesson Lesson) {
 	if v == nil {
 		v = &visit{
 			actor: a, Class: l.Class, Opened: l.At, Start: now, First: a.Visits == 0, Silent: r.Silent,
-			Capped: lesson.Daily && sameDay, DaysBefore: a.Days, Before: a.Last,
+			Capped: lesson.Daily && sameDay, DaysBefore: a.Days, Before: a.Last, Lapsed: r.Lapsed,
 		}
 		if v.First {
 			v.Kind, v.How, v.Before = m.kindOf(l), m.arrivesWith(l), time.Time{}
@@ -1000,8 +1003,10 @@ func (m *Model) Forget(idOrName string) (ids []string) {
 }
 
 // ForgetUnless makes the actor of a match unknown again, unless they looked on so many days before, or within so long.
+// The match remembers when they last did.
 func (m *Model) ForgetUnless(l *Match, days int, within time.Duration) {
 	if a := m.known(l); a != nil && a.Days < days && m.watched.at(l.At).Sub(a.Until) > within {
+		l.lapsed = a.Last
 		m.forget(l.key())
 	}
 }

@@ -57,33 +57,57 @@ var (
 )
 
 // blindTime writes which share of unknown accounts is found that come so many hours after a host began to be
-// watched: a table row for who lives there and who comes.
+// watched, a table row for who lives there and who comes; then from which hour on nearly all are.
 func blindTime(w io.Writer, seeds []int) error {
-	var head, line strings.Builder
+	var head, line, shares, plainly strings.Builder
 	for _, hour := range hoursAfter {
 		fmt.Fprintf(&head, " %d h |", hour)
 		line.WriteString("---|")
 	}
-	if _, err := fmt.Fprintf(w, "| who is there | who comes |%s\n|---|---|%s\n", head.String(),
-		line.String()); err != nil {
-		return err
-	}
 	for _, host := range blindHosts {
+		fmt.Fprintf(&plainly, "| %s |", host.name)
 		for _, attack := range blindAttacks {
-			var cells strings.Builder
-			for _, hour := range hoursAfter {
+			found := make([]float64, len(hoursAfter))
+			for i, hour := range hoursAfter {
 				t, err := comesAfter(host.name, host.build, attack.match, hour, seeds)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(&cells, " %.0f%% |", 100*t.recall())
+				found[i] = t.recall()
 			}
-			if _, err := fmt.Fprintf(w, "| %s | %s |%s\n", host.name, attack.name, cells.String()); err != nil {
-				return err
+			fmt.Fprintf(&shares, "| %s | %s |", host.name, attack.name)
+			for _, share := range found {
+				fmt.Fprintf(&shares, " %.0f%% |", 100*share)
 			}
+			shares.WriteByte('\n')
+			fmt.Fprintf(&plainly, " %s |", foundFrom(found))
+		}
+		plainly.WriteByte('\n')
+	}
+	if _, err := fmt.Fprintf(w, "| who is there | who comes |%s\n|---|---|%s\n%s", head.String(), line.String(),
+		shares.String()); err != nil {
+		return err
+	}
+	head.Reset()
+	for _, attack := range blindAttacks {
+		fmt.Fprintf(&head, " %s |", attack.name)
+	}
+	_, err := fmt.Fprintf(w, "\nThe hour from which on nine of ten are found:\n\n| who is there |%s\n"+
+		"|---|---|---|---|\n%s", head.String(), plainly.String())
+	return err
+}
+
+// nearlyAll is the share of unknown accounts from which on a host counts as no longer blind.
+const nearlyAll = 0.9
+
+// foundFrom is the hour from which on nearly all are found, of shares by hoursAfter.
+func foundFrom(shares []float64) string {
+	for i, hour := range hoursAfter {
+		if slices.Min(shares[i:]) >= nearlyAll {
+			return fmt.Sprintf("%d h", hour)
 		}
 	}
-	return nil
+	return fmt.Sprintf("later than %d h", hoursAfter[len(hoursAfter)-1])
 }
 
 // comesAfter lets somebody come so many hours after the hosts of these seeds began to be watched. For every

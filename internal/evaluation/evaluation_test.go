@@ -267,6 +267,22 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 	require.Greater(t, elastic.rate(), 3*web.rate())
 }
 
+// TestTheBlindTimeIsStatedPlainly: it ends with the hour from which on nearly all are found, whenever they come later.
+func TestTheBlindTimeIsStatedPlainly(t *testing.T) {
+	for _, c := range []struct {
+		shares []float64 // at 1, 6, 12, 24, 25, 30, 48, 72 and 168 hours
+		want   string
+	}{
+		{shares: []float64{0, 0, 0, 1, 1, 1, 1, 1, 1}, want: "24 h"},
+		{shares: []float64{0, 0, 0, 1, 0.5, 0.9, 0.95, 1, 1}, want: "30 h"},
+		{shares: []float64{0, 0, 0, 1, 1, 1, 1, 1, 0.85}, want: "later than 168 h"},
+		{shares: []float64{0, 0, 0, 0, 0, 0, 0, 0, 1}, want: "168 h"},
+	} {
+		require.Len(t, c.shares, len(hoursAfter))
+		require.Equal(t, c.want, foundFrom(c.shares))
+	}
+}
+
 // TestReportEndsWithWhatWasMeasuredByHand holds that the manual's report ends with what was measured by hand.
 func TestReportEndsWithWhatWasMeasuredByHand(t *testing.T) {
 	report, err := os.ReadFile(filepath.Join("..", "..", "docs", "evaluation.md"))
