@@ -39,18 +39,21 @@ const (
 )
 
 // sessionOf is the session that an exec belongs to: its login session, else its user in its container.
-func sessionOf(e *process.Event) habit.SessionKey {
-	if e.Session.ID != process.Unset { // the kernel begins to count anew when it is started
-		return habit.SessionKey{Session: e.Session.ID, User: e.Session.User.ID}
+func sessionOf(e *process.Event) (k habit.SessionKey) {
+	k.Session = e.Session.ID
+	if k.Session != process.Unset { // the kernel begins to count anew when it is started
+		k.User = e.Session.User.ID
+		return k
 	}
-	who := e.User
+	who := &e.User
 	if e.Session.User.Known() && e.Session.Entry != process.EntryCron {
-		who = e.Session.User
+		who = &e.Session.User
 	}
-	k := habit.SessionKey{Session: process.Unset, User: who.ID, Container: e.Container.ID}
-	if who.ID == process.Unset {
+	k.User = who.ID
+	if k.User == process.Unset {
 		k.Name = who.Name
 	}
+	k.Container = e.Container.ID
 	return k
 }
 
@@ -86,6 +89,9 @@ func (d *Detector) Ran(e *process.Event, rules RuleSet, complete func(*process.E
 	}
 	d.turnTo(d.modelHost(e), e.Time)
 	k := sessionOf(e)
+	if d.watching.sessions.Again(&k, e.Time, program) {
+		return
+	}
 	k.Name, k.Container = d.reader.Text(k.Name), d.reader.Text(k.Container) // e is used again
 	d.watching.sessions.Ran(k, e.Time, d.reader.Program(program), rules == 0, func() (habit.Account, habit.Class) {
 		said := e.Session
