@@ -79,6 +79,7 @@ type Detector struct {
 	correlations map[string]*correlation
 	clock        time.Time // the last Advance
 
+	program  string                   // of the exec that Match saw last, a view into it
 	sessions map[string]*hostSessions // by host, as the models' contexts are
 	awaited  []*awaited               // the one that is due first stands first
 	idle     []*awaited               // their memory is used again

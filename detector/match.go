@@ -25,10 +25,12 @@ func (s RuleSet) next() (int, RuleSet) {
 
 // Match returns the rules whose programs the event's exec is one of. It allocates nothing.
 func (d *Detector) Match(e *process.Event) RuleSet {
+	d.program = ""
 	if e.Kind != process.Exec || !e.Success {
 		return 0
 	}
 	program, _ := Program(e)
+	d.program = program
 	set := d.programs[program]
 	if cutOff(&e.Process) {
 		set |= d.cut[program]

@@ -39,18 +39,21 @@ const (
 )
 
 // sessionOf is the session that an exec belongs to: its login session, else its user in its container.
-func sessionOf(e *process.Event) habit.SessionKey {
-	if e.Session.ID != process.Unset { // the kernel begins to count anew when it is started
-		return habit.SessionKey{Session: e.Session.ID, User: e.Session.User.ID}
+func sessionOf(e *process.Event) (k habit.SessionKey) {
+	k.Session = e.Session.ID
+	if k.Session != process.Unset { // the kernel begins to count anew when it is started
+		k.User = e.Session.User.ID
+		return k
 	}
-	who := e.User
+	who := &e.User
 	if e.Session.User.Known() && e.Session.Entry != process.EntryCron {
-		who = e.Session.User
+		who = &e.Session.User
 	}
-	k := habit.SessionKey{Session: process.Unset, User: who.ID, Container: e.Container.ID}
-	if who.ID == process.Unset {
+	k.User = who.ID
+	if k.User == process.Unset {
 		k.Name = who.Name
 	}
+	k.Container = e.Container.ID
 	return k
 }
 
@@ -73,21 +76,20 @@ func (d *Detector) forgetSessions() {
 	d.evicted++
 }
 
-// Ran notes that an exec, of a rule or of none, ran in its session. It may be left out for a program that has run there
-// in this minute. complete fills in whose session it is, where
-// the event does not say so; it is called when a session begins.
+// Ran notes that the exec which Match saw last, of a rule or of none, ran in its session. It may be left out for a
+// program that has run there in this minute. complete fills in whose session it is, where the event does not say so; it
+// is called when a session begins.
 func (d *Detector) Ran(e *process.Event, rules RuleSet, complete func(*process.Event)) {
-	if d.o.Model != ModelContext {
-		return
-	}
-	program, _ := Program(e)
-	if program == "" {
+	if d.o.Model != ModelContext || d.program == "" {
 		return
 	}
 	d.turnTo(d.modelHost(e), e.Time)
 	k := sessionOf(e)
+	if d.watching.sessions.Again(&k, e.Time, d.program) {
+		return
+	}
 	k.Name, k.Container = d.reader.Text(k.Name), d.reader.Text(k.Container) // e is used again
-	d.watching.sessions.Ran(k, e.Time, d.reader.Program(program), rules == 0, func() (habit.Account, habit.Class) {
+	d.watching.sessions.Ran(k, e.Time, d.reader.Program(d.program), rules == 0, func() (habit.Account, habit.Class) {
 		said := e.Session
 		complete(e)
 		who, class := d.reader.Account(e)

@@ -313,8 +313,9 @@ func TestWhatRunsCostsNoMemory(t *testing.T) {
 	step := func() {
 		e.Time = e.Time.Add(time.Second)
 		d.Watch(e)
+		rules := d.Match(e)
 		out = d.Due(e, out[:0])
-		d.Ran(e, 0, func(*process.Event) {})
+		d.Ran(e, rules, func(*process.Event) {})
 	}
 	for range 100 {
 		step()

@@ -34,8 +34,18 @@ var emulated = map[string]bool{
 // RunsArgument reports whether a program, by its base name, runs another in its own process, which its arguments name:
 // one of MultiCalls, a dynamic loader, an emulator.
 func RunsArgument(name string) bool {
-	return IsMultiCall(name) || // of every program this is asked, and hardly one's name begins so:
-		strings.HasPrefix(name, "ld") && IsLoader(name) || strings.HasPrefix(name, "qemu-") && IsEmulator(name)
+	if name == "" {
+		return false
+	}
+	switch name[0] { // of every program this is asked, and few names begin so
+	case 'b', 't':
+		return IsMultiCall(name)
+	case 'l':
+		return IsLoader(name)
+	case 'q':
+		return IsEmulator(name)
+	}
+	return false
 }
 
 // Loaded finds the program that a loader or an emulator of that base name runs: its place among the arguments, 0 where

@@ -52,3 +52,13 @@ func FuzzScript(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatRunsItsArgumentIsKnownByItsName(t *testing.T) {
+	others := []string{"ld.so", "ld64.so.2", "ld-linux-x86-64.so.2", "ld-musl-aarch64.so.1", "qemu-arm"}
+	for _, name := range append(MultiCalls(), others...) {
+		require.True(t, RunsArgument(name), name)
+	}
+	for _, name := range []string{"", "b", "bash", "busybox.1", "tar", "ls", "ld", "ldd", "qemu-img", "sh"} {
+		require.False(t, RunsArgument(name), name)
+	}
+}

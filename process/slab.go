@@ -44,16 +44,27 @@ func (s *slab[V]) get(key uint64) *V {
 func (s *slab[V]) put(key uint64) *V { return &s.places[s.putAt(key)].value }
 
 // putAt is put, and returns where the place is.
-func (s *slab[V]) putAt(key uint64) int32 {
+func (s *slab[V]) putAt(key uint64) int32 { return s.putFound(s.find(key), key) }
+
+// find is where the value of a key is, -1 when there is none.
+func (s *slab[V]) find(key uint64) int32 {
 	if s.newest >= 0 && s.places[s.newest].key == key { // one session's execs come in bursts
 		return s.newest
 	}
 	if i, ok := s.index[key]; ok {
-		s.renew(i)
 		return i
 	}
-	var i int32
+	return -1
+}
+
+// putFound is putAt for what find has returned.
+func (s *slab[V]) putFound(i int32, key uint64) int32 {
 	switch {
+	case i >= 0 && i == s.newest:
+		return i
+	case i >= 0:
+		s.renew(i)
+		return i
 	case s.free >= 0:
 		i = s.free
 		s.free = s.places[i].older

@@ -241,8 +241,13 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 		parent = t.texts.of(e.Parent.Name)
 	}
 	now := e.Time.UnixNano()
-	before := s.before(e, ppid)
-	p := s.put(e.PID, now)
+	key, before := s.key(e.PID), ""
+	at := s.procs.find(key)
+	if at >= 0 {
+		before = s.procs.places[at].value.ranBefore(e, ppid)
+	}
+	p := &s.procs.places[s.procs.putFound(at, key)].value
+	s.makeRoom(p, now)
 	t.fill(p, &e.Process, ppid, e.Session.ID, e.Session.User.ID)
 	p.before = before
 	t.name(s, p, e.EntityID)
@@ -256,11 +261,10 @@ func (t *Table) exec(s scope, e *Event) (fresh bool) {
 	return t.remember(s, p, e, parent, now)
 }
 
-// before is what the process of an exec ran until then and lies where its user may have put it.
-func (s scope) before(e *Event, ppid uint32) string {
-	p := s.process(e.PID)
+// ranBefore is what the process of an exec ran until then and lies where its user may have put it.
+func (p *procEntry) ranBefore(e *Event, ppid uint32) string {
 	switch {
-	case p == nil || !p.chosen && p.before == "": // as almost always
+	case !p.chosen && p.before == "": // as almost always
 		return ""
 	case e.Kind != Exec || !p.goesOn(e, ppid) || p.gone(e.Time):
 		return "" // another process had the pid

@@ -4,6 +4,8 @@ package habit
 
 import (
 	"cmp"
+	"container/heap"
+	"encoding/binary"
 	"maps"
 	"math"
 	"slices"
@@ -22,9 +24,12 @@ type Sessions struct {
 	classes  [classes]counter // by how many accounts each program was run
 	others   counter          // programs that no rule means, of all accounts
 	open     map[SessionKey]*session
-	last     SessionKey // of the last Ran, and its session; nil: it is over
-	lastOpen *session
-	due      time.Time // no session is over before
+	near     [1 << nearBits]*session // the latest of the open ones, each at its key's place
+	queue    queue                   // the open ones
+	longest  time.Time               // no session has run for Longest before
+	due      time.Time               // no session is over before
+	ended    []*session              // that are to be closed; reused
+	spare    []*session              // that are closed; their memory is used again
 	evicted  uint64
 }
 
@@ -41,6 +46,15 @@ func (k SessionKey) compare(other SessionKey) int {
 		cmp.Compare(k.Name, other.Name), cmp.Compare(k.Container, other.Container))
 }
 
+// near is the place of a session among the latest ones. Others may have the same.
+func (k *SessionKey) near() uint32 {
+	h := k.Session*0x9e3779b1 ^ k.User*0x85ebca6b // odd: all of their bits count
+	if len(k.Container) >= 4 {
+		h ^= binary.LittleEndian.Uint32([]byte(k.Container[:4])) * 0xc2b2ae35
+	}
+	return h >> (32 - nearBits)
+}
+
 // account is what is known of the programs of one account.
 type account struct {
 	Programs counter   `json:"programs"` // in how many sessions each was run
@@ -53,8 +67,61 @@ type session struct {
 	Start   time.Time `json:"start"` // in watched time, as Last
 	Last    time.Time `json:"last"`
 	Ignored bool      `json:"ignored,omitempty"` // it teaches nothing
+	key     SessionKey
 	who     member
 	used    []used
+	silent  time.Time  // Last, or what it was before: it is written anew when that matters
+	place   int        // in the queue; -1: none
+	places  [256]uint8 // where in used a program may be, at its name's place
+}
+
+// queue is a heap of sessions by what is known of their last programs: the one that was silent for the longest time
+// stands first, or another one that is taken for it.
+type queue []*session
+
+// Len is one of the methods of a heap.
+func (q queue) Len() int { return len(q) }
+
+// Less is one of the methods of a heap.
+func (q queue) Less(i, j int) bool {
+	if c := q[i].silent.Compare(q[j].silent); c != 0 {
+		return c < 0
+	}
+	return q[i].key.compare(q[j].key) < 0
+}
+
+// Swap is one of the methods of a heap.
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push is one of the methods of a heap.
+func (q *queue) Push(x any) {
+	open := x.(*session)
+	open.place = len(*q)
+	*q = append(*q, open)
+}
+
+// Pop is one of the methods of a heap.
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	open := (*q)[last]
+	(*q)[last], *q = nil, (*q)[:last]
+	open.place = -1
+	return open
+}
+
+// first is the session that was silent for the longest time, of sessions of which there are some.
+func (q *queue) first() *session {
+	for {
+		open := (*q)[0]
+		if open.silent.Equal(open.Last) {
+			return open
+		}
+		open.silent = open.Last
+		heap.Fix(q, 0)
+	}
 }
 
 // used is a program of a session.
@@ -70,6 +137,10 @@ const (
 	beside = 10 * time.Minute
 	// maxSessions bounds how many sessions are open; the one that was silent for the longest time makes room.
 	maxSessions = 512
+	// maxSpare bounds of how many closed sessions the memory is kept.
+	maxSpare = 16
+	// nearBits is the logarithm of how many sessions are found without a search.
+	nearBits = 6
 )
 
 // NewSessions makes Sessions of which nothing is known.
@@ -78,40 +149,93 @@ func NewSessions(o Options) *Sessions {
 	return &Sessions{o: o, accounts: map[member]*account{}, open: map[SessionKey]*session{}}
 }
 
+// Again notes that a program was started in a session, where the session is one of the latest and has run it before, as
+// is mostly so. Else it returns false: it is for Ran to note.
+func (s *Sessions) Again(k *SessionKey, at time.Time, program string) bool {
+	near := &s.near[k.near()]
+	open := *near
+	if open == nil || open.key != *k {
+		return false
+	}
+	r := open.find(unversioned(program))
+	if r == nil {
+		return false
+	}
+	now := s.goOn(at)
+	if *near != open {
+		return false // that session is over
+	}
+	if now.After(open.Last) {
+		open.Last = now
+	}
+	r.minute = max(r.minute, minuteOf(at))
+	return true
+}
+
 // Ran notes that a program was started in a session. It may come once for each minute in which it was, or more often:
 // that makes no difference. who says whose a session is that begins with it.
 func (s *Sessions) Ran(k SessionKey, at time.Time, program text, other bool, who func() (Account, Class)) {
 	if s.watched.Began.IsZero() {
 		s.unit = at
 	}
-	s.watched.observe(at)
-	now := s.watched.at(at)
-	s.closeUntil(now)
-	open := s.lastOpen
-	if open == nil || s.last != k {
+	now := s.goOn(at)
+	open := s.near[k.near()]
+	if open == nil || open.key != k {
 		open = s.open[k]
 	}
 	if open == nil {
 		if len(s.open) >= maxSessions {
-			s.closeOldest()
+			s.close(s.queue.first())
 		}
-		open = &session{Start: now, Last: now}
+		open = s.begin(k, now)
 		open.who.Account, open.who.Class = who()
-		s.open[k] = open
-		s.dueBy(open)
 	}
-	s.last, s.lastOpen = k, open
+	s.near[k.near()] = open
 	open.Last = latest(open.Last, now)
-	minute := at.Unix() / 60
-	for i := range open.used {
-		if r := &open.used[i]; r.program == program {
-			r.minute = max(r.minute, minute)
-			return
-		}
-	}
-	if len(open.used) < maxValues {
+	minute := minuteOf(at)
+	i := slices.IndexFunc(open.used, func(r used) bool { return r.program == program })
+	switch {
+	case i >= 0:
+		open.used[i].minute = max(open.used[i].minute, minute)
+	case len(open.used) < maxValues:
 		open.used = append(open.used, used{program, at, minute, other})
 	}
+}
+
+// goOn goes on to a time, and closes the sessions that are over by then.
+func (s *Sessions) goOn(t time.Time) (now time.Time) {
+	s.watched.observe(t)
+	now = s.watched.at(t)
+	if now.After(s.due) {
+		s.closeUntil(now)
+	}
+	return now
+}
+
+func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
+
+// find is the program of a name, which is no version's; nil: the session has not run it.
+func (o *session) find(name string) *used {
+	if name == "" || len(name) > maxValue {
+		return nil
+	}
+	place := &o.places[placeOf(name)]
+	if i := int(*place); i < len(o.used) && o.used[i].program.Value() == name {
+		return &o.used[i]
+	}
+	i := slices.IndexFunc(o.used, func(r used) bool { return r.program.Value() == name })
+	if i < 0 {
+		return nil
+	}
+	*place = uint8(i)
+	return &o.used[i]
+}
+
+// placeOf is where a session notes which one the program of a name is, which is not empty. Another may have the same.
+func placeOf(name string) uint8 {
+	n := len(name)
+	h := uint32(name[0]) | uint32(name[n/2])<<8 | uint32(name[n-1])<<16 | uint32(n)<<24
+	return uint8(h * 0x9e3779b1 >> 24)
 }
 
 // Discard says that a session teaches nothing: an alert was raised in it, so that it may be an intruder's.
@@ -123,34 +247,42 @@ func (s *Sessions) Discard(k SessionKey) {
 
 // End ends a login session.
 func (s *Sessions) End(session uint32) {
-	var ended []SessionKey
-	for k := range s.open {
-		if k.Session == session {
-			ended = append(ended, k)
+	for _, open := range s.queue {
+		if open.key.Session == session {
+			s.ended = append(s.ended, open)
 		}
 	}
-	slices.SortFunc(ended, s.inOrder)
-	for _, k := range ended {
-		s.close(k, s.open[k])
-	}
+	s.closeEnded()
 }
 
 // Stop says that nothing is watched from now on until the next Ran.
 func (s *Sessions) Stop() { s.watched.Stopped = !s.watched.Began.IsZero() }
 
-func (s *Sessions) over(open *session, now time.Time) bool {
-	return now.Sub(open.Last) > s.o.Idle || now.Sub(open.Start) > s.o.Longest
-}
-
-// dueBy takes note of when a session is over at the earliest. What runs in it later only puts that off.
-func (s *Sessions) dueBy(open *session) {
-	if end := earliest(open.Last.Add(s.o.Idle), open.Start.Add(s.o.Longest)); s.due.IsZero() || end.Before(s.due) {
-		s.due = end
+// begin opens a session.
+func (s *Sessions) begin(k SessionKey, now time.Time) *session {
+	var open *session
+	if last := len(s.spare) - 1; last >= 0 {
+		open, s.spare = s.spare[last], s.spare[:last]
+	} else {
+		open = &session{}
 	}
+	*open = session{Start: now, Last: now, key: k, used: open.used[:0]}
+	s.put(open)
+	return open
 }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
+// put makes a session one of the open ones.
+func (s *Sessions) put(open *session) {
+	s.open[open.key] = open
+	open.silent = open.Last
+	heap.Push(&s.queue, open)
+	s.longest = sooner(s.longest, open.Start.Add(s.o.Longest))
+	s.due = sooner(s.due, sooner(s.longest, open.Last.Add(s.o.Idle)))
+}
+
+// sooner is the earlier time, of which the zero one is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
 		return b
 	}
 	return a
@@ -158,37 +290,60 @@ func earliest(a, b time.Time) time.Time {
 
 // closeUntil closes the sessions that are over, the first to end first.
 func (s *Sessions) closeUntil(now time.Time) {
-	if len(s.open) == 0 || !now.After(s.due) {
-		return
-	}
-	var ended []SessionKey
 	s.due = time.Time{}
-	for k, open := range s.open {
-		if s.over(open, now) {
-			ended = append(ended, k)
-		} else {
-			s.dueBy(open)
+	for len(s.queue) > 0 {
+		open := s.queue.first()
+		if now.Sub(open.Last) <= s.o.Idle {
+			s.due = open.Last.Add(s.o.Idle)
+			break
+		}
+		s.ended = append(s.ended, heap.Pop(&s.queue).(*session))
+	}
+	if now.After(s.longest) {
+		s.longest = time.Time{}
+		for _, open := range s.queue {
+			if now.Sub(open.Start) > s.o.Longest {
+				s.ended = append(s.ended, open)
+			} else {
+				s.longest = sooner(s.longest, open.Start.Add(s.o.Longest))
+			}
 		}
 	}
-	slices.SortFunc(ended, s.inOrder)
-	for _, k := range ended {
-		s.close(k, s.open[k])
+	if len(s.queue) > 0 {
+		s.due = sooner(s.due, s.longest)
 	}
+	s.closeEnded()
 }
 
-func (s *Sessions) inOrder(a, b SessionKey) int {
-	return cmp.Or(s.open[a].Last.Compare(s.open[b].Last), a.compare(b))
+// closeEnded closes the sessions that have been found to be over.
+func (s *Sessions) closeEnded() {
+	slices.SortFunc(s.ended, inOrder)
+	for _, open := range s.ended {
+		s.close(open)
+	}
+	clear(s.ended)
+	s.ended = s.ended[:0]
 }
 
-func (s *Sessions) closeOldest() {
-	oldest := slices.MinFunc(slices.Collect(maps.Keys(s.open)), s.inOrder)
-	s.close(oldest, s.open[oldest])
+func inOrder(a, b *session) int { return cmp.Or(a.Last.Compare(b.Last), a.key.compare(b.key)) }
+
+// drop forgets a session.
+func (s *Sessions) drop(open *session) {
+	delete(s.open, open.key)
+	if open.place >= 0 {
+		heap.Remove(&s.queue, open.place)
+	}
+	if len(s.spare) < maxSpare {
+		s.spare = append(s.spare, open)
+	}
+	if near := &s.near[open.key.near()]; *near == open {
+		*near = nil
+	}
 }
 
 // close lets the account and its class learn from a session that is over.
-func (s *Sessions) close(k SessionKey, open *session) {
-	delete(s.open, k)
-	s.lastOpen = nil
+func (s *Sessions) close(open *session) {
+	s.drop(open)
 	if open.Ignored {
 		return
 	}
@@ -240,8 +395,11 @@ func (s *Sessions) Evicted() uint64 { return s.evicted }
 // Forget makes accounts with one of the ids unknown again.
 func (s *Sessions) Forget(ids map[string]bool) {
 	maps.DeleteFunc(s.accounts, func(m member, _ *account) bool { return ids[m.ID.Value()] })
-	maps.DeleteFunc(s.open, func(_ SessionKey, open *session) bool { return ids[open.who.ID.Value()] })
-	s.lastOpen = nil
+	for _, open := range slices.Clone(s.queue) {
+		if ids[open.who.ID.Value()] {
+			s.drop(open)
+		}
+	}
 }
 
 func (s *Sessions) halfLives(t time.Time) float64 {

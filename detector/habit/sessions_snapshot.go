@@ -93,12 +93,11 @@ func RestoreSessions(o Options, in SessionsSnapshot) (*Sessions, error) {
 			len(s.open) >= maxSessions {
 			return nil, fmt.Errorf("open session of account %q: %w", open.Who.ID, errNumbers)
 		}
-		open.Open.who = open.Who.member()
+		open.Open.key, open.Open.who = open.Key, open.Who.member()
 		for _, u := range open.Used {
 			open.Open.used = append(open.Open.used, used{unique.Make(u.Program), u.Since, u.Minute, u.Other})
 		}
-		s.open[open.Key] = open.Open
-		s.dueBy(open.Open)
+		s.put(open.Open)
 	}
 	for len(s.accounts) > o.MaxActors {
 		s.evict()

@@ -4,10 +4,13 @@ package habit
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unique"
@@ -177,6 +180,154 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 }
 
+// storedOf is what Sessions know, as a snapshot has it.
+func storedOf(t *testing.T, s *Sessions) string {
+	b, err := json.Marshal(s.Snapshot())
+	require.NoError(t, err)
+	return string(b)
+}
+
+// TestAgainKnowsWhatRanWould: what is found without a search is the same that is found with one, whoever reads it
+// next: a match, a logout, a snapshot, a restart, whatever the clock does.
+func TestAgainKnowsWhatRanWould(t *testing.T) {
+	hits := 0
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var reader Reader
+		quick, slow, at := NewSessions(options), NewSessions(options), monday
+		pause := []time.Duration{time.Second, time.Minute, 5 * time.Minute}[seed%3]
+		sessions := []int{40, 8, 2}[seed%3] // of two users each; of 80 not all are found without a search
+		same := func(what string) {
+			require.Equal(t, storedOf(t, slow), storedOf(t, quick), "seed %d: after %s", seed, what)
+		}
+		for range 4000 {
+			at = at.Add(time.Duration(r.Int64N(int64(pause))))
+			switch r.IntN(2000) {
+			case 0:
+				at = at.Add(-2 * time.Hour) // the clock is set back
+			case 1:
+				at = at.Add(90 * day)
+			}
+			when := at.Add(-time.Duration(r.IntN(2)) * time.Duration(r.Int64N(int64(2*time.Minute))))
+			k := SessionKey{Session: uint32(r.IntN(sessions)), User: uint32(r.IntN(2))}
+			if r.IntN(5) == 0 {
+				k = SessionKey{Session: process.Unset, User: 33, Container: fmt.Sprint("0f3a", r.IntN(3))}
+			}
+			name := fmt.Sprintf("tool-%c%c%s", 'a'+r.IntN(3), 'a'+r.IntN(3), []string{"", "", "3.11", "\xff"}[r.IntN(4)])
+			who := login(fmt.Sprint("u", k.Session%9))
+			if quick.Again(&k, when, name) {
+				hits++
+			} else {
+				quick.Ran(k, when, reader.Program(name), true, who)
+			}
+			slow.Ran(k, when, reader.Program(name), true, who)
+			switch r.IntN(400) {
+			case 0:
+				quick.End(k.Session)
+				slow.End(k.Session)
+				same("a logout")
+			case 1:
+				quick.Stop()
+				slow.Stop()
+			case 2:
+				quick.Discard(k)
+				slow.Discard(k)
+			case 3:
+				quick.Forget(map[string]bool{"u3": true})
+				slow.Forget(map[string]bool{"u3": true})
+				same("an account was forgotten")
+			case 4:
+				var stored SessionsSnapshot
+				require.NoError(t, json.Unmarshal([]byte(storedOf(t, quick)), &stored))
+				var err error
+				quick, err = RestoreSessions(options, stored)
+				require.NoError(t, err)
+				same("a restart")
+			case 5, 6, 7, 8:
+				same("a program")
+			case 9, 10, 11, 12:
+				companies := [2][]string{}
+				for i, s := range []*Sessions{quick, slow} {
+					c := s.Before(k, when, nil)
+					for j := range c.most() {
+						if p, is := c.program(j); is {
+							companies[i] = append(companies[i], fmt.Sprint(p.Value(), c.evidence(p)))
+						}
+					}
+				}
+				require.Equal(t, companies[1], companies[0], "seed %d: before a match", seed)
+			}
+		}
+		same("all")
+	}
+	require.Greater(t, hits, 2000)
+}
+
+// TestSessionsEndWhenTheyAreOver: each at the first program after its pause or its longest time, none before; where
+// there are too many, the one that was silent for the longest time makes room.
+func TestSessionsEndWhenTheyAreOver(t *testing.T) {
+	type times struct{ start, last time.Time }
+	for _, pause := range []time.Duration{20 * time.Second, 2 * time.Second, 300 * time.Millisecond} {
+		o := options
+		o.Longest = 40 * time.Minute
+		s, want, at := NewSessions(o), map[SessionKey]times{}, monday
+		r := rand.New(rand.NewPCG(uint64(pause), 4))
+		for i := range 6000 {
+			at = at.Add(time.Duration(r.Int64N(int64(2 * pause))))
+			when := at
+			if r.IntN(20) == 0 {
+				when = at.Add(-time.Duration(r.Int64N(int64(10 * time.Minute)))) // it comes late
+			}
+			k := sessionKey(r.IntN(12))
+			if r.IntN(2) == 0 {
+				k = sessionKey(100 + r.IntN(2000))
+			}
+			s.Ran(k, when, unique.Make("ls"), true, login("alice"))
+			now := s.watched.at(when)
+			maps.DeleteFunc(want, func(_ SessionKey, o times) bool {
+				return now.Sub(o.last) > s.o.Idle || now.Sub(o.start) > s.o.Longest
+			})
+			if _, is := want[k]; !is && len(want) == maxSessions {
+				delete(want, slices.MinFunc(slices.Collect(maps.Keys(want)), func(a, b SessionKey) int {
+					return cmp.Or(want[a].last.Compare(want[b].last), a.compare(b))
+				}))
+			}
+			o, is := want[k]
+			if !is {
+				o = times{now, now}
+			}
+			want[k] = times{o.start, latest(o.last, now)}
+			if i%20 > 0 {
+				continue
+			}
+			got := map[SessionKey]times{}
+			for k, open := range s.open {
+				got[k] = times{open.Start, open.Last}
+			}
+			require.Equal(t, want, got)
+			require.Len(t, s.queue, len(s.open))
+		}
+		require.LessOrEqual(t, len(s.spare), maxSpare)
+	}
+}
+
+// TestShortSessionsCostNoMemory: the memory of those that are over is used again.
+func TestShortSessionsCostNoMemory(t *testing.T) {
+	s, at, id := NewSessions(options), monday, 0
+	programs, who := []text{unique.Make("sh"), unique.Make("ls"), unique.Make("cat")}, login("alice")
+	step := func() {
+		id++
+		for _, p := range programs {
+			at = at.Add(time.Second)
+			s.Ran(sessionKey(id), at, p, true, who)
+		}
+	}
+	for range 2000 {
+		step()
+	}
+	require.Zero(t, testing.AllocsPerRun(100, step))
+}
+
 func TestWeightsOfWhichNoSumIsFiniteAreRefused(t *testing.T) {
 	var stored SessionsSnapshot
 	require.NoError(t, json.Unmarshal([]byte(`{"others": {"v": ["a"], "w": [1e270]}}`), &stored))
@@ -186,11 +337,6 @@ func TestWeightsOfWhichNoSumIsFiniteAreRefused(t *testing.T) {
 }
 
 func TestRestoredSessionsGoOnIdentically(t *testing.T) {
-	snapshotOf := func(s *Sessions) string {
-		b, err := json.Marshal(s.Snapshot())
-		require.NoError(t, err)
-		return string(b)
-	}
 	run := func(s *Sessions, from, to int) *Sessions {
 		for i := from; i < to; i++ {
 			r := rand.New(rand.NewPCG(7, uint64(i)))
@@ -208,10 +354,10 @@ func TestRestoredSessionsGoOnIdentically(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, 333, 4000} {
 		var stored SessionsSnapshot
-		require.NoError(t, json.Unmarshal([]byte(snapshotOf(run(NewSessions(options), 0, n))), &stored))
+		require.NoError(t, json.Unmarshal([]byte(storedOf(t, run(NewSessions(options), 0, n))), &stored))
 		restored, err := RestoreSessions(options, stored)
 		require.NoError(t, err)
-		require.Equal(t, snapshotOf(run(NewSessions(options), 0, 5000)), snapshotOf(run(restored, n, 5000)))
+		require.Equal(t, storedOf(t, run(NewSessions(options), 0, 5000)), storedOf(t, run(restored, n, 5000)))
 	}
 	for _, bad := range []string{
 		`{"half_life": -1}`,

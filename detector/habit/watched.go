@@ -72,6 +72,34 @@ func (w *watched) observe(t time.Time) {
 		*w = watched{Began: t, Now: t, Last: t, Hours: 1}
 		return
 	}
+	if !w.goOn(t) {
+		w.goTo(t)
+	}
+}
+
+// goOn is goTo where a glance is enough, as for nearly every exec: t is of the same hour as the last time. Else it does
+// nothing, and returns false.
+func (w *watched) goOn(t time.Time) bool {
+	now, last := t.Unix(), w.Last.Unix()
+	if now/3600 != last/3600 || w.Stopped {
+		return false
+	}
+	step := time.Duration(now-last)*time.Second + time.Duration(t.Nanosecond()-w.Last.Nanosecond())
+	if step <= 0 {
+		return true
+	}
+	if time.Duration(w.Hours)*step > usualPauses*firstPause {
+		return false
+	}
+	w.Now, w.Last = w.Now.Add(step), t
+	if !w.Was.IsZero() && !t.Before(w.Was) {
+		w.Was = time.Time{}
+	}
+	return true
+}
+
+// goTo goes on to t, wherever it lies.
+func (w *watched) goTo(t time.Time) {
 	step := t.Sub(w.Last)
 	if step <= 0 && step >= -late {
 		return

@@ -3,6 +3,7 @@
 package habit
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -121,4 +122,38 @@ func TestWatchingAllocatesNothing(t *testing.T) {
 		at = at.Add(time.Minute)
 		m.Watch(at)
 	}))
+}
+
+// TestAGlanceAtTheTimeIsEnough: within an hour, time goes on in the short way as it does in the long one.
+func TestAGlanceAtTheTimeIsEnough(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	for range 20 {
+		w, at, glances := watched{}, monday, 0
+		w.observe(at)
+		for i := range 5000 {
+			pause := time.Duration(r.ExpFloat64() * float64([]time.Duration{time.Second, time.Minute, time.Hour}[r.IntN(3)]))
+			switch r.IntN(500) {
+			case 0:
+				pause = -time.Duration(r.Int64N(int64(3 * time.Hour))) // the clock is set back
+			case 1:
+				pause = time.Duration(r.Int64N(int64(300 * day)))
+			case 2:
+				w.Stopped = true
+			case 3:
+				w.Hours += r.IntN(4000) // long watched
+			}
+			at = at.Add(pause)
+			when := at.Add(-time.Duration(r.IntN(3)) * time.Duration(r.Int64N(int64(time.Minute)))) // some come late
+			short, long := w, w
+			if short.goOn(when) {
+				glances++
+				long.goTo(when)
+				require.Equal(t, long, short, "step %d", i)
+			} else {
+				require.Equal(t, w, short, "step %d", i)
+			}
+			w.observe(when)
+		}
+		require.Greater(t, glances, 2000)
+	}
 }

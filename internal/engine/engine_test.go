@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -50,24 +49,44 @@ var kernelSource = &document.Source{Module: config.Module{Module: "auditd", ID: 
 
 // TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing goes from the module's emit to the end of the stream.
 func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
-	s, shipped := testEngine(t, nil)
-	r := NewRing(8)
-	e := execOf(time.Unix(1700000000, 0), "alice", "ls")
-	way := func() {
-		if taken, err := r.Send(e, kernelSource); !taken || err != nil {
-			t.Fatal(err)
-		}
-		slot := r.Next()
-		s.Take(&slot.Event, slot.Source)
-		r.Release()
+	for name, c := range map[string]struct {
+		programs []string
+		session  func(n uint32) uint32 // of the n-th exec
+	}{
+		"again":                {[]string{"ls"}, func(uint32) uint32 { return process.Unset }},
+		"new in the minute":    {everyday, func(uint32) uint32 { return process.Unset }},
+		"four sessions":        {everyday, func(n uint32) uint32 { return n % 4 }},
+		"many short sessions":  {everyday, func(n uint32) uint32 { return n / 3 }},
+		"more than have rooms": {everyday, func(n uint32) uint32 { return n }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, shipped := testEngine(t, nil)
+			r := NewRing(8)
+			var execs []*process.Event
+			for _, p := range c.programs {
+				execs = append(execs, execOf(time.Unix(1700000000, 0), "alice", p))
+			}
+			n := uint32(0)
+			way := func() {
+				e := execs[int(n)%len(execs)]
+				e.Time, e.Session.ID = time.Unix(1700000000+int64(n), 0), c.session(n)
+				n++
+				if taken, err := r.Send(e, kernelSource); !taken || err != nil {
+					t.Fatal(err)
+				}
+				slot := r.Next()
+				s.Take(&slot.Event, slot.Source)
+				r.Release()
+			}
+			for range 3000 {
+				way() // the memory of slots and sessions grows to what they need
+			}
+			require.Zero(t, testing.AllocsPerRun(1000, way))
+			require.Empty(t, *shipped)
+			require.Positive(t, s.Counts.Execs.Load())
+			require.Zero(t, s.Counts.Matched.Load())
+		})
 	}
-	for range 16 {
-		way() // the slots' memory grows to what they need
-	}
-	require.Zero(t, testing.AllocsPerRun(100, way))
-	require.Empty(t, *shipped)
-	require.Positive(t, s.Counts.Execs.Load())
-	require.Zero(t, s.Counts.Matched.Load())
 }
 
 func TestWhatShipsFollowsFromEvents(t *testing.T) {
@@ -213,30 +232,54 @@ func TestTheWholeAlert(t *testing.T) {
 	require.NotEqual(t, alert.ID, summary.ID)
 }
 
+// everyday are programs as a script runs them.
+var everyday = strings.Fields("ls cat grep sed awk cut tr sort uniq head tail find xargs rm cp mv mkdir chmod ln sleep " +
+	"date git make gcc cc1 as ld curl tar gzip dirname basename")
+
 // BenchmarkWay is the whole way of an exec through the Beat, from the module's emit to the end of the stream.
 func BenchmarkWay(b *testing.B) {
 	for name, c := range map[string]struct {
-		program string
-		kinds   int // of programs, one after the other
+		programs []string // one after the other
+		step     time.Duration
+		sessions uint32 // that run each of them in turn
+		logins   int    // after how many execs the next session begins; 0: never
 	}{
-		"of an exec that no rule means": {program: "ls"},
-		// More than the table keeps apart in a session, as many as an account has: the worst case.
-		"of an exec that no rule means, new in its session's minute": {program: "ls", kinds: 32},
-		"of a match, to the journal's door":                          {program: "ss"},
+		"of an exec that no rule means": {programs: []string{"ls"}, step: 10 * time.Millisecond},
+		"of an exec that no rule means, new in its session's minute": {
+			programs: everyday, step: time.Minute / time.Duration(len(everyday)),
+		},
+		"of an exec that no rule means, new in the minute of each session": {
+			programs: everyday, step: time.Minute / time.Duration(4*len(everyday)), sessions: 4,
+		},
+		"of an exec that no rule means, in one of many short sessions": {
+			programs: everyday[:4], step: time.Second, logins: 4,
+		},
+		"of a match, to the journal's door": {programs: []string{"ss"}, step: 10 * time.Millisecond},
 	} {
 		b.Run(name, func(b *testing.B) {
 			s, _ := testEngine(b, nil)
 			s.publish = func(*document.Document) {}
 			r := NewRing(8)
-			e := execOf(time.Unix(1700000000, 0), "alice", c.program)
-			programs := []process.Process{e.Process}
-			for i := 1; i < c.kinds; i++ {
-				programs = append(programs, execOf(e.Time, "alice", fmt.Sprint(c.program, i)).Process)
+			var execs []*process.Event
+			at := time.Unix(1700000000, 0)
+			for _, p := range c.programs {
+				if c.sessions == 0 {
+					execs = append(execs, execOf(at, "alice", p))
+				}
+				for session := range c.sessions {
+					e := execOf(at, "alice", p)
+					e.Session.ID = session
+					execs = append(execs, e)
+				}
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				e.Time = e.Time.Add(10 * time.Millisecond)
-				e.Process = programs[i%len(programs)]
+				e := execs[i%len(execs)]
+				at = at.Add(c.step)
+				e.Time = at
+				if c.logins > 0 {
+					e.Session.ID = uint32(i / c.logins)
+				}
 				if _, err := r.Send(e, kernelSource); err != nil {
 					b.Fatal(err)
 				}
