@@ -54,8 +54,8 @@ type Finding struct {
 	Visit    Visit // that the match belongs to; zero where the context model is not in charge
 
 	AlertID string // the _id of the alert; of a Repeat and a Summary, that of the one which opened the episode
-	// EarlierID is, of an escalation, the alert that opened the episode; of an actor who was forgotten after an alert, that
-	// one; else the last one of the actor's probations.
+	// EarlierID is, of an escalation, the alert that opened the episode; of an actor who was forgotten after an alert,
+	// that one; else the last one of the actor's probations.
 	EarlierID string
 	Escalated bool
 	Episode   Episode // empty for an Observation

@@ -140,8 +140,8 @@ func (p *probation) contains(m *habit.Match) bool {
 	})
 }
 
-// lapse ends the probations of an actor whose contexts were away for forgetAfter. It returns the last in which the actor
-// was new; nil: in none. Those of the account's other actors stay: each is forgotten with its own when it comes.
+// lapse ends the probations of an actor whose contexts were away for forgetAfter. It returns the last in which the
+// actor was new; nil: in none. Those of the account's other actors stay: each is forgotten with its own when it comes.
 func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew *probation) {
 	identity := m.Class.SplitBy()
 	own := unusualValue{Part: identity, Text: m.Text(identity)}

@@ -211,8 +211,8 @@ func TestAContextThatWasAwayForThirtyDaysAlertsAgain(t *testing.T) {
 		"alert; no terminal; usually zabbix and alice do", back.Reason())
 }
 
-// TestALaterAlertOfAVisitKnowsWhatLapsed has an account come back after sixty days, and show more a minute later, across
-// a restart.
+// TestALaterAlertOfAVisitKnowsWhatLapsed has an account come back after sixty days, and show more a minute later,
+// across a restart.
 func TestALaterAlertOfAVisitKnowsWhatLapsed(t *testing.T) {
 	d := settled(t, nil)
 	_, first := at(t, d, webShell(monday))

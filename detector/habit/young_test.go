@@ -87,8 +87,8 @@ func TestEvidenceThatNeedsNoHistory(t *testing.T) {
 	}
 }
 
-// TestWhoIsUndiscoveredDependsOnTheParent: on a young host an agent may not have matched yet, but no daemon of it starts
-// the tools through a shell.
+// TestWhoIsUndiscoveredDependsOnTheParent: on a young host an agent may not have matched yet, but no daemon of it
+// starts the tools through a shell.
 func TestWhoIsUndiscoveredDependsOnTheParent(t *testing.T) {
 	for _, days := range []int{3, 5, 7} {
 		m, end := attended(days, 2)
