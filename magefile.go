@@ -352,29 +352,22 @@ func installTools() error {
 	return sh.RunWithV(env, "apt-get", args...)
 }
 
-// Check looks for everything that a machine can find wrong: format, vet, staticcheck, golangci-lint, requirements,
-// generated files.
+// Check looks for everything that a machine can find wrong: format, what golangci-lint knows, with vet's and
+// staticcheck's findings among it, requirements, generated files.
 func Check() error {
 	lint := []string{"go", "tool", "-modfile", linters, "golangci-lint", "run"}
 	steps := []step{
 		{"gofmt", formatted},
-		command("go", "vet", "-tags", "mage", "magefile.go"),
 		command(append(lint, "--build-tags", "mage", "magefile.go")...),
 		command("go", "-C", filepath.Dir(linters), "mod", "tidy", "-diff"),
 	}
 	for _, module := range modules {
-		tools, err := filepath.Rel(module, "tools/go.mod")
-		if err != nil {
-			return err
-		}
 		linters, err := filepath.Rel(module, linters)
 		if err != nil {
 			return err
 		}
 		steps = append(steps,
 			command("go", "-C", module, "mod", "tidy", "-diff"),
-			command("go", "-C", module, "vet", "./..."),
-			command("go", "-C", module, "tool", "-modfile", tools, "staticcheck", "./..."),
 			command("go", "-C", module, "tool", "-modfile", linters, "golangci-lint", "run", "./..."),
 		)
 	}
@@ -537,7 +530,7 @@ func Update() error {
 // this day, so `update` leaves them as they are.
 func Pictures() error { return pictures("-all") }
 
-// pictures draws what a reconbeat shows that is built as `go vet` has built everything it is linked with.
+// pictures draws what a reconbeat shows that is built as the linter has built everything it is linked with.
 func pictures(flags ...string) error {
 	binary, err := filepath.Abs("build/picture/reconbeat")
 	if err != nil {
