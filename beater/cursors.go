@@ -35,7 +35,8 @@ func (c *cursors) set(id string, at process.Cursor) {
 	if c.at == nil {
 		c.at = map[string]process.Cursor{}
 	}
-	if at.Horizon != 0 {
+	// A module that reads a cluster from its beginning has no horizon yet.
+	if at.Horizon != 0 || at.Document != (process.Mark{}) {
 		c.near(id).Add(at.Document)
 		c.near(id).Forget(at.Horizon)
 		at.Document = process.Mark{}

@@ -594,6 +594,8 @@ func TestStackIsInstalledByTheOutput(t *testing.T) {
 
 	older := installed()
 	older["version"] = 1
+	// Elasticsearch 9 says when a template was made and changed, and does not take that back.
+	maps.DeleteFunc(older, func(name string, _ any) bool { return strings.Contains(name, "_date") })
 	node.Request(t, http.MethodPut, template, older)
 	ship()
 	require.EqualValues(t, 1000, installed()["version"])
