@@ -95,6 +95,16 @@ func (c *client) ask(action string, params map[string]string, body []byte) ([]by
 	return nil, fmt.Errorf("%w: %w", errRefused, err)
 }
 
+// reason is why the cluster does not do what it was asked.
+type reason struct{ Type, Reason string }
+
+func (r reason) String() string {
+	if r.Reason == "" {
+		return r.Type
+	}
+	return r.Type + ": " + r.Reason
+}
+
 // shortened is an error of the client, with the reason alone of an answer of the cluster.
 func shortened(err error) error {
 	text := err.Error()
@@ -104,18 +114,22 @@ func shortened(err error) error {
 	}
 	var answer struct {
 		Error struct {
-			Type, Reason string
-			Root         []struct{ Type, Reason string } `json:"root_cause"`
+			reason
+			Root  []reason `json:"root_cause"`
+			Cause reason   `json:"caused_by"` // says it where there is no root, as of an index without a shard
 		}
 	}
 	if json.Unmarshal([]byte(text[at:]), &answer) != nil || answer.Error.Type == "" {
 		return err
 	}
-	reason := answer.Error.Type + ": " + answer.Error.Reason
-	if len(answer.Error.Root) > 0 && answer.Error.Root[0].Reason != answer.Error.Reason {
-		reason += " (" + answer.Error.Root[0].Type + ": " + answer.Error.Root[0].Reason + ")"
+	said, deeper := answer.Error.reason.String(), answer.Error.Cause
+	if len(answer.Error.Root) > 0 {
+		deeper = answer.Error.Root[0]
 	}
-	return errors.New(text[:at] + reason)
+	if deeper.Reason != "" && deeper.Reason != answer.Error.Reason {
+		said += " (" + deeper.String() + ")"
+	}
+	return errors.New(text[:at] + said)
 }
 
 // params go with every search. An answer without some of the shards is an error: what it lacks would be lost.

@@ -145,9 +145,11 @@ type errEmit struct{ error }
 
 func (e errEmit) Unwrap() error { return e.error }
 
-// follow searches for new documents again and again. A cluster that does not answer is asked until it does.
+// follow searches for new documents again and again. A cluster that does not answer is asked until it does. That it
+// does not answer once is no condition: so does a data stream that rolls over, whose new index has no shard yet.
 func (m *cluster) follow(ctx context.Context) error {
 	wait := m.BackoffInit
+	again := false // the request before has failed, too
 	for ctx.Err() == nil {
 		now := time.Now()
 		err := m.poll(ctx, now)
@@ -160,15 +162,17 @@ func (m *cluster) follow(ctx context.Context) error {
 		case err != nil:
 			m.env.Stats.Retries.Add(1)
 			m.atEnd.Store(false)
-			if !m.env.Health.Set(health.ClusterAway, m.env.ID, err.Error(), now) {
-				m.env.Logger.Debugf("the cluster has failed again, and is asked again in %s: %v", wait, err)
+			began := (again || errors.Is(err, errRefused)) && m.env.Health.Set(health.ClusterAway, m.env.ID, err.Error(), now)
+			if !began {
+				m.env.Logger.Debugf("the cluster has failed, and is asked again in %s: %v", wait, err)
 			}
+			again = true
 			sleep(ctx, wait)
 			wait = min(2*wait, m.BackoffMax)
 			continue
 		}
 		m.env.Health.Clear(health.ClusterAway, m.env.ID)
-		wait = m.BackoffInit
+		wait, again = m.BackoffInit, false
 		m.atEnd.Store(true)
 		if now.Sub(m.marked) >= markEvery {
 			if err := m.mark(now); err != nil {

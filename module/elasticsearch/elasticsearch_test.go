@@ -398,6 +398,38 @@ func TestAClusterThatIsAwayIsReported(t *testing.T) {
 	f.run(func() bool { return len(f.health.Active()) == 0 })
 }
 
+// missingShards is what Elasticsearch 9.4.3 answers to a search of a data stream that rolls over.
+const missingShards = `{"error":{"root_cause":[],"type":"search_phase_execution_exception","reason":"",` +
+	`"phase":"query","grouped":true,"failed_shards":[],"caused_by":{"type":"search_phase_execution_exception",` +
+	`"reason":"Search rejected due to missing shards [[.ds-logs-x-default-2026.11.30-000002][0]].",` +
+	`"phase":"query","grouped":true,"failed_shards":[]}},"status":503}`
+
+// A search that fails once is sent again, and is no condition; one that fails again is, with the cluster's reason.
+func TestARolloverIsNoOutage(t *testing.T) {
+	f := newFollower(t, nil)
+	docs, ids := many(10, time.Now().Add(-time.Hour))
+	f.cluster.add(docs...)
+	f.cluster.fault = func(w http.ResponseWriter, _ *http.Request, n int) bool {
+		once := n == 1
+		if once {
+			http.Error(w, missingShards, http.StatusServiceUnavailable)
+		}
+		return once
+	}
+	f.run(f.has(len(ids)))
+	require.EqualValues(t, 1, f.stats.Retries.Load())
+	require.Empty(t, f.health.Active())
+
+	f.cluster.fault = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		http.Error(w, missingShards, http.StatusServiceUnavailable)
+		return true
+	}
+	f.run(func() bool { return len(f.health.Active()) == 1 })
+	require.Contains(t, f.health.Active()[0].Detail, "503 Service Unavailable: search_phase_execution_exception "+
+		"(search_phase_execution_exception: Search rejected due to missing shards "+
+		"[[.ds-logs-x-default-2026.11.30-000002][0]].)")
+}
+
 // What becomes visible behind the place of reading is read and counted, also after a restart; nothing is read twice.
 func TestLateDocumentsAreReadOnce(t *testing.T) {
 	f := newFollower(t, nil)
