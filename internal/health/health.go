@@ -133,8 +133,8 @@ var (
 	DocumentsRejected = &Condition{
 		Code: "documents_rejected", Severity: Degraded,
 		Title: "the output refused documents for good",
-		Help: "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason. See " +
-			"docs/elasticsearch.md.",
+		Help: "The data stream logs-reconbeat.rejected-NAMESPACE has them, each with the reason, or the failure store of " +
+			"their own where that is on. See docs/elasticsearch.md.",
 	}
 	NotificationFailing = &Condition{
 		Code: "notification_failing", Severity: Degraded,
