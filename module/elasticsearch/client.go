@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/elastic/beats/v7/libbeat/esleg/eslegclient"
@@ -18,6 +20,8 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/zap"
+
+	"github.com/reconbeat/reconbeat/internal/plural"
 )
 
 // client asks the nodes of one cluster, one after the other: the next one where the last did not answer. It belongs to
@@ -96,7 +100,10 @@ func (c *client) ask(action string, params map[string]string, body []byte) ([]by
 }
 
 // reason is why the cluster does not do what it was asked.
-type reason struct{ Type, Reason string }
+type reason struct {
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
+}
 
 func (r reason) String() string {
 	if r.Reason == "" {
@@ -144,7 +151,8 @@ type answer struct {
 		Failed int `json:"failed"`
 	} `json:"_shards"`
 	Clusters struct {
-		Skipped int `json:"skipped"`
+		Skipped int               `json:"skipped"`
+		Details map[string]remote `json:"details"` // since Elasticsearch 8.10
 	} `json:"_clusters"`
 	Hits struct {
 		Hits []hit `json:"hits"`
@@ -165,15 +173,41 @@ type key struct{ at, seq int64 }
 
 func (h *hit) key() key { return key{h.Sort[0], h.Sort[1]} }
 
+// remote is how a remote cluster has answered.
+type remote struct {
+	Status   string `json:"status"`
+	Failures []struct {
+		Reason reason `json:"reason"`
+	} `json:"failures"`
+}
+
+// skipped names the remote clusters that have not answered, each with its first reason; it is empty where the answer
+// does not say.
+func (a *answer) skipped() string {
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(a.Clusters.Details)) {
+		r := a.Clusters.Details[name]
+		if r.Status != "skipped" {
+			continue
+		}
+		text.WriteString("; " + name)
+		if len(r.Failures) > 0 {
+			text.WriteString(": " + r.Failures[0].Reason.String())
+		}
+	}
+	return text.String()
+}
+
 // whole returns an error for an answer that lacks something.
 func (a *answer) whole() error {
 	switch {
 	case a.TimedOut:
 		return errors.New("a search timed out in the cluster")
 	case a.Shards.Failed > 0:
-		return fmt.Errorf("a search lacks the documents of %d shards", a.Shards.Failed)
+		return fmt.Errorf("a search lacks the documents of %s", plural.Of(a.Shards.Failed, "shard"))
 	case a.Clusters.Skipped > 0:
-		return fmt.Errorf("a search lacks the documents of %d clusters", a.Clusters.Skipped)
+		return fmt.Errorf("a search lacks the documents of %s%s", plural.Of(a.Clusters.Skipped, "remote cluster"),
+			a.skipped())
 	}
 	for i := range a.Hits.Hits {
 		if len(a.Hits.Hits[i].Sort) != 2 {

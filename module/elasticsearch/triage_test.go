@@ -146,7 +146,14 @@ func TestTriageReportsWhatItCannotRead(t *testing.T) {
 		"the cluster's fault": {503, `{}`, "503"},
 		"no JSON":             {200, `<html>`, "reading the answer to a search"},
 		"shards":              {200, `{"_shards":{"failed":2},"hits":{"hits":[]}}`, "lacks the documents of 2 shards"},
-		"timed out":           {200, `{"timed_out":true,"hits":{"hits":[]}}`, "timed out in the cluster"},
+		"remote cluster": {
+			200, `{"_clusters":{"total":3,"successful":1,"skipped":2,"details":{"(local)":{"status":"successful"},` +
+				`"us":{"status":"skipped"},"eu":{"status":"skipped","failures":[{"shard":-1,"reason":` +
+				`{"type":"connect_transport_exception","reason":"Unable to connect to [eu]"}}]}}}}`,
+			"lacks the documents of 2 remote clusters; " +
+				"eu: connect_transport_exception: Unable to connect to [eu]; us",
+		},
+		"timed out": {200, `{"timed_out":true,"hits":{"hits":[]}}`, "timed out in the cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			words, _, err := triageOf(t, []string{"a"}, func(w http.ResponseWriter, _ map[string]any) {
