@@ -23,7 +23,7 @@ func TestTheLineAtStartSaysHowMuchIsKnown(t *testing.T) {
 	}{
 		{
 			"a new host", "context", engine.Known{},
-			"the context model knows nobody yet: alerts begin 24h0m after the first match, " +
+			"the context model knows nobody yet: alerts begin 26h0m after the first match, " +
 				"sooner after `reconbeat replay --learn`",
 		},
 		{
@@ -32,7 +32,7 @@ func TestTheLineAtStartSaysHowMuchIsKnown(t *testing.T) {
 		},
 		{
 			"the first day", "context", engine.Known{Age: 90 * time.Minute, Actors: 2},
-			"the context model has learned for 1h30m and knows 2 actors: alerts begin in 22h30m",
+			"the context model has learned for 1h30m and knows 2 actors: alerts begin in 24h30m",
 		},
 		{
 			"a host that has learned", "context", engine.Known{Age: 41*day + day/2, Actors: 9},

@@ -45,7 +45,7 @@ type screen struct {
 
 // tooYoung is printed once, above the first row that a young model scored: what looks like an alert, and is none,
 // needs a reason.
-const tooYoung = "Nothing alerts yet, however unusual it is: for the first 24 hours (the default of " +
+const tooYoung = "Nothing alerts yet, however unusual it is: for the first 26 hours (the default of " +
 	"detector.learn_for) reconbeat only learns what is usual here."
 
 // history stands below it for who watches. Who replays gets the end of the replay.

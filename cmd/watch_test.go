@@ -99,7 +99,7 @@ func TestLiveWatchAsRoot(t *testing.T) {
 		if format == formatTable {
 			require.Regexp(t, `TIME +SCORE +USER +COMMAND +PARENT +FROM`, w.out.All())
 			require.Equal(t, 1, strings.Count(w.out.All(),
-				"Nothing alerts yet, however unusual it is: for the first 24 hours (the default of detector.learn_for)"))
+				"Nothing alerts yet, however unusual it is: for the first 26 hours (the default of detector.learn_for)"))
 			require.Regexp(t, ` learning  root +ss -H -t state closing +\S+`, w.out.All())
 			require.Contains(t, w.out.All(), "root has never looked at network connections on this host",
 				"the reason, in words")

@@ -116,7 +116,7 @@ func Default() Config {
 			BucketSpan: 15 * time.Minute,
 			MaxUsers:   10000,
 			MaxHosts:   detector.DefaultMaxHosts,
-			LearnFor:   24 * time.Hour,
+			LearnFor:   detector.DefaultLearnFor,
 			HalfLife:   30 * 24 * time.Hour,
 			Habit:      Habit(detector.DefaultHabit),
 			Episode: Episode{

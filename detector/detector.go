@@ -31,6 +31,10 @@ const (
 	DefaultModel = ModelContext
 )
 
+// DefaultLearnFor is how long the context model learns before it may alert where a configuration does not say: a day,
+// and two hours for daily jobs that run a little later than the day before.
+const DefaultLearnFor = 26 * time.Hour
+
 // DefaultHabit is five days over two weeks.
 var DefaultHabit = Habit{Days: 5, Span: 14 * 24 * time.Hour}
 

@@ -580,8 +580,11 @@ func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fa
 	}
 
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
+	benign := bound * math.Exp(-s)
 	if first {
-		sum *= m.activity(c, now)
+		activity := m.activity(c, now)
+		sum *= activity
+		benign *= 1 - firstVisits + firstVisits*activity
 	}
 	// Those that surprised less speak for s, too, by a factor less with every bin between.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
@@ -595,7 +598,7 @@ func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fa
 	}
 	age := days(m.age(now))
 	experience := max(0, m.memory(m.watched.Began, now)-warmUp*(1-math.Exp(-age/warmUp)))
-	return (sum/(experience+like.days) + bound*math.Exp(-s)/365) / like.share
+	return (sum/(experience+like.days) + benign/365) / like.share
 }
 
 // binStep is how much less a bin's visits speak for a surprise of the bin above.

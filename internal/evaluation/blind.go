@@ -13,7 +13,7 @@ import (
 )
 
 // hoursAfter are the times since a host is watched at which blindTime lets somebody come.
-var hoursAfter = []int{1, 6, 12, 24, 25, 30, 48, 72, 168}
+var hoursAfter = []int{1, 6, 12, 25, 27, 30, 48, 72, 168}
 
 // blindHosts and blindAttacks are who lives on the host, and who comes to it.
 var (

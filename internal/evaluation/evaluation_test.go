@@ -270,12 +270,12 @@ func TestTheContextModelHoldsTheBar(t *testing.T) {
 // TestTheBlindTimeIsStatedPlainly: it ends with the hour from which on nearly all are found, whenever they come later.
 func TestTheBlindTimeIsStatedPlainly(t *testing.T) {
 	for _, c := range []struct {
-		shares []float64 // at 1, 6, 12, 24, 25, 30, 48, 72 and 168 hours
+		shares []float64 // at 1, 6, 12, 25, 27, 30, 48, 72 and 168 hours
 		want   string
 	}{
-		{shares: []float64{0, 0, 0, 1, 1, 1, 1, 1, 1}, want: "24 h"},
-		{shares: []float64{0, 0, 0, 1, 0.5, 0.9, 0.95, 1, 1}, want: "30 h"},
-		{shares: []float64{0, 0, 0, 1, 1, 1, 1, 1, 0.85}, want: "later than 168 h"},
+		{shares: []float64{0, 0, 0, 0, 1, 1, 1, 1, 1}, want: "27 h"},
+		{shares: []float64{0, 0, 0, 0, 0.5, 0.9, 0.95, 1, 1}, want: "30 h"},
+		{shares: []float64{0, 0, 0, 0, 1, 1, 1, 1, 0.85}, want: "later than 168 h"},
 		{shares: []float64{0, 0, 0, 0, 0, 0, 0, 0, 1}, want: "168 h"},
 	} {
 		require.Len(t, c.shares, len(hoursAfter))

@@ -106,7 +106,7 @@ of the model were chosen on seeds 1 to 10.
 	}
 	b.WriteString(
 		"\n### The blind time\n\nThe share of unknown accounts found that come so many hours after a host began to " +
-			"be watched. For `learn_for`, the first 24 hours, nothing alerts.\n\n",
+			"be watched. For `learn_for`, the first 26 hours, nothing alerts.\n\n",
 	)
 	if err := blindTime(&b, reported); err != nil {
 		return err
