@@ -85,6 +85,7 @@ type Detector struct {
 
 	program  string                   // of the exec that Match saw last, a view into it
 	sessions map[string]*hostSessions // by host, as the models' contexts are
+	spare    habit.Spare              // for sessions of all hosts
 	awaited  []*awaited               // the one that is due first stands first
 	idle     []*awaited               // their memory is used again
 

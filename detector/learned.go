@@ -135,11 +135,14 @@ func (d *Detector) watch(host string, t time.Time) {
 	}
 }
 
-// turnTo makes a host the one whose contexts are at hand. It says nothing of its time.
+// turnTo makes a host the one whose contexts are at hand, as it mostly is. It says nothing of its time.
 func (d *Detector) turnTo(host string, t time.Time) {
-	if d.watching.hosts != nil && d.watching.host == host {
-		return
+	if d.watching.hosts == nil || d.watching.host != host {
+		d.turn(host, t)
 	}
+}
+
+func (d *Detector) turn(host string, t time.Time) {
 	d.watching = watching{host: strings.Clone(host)}
 	for _, l := range d.models {
 		d.watching.hosts = append(d.watching.hosts, l.host(d.watching.host, t, &d.o))

@@ -65,7 +65,7 @@ func (d *Detector) sessionsOf(host string, now time.Time) *hostSessions {
 		for len(d.sessions) >= d.o.MaxHosts {
 			d.forgetSessions()
 		}
-		h = &hostSessions{Sessions: habit.NewSessions(contextOptions(d.o.HalfLife)), used: now}
+		h = &hostSessions{Sessions: habit.NewSessions(contextOptions(d.o.HalfLife), &d.spare), used: now}
 		d.sessions[host] = h
 	}
 	return h
@@ -85,9 +85,6 @@ func (d *Detector) Ran(e *process.Event, rules RuleSet, complete func(*process.E
 	}
 	d.turnTo(d.modelHost(e), e.Time)
 	k := sessionOf(e)
-	if d.watching.sessions.Again(&k, e.Time, d.program) {
-		return
-	}
 	k.Name, k.Container = d.reader.Text(k.Name), d.reader.Text(k.Container) // e is used again
 	d.watching.sessions.Ran(k, e.Time, d.reader.Program(d.program), rules == 0, func() (habit.Account, habit.Class) {
 		said := e.Session
@@ -160,6 +157,13 @@ func (w *awaited) keep(e *process.Event) {
 // Due appends to out what becomes of matches whose ten minutes were over before an event of the same host, or for which
 // there is no room. It is to be called before Ran and Judge.
 func (d *Detector) Due(e *process.Event, out []Finding) []Finding {
+	if len(d.awaited) == 0 { // as mostly
+		return out
+	}
+	return d.dueBefore(e, out)
+}
+
+func (d *Detector) dueBefore(e *process.Event, out []Finding) []Finding {
 	for len(d.awaited) >= maxAwaited {
 		first := d.awaited[0]
 		d.awaited = slices.Delete(d.awaited, 0, 1)

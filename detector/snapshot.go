@@ -404,7 +404,7 @@ func (d *Detector) Restore(b []byte) error {
 	}
 	sessions := map[string]*hostSessions{}
 	for host, h := range s.Sessions {
-		known, err := habit.RestoreSessions(contextOptions(d.o.HalfLife), h.Known)
+		known, err := habit.RestoreSessions(contextOptions(d.o.HalfLife), &d.spare, h.Known)
 		if err != nil {
 			return fmt.Errorf("reading the sessions of host %q: %w", host, err)
 		}

@@ -339,49 +339,78 @@ func (e *Event) Copy(src *Event) {
 	arena, args := e.arena[:0], e.args[:0]
 	*e = *src
 	e.arena, e.args = arena, args
-	e.ID, e.Source, e.Timezone = e.textOf(src.ID), e.textOf(src.Source), e.textOf(src.Timezone)
-	e.Starter, e.Loads = e.textOf(src.Starter), e.textOf(src.Loads)
-	e.Host = Host{ID: e.textOf(src.Host.ID), Name: e.textOf(src.Host.Name), OSType: e.textOf(src.Host.OSType)}
-	e.copyProcess(&e.Process, &src.Process)
-	e.copyProcess(&e.Parent, &src.Parent)
-	e.copyProcess(&e.Leader, &src.Leader)
-	e.copyProcess(&e.Entry, &src.Entry)
-	e.Session.User.Name = e.textOf(src.Session.User.Name)
-	e.Session.Entry, e.Session.TTY = e.textOf(src.Session.Entry), e.textOf(src.Session.TTY)
-	e.Change.Action, e.Change.Text = e.textOf(src.Change.Action), e.textOf(src.Change.Text)
-	e.Change.Record = e.textOf(src.Change.Record)
-	e.Account.User.Name, e.Account.Group = e.textOf(src.Account.User.Name), e.textOf(src.Account.Group)
-	e.Account.Action = e.textOf(src.Account.Action)
-	e.Origin = Origin{Index: e.textOf(src.Origin.Index), ID: e.textOf(src.Origin.ID)}
-	e.Container = Container{
-		ID:    e.textOf(src.Container.ID),
-		Name:  e.textOf(src.Container.Name),
-		Image: e.textOf(src.Container.Image),
+	e.own(&e.ID)
+	e.own(&e.Source)
+	e.own(&e.Timezone)
+	e.own(&e.Starter)
+	e.own(&e.Loads)
+	e.own(&e.Host.ID)
+	e.own(&e.Host.Name)
+	e.own(&e.Host.OSType)
+	e.ownProcess(&e.Process)
+	e.ownProcess(&e.Parent)
+	e.ownProcess(&e.Leader)
+	e.ownProcess(&e.Entry)
+	e.own(&e.Session.User.Name)
+	e.own(&e.Session.Entry)
+	e.own(&e.Session.TTY)
+	e.own(&e.Change.Action)
+	e.own(&e.Change.Text)
+	e.own(&e.Change.Record)
+	e.own(&e.Account.User.Name)
+	e.own(&e.Account.Group)
+	e.own(&e.Account.Action)
+	e.own(&e.Origin.Index)
+	e.own(&e.Origin.ID)
+	e.own(&e.Container.ID)
+	e.own(&e.Container.Name)
+	e.own(&e.Container.Image)
+	e.own(&e.Container.Namespace)
+	e.own(&e.Container.Pod)
+	e.own(&e.Container.Part)
+}
 
-		Namespace: e.textOf(src.Container.Namespace),
-		Pod:       e.textOf(src.Container.Pod),
-		Part:      e.textOf(src.Container.Part),
+// own moves a text of e into its memory. Most are empty, and cost no more than to see that.
+func (e *Event) own(s *string) {
+	if *s != "" {
+		*s = e.textOf(*s)
 	}
 }
 
-func (e *Event) copyProcess(dst, src *Process) {
-	dst.EntityID, dst.Name, dst.Executable = e.textOf(src.EntityID), e.textOf(src.Name), e.textOf(src.Executable)
-	dst.CommandLine, dst.CWD, dst.TTY = e.textOf(src.CommandLine), e.textOf(src.CWD), e.textOf(src.TTY)
-	dst.User.Name, dst.Effective.Name = e.textOf(src.User.Name), e.textOf(src.Effective.Name)
-	dst.Group.Name, dst.EffGroup.Name = e.textOf(src.Group.Name), e.textOf(src.EffGroup.Name)
-	dst.Binary = Binary{
-		BuildID: e.textOf(src.Binary.BuildID),
-		SHA256:  e.textOf(src.Binary.SHA256),
-		Tool:    e.textOf(src.Binary.Tool),
+func (e *Event) ownProcess(p *Process) {
+	if p.wordless() { // as the parent and the leaders of an exec are for most sources
+		p.Args = nil
+		return
 	}
-	dst.Args = nil
+	e.own(&p.EntityID)
+	e.own(&p.Name)
+	e.own(&p.Executable)
+	e.own(&p.CommandLine)
+	e.own(&p.CWD)
+	e.own(&p.TTY)
+	e.own(&p.User.Name)
+	e.own(&p.Effective.Name)
+	e.own(&p.Group.Name)
+	e.own(&p.EffGroup.Name)
+	e.own(&p.Binary.BuildID)
+	e.own(&p.Binary.SHA256)
+	e.own(&p.Binary.Tool)
+	if len(p.Args) == 0 {
+		p.Args = nil
+		return
+	}
 	start := len(e.args)
-	for _, a := range src.Args {
+	for _, a := range p.Args {
 		e.args = append(e.args, e.textOf(a))
 	}
-	if len(src.Args) > 0 {
-		dst.Args = e.args[start:len(e.args):len(e.args)]
-	}
+	p.Args = e.args[start:len(e.args):len(e.args)]
+}
+
+// wordless reports whether a process has no text at all.
+func (p *Process) wordless() bool {
+	return len(p.EntityID)|len(p.Name)|len(p.Executable)|len(p.CommandLine)|len(p.CWD)|len(p.TTY)|len(p.User.Name)|
+		len(p.Effective.Name)|len(p.Group.Name)|len(p.EffGroup.Name)|len(p.Binary.BuildID)|len(p.Binary.SHA256)|
+		len(p.Binary.Tool)|len(p.Args) == 0
 }
 
 // Shrink gives memory beyond max bytes back, so that one hostile command line does not stay with e for ever.

@@ -4,6 +4,7 @@ package process
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -54,6 +55,56 @@ func TestACopySharesNothingWithItsSource(t *testing.T) {
 	require.Equal(t, want.Session, dst.Session)
 	require.Equal(t, want.Source, dst.Source)
 	require.Equal(t, want.Account, dst.Account)
+}
+
+// TestACopyOwnsEachOfItsTexts: of an event with a single text, wherever it stands.
+func TestACopyOwnsEachOfItsTexts(t *testing.T) {
+	texts := 0
+	for i := 0; ; i++ {
+		src, dst := &Event{}, &Event{}
+		places := textsIn(reflect.ValueOf(src).Elem(), "")
+		if i == len(places) {
+			break
+		}
+		text := src.Text([]byte("a text"))
+		places[i].set(text)
+		dst.Copy(src)
+		src.Reset()
+		src.Text([]byte("gone by"))
+		require.Equal(t, "a text", textsIn(reflect.ValueOf(dst).Elem(), "")[i].value(), places[i].name)
+		texts++
+	}
+	require.Greater(t, texts, 70)
+}
+
+// textPlace is where an event has a text.
+type textPlace struct {
+	name  string
+	set   func(string)
+	value func() string
+}
+
+// textsIn are the places of texts in a struct, in order.
+func textsIn(v reflect.Value, name string) (places []textPlace) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				places = append(places, textsIn(v.Field(i), name+"."+f.Name)...)
+			}
+		}
+	case reflect.String:
+		places = append(places, textPlace{name, v.SetString, v.String})
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.String {
+			places = append(places, textPlace{
+				name,
+				func(s string) { v.Set(reflect.ValueOf([]string{s})) },
+				func() string { return v.Index(0).String() },
+			})
+		}
+	}
+	return places
 }
 
 func TestCopyingIntoAUsedEventAllocatesNothing(t *testing.T) {

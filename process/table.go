@@ -410,7 +410,7 @@ func (t *Table) fill(p *procEntry, from *Process, ppid, session, login uint32) {
 		text = append(append(text, a...), 0)
 	}
 	exe := t.programs.of(from.Executable)
-	name := base(exe.path)
+	name := exe.name
 	if name == "" {
 		name = t.texts.of(from.Name)
 	}
@@ -752,13 +752,13 @@ func (t *Table) entityID(s scope, e *Event, p *Process) string {
 	return EntityID(host, boot, p.PID, p.StartTicks, start)
 }
 
-// executables keeps one copy of each path of a program, with whether its user may have put it there. It begins anew
-// when it has become large.
+// executables keeps one copy of each path of a program, with its base name and whether its user may have put it there.
+// It begins anew when it has become large.
 type executables map[string]executable
 
 type executable struct {
-	path   string
-	chosen bool
+	path, name string
+	chosen     bool
 }
 
 func (x executables) of(path string) executable {
@@ -769,8 +769,9 @@ func (x executables) of(path string) executable {
 	if len(x) >= internedMax {
 		clear(x) // entries keep their strings
 	}
-	kept = executable{path: strings.Clone(path), chosen: Place(path) != ""}
-	x[kept.path] = kept
+	path = strings.Clone(path)
+	kept = executable{path: path, name: base(path), chosen: Place(path) != ""}
+	x[path] = kept
 	return kept
 }
 

@@ -168,13 +168,19 @@ type Reader struct {
 	networks map[netip.Addr][2]text
 	ids      map[uint32]text
 	texts    map[string]text // values that a hostile process may have chosen
+	near     [256]text       // the latest of texts, each at its place
 	parents  map[string]text // parents by their files
 	places   map[string]text // where executables lie, plain where nothing is hidden by it
 	buffer   []byte
 }
 
 // Text is a text that outlives the event that it is of.
-func (r *Reader) Text(s string) string { return r.hold(s).Value() }
+func (r *Reader) Text(s string) string {
+	if s == "" {
+		return ""
+	}
+	return r.hold(s).Value()
+}
 
 // Program is a program's name as Sessions know it, without its version.
 func (r *Reader) Program(name string) text { return r.hold(unversioned(name)) }
@@ -271,12 +277,24 @@ func (r *Reader) hold(s string) text {
 		return nothing
 	}
 	s = s[:min(len(s), maxValue)]
+	near := &r.near[placeOf(s)]
+	if *near != (text{}) && near.Value() == s {
+		return *near // as mostly, without a search
+	}
 	t, known := r.texts[s]
 	if !known {
 		t = unique.Make(strings.ToValidUTF8(s, "\uFFFD"))
 		r.texts = remember(r.texts, strings.Clone(s), t)
 	}
+	*near = t
 	return t
+}
+
+// placeOf is where a text that is not empty is found without a search, unless another one was there later.
+func placeOf(s string) uint8 {
+	n := len(s)
+	h := uint32(s[0]) | uint32(s[n/2])<<8 | uint32(s[n-1])<<16 | uint32(n)<<24
+	return uint8(h * 0x9e3779b1 >> 24)
 }
 
 // account is a user by id, by name where no id is known.

@@ -4,8 +4,6 @@ package habit
 
 import (
 	"cmp"
-	"container/heap"
-	"encoding/binary"
 	"maps"
 	"math"
 	"slices"
@@ -18,41 +16,16 @@ import (
 // goroutine.
 type Sessions struct {
 	o        Options // Idle and Longest end a session, MaxActors bounds the accounts
+	spare    *Spare
 	watched  watched
 	unit     time.Time
 	accounts map[member]*account
 	classes  [classes]counter // by how many accounts each program was run
 	others   counter          // programs that no rule means, of all accounts
-	open     map[SessionKey]*session
-	near     [1 << nearBits]*session // the latest of the open ones, each at its key's place
-	queue    queue                   // the open ones
-	longest  time.Time               // no session has run for Longest before
-	due      time.Time               // no session is over before
-	ended    []*session              // that are to be closed; reused
-	spare    []*session              // that are closed; their memory is used again
+	open     openSessions
+	earliest time.Time // no open session began before
+	due      time.Time // no session is over before; zero: not known
 	evicted  uint64
-}
-
-// SessionKey identifies a session of a host: the login session, or where there is none the user in a container.
-type SessionKey struct {
-	Session   uint32 `json:"session"` // process.Unset: none
-	User      uint32 `json:"user"`    // the login user; without a session the real one; process.Unset: unknown
-	Name      string `json:"name,omitempty"`
-	Container string `json:"container,omitempty"` // its id
-}
-
-func (k SessionKey) compare(other SessionKey) int {
-	return cmp.Or(cmp.Compare(k.Session, other.Session), cmp.Compare(k.User, other.User),
-		cmp.Compare(k.Name, other.Name), cmp.Compare(k.Container, other.Container))
-}
-
-// near is the place of a session among the latest ones. Others may have the same.
-func (k *SessionKey) near() uint32 {
-	h := k.Session*0x9e3779b1 ^ k.User*0x85ebca6b // odd: all of their bits count
-	if len(k.Container) >= 4 {
-		h ^= binary.LittleEndian.Uint32([]byte(k.Container[:4])) * 0xc2b2ae35
-	}
-	return h >> (32 - nearBits)
 }
 
 // account is what is known of the programs of one account.
@@ -62,114 +35,17 @@ type account struct {
 	Until    time.Time `json:"until"`    // the last one, in watched time
 }
 
-// session is what an account runs without a pause.
-type session struct {
-	Start   time.Time `json:"start"` // in watched time, as Last
-	Last    time.Time `json:"last"`
-	Ignored bool      `json:"ignored,omitempty"` // it teaches nothing
-	key     SessionKey
-	who     member
-	used    []used
-	silent  time.Time  // Last, or what it was before: it is written anew when that matters
-	place   int        // in the queue; -1: none
-	places  [256]uint8 // where in used a program may be, at its name's place
-}
-
-// queue is a heap of sessions by what is known of their last programs: the one that was silent for the longest time
-// stands first, or another one that is taken for it.
-type queue []*session
-
-// Len is one of the methods of a heap.
-func (q queue) Len() int { return len(q) }
-
-// Less is one of the methods of a heap.
-func (q queue) Less(i, j int) bool {
-	if c := q[i].silent.Compare(q[j].silent); c != 0 {
-		return c < 0
-	}
-	return q[i].key.compare(q[j].key) < 0
-}
-
-// Swap is one of the methods of a heap.
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
-}
-
-// Push is one of the methods of a heap.
-func (q *queue) Push(x any) {
-	open := x.(*session)
-	open.place = len(*q)
-	*q = append(*q, open)
-}
-
-// Pop is one of the methods of a heap.
-func (q *queue) Pop() any {
-	last := len(*q) - 1
-	open := (*q)[last]
-	(*q)[last], *q = nil, (*q)[:last]
-	open.place = -1
-	return open
-}
-
-// first is the session that was silent for the longest time, of sessions of which there are some.
-func (q *queue) first() *session {
-	for {
-		open := (*q)[0]
-		if open.silent.Equal(open.Last) {
-			return open
-		}
-		open.silent = open.Last
-		heap.Fix(q, 0)
-	}
-}
-
-// used is a program of a session.
-type used struct {
-	program text
-	since   time.Time // the clock's: the first time
-	minute  int64     // of the clock, since 1970: the last one
-	other   bool      // no rule means it
-}
-
 const (
 	// beside is how long before and after a match what runs in its session is weighed.
 	beside = 10 * time.Minute
 	// maxSessions bounds how many sessions are open; the one that was silent for the longest time makes room.
 	maxSessions = 512
-	// maxSpare bounds of how many closed sessions the memory is kept.
-	maxSpare = 16
-	// nearBits is the logarithm of how many sessions are found without a search.
-	nearBits = 6
 )
 
-// NewSessions makes Sessions of which nothing is known.
-func NewSessions(o Options) *Sessions {
+// NewSessions makes Sessions of which nothing is known. Those of all hosts may have one Spare.
+func NewSessions(o Options, spare *Spare) *Sessions {
 	o.HalfLife = cmp.Or(o.HalfLife, halfLife)
-	return &Sessions{o: o, accounts: map[member]*account{}, open: map[SessionKey]*session{}}
-}
-
-// Again notes that a program was started in a session, where the session is one of the latest and has run it before, as
-// is mostly so. Else it returns false: it is for Ran to note.
-func (s *Sessions) Again(k *SessionKey, at time.Time, program string) bool {
-	near := &s.near[k.near()]
-	open := *near
-	if open == nil || open.key != *k {
-		return false
-	}
-	r := open.find(unversioned(program))
-	if r == nil {
-		return false
-	}
-	now := s.goOn(at)
-	if *near != open {
-		return false // that session is over
-	}
-	if now.After(open.Last) {
-		open.Last = now
-	}
-	r.minute = max(r.minute, minuteOf(at))
-	return true
+	return &Sessions{o: o, spare: spare, accounts: map[member]*account{}}
 }
 
 // Ran notes that a program was started in a session. It may come once for each minute in which it was, or more often:
@@ -179,27 +55,13 @@ func (s *Sessions) Ran(k SessionKey, at time.Time, program text, other bool, who
 		s.unit = at
 	}
 	now := s.goOn(at)
-	open := s.near[k.near()]
-	if open == nil || open.key != k {
-		open = s.open[k]
-	}
+	open := s.open.get(&k)
 	if open == nil {
-		if len(s.open) >= maxSessions {
-			s.close(s.queue.first())
-		}
-		open = s.begin(k, now)
+		open = s.begin(&k, now)
 		open.who.Account, open.who.Class = who()
 	}
-	s.near[k.near()] = open
-	open.Last = latest(open.Last, now)
-	minute := minuteOf(at)
-	i := slices.IndexFunc(open.used, func(r used) bool { return r.program == program })
-	switch {
-	case i >= 0:
-		open.used[i].minute = max(open.used[i].minute, minute)
-	case len(open.used) < maxValues:
-		open.used = append(open.used, used{program, at, minute, other})
-	}
+	s.open.goOn(open, now)
+	open.ran(program, at, other)
 }
 
 // goOn goes on to a time, and closes the sessions that are over by then.
@@ -212,72 +74,50 @@ func (s *Sessions) goOn(t time.Time) (now time.Time) {
 	return now
 }
 
-func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
-
-// find is the program of a name, which is no version's; nil: the session has not run it.
-func (o *session) find(name string) *used {
-	if name == "" || len(name) > maxValue {
-		return nil
-	}
-	place := &o.places[placeOf(name)]
-	if i := int(*place); i < len(o.used) && o.used[i].program.Value() == name {
-		return &o.used[i]
-	}
-	i := slices.IndexFunc(o.used, func(r used) bool { return r.program.Value() == name })
-	if i < 0 {
-		return nil
-	}
-	*place = uint8(i)
-	return &o.used[i]
-}
-
-// placeOf is where a session notes which one the program of a name is, which is not empty. Another may have the same.
-func placeOf(name string) uint8 {
-	n := len(name)
-	h := uint32(name[0]) | uint32(name[n/2])<<8 | uint32(name[n-1])<<16 | uint32(n)<<24
-	return uint8(h * 0x9e3779b1 >> 24)
-}
-
 // Discard says that a session teaches nothing: an alert was raised in it, so that it may be an intruder's.
 func (s *Sessions) Discard(k SessionKey) {
-	if open := s.open[k]; open != nil {
+	if open := s.open.get(&k); open != nil {
 		open.Ignored = true
 	}
 }
 
 // End ends a login session.
-func (s *Sessions) End(session uint32) {
-	for _, open := range s.queue {
-		if open.key.Session == session {
-			s.ended = append(s.ended, open)
+func (s *Sessions) End(id uint32) {
+	of := SessionKey{Session: id}
+	for s.open.n > 0 {
+		var first *session
+		for open := *s.open.bucket(&of); open != nil; open = open.chained {
+			if open.key.Session == id && (first == nil || open.compare(first) < 0) {
+				first = open
+			}
 		}
+		if first == nil {
+			return
+		}
+		s.close(first)
 	}
-	s.closeEnded()
 }
 
 // Stop says that nothing is watched from now on until the next Ran.
 func (s *Sessions) Stop() { s.watched.Stopped = !s.watched.Began.IsZero() }
 
 // begin opens a session.
-func (s *Sessions) begin(k SessionKey, now time.Time) *session {
-	var open *session
-	if last := len(s.spare) - 1; last >= 0 {
-		open, s.spare = s.spare[last], s.spare[:last]
-	} else {
-		open = &session{}
+func (s *Sessions) begin(k *SessionKey, now time.Time) *session {
+	if s.open.n >= maxSessions {
+		s.close(s.open.first)
 	}
-	*open = session{Start: now, Last: now, key: k, used: open.used[:0]}
+	open := s.spare.session()
+	open.Start, open.Last, open.key = now, now, *k
 	s.put(open)
 	return open
 }
 
 // put makes a session one of the open ones.
 func (s *Sessions) put(open *session) {
-	s.open[open.key] = open
-	open.silent = open.Last
-	heap.Push(&s.queue, open)
-	s.longest = sooner(s.longest, open.Start.Add(s.o.Longest))
-	s.due = sooner(s.due, sooner(s.longest, open.Last.Add(s.o.Idle)))
+	s.open.add(open)
+	if open == s.open.first || open.Start.Before(s.earliest) {
+		s.earliest, s.due = sooner(s.earliest, open.Start), time.Time{}
+	}
 }
 
 // sooner is the earlier time, of which the zero one is none.
@@ -288,69 +128,56 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// closeUntil closes the sessions that are over, the first to end first.
+// closeUntil closes the sessions that are over, in their order: the silent ones come before those that go on for too
+// long.
 func (s *Sessions) closeUntil(now time.Time) {
-	s.due = time.Time{}
-	for len(s.queue) > 0 {
-		open := s.queue.first()
-		if now.Sub(open.Last) <= s.o.Idle {
-			s.due = open.Last.Add(s.o.Idle)
-			break
-		}
-		s.ended = append(s.ended, heap.Pop(&s.queue).(*session))
+	for s.open.n > 0 && now.Sub(s.open.first.Last) > s.o.Idle {
+		s.close(s.open.first)
 	}
-	if now.After(s.longest) {
-		s.longest = time.Time{}
-		for _, open := range s.queue {
-			if now.Sub(open.Start) > s.o.Longest {
-				s.ended = append(s.ended, open)
-			} else {
-				s.longest = sooner(s.longest, open.Start.Add(s.o.Longest))
-			}
-		}
+	if now.Sub(s.earliest) > s.o.Longest {
+		s.closeLongest(now)
 	}
-	if len(s.queue) > 0 {
-		s.due = sooner(s.due, s.longest)
+	if s.open.n > 0 {
+		s.due = sooner(s.earliest.Add(s.o.Longest), s.open.first.Last.Add(s.o.Idle))
 	}
-	s.closeEnded()
 }
 
-// closeEnded closes the sessions that have been found to be over.
-func (s *Sessions) closeEnded() {
-	slices.SortFunc(s.ended, inOrder)
-	for _, open := range s.ended {
-		s.close(open)
+// closeLongest closes the sessions that go on for too long.
+func (s *Sessions) closeLongest(now time.Time) {
+	s.earliest = time.Time{}
+	for open := s.open.first; open != nil; {
+		later := open.later
+		if now.Sub(open.Start) > s.o.Longest {
+			s.close(open)
+		} else {
+			s.earliest = sooner(s.earliest, open.Start)
+		}
+		open = later
 	}
-	clear(s.ended)
-	s.ended = s.ended[:0]
 }
 
-func inOrder(a, b *session) int { return cmp.Or(a.Last.Compare(b.Last), a.key.compare(b.key)) }
+// close ends a session that is over.
+func (s *Sessions) close(open *session) {
+	if !open.Ignored {
+		s.learn(open)
+	}
+	s.drop(open)
+}
 
 // drop forgets a session.
 func (s *Sessions) drop(open *session) {
-	delete(s.open, open.key)
-	if open.place >= 0 {
-		heap.Remove(&s.queue, open.place)
-	}
-	if len(s.spare) < maxSpare {
-		s.spare = append(s.spare, open)
-	}
-	if near := &s.near[open.key.near()]; *near == open {
-		*near = nil
-	}
+	s.open.remove(open)
+	s.spare.keep(open)
 }
 
-// close lets the account and its class learn from a session that is over.
-func (s *Sessions) close(open *session) {
-	s.drop(open)
-	if open.Ignored {
-		return
-	}
-	if s.halfLives(open.Last) >= renewAt {
+// learn lets the account and its class learn from a session.
+func (s *Sessions) learn(open *session) {
+	age := s.halfLives(open.Last)
+	if age >= renewAt {
 		s.renew(open.Last)
+		age = 0
 	}
-	w := s.grown(open.Last)
+	w := grownBy(age)
 	own := w
 	if open.Last.Sub(s.watched.Began) < day { // of the first day nothing else speaks for it
 		own *= tentative
@@ -365,7 +192,8 @@ func (s *Sessions) close(open *session) {
 	}
 	a.Weight += own
 	a.Until = latest(a.Until, open.Last)
-	for _, r := range open.used {
+	for i := range open.used {
+		r := &open.used[i]
 		if a.Programs.add(r.program, own) {
 			s.classes[open.who.Class].add(r.program, w)
 		}
@@ -395,10 +223,12 @@ func (s *Sessions) Evicted() uint64 { return s.evicted }
 // Forget makes accounts with one of the ids unknown again.
 func (s *Sessions) Forget(ids map[string]bool) {
 	maps.DeleteFunc(s.accounts, func(m member, _ *account) bool { return ids[m.ID.Value()] })
-	for _, open := range slices.Clone(s.queue) {
+	for open := s.open.first; open != nil; {
+		later := open.later
 		if ids[open.who.ID.Value()] {
 			s.drop(open)
 		}
+		open = later
 	}
 }
 
@@ -407,9 +237,9 @@ func (s *Sessions) halfLives(t time.Time) float64 {
 }
 
 // grown is the weight of something that happens at t, and faded what undoes it at t, as of a Model.
-func (s *Sessions) grown(t time.Time) float64 {
-	return math.Exp2(max(0, min(mostGrown, s.halfLives(t))))
-}
+func (s *Sessions) grown(t time.Time) float64 { return grownBy(s.halfLives(t)) }
+
+func grownBy(halfLives float64) float64 { return math.Exp2(max(0, min(mostGrown, halfLives))) }
 
 // renew makes t the unit.
 func (s *Sessions) renew(t time.Time) {
@@ -468,7 +298,7 @@ type Company struct {
 // knows of a session in which only what rules mean is reported: where hardly any other program has been seen on the
 // host, it is no company.
 func (s *Sessions) Before(k SessionKey, at time.Time, programs []string) Company {
-	open := s.open[k]
+	open := s.open.get(&k)
 	if open == nil || weights[open.who.Class][Session] == 0 || !s.enough(at) {
 		return Company{}
 	}

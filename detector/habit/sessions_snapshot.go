@@ -63,23 +63,24 @@ func (s *Sessions) Snapshot() SessionsSnapshot {
 	for _, who := range slices.SortedFunc(maps.Keys(s.accounts), member.compare) {
 		out.Accounts = append(out.Accounts, accountOf{who.stored(), s.accounts[who]})
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(s.open), SessionKey.compare) {
-		one := sessionOf{Key: k, Who: s.open[k].who.stored(), Open: s.open[k]}
-		for _, u := range s.open[k].used {
+	for open := s.open.first; open != nil; open = open.later {
+		one := sessionOf{Key: open.key, Who: open.who.stored(), Open: open}
+		for _, u := range open.used {
 			one.Used = append(one.Used, usedOf{u.program.Value(), u.since, u.minute, u.other})
 		}
 		out.Open = append(out.Open, one)
 	}
+	slices.SortFunc(out.Open, func(a, b sessionOf) int { return a.Key.compare(b.Key) })
 	return out
 }
 
 // RestoreSessions makes Sessions of a decoded SessionsSnapshot, which is theirs from then on. The error says what is
 // invalid in it.
-func RestoreSessions(o Options, in SessionsSnapshot) (*Sessions, error) {
+func RestoreSessions(o Options, spare *Spare, in SessionsSnapshot) (*Sessions, error) {
 	if in.HalfLife < 0 || in.Watched.Hours < 0 || in.Watched.Now.Before(in.Watched.Began) {
 		return nil, fmt.Errorf("half-life and watched time: %w", errNumbers)
 	}
-	s := NewSessions(o)
+	s := NewSessions(o, spare)
 	s.o.HalfLife = cmp.Or(in.HalfLife, halfLife)
 	s.watched, s.unit, s.classes, s.others, s.evicted = in.Watched, in.Unit, in.Classes, in.Others, in.Evicted
 	for _, a := range in.Accounts {
@@ -89,8 +90,8 @@ func RestoreSessions(o Options, in SessionsSnapshot) (*Sessions, error) {
 		s.accounts[a.member()] = a.Known
 	}
 	for _, open := range in.Open {
-		if open.Open == nil || open.Who.Class >= classes || len(open.Used) > maxValues || s.open[open.Key] != nil ||
-			len(s.open) >= maxSessions {
+		if open.Open == nil || open.Who.Class >= classes || len(open.Used) > maxValues ||
+			s.open.get(&open.Key) != nil || s.open.n >= maxSessions {
 			return nil, fmt.Errorf("open session of account %q: %w", open.Who.ID, errNumbers)
 		}
 		open.Open.key, open.Open.who = open.Key, open.Who.member()

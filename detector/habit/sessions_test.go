@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unique"
@@ -36,7 +37,7 @@ func work(s *Sessions, id int, at time.Time, name string, programs ...string) {
 
 // offices are Sessions of thirty days, in which alice and bob do their work each day; the next free session.
 func offices() (*Sessions, time.Time, int) {
-	s, id := NewSessions(options), 1
+	s, id := NewSessions(options, &Spare{}), 1
 	for day := range 30 {
 		at := monday.AddDate(0, 0, day).Add(9 * time.Hour)
 		work(s, id, at, "alice", "ls", "git", "vim", "make", "git", "go", "less")
@@ -91,7 +92,7 @@ func TestWhoTriesNewProgramsMayTryAnother(t *testing.T) {
 }
 
 func TestAProgramCountsOnceASession(t *testing.T) {
-	s := NewSessions(options)
+	s := NewSessions(options, &Spare{})
 	for range 100 {
 		work(s, 1, monday, "alice", "make", "cc1", "make", "cc1")
 	}
@@ -120,7 +121,7 @@ func TestASessionWithAnAlertTeachesNothing(t *testing.T) {
 
 // TestWhereMatchesOnlyAreSeenNothingIsSaid: a source may report no more than what rules mean.
 func TestWhereMatchesOnlyAreSeenNothingIsSaid(t *testing.T) {
-	s := NewSessions(options)
+	s := NewSessions(options, &Spare{})
 	for day := range 60 {
 		for i, p := range []string{
 			"id", "whoami", "ps", "uname", "ss", "gcc", "nmap", "sudo", "w", "ip", "arp", "last", "who",
@@ -160,7 +161,7 @@ func TestCompanyIsWithinTenMinutes(t *testing.T) {
 func TestSessionsAreBounded(t *testing.T) {
 	o := options
 	o.MaxActors = 50
-	s := NewSessions(o)
+	s := NewSessions(o, &Spare{})
 	r := rand.New(rand.NewPCG(1, 1))
 	at := monday
 	for i := range 30000 {
@@ -168,11 +169,11 @@ func TestSessionsAreBounded(t *testing.T) {
 		s.Ran(sessionKey(r.IntN(2000)), at, unique.Make(fmt.Sprint("p", r.IntN(500))), true,
 			login(fmt.Sprint("u", i%200)))
 	}
-	require.LessOrEqual(t, len(s.open), maxSessions)
+	require.LessOrEqual(t, s.open.n, maxSessions)
 	require.Equal(t, 50, len(s.accounts))
 	require.Positive(t, s.Evicted())
 	require.LessOrEqual(t, len(s.others), maxValues)
-	for _, open := range s.open {
+	for open := s.open.first; open != nil; open = open.later {
 		require.LessOrEqual(t, len(open.used), maxValues)
 	}
 	for _, a := range s.accounts {
@@ -187,67 +188,63 @@ func storedOf(t *testing.T, s *Sessions) string {
 	return string(b)
 }
 
-// TestAgainKnowsWhatRanWould: what is found without a search is the same that is found with one, whoever reads it
-// next: a match, a logout, a snapshot, a restart, whatever the clock does.
-func TestAgainKnowsWhatRanWould(t *testing.T) {
-	hits := 0
+// TestSessionsShareNothingButMemory: two hosts whose sessions use each other's memory again know what each would know
+// alone, whoever reads it next: a match, a logout, a snapshot, a restart, whatever the clock does.
+func TestSessionsShareNothingButMemory(t *testing.T) {
+	var spare Spare
+	type host struct {
+		sharing, alone *Sessions
+		at             time.Time
+	}
 	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		var reader Reader
-		quick, slow, at := NewSessions(options), NewSessions(options), monday
-		pause := []time.Duration{time.Second, time.Minute, 5 * time.Minute}[seed%3]
-		sessions := []int{40, 8, 2}[seed%3] // of two users each; of 80 not all are found without a search
-		same := func(what string) {
-			require.Equal(t, storedOf(t, slow), storedOf(t, quick), "seed %d: after %s", seed, what)
+		var hosts [2]host
+		for i := range hosts {
+			hosts[i] = host{NewSessions(options, &spare), NewSessions(options, &Spare{}), monday}
 		}
-		for range 4000 {
-			at = at.Add(time.Duration(r.Int64N(int64(pause))))
+		pause := []time.Duration{time.Second, time.Minute, 5 * time.Minute}[seed%3]
+		sessions := []int{400, 8, 2}[seed%3] // of two users each
+		for range 5000 {
+			h := &hosts[r.IntN(2)]
+			both := [2]*Sessions{h.sharing, h.alone}
+			h.at = h.at.Add(time.Duration(r.Int64N(int64(pause))))
 			switch r.IntN(2000) {
 			case 0:
-				at = at.Add(-2 * time.Hour) // the clock is set back
+				h.at = h.at.Add(-2 * time.Hour) // the clock is set back
 			case 1:
-				at = at.Add(90 * day)
+				h.at = h.at.Add(90 * day)
 			}
-			when := at.Add(-time.Duration(r.IntN(2)) * time.Duration(r.Int64N(int64(2*time.Minute))))
+			when := h.at.Add(-time.Duration(r.IntN(2)) * time.Duration(r.Int64N(int64(2*time.Minute))))
 			k := SessionKey{Session: uint32(r.IntN(sessions)), User: uint32(r.IntN(2))}
 			if r.IntN(5) == 0 {
 				k = SessionKey{Session: process.Unset, User: 33, Container: fmt.Sprint("0f3a", r.IntN(3))}
 			}
-			name := fmt.Sprintf("tool-%c%c%s", 'a'+r.IntN(3), 'a'+r.IntN(3), []string{"", "", "3.11", "\xff"}[r.IntN(4)])
-			who := login(fmt.Sprint("u", k.Session%9))
-			if quick.Again(&k, when, name) {
-				hits++
-			} else {
-				quick.Ran(k, when, reader.Program(name), true, who)
+			name, other := unique.Make(fmt.Sprint("tool-", r.IntN(100))), r.IntN(9) > 0
+			for _, s := range both {
+				s.Ran(k, when, name, other, login(fmt.Sprint("u", k.Session%9)))
 			}
-			slow.Ran(k, when, reader.Program(name), true, who)
 			switch r.IntN(400) {
 			case 0:
-				quick.End(k.Session)
-				slow.End(k.Session)
-				same("a logout")
+				h.sharing.End(k.Session)
+				h.alone.End(k.Session)
 			case 1:
-				quick.Stop()
-				slow.Stop()
+				h.sharing.Stop()
+				h.alone.Stop()
 			case 2:
-				quick.Discard(k)
-				slow.Discard(k)
+				h.sharing.Discard(k)
+				h.alone.Discard(k)
 			case 3:
-				quick.Forget(map[string]bool{"u3": true})
-				slow.Forget(map[string]bool{"u3": true})
-				same("an account was forgotten")
+				h.sharing.Forget(map[string]bool{"u3": true})
+				h.alone.Forget(map[string]bool{"u3": true})
 			case 4:
 				var stored SessionsSnapshot
-				require.NoError(t, json.Unmarshal([]byte(storedOf(t, quick)), &stored))
+				require.NoError(t, json.Unmarshal([]byte(storedOf(t, h.sharing)), &stored))
 				var err error
-				quick, err = RestoreSessions(options, stored)
+				h.sharing, err = RestoreSessions(options, &spare, stored)
 				require.NoError(t, err)
-				same("a restart")
 			case 5, 6, 7, 8:
-				same("a program")
-			case 9, 10, 11, 12:
 				companies := [2][]string{}
-				for i, s := range []*Sessions{quick, slow} {
+				for i, s := range both {
 					c := s.Before(k, when, nil)
 					for j := range c.most() {
 						if p, is := c.program(j); is {
@@ -256,11 +253,53 @@ func TestAgainKnowsWhatRanWould(t *testing.T) {
 					}
 				}
 				require.Equal(t, companies[1], companies[0], "seed %d: before a match", seed)
+				fallthrough
+			case 9, 10, 11, 12:
+				require.Equal(t, storedOf(t, h.alone), storedOf(t, h.sharing), "seed %d", seed)
 			}
 		}
-		same("all")
+		for _, h := range hosts {
+			h.sharing.goOn(h.at.Add(day))
+		}
+		require.NotEmpty(t, spare.sessions)
+		require.LessOrEqual(t, len(spare.sessions), maxSpare)
+		for _, kept := range spare.sessions {
+			require.Zero(t, kept.key)
+			for _, u := range kept.used[:cap(kept.used)] {
+				require.Zero(t, u, "no name stays with it")
+			}
+		}
 	}
-	require.Greater(t, hits, 2000)
+}
+
+// TestATextIsHeldAsItIs: whatever text was at its place before.
+func TestATextIsHeldAsItIs(t *testing.T) {
+	var reader Reader
+	r := rand.New(rand.NewPCG(1, 5))
+	for range 20000 {
+		text := fmt.Sprintf("%c%s%c", 'a'+r.IntN(3), strings.Repeat("\xff-é"[r.IntN(3):], r.IntN(3)*r.IntN(60)), 'a'+r.IntN(3))
+		want := strings.ToValidUTF8(text[:min(len(text), maxValue)], "\uFFFD")
+		require.Equal(t, want, reader.Text(text))
+	}
+	require.Empty(t, reader.Text(""))
+}
+
+// TestALogoutEndsAllOfASession: of each of its users, and no other one.
+func TestALogoutEndsAllOfASession(t *testing.T) {
+	s := NewSessions(options, &Spare{})
+	for _, id := range []uint32{1, 5, 9, 13} { // they share a bucket of four
+		for user := range uint32(3) {
+			s.Ran(SessionKey{Session: id, User: user}, monday, unique.Make("ls"), true, login("alice"))
+		}
+	}
+	s.End(5)
+	s.End(2)
+	require.Equal(t, 9, s.open.n)
+	for open := s.open.first; open != nil; open = open.later {
+		require.NotEqual(t, uint32(5), open.key.Session)
+		require.Same(t, open, s.open.get(&open.key))
+	}
+	require.Nil(t, s.open.get(&SessionKey{Session: 5}))
 }
 
 // TestSessionsEndWhenTheyAreOver: each at the first program after its pause or its longest time, none before; where
@@ -270,7 +309,7 @@ func TestSessionsEndWhenTheyAreOver(t *testing.T) {
 	for _, pause := range []time.Duration{20 * time.Second, 2 * time.Second, 300 * time.Millisecond} {
 		o := options
 		o.Longest = 40 * time.Minute
-		s, want, at := NewSessions(o), map[SessionKey]times{}, monday
+		s, want, at := NewSessions(o, &Spare{}), map[SessionKey]times{}, monday
 		r := rand.New(rand.NewPCG(uint64(pause), 4))
 		for i := range 6000 {
 			at = at.Add(time.Duration(r.Int64N(int64(2 * pause))))
@@ -301,19 +340,19 @@ func TestSessionsEndWhenTheyAreOver(t *testing.T) {
 				continue
 			}
 			got := map[SessionKey]times{}
-			for k, open := range s.open {
-				got[k] = times{open.Start, open.Last}
+			for open := s.open.first; open != nil; open = open.later {
+				got[open.key] = times{open.Start, open.Last}
+				require.Same(t, open, s.open.get(&open.key))
 			}
 			require.Equal(t, want, got)
-			require.Len(t, s.queue, len(s.open))
+			require.Equal(t, len(want), s.open.n)
 		}
-		require.LessOrEqual(t, len(s.spare), maxSpare)
 	}
 }
 
 // TestShortSessionsCostNoMemory: the memory of those that are over is used again.
 func TestShortSessionsCostNoMemory(t *testing.T) {
-	s, at, id := NewSessions(options), monday, 0
+	s, at, id := NewSessions(options, &Spare{}), monday, 0
 	programs, who := []text{unique.Make("sh"), unique.Make("ls"), unique.Make("cat")}, login("alice")
 	step := func() {
 		id++
@@ -354,10 +393,10 @@ func TestRestoredSessionsGoOnIdentically(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, 333, 4000} {
 		var stored SessionsSnapshot
-		require.NoError(t, json.Unmarshal([]byte(storedOf(t, run(NewSessions(options), 0, n))), &stored))
-		restored, err := RestoreSessions(options, stored)
+		require.NoError(t, json.Unmarshal([]byte(storedOf(t, run(NewSessions(options, &Spare{}), 0, n))), &stored))
+		restored, err := RestoreSessions(options, &Spare{}, stored)
 		require.NoError(t, err)
-		require.Equal(t, storedOf(t, run(NewSessions(options), 0, 5000)), storedOf(t, run(restored, n, 5000)))
+		require.Equal(t, storedOf(t, run(NewSessions(options, &Spare{}), 0, 5000)), storedOf(t, run(restored, n, 5000)))
 	}
 	for _, bad := range []string{
 		`{"half_life": -1}`,
@@ -368,7 +407,7 @@ func TestRestoredSessionsGoOnIdentically(t *testing.T) {
 	} {
 		var stored SessionsSnapshot
 		require.NoError(t, json.Unmarshal([]byte(bad), &stored))
-		_, err := RestoreSessions(options, stored)
+		_, err := RestoreSessions(options, &Spare{}, stored)
 		require.Error(t, err, bad)
 	}
 }
@@ -376,7 +415,7 @@ func TestRestoredSessionsGoOnIdentically(t *testing.T) {
 func TestSessionsFadeAndKeepTheirNumbers(t *testing.T) {
 	o := options
 	o.HalfLife = 24 * time.Hour
-	s := NewSessions(o)
+	s := NewSessions(o, &Spare{})
 	for day := range 1500 {
 		work(s, day, monday.AddDate(0, 0, day), "alice", "ls", "git")
 	}
@@ -466,7 +505,7 @@ func BenchmarkSessionsRan(b *testing.B) {
 // TestAHundredAccountsFitInto128KiBOnDisk: of 64 programs each, and as many open sessions, compressed as the state
 // keeps them.
 func TestAHundredAccountsFitInto128KiBOnDisk(t *testing.T) {
-	s := NewSessions(options)
+	s := NewSessions(options, &Spare{})
 	r := rand.New(rand.NewPCG(3, 3))
 	for day := range 90 {
 		for who := range 100 {
@@ -491,8 +530,8 @@ func TestAHundredAccountsFitInto128KiBOnDisk(t *testing.T) {
 	_, err = w.Write(b)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	t.Logf("100 accounts: %d KiB of JSON, %d KiB compressed, %d open", len(b)>>10, z.Len()>>10, len(s.open))
-	require.Len(t, s.open, 100)
+	t.Logf("100 accounts: %d KiB of JSON, %d KiB compressed, %d open", len(b)>>10, z.Len()>>10, s.open.n)
+	require.Equal(t, 100, s.open.n)
 	require.Len(t, s.accounts, 100)
 	require.Less(t, z.Len(), 128<<10)
 }

@@ -35,11 +35,12 @@ func (w *watched) at(t time.Time) time.Time {
 	if t == w.Last { // as it mostly is
 		return w.Now
 	}
-	return w.ahead(t, t.Sub(w.Last))
+	return w.ahead(t)
 }
 
-// ahead is at for a time that lies a step behind the last one.
-func (w *watched) ahead(t time.Time, step time.Duration) time.Time {
+// ahead is at for whatever time.
+func (w *watched) ahead(t time.Time) time.Time {
+	step := t.Sub(w.Last)
 	switch {
 	case w.Began.IsZero():
 		return t
@@ -104,7 +105,7 @@ func (w *watched) goTo(t time.Time) {
 	if step <= 0 && step >= -late {
 		return
 	}
-	w.Now = w.ahead(t, step)
+	w.Now = w.ahead(t)
 	switch {
 	case step < 0:
 		w.Was = latest(w.Was, w.Last)

@@ -194,8 +194,10 @@ func parse(line []byte) (typ uint16, body []byte, ok bool) {
 	if !ok {
 		return 0, nil, false
 	}
-	if i := bytes.LastIndex(name, typeMark); i >= 0 { // what stood before it was torn off
-		name = name[i+len(typeMark):]
+	if bytes.IndexByte(name, '=') >= 0 { // hardly ever
+		if i := bytes.LastIndex(name, typeMark); i >= 0 { // what stood before it was torn off
+			name = name[i+len(typeMark):]
+		}
 	}
 	body = bytes.TrimPrefix(body, []byte("msg="))
 	return typeOf(name), body, bytes.HasPrefix(body, []byte("audit("))
@@ -453,6 +455,9 @@ func digits(b []byte, end byte) (n uint64, rest []byte, ok bool) {
 // escapedMark is the group separator (0x1d) as rsyslog writes it.
 var escapedMark = []byte("#035")
 
+// endsValue are the bytes that a value without quotes ends at; # where it begins escapedMark.
+var endsValue = [256]bool{' ': true, 0x1d: true, '\'': true, '#': true}
+
 // next cuts the first `key=value` off b. Words without a value are passed over. The value is as it stands, with its
 // quotes. ok is false at the end.
 func next(b []byte) (key, value, rest []byte, ok bool) {
@@ -470,17 +475,19 @@ func next(b []byte) (key, value, rest []byte, ok bool) {
 		if len(b) > 0 && b[0] == '\'' {
 			continue // msg='op=... : what is inside are pairs, too
 		}
-		end := 0
-		if len(b) > 0 && b[0] == '"' {
+		end := len(b)
+		if end > 0 && b[0] == '"' {
 			end = bytes.IndexByte(b[1:], '"')
 			if end < 0 {
 				return key, b, nil, true // torn
 			}
 			end += 2
 		} else {
-			for end < len(b) && b[end] != ' ' && b[end] != 0x1d && b[end] != '\'' &&
-				(b[end] != '#' || !bytes.HasPrefix(b[end:], escapedMark)) {
-				end++
+			for i, c := range b {
+				if endsValue[c] && (c != '#' || bytes.HasPrefix(b[i:], escapedMark)) {
+					end = i
+					break
+				}
 			}
 		}
 		return key, b[:end], b[end:], true
