@@ -302,6 +302,11 @@ func namedBefore(head []byte) []byte {
 
 // syslogHost is the host in a syslog header, of RFC 3164 or 5424 or with the times of rsyslog; nil: there is none.
 func syslogHost(head []byte) []byte {
+	if count, _, ok := bytes.Cut(head, []byte(" <")); ok { // RFC 6587 counts the bytes of a message
+		if _, ok := decimal(count); ok {
+			head = head[len(count)+1:]
+		}
+	}
 	if len(head) > 2 && head[0] == '<' {
 		if _, behind, ok := bytes.Cut(head, []byte(">")); ok {
 			head = bytes.TrimPrefix(behind, []byte("1 "))
