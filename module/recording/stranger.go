@@ -289,6 +289,9 @@ func columns(sample []byte) (names, first []string) {
 	return nil, nil
 }
 
+// ansibles is what ansible, or salt, prints before what a host has answered.
+var ansibles = regexp.MustCompile(`^(\S+ \| [A-Z]+ \| rc=\d+ >>\r?\n|[\w.-]+:\r?\n {4}type=)`)
+
 // CheckHosts is an error where the hosts of a text's lines stand elsewhere than before them, in a column or on a line
 // of their own: the lines alone would be one host's.
 func (r *Recording) CheckHosts() error {
@@ -296,6 +299,10 @@ func (r *Recording) CheckHosts() error {
 	if bytes.HasPrefix(text, []byte("** Alert ")) {
 		return fmt.Errorf("%s is Wazuh's alerts.log, which has hosts and records on different lines: replay archives.json "+
 			"or alerts.json", r.Path)
+	}
+	if ansibles.Match(text) {
+		return fmt.Errorf("%s is what ansible or salt prints, which has hosts and records on different lines: fetch "+
+			"the log of each host, and replay one at a time", r.Path)
 	}
 	names, first := columns(text)
 	for i, name := range names {
