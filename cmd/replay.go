@@ -274,8 +274,8 @@ func replay(c *cobra.Command, settings instance.Settings, p *places, f *replayFl
 		return err
 	}
 	silence()
-	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s\n", plural.Of(n.Execs, "exec"), n.Matched,
-		plural.Of(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete))
+	fmt.Fprintf(os.Stderr, "%s, %d matched, %s, %d malformed%s%s%s\n", plural.Of(n.Execs, "exec"), n.Matched,
+		plural.Of(n.Alerts, "alert"), n.Malformed, unnamed(n.Unnamed), incomplete(n.Incomplete), truncated(n.Truncated))
 	if line := byControls(controls.Usage()); line != "" {
 		fmt.Fprintln(os.Stderr, line)
 	}
@@ -344,6 +344,14 @@ func incomplete(n uint64) string {
 		return ""
 	}
 	return fmt.Sprintf(", %d incomplete", n)
+}
+
+// truncated reports of how many execs the arguments were cut, where there were any.
+func truncated(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d truncated", n)
 }
 
 // inWords says what the files were, whom they taught, and why nothing alerted where nothing did.

@@ -591,6 +591,7 @@ type ReplayCounts struct {
 	Tampered                          uint64 // alerts of tampering with audit, which Alerts leaves out
 	Records                           uint64 // records, lines and documents
 	Incomplete                        uint64 // execs of which a part is missing
+	Truncated                         uint64 // execs whose arguments were cut to the bound
 }
 
 // Counts returns what happened so far; it may be called while File runs.
@@ -602,5 +603,6 @@ func (r *Replay) Counts() ReplayCounts {
 		Limited:  c.Limited.Load(),
 		Tampered: c.Tampered.Load(),
 		Records:  r.stats.Records.Load(), Incomplete: r.stats.Incomplete.Load(),
+		Truncated: r.stats.Truncated.Load(),
 	}
 }

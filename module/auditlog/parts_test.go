@@ -128,6 +128,8 @@ func TestALogOfWhichNothingIsUnderstoodIsAnError(t *testing.T) {
 			"in the column host: export it as JSON",
 		"timestamp,source,message\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n":                     "in the column source",
 		"TimeGenerated [UTC],Computer,SyslogMessage\n2026,web1,\"type=EOE msg=audit(1.1:1): \"\n":   "in the column Computer",
+		"web1 | CHANGED | rc=0 >>\ntype=EOE msg=audit(1.1:1): \n":                                   "is what ansible or",
+		"web1:\n    type=EOE msg=audit(1.1:1): \n":                                                  "is what ansible or",
 		"** Alert 1.2: - audit\n2026 Mar 03 01:06:40 (web1) any->/a\ntype=EOE msg=audit(1.1:1): \n": "Wazuh's alerts.log",
 		"once\nupon\n": "none of the 2 lines of FILE is an audit record: line 1: this is not an audit record",
 	} {

@@ -233,8 +233,7 @@ func (s *source) end() {
 	}
 	s.of.shortfall.Add(s.Path, s.cutter)
 	if s.count == 0 && s.form == recording.Answers {
-		*s.errs = append(*s.errs, fmt.Errorf("%s is an answer without documents: its size is 0, or nothing matches its query",
-			s.Path))
+		*s.errs = append(*s.errs, s.empty())
 	}
 	if s.count == 0 || s.bad+s.strange < s.count {
 		return
@@ -256,4 +255,15 @@ func (s *source) end() {
 		text = "the %d document of %s does not report a program start: it is %s"
 	}
 	*s.errs = append(*s.errs, fmt.Errorf(text, s.count, s.Path, s.stranger))
+}
+
+// empty says what an answer is in which no documents stand where those of a search do.
+func (s *source) empty() error {
+	if why := s.Stranger(); why != nil {
+		return why
+	}
+	if where := elsewhere(s.Shell(), s.Sample()); where != "" {
+		return fmt.Errorf("%s is an answer without hits, and %s", s.Path, where)
+	}
+	return fmt.Errorf("%s is an answer without documents: its size is 0, or nothing matches its query", s.Path)
 }

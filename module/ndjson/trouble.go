@@ -65,6 +65,7 @@ func (m *documents) log(t *trouble) {
 // foreign are the documents that are no ECS: by a key, whose they are, and what gives documents that are read.
 var foreign = []struct{ key, what string }{
 	{`{"error":`, "it is an error that Elasticsearch answered"},
+	{`Linux-Sysmon\"`, sysmons}, // in XML, which the journal and syslog daemons carry
 	{`"_AUDIT_ID":`, "it is a record of audit in the journal: jq -c . FILE | reconbeat replay --module auditlog -"},
 	{`"__REALTIME_TIMESTAMP":`, "it is an entry of the journal, of which those of audit are read: " +
 		"journalctl _TRANSPORT=audit -o json | reconbeat replay -"},
@@ -83,7 +84,7 @@ var foreign = []struct{ key, what string }{
 	{`"data":{"audit":{`, wazuhs},
 	{`{"tables":[{"name":"PrimaryResult"`, "it is an answer of Azure's, which has names apart from values: export the " +
 		"documents as JSON"},
-	{`"Linux-Sysmon"`, "it is Sysmon's own: ship it with the integration Sysmon for Linux, and replay its documents"},
+	{`"Linux-Sysmon"`, sysmons},
 	{`"ActionType":`, "it is Microsoft Defender's own: ship it with the integration Microsoft Defender XDR, and replay " +
 		"its documents"},
 	{`"endpoint.event.`, carbonBlacks},
@@ -104,12 +105,28 @@ var foreign = []struct{ key, what string }{
 	{`"evt.type":`, "it is Sysdig's own: ship it as ECS"},
 	{`"mntns_id":`, "it is Inspektor Gadget's own: ship it as ECS"},
 	{`"datarows":`, "it is an answer of SQL or PPL: ask with _search"},
-	{`"aggregations":`, "it is an answer without documents"},
+	{`"host_display_name":`, osquerys},
+	{`"upt_hostname":`, "it is Uptycs's own: ship it as ECS"},
+	{`"name":"sched_process_exec"`, "it is Tracee's own: ship it as ECS"},
+	{`"processCmd":`, "it is SentinelOne's own: ship it with the integration SentinelOne Cloud Funnel, and replay its " +
+		"documents"},
+	{`"event_type":"NEW_PROCESS"`, "it is LimaCharlie's own: ship it as ECS"},
+	{`"action_process_image_`, "it is Cortex XDR's own: ship it as ECS"},
+	{`"source":"kunai"`, "it is Kunai's own: ship it as ECS"},
+	{`"evt":{"category":"Process Activity"`, "it is Datadog's own: ship it as ECS"},
+	{`"audit_token":{`, "it is of macOS's Endpoint Security (eslogger), and reconbeat watches Linux"},
+	{`"EventID":4688`, "it is an event of Windows, and reconbeat watches Linux"},
+	{`"apiVersion":"audit.k8s.io/`, "it is of Kubernetes's audit, which knows of no processes: have auditd report " +
+		"program starts on the nodes"},
+	{`"runargv":[`, "it is sudo's own log, which has only what sudo starts: have auditd report program starts"},
+	{`"process.executable.path":`, "it is of OpenTelemetry's semantic conventions: ship it as ECS"},
 	{`"items":[{"create":{`, bulks},
 	{`"items":[{"index":{`, bulks},
 }
 
 const wazuhs = "it is Wazuh's own: replay the audit.log of its agent"
+
+const sysmons = "it is Sysmon's own: ship it with the integration Sysmon for Linux, and replay its documents"
 
 const carbonBlacks = "it is Carbon Black's own: ship it with the integration VMware Carbon Black Cloud, and replay " +
 	"its documents"
@@ -171,8 +188,11 @@ func meant(shell string, doc []byte) string {
 		return ""
 	}
 	root, _ := parsed.(map[string]any)
-	if where := within(parsed, deepest); where != "" && where != "." {
-		return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, shell)
+	if where := elsewhere(shell, compact); where != "" {
+		return where
+	}
+	if bytes.Contains(compact, []byte(`"aggregations":`)) {
+		return "it is an answer without documents"
 	}
 	if bytes.Contains(compact, []byte(`"resultType":"streams"`)) {
 		return "it is an answer of Loki's: ask with logcli query -o jsonl"
@@ -186,7 +206,23 @@ func meant(shell string, doc []byte) string {
 	if name := timeOf(root); name != "" {
 		return fmt.Sprintf(`its time has another name: jq -c '."@timestamp" = %s' %s | reconbeat replay -`, name, shell)
 	}
+	if root["cmdline"] != nil && root["pid"] != nil { // as osqueryi --json prints it
+		return osquerys
+	}
 	return ""
+}
+
+// elsewhere says where in a text of JSON a document stands that is not all of it; empty: there is none.
+func elsewhere(shell string, text []byte) string {
+	var parsed any
+	if json.Unmarshal(text, &parsed, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return ""
+	}
+	where := within(parsed, deepest)
+	if where == "" || where == "." {
+		return ""
+	}
+	return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, shell)
 }
 
 // deepest is how deep in a document another one is looked for.

@@ -19,7 +19,7 @@ var strangers = []struct {
 	remedy string
 }{
 	{
-		begins: regexp.MustCompile(`^"?NODE"?,"?EVENT"?,"?DATE"?,`),
+		begins: regexp.MustCompile(`^("?NODE"?,"?EVENT"?,"?DATE"?,|[\w.-]*,[A-Z_\d]+,[\d./-]+,\d\d:\d\d:\d\d,\d+,)`),
 		what:   "what ausearch --format csv prints, which has no command lines",
 		remedy: "ausearch --raw | reconbeat replay -",
 	},
@@ -49,8 +49,9 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
-		begins: regexp.MustCompile(`^(TIME(\(s\))?\s+)?(UID\s+)?P?COMM\s+(PID|TID)\s+PPID\s`),
-		what:   "what execsnoop prints, which has no users",
+		begins: regexp.MustCompile(`^(TIME(\(s\))?\s+)?(UID\s+)?P?COMM\s+(PID|TID)\s+PPID\s|` +
+			`^(Attaching \d+ probes[^\n]*\r?\n)?TIME\S*\s+(UID\s+)?PID\s+PPID\s+COMM\s`),
+		what:   "what execsnoop prints, which has no bounds of arguments",
 		remedy: haveAudit,
 	},
 	{
@@ -94,9 +95,35 @@ var strangers = []struct {
 		remedy: haveAudit,
 	},
 	{
-		begins: regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{9}: [A-Z][a-z]+ `),
+		begins: regexp.MustCompile(`^(\w{3} \w{3} +\d+ [\d:]{8} \d{4}: (Falco|Loaded|Loading|Starting) |` +
+			`\d\d:\d\d:\d\d\.\d{9}: [A-Z][a-z]+ )`),
 		what:   "Falco's alerts, which have no parents and no arguments",
 		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^\d+ \d\d:\d\d:\d\d\.\d{9} \d+ \S+ \(\d+(\.\d+)?\) [<>] `),
+		what:   "what sysdig prints, which has no bounds of arguments",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^[^\x00-\x7f]\S* +(process|exit) +\S+ /\S`),
+		what:   "what tetra getevents -o compact prints, which has no users and no parents",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^Event SYSMONEVENT_`),
+		what:   "what sysmonLogView prints",
+		remedy: "ship it with the integration Sysmon for Linux, and replay its documents",
+	},
+	{
+		begins: regexp.MustCompile(`^\+-[-+]*-\+\r?\n\|`),
+		what:   "a table as osqueryi and SQL's clients draw it, which has no bounds of arguments",
+		remedy: haveAudit,
+	},
+	{
+		begins: regexp.MustCompile(`^\{\s*("\w+":\s*"[^"]*",\s*)*"results":\s*\[\s*\[\s*\{\s*"field":`),
+		what:   "an answer of CloudWatch Logs Insights, which has names apart from values",
+		remedy: "jq -c '.results[] | map({(.field): .value}) | add' FILE | reconbeat replay -",
 	},
 	{
 		begins: regexp.MustCompile(`^#separator `),
@@ -179,7 +206,7 @@ var strangers = []struct {
 		remedy: "give the output `codec => json_lines`",
 	},
 	{
-		begins: regexp.MustCompile(`^(---\s+)?(- )?["']?[@\w.]+["']?: \S`),
+		begins: regexp.MustCompile(`^((---\s+)?(- )?["']?[@\w.]+["']?: \S|---\s+["']?[@\w.]+["']?:\s)`),
 		what:   "YAML",
 		remedy: "yq -o json -I 0 . FILE | reconbeat replay - (with Debian's yq: yq -c . FILE)",
 	},
@@ -262,6 +289,9 @@ func columns(sample []byte) (names, first []string) {
 	return nil, nil
 }
 
+// ansibles is what ansible, or salt, prints before what a host has answered.
+var ansibles = regexp.MustCompile(`^(\S+ \| [A-Z]+ \| rc=\d+ >>\r?\n|[\w.-]+:\r?\n {4}type=)`)
+
 // CheckHosts is an error where the hosts of a text's lines stand elsewhere than before them, in a column or on a line
 // of their own: the lines alone would be one host's.
 func (r *Recording) CheckHosts() error {
@@ -269,6 +299,10 @@ func (r *Recording) CheckHosts() error {
 	if bytes.HasPrefix(text, []byte("** Alert ")) {
 		return fmt.Errorf("%s is Wazuh's alerts.log, which has hosts and records on different lines: replay archives.json "+
 			"or alerts.json", r.Path)
+	}
+	if ansibles.Match(text) {
+		return fmt.Errorf("%s is what ansible or salt prints, which has hosts and records on different lines: fetch "+
+			"the log of each host, and replay one at a time", r.Path)
 	}
 	names, first := columns(text)
 	for i, name := range names {

@@ -16,8 +16,20 @@ func TestAStrangerIsCalledByItsName(t *testing.T) {
 			"which has no command lines: ausearch --raw | reconbeat replay -",
 		"At 01:06:40 03/03/26 carol successfully executed /usr/bin/ss\n": "ausearch --format text",
 		"\nExecutable Report\n================\n":                        "aureport",
-		"__CURSOR=s=a;i=1\n__REALTIME_TIMESTAMP=1\n":                     "another form of the journal",
-		"Tue 2026-03-03 01:06:40.100000 UTC [s=ab;i=1;b=c]\n":            "another form of the journal",
+
+		"web1,USER_LOGIN,03.03.2026,01:06:40,501,user-login,3,carol\n":              "ausearch --format csv",
+		"TIME     UID   PID   PPID  COMM ARGS\n01:06:40 0 4001 3999 bash ss\n":      "execsnoop",
+		"Attaching 3 probes...\nTIME        PID      PPID  COMM             ARGS\n": "execsnoop",
+		"Tue Mar  3 01:06:40 2026: Falco version: 0.37.1 (x86_64)\n":                "Falco's alerts",
+		"2 01:06:40.100000001 0 ss (4001) < execve res=0 exe=ss args=-tan.\n":       "what sysdig prints",
+		"\U0001f680 process web1 /usr/bin/ss -tan\n":                                "tetra getevents",
+		"Event SYSMONEVENT_CREATE_PROCESS\n\tRuleName: -\n":                         "sysmonLogView",
+		"+------+---------+\n| pid  | path    |\n+------+---------+\n":              "as osqueryi",
+		"{\n \"results\": [\n  [\n   {\n    \"field\": \"@timestamp\",\n":           "CloudWatch Logs Insights",
+		`{"queryLanguage":"CWLI","results":[[{"field":"@message","value":"x"}]]}`:   "map({(.field): .value}) | add",
+		"---\ncolumns:\n- name: \"@timestamp\"\n":                                   "FILE is YAML",
+		"__CURSOR=s=a;i=1\n__REALTIME_TIMESTAMP=1\n":                                "another form of the journal",
+		"Tue 2026-03-03 01:06:40.100000 UTC [s=ab;i=1;b=c]\n":                       "another form of the journal",
 
 		`Mar  3 01:06:40 web1 sysmon: <Event><System><Provider Name="Linux-Sysmon"/></System></Event>`: "Sysmon's XML",
 

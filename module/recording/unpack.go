@@ -31,9 +31,17 @@ type format struct {
 var errTorn = errors.New("its packed data end in the middle, as in a file that is still being written or was copied " +
 	"in part")
 
+// errTrailing says that something else stands behind packed data.
+var errTrailing = errors.New("what follows a part that is whole is not packed")
+
 // torn explains an end in the middle of packed data, and gives the command that reads what is there.
 func torn(path string, err error, command string) error {
-	if command == "" || !errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case command == "":
+		return err
+	case errors.Is(err, errTrailing):
+		return fmt.Errorf("%w: %s %s | reconbeat replay -", err, command, shellName(path))
+	case !errors.Is(err, io.ErrUnexpectedEOF):
 		return err
 	}
 	return fmt.Errorf("%w: %s %s | reconbeat replay -", errTorn, command, shellName(path))
@@ -64,13 +72,17 @@ func openGzip(in *bufio.Reader) (io.Reader, func(), error) {
 // gzipMembers reads the members of a file one after the other. Unlike Go's own reader it takes zero bytes behind them
 // for padding, as gzip does: tapes and block devices leave some.
 type gzipMembers struct {
-	in *bufio.Reader
-	z  *gzip.Reader
+	in  *bufio.Reader
+	z   *gzip.Reader
+	err error // ends reading, for good
 }
 
 // Read reads what is unpacked.
 func (g *gzipMembers) Read(b []byte) (int, error) {
 	for {
+		if g.err != nil {
+			return 0, g.err
+		}
 		n, err := g.z.Read(b)
 		if !errors.Is(err, io.EOF) {
 			return n, err
@@ -78,9 +90,7 @@ func (g *gzipMembers) Read(b []byte) (int, error) {
 		if n > 0 {
 			return n, nil // the next call finds the member at its end
 		}
-		if err := g.next(); err != nil {
-			return 0, err
-		}
+		g.err = g.next()
 	}
 }
 
@@ -99,6 +109,9 @@ func (g *gzipMembers) next() error {
 		return err
 	}
 	if err := g.z.Reset(g.in); err != nil {
+		if errors.Is(err, gzip.ErrHeader) {
+			return errTrailing
+		}
 		return fmt.Errorf("what follows a part that is whole: %w", err)
 	}
 	g.z.Multistream(false)

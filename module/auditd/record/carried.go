@@ -185,7 +185,7 @@ func (c carrier) host() string {
 		}
 	}
 	if name == "" { // of CloudWatch, whose agent has a stream for each machine
-		name = c.name("logStreamName")
+		name = c.name("logStreamName", "@logStream")
 	}
 	if name == "" {
 		name = c.hostWithin(recordDepth)

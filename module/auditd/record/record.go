@@ -297,11 +297,45 @@ func namedBefore(head []byte) []byte {
 	if named := labelledHost(head); named != nil {
 		return named
 	}
+	if named := shellsHost(head); named != nil {
+		return named
+	}
 	return syslogHost(head)
+}
+
+// shellsHost is the host that a shell for many hosts (pdsh, clush) prints before each line, as "web1: "; nil: there is
+// none. A program, a tag or a number stands there, too.
+func shellsHost(head []byte) []byte {
+	name, ok := bytes.CutSuffix(head, []byte(": "))
+	if _, isNumber := decimal(name); !ok || isNumber || !isHost(name) || bytes.HasSuffix(name, []byte(":")) ||
+		bytes.IndexByte(name, '_') >= 0 {
+		return nil
+	}
+	for _, other := range []string{"audi", "kernel", "log", "message", "msg", "line", "stdout", "stderr", "MESSAGE"} {
+		if bytes.Contains(name, []byte(other)) {
+			return nil
+		}
+	}
+	return name
+}
+
+// isHost says whether a word may be the name or address of a host.
+func isHost(word []byte) bool {
+	for _, c := range word {
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && c != '.' && c != '_' && c != ':' {
+			return false
+		}
+	}
+	return len(word) > 0 && len(word) <= 255
 }
 
 // syslogHost is the host in a syslog header, of RFC 3164 or 5424 or with the times of rsyslog; nil: there is none.
 func syslogHost(head []byte) []byte {
+	if count, _, ok := bytes.Cut(head, []byte(" <")); ok { // RFC 6587 counts the bytes of a message
+		if _, ok := decimal(count); ok {
+			head = head[len(count)+1:]
+		}
+	}
 	if len(head) > 2 && head[0] == '<' {
 		if _, behind, ok := bytes.Cut(head, []byte(">")); ok {
 			head = bytes.TrimPrefix(behind, []byte("1 "))
@@ -353,14 +387,9 @@ func syslogHost(head []byte) []byte {
 		host, bare = word(), false
 	}
 	host = logstashs(host)
-	if len(host) == 0 || len(bytes.TrimSpace(head)) == 0 && !bare || len(host) > 255 || string(host) == "-" ||
+	if !isHost(host) || len(bytes.TrimSpace(head)) == 0 && !bare || string(host) == "-" ||
 		string(host) == "stdout" || string(host) == "stderr" {
 		return nil
-	}
-	for _, c := range host {
-		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && c != '.' && c != '_' && c != ':' {
-			return nil
-		}
 	}
 	if host[len(host)-1] == ':' { // the program, where no host is named
 		return nil
