@@ -51,7 +51,7 @@ const (
 	// e^-s of all cases (Shafer 2021, "Testing by betting").
 	bound = 4 // (fitted)
 	// firstVisits is the part of these that are first visits: there are fewer of them where hardly anybody comes.
-	firstVisits = 0.5 // (fitted)
+	firstVisits = 1. / 3 // (fitted)
 
 	// binsPerNat and surpriseBins are the resolution and the range in which surprises of the past are kept, from lowest
 	// on.
