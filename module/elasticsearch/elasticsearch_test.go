@@ -409,21 +409,19 @@ func TestARolloverIsNoOutage(t *testing.T) {
 	f := newFollower(t, nil)
 	docs, ids := many(10, time.Now().Add(-time.Hour))
 	f.cluster.add(docs...)
+	var lacking atomic.Bool
 	f.cluster.fault = func(w http.ResponseWriter, _ *http.Request, n int) bool {
-		once := n == 1
-		if once {
+		fails := n == 1 || lacking.Load()
+		if fails {
 			http.Error(w, missingShards, http.StatusServiceUnavailable)
 		}
-		return once
+		return fails
 	}
 	f.run(f.has(len(ids)))
 	require.EqualValues(t, 1, f.stats.Retries.Load())
 	require.Empty(t, f.health.Active())
 
-	f.cluster.fault = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
-		http.Error(w, missingShards, http.StatusServiceUnavailable)
-		return true
-	}
+	lacking.Store(true)
 	f.run(func() bool { return len(f.health.Active()) == 1 })
 	require.Contains(t, f.health.Active()[0].Detail, "503 Service Unavailable: search_phase_execution_exception "+
 		"(search_phase_execution_exception: Search rejected due to missing shards "+
