@@ -91,7 +91,8 @@ for module in "$@"; do
 	# A file system that is read-only has room for the socket of the metrics.
 	until [ -S $XDG_RUNTIME_DIR/reconbeat/reconbeat.sock ]; do sleep 0.1; done
 	until cat /var/log/reconbeat/$module*.ndjson 2>/dev/null | grep -q '"args":\["ss","-tan"\]'; do look; done
-	pid=$(systemctl --user show -p MainPID --value reconbeat.service)
+	# A busy manager has been seen to answer 0.
+	until pid=$(systemctl --user show -p MainPID --value reconbeat.service) && [ "$pid" != 0 ]; do sleep 0.1; done
 	cat /proc/$pid/status >/srv/$module.status
 	if [ $module = ndjson ]; then
 		kill -9 $pid
