@@ -262,8 +262,10 @@ func (s *source) empty() error {
 	if why := s.Stranger(); why != nil {
 		return why
 	}
-	if where := elsewhere(s.Shell(), s.Sample()); where != "" {
-		return fmt.Errorf("%s is an answer without hits, and %s", s.Path, where)
+	if parsed, err := parse(s.Sample()); err == nil {
+		if where := elsewhere(s.Shell(), parsed); where != "" {
+			return fmt.Errorf("%s is an answer without hits, and %s", s.Path, where)
+		}
 	}
 	return fmt.Errorf("%s is an answer without documents: its size is 0, or nothing matches its query", s.Path)
 }

@@ -183,12 +183,12 @@ func meant(shell string, doc []byte) string {
 			return strings.ReplaceAll(f.what, "FILE", shell)
 		}
 	}
-	var parsed any
-	if json.Unmarshal(compact, &parsed, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+	parsed, err := parse(compact)
+	if err != nil {
 		return ""
 	}
 	root, _ := parsed.(map[string]any)
-	if where := elsewhere(shell, compact); where != "" {
+	if where := elsewhere(shell, parsed); where != "" {
 		return where
 	}
 	if bytes.Contains(compact, []byte(`"aggregations":`)) {
@@ -212,17 +212,19 @@ func meant(shell string, doc []byte) string {
 	return ""
 }
 
-// elsewhere says where in a text of JSON a document stands that is not all of it; empty: there is none.
-func elsewhere(shell string, text []byte) string {
-	var parsed any
-	if json.Unmarshal(text, &parsed, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
-		return ""
-	}
+// elsewhere says where in parsed JSON a document stands that is not all of it; empty: there is none.
+func elsewhere(shell string, parsed any) string {
 	where := within(parsed, deepest)
 	if where == "" || where == "." {
 		return ""
 	}
 	return fmt.Sprintf("the document stands within it: jq -c '%s' %s | reconbeat replay -", where, shell)
+}
+
+// parse is what a text of JSON says, in Go's values.
+func parse(text []byte) (parsed any, err error) {
+	err = json.Unmarshal(text, &parsed, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return parsed, err
 }
 
 // deepest is how deep in a document another one is looked for.
