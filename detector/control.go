@@ -4,6 +4,7 @@ package detector
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconbeat/reconbeat/detector/habit"
@@ -108,7 +109,9 @@ func (d *Detector) try(m *match, out []Finding) []Finding {
 	d.setProbations(key, list)
 	i := slices.IndexFunc(list, func(p *probation) bool { return p.contains(&f.Context.Match) })
 	if i < 0 {
-		d.remember(key, &probation{Values: f.Context.unusual(), First: at, Last: at, Days: 1})
+		d.remember(key, &probation{
+			Name: strings.Clone(f.Context.Match.Name), Values: f.Context.unusual(), First: at, Last: at, Days: 1,
+		})
 		return out
 	}
 	p := list[i]

@@ -366,7 +366,7 @@ func (d *Detector) excused(m *match) *verdict {
 	values := f.Context.unusual()
 	for _, v := range d.verdicts[m.key] {
 		if v.Verdict == Benign && v.Probation != nil && f.Time.Sub(v.Last) <= forgetAfter &&
-			v.Probation.covers(values, f.Score) {
+			v.Probation.covers(&f.Context.Match, values, f.Score) {
 			return v
 		}
 	}

@@ -123,7 +123,7 @@ func (d *Detector) score(m *match, rule int) {
 	m.session, company = d.company(m.event, f.Rule)
 	f.Context.Match.Beside(company)
 	if m.lapsed = d.lapse(m.key, &f.Context.Match); m.lapsed != nil {
-		m.habits.ForgetUnless(&f.Context.Match, d.o.Habit.Days, forgetAfter)
+		m.habits.ForgetUnless(&f.Context.Match, m.lapsed.Account, d.o.Habit.Days, forgetAfter)
 	}
 	f.Context.Result = m.habits.Judge(&f.Context.Match)
 	f.Score = cents(f.Context.Score)

@@ -32,6 +32,10 @@ type probation struct {
 	Last    time.Time      `json:"last"`
 	Days    int            `json:"days"`          // on how many days the context was seen
 	New     bool           `json:"new,omitempty"` // the actor was
+	// Account: so was the account, a person's. Then the context is the account, on a terminal or without one.
+	Account bool `json:"account,omitempty"`
+	// Name is the account's, whose id may become somebody else's; empty: unknown.
+	Name string `json:"name,omitempty"`
 	// Opened is the alert that opened the episode, where that is another one.
 	Opened string `json:"opened,omitempty"`
 }
@@ -91,8 +95,8 @@ const (
 	maxOnProbation = 1000
 )
 
-// unusual are the values that an alert is about: the one that splits the account into its actors, and those of the
-// parts that add most.
+// unusual are the values that an alert is about: first the one that splits the account into its actors, then those of
+// the parts that add most.
 func (c *Context) unusual() []unusualValue {
 	identity := c.Match.Class.SplitBy()
 	out := []unusualValue{{Part: identity, Text: c.Unusual.Text(identity)}}
@@ -104,10 +108,26 @@ func (c *Context) unusual() []unusualValue {
 	return out
 }
 
-// covers reports whether all that is unusual now was unusual then.
-func (p *probation) covers(values []unusualValue, score float64) bool {
-	if band(score) > p.Band {
+// stranger reports whether the match is on the first visit of a person's account that had never been seen.
+func (c *Context) stranger() bool {
+	return c.First && !c.KnownElsewise && c.Match.Class == habit.Person
+}
+
+// asks reports whether the context has the part's value in it: a new account is one on a terminal and without.
+func (p *probation) asks(part int) bool { return !p.Account || part != habit.TTY }
+
+// another reports whether the match is another account's, which has got the id by now.
+func (p *probation) another(m *habit.Match) bool {
+	return p.Name != "" && m.Name != "" && p.Name != m.Name
+}
+
+// covers reports whether all that is unusual of a match now, its values, was unusual then.
+func (p *probation) covers(m *habit.Match, values []unusualValue, score float64) bool {
+	if band(score) > p.Band || p.another(m) {
 		return false
+	}
+	if p.Account && p.contains(m) {
+		values = values[1:]
 	}
 	return !slices.ContainsFunc(values, func(v unusualValue) bool {
 		return !slices.ContainsFunc(p.Values, func(was unusualValue) bool {
@@ -134,9 +154,10 @@ func allOf(names, was string) bool {
 // contains reports whether a match is in the context of the probation. What else runs in its session is not asked: most
 // of it comes after the match.
 func (p *probation) contains(m *habit.Match) bool {
-	return !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
+	return !p.another(m) && !slices.ContainsFunc(p.Values, func(v unusualValue) bool {
 		now := m.Text(v.Part)
-		return v.Part != habit.Session && now != v.Text && (v.Part != habit.Hour || !nearby(now, v.Text))
+		return p.asks(v.Part) && v.Part != habit.Session && now != v.Text &&
+			(v.Part != habit.Hour || !nearby(now, v.Text))
 	})
 }
 
@@ -146,7 +167,7 @@ func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew *probation) {
 	identity := m.Class.SplitBy()
 	own := unusualValue{Part: identity, Text: m.Text(identity)}
 	d.setProbations(key, slices.DeleteFunc(d.probations[key], func(p *probation) bool {
-		if m.At.Sub(p.Last) <= forgetAfter || !slices.Contains(p.Values, own) {
+		if m.At.Sub(p.Last) <= forgetAfter || !p.Account && !slices.Contains(p.Values, own) {
 			return false
 		}
 		if p.New {
@@ -213,8 +234,20 @@ func becameHabit(f *Finding, p *probation, h Habit) Finding {
 		Threshold: f.Threshold, Visit: Visit{ID: f.Visit.ID}, AlertID: p.AlertID,
 		Habit: h, Became: Became{Since: p.First, Days: p.Days},
 	}
+	out.Became.Context = p.describe()
+	return out
+}
+
+// describe says in words what the context is.
+func (p *probation) describe() []string {
+	var out []string
+	if p.Account {
+		out = append(out, "on a terminal or without one")
+	}
 	for _, v := range p.Values {
-		out.Became.Context = append(out.Became.Context, habit.Describe(v.Part, v.Text))
+		if p.asks(v.Part) {
+			out = append(out, habit.Describe(v.Part, v.Text))
+		}
 	}
 	return out
 }
@@ -226,7 +259,7 @@ func (d *Detector) probationFor(key episodeKey, f *Finding) (covering, last *pro
 	}
 	values := f.Context.unusual()
 	for _, p := range d.probations[key] {
-		if p.covers(values, f.Score) {
+		if p.covers(&f.Context.Match, values, f.Score) {
 			covering = p
 		}
 		last = p
@@ -250,7 +283,7 @@ func (d *Detector) putOnProbation(key episodeKey, f *Finding) {
 	}
 	d.remember(key, &probation{
 		AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: f.Time, Last: f.Time, Days: 1,
-		New: f.Context.First, Opened: opened,
+		Name: strings.Clone(f.Context.Match.Name), New: f.Context.First, Account: f.Context.stranger(), Opened: opened,
 	})
 }
 

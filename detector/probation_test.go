@@ -351,3 +351,163 @@ func TestAnotherContainerIsAnotherActor(t *testing.T) {
 	require.Empty(t, d.probations)
 	require.Empty(t, d.episodes)
 }
+
+// newcomer is a match of bob's, by day and from the team's network, on a terminal or without one.
+func newcomer(at time.Time, onTerminal bool) *process.Event {
+	e := admin(at)
+	e.User = process.User{ID: 1001, Name: "bob"}
+	e.Session.User, e.CWD = e.User, "/home/bob"
+	if !onTerminal {
+		e.TTY, e.Interactive = "", false
+	}
+	return e
+}
+
+// TestANewAccountAlertsOnceOnATerminalOrWithout has somebody come for the first time on one side of a terminal, and
+// some days later on the other.
+func TestANewAccountAlertsOnceOnATerminalOrWithout(t *testing.T) {
+	for _, onTerminal := range []bool{true, false} {
+		t.Run(fmt.Sprintf("first on a terminal %v", onTerminal), func(t *testing.T) {
+			d := quietHost(t)
+			_, first := at(t, d, newcomer(monday, onTerminal))
+			require.Equal(t, Alert, first.Kind, "%.1f", first.Score)
+
+			snapshot, err := d.Snapshot()
+			require.NoError(t, err)
+			d = mustNew(t, d.o)
+			require.NoError(t, d.Restore(snapshot))
+
+			_, other := at(t, d, newcomer(monday.AddDate(0, 0, 2), !onTerminal))
+			require.GreaterOrEqual(t, other.Score, other.Threshold)
+			require.Equal(t, Repeat, other.Kind)
+			require.Equal(t, first.AlertID, other.AlertID)
+			summaries := d.Advance(monday.AddDate(0, 0, 2).Add(time.Hour), nil)
+			require.Len(t, summaries, 1, "where the analyst finds it")
+			require.Equal(t, first.AlertID, summaries[0].AlertID)
+
+			// Both together make a habit.
+			var last []Finding
+			for _, day := range []int{4, 8, 16} {
+				e := newcomer(monday.AddDate(0, 0, day), day != 8)
+				d.Advance(e.Time, nil)
+				last = d.Judge(e, 1, nil)
+				require.NotContains(t, kinds(last), Alert, "day %d", day)
+			}
+			require.Equal(t, Habitual, last[len(last)-1].Kind)
+			require.Equal(t, "bob has looked at network connections on 5 days since 2026-04-27T09:00:00Z: on a "+
+				"terminal or without one; alerts on it end", last[len(last)-1].Reason())
+		})
+	}
+}
+
+// quietHost is a detector that has seen nobody but an agent until monday.
+func quietHost(t *testing.T) *Detector {
+	o := options(mission())
+	o.Model, o.LearnFor = ModelContext, 24*time.Hour
+	d := mustNew(t, o)
+	for day := range 57 {
+		e := agent(start.AddDate(0, 0, day).Add(9 * time.Hour))
+		d.Advance(e.Time, nil)
+		one(t, d, e)
+	}
+	return d
+}
+
+// TestWhatElseIsUnusualOfANewAccountAlerts has a new account come on the other side of a terminal, and by night, from
+// elsewhere, or under another's name: each is news.
+func TestWhatElseIsUnusualOfANewAccountAlerts(t *testing.T) {
+	for name, change := range map[string]func(e *process.Event){
+		"from the Internet": func(e *process.Event) { e.Session.Source = netip.MustParseAddr("185.1.2.3") },
+		"by night":          func(e *process.Event) { e.Time = e.Time.Add(-6 * time.Hour) },
+		"a disguise":        func(e *process.Event) { e.Executable = "/dev/shm/ss" },
+		"another name": func(e *process.Event) {
+			e.User.Name = "mallory"
+			e.Session.User = e.User
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := quietHost(t)
+			_, first := at(t, d, newcomer(monday, true))
+			require.Equal(t, Alert, first.Kind)
+			e := newcomer(monday.AddDate(0, 0, 2), false)
+			change(e)
+			_, other := at(t, d, e)
+			require.Equal(t, Alert, other.Kind, "%.1f", other.Score)
+			require.NotEqual(t, first.AlertID, other.AlertID)
+		})
+	}
+}
+
+// TestANewAccountThatWasAwayIsNewBothWays has somebody come both ways, and not for 31 days.
+func TestANewAccountThatWasAwayIsNewBothWays(t *testing.T) {
+	for _, onTerminal := range []bool{true, false} {
+		d := quietHost(t)
+		_, first := at(t, d, newcomer(monday, true))
+		require.Equal(t, Alert, first.Kind)
+		_, other := at(t, d, newcomer(monday.AddDate(0, 0, 2), false))
+		require.Equal(t, Repeat, other.Kind)
+		for day := 3; day < 33; day++ {
+			at(t, d, agent(monday.AddDate(0, 0, day)))
+		}
+		_, back := at(t, d, newcomer(monday.AddDate(0, 0, 33).Add(time.Hour), onTerminal))
+		require.Equal(t, Alert, back.Kind, "%.1f", back.Score)
+		require.Equal(t, first.AlertID, back.EarlierID)
+		require.Regexp(t, "^bob had not looked at network connections on this host for 31 days, since an alert; ",
+			back.Reason())
+		require.False(t, back.Context.KnownElsewise)
+	}
+}
+
+// TestFeedbackOnANewAccountHoldsBothWays has a person answer the alert of a new account, who has come on
+// both sides of a terminal by then, and comes on the other once more.
+func TestFeedbackOnANewAccountHoldsBothWays(t *testing.T) {
+	for said, want := range map[string]Kind{Benign: Observation, Malicious: Alert} {
+		d, never := quietHost(t), quietHost(t)
+		_, first := at(t, d, newcomer(monday, true))
+		require.Equal(t, Alert, first.Kind)
+		_, other := at(t, d, newcomer(monday.AddDate(0, 0, 2), false))
+		require.Equal(t, Repeat, other.Kind)
+		for _, passed := range []int{0, 48, 72} {
+			never.Advance(monday.Add(time.Duration(passed)*time.Hour), nil)
+		}
+		later := monday.AddDate(0, 0, 3)
+		d.Advance(later, nil)
+		learned, err := d.Snapshot()
+		require.NoError(t, err)
+		d.Said(saying(&first, said, later))
+		if said == Malicious {
+			requireSameModel(t, never, d, later)
+		}
+
+		undone := again(t, d)
+		undone.Said(saying(&first, Undone, later.Add(time.Second)))
+		after, err := undone.Snapshot()
+		require.NoError(t, err)
+		requireAlike(t, learned, after)
+
+		_, other = at(t, d, newcomer(later.Add(time.Minute), false))
+		require.Equal(t, want, other.Kind, said)
+		require.NotNil(t, other.Feedback)
+		if said == Benign {
+			require.Less(t, other.Score, 5.0, "what was seen is a habit")
+		}
+	}
+}
+
+// TestAMaliciousAlertUnlearnsEachWayOfItsEpisode has a web shell go on through another parent.
+func TestAMaliciousAlertUnlearnsEachWayOfItsEpisode(t *testing.T) {
+	d, never := settled(t, nil), settled(t, nil)
+	_, first := at(t, d, webShell(monday))
+	require.Equal(t, Alert, first.Kind)
+	other := webShell(monday.Add(time.Minute))
+	other.Parent.Name = "dash"
+	_, repeat := at(t, d, other)
+	require.Equal(t, Repeat, repeat.Kind)
+	later := monday.Add(3 * time.Hour)
+	for _, at := range []time.Time{monday, monday.Add(time.Minute), later} {
+		never.Advance(at, nil)
+	}
+	d.Advance(later, nil)
+	d.Said(saying(&first, Malicious, later))
+	requireSameModel(t, never, d, later)
+}

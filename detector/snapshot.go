@@ -354,9 +354,7 @@ func (d *Detector) onProbation(rule, host string, actors []habit.Profile) []Prob
 		for _, p := range list {
 			public := Probation{
 				Actor: name, AlertID: p.AlertID, First: p.First, Last: p.Last, Days: p.Days, Habit: d.o.Habit,
-			}
-			for _, v := range p.Values {
-				public.Context = append(public.Context, habit.Describe(v.Part, v.Text))
+				Context: p.describe(),
 			}
 			out = append(out, public)
 		}

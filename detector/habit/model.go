@@ -643,16 +643,20 @@ func (m *Model) knownBy(l *Match, v *visit) *actor {
 	return a
 }
 
+// otherWay is the key of a person on the other side of a terminal.
+func (l *Match) otherWay() key {
+	if l.values[TTY] == terminal {
+		return key{l.Who, noTerminal}
+	}
+	return key{l.Who, terminal}
+}
+
 // sibling is the same person's other way.
 func (m *Model) sibling(l *Match) *actor {
 	if l.Class != Person {
 		return nil
 	}
-	way := terminal
-	if l.values[TTY] == terminal {
-		way = noTerminal
-	}
-	a := m.actors[key{l.Who, way}]
+	a := m.actors[l.otherWay()]
 	if a != nil && renamed(a.Name, l.Name) {
 		return nil
 	}
@@ -890,7 +894,7 @@ func (m *Model) Accept(l *Match, alert string) {
 	}
 	how := m.arrivesWith(l)
 	m.welcome(k, a, how, m.kindOf(l), a.Since)
-	under := m.traces[alert]
+	under := m.traces[m.traceFor(alert, k)]
 	if under != nil {
 		under.Welcome, under.How, under.Kind = m.welcomeOf(a.Since), how, m.kindOf(l)
 	}
@@ -1006,11 +1010,19 @@ func (m *Model) Forget(idOrName string) (ids []string) {
 }
 
 // ForgetUnless makes the actor of a match unknown again, unless they looked on so many days before, or within so long.
-// The match remembers when they last did.
-func (m *Model) ForgetUnless(l *Match, days int, within time.Duration) {
-	if a := m.known(l); a != nil && a.Days < days && m.watched.at(l.At).Sub(a.Until) > within {
-		l.lapsed = a.Last
-		m.forget(l.key())
+// The match remembers when they last did. bothWays: the same person's other way is forgotten, too, as far as this holds
+// of it.
+func (m *Model) ForgetUnless(l *Match, bothWays bool, days int, within time.Duration) {
+	forget := func(a *actor, k key) {
+		if a != nil && a.Days < days && m.watched.at(l.At).Sub(a.Until) > within {
+			l.lapsed = latest(l.lapsed, a.Last)
+			m.forget(k)
+		}
+	}
+	other := m.sibling(l)
+	forget(m.known(l), l.key())
+	if bothWays {
+		forget(other, l.otherWay())
 	}
 }
 

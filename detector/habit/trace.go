@@ -56,20 +56,45 @@ type welcome struct {
 // maxTraces bounds how many alerts a Model can take out of what it knows; the oldest stay in it for ever.
 const maxTraces = 256
 
+// traceFor is the id of the trace of what an actor teaches under an alert: the alert's, or of the same account's other
+// actors one of their own. It is empty for those of other accounts, whom an alert of a group covers.
+func (m *Model) traceFor(alert string, k key) string {
+	switch t := m.traces[alert]; {
+	case t == nil || t.key() == k:
+		return alert
+	case t.key().Who == k.Who:
+		return alert + " " + k.Way.Value()
+	}
+	return ""
+}
+
+// under are the ids of the traces of all actors who have taught under an alert, in order.
+func (m *Model) under(alert string) []string {
+	var ids []string
+	for id := range m.traces {
+		if id == alert || strings.HasPrefix(id, alert+" ") {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // attach begins the trace of an alert with what the open visit has taught, or adds it to the one that is there.
 func (m *Model) attach(l *Match, v *visit, a *actor, alert string) {
-	t := m.traces[alert]
+	id := m.traceFor(alert, l.key())
+	if id == "" {
+		return
+	}
+	t := m.traces[id]
 	if t == nil {
-		t = m.begin(alert, &trace{
+		t = m.begin(id, &trace{
 			keyOf: l.key().stored(), At: l.At, Class: l.Class, Name: strings.Clone(a.Name),
 			Kind: m.kindOf(l), How: m.arrivesWith(l),
 			Span: span{First: a.First, Since: a.Since, LastBefore: v.Before, Before: v.Start.Add(-v.Silent)},
 		})
 	}
-	if t.key() != l.key() {
-		return // an alert of a group, which is another actor's
-	}
-	v.Alert = alert
+	v.Alert = id
 	t.Visits++
 	t.Days += v.Days
 	t.Weight += v.Weight
@@ -129,8 +154,16 @@ func adopted(alert string) string { return "adopted " + alert }
 // Adopt makes a habit of what the actor of an alert has shown under it, as if that had been seen on so many days until
 // at. The class learns from them when Accept says so. It reports whether anything is known of the alert.
 func (m *Model) Adopt(alert string, days int, at time.Time) bool {
-	of := m.traces[alert]
-	if of == nil || m.actors[of.key()] == nil || m.traces[adopted(alert)] != nil {
+	known := false
+	for _, id := range m.under(alert) {
+		known = m.adopt(id, days, at) || known
+	}
+	return known
+}
+
+func (m *Model) adopt(id string, days int, at time.Time) bool {
+	of := m.traces[id]
+	if of == nil || m.actors[of.key()] == nil || m.traces[adopted(id)] != nil {
 		return false
 	}
 	own := m.grown(m.watched.at(at)) * float64(days)
@@ -147,7 +180,7 @@ func (m *Model) Adopt(alert string, days int, at time.Time) bool {
 			t.Hours[hour] = own
 		}
 	}
-	m.begin(adopted(alert), t)
+	m.begin(adopted(id), t)
 	m.apply(t, 1)
 	return true
 }
@@ -168,23 +201,30 @@ func (m *Model) newcomer(a *actor, how int, w float64, each func(f int, v text))
 
 // Disown takes back what Adopt has taught.
 func (m *Model) Disown(alert string) bool {
-	t := m.traces[adopted(alert)]
-	if t == nil {
-		return false
+	ids := m.under(adopted(alert))
+	for _, id := range ids {
+		m.apply(m.traces[id], -1)
+		delete(m.traces, id)
 	}
-	m.apply(t, -1)
-	delete(m.traces, adopted(alert))
-	return true
+	return len(ids) > 0
 }
 
 // Withdraw takes out of the Model what it has learned under an alert. It reports whether anything is known of it.
 func (m *Model) Withdraw(alert string) bool {
-	t := m.traces[alert]
+	known := false
+	for _, id := range m.under(alert) {
+		known = m.withdraw(id) || known
+	}
+	return known
+}
+
+func (m *Model) withdraw(id string) bool {
+	t := m.traces[id]
 	if t == nil || t.Gone {
 		return false
 	}
 	k := t.key()
-	if v := m.visits[k]; v != nil && v.Alert == alert { // what comes next begins a visit, and is judged by itself
+	if v := m.visits[k]; v != nil && v.Alert == id { // what comes next begins a visit, and is judged by itself
 		delete(m.visits, k)
 	}
 	m.apply(t, -1)
@@ -195,7 +235,7 @@ func (m *Model) Withdraw(alert string) bool {
 	if a.Visits == 0 {
 		t.Gone, t.GoneTaught = true, a.Taught
 		m.forget(k)
-		m.traces[alert] = t
+		m.traces[id] = t
 		return true
 	}
 	if !a.Last.After(t.Span.Last) && !t.Span.LastBefore.IsZero() {
@@ -206,10 +246,14 @@ func (m *Model) Withdraw(alert string) bool {
 
 // Reinstate puts back what Withdraw took out.
 func (m *Model) Reinstate(alert string) bool {
-	t := m.traces[alert]
-	if t == nil {
-		return false
+	ids := m.under(alert)
+	for _, id := range ids {
+		m.reinstate(m.traces[id])
 	}
+	return len(ids) > 0
+}
+
+func (m *Model) reinstate(t *trace) {
 	k := t.key()
 	a := m.actors[k]
 	if a == nil {
@@ -229,7 +273,6 @@ func (m *Model) Reinstate(alert string) bool {
 	t.Gone, t.GoneTaught = false, false
 	a.Last, a.Until = latest(a.Last, t.Span.Last), latest(a.Until, t.Span.Until)
 	m.apply(t, 1)
-	return true
 }
 
 // apply adds a trace to what is known, or with the sign -1 takes it out. What has been forgotten meanwhile stays so.
