@@ -199,6 +199,10 @@ var fields = []Field{
 
 	{Name: "reconbeat.alert.id", Type: "keyword", Raw: true, get: func(f *Finding) any { return orNil(f.AlertID) }},
 	{Name: "reconbeat.alert.earlier_id", Type: "keyword", get: func(f *Finding) any { return orNil(f.EarlierID) }},
+	{
+		Name: "reconbeat.alert.after_id", Type: "keyword",
+		get: alertOnly(func(f *Finding) any { return orNil(f.Aftermath.AlertID) }),
+	},
 	{Name: "reconbeat.alert.escalated", Type: "boolean", get: alertOnly(func(f *Finding) any { return f.Escalated })},
 	{
 		Name: "reconbeat.control.id", Type: "keyword", Raw: true,

@@ -58,6 +58,8 @@ type Finding struct {
 	// that one; else the last one of the actor's probations.
 	EarlierID string
 	Escalated bool
+	// Aftermath is of the alert in whose aftermath an account came that had never been seen; zero: none.
+	Aftermath Aftermath
 	Episode   Episode // empty for an Observation
 	Banded    bool    // the severity is that of the score's band, not the rule's
 
@@ -112,6 +114,14 @@ type Context struct {
 	Match   habit.Match   // its strings are views into the event
 	Profile habit.Profile // what is usual for the actor; of execs over the threshold
 	Known   bool          // there is a Profile: the actor was seen before
+}
+
+// Aftermath is what an alert on an actor who had never been seen leaves behind for others: for 30 days, and until
+// somebody explains it, an account that was never seen is the likelier an intruder's.
+type Aftermath struct {
+	AlertID string
+	Account string    // that alerted, by its name, else its id
+	Alerted time.Time // when
 }
 
 // Visit is what an actor does under a rule without a pause.

@@ -29,6 +29,19 @@ const MaxGroupFields = 3
 // Value is a field of the alert that a match would be; nil: it has none.
 type Value func(*process.Event, *Finding, string) any
 
+// groups reports whether the episode that an alert opened is a group's and goes on: who comes is reported in it.
+func (d *Detector) groups(alert string) bool {
+	if len(d.o.Group.Fields) == 0 {
+		return false
+	}
+	for _, ep := range d.episodes {
+		if ep.alertID == alert && len(ep.Group) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // groupOf is whose episode a match belongs to, and the group in words; none where it is the actor's.
 func (d *Detector) groupOf(m *match) (key episodeKey, group []string) {
 	g := d.o.Group

@@ -3,6 +3,7 @@
 package detector
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -126,9 +127,28 @@ func (d *Detector) score(m *match, rule int) {
 		m.habits.ForgetUnless(&f.Context.Match, m.lapsed.Account, d.o.Habit.Days, forgetAfter)
 	}
 	f.Context.Result = m.habits.Judge(&f.Context.Match)
+	if f.Context.newAccount() {
+		d.weighAftermath(m)
+	}
 	f.Score = cents(f.Context.Score)
 	f.Learning = m.habits.Age(f.Time) < d.o.LearnFor
 	f.Visit = visitOf(m.key, f.Context)
+}
+
+// weighAftermath holds against an account that had never been seen that another new actor has alerted on the host,
+// within forgetAfter and with a score of 50 or more, and that nobody has explained it.
+func (d *Detector) weighAftermath(m *match) {
+	c := m.finding.Context
+	key, p := d.unexplained(m.key, c.Visit.Opened)
+	if p == nil || d.groups(p.AlertID) {
+		return
+	}
+	id, _ := accountOf(key.actor)
+	m.finding.Aftermath = Aftermath{AlertID: p.AlertID, Account: account(cmp.Or(p.Name, id)), Alerted: p.First}
+	if c.New { // what the visit has shown by then was weighed so
+		c.Match.InAftermath()
+		c.Result = m.habits.Judge(&c.Match)
+	}
 }
 
 // place counts a match in the probations of its actor, finds its place in the actor's episode, and appends it to out,

@@ -108,10 +108,8 @@ func (c *Context) unusual() []unusualValue {
 	return out
 }
 
-// stranger reports whether the match is on the first visit of a person's account that had never been seen.
-func (c *Context) stranger() bool {
-	return c.First && !c.KnownElsewise && c.Match.Class == habit.Person
-}
+// newAccount reports whether the match is on the first visit of an account that had never been seen.
+func (c *Context) newAccount() bool { return c.First && !c.KnownElsewise }
 
 // asks reports whether the context has the part's value in it: a new account is one on a terminal and without.
 func (p *probation) asks(part int) bool { return !p.Account || part != habit.TTY }
@@ -176,6 +174,26 @@ func (d *Detector) lapse(key episodeKey, m *habit.Match) (wasNew *probation) {
 		return true
 	}))
 	return wasNew
+}
+
+// unexplained is the last probation that another account's alert has left on the host of key, within forgetAfter before
+// a time: one of the second band or higher, of an actor who had never been seen, which no person has called benign and
+// which is no habit yet; nil: none.
+func (d *Detector) unexplained(key episodeKey, before time.Time) (of episodeKey, last *probation) {
+	for other, list := range d.probations {
+		if other.rule != key.rule || other.host != key.host || other.actor == key.actor || other.held {
+			continue
+		}
+		for _, p := range list {
+			if !p.New || p.Band < 1 || !p.First.Before(before) || before.Sub(p.First) > forgetAfter {
+				continue
+			}
+			if last == nil || cmp.Or(p.First.Compare(last.First), cmp.Compare(p.AlertID, last.AlertID)) > 0 {
+				of, last = other, p
+			}
+		}
+	}
+	return of, last
 }
 
 // setProbations replaces the probations of an actor.
@@ -283,7 +301,8 @@ func (d *Detector) putOnProbation(key episodeKey, f *Finding) {
 	}
 	d.remember(key, &probation{
 		AlertID: f.AlertID, Band: band(f.Score), Values: f.Context.unusual(), First: f.Time, Last: f.Time, Days: 1,
-		Name: strings.Clone(f.Context.Match.Name), New: f.Context.First, Account: f.Context.stranger(), Opened: opened,
+		New: f.Context.First, Account: f.Context.newAccount() && f.Context.Match.Class == habit.Person,
+		Name: strings.Clone(f.Context.Match.Name), Opened: opened,
 	})
 }
 

@@ -511,3 +511,51 @@ func TestAMaliciousAlertUnlearnsEachWayOfItsEpisode(t *testing.T) {
 	d.Said(saying(&first, Malicious, later))
 	requireSameModel(t, never, d, later)
 }
+
+// TestTheAftermathOfAnAlert has somebody new come two days after a web shell's alert, and
+// after what a person has said of it.
+func TestTheAftermathOfAnAlert(t *testing.T) {
+	come := func(t *testing.T, after func(d *Detector, attack *Finding)) Finding {
+		d := settled(t, nil)
+		if after != nil {
+			_, attack := at(t, d, webShell(monday))
+			require.Equal(t, Alert, attack.Kind)
+			require.GreaterOrEqual(t, attack.Score, 50.0)
+			require.Zero(t, attack.Aftermath)
+			after(d, &attack)
+		}
+		d = again(t, d)
+		e := newcomer(monday.AddDate(0, 0, 2), true)
+		e.Session.Source = netip.MustParseAddr("185.1.2.3")
+		_, f := at(t, d, e)
+		return f
+	}
+	answered := func(verdict string) func(*Detector, *Finding) {
+		return func(d *Detector, attack *Finding) { d.Said(saying(attack, verdict, monday.Add(time.Hour))) }
+	}
+	before := come(t, nil)
+	require.Equal(t, Alert, before.Kind)
+	for name, after := range map[string]func(*Detector, *Finding){
+		"open": func(*Detector, *Finding) {}, Malicious: answered(Malicious), Unsure: answered(Unsure),
+	} {
+		f := come(t, after)
+		require.InDelta(t, before.Context.Parts[habit.Newness]+1, f.Context.Parts[habit.Newness], 0.05, name)
+		require.Greater(t, f.Score, before.Score, name)
+		require.Contains(t, f.Reason(), "; www-data alerted 2 days before", name)
+		doc := mapstr.M{}
+		Encode(&f, doc)
+		v, err := doc.GetValue("reconbeat.alert.after_id")
+		require.NoError(t, err)
+		require.Equal(t, f.Aftermath.AlertID, v)
+	}
+	f := come(t, answered(Benign))
+	require.Zero(t, f.Aftermath, "somebody has explained it")
+	require.InDelta(t, before.Context.Parts[habit.Newness], f.Context.Parts[habit.Newness], 0.05)
+
+	// Who is known is not held against.
+	d := settled(t, nil)
+	at(t, d, webShell(monday))
+	_, known := at(t, d, admin(monday.Add(time.Minute)))
+	require.Zero(t, known.Aftermath)
+	require.Equal(t, Observation, known.Kind)
+}

@@ -145,6 +145,9 @@ func (f *Finding) contextReason() string {
 	for i, p := range f.namedParts(first) {
 		reason += []string{then, ", "}[min(i, 1)] + habit.Describe(p, f.Context.Unusual.Text(p))
 	}
+	if f.Aftermath.AlertID != "" {
+		reason += fmt.Sprintf("; %s alerted %s before", f.Aftermath.Account, before(f.Visit.Start.Sub(f.Aftermath.Alerted)))
+	}
 	return f.again() + reason + usually(f.TypicalUsers)
 }
 
@@ -349,6 +352,17 @@ func ago(d time.Duration) string {
 		return plural.Of(int(d/time.Minute), "minute") + " ago"
 	}
 	return plural.Of(int(d/time.Hour), "hour") + " ago"
+}
+
+// before is how long something was before something else, in its greatest unit.
+func before(d time.Duration) string {
+	switch {
+	case d < 2*time.Hour:
+		return plural.Of(int(d/time.Minute), "minute")
+	case d < 48*time.Hour:
+		return plural.Of(int(d/time.Hour), "hour")
+	}
+	return plural.Of(int(d/(24*time.Hour)), "day")
 }
 
 func minutes(d time.Duration) string {

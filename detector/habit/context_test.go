@@ -578,6 +578,8 @@ func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
 	}{
 		{name: "a daemon's", id: 33, people: 1000, want: func(part float64) bool { return part > 1 }},
 		{name: "a package's", id: 999, people: 1000, want: func(part float64) bool { return part > 1 }},
+		{name: "one of Debian's for good", id: 64030, people: 1000, want: func(part float64) bool { return part > 1 }},
+		{name: "a home's of systemd", id: 60001, people: 1000, want: func(part float64) bool { return part <= 0 }},
 		{name: "nobody", id: 65534, people: 1000, want: func(part float64) bool { return part > 1 }},
 		{name: "a person's", id: 1001, people: 1100, want: func(part float64) bool { return part <= 0 }},
 		{name: "root's", id: 0, people: 1000, want: func(part float64) bool { return part <= 0 }},

@@ -30,6 +30,10 @@ const (
 	// alerted, or the model was too young to alert.
 	tentative = 0.5
 
+	// aftermath is how much likelier, in nats, an account that was never seen is an intruder's where somebody else new
+	// has alerted shortly before and nobody has explained it: intruders come back, and under other names.
+	aftermath = 1 // (fitted)
+
 	// strength and discount are the parameters of the Pitman-Yor processes.
 	strength = 0.5  // (fitted)
 	discount = 0.35 // (fitted)
@@ -309,6 +313,9 @@ func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
 		choice += with.known * choice / of(unknown, with.came[how])
 	}
 	r.Parts[Newness] = math.Log(choice / rate)
+	if l.inAftermath && how == newAccount {
+		r.Parts[Newness] += aftermath
+	}
 }
 
 // hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma

@@ -80,10 +80,12 @@ type Match struct {
 
 	values  [features]text
 	company Company
-	unlike  [mostUnlike]unlike // what of the company speaks most against the actor, the first most
-	lapsed  time.Time          // when the actor was last seen who is forgotten by now; zero: nobody is
-	line    string             // the command line, a view into the event; empty: args joined by blanks
-	args    []string           // a view, too
+	// inAftermath: somebody else who had never been seen has alerted shortly before.
+	inAftermath bool
+	unlike      [mostUnlike]unlike // what of the company speaks most against the actor, the first most
+	lapsed      time.Time          // when the actor was last seen who is forgotten by now; zero: nobody is
+	line        string             // the command line, a view into the event; empty: args joined by blanks
+	args        []string           // a view, too
 }
 
 // mostUnlike is how many programs of a match's company are named.
@@ -100,6 +102,10 @@ func (l *Match) InCompany() bool { return l.company.of != nil }
 
 // Beside sets what runs in the session of the match.
 func (l *Match) Beside(c Company) { l.company = c }
+
+// InAftermath says that somebody else who had never been seen has alerted on the host shortly before, and that nobody
+// has explained it.
+func (l *Match) InAftermath() { l.inAftermath = true }
 
 // add takes a program among those that speak most against the actor.
 func (l *Match) add(u unlike) {
@@ -346,9 +352,12 @@ func origin(a netip.Addr) text {
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // lastSystemID is the highest user id of an account that a distribution or a package makes (SYS_UID_MAX of
-// /etc/login.defs), and nobodyID the one that stands for no account.
+// /etc/login.defs). From firstDynamic on systemd makes the users of units (https://systemd.io/UIDS-GIDS), and Debian has
+// given ids to daemons for good (policy, 9.2.2: slurm is 64030); nobodyID is the last of these, and stands for no
+// account.
 const (
 	lastSystemID = 999
+	firstDynamic = 61184
 	nobodyID     = 65534
 )
 
@@ -358,7 +367,7 @@ func systemLogin(login process.User) text {
 	switch {
 	case login.ID == process.Unset:
 		return noEvidence
-	case login.ID > 0 && login.ID <= lastSystemID || login.ID == nobodyID:
+	case login.ID > 0 && login.ID <= lastSystemID, login.ID >= firstDynamic && login.ID <= nobodyID:
 		return ofSystem
 	}
 	return ofPerson
