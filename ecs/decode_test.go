@@ -184,6 +184,47 @@ func TestTheLoginUserOfAuditdDocuments(t *testing.T) {
 	}
 }
 
+// TestTheLoginUserIsTheOneOfTheWayIn has documents without a login user, as Elastic Defend's.
+func TestTheLoginUserIsTheOneOfTheWayIn(t *testing.T) {
+	alice, root := `"user":{"id":1000,"name":"alice"}`, `"user":{"id":0,"name":"root"}`
+	leader := func(entry, name, user string) string {
+		return `"entry_leader":{"entry_meta":{"type":"` + entry + `"},"name":"` + name + `",` + user + `}`
+	}
+	known := process.User{ID: 1000, Name: "alice"}
+	for _, row := range []struct {
+		name, leaders, rest string
+		want                process.User
+	}{
+		{"by ssh, and sudo since", leader("sshd", "bash", alice), ``, known},
+		{"on a terminal", leader("terminal", "bash", alice), ``, known},
+		{"on the console", leader("console", "zsh", alice), ``, known},
+		{"root by ssh, and su since", leader("sshd", "bash", root), ``, process.User{Name: "root"}},
+		{
+			"the daemon is the entry leader",
+			leader("sshd", "sshd", root) + `,"session_leader":{"name":"bash",` + alice + `}`, ``, known,
+		},
+		{
+			"of newer OpenSSH, by its path",
+			leader("sshd", "", root+`,"executable":"/usr/lib/openssh/sshd-session"`) +
+				`,"session_leader":{"name":"bash",` + alice + `}`, ``, known,
+		},
+		{"the real user of the leader", leader("sshd", "bash", `"real_user":{"id":1000,"name":"alice"},`+root), ``, known},
+		{"the daemon and no session leader", leader("sshd", "sshd", root), ``, nobody},
+		{"a service", leader("init", "nginx", `"user":{"id":33,"name":"www-data"}`), ``, nobody},
+		{"a container", leader("container", "sh", root), ``, nobody},
+		{"an unknown way in", `"entry_leader":{"name":"bash",` + alice + `}`, ``, nobody},
+		{
+			"a login user counts", leader("sshd", "bash", alice), `,"user":{"audit":{"id":"1001","name":"bob"}}`,
+			process.User{ID: 1001, Name: "bob"},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			e := decode(t, `{"@timestamp":1700000000000,"process":{"name":"ss",`+row.leaders+`}`+row.rest+`}`)
+			assert.Equal(t, row.want, e.Session.User)
+		})
+	}
+}
+
 func TestTimesAreReadAsElasticsearchReadsThem(t *testing.T) {
 	want := time.Date(2026, 3, 2, 10, 0, 5, 0, time.UTC)
 	for in, want := range map[string]time.Time{

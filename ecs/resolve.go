@@ -388,7 +388,11 @@ func (d *draft) login() {
 	if s.User.Name == "unset" { // auditd's word for no login user
 		s.User.Name = ""
 	}
-	if s.User.Known() || d.primary == "" || d.primary == "unset" || d.module != "auditd" {
+	if s.User.Known() {
+		return
+	}
+	if d.primary == "" || d.primary == "unset" || d.module != "auditd" {
+		s.User = d.loggedIn()
 		return
 	}
 	if !decimal(d.primary) {
@@ -396,4 +400,25 @@ func (d *draft) login() {
 	} else if id, err := strconv.ParseUint(d.primary, 10, 32); err == nil { // names were not resolved
 		s.User.ID = uint32(id)
 	}
+}
+
+// loggedIn is who logged in where a document has no login user, as those of Elastic Defend: the user of the first
+// process of the way in, or where that is the daemon that let them in, of the session's leader. Neither sudo nor su
+// changes it. Nobody has logged in to a service or a container.
+func (d *draft) loggedIn() process.User {
+	switch d.Session.Entry {
+	case process.EntrySSHD, process.EntryTerminal, "console", "ssm", "teleport":
+	default:
+		return nobody
+	}
+	for _, p := range [...]*process.Process{&d.Entry, &d.Leader} {
+		switch p.Name {
+		case "sshd", "sshd-session", "login", "agetty", "ssm-session-worker", "ssm-agent-worker", "teleport":
+			continue
+		}
+		if who := first(p.User, p.Effective); who.Known() {
+			return who
+		}
+	}
+	return nobody
 }
