@@ -22,7 +22,8 @@ func inTheCode() map[string]string {
 	values := map[string]string{
 		"halfLife": number(days(halfLife)) + " days", "warmUp": number(warmUp) + " days",
 		"settled": number(settled) + " days", "discoveredIn": number(discoveredIn) + " days",
-		"aftermath": number(aftermath) + " nat", "alertedWeight": number(alertedWeight), "strength": number(strength), "discount": number(discount),
+		"aftermath": number(aftermath) + " nat", "alertedWeight": number(alertedWeight),
+		"strength": number(strength), "discount": number(discount),
 		"firstWeight": number(firstWeight) + " days", "alike": number(alike),
 		"hourStrength": number(hourStrength) + " visits", "neighbour": number(neighbour), "most": number(most),
 		"least": number(least), "kernelScale": number(kernelScale),

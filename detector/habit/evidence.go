@@ -20,7 +20,7 @@ const (
 	// settled is after how many days an actor who was never seen is a newcomer, by the same law, and not one who had
 	// not looked yet.
 	settled = 14
-	// discoveredIn is after how many days half of the actors of a host have looked.
+	// discoveredIn is after how many days half of the actors of a host have looked, and half of its setting up is done.
 	discoveredIn = 2
 	// alertedWeight is what a visit that alerted counts for among the visits of the past: it may have been an
 	// intruder's.
@@ -346,6 +346,9 @@ func (m *Model) hazard(a *actor, now time.Time) float64 {
 	n := float64(min(mostDays, a.Days))
 	gone := math.Pow((goneAfter+seen+silent)/(goneAfter+seen), n+matchedBefore) / (n + stayedBefore)
 	alive := 1 / (1 + gone)
+	if a.Class == Person { // who sets a host up comes back within days
+		rate += math.Exp2(-days(m.age(now))/discoveredIn) * math.Ln2 / discoveredIn
+	}
 	return alive*rate + (1-alive)*returns[a.Class]
 }
 

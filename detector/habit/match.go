@@ -352,8 +352,8 @@ func origin(a netip.Addr) text {
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // lastSystemID is the highest user id of an account that a distribution or a package makes (SYS_UID_MAX of
-// /etc/login.defs). From firstDynamic on systemd makes the users of units (https://systemd.io/UIDS-GIDS), and Debian has
-// given ids to daemons for good (policy, 9.2.2: slurm is 64030); nobodyID is the last of these, and stands for no
+// /etc/login.defs). From firstDynamic on systemd makes the users of units (https://systemd.io/UIDS-GIDS), and Debian
+// has given ids to daemons for good (policy, 9.2.2: slurm is 64030); nobodyID is the last of these, and stands for no
 // account.
 const (
 	lastSystemID = 999

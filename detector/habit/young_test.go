@@ -119,6 +119,19 @@ func TestAHostTeachesHowManyComeToIt(t *testing.T) {
 	}
 }
 
+// TestWhoSetsAHostUpIsNotRare: somebody who came on the first day is back the day after, and one who came once is after
+// weeks as rare as they are.
+func TestWhoSetsAHostUpIsNotRare(t *testing.T) {
+	back := func(days int) float64 {
+		m, end := attended(days, 1)
+		return judged(m, person(end.Add(6*time.Hour), "user0", "bash", "10.1.2.3", "ss -tlnp")).Parts[Frequency]
+	}
+	require.Less(t, back(1), 0.5)
+	require.Less(t, back(1)+0.5, back(3))
+	require.Less(t, back(3)+0.5, back(7))
+	require.Greater(t, back(21), 2.0)
+}
+
 // TestAVisitIsChargedForItsStrangestHour: who works through the night has come at night once.
 func TestAVisitIsChargedForItsStrangestHour(t *testing.T) {
 	m, end := weeks(6)
