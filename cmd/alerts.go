@@ -270,7 +270,8 @@ func printAlert(out io.Writer, doc *beat.Event) {
 		}
 		return ""
 	}
-	line("Alert", text(f, "event.id"), with("raised again, after ", "reconbeat.alert.earlier_id"))
+	line("Alert", text(f, "event.id"), with("raised again, after ", "reconbeat.alert.earlier_id"),
+		with("somebody else new alerted before, with ", "reconbeat.alert.after_id"))
 	line("Time", doc.Timestamp.UTC().Format(time.RFC3339), with("on the host ", "reconbeat.local.weekday"),
 		with("hour ", "reconbeat.local.hour"))
 	line("Host", text(f, "host.name"), with("id ", "host.id"))

@@ -127,7 +127,7 @@ func (d *Detector) score(m *match, rule int) {
 		m.habits.ForgetUnless(&f.Context.Match, m.lapsed.Account, d.o.Habit.Days, forgetAfter)
 	}
 	f.Context.Result = m.habits.Judge(&f.Context.Match)
-	if f.Context.newAccount() {
+	if f.Context.New || f.Context.Score >= f.Threshold {
 		d.weighAftermath(m)
 	}
 	f.Score = cents(f.Context.Score)
@@ -139,6 +139,9 @@ func (d *Detector) score(m *match, rule int) {
 // within forgetAfter and with a score of 50 or more, and that nobody has explained it.
 func (d *Detector) weighAftermath(m *match) {
 	c := m.finding.Context
+	if !c.newAccount() {
+		return
+	}
 	key, p := d.unexplained(m.key, c.Visit.Opened)
 	if p == nil || d.groups(p.AlertID) {
 		return

@@ -248,7 +248,9 @@ func (m *Model) withdraw(id string) bool {
 func (m *Model) Reinstate(alert string) bool {
 	ids := m.under(alert)
 	for _, id := range ids {
-		m.reinstate(m.traces[id])
+		if t := m.traces[id]; t != nil { // room for the one before may have been made at its cost
+			m.reinstate(t)
+		}
 	}
 	return len(ids) > 0
 }
