@@ -139,7 +139,10 @@ func (d *Detector) score(m *match, rule int) {
 // within forgetAfter and with a score of 50 or more, and that nobody has explained it.
 func (d *Detector) weighAftermath(m *match) {
 	c := m.finding.Context
-	if !c.newAccount() {
+	permitted := m.key
+	permitted.held = true
+	explained := d.probations[permitted] != nil || d.episodes[permitted] != nil // by a person's control
+	if explained || !c.newAccount() {
 		return
 	}
 	key, p := d.unexplained(m.key, c.Visit.Opened)

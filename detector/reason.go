@@ -357,6 +357,8 @@ func ago(d time.Duration) string {
 // before is how long something was before something else, in its greatest unit.
 func before(d time.Duration) string {
 	switch {
+	case d < time.Minute:
+		return "moments"
 	case d < 2*time.Hour:
 		return plural.Of(int(d/time.Minute), "minute")
 	case d < 48*time.Hour:
