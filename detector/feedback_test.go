@@ -92,6 +92,18 @@ func TestABenignAlertIsAHabitAtOnce(t *testing.T) {
 	require.Equal(t, Alert, neighbour.Kind, "another account")
 }
 
+// requireUndone has a person take back what they said of an alert, in a detector that was restarted, which knows then
+// what it had learned before. It returns that detector.
+func requireUndone(t *testing.T, d *Detector, alert *Finding, said time.Time, learned []byte) *Detector {
+	t.Helper()
+	undone := again(t, d)
+	undone.Said(saying(alert, Undone, said.Add(time.Second)))
+	after, err := undone.Snapshot()
+	require.NoError(t, err)
+	requireAlike(t, learned, after)
+	return undone
+}
+
 // A malicious alert leaves nothing in the model, and the next match of its actor in its context alerts again, a band
 // higher, once in each episode, however long it goes on. Undo puts everything back.
 func TestAMaliciousAlertIsUnlearned(t *testing.T) {
@@ -114,11 +126,7 @@ func TestAMaliciousAlertIsUnlearned(t *testing.T) {
 			d.Said(saying(&first, Malicious, said))
 			requireSameModel(t, never, d, said)
 
-			undone := again(t, d)
-			undone.Said(saying(&first, Undone, said.Add(time.Second)))
-			after, err := undone.Snapshot()
-			require.NoError(t, err)
-			requireAlike(t, learned, after)
+			undone := requireUndone(t, d, &first, said, learned)
 			_, quiet := at(t, undone, make(said.Add(time.Minute)))
 			require.Equal(t, Repeat, quiet.Kind, "%.1f", quiet.Score)
 

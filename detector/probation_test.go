@@ -479,11 +479,7 @@ func TestFeedbackOnANewAccountHoldsBothWays(t *testing.T) {
 			requireSameModel(t, never, d, later)
 		}
 
-		undone := again(t, d)
-		undone.Said(saying(&first, Undone, later.Add(time.Second)))
-		after, err := undone.Snapshot()
-		require.NoError(t, err)
-		requireAlike(t, learned, after)
+		requireUndone(t, d, &first, later, learned)
 
 		_, other = at(t, d, newcomer(later.Add(time.Minute), false))
 		require.Equal(t, want, other.Kind, said)
