@@ -289,15 +289,16 @@ func TestCommandLinesAreNormalised(t *testing.T) {
 
 func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 	for name, bad := range map[string]string{
-		"an actor of whom nothing is known":  `{"actors":[{"id":"x","way":"y"}]}`,
-		"a class that is none":               `{"actors":[{"id":"x","way":"y","known":{"class":9}}]}`,
-		"a negative weight":                  `{"actors":[{"id":"x","way":"y","known":{"weight":-5}}]}`,
-		"a negative hour":                    `{"actors":[{"id":"x","way":"y","known":{"hours":{"3":-5}}}]}`,
-		"an hour that no day has":            `{"actors":[{"id":"x","way":"y","known":{"hours":{"24":5}}}]}`,
-		"values without weights":             `{"actors":[{"known":{"features":[{"v":["a"],"w":[]}]}}]}`,
-		"a visit of nobody":                  `{"open":[{"id":"x","way":"y","open":{"class":1}}]}`,
-		"fewer than no actors":               `{"groups":[{"actors":-1}]}`,
-		"a past beyond what can be surprise": `{"groups":[{"past":{"100000":1}}]}`,
+		"an actor of whom nothing is known":    `{"actors":[{"id":"x","way":"y"}]}`,
+		"a class that is none":                 `{"actors":[{"id":"x","way":"y","known":{"class":9}}]}`,
+		"a negative weight":                    `{"actors":[{"id":"x","way":"y","known":{"weight":-5}}]}`,
+		"a negative hour":                      `{"actors":[{"id":"x","way":"y","known":{"hours":{"3":-5}}}]}`,
+		"an hour that no day has":              `{"actors":[{"id":"x","way":"y","known":{"hours":{"24":5}}}]}`,
+		"values without weights":               `{"actors":[{"known":{"features":[{"v":["a"],"w":[]}]}}]}`,
+		"a visit of nobody":                    `{"open":[{"id":"x","way":"y","open":{"class":1}}]}`,
+		"a newcomer who counts less than none": `{"groups":[{"came":[[-1,0,0,0],[0,0,0,0]]}]}`,
+		"the same in containers":               `{"contained":[{"came":[[-1,0,0,0],[0,0,0,0]]}]}`,
+		"a past beyond what can be surprise":   `{"groups":[{"past":{"100000":1}}]}`,
 	} {
 		var s Snapshot
 		err := json.Unmarshal([]byte(bad), &s)
@@ -461,14 +462,14 @@ func TestTheRateIsTheSumOverThePast(t *testing.T) {
 		if r.IntN(3) == 0 {
 			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
 		}
-		with := m.rate(Person, false, false, s, end, m.faded(end))
-		require.Equal(t, with, m.rate(Person, false, false, s, end, m.faded(end)), "asked again")
+		with := m.rate(member{Account{nothing, nothing}, Person}, false, false, s, end, m.faded(end))
+		require.Equal(t, with, m.rate(member{Account{nothing, nothing}, Person}, false, false, s, end, m.faded(end)), "asked again")
 		want := 0.0
 		for i, w := range past.weights {
 			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
 		}
 		past.scale(0)
-		without := m.rate(Person, false, false, s, end, m.faded(end))
+		without := m.rate(member{Account{nothing, nothing}, Person}, false, false, s, end, m.faded(end))
 		experience := m.memory(m.watched.Began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
 		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
 		require.InDelta(t, want, with-without, 1e-9, "of a surprise of %v", s)
@@ -517,8 +518,8 @@ func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
 	r := m.Judge(&l)
 	require.True(t, r.First)
 	fade := m.faded(end)
-	known := m.rate(Person, false, false, r.Surprise, end, fade)
-	require.Greater(t, known, m.rate(Person, true, true, r.Surprise, end, fade))
+	known := m.rate(member{Account{nothing, nothing}, Person}, false, false, r.Surprise, end, fade)
+	require.Greater(t, known, m.rate(member{Account{nothing, nothing}, Person}, true, true, r.Surprise, end, fade))
 	visits := func(p *past) (sum float64) {
 		for _, w := range p.weights {
 			sum += w * m.faded(end)

@@ -134,8 +134,8 @@ var (
 	// undiscovered is how many actors of a new host have not looked yet.
 	undiscovered = [classes][arrivals][kinds]float64{
 		Person:  {{0, 0, 3}, {0, 0, 1}},
-		Service: {{0.05, 0.05, 0.15, 0.15}, {0.02, 0.02, 0.1, 0.1}},
-		Root:    {{0.05, 0.05, 0.3, 0.3}, {0.05, 0.05, 0.3, 0.3}},
+		Service: {{0.02, 0.02, 0.15, 0.15}, {0.02, 0.02, 0.1, 0.1}},
+		Root:    {{0.02, 0.02, 0.3, 0.3}, {0.02, 0.02, 0.3, 0.3}},
 	}
 	// returns is how many a day of those who have gone come back.
 	returns = [classes]float64{Person: 1. / 255, Service: 1. / 365, Root: 1. / 60}
@@ -220,9 +220,10 @@ var usualHours = [24]float64{
 const unknown = -1
 
 // kindOf is what kind of program started the tool. One that lies where anybody may have put it may be a copied shell,
-// whatever it is called, and so may one in a home that is called as what starts tools for its account elsewhere.
+// whatever it is called, and so may one in a home that is called as what starts tools for its account elsewhere. One
+// that starts what it is given says as little of who gave it as a shell does.
 func (m *Model) kindOf(l *Match) int {
-	parent := l.Value(Parent)
+	parent := strings.TrimSuffix(l.Value(Parent), underCron)
 	if l.Class == Person || parent == "" {
 		return unknown
 	}
@@ -234,14 +235,20 @@ func (m *Model) kindOf(l *Match) int {
 		return shell
 	}
 	kind := programKind(name)
+	switch {
+	case process.IsWrapper(name): // so far as the source did not say who used it
+		kind = shell
+	case l.Who.Container == nothing && (name == "runc" || name == "crun"):
+		kind = shell // what a runtime starts is in a container, unless it has got out
+	}
 	if kind != other && l.Value(Entry) == process.EntryCron {
 		return scheduled
 	}
 	return kind
 }
 
-// of is what stands under a kind, of the unknown the sum.
-func of(kind int, by [kinds]float64) (sum float64) {
+// sumOf is what stands under a kind, of the unknown the sum.
+func sumOf(kind int, by [kinds]float64) (sum float64) {
 	for k, v := range by {
 		if kind == k || kind == unknown {
 			sum += v
@@ -252,7 +259,9 @@ func of(kind int, by [kinds]float64) (sum float64) {
 
 func programKind(name string) int {
 	switch name {
-	case "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "busybox", "tcsh", "csh":
+	case "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "busybox", "tcsh", "csh",
+		// These start what they are given, and say as little of who gave it.
+		"su", "find", "expect", "socat", "nc", "ncat", "tmux", "screen":
 		return shell
 	case "python", "perl", "ruby", "php", "php-fpm", "node", "lua", "tclsh", "java", "pwsh", "awk", "gawk", "mawk",
 		// Servers, which a hole makes run what a stranger sends.
@@ -293,24 +302,24 @@ func (m *Model) arrivesWith(l *Match) int {
 // arrival adds to r what it says that the actor looks on this day at all: how much likelier an intruder is to come as
 // they than they are to come themselves.
 func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
-	g, with := &m.groups[l.Class], &intruders[l.Class]
+	g, with := m.group(l.member()), &intruders[l.Class]
 	kind := m.kindOf(l)
 	if a != nil {
 		r.Parts[Frequency] = math.Log(with.known / float64(max(1, g.Actors)) / m.hazard(a, now))
 		return
 	}
 	how, age := m.arrives(l), days(m.age(now))
-	prior := of(kind, came[l.Class][how])
-	rate := (of(kind, g.Came[how])*m.faded(now) + prior*cameDays) / (m.memory(m.watched.Began, now) + cameDays)
-	rate += m.hidden(l.Class, how, kind, age) * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
+	prior := sumOf(kind, came[l.Class][how])
+	rate := (sumOf(kind, g.Came[how])*m.faded(now) + prior*cameDays) / (m.memory(m.watched.Began, now) + cameDays)
+	rate += m.hidden(l.member(), how, kind, age) * discoveredIn / ((age + discoveredIn) * (age + discoveredIn))
 	if l.Class == Person && how == newAccount {
 		// Where many were seen once only, many have not looked yet (Good 1953, "The population frequencies of
 		// species").
 		rate = max(rate, float64(g.Once-1)/max(1, age))
 	}
-	choice := of(kind, with.came[how])
+	choice := sumOf(kind, with.came[how])
 	if g.Actors == 0 { // an intruder cannot come as somebody who is known
-		choice += with.known * choice / of(unknown, with.came[how])
+		choice += with.known * choice / sumOf(unknown, with.came[how])
 	}
 	r.Parts[Newness] = math.Log(choice / rate)
 	if l.inAftermath && how == newAccount {
@@ -321,20 +330,20 @@ func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
 // hidden is how many actors a host has, found or not, who were there when watching began: hosts differ, as a gamma
 // distribution whose shape is variety has it, and what was found until now in the share of them that has looked by this
 // age says where this host stands.
-func (m *Model) hidden(c Class, how, kind int, age float64) float64 {
-	prior, found := of(kind, undiscovered[c][how]), of(kind, m.groups[c].Found[how])
+func (m *Model) hidden(of member, how, kind int, age float64) float64 {
+	prior, found := sumOf(kind, undiscovered[of.Class][how]), sumOf(kind, m.group(of).Found[how])
 	return (variety + found) / (variety/prior + age/(age+discoveredIn))
 }
 
 // activity is how many people a host has for one that a host like others has, at most 1: where hardly anybody comes,
 // hardly anybody surprises.
-func (m *Model) activity(c Class, now time.Time) float64 {
-	if c != Person {
+func (m *Model) activity(of member, now time.Time) float64 {
+	if of.Class != Person {
 		return 1
 	}
 	age := days(m.age(now))
-	prior := of(unknown, undiscovered[c][newAccount])
-	return min(1, (variety+float64(m.groups[c].Actors))/(variety/prior+age/(age+discoveredIn))/prior)
+	prior := sumOf(unknown, undiscovered[of.Class][newAccount])
+	return min(1, (variety+float64(m.group(of).Actors))/(variety/prior+age/(age+discoveredIn))/prior)
 }
 
 // hazard is the probability that an actor who was seen looks on the day of now: the more days they looked on the
@@ -354,7 +363,7 @@ func (m *Model) hazard(a *actor, now time.Time) float64 {
 
 // evidence is the logarithm of how much likelier a value is to be an intruder's than the actor's.
 func (m *Model) evidence(l *Match, a, sibling *actor, f int, fade float64) float64 {
-	g := &m.groups[l.Class]
+	g := m.group(l.member())
 	v := l.values[f]
 	first, after := g.First[f].tally(v, fade), g.Later[f].tally(v, fade)
 
@@ -409,7 +418,7 @@ func (m *Model) hour(l *Match, a, sibling *actor, fade float64) float64 {
 	if l.Class == Person {
 		p = usualHours[l.Hour]
 	}
-	p = m.groups[l.Class].Hours.expect(l.Hour, fade, p)
+	p = m.group(l.member()).Hours.expect(l.Hour, fade, p)
 	if sibling != nil {
 		p = sibling.Hours.expect(l.Hour, fade, p)
 	}

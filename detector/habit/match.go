@@ -175,10 +175,19 @@ type Reader struct {
 	ids      map[uint32]text
 	texts    map[string]text // values that a hostile process may have chosen
 	near     [256]text       // the latest of texts, each at its place
-	parents  map[string]text // parents by their files
+	parents  map[starter]text
 	places   map[string]text // where executables lie, plain where nothing is hidden by it
 	buffer   []byte
 }
+
+// starter is a parent by its file. scheduled: cron has started it for an account without a login.
+type starter struct {
+	file      string
+	scheduled bool
+}
+
+// underCron ends the name of a parent that is scheduled.
+const underCron = " under cron"
 
 // Text is a text that outlives the event that it is of.
 func (r *Reader) Text(s string) string {
@@ -223,7 +232,7 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 			l.values[As] = as
 		}
 	}
-	l.values[Parent] = r.parent(e)
+	l.values[Parent] = r.parent(e, l.Class)
 	l.values[SystemLogin] = noEvidence
 	if l.Class == Person {
 		l.values[SystemLogin] = systemLogin(who)
@@ -410,13 +419,15 @@ func (l *Match) Disguised() string {
 
 // parent is the name of the program that started the tool, with where it lies when that is a place of its user's
 // choice: a copy of a shell in /tmp is not the agent that it is called after. Where a package puts it is no part of it,
-// so that upgrades and moves change nothing.
-func (r *Reader) parent(e *process.Event) text {
+// so that upgrades and moves change nothing. Whether cron has started it is: the jobs of one interpreter are none of its
+// daemons.
+func (r *Reader) parent(e *process.Event, class Class) text {
 	file := cmp.Or(e.Starter, e.Parent.Executable)
 	if file == "" {
 		return r.hold(unversioned(e.Parent.Name))
 	}
-	p, known := r.parents[file]
+	of := starter{file, class != Person && e.Session.Entry == process.EntryCron}
+	p, known := r.parents[of]
 	if !known {
 		name := unversioned(path.Base(file))
 		switch where := process.Place(file); where {
@@ -426,8 +437,12 @@ func (r *Reader) parent(e *process.Event) text {
 		default:
 			name += " " + where
 		}
+		if of.scheduled {
+			name += underCron
+		}
 		p = r.hold(name)
-		r.parents = remember(r.parents, strings.Clone(file), p)
+		of.file = strings.Clone(file)
+		r.parents = remember(r.parents, of, p)
 	}
 	return p
 }

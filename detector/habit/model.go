@@ -28,16 +28,18 @@ type Model struct {
 	unit     time.Time // what happens at it weighs 1; watched time, as all times that are not said to be the clock's
 	actors   map[key]*actor
 	accounts map[member]presence
-	groups   [classes]group
-	visits   map[key]*visit
-	due      time.Time         // no visit is over before
-	traces   map[string]*trace // by the ids of alerts
-	evicted  uint64
+	groups   [classes]group // of those outside of containers
+	// contained are the groups of those in containers, whose root and services are no measure for the host's.
+	contained [classes]group
+	visits    map[key]*visit
+	due       time.Time         // no visit is over before
+	traces    map[string]*trace // by the ids of alerts
+	evicted   uint64
 }
 
 // key says whose matches belong together. A person is two actors, one on a terminal and one without, because a playbook
-// that runs under somebody's login is not like them; an account without a login is one for each parent, so that nothing
-// hides among the matches of an agent.
+// that runs under somebody's login is not like them; an account without a login is one for each parent, and one for the
+// same parent under cron, so that nothing hides among the matches of an agent or a job.
 type key struct {
 	Who Account
 	Way text
@@ -50,6 +52,14 @@ type presence struct {
 	ways, days, taught int
 }
 
+// group is the one whose actors an account's are held against.
+func (m *Model) group(of member) *group {
+	if of.Container == nothing {
+		return &m.groups[of.Class]
+	}
+	return &m.contained[of.Class]
+}
+
 // once reports whether an account of the class was seen on one day only.
 func (p presence) once() bool { return p.taught > 0 && p.days == 1 }
 
@@ -58,6 +68,8 @@ type member struct {
 	Account
 	Class
 }
+
+func (l *Match) member() member { return member{l.Who, l.Class} }
 
 func (l *Match) key() key {
 	return key{l.Who, l.values[l.Class.SplitBy()]}
@@ -88,7 +100,7 @@ type group struct {
 	First  [features]counter        `json:"first"`
 	Later  [features]counter        `json:"later"`
 	Hours  hours                    `json:"hours"`
-	Actors int                      `json:"actors"`
+	Actors int                      `json:"-"`     // who have taught it
 	Came   [arrivals][kinds]float64 `json:"came"`  // weight of those who came after the others, by their parent's kind
 	Found  [arrivals][kinds]float64 `json:"found"` // and of those who came before that; it does not fade
 	Once   int                      `json:"-"`     // accounts seen on one day only
@@ -282,7 +294,7 @@ func New(o Options) *Model {
 		o.HalfLife = halfLife
 	}
 	m := &Model{o: o, actors: map[key]*actor{}, accounts: map[member]presence{}, visits: map[key]*visit{}}
-	m.groups[Person].Strangers = new(past)
+	m.groups[Person].Strangers, m.contained[Person].Strangers = new(past), new(past)
 	return m
 }
 
@@ -385,7 +397,7 @@ func (m *Model) Judge(l *Match) Result {
 		m.weigh(l, a, v, stranger, fade, &r)
 	}
 	r.Surprise = r.sum()
-	r.Yearly = 365 * m.rate(l.Class, r.First, stranger, r.Surprise, now, fade)
+	r.Yearly = 365 * m.rate(l.member(), r.First, stranger, r.Surprise, now, fade)
 	r.Score = Score(r.Yearly)
 	return r
 }
@@ -405,7 +417,7 @@ func (m *Model) weigh(l *Match, a *actor, v *visit, stranger bool, fade float64,
 		return evidence
 	}
 	sibling := m.sibling(l)
-	if r.First && m.groups[l.Class].Actors < alone {
+	if r.First && m.group(l.member()).Actors < alone {
 		a = nil // what they showed some moments ago is not a habit
 	}
 	for f := range features {
@@ -417,7 +429,7 @@ func (m *Model) weigh(l *Match, a *actor, v *visit, stranger bool, fade float64,
 		}
 		evidence := m.evidence(l, a, sibling, f, fade)
 		if f == Origin { // it stands in for what the networks of those who are known would say
-			evidence *= strangers / (strangers + float64(m.groups[l.Class].Actors))
+			evidence *= strangers / (strangers + float64(m.group(l.member()).Actors))
 		}
 		if r.add(l.Class, f, later(evidence)) {
 			r.Unusual.values[f] = l.values[f]
@@ -537,8 +549,7 @@ func (m *Model) renew(t time.Time) {
 		counters(&a.Features)
 		scale(a.Hours[:])
 	}
-	for i := range m.groups {
-		g := &m.groups[i]
+	renewed := func(g *group) {
 		counters(&g.First)
 		counters(&g.Later)
 		scale(g.Hours[:])
@@ -549,6 +560,10 @@ func (m *Model) renew(t time.Time) {
 		for how := range g.Came {
 			scale(g.Came[how][:])
 		}
+	}
+	for c := range classes {
+		renewed(&m.groups[c])
+		renewed(&m.contained[c])
 	}
 	for _, t := range m.traces {
 		t.scale(fade)
@@ -564,17 +579,17 @@ func (m *Model) memory(from, t time.Time) float64 {
 
 // past is what a visit's surprise is held against. Strangers have one of their own: what they show is weighed by what
 // newcomers show, and not by habits, so that one surprise is not as usual of them as of people who are known.
-func (m *Model) past(c Class, stranger bool) *past {
+func (m *Model) past(of member, stranger bool) *past {
 	if stranger {
-		return m.groups[c].Strangers
+		return m.group(of).Strangers
 	}
-	return &m.groups[c].Past
+	return &m.group(of).Past
 }
 
 // rate is how many visits a day are expected to surprise at least as much as s at now, when weights have faded by fade.
 // first: it is the actor's first; stranger: and the first of a person's account.
-func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fade float64) float64 {
-	like := &hostsLike[c]
+func (m *Model) rate(of member, first, stranger bool, s float64, now time.Time, fade float64) float64 {
+	like := &hostsLike[of.Class]
 	if stranger {
 		like = &strangersLike
 	}
@@ -582,13 +597,13 @@ func (m *Model) rate(c Class, first, stranger bool, s float64, now time.Time, fa
 	sum := like.days * like.yearly / 365 * math.Exp(-max(0, s-like.from)/like.scale)
 	benign := bound * math.Exp(-s)
 	if first {
-		activity := m.activity(c, now)
+		activity := m.activity(of, now)
 		sum *= activity
 		benign *= 1 - firstVisits + firstVisits*activity
 	}
 	// Those that surprised less speak for s, too, by a factor less with every bin between.
 	higher := max(0, min(surpriseBins, int((s-lowest)*binsPerNat+0.5))) // the first bin whose middle is not below s
-	past := m.past(c, stranger)
+	past := m.past(of, stranger)
 	around := past.splitAt(higher)
 	if around.below != 0 {
 		sum += around.below * fade * math.Exp(-max(0, s-surpriseOf(higher-1))/kernelScale)
@@ -838,7 +853,7 @@ func (m *Model) afterAMonth(k key, a *actor) float64 {
 
 // teach lets the class learn from a visit that is over and raised no alert.
 func (m *Model) teach(k key, v *visit) {
-	a, g, w := m.actors[k], &m.groups[v.Class], m.grown(v.Last)
+	a, g, w := m.actors[k], m.group(member{k.Who, v.Class}), m.grown(v.Last)
 	under := m.traces[v.Alert]
 	switch {
 	case v.First && !a.Taught:
@@ -876,7 +891,7 @@ func (m *Model) teach(k key, v *visit) {
 
 // welcome counts an actor among those of the class.
 func (m *Model) welcome(k key, a *actor, how, kind int, since time.Time) {
-	g, as := &m.groups[a.Class], m.welcomeOf(since)
+	g, as := m.group(member{k.Who, a.Class}), m.welcomeOf(since)
 	g.Came[how][known(kind)] += as.Came
 	g.Found[how][known(kind)] += as.Found
 	g.Actors++
@@ -899,8 +914,9 @@ func (m *Model) Accept(l *Match, alert string) {
 		under.Welcome, under.How, under.Kind = m.welcomeOf(a.Since), how, m.kindOf(l)
 	}
 	w := m.grown(m.watched.at(l.At))
+	g := m.group(l.member())
 	m.newcomer(a, how, w, func(f int, v text) {
-		m.groups[a.Class].First[f].add(v, w)
+		g.First[f].add(v, w)
 		under.taught(true, f, v, w)
 	})
 }
@@ -962,7 +978,7 @@ func (m *Model) forget(k key) {
 	a := m.actors[k]
 	gone := presence{ways: -1, days: -a.Days}
 	if a.Taught {
-		m.groups[a.Class].Actors--
+		m.group(member{k.Who, a.Class}).Actors--
 		gone.taught = -1
 	}
 	m.present(k.Who, a.Class, gone)
@@ -977,13 +993,13 @@ func (m *Model) present(who Account, c Class, by presence) {
 	k := member{who, c}
 	p := m.accounts[k]
 	if p.once() {
-		m.groups[c].Once--
+		m.group(k).Once--
 	}
 	p.ways += by.ways
 	p.days += by.days
 	p.taught += by.taught
 	if p.once() {
-		m.groups[c].Once++
+		m.group(k).Once++
 	}
 	if p.ways == 0 {
 		delete(m.accounts, k)
@@ -1089,7 +1105,7 @@ func (m *Model) closeUntil(now time.Time) {
 		} else {
 			m.teach(k, v)
 		}
-		m.past(v.Class, v.ofStranger()).add(v.Sum, w)
+		m.past(member{k.Who, v.Class}, v.ofStranger()).add(v.Sum, w)
 		if under := m.traces[v.Alert]; under != nil {
 			into := &under.Past
 			if v.ofStranger() {

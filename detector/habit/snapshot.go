@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 	"unique"
+
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // Snapshot is everything that a Model knows.
@@ -23,6 +25,8 @@ type Snapshot struct {
 	HalfLife time.Duration  `json:"half_life,omitempty"`
 	Actors   []actorOf      `json:"actors"`
 	Groups   [classes]group `json:"groups"`
+	// Contained are the groups of those in containers. Older versions counted them in Groups.
+	Contained *[classes]group `json:"contained,omitempty"`
 	// Open are the open visits. Older versions wrote "visits", which is ignored: the next match begins another.
 	Open    []visitOf `json:"open,omitempty"`
 	Evicted uint64    `json:"evicted,omitempty"`
@@ -73,7 +77,10 @@ func (k keyOf) key() key {
 
 // Snapshot returns what Restore needs to go on identically. It is a view: to be encoded before the Model goes on.
 func (m *Model) Snapshot() Snapshot {
-	s := Snapshot{Watched: m.watched, Unit: m.unit, HalfLife: m.o.HalfLife, Groups: m.groups, Evicted: m.evicted}
+	s := Snapshot{
+		Watched: m.watched, Unit: m.unit, HalfLife: m.o.HalfLife, Groups: m.groups, Contained: &m.contained,
+		Evicted: m.evicted,
+	}
 	for _, k := range slices.SortedFunc(maps.Keys(m.actors), compare) {
 		s.Actors = append(s.Actors, actorOf{k.stored(), m.actors[k]})
 	}
@@ -127,18 +134,20 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		m.unit = m.watched.Began
 	}
 	for i := range m.groups {
-		g := &m.groups[i]
-		for _, c := range slices.Concat(g.Came[:], g.Found[:]) {
-			if !usable(c[:]...) {
-				return nil, fmt.Errorf("class %d: %w", i, errNumbers)
+		if err := m.groups[i].restored(Class(i)); err != nil {
+			return nil, err
+		}
+	}
+	if s.Contained == nil { // an older one kept one group of all: each goes on with it
+		for i := range m.groups {
+			m.contained[i] = m.groups[i].clone()
+		}
+	} else {
+		m.contained = *s.Contained
+		for i := range m.contained {
+			if err := m.contained[i].restored(Class(i)); err != nil {
+				return nil, fmt.Errorf("in containers: %w", err)
 			}
-		}
-		if Class(i) == Person && g.Strangers == nil { // an older one kept one past of all people: each kind goes on with it
-			strangers := g.Past
-			g.Strangers = &strangers
-		}
-		if g.Actors < 0 {
-			return nil, fmt.Errorf("class %d: %w", i, errNumbers)
 		}
 	}
 	for _, a := range s.Actors {
@@ -155,10 +164,14 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 		by := presence{ways: 1, days: a.Known.Days}
 		if a.Known.Taught {
 			by.taught = 1
+			m.group(member{k.Who, a.Known.Class}).Actors++
 		}
 		m.actors[k] = a.Known
 		m.present(k.Who, a.Known.Class, by)
 		m.named(k.Who, a.Known)
+	}
+	if s.Contained == nil {
+		m.scheduleApart(s.Actors)
 	}
 	for _, v := range s.Open {
 		if err := m.reopen(&v); err != nil {
@@ -176,6 +189,61 @@ func Restore(o Options, s Snapshot) (*Model, error) {
 	}
 	m.SetHalfLife(o.HalfLife)
 	return m, nil
+}
+
+// scheduleApart makes actors of their own of what cron has started for those of an older version, which did not keep it
+// apart from what daemons have started by the same parent.
+func (m *Model) scheduleApart(actors []actorOf) {
+	for _, older := range actors {
+		k, a := older.key(), *older.Known
+		scheduled := slices.ContainsFunc(a.Features[Entry], func(v value) bool { return v.text.Value() == process.EntryCron })
+		if a.Class == Person || !scheduled || k.Way == nothing {
+			continue
+		}
+		k.Way = unique.Make(k.Way.Value() + underCron)
+		for f := range a.Features {
+			a.Features[f] = slices.Clone(a.Features[f])
+		}
+		for i := range a.Features[Parent] {
+			a.Features[Parent][i].text = k.Way
+		}
+		by := presence{ways: 1, days: a.Days}
+		if a.Taught {
+			by.taught = 1
+			m.group(member{k.Who, a.Class}).Actors++
+		}
+		m.actors[k] = &a
+		m.present(k.Who, a.Class, by)
+		m.named(k.Who, &a)
+	}
+}
+
+// restored makes a decoded group of a class whole.
+func (g *group) restored(c Class) error {
+	for _, weights := range slices.Concat(g.Came[:], g.Found[:]) {
+		if !usable(weights[:]...) {
+			return fmt.Errorf("class %d: %w", c, errNumbers)
+		}
+	}
+	if c == Person && g.Strangers == nil { // an older one kept one past of all people: each kind goes on with it
+		strangers := g.Past
+		g.Strangers = &strangers
+	}
+	return nil
+}
+
+// clone is a group that has learned the same. It has no actors.
+func (g *group) clone() group {
+	c := *g
+	c.Actors, c.Once = 0, 0
+	for f := range features {
+		c.First[f], c.Later[f] = slices.Clone(g.First[f]), slices.Clone(g.Later[f])
+	}
+	if g.Strangers != nil {
+		strangers := *g.Strangers
+		c.Strangers = &strangers
+	}
+	return c
 }
 
 // valid reports whether the actor's numbers are possible.

@@ -267,7 +267,7 @@ func (m *Model) reinstate(t *trace) {
 		m.actors[k] = a
 		m.named(k.Who, a)
 		if t.GoneTaught {
-			m.groups[a.Class].Actors++
+			m.group(member{k.Who, a.Class}).Actors++
 			a.Taught = true
 			m.present(k.Who, a.Class, presence{taught: 1})
 		}
@@ -279,7 +279,8 @@ func (m *Model) reinstate(t *trace) {
 
 // apply adds a trace to what is known, or with the sign -1 takes it out. What has been forgotten meanwhile stays so.
 func (m *Model) apply(t *trace, sign float64) {
-	g, k := &m.groups[t.Class], t.key()
+	k := t.key()
+	g := m.group(member{k.Who, t.Class})
 	if a := m.actors[k]; a != nil {
 		n := max(-a.Days, int(sign)*t.Days)
 		a.Days += n

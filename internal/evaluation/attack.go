@@ -38,11 +38,11 @@ func (h *host) late(hour float64) time.Time {
 	return h.moment(int(h.between(0.5, 0.95)*float64(h.days)), hour)
 }
 
-// unusedRunner is a shell or an interpreter that the daemons of a user do not start by habit.
+// unusedRunner is a shell or an interpreter that the daemons of a user do not start by habit outside of containers.
 func (h *host) unusedRunner(user string) string {
 	usual := map[string]bool{}
 	for i := range h.matches {
-		if m := &h.matches[i]; m.user == user && m.login == "" {
+		if m := &h.matches[i]; m.user == user && m.login == "" && m.image == "" {
 			usual[m.parent] = true
 		}
 	}

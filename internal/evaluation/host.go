@@ -99,6 +99,7 @@ type match struct {
 	entry       string
 	source      netip.Addr
 	folder      string
+	image       string  // of the container that it runs in; empty: outside of one
 	attack      *attack // nil: benign
 	pid         uint32
 	session     uint32 // 0: none is known
@@ -135,6 +136,9 @@ func (m *match) event(h *host, e *process.Event) {
 	e.Interactive = m.tty
 	if m.tty {
 		e.TTY = "pts0"
+	}
+	if m.image != "" {
+		e.Container = process.Container{ID: m.image, Image: m.image}
 	}
 	e.Parent.Executable = m.parent
 	e.Parent.Name = m.parent[strings.LastIndexByte(m.parent, '/')+1:]
@@ -389,6 +393,7 @@ func (h *host) agent(every time.Duration, user string, first, last int) {
 type poll struct {
 	every                        time.Duration
 	user, command, parent, entry string // entry: init where it is empty
+	image                        string // of its container; empty: it runs outside of one
 	disguise                     *disguise
 	from, to                     time.Time // to: zero for the host's end
 }
@@ -403,6 +408,7 @@ func (h *host) polls(p poll) {
 		parent:   p.parent,
 		disguise: p.disguise,
 		entry:    cmp.Or(p.entry, process.EntryInit),
+		image:    p.image,
 		folder:   "/",
 	}
 	for at := p.from.Add(time.Duration(h.Float64() * float64(p.every))); at.Before(p.to); at = at.Add(p.every) {
@@ -420,6 +426,7 @@ type job struct {
 	burst       int
 	hours       [2]float64
 	entry       string
+	image       string // of its container; empty: it runs outside of one
 	first, last int
 }
 
@@ -448,6 +455,7 @@ func (h *host) job(j job) {
 					parent:  j.parent,
 					entry:   j.entry,
 					folder:  folder,
+					image:   j.image,
 				})
 				at = at.Add(time.Duration(h.between(1, 20) * float64(time.Second)))
 			}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // kind is a kind of host.
@@ -265,6 +268,75 @@ var settled = []kind{
 		},
 	},
 	{
+		name: "node",
+		about: "a node of a cluster: probes and jobs in its containers, somebody who looks into one now and then, an " +
+			"agent and an admin of its own; an escape to the host, and a shell in a container that never had one",
+		build: func(h *host) {
+			h.agent(10*time.Minute, "root", 0, h.days)
+			h.person("admin", h.spread(0.5, 3))
+			for i := range 3 + h.IntN(4) {
+				h.polls(poll{every: time.Duration(h.spread(1, 60) * float64(time.Minute)), image: fmt.Sprint("service-", i),
+					user: pick(h, containerAccounts), command: pick(h, commands),
+					parent: pick(h, slices.Concat(agents, runners, launchers)),
+					entry:  process.EntryContainer, from: h.began})
+			}
+			for i := range 1 + h.IntN(3) {
+				h.job(job{user: pick(h, containerAccounts), perDay: h.spread(0.1, 1), parent: pick(h, runners), burst: 3,
+					image: fmt.Sprint("batch-", i), entry: process.EntryContainer, first: pick(h, []int{0, 0, h.IntN(h.days)})})
+			}
+			escape := match{at: h.late(-1), user: "root", parent: h.unusedRunner("root"),
+				entry: pick(h, []string{process.EntryInit, process.EntryContainer}), folder: pick(h, folders[4:])}
+			if h.chance(0.5) {
+				escape.parent = pick(h, launchers)
+			}
+			h.intrude("escape", []string{"parent"}, escape, nil)
+			h.intrude("shell in a container", []string{"who", "parent"}, match{at: h.late(-1), user: "www-data",
+				parent: pick(h, runners), entry: process.EntryContainer, folder: pick(h, folders[4:]),
+				image: "service-0"}, nil)
+		},
+	},
+	{
+		name: "crontab",
+		about: "an agent and jobs of cron, by the hour, day, week and month, that one interpreter starts for root, and a " +
+			"backup; shells of root's daemon and of the backup's account by that interpreter",
+		build: func(h *host) {
+			interpreter, backup := pick(h, runners), pick(h, runners)
+			h.polls(poll{every: time.Duration(h.spread(1, 30) * float64(time.Minute)), user: "root", parent: pick(h, agents),
+				command: pick(h, commands), from: h.began})
+			for _, every := range []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour} {
+				if h.chance(0.7) {
+					h.polls(poll{every: every, user: "root", parent: interpreter, command: pick(h, commands),
+						entry: process.EntryCron, from: h.began})
+				}
+			}
+			h.polls(poll{every: 24 * time.Hour, user: "backup", parent: backup, command: pick(h, commands),
+				entry: process.EntryCron, from: h.began})
+			h.person("alice", 2)
+			h.person("bob", 0.7)
+			for _, of := range [][2]string{{"root", interpreter}, {"backup", backup}} {
+				h.intrude("shell beside a job", []string{"entry", "hour"}, match{at: h.late(-1), user: of[0], parent: of[1],
+					entry: process.EntryInit, folder: pick(h, folders[4:])}, nil)
+			}
+		},
+	},
+	{
+		name: "internal",
+		about: "people who come from private networks only; a known account and one never seen come from the Internet, " +
+			"by day, the known one with one sign more",
+		build: func(h *host) {
+			h.agent(6*time.Minute, "root", 0, h.days)
+			names := sample(h, team, 2+h.IntN(4))
+			for i, name := range names {
+				p := h.newPerson(name)
+				p.travel = 0
+				h.works(p, h.spread(1, 6), i*h.IntN(8), h.days)
+			}
+			h.stolen(names[0], []string{"address", pick(h, []string{"hour", "parent", "terminal"})})
+			h.newcomer(pick(h, strangers), []string{"address"})
+			h.someday(0.3)
+		},
+	},
+	{
 		name: "office",
 		about: "intruders at noon, from the office: an insider who never used the tools, and one who does exactly " +
 			"what the admin does",
@@ -277,6 +349,12 @@ var settled = []kind{
 		},
 	},
 }
+
+// launchers start a program in another namespace.
+var launchers = []string{"/usr/bin/nsenter", "/usr/bin/runc"}
+
+// containerAccounts are whom containers run as.
+var containerAccounts = []string{"root", "root", "root", "nginx", "postgres", "nobody"}
 
 // group is what the report lists together.
 type group struct {
