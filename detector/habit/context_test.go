@@ -462,19 +462,22 @@ func TestTheRateIsTheSumOverThePast(t *testing.T) {
 		if r.IntN(3) == 0 {
 			s = surpriseOf(r.IntN(surpriseBins)) // the very middle of a bin
 		}
-		with := m.rate(member{Account{nothing, nothing}, Person}, false, false, s, end, m.faded(end))
-		require.Equal(t, with, m.rate(member{Account{nothing, nothing}, Person}, false, false, s, end, m.faded(end)), "asked again")
+		with := m.rate(people, false, false, s, end, m.faded(end))
+		require.Equal(t, with, m.rate(people, false, false, s, end, m.faded(end)), "asked again")
 		want := 0.0
 		for i, w := range past.weights {
 			want += w * m.faded(end) * math.Exp(-max(0, s-surpriseOf(i))/kernelScale)
 		}
 		past.scale(0)
-		without := m.rate(member{Account{nothing, nothing}, Person}, false, false, s, end, m.faded(end))
+		without := m.rate(people, false, false, s, end, m.faded(end))
 		experience := m.memory(m.watched.Began, end) - warmUp*(1-math.Exp(-days(m.Age(end))/warmUp))
 		want /= (experience + hostsLike[Person].days) * hostsLike[Person].share
 		require.InDelta(t, want, with-without, 1e-9, "of a surprise of %v", s)
 	}
 }
+
+// people is whoever of the host's own people it is.
+var people = member{Account{nothing, nothing}, Person}
 
 // office is a host of ten weeks to which twelve people come, three of them without a terminal now and then, and every
 // week somebody new, from the office and on a terminal.
@@ -518,8 +521,8 @@ func TestStrangersAreHeldAgainstStrangers(t *testing.T) {
 	r := m.Judge(&l)
 	require.True(t, r.First)
 	fade := m.faded(end)
-	known := m.rate(member{Account{nothing, nothing}, Person}, false, false, r.Surprise, end, fade)
-	require.Greater(t, known, m.rate(member{Account{nothing, nothing}, Person}, true, true, r.Surprise, end, fade))
+	known := m.rate(people, false, false, r.Surprise, end, fade)
+	require.Greater(t, known, m.rate(people, true, true, r.Surprise, end, fade))
 	visits := func(p *past) (sum float64) {
 		for _, w := range p.weights {
 			sum += w * m.faded(end)

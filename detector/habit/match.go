@@ -419,8 +419,8 @@ func (l *Match) Disguised() string {
 
 // parent is the name of the program that started the tool, with where it lies when that is a place of its user's
 // choice: a copy of a shell in /tmp is not the agent that it is called after. Where a package puts it is no part of it,
-// so that upgrades and moves change nothing. Whether cron has started it is: the jobs of one interpreter are none of its
-// daemons.
+// so that upgrades and moves change nothing. Whether cron has started it is: the jobs of an interpreter are none of
+// its daemons.
 func (r *Reader) parent(e *process.Event, class Class) text {
 	file := cmp.Or(e.Starter, e.Parent.Executable)
 	if file == "" {
