@@ -260,8 +260,8 @@ func TestLiveContexts(t *testing.T) {
 		return alert != nil
 	}), "a new job of an account without a login is unusual; the log:\n%s", l.log)
 	require.Regexp(t,
-		"^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash, no "+
-			"terminal",
+		"^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash under cron, "+
+			"no terminal",
 		text(alert, "event.reason"))
 	require.Equal(t, "cron", text(alert, "process.entry_leader.entry_meta.type"))
 	for _, field := range []string{"reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly",
@@ -310,7 +310,7 @@ func TestLiveContexts(t *testing.T) {
 		"su hides nobody; it takes the terminal away")
 	require.NotContains(t, admin["parent"], "sudo", "who calls sudo is behind it")
 	require.NotEmpty(t, admin["week"])
-	job1 := learned(liveDaemon, "dash")
+	job1 := learned(liveDaemon, "dash under cron")
 	for feature, want := range map[string]string{
 		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none",
 		"command": "ss -nt", "folder": "~",
