@@ -312,7 +312,7 @@ func TestLiveContexts(t *testing.T) {
 	require.NotEmpty(t, admin["week"])
 	job1 := learned(liveDaemon, "dash under cron")
 	for feature, want := range map[string]string{
-		"as": "self", "parent": "dash", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none",
+		"as": "self", "parent": "dash under cron", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none",
 		"command": "ss -nt", "folder": "~",
 	} {
 		require.Contains(t, job1[feature], want, "%s of %v", feature, job1)
