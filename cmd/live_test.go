@@ -260,8 +260,8 @@ func TestLiveContexts(t *testing.T) {
 		return alert != nil
 	}), "a new job of an account without a login is unusual; the log:\n%s", l.log)
 	require.Regexp(t,
-		"^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash under cron, "+
-			"no terminal",
+		"^"+liveDaemon+" has never looked at network connections on this host in [56][0-9] days; parent dash "+
+			"under cron, no terminal",
 		text(alert, "event.reason"))
 	require.Equal(t, "cron", text(alert, "process.entry_leader.entry_meta.type"))
 	for _, field := range []string{"reconbeat.anomaly.surprise", "reconbeat.anomaly.yearly",
@@ -312,8 +312,8 @@ func TestLiveContexts(t *testing.T) {
 	require.NotEmpty(t, admin["week"])
 	job1 := learned(liveDaemon, "dash under cron")
 	for feature, want := range map[string]string{
-		"as": "self", "parent": "dash under cron", "tty": "none", "entry": "cron", "network": "none", "network_wide": "none",
-		"command": "ss -nt", "folder": "~",
+		"as": "self", "parent": "dash under cron", "tty": "none", "entry": "cron", "network": "none",
+		"network_wide": "none", "command": "ss -nt", "folder": "~",
 	} {
 		require.Contains(t, job1[feature], want, "%s of %v", feature, job1)
 	}
