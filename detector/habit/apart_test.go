@@ -104,6 +104,18 @@ func TestAJobOfCronIsNoDaemon(t *testing.T) {
 	require.Equal(t, Service, l.Class, "a job is its account's, and nobody's who logged in")
 }
 
+// TestACopyInAHomeOfAJobsParent is of a shell's kind: nobody hides behind the name of what cron starts, either.
+func TestACopyInAHomeOfAJobsParent(t *testing.T) {
+	m, end := weeks(4)
+	matched(m, cameBy(service(end, "backup", "verify", "ss -tan"), process.EntryCron))
+	copied := service(end.Add(time.Hour), "backup", "verify", "ss -tan")
+	copied.Parent.Executable = "/home/backup/bin/verify"
+	l := matchOf(copied)
+	require.Equal(t, shell, m.kindOf(&l))
+	other := matchOf(service(end.Add(time.Hour), "backup", "verify", "ss -tan"))
+	require.NotEqual(t, shell, m.kindOf(&other))
+}
+
 func TestWhatStartsAnythingIsAsAShell(t *testing.T) {
 	m, at := weeks(4)
 	for parent, want := range map[string]struct{ host, container int }{

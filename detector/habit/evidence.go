@@ -231,20 +231,22 @@ func (m *Model) kindOf(l *Match) int {
 		return shell
 	}
 	name, _, placed := strings.Cut(parent, " in a ")
-	if placed && m.actors[key{l.Who, unique.Make(name)}] != nil {
+	if placed && (m.startsFor(l.Who, name) || m.startsFor(l.Who, name+underCron)) {
 		return shell
 	}
 	kind := programKind(name)
-	switch {
-	case process.IsWrapper(name): // so far as the source did not say who used it
-		kind = shell
-	case l.Who.Container == nothing && (name == "runc" || name == "crun"):
+	if l.Who.Container == nothing && (name == "runc" || name == "crun") {
 		kind = shell // what a runtime starts is in a container, unless it has got out
 	}
 	if kind != other && l.Value(Entry) == process.EntryCron {
 		return scheduled
 	}
 	return kind
+}
+
+// startsFor reports whether a program of a name has started tools for an account.
+func (m *Model) startsFor(who Account, name string) bool {
+	return m.actors[key{who, unique.Make(name)}] != nil
 }
 
 // sumOf is what stands under a kind, of the unknown the sum.
@@ -270,6 +272,9 @@ func programKind(name string) int {
 		"redis-server", "valkey-server", "memcached", "clickhouse-server", "slapd", "named", "unbound",
 		"exim4", "exim", "master", "smtpd", "dovecot", "vsftpd", "proftpd", "smbd", "cupsd", "asterisk":
 		return interpreter
+	}
+	if process.IsWrapper(name) { // so far as the source did not say who used it
+		return shell
 	}
 	return other
 }

@@ -201,6 +201,9 @@ func (m *Model) scheduleApart(actors []actorOf) {
 			continue
 		}
 		k.Way = unique.Make(k.Way.Value() + underCron)
+		if m.actors[k] != nil { // a program may be called so
+			continue
+		}
 		for f := range a.Features {
 			a.Features[f] = slices.Clone(a.Features[f])
 		}
