@@ -119,7 +119,7 @@ type prior struct{ yearly, from, scale, days, share float64 }
 var (
 	// hostsLike is the prior of each class, and strangersLike that of people who were never seen. Their shares add up to
 	// two, not to one, since hardly a host uses them all. (fitted)
-	strangersLike = prior{yearly: 75, from: 0, scale: 1.47, days: 10, share: 0.9}
+	strangersLike = prior{yearly: 75, from: 0, scale: 1.47, days: 10, share: 1}
 	hostsLike     = [classes]prior{
 		Person:  {yearly: 85, from: 0, scale: 1.47, days: 7, share: 0.65},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.26},
