@@ -53,7 +53,7 @@ const (
 	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the
 	// past: if all is well, the odds of an intruder have the mean 1, so that by Markov's inequality they reach e^s in
 	// e^-s of all cases (Shafer 2021, "Testing by betting").
-	bound = 4 // (fitted)
+	bound = 15 // (fitted)
 	// firstVisits is the part of these that are first visits: there are fewer of them where hardly anybody comes.
 	firstVisits = 1. / 3 // (fitted)
 
@@ -119,7 +119,7 @@ type prior struct{ yearly, from, scale, days, share float64 }
 var (
 	// hostsLike is the prior of each class, and strangersLike that of people who were never seen. Their shares add up to
 	// two, not to one, since hardly a host uses them all. (fitted)
-	strangersLike = prior{yearly: 75, from: 0, scale: 1.47, days: 10, share: 1}
+	strangersLike = prior{yearly: 40, from: 0, scale: 1.47, days: 10, share: 0.9}
 	hostsLike     = [classes]prior{
 		Person:  {yearly: 85, from: 0, scale: 1.47, days: 7, share: 0.65},
 		Service: {yearly: 0.25, from: 4, scale: 1, days: 250, share: 0.26},

@@ -613,7 +613,7 @@ func (m *Model) rate(of member, first, stranger bool, s float64, now time.Time, 
 	}
 	age := days(m.age(now))
 	experience := max(0, m.memory(m.watched.Began, now)-warmUp*(1-math.Exp(-age/warmUp)))
-	return (sum/(experience+like.days) + benign/365) / like.share
+	return sum/((experience+like.days)*like.share) + benign/365
 }
 
 // binStep is how much less a bin's visits speak for a surprise of the bin above.
