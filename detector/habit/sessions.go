@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 	"unique"
+
+	"github.com/reconbeat/reconbeat/process"
 )
 
 // Sessions is what the accounts of one host run in their sessions, whatever a rule means: how much likelier a program
@@ -81,8 +83,11 @@ func (s *Sessions) Discard(k SessionKey) {
 	}
 }
 
-// End ends a login session.
+// End ends a login session. What runs outside of one (process.Unset) goes on.
 func (s *Sessions) End(id uint32) {
+	if id == process.Unset {
+		return // their keys are in no common bucket
+	}
 	of := SessionKey{Session: id}
 	for s.open.n > 0 {
 		var first *session
