@@ -286,7 +286,7 @@ func (c *Correlation) reason() string {
 	for _, m := range c.Members {
 		part := m.Actor + " (" + m.Rule + ")"
 		if m.Command != "" {
-			part = m.Actor + " ran " + m.Command + " (" + m.Rule + ")"
+			part = m.Actor + " ran " + strings.TrimRight(m.Command, " ") + " (" + m.Rule + ")"
 		}
 		did = append(did, part)
 	}

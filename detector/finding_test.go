@@ -39,7 +39,7 @@ func TestAReasonNamesOnlyWhatIsKnown(t *testing.T) {
 		},
 		{
 			name: "a service's unknown parent", login: user(nobody, ""), user: user(33, "www-data"), result: known,
-			want: "www-data has never looked on this host in 15 days; no terminal",
+			want: "www-data has never looked through an unknown parent on this host in 15 days; no terminal",
 		},
 		{
 			name: "a service's parent", login: user(nobody, ""), user: user(33, "www-data"), parent: "sh",

@@ -181,9 +181,7 @@ func (f *Finding) neverBefore(who string) (text string, first []int) {
 		by = map[bool]string{true: " on a terminal", false: " without a terminal"}[c.Unusual.OnTerminal()]
 		first = []int{habit.Parent}
 	default:
-		if parent != "" {
-			by = " through " + parent
-		}
+		by = " through " + cmp.Or(parent, "an unknown parent")
 		first = []int{habit.TTY}
 	}
 	if parent == "" {

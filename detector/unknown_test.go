@@ -273,6 +273,26 @@ func TestAnAlertHasWhatItsVisitDidBefore(t *testing.T) {
 	require.NotEqual(t, alert.Visit.ID, later.Visit.ID)
 }
 
+// TestAVisitEndsWithItsEpisode: to the second, so that none has two alerts of the same.
+func TestAVisitEndsWithItsEpisode(t *testing.T) {
+	for _, step := range []time.Duration{time.Minute, 5 * time.Minute, 15*time.Minute - time.Second, 15 * time.Minute} {
+		d, end := watched(t, 10, true)
+		visits := map[string]int{}
+		for at := end.Add(8 * time.Hour); at.Before(end.Add(40 * time.Hour)); at = at.Add(step) {
+			d.Advance(at, nil)
+			for _, f := range d.Judge(stranger(at, "alice", 1007, "10.0.0.7"), 1, nil) {
+				if f.Kind == Alert && !f.Escalated {
+					visits[f.Visit.ID]++
+				}
+			}
+		}
+		require.NotEmpty(t, visits, step)
+		for _, alerts := range visits {
+			require.Equal(t, 1, alerts, "of a visit with a match every %v", step)
+		}
+	}
+}
+
 func TestAnAlertHasWhatWasUsualBeforeItsVisit(t *testing.T) {
 	d := settled(t, nil)
 	intruder := func(minute int) *process.Event {

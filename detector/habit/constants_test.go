@@ -38,7 +38,7 @@ func inTheCode() map[string]string {
 		"strangers": number(strangers), "tentative": number(tentative), "alone": number(alone), "common": pairs(),
 		"usualHours": hoursOfTheDay(),
 		"variety":    number(variety), "WorthNaming": number(WorthNaming), "usualPauses": number(usualPauses),
-		"firstPause":     number(days(firstPause)) + " days",
+		"firstPause":     number(firstPause.Hours()) + " hours",
 		"longestSilence": fmt.Sprintf("%g days", days(longestSilence)), "late": fmt.Sprintf("%g hour", late.Hours()),
 		"novelty": parts(novelty[:]), "strangersLike": hosts(strangersLike),
 		"burst": number(burst), "acquainted": number(acquainted) + " sessions", "leastPrograms": number(leastPrograms),

@@ -690,7 +690,7 @@ func (m *Model) open(l *Match, now time.Time) *visit {
 }
 
 func (m *Model) over(v *visit, t time.Time) bool {
-	return t.Sub(v.Last) > m.o.Idle || t.Sub(v.Start) > m.o.Longest
+	return t.Sub(v.Last) >= m.o.Idle || t.Sub(v.Start) >= m.o.Longest
 }
 
 // Lesson says how much a match that Judge saw teaches.
@@ -1078,7 +1078,7 @@ func (m *Model) Visited() bool { return len(m.visits) > 0 }
 func (m *Model) CloseUntil(t time.Time) { m.closeUntil(m.watched.at(t)) }
 
 func (m *Model) closeUntil(now time.Time) {
-	if !now.After(m.due) || len(m.visits) == 0 {
+	if now.Before(m.due) || len(m.visits) == 0 {
 		return
 	}
 	var ended []key

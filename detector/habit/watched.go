@@ -13,6 +13,8 @@ type watched struct {
 	Last  time.Time `json:"last"`            // what the host's clock said then
 	Was   time.Time `json:"was,omitzero"`    // what it had said before it was set back; zero: it was not
 	Hours int       `json:"hours,omitempty"` // in how many of the clock's hours something happened
+	// Longest is the longest silence. It says nothing of how long the others are.
+	Longest time.Duration `json:"longest,omitempty"`
 	// Stopped: nothing was watched from Last on until the next time that is observed.
 	Stopped bool `json:"stopped,omitempty"`
 }
@@ -22,9 +24,9 @@ const (
 	late = time.Hour
 	// usualPauses bounds a silence that counts as quiet watching: so many times the usual pause between two hours in
 	// which something happens. A longer one counts as that long.
-	usualPauses = 12
-	// firstPause is the usual pause of a host of which nothing is known.
-	firstPause = 5 * day
+	usualPauses = 24
+	// firstPause is the usual pause of a host of which nothing is known. With the hours it counts for ever less.
+	firstPause = 60 * time.Hour
 	// longestSilence is longer than any host's: what exceeds it is a clock that was set, and counts as nothing.
 	longestSilence = 120 * day
 )
@@ -40,31 +42,37 @@ func (w *watched) at(t time.Time) time.Time {
 
 // ahead is at for whatever time.
 func (w *watched) ahead(t time.Time) time.Time {
-	step := t.Sub(w.Last)
-	switch {
-	case w.Began.IsZero():
+	if w.Began.IsZero() {
 		return t
-	case step < -late:
-		return w.Now
-	case step <= 0:
-		return w.Now.Add(step)
-	case w.Stopped:
-		return w.Now
-	case step > late && !w.Was.IsZero() && !t.Before(w.Was):
-		step = t.Sub(w.Was) // the clock is where it was before it was set back
 	}
-	if step > longestSilence {
-		return w.Now
-	}
-	if step <= late && time.Duration(max(1, w.Hours))*step <= usualPauses*firstPause {
-		return w.Now.Add(step) // mostSilence is not less, and costs a division
-	}
-	return w.Now.Add(min(step, w.mostSilence()))
+	return w.Now.Add(w.counted(w.silence(t)))
 }
 
-// mostSilence is the longest silence that counts as watching, for how often things have happened until now.
-func (w *watched) mostSilence() time.Duration {
-	return usualPauses * (w.Now.Sub(w.Began) + firstPause) / time.Duration(max(1, w.Hours))
+// silence is for how long nothing has happened at t; negative: t comes late.
+func (w *watched) silence(t time.Time) time.Duration {
+	silence := t.Sub(w.Last)
+	switch {
+	case silence <= 0 && silence >= -late:
+		return silence
+	case silence < 0, w.Stopped:
+		return 0
+	case silence > late && !w.Was.IsZero() && !t.Before(w.Was):
+		silence = t.Sub(w.Was) // the clock is where it was before it was set back
+	}
+	if silence > longestSilence {
+		return 0
+	}
+	return silence
+}
+
+// counted is how much of a silence counts as watching, for how often things have happened until now.
+func (w *watched) counted(silence time.Duration) time.Duration {
+	if silence <= late {
+		return silence
+	}
+	hours := time.Duration(max(1, w.Hours))
+	others := w.Now.Sub(w.Began) + silence - max(w.Longest, silence)
+	return min(silence, usualPauses*((others+firstPause/hours)/hours))
 }
 
 // observe goes on to t.
@@ -89,9 +97,6 @@ func (w *watched) goOn(t time.Time) bool {
 	if step <= 0 {
 		return true
 	}
-	if time.Duration(w.Hours)*step > usualPauses*firstPause {
-		return false
-	}
 	w.Now, w.Last = w.Now.Add(step), t
 	if !w.Was.IsZero() && !t.Before(w.Was) {
 		w.Was = time.Time{}
@@ -105,7 +110,9 @@ func (w *watched) goTo(t time.Time) {
 	if step <= 0 && step >= -late {
 		return
 	}
-	w.Now = w.ahead(t)
+	silence := w.silence(t)
+	counted := w.counted(silence)
+	w.Now = w.Now.Add(counted)
 	switch {
 	case step < 0:
 		w.Was = latest(w.Was, w.Last)
@@ -113,6 +120,7 @@ func (w *watched) goTo(t time.Time) {
 		w.Was = time.Time{}
 	}
 	if t.Unix()/3600 != w.Last.Unix()/3600 {
+		w.Longest = max(w.Longest, counted)
 		w.Hours++
 	}
 	w.Last, w.Stopped = t, false

@@ -73,6 +73,24 @@ func TestAgeIsWatchedTime(t *testing.T) {
 			m.Stop()
 			return watch(m, end.AddDate(0, 1, 0), busy, tenDays/2)
 		}, tenDays - time.Hour, tenDays},
+		"something happens once a week": {func(m *Model) time.Time {
+			return watch(m, monday, 7*day, 70*day)
+		}, 62 * day, 70 * day},
+		"and then all the time": {func(m *Model) time.Time {
+			return watch(m, watch(m, monday, 7*day, 70*day), busy, tenDays)
+		}, 70 * day, 80 * day},
+		"three hours lie a month behind": {func(m *Model) time.Time {
+			watch(m, monday.AddDate(0, -1, 0), time.Minute, 3*time.Hour)
+			return watch(m, monday, busy, tenDays)
+		}, tenDays, tenDays + 8*day},
+		"six hours lie a month behind": {func(m *Model) time.Time {
+			watch(m, monday.AddDate(0, -1, 0), time.Minute, 6*time.Hour)
+			return watch(m, monday, busy, tenDays)
+		}, tenDays, tenDays + 3*day},
+		"a day lies a month behind": {func(m *Model) time.Time {
+			watch(m, monday.AddDate(0, -1, 0), time.Minute, day)
+			return watch(m, monday, busy, tenDays)
+		}, tenDays + day, tenDays + 9*day/4},
 		"nothing but the boot, and a match after a month": {func(m *Model) time.Time {
 			m.Watch(monday)
 			return monday.AddDate(0, 1, 0)
