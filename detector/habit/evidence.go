@@ -324,7 +324,11 @@ func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
 	}
 	choice := sumOf(kind, with.came[how])
 	if g.Actors == 0 { // an intruder cannot come as somebody who is known
-		choice += with.known * choice / sumOf(unknown, with.came[how])
+		elsewise := with.known
+		if l.Class == Person {
+			elsewise += sumOf(unknown, with.came[newWay])
+		}
+		choice += elsewise * choice / sumOf(unknown, with.came[how])
 	}
 	r.Parts[Newness] = math.Log(choice / rate)
 	if l.inAftermath && how == newAccount {
