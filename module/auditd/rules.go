@@ -5,6 +5,7 @@ package auditd
 import (
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -195,11 +196,21 @@ func (r loadedRule) key() string {
 	return ""
 }
 
+// watchOf is a rule in auditctl's short form for files.
+var watchOf = regexp.MustCompile(`^-w (\S+) -p (\S+)`)
+
 // String is the rule as auditctl writes it.
 func (r loadedRule) String() string {
 	line, err := rule.ToCommandLine(r.wire, true)
 	if err != nil {
 		return fmt.Sprintf("a rule of %d bytes in list %d", len(r.wire), r.list)
+	}
+	if r.action == unix.AUDIT_NEVER { // the short form means always, and go-libaudit writes it for both
+		file := "path"
+		if slices.ContainsFunc(r.fields, func(f ruleField) bool { return f.id == unix.AUDIT_DIR }) {
+			file = "dir"
+		}
+		line = watchOf.ReplaceAllString(line, "-a never,exit -F "+file+"=$1 -F perm=$2")
 	}
 	return line
 }

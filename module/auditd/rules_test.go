@@ -3,6 +3,7 @@
 package auditd
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/elastic/go-libaudit/v2/rule"
@@ -94,4 +95,22 @@ func FuzzParseRule(f *testing.F) {
 			_ = r.reportsExecs(a) || r.hidesExecs(a)
 		}
 	})
+}
+
+func TestARuleIsWrittenAsAuditctlDoes(t *testing.T) {
+	for line, want := range map[string]string{
+		"-w /usr/bin/ss -p x -k tools":                                 "-w /usr/bin/ss -p x -k tools",
+		"-a never,exit -F path=/usr/bin/ss -F perm=x":                  "-a never,exit -F path=/usr/bin/ss -F perm=x",
+		"-a never,exit -F path=/usr/bin/ss -F perm=x -k quiet":         "-a never,exit -F path=/usr/bin/ss -F perm=x -k quiet",
+		"-a never,exit -F path=/usr/bin/ss -F perm=rx -F auid=1000":    "",
+		"-a never,exit -F arch=b64 -S execve -F exe=/usr/bin/ss":       "",
+		"-a never,exit -F dir=/usr/bin -F perm=x":                      "-a never,exit -F dir=/usr/bin -F perm=x",
+		"-a always,exit -F path=/etc/passwd -F perm=wa -F key=changes": "-w /etc/passwd -p wa -k changes",
+	} {
+		got := loaded(t, line).String()
+		if want != "" {
+			assert.Equal(t, want, got, line)
+		}
+		assert.Equal(t, strings.Contains(line, "never"), strings.Contains(got, "never"), "%s is %s", line, got)
+	}
 }
