@@ -354,7 +354,7 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 	journal := &journal{store: store, direct: direct, logger: r.logger}
 	e, err := engine.New(engine.Options{
 		Config: r.config, Detector: options, Host: r.host, Machine: here, Logger: r.logger,
-		Controls: controls, Publish: journal.ship, Running: running.sources,
+		Controls: controls, Publish: journal.ship, Running: running.sources, Passed: running.passed,
 	})
 	if err != nil {
 		return nil, err

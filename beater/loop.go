@@ -151,12 +151,8 @@ func (l *loop) tick(now time.Time) {
 	if err := l.store.Inbox(l.accept); err != nil {
 		l.logger.Errorf("reading the inbox: %v", err)
 	}
-	l.engine.Settle()
-	mark := l.running.watermark(now)
-	if oldest, ok := l.ring.Oldest(); ok && oldest.Before(mark) {
-		mark = oldest
-	}
-	if l.applied() {
+	l.engine.SettleOld()
+	if mark := l.running.watermark(now, l.ring); l.applied() {
 		l.engine.Advance(mark)
 	}
 	l.engine.Tally(now)
@@ -192,7 +188,7 @@ func (l *loop) restore(snap state.Snapshot) {
 	if snap.Model == nil {
 		return
 	}
-	if err := l.engine.Restore(snap.Model); err != nil {
+	if err := l.engine.Resume(snap.Model, snap.Taken); err != nil {
 		l.health.Set(health.ModelNotRestored, "", err.Error(), time.Now())
 		return
 	}

@@ -82,6 +82,7 @@ type runner struct {
 	current module.Module // the one that runs now
 	records uint64        // what stats.Records was when it last moved
 	moved   time.Time     // and when that was
+	mark    time.Time     // the watermark of the last tick, what is in the ring considered; the loop's alone
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -203,6 +204,16 @@ func (r *runner) watermark(now time.Time) time.Time {
 	return mark
 }
 
+// read is how far the module itself says that it has read; t where it says nothing.
+func (r *runner) read(t, now time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w, ok := r.current.(module.Watermarker); ok {
+		return w.Watermark(now)
+	}
+	return t
+}
+
 // moduleSet is the set of the modules that run, for watermarks and metrics.
 type moduleSet struct {
 	mu      sync.Mutex
@@ -274,15 +285,46 @@ func (s *moduleSet) list() []*runner {
 	return slices.Clone(s.runners)
 }
 
-// watermark is the least of the modules' watermarks; now less kernelLag when none runs.
-func (s *moduleSet) watermark(now time.Time) time.Time {
+// watermark is the least of the modules' watermarks, what is in the ring considered; now less kernelLag when none runs.
+func (s *moduleSet) watermark(now time.Time, ring *engine.Ring) time.Time {
 	mark := now.Add(-kernelLag)
 	for _, r := range s.list() {
-		if m := r.watermark(now); m.Before(mark) {
-			mark = m
+		r.mark = r.watermark(now)
+		if oldest, ok := ring.Oldest(r.source); ok {
+			r.mark = earlier(r.mark, oldest)
 		}
+		mark = earlier(mark, r.mark)
 	}
 	return mark
+}
+
+// passed is the time before which no module sends anything more, once one has sent an event of time t. The others are
+// where the last tick has found them. A time that is still to come is that of a wrong clock, and moves nothing.
+func (s *moduleSet) passed(t time.Time, from *document.Source) time.Time {
+	now := time.Now()
+	if t.After(now) {
+		return time.Time{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.runners {
+		switch {
+		case r.source == from:
+			t = earlier(t, r.read(t, now))
+		case r.source.Rereadable:
+			t = earlier(t, r.mark)
+		default:
+			t = earlier(t, now.Add(-kernelLag))
+		}
+	}
+	return t
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // String names the modules that run, and says why `auto` chose one.

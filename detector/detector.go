@@ -254,6 +254,9 @@ func (d *Detector) Advance(t time.Time, out []Finding) []Finding {
 	return out
 }
 
+// Clock is how far time has come: the last Advance.
+func (d *Detector) Clock() time.Time { return d.clock }
+
 // Unnamed returns how many matches named their user neither by name nor by id. The context model judges them as those
 // of an unknown account, rare passes over them.
 func (d *Detector) Unnamed() uint64 { return d.unnamed }

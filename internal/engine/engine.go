@@ -39,7 +39,10 @@ type Options struct {
 	Publish  func(*document.Document)  // receives every document, in order
 	Controls *control.Set              // nil: none
 	Running  func() []*document.Source // the modules that run now; nil: those that events came from
-	Logger   *logp.Logger
+	// Passed is the time before which nothing more comes of any module, once one has sent an event of a time; zero: that
+	// is not known. Nil: it is the event's.
+	Passed func(t time.Time, from *document.Source) time.Time
+	Logger *logp.Logger
 }
 
 // Engine judges events. It belongs to one goroutine, but for Counts.
@@ -53,6 +56,7 @@ type Engine struct {
 	documents document.Maker
 	publish   func(*document.Document)
 	running   func() []*document.Source
+	passed    func(time.Time, *document.Source) time.Time
 	logger    *logp.Logger
 
 	programs  atomic.Pointer[[]string]
@@ -72,6 +76,7 @@ func New(o Options) (*Engine, error) {
 		machine: o.Machine,
 		publish: o.Publish,
 		running: o.Running,
+		passed:  o.Passed,
 		logger:  o.Logger,
 		origins: map[string]*document.Source{},
 	}
@@ -157,6 +162,22 @@ func (eng *Engine) Restore(model []byte) error {
 	return nil
 }
 
+// behind is how far time must have been behind the clock to mean that the past was being read.
+const behind = time.Hour
+
+// Resume is Restore for what this Beat has saved itself, at a time. Where it was reading the past, it goes on there,
+// and no time was missed.
+func (eng *Engine) Resume(model []byte, saved time.Time) error {
+	if err := eng.detector.Restore(model); err != nil {
+		return err
+	}
+	if saved.Sub(eng.detector.Clock()) < behind {
+		eng.detector.Stop()
+	}
+	clear(eng.origins)
+	return nil
+}
+
 // Forget makes an account, by id or name, unknown again. It returns how many models knew it.
 func (eng *Engine) Forget(account string) int { return eng.detector.Forget(account) }
 
@@ -179,6 +200,9 @@ func (eng *Engine) Reset() {
 
 // Take brings one event through, and reports whether a rule matched it. e is the engine's until Take returns.
 func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
+	if e.Kind == process.Exec && !e.Earlier {
+		eng.reach(e.Time, from)
+	}
 	fresh := eng.table.Observe(e)
 	if e.Earlier {
 		return false
@@ -218,6 +242,18 @@ func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
 	}
 	eng.report(e, from, rules)
 	return rules != 0
+}
+
+// reach lets time go on to an exec of a source that is read, whose days may go by within a second: so they are judged
+// alike, live and in a replay. What the kernel reports comes with the clock, which the Beat's calls of Advance follow.
+func (eng *Engine) reach(t time.Time, from *document.Source) {
+	if !from.Rereadable {
+		return
+	}
+	if eng.passed != nil {
+		t = eng.passed(t, from)
+	}
+	eng.Advance(t)
 }
 
 // report judges an exec that is complete, and publishes what comes of it.
@@ -347,8 +383,11 @@ func (eng *Engine) Stop(now time.Time) {
 	eng.followUps.all(now, eng.followUp)
 }
 
-// Advance says that nothing before t will come any more: what time closes is closed.
+// Advance says that nothing before t will come any more: what time closes is closed. Zero says nothing.
 func (eng *Engine) Advance(t time.Time) {
+	if t.IsZero() {
+		return
+	}
 	if eng.waiting.n > 0 {
 		if first := eng.waiting.first().Time; first.Before(t) {
 			t = first

@@ -52,15 +52,19 @@ func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		programs []string
 		session  func(n uint32) uint32 // of the n-th exec
+		file     bool                  // they stand in a file
 	}{
-		"again":                {[]string{"ls"}, func(uint32) uint32 { return process.Unset }},
-		"new in the minute":    {everyday, func(uint32) uint32 { return process.Unset }},
-		"four sessions":        {everyday, func(n uint32) uint32 { return n % 4 }},
-		"many short sessions":  {everyday, func(n uint32) uint32 { return n / 3 }},
-		"more than have rooms": {everyday, func(n uint32) uint32 { return n }},
+		"again":                {[]string{"ls"}, func(uint32) uint32 { return process.Unset }, false},
+		"again, in a file":     {[]string{"ls"}, func(uint32) uint32 { return process.Unset }, true},
+		"new in the minute":    {everyday, func(uint32) uint32 { return process.Unset }, false},
+		"four sessions":        {everyday, func(n uint32) uint32 { return n % 4 }, false},
+		"many short sessions":  {everyday, func(n uint32) uint32 { return n / 3 }, false},
+		"more than have rooms": {everyday, func(n uint32) uint32 { return n }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, shipped := testEngine(t, nil)
+			from := *kernelSource
+			from.Rereadable = c.file
 			r := NewRing(8)
 			var execs []*process.Event
 			for _, p := range c.programs {
@@ -71,7 +75,7 @@ func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
 				e := execs[int(n)%len(execs)]
 				e.Time, e.Session.ID = time.Unix(1700000000+int64(n), 0), c.session(n)
 				n++
-				if taken, err := r.Send(e, kernelSource); !taken || err != nil {
+				if taken, err := r.Send(e, &from); !taken || err != nil {
 					t.Fatal(err)
 				}
 				slot := r.Next()
@@ -243,8 +247,10 @@ func BenchmarkWay(b *testing.B) {
 		step     time.Duration
 		sessions uint32 // that run each of them in turn
 		logins   int    // after how many execs the next session begins; 0: never
+		file     bool   // they stand in a file
 	}{
-		"of an exec that no rule means": {programs: []string{"ls"}, step: 10 * time.Millisecond},
+		"of an exec that no rule means":                   {programs: []string{"ls"}, step: 10 * time.Millisecond},
+		"of an exec that no rule means, read from a file": {programs: []string{"ls"}, step: time.Second, file: true},
 		"of an exec that no rule means, new in its session's minute": {
 			programs: everyday, step: time.Minute / time.Duration(len(everyday)),
 		},
@@ -259,6 +265,8 @@ func BenchmarkWay(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s, _ := testEngine(b, nil)
 			s.publish = func(*document.Document) {}
+			from := *kernelSource
+			from.Rereadable = c.file
 			r := NewRing(8)
 			var execs []*process.Event
 			at := time.Unix(1700000000, 0)
@@ -280,7 +288,7 @@ func BenchmarkWay(b *testing.B) {
 				if c.logins > 0 {
 					e.Session.ID = uint32(i / c.logins)
 				}
-				if _, err := r.Send(e, kernelSource); err != nil {
+				if _, err := r.Send(e, &from); err != nil {
 					b.Fatal(err)
 				}
 				slot := r.Next()

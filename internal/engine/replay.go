@@ -330,7 +330,6 @@ func (r *Replay) take(e *process.Event) error {
 			return nil
 		}
 		r.stats.Execs.Add(1)
-		r.engine.Advance(e.Time)
 		r.note(e)
 		if r.accounts != nil && (e.Host.Key() == "" || r.own(e.Host)) {
 			r.accounts.User(&e.User)

@@ -128,15 +128,15 @@ func (r *Ring) Waiting() uint64 {
 	return uint64(r.count) // never negative
 }
 
-// Oldest returns the earliest time of the events in the ring; false when there is none.
-func (r *Ring) Oldest() (time.Time, bool) {
+// Oldest returns the earliest time of the events of a module in the ring; false when there is none.
+func (r *Ring) Oldest(of *document.Source) (oldest time.Time, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var t time.Time
 	for i := range r.count {
-		if at := r.slots[(r.first+i)%len(r.slots)].Event.Time; i == 0 || at.Before(t) {
-			t = at
+		s := &r.slots[(r.first+i)%len(r.slots)]
+		if s.Source == of && (!found || s.Event.Time.Before(oldest)) {
+			oldest, found = s.Event.Time, true
 		}
 	}
-	return t, r.count > 0
+	return oldest, found
 }

@@ -23,6 +23,7 @@ type waiting struct {
 	places [waitMax]waiter
 	head   int
 	n      int
+	old    int // how many of the first were there when SettleOld was called last
 }
 
 type waiter struct {
@@ -64,7 +65,9 @@ func (eng *Engine) releaseFirst() {
 	first := w.first()
 	w.head = (w.head + 1) % waitMax
 	w.n--
+	w.old = max(0, w.old-1)
 	eng.table.Complete(&first.Event)
+	eng.reach(first.Time, first.from) // no further while it was waiting for others
 	eng.report(&first.Event, first.from, first.rules)
 	first.Shrink(maxWaiting)
 }
@@ -77,4 +80,13 @@ func (eng *Engine) Settle() {
 	for eng.waiting.n > 0 {
 		eng.releaseFirst()
 	}
+}
+
+// SettleOld reports those that have waited since it was called last. One whose parent stands on the next line of a file
+// has not.
+func (eng *Engine) SettleOld() {
+	for eng.waiting.old > 0 {
+		eng.releaseFirst()
+	}
+	eng.waiting.old = eng.waiting.n
 }

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 	"time"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
@@ -39,7 +38,6 @@ type Log struct {
 	o    Options
 	env  module.Env
 	tail follow.Tail
-	last atomic.Int64 // the time of the newest event, Unix nanoseconds
 }
 
 // New checks the options.
@@ -82,7 +80,7 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 		Changed: tampering.Changed,
 	}
 	emitted := tampering.Watch(func(e *process.Event) error {
-		l.last.Store(e.Time.UnixNano())
+		l.tail.Read(e.Time, e.Kind == process.Exec)
 		return emit(e)
 	})
 	if o.Recorded = l.env.Replay; o.Recorded {
@@ -117,14 +115,8 @@ func (l *Log) Run(ctx context.Context, from process.Cursor, emit func(*process.E
 	})
 }
 
-// Watermark implements module.Watermarker: the time of the last event, and now less two seconds once the end was
-// reached a minute ago.
-func (l *Log) Watermark(now time.Time) time.Time {
-	if l.tail.AtEnd(now) > time.Minute {
-		return now.Add(-2 * time.Second)
-	}
-	return time.Unix(0, l.last.Load())
-}
+// Watermark implements module.Watermarker.
+func (l *Log) Watermark(now time.Time) time.Time { return l.tail.Watermark(now) }
 
 // sampleBytes is how much of the end of the log Probe reads.
 const sampleBytes = 256 << 10

@@ -60,8 +60,13 @@ type Options struct {
 	Idle func() error
 }
 
-// Tail says whether a follower is at the end of its file. It is safe for use by many goroutines.
-type Tail struct{ since atomic.Int64 }
+// Tail says whether a follower is at the end of its file, and how far the times have come that stand in it. It is safe
+// for use by many goroutines.
+type Tail struct {
+	since  atomic.Int64 // when the end was reached; 0: it is not
+	newest atomic.Int64 // the newest time that was read; 0: none yet
+	exec   atomic.Int64 // the same of program starts alone
+}
 
 // AtEnd returns for how long the follower has been at the end; 0 when it is not.
 func (t *Tail) AtEnd(now time.Time) time.Duration {
@@ -70,6 +75,48 @@ func (t *Tail) AtEnd(now time.Time) time.Duration {
 		return 0
 	}
 	return now.Sub(time.Unix(0, since))
+}
+
+const (
+	// calm is how long a file must have been at its end for the clock to say how far it has come.
+	calm = time.Minute
+	// lag is how far behind now that is.
+	lag = 2 * time.Second
+	// setBack is how far behind the newest time one must be to mean that the clock was wrong before.
+	setBack = time.Hour
+)
+
+// Read notes the time of what was read; exec: it is a program start. One that is still to come is that of a wrong
+// clock.
+func (t *Tail) Read(at time.Time, exec bool) {
+	raise(&t.newest, at)
+	if exec {
+		raise(&t.exec, at)
+	}
+}
+
+func raise(newest *atomic.Int64, at time.Time) {
+	n, was := at.UnixNano(), newest.Load()
+	if n > was && !at.After(time.Now()) || was-n > int64(setBack) {
+		newest.Store(n)
+	}
+}
+
+// Watermark is the time before which nothing more comes: the newest that was read, and shortly before now once the file
+// has been at its end for a minute. Before the end it is that of a program start, at which a replay lets time go on;
+// zero: nothing is known yet.
+func (t *Tail) Watermark(now time.Time) time.Time {
+	newest := &t.exec
+	switch atEnd := t.AtEnd(now); {
+	case atEnd >= calm:
+		return now.Add(-lag)
+	case atEnd > 0:
+		newest = &t.newest
+	}
+	if n := newest.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
 }
 
 func (t *Tail) reached(end bool) {

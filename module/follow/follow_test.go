@@ -362,3 +362,36 @@ func TestWhatDoesNotGrowIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileIsAsFarAsTheTimesInIt(t *testing.T) {
+	now := time.Now()
+	at := now.AddDate(0, 0, -20)
+	for name, c := range map[string]struct {
+		execs []time.Time
+		other time.Time // of a document of something else; zero: there is none
+		end   time.Duration
+		want  time.Time
+	}{
+		"nothing is known yet":                    {},
+		"the newest program start":                {execs: []time.Time{at, at.Add(-time.Second)}, want: at},
+		"before the end nothing else counts":      {execs: []time.Time{at}, other: at.Add(time.Minute), want: at},
+		"at the end everything does":              {[]time.Time{at}, at.Add(time.Minute), time.Second, at.Add(time.Minute)},
+		"after a minute the clock does":           {[]time.Time{at}, at, time.Minute, now.Add(-lag)},
+		"a time that is still to come is none":    {execs: []time.Time{at, now.AddDate(70, 0, 0)}, want: at},
+		"a clock that was wrong is wrong no more": {execs: []time.Time{at.AddDate(0, 0, 9), at}, want: at},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tail Tail
+			for _, exec := range c.execs {
+				tail.Read(exec, true)
+			}
+			if !c.other.IsZero() {
+				tail.Read(c.other, false)
+			}
+			if c.end > 0 {
+				tail.since.Store(now.Add(-c.end).UnixNano())
+			}
+			require.True(t, c.want.Equal(tail.Watermark(now)), "%s", tail.Watermark(now))
+		})
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	conf "github.com/elastic/elastic-agent-libs/config"
@@ -78,9 +77,8 @@ func (o Options) check(replay bool) error {
 // documents is the module.
 type documents struct {
 	Options
-	env    module.Env
-	tail   follow.Tail
-	newest atomic.Int64 // time of the newest document, in nanoseconds since 1970; 0: none yet
+	env  module.Env
+	tail follow.Tail
 
 	joiner  recording.Joiner
 	decoder ecs.Decoder
@@ -113,18 +111,8 @@ func (m *documents) Run(ctx context.Context, from process.Cursor, emit func(*pro
 	})
 }
 
-// Watermark is the time of the newest document, and shortly before now while the file has been at its end for a minute.
-func (m *documents) Watermark(now time.Time) time.Time {
-	const calm, lag = time.Minute, 2 * time.Second
-	switch newest := m.newest.Load(); {
-	case m.tail.AtEnd(now) >= calm:
-		return now.Add(-lag)
-	case newest == 0:
-		return time.Time{}
-	default:
-		return time.Unix(0, newest)
-	}
-}
+// Watermark implements module.Watermarker.
+func (m *documents) Watermark(now time.Time) time.Time { return m.tail.Watermark(now) }
 
 // line takes one line.
 func (m *documents) line(line []byte, next process.Cursor) error {
@@ -142,7 +130,7 @@ func (m *documents) line(line []byte, next process.Cursor) error {
 		m.trouble.add(explained(m.trouble.path, line, err))
 		return m.idle()
 	}
-	m.newest.Store(max(m.newest.Load(), e.Time.UnixNano()))
+	m.tail.Read(e.Time, e.Kind == process.Exec)
 	if e.Kind == 0 {
 		return nil
 	}

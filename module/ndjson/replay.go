@@ -148,7 +148,6 @@ func (s *source) decode(doc []byte) (ok bool, err error) {
 	switch {
 	case err == nil && s.event.Kind != 0:
 		s.count++
-		s.of.newest.Store(max(s.of.newest.Load(), s.event.Time.UnixNano()))
 		return true, nil
 	case err != nil && isAction(doc):
 		return false, nil
