@@ -367,7 +367,7 @@ func (r *sensor) newLoop(store *state.Store, running *moduleSet, latency *latenc
 		journal: journal, direct: direct, running: running, health: r.health, latency: latency, logger: r.logger,
 		trial:   &trial{dir: StateDir(r.paths), logger: r.logger},
 		applied: func() bool { return true },
-		calls:   make(chan func()), ended: make(chan struct{}),
+		calls:   make(chan func()), ended: make(chan struct{}), clock: newClock(),
 	}
 	l.restore(store.Snapshot())
 	taken := 0

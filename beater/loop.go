@@ -35,6 +35,7 @@ type loop struct {
 	health  *health.Board
 	latency *latencies
 	trial   *trial
+	clock   clock
 	lag     worst // since the last heartbeat: from a program's start until it was judged
 	logger  *logp.Logger
 
@@ -100,6 +101,9 @@ func (l *loop) run(ctx context.Context) {
 // take has the engine judge an event, and notes how long that took and how late it was.
 func (l *loop) take(s *engine.Slot) {
 	began := time.Now()
+	if s.Event.Time.Sub(l.clock.wall) > unwatched {
+		l.watch(began)
+	}
 	matched := l.engine.Take(&s.Event, s.Source)
 	if s.Event.Kind != process.Exec {
 		return
@@ -146,11 +150,20 @@ func (l *loop) configure(cfg config.Config, o detector.Options, controls *contro
 	return nil
 }
 
+// watch has the engine leave out what the clock has skipped.
+func (l *loop) watch(now time.Time) {
+	if l.clock.skipped(now) {
+		l.logger.Infof("the host's clock was set forward, or the host slept: what lies between does not count as watched")
+		l.engine.Skip()
+	}
+}
+
 // tick closes what time closes: buckets, episodes, and the interval between two savings.
 func (l *loop) tick(now time.Time) {
 	if err := l.store.Inbox(l.accept); err != nil {
 		l.logger.Errorf("reading the inbox: %v", err)
 	}
+	l.watch(now)
 	l.engine.SettleOld()
 	if mark := l.running.watermark(now, l.ring); l.applied() {
 		l.engine.Advance(mark)

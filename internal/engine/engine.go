@@ -178,6 +178,9 @@ func (eng *Engine) Resume(model []byte, saved time.Time) error {
 	return nil
 }
 
+// Skip says that nothing was watched from the last event on until the next: the host slept, or its clock was set.
+func (eng *Engine) Skip() { eng.detector.Stop() }
+
 // Forget makes an account, by id or name, unknown again. It returns how many models knew it.
 func (eng *Engine) Forget(account string) int { return eng.detector.Forget(account) }
 

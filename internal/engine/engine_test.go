@@ -47,6 +47,31 @@ func execOf(at time.Time, user, program string) *process.Event {
 
 var kernelSource = &document.Source{Module: config.Module{Module: "auditd", ID: "auditd"}}
 
+func TestWhatAClockSkippedWasNotWatched(t *testing.T) {
+	for name, c := range map[string]struct {
+		skip bool
+		want time.Duration // the age, at most
+	}{"it was": {false, 31 * 24 * time.Hour}, "it skipped a month": {true, 3 * time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := testEngine(t, nil)
+			at := time.Unix(1700000000, 0)
+			for range 2 {
+				s.Take(execOf(at, "alice", "ls"), kernelSource)
+				at = at.Add(time.Hour)
+			}
+			at = at.AddDate(0, 0, 30)
+			if c.skip {
+				s.Skip()
+			}
+			s.Advance(at)
+			s.Take(execOf(at.Add(time.Second), "alice", "ls"), kernelSource)
+			age := s.detector.Age(at)
+			require.LessOrEqual(t, age, c.want)
+			require.Greater(t, age, c.want/2-time.Hour)
+		})
+	}
+}
+
 // TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing goes from the module's emit to the end of the stream.
 func TestTheWayOfAnExecThatNoRuleMeansAllocatesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
