@@ -53,7 +53,7 @@ const (
 	// bound is how many visits a year every class has whose surprise is 0, and by e^-s those of s, however quiet the
 	// past: if all is well, the odds of an intruder have the mean 1, so that by Markov's inequality they reach e^s in
 	// e^-s of all cases (Shafer 2021, "Testing by betting").
-	bound = 15 // (fitted)
+	bound = 13 // (fitted)
 	// firstVisits is the part of these that are first visits: there are fewer of them where hardly anybody comes.
 	firstVisits = 1. / 3 // (fitted)
 
@@ -324,11 +324,7 @@ func (m *Model) arrival(l *Match, a *actor, now time.Time, r *Result) {
 	}
 	choice := sumOf(kind, with.came[how])
 	if g.Actors == 0 { // an intruder cannot come as somebody who is known
-		elsewise := with.known
-		if l.Class == Person {
-			elsewise += sumOf(unknown, with.came[newWay])
-		}
-		choice += elsewise * choice / sumOf(unknown, with.came[how])
+		choice += with.known * choice / sumOf(unknown, with.came[how])
 	}
 	r.Parts[Newness] = math.Log(choice / rate)
 	if l.inAftermath && how == newAccount {
