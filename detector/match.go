@@ -38,11 +38,13 @@ func (d *Detector) Match(e *process.Event) RuleSet {
 	if unseen(&e.Process, program) {
 		set = d.all
 	}
-	if tool := e.Binary.Tool; tool != "" {
+	if tool := e.Binary.Tool; tool != "" || process.IsInMemory(e.Executable) {
 		set |= d.programs[tool]
-		if called, _ := byName(&e.Process); called != program {
-			set |= d.programs[called]
+		if named, _ := byName(&e.Process); named != program {
+			set |= d.programs[named]
 		}
+		called, _ := byCall(&e.Process)
+		set |= d.programs[called]
 	}
 	return set
 }
@@ -71,6 +73,9 @@ func (r *Rule) program(e *process.Event) (string, []string) {
 	if name, args := byName(&e.Process); slices.Contains(r.Programs, name) {
 		return name, args
 	}
+	if name, args := byCall(&e.Process); slices.Contains(r.Programs, name) {
+		return name, args
+	}
 	if unseen(&e.Process, name) {
 		return name, args
 	}
@@ -90,9 +95,19 @@ func Program(e *process.Event) (string, []string) {
 	return runs(program, name, e.Args, e.Loads)
 }
 
-// byName is Program by what the executables are called alone.
+// byName is Program by what the executables are called alone, a file in memory by what its maker has called it.
 func byName(p *process.Process) (string, []string) {
-	name := nameOf(p)
+	name := strings.TrimPrefix(nameOf(p), process.MemoryFile)
+	return runs(name, name, p.Args, "")
+}
+
+// byCall is Program by what a file in memory was called by when it was started; empty for any other. Where such a file
+// cannot be read, its maker's words are all that is known of it.
+func byCall(p *process.Process) (string, []string) {
+	if !process.IsInMemory(p.Executable) || len(p.Args) == 0 {
+		return "", nil
+	}
+	name := base(strings.TrimPrefix(p.Args[0], "-"))
 	return runs(name, name, p.Args, "")
 }
 

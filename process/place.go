@@ -12,9 +12,16 @@ const (
 	InHidden    = "in a hidden folder"
 )
 
+// MemoryFile begins the name of a file that lies in memory alone, as the kernel calls it (memfd_create(2)).
+const MemoryFile = "memfd:"
+
+// IsInMemory reports whether the path of an executable is that of such a file.
+func IsInMemory(executable string) bool {
+	return strings.HasPrefix(strings.TrimPrefix(executable, "/"), MemoryFile)
+}
+
 // places are the folders that users can write (FHS 3.0; file-hierarchy(7)).
 var places = []struct{ folder, place string }{
-	{"/memfd:", InMemory},
 	{"/tmp/", InTemporary},
 	{"/var/tmp/", InTemporary},
 	{"/dev/", InTemporary},
@@ -30,6 +37,9 @@ var places = []struct{ folder, place string }{
 
 // Place says of the path of an executable that its user may have put it there; empty where nothing says so.
 func Place(executable string) string {
+	if IsInMemory(executable) {
+		return InMemory
+	}
 	for _, p := range places {
 		if strings.HasPrefix(executable, p.folder) {
 			return p.place

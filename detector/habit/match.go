@@ -388,7 +388,7 @@ func (r *Reader) disguise(e *process.Event, program string) text {
 	switch {
 	case e.Executable == "":
 		return noEvidence
-	case strings.HasPrefix(e.Executable, "/memfd:") || strings.HasPrefix(e.Executable, "memfd:"):
+	case process.IsInMemory(e.Executable):
 		return inMemory
 	case e.Deleted:
 		return deleted

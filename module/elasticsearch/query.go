@@ -47,7 +47,8 @@ func wanted(programs []string) []any {
 var starts = []string{"start", "change", "process_started", "process_start", "creation"}
 
 // runs is a filter of the processes in which one of the programs runs, as detector.Program finds it: by the name of the
-// executable, by the name alone where that is all, as an applet of a multi-call binary, or by the dynamic loader.
+// executable, by the name alone where that is all, as an applet of a multi-call binary, by the dynamic loader, or from
+// memory.
 func runs(programs []string) any {
 	const loaders = `ld\.so.*|ld64\.so.*|ld-.*\.so.*`
 	names := slices.Clone(programs)
@@ -65,14 +66,15 @@ func runs(programs []string) any {
 	}
 	several := strings.Join(multi, "|") + "|" + loaders
 	executable := func(list string) any {
-		return object{"regexp": object{"process.executable": `(.*/)?(` + list + `)( \(deleted\))?`}}
+		return object{"regexp": object{"process.executable": `(.*/)?(` + process.MemoryFile + `)?(` + list + `)( \(deleted\))?`}}
 	}
 	one := strings.Join(quoted, "|")
 	return anyOf(
 		object{"terms": object{"process.name": names}},
 		executable(one),
 		all(
-			anyOf(executable(several), object{"regexp": object{"process.name": several}}),
+			anyOf(executable(several), executable(process.MemoryFile+".*"),
+				object{"regexp": object{"process.name": several}}),
 			anyOf(object{"regexp": object{"process.args": `(.*/)?(` + one + `)`}}, lacks("process.args")),
 		),
 	)
