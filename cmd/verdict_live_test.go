@@ -110,6 +110,35 @@ func TestLiveADailyUserInDisguise(t *testing.T) {
 	}
 }
 
+// TestLiveADailyUserUnderAnotherName has an account that looks every day start ss itself under other names: as a thread
+// of the kernel, and by a link. The first is an alert, whose context the second is in.
+func TestLiveADailyUserUnderAnotherName(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	l.start()
+	defer l.stop()
+	ss := lookPath(t, "ss")
+	link := filepath.Join(l.dir, "report")
+	require.NoError(t, os.Symlink(ss, link))
+	require.NoError(t, os.Chmod(l.dir, 0o777))
+	const disguise = "under another name"
+	for _, c := range []struct{ command, args, disguise string }{
+		{"ss -H -t sport = :5; true", "ss -H -t sport = :5", ""},
+		{"(exec -a '[kworker/0:1]' ss -H -t sport = :6)", "[kworker/0:1] -H -t sport = :6", disguise},
+		{link + " -H -t sport = :7; true", link + " -H -t sport = :7", disguise},
+	} {
+		out, err := l.as(liveAdmin, c.command).CombinedOutput()
+		require.NoError(t, err, string(out))
+		l.canary()
+		docs := l.matches()[c.args]
+		if assert.Len(t, docs, 1, c.args) {
+			assert.Equal(t, ss, text(docs[0], "process.executable"))
+			assert.Equal(t, c.disguise, text(docs[0], "reconbeat.process.disguise"), c.args)
+		}
+	}
+	l.alertsInDisguise(disguise)
+}
+
 // inDisguise are the fields of what the admin does in a disguise.
 func inDisguise(disguise string) mapstr.M {
 	return mapstr.M{"user.audit.name": liveAdmin, "reconbeat.process.disguise": disguise}

@@ -94,7 +94,7 @@ func TestAReasonNamesOnlyWhatIsKnown(t *testing.T) {
 			e := exec(start, "", "ss -tan")
 			e.User, e.Session.User, e.Parent.Name = c.user, c.login, c.parent
 			var r habit.Reader
-			match := r.Match(e, "ss", nil, time.UTC)
+			match := r.Match(e, habit.Ran{Program: "ss"}, time.UTC)
 			c.result.Unusual = match
 			d := &Detector{}
 			f := Finding{

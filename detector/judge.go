@@ -102,6 +102,11 @@ func (d *Detector) matchOf(i int, e *process.Event) match {
 	}
 }
 
+// ran is what the match's exec ran.
+func (m *match) ran() habit.Ran {
+	return habit.Ran{Program: m.finding.Program, Args: m.args, Tools: m.finding.Rule.Programs}
+}
+
 // score asks both models how unusual a match is; the one in charge gives the score, rounded as it is published: what a
 // person reads is what thresholds, bands and conditions of controls are compared with. A context that was away for too
 // long is forgotten before.
@@ -119,7 +124,7 @@ func (d *Detector) score(m *match, rule int) {
 	d.Watch(m.event)
 	m.learned.opened(d.watching.hosts[rule])
 	m.habits = d.watching.hosts[rule].model
-	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
+	f.Context = &Context{Match: d.reader.Match(m.event, m.ran(), d.zone(m.event))}
 	var company habit.Company
 	m.session, company = d.company(m.event, f.Rule)
 	f.Context.Match.Beside(company)

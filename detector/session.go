@@ -229,7 +229,7 @@ func (d *Detector) reconsider(w *awaited, until time.Time, out []Finding) []Find
 	m := d.matchOf(i, w.event)
 	f, s := &m.finding, d.watching.sessions
 	m.again, m.habits = true, d.watching.hosts[i].model
-	f.Context = &Context{Match: d.reader.Match(m.event, f.Program, m.args, d.zone(m.event))}
+	f.Context = &Context{Match: d.reader.Match(m.event, m.ran(), d.zone(m.event))}
 	f.Context.Match.Beside(s.After(w.session, w.event.Time, until, m.finding.Rule.Programs))
 	if !f.Context.Match.InCompany() || !m.habits.Visiting(&f.Context.Match) {
 		d.leave(w)

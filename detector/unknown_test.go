@@ -127,6 +127,10 @@ func TestADisguisedToolOfADailyUserIsUnusual(t *testing.T) {
 		"a copy in /tmp under another name": func(e *process.Event) {
 			e.Name, e.Executable, e.Binary.Tool = "kworker", "/tmp/.x/kworker", "ss"
 		},
+		"a link of another name": func(e *process.Event) { e.Args = []string{"/home/alice/x", "-tlnp"} },
+		"called as a thread of the kernel": func(e *process.Event) {
+			e.Args = []string{"[kworker/0:1]", "-tlnp"}
+		},
 		"a deleted file":   func(e *process.Event) { e.Deleted = true },
 		"a file in memory": func(e *process.Event) { e.Executable, e.Binary.Tool = "/memfd:x", "ss" },
 		"the dynamic loader": func(e *process.Event) {

@@ -51,7 +51,7 @@ func service(at time.Time, name, parent, command string) *process.Event {
 
 func matchOf(e *process.Event) Match {
 	var r Reader
-	return r.Match(e, e.Name, e.Args[1:], time.UTC)
+	return r.Match(e, Ran{Program: e.Name, Args: e.Args[1:]}, time.UTC)
 }
 
 func matched(m *Model, e *process.Event) Result {
@@ -626,7 +626,7 @@ func BenchmarkJudgeARepeatedContext(b *testing.B) {
 	matched(m, e)
 	b.ReportAllocs()
 	for b.Loop() {
-		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Match(e, Ran{Program: e.Name, Args: e.Args[1:]}, time.UTC)
 		m.Learn(&l, m.Judge(&l), Lesson{})
 	}
 }
@@ -638,7 +638,7 @@ func BenchmarkJudgeANewContext(b *testing.B) {
 	e.CWD = "/dev/shm"
 	b.ReportAllocs()
 	for b.Loop() {
-		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Match(e, Ran{Program: e.Name, Args: e.Args[1:]}, time.UTC)
 		m.Judge(&l)
 	}
 }
@@ -713,7 +713,7 @@ func crowded(actors, contexts int) *Model {
 			e := person(at, fmt.Sprintf("user%d", a), fmt.Sprintf("shell%c", 'a'+c%20),
 				fmt.Sprintf("10.%d.%d.7", c, a%250), "ss -tlnp --filter"+strings.Repeat("x", c%50))
 			e.CWD = fmt.Sprintf("/srv/project%d/%d", a%100, c)
-			l := r.Match(e, e.Name, e.Args[1:], time.UTC)
+			l := r.Match(e, Ran{Program: e.Name, Args: e.Args[1:]}, time.UTC)
 			m.Learn(&l, m.Judge(&l), Lesson{})
 		}
 		at = at.Add(20 * time.Minute)
@@ -774,7 +774,7 @@ func TestARepeatedContextAllocatesNothing(t *testing.T) {
 	e := person(end.Add(9*time.Hour), "alice", "bash", "10.1.2.3", "ss -tlnp")
 	matched(m, e)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		l := r.Match(e, e.Name, e.Args[1:], time.UTC)
+		l := r.Match(e, Ran{Program: e.Name, Args: e.Args[1:]}, time.UTC)
 		m.Learn(&l, m.Judge(&l), Lesson{})
 	}))
 }

@@ -220,8 +220,15 @@ func whose(e *process.Event) (process.User, Class) {
 // maxRemembered bounds what a Reader remembers of one kind; at the bound it forgets all.
 const maxRemembered = 4096
 
-// Match describes an exec of program with args, the arguments after its name. zone is the time zone of the host.
-func (r *Reader) Match(e *process.Event, program string, args []string, zone *time.Location) Match {
+// Ran is what an exec ran under a rule.
+type Ran struct {
+	Program string
+	Args    []string // after the program's name
+	Tools   []string // the rule's programs
+}
+
+// Match describes an exec. zone is the time zone of the host.
+func (r *Reader) Match(e *process.Event, ran Ran, zone *time.Location) Match {
 	l := Match{At: e.Time, line: e.CommandLine, args: e.Args}
 	var who process.User
 	who, l.Class = whose(e)
@@ -237,7 +244,7 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	if l.Class == Person {
 		l.values[SystemLogin] = systemLogin(who)
 	}
-	l.values[Disguise], l.values[Session] = r.disguise(e, program), noEvidence
+	l.values[Disguise], l.values[Session] = r.disguise(e, ran), noEvidence
 	l.values[TTY] = noTerminal
 	if e.Interactive || e.TTY != "" {
 		l.values[TTY] = terminal
@@ -245,7 +252,7 @@ func (r *Reader) Match(e *process.Event, program string, args []string, zone *ti
 	l.values[Entry] = r.hold(e.Session.Entry)
 	l.values[Network], l.values[NetworkWide] = r.network(e.Session.Source)
 	l.values[Origin] = origin(e.Session.Source)
-	l.values[Command] = r.command(program, args)
+	l.values[Command] = r.command(ran.Program, ran.Args)
 	l.values[Folder] = r.hold(folder(e.CWD, e.Session.User.Name, e.User.Name))
 	local := e.Time.In(zone)
 	l.Hour = local.Hour()
@@ -383,7 +390,7 @@ func systemLogin(login process.User) text {
 }
 
 // disguise is how a tool hides what it is (ATT&CK T1036, T1564); plain where it does not.
-func (r *Reader) disguise(e *process.Event, program string) text {
+func (r *Reader) disguise(e *process.Event, ran Ran) text {
 	file := path.Base(e.Executable)
 	switch {
 	case e.Executable == "":
@@ -395,7 +402,7 @@ func (r *Reader) disguise(e *process.Event, program string) text {
 	case file == "busybox" || file == "toybox":
 	case process.IsLoader(file):
 		return byLoader
-	case file != program || process.IsEmulator(file):
+	case file != ran.Program || process.IsEmulator(file) || e.CalledOtherwise(ran.Tools):
 		return renamedTool
 	}
 	where, known := r.places[e.Executable]
