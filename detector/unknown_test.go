@@ -117,9 +117,15 @@ func TestNobodyIsAnActorOfTheirOwn(t *testing.T) {
 
 func TestADisguisedToolOfADailyUserIsUnusual(t *testing.T) {
 	for name, change := range map[string]func(*process.Event){
-		"a copy in /tmp":            func(e *process.Event) { e.Executable = "/tmp/ss" },
-		"a copy in /dev/shm":        func(e *process.Event) { e.Executable = "/dev/shm/.x/ss" },
-		"a copy in a home":          func(e *process.Event) { e.Executable = "/home/alice/ss" },
+		"a copy in /tmp":     func(e *process.Event) { e.Executable = "/tmp/ss" },
+		"a copy in /dev/shm": func(e *process.Event) { e.Executable = "/dev/shm/.x/ss" },
+		"a copy in a home":   func(e *process.Event) { e.Executable = "/home/alice/ss" },
+		"a copy in a folder of one's own": func(e *process.Event) {
+			e.Executable, e.Place = "/opt/tools/ss", process.InHome
+		},
+		"a copy in a folder of everybody's": func(e *process.Event) {
+			e.Executable, e.Place = "/srv/share/ss", process.InTemporary
+		},
 		"a copy in a hidden folder": func(e *process.Event) { e.Executable = "/usr/lib/.x/ss" },
 		"a copy under another name": func(e *process.Event) {
 			e.Name, e.Executable, e.Binary.Tool = "kworker", "/opt/kworker", "ss"
@@ -152,8 +158,12 @@ func TestADisguisedToolOfADailyUserIsUnusual(t *testing.T) {
 func TestAParentIsAFileNotABaseName(t *testing.T) {
 	for _, c := range []struct {
 		file        string
+		place       string // what the file system says
 		new, alerts bool
 	}{
+		{file: "/opt/agents/check_mk_agent", place: process.InHome, new: true, alerts: true},
+		{file: "/srv/share/check_mk_agent", place: process.InTemporary, new: true, alerts: true},
+		{file: "/opt/checkmk/2.4/bin/check_mk_agent", place: "nowhere that anybody knows"},
 		{file: "/opt/checkmk/2.4/bin/check_mk_agent"}, // an upgrade moved it
 		{file: "/tmp/check_mk_agent", new: true, alerts: true},
 		{file: "/memfd:x", new: true, alerts: true},
@@ -171,7 +181,9 @@ func TestAParentIsAFileNotABaseName(t *testing.T) {
 		for i := range 20 * 24 {
 			d.Judge(like(end.Add(time.Duration(i)*time.Hour), "/usr/bin/check_mk_agent"), 1, nil)
 		}
-		_, f := at(t, d, like(end.AddDate(0, 0, 20).Add(time.Minute), c.file))
+		e := like(end.AddDate(0, 0, 20).Add(time.Minute), c.file)
+		e.StarterPlace = c.place
+		_, f := at(t, d, e)
 		require.Equal(t, c.new, f.Context.New, c.file)
 		require.Equal(t, c.alerts, f.Kind == Alert, "%s: %.1f", c.file, f.Score)
 	}

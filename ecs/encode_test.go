@@ -100,7 +100,7 @@ func (r random) event() *process.Event {
 	e.Kind = []process.Kind{process.Exec, process.Fork, process.Exit}[r.IntN(3)]
 	e.Time = time.Unix(1_700_000_000+r.Int64N(1e8), r.Int64N(1e9)).UTC()
 	e.ID, e.Source, e.Sequence, e.Success = r.text(), r.text(), uint64(r.number()), r.maybe()
-	e.Timezone, e.Starter = r.text(), r.text()
+	e.Timezone, e.Starter, e.Place, e.StarterPlace = r.text(), r.text(), r.text(), r.text()
 	if e.Kind == process.Exit {
 		e.ExitCode = int32(r.IntN(256))
 	}

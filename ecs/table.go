@@ -132,6 +132,16 @@ func fields() []Field {
 			func(e *process.Event) *string { return &e.Starter },
 		),
 		text(
+			"reconbeat.process.place",
+			"What the file system says of the executable's folder: in a temporary folder, in a home.",
+			func(e *process.Event) *string { return &e.Place },
+		),
+		text(
+			"reconbeat.process.starter_place",
+			"What the file system says of the folder of the program that had the process started.",
+			func(e *process.Event) *string { return &e.StarterPlace },
+		),
+		text(
 			"reconbeat.process.tty",
 			"Name of the controlling terminal: pts0, tty1, ttyS0.",
 			func(e *process.Event) *string { return &e.TTY },

@@ -267,6 +267,9 @@ type Event struct {
 	// is a wrapper such as sudo, that of the nearest ancestor that is none; where the process itself ran one before
 	// that lies where its user may have put it, that one. Empty: the parent it is
 	Starter string
+	// what the file system says of the folders that the executable, and that of Starter or else of the parent, lie in:
+	// InTemporary where everybody can write it, InHome where its user can. Empty: neither, or nobody has asked
+	Place, StarterPlace string
 	// the program that the contents of what a loader or an emulator was started to run are known to be, as Binary.Tool
 	// is; empty where they are none's
 	Loads     string
@@ -343,6 +346,8 @@ func (e *Event) Copy(src *Event) {
 	e.own(&e.Source)
 	e.own(&e.Timezone)
 	e.own(&e.Starter)
+	e.own(&e.Place)
+	e.own(&e.StarterPlace)
 	e.own(&e.Loads)
 	e.own(&e.Host.ID)
 	e.own(&e.Host.Name)

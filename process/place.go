@@ -20,7 +20,8 @@ func IsInMemory(executable string) bool {
 	return strings.HasPrefix(strings.TrimPrefix(executable, "/"), MemoryFile)
 }
 
-// places are the folders that users can write (FHS 3.0; file-hierarchy(7)).
+// places are the folders that users can write on every distribution (FHS 3.0; file-hierarchy(7)), and those that
+// servers keep their data in. What is not among them may be a user's, too: Event.Place has what the file system says.
 var places = []struct{ folder, place string }{
 	{"/tmp/", InTemporary},
 	{"/var/tmp/", InTemporary},
@@ -30,9 +31,22 @@ var places = []struct{ folder, place string }{
 	{"/var/lock/", InTemporary},
 	{"/run/shm/", InTemporary},
 	{"/var/run/user/", InTemporary},
+	{"/var/crash/", InTemporary},
+	{"/var/spool/", InTemporary},
+	{"/var/mail/", InTemporary},
 	{"/home/", InHome},
 	{"/root/", InHome},
 	{"/var/www/", InHome},
+	{"/srv/www/", InHome},  // of SUSE
+	{"/srv/http/", InHome}, // of Arch
+	{"/srv/ftp/", InHome},
+	{"/var/lib/mysql/", InHome},
+	{"/var/lib/nginx/", InHome},
+	{"/var/lib/pgsql/", InHome},
+	{"/var/lib/php/", InHome},
+	{"/var/lib/postgresql/", InHome},
+	{"/var/lib/redis/", InHome},
+	{"/var/lib/tomcat", InHome}, // tomcat9/
 }
 
 // Place says of the path of an executable that its user may have put it there; empty where nothing says so.

@@ -180,10 +180,11 @@ type Reader struct {
 	buffer   []byte
 }
 
-// starter is a parent by its file. scheduled: cron has started it for an account without a login.
+// starter is a parent by its file.
 type starter struct {
 	file      string
-	scheduled bool
+	placed    text // what the file system says of its folder
+	scheduled bool // cron has started it for an account without a login
 }
 
 // underCron ends the name of a parent that is scheduled.
@@ -413,7 +414,22 @@ func (r *Reader) disguise(e *process.Event, ran Ran) text {
 		}
 		r.places = remember(r.places, strings.Clone(e.Executable), where)
 	}
+	if where == plain {
+		return placed(e.Place, plain)
+	}
 	return where
+}
+
+// placed is what the file system says of an executable's folder, in the words of process.Place; else where it says
+// nothing.
+func placed(place string, otherwise text) text {
+	switch place {
+	case process.InTemporary:
+		return inTemporary
+	case process.InHome:
+		return inHome
+	}
+	return otherwise
 }
 
 // Disguised is how the tool hides what it is, in words; empty where it does not.
@@ -433,11 +449,11 @@ func (r *Reader) parent(e *process.Event, class Class) text {
 	if file == "" {
 		return r.hold(unversioned(e.Parent.Name))
 	}
-	of := starter{file, class != Person && e.Session.Entry == process.EntryCron}
+	of := starter{file, placed(e.StarterPlace, nothing), class != Person && e.Session.Entry == process.EntryCron}
 	p, known := r.parents[of]
 	if !known {
 		name := unversioned(path.Base(file))
-		switch where := process.Place(file); where {
+		switch where := cmp.Or(process.Place(file), of.placed.Value()); where {
 		case "":
 		case process.InMemory:
 			name += ", " + where

@@ -26,6 +26,8 @@ type Machine interface {
 	Complete(e *process.Event, t *process.Table)
 	// Watch changes which programs are known by their contents.
 	Watch(programs []string)
+	// Inspect fills a match, which is complete, with what the host's files say of it.
+	Inspect(e *process.Event, t *process.Table)
 	// Examine has the executables of a match, and of its parent, read beside the engine. It waits for nothing.
 	Examine(e *process.Event)
 }
@@ -237,6 +239,7 @@ func (eng *Engine) Take(e *process.Event, from *document.Source) bool {
 	case from.Local && eng.machine != nil && e.Host == (process.Host{}):
 		eng.machine.Complete(e, eng.table)
 		if rules != 0 {
+			eng.machine.Inspect(e, eng.table)
 			eng.machine.Examine(e)
 		}
 	case !eng.table.Complete(e) && rules != 0 && e.Parent.Known() && from.Rereadable, eng.waiting.n > 0:

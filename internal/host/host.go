@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path"
 	"sync"
 	"time"
 
@@ -61,6 +62,7 @@ type Host struct {
 	origins  *provenance.Examiner
 	rights   *account.Reader
 	history  logins.History
+	folders  *folders
 
 	mu       sync.Mutex // of binaries: the module's goroutine identifies, the engine's counts and changes the rules
 	binaries *executable.Identifier
@@ -77,6 +79,7 @@ func Open(programs []string) (*Host, error) {
 		proc: proc, accounts: NewAccounts(), origins: provenance.New(provenance.Options{Root: root}),
 		rights: account.New(root), history: logins.New(root),
 	}
+	h.folders = newFolders("/proc", root, h.rights)
 	h.Watch(programs)
 	return h, nil
 }
@@ -141,6 +144,33 @@ func (h *Host) Complete(e *process.Event, t *process.Table) {
 func (h *Host) Name(users ...*process.User) {
 	for _, u := range users {
 		h.accounts.User(u)
+	}
+}
+
+// Inspect says whether the executable of a match, and that of what started it, lie where their users can write. A
+// wrapper that does may be anything that is called after one: it is what started the tool.
+func (h *Host) Inspect(e *process.Event, t *process.Table) {
+	e.Place = h.folders.place(e, &e.Process)
+	switch {
+	case process.Place(e.Starter) != "": // known by its path
+		return
+	case !process.IsWrapper(path.Base(e.Parent.Executable)):
+		e.StarterPlace = h.folders.place(e, &e.Parent)
+		return
+	}
+	for _, p := range t.Ancestry(e) {
+		wraps := process.IsWrapper(path.Base(p.Executable))
+		place := h.folders.place(e, &p)
+		if wraps && place == "" {
+			continue
+		}
+		if wraps {
+			e.Starter = p.Executable
+		}
+		if p.Executable == e.Starter {
+			e.StarterPlace = place
+		}
+		return
 	}
 }
 

@@ -63,6 +63,8 @@ const (
 	keysMost   = 1 << 20 // of a key file, in bytes
 	groupsMost = 64      // of an account
 	keptMost   = 64      // answers
+	// entriesMost is how many lines of passwd(5) are remembered.
+	entriesMost = 1024
 )
 
 // Account is what the host knows of an account. Times are zero, and texts empty, where it knows nothing.
@@ -101,6 +103,8 @@ type Reader struct {
 	hostname func() (string, error)
 	mark     mark
 	kept     map[question]answer
+	entries  map[uint32]Entry // of passwd(5), in the state of passwd; without a name: it has none
+	passwd   unix.Timespec
 	late     chan Keys // of the home directory that was last waited for in vain; nil: none
 }
 
@@ -135,6 +139,34 @@ func (r *Reader) Of(id uint32, name string, at time.Time) Account {
 	a := r.read(id, name, at)
 	r.kept[q] = answer{Account: a, at: at}
 	return a
+}
+
+// Entry is what passwd(5) has of an account.
+type Entry struct {
+	Name, Home, Shell string
+	Group             uint32
+}
+
+// Entry returns the line of passwd(5) that the account with an id has.
+func (r *Reader) Entry(id uint32) (Entry, bool) {
+	var st unix.Stat_t
+	if unix.Stat(filepath.Join(r.root, Files["passwd"]), &st) != nil {
+		return Entry{}, false
+	}
+	if st.Ctim != r.passwd || len(r.entries) >= entriesMost || r.entries == nil {
+		r.passwd, r.entries = st.Ctim, map[uint32]Entry{}
+	}
+	entry, known := r.entries[id]
+	if !known {
+		text, _ := r.file(Files["passwd"])
+		wanted := strconv.FormatUint(uint64(id), 10)
+		if p, ok := find(text, 7, func(f []string) bool { return f[2] == wanted }); ok {
+			entry = Entry{Name: p[0], Home: p[5], Shell: p[6]}
+			entry.Group, _ = number(p[3])
+		}
+		r.entries[id] = entry
+	}
+	return entry, entry.Name != ""
 }
 
 // state is the state that the host's files are in.
