@@ -164,3 +164,29 @@ func (l *live) alertsInDisguise(disguise string) {
 	require.NoError(l.t, err)
 	assert.Greater(l.t, part, 3.0, disguise)
 }
+
+// TestLiveALoginWithoutAShell has two accounts of people's numbers log in for the first time: the one whose shell lets
+// nobody in is one of the system's.
+func TestLiveALoginWithoutAShell(t *testing.T) {
+	l := newLive(t, "context")
+	l.learnDays(60, true)
+	out, err := exec.Command("usermod", "-s", "/usr/sbin/nologin", liveDaemon).CombinedOutput()
+	require.NoError(t, err, string(out))
+	l.start()
+	defer l.stop()
+	for name, noShell := range map[string]bool{liveNewbie: false, liveDaemon: true} {
+		out, err := l.as(name, "ss -tan; true").CombinedOutput()
+		require.NoError(t, err, string(out))
+		l.canary()
+		alert := l.find("alert", mapstr.M{"user.audit.name": name})
+		require.NotNil(t, alert, "%s; the log:\n%s", name, l.log)
+		_, err = alert.GetValue("reconbeat.session.no_shell")
+		assert.Equal(t, noShell, err == nil, name)
+		part, _ := alert.GetValue("reconbeat.anomaly.parts.system_login")
+		if noShell {
+			assert.Greater(t, part, 1.0, name)
+		} else if part != nil {
+			assert.Less(t, part, 0.0, name)
+		}
+	}
+}

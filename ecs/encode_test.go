@@ -116,12 +116,13 @@ func (r random) event() *process.Event {
 	e.PPID = e.Parent.PID
 	e.Binary.BuildID, e.Binary.Tool = r.text(), r.text()
 	e.Session = process.Session{
-		ID:     process.Unset,
-		User:   r.account(),
-		Entry:  r.text(),
-		TTY:    r.text(),
-		Leader: r.number(),
-		Start:  r.time(),
+		ID:      process.Unset,
+		User:    r.account(),
+		Entry:   r.text(),
+		TTY:     r.text(),
+		Leader:  r.number(),
+		Start:   r.time(),
+		NoShell: r.maybe(),
 	}
 	if r.maybe() {
 		e.Session.ID = r.Uint32N(1000)

@@ -162,6 +162,11 @@ func fields() []Field {
 			"When the login session began.",
 			func(e *process.Event) *time.Time { return &e.Session.Start },
 		),
+		boolean(
+			"reconbeat.session.no_shell",
+			"The login user's shell lets nobody in: nologin or false.",
+			func(e *process.Event) *bool { return &e.Session.NoShell },
+		),
 		number(
 			"reconbeat.session.leader.pid",
 			"Process id of the process that opened the login session.",

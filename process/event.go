@@ -144,6 +144,8 @@ type Session struct {
 	TTY    string     // the terminal of the login; empty when none
 	Leader uint32     // the pid of the process that opened the session; 0 when unknown
 	Start  time.Time
+	// NoShell: the login user's shell lets nobody in (nologin, false); false: it does, or nobody has asked
+	NoShell bool
 }
 
 // NoSession is a Session of which nothing is known.

@@ -569,9 +569,10 @@ func TestHowAStrangerComesIsEvidence(t *testing.T) {
 // TestASystemAccountThatLogsInIsEvidence: nobody should log in to an account of the system's, unless this host's
 // people do.
 func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
-	visit := func(m *Model, at time.Time, id uint32) Result {
+	visit := func(m *Model, at time.Time, id uint32, noShell bool) Result {
 		e := person(at, "somebody", "bash", "10.1.2.98", "ss -tlnp")
 		e.Session.User = process.User{ID: id, Name: fmt.Sprintf("user-%d", id)}
+		e.Session.NoShell = noShell
 		return matched(m, e)
 	}
 	for _, c := range []struct {
@@ -579,6 +580,8 @@ func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
 		id     uint32
 		people uint32 // the id of the first who is known here
 		want   func(part float64) bool
+		// the account's shell lets nobody in; those of the people who are known
+		noShell, theirs bool
 	}{
 		{name: "a daemon's", id: 33, people: 1000, want: func(part float64) bool { return part > 1 }},
 		{name: "a package's", id: 999, people: 1000, want: func(part float64) bool { return part > 1 }},
@@ -586,6 +589,14 @@ func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
 		{name: "a home's of systemd", id: 60001, people: 1000, want: func(part float64) bool { return part <= 0 }},
 		{name: "nobody", id: 65534, people: 1000, want: func(part float64) bool { return part > 1 }},
 		{name: "a person's", id: 1001, people: 1100, want: func(part float64) bool { return part <= 0 }},
+		{
+			name: "a person's, without a shell", id: 1001, people: 1100, noShell: true,
+			want: func(part float64) bool { return part > 1 },
+		},
+		{
+			name: "one without a shell, where nobody has one", id: 1001, people: 1100, noShell: true, theirs: true,
+			want: func(part float64) bool { return part < 0 },
+		},
 		{name: "root's", id: 0, people: 1000, want: func(part float64) bool { return part <= 0 }},
 		{name: "a directory's", id: 1_200_000_033, people: 1000, want: func(part float64) bool { return part <= 0 }},
 		{name: "a person's where ids begin at 500", id: 533, people: 500, want: func(part float64) bool { return part < 0 }},
@@ -593,12 +604,12 @@ func TestASystemAccountThatLogsInIsEvidence(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := New(options)
 			for day := range 30 {
-				visit(m, monday.AddDate(0, 0, day).Add(9*time.Hour), c.people+uint32(day%10))
+				visit(m, monday.AddDate(0, 0, day).Add(9*time.Hour), c.people+uint32(day%10), c.theirs)
 			}
-			r := visit(m, monday.AddDate(0, 0, 30).Add(9*time.Hour), c.id)
+			r := visit(m, monday.AddDate(0, 0, 30).Add(9*time.Hour), c.id, c.noShell)
 			require.True(t, r.First)
 			require.True(t, c.want(r.Parts[SystemLogin]), r.Parts[SystemLogin])
-			again := visit(m, monday.AddDate(0, 0, 31).Add(9*time.Hour), c.id)
+			again := visit(m, monday.AddDate(0, 0, 31).Add(9*time.Hour), c.id, c.noShell)
 			require.Zero(t, again.Parts[SystemLogin], "the account is known")
 		})
 	}

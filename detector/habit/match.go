@@ -243,7 +243,7 @@ func (r *Reader) Match(e *process.Event, ran Ran, zone *time.Location) Match {
 	l.values[Parent] = r.parent(e, l.Class)
 	l.values[SystemLogin] = noEvidence
 	if l.Class == Person {
-		l.values[SystemLogin] = systemLogin(who)
+		l.values[SystemLogin] = systemLogin(who, e.Session.NoShell)
 	}
 	l.values[Disguise], l.values[Session] = r.disguise(e, ran), noEvidence
 	l.values[TTY] = noTerminal
@@ -379,9 +379,11 @@ const (
 )
 
 // systemLogin says whether somebody logged in whose account is for daemons: such an account has no password, and often
-// no shell (ATT&CK T1078.003, T1098).
-func systemLogin(login process.User) text {
+// no shell (ATT&CK T1078.003, T1098). One that is known to have none is such an account, whatever its user id.
+func systemLogin(login process.User, noShell bool) text {
 	switch {
+	case noShell:
+		return ofSystem
 	case login.ID == process.Unset:
 		return noEvidence
 	case login.ID > 0 && login.ID <= lastSystemID, login.ID >= firstDynamic && login.ID <= nobodyID:

@@ -122,7 +122,7 @@ func BenchmarkPlace(b *testing.B) {
 	f := newFolders("/proc", "/", account.New("/"))
 	pid := uint32(os.Getpid())
 	e := process.Event{Process: process.NoProcess, Parent: process.NoProcess}
-	e.PID, e.Executable, e.User.ID, e.Parent.PID = pid, "/usr/lib/go/bin/ss", 1, pid
+	e.PID, e.Executable, e.User.ID, e.Parent.PID = pid, "/usr/bin/ss", 1, pid
 	b.ReportAllocs()
 	for b.Loop() {
 		f.place(&e, &e.Process)

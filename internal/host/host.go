@@ -147,9 +147,14 @@ func (h *Host) Name(users ...*process.User) {
 	}
 }
 
-// Inspect says whether the executable of a match, and that of what started it, lie where their users can write. A
-// wrapper that does may be anything that is called after one: it is what started the tool.
+// Inspect says whether the account that logged in has a shell, and whether the executable of a match, and that of what
+// started it, lie where their users can write. A wrapper that does may be anything that is called after one: it is what
+// started the tool.
 func (h *Host) Inspect(e *process.Event, t *process.Table) {
+	if login := e.Session.User.ID; e.Container.ID == "" && login != process.Unset {
+		a, _ := h.rights.Entry(login)
+		e.Session.NoShell = a.LetsNobodyIn()
+	}
 	e.Place = h.folders.place(e, &e.Process)
 	switch {
 	case process.Place(e.Starter) != "": // known by its path

@@ -147,6 +147,12 @@ type Entry struct {
 	Group             uint32
 }
 
+// LetsNobodyIn reports whether the account's shell ends every login: nologin(8), or false(1).
+func (e Entry) LetsNobodyIn() bool {
+	shell := filepath.Base(e.Shell)
+	return shell == "nologin" || shell == "false"
+}
+
 // Entry returns the line of passwd(5) that the account with an id has.
 func (r *Reader) Entry(id uint32) (Entry, bool) {
 	var st unix.Stat_t

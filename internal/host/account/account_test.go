@@ -182,3 +182,25 @@ func FuzzFiles(f *testing.F) {
 		require.Contains(t, []string{"", PasswordSet, PasswordNone, PasswordLocked, PasswordEmpty}, a.Password)
 	})
 }
+
+func TestAnEntryOfPasswd(t *testing.T) {
+	root := t.TempDir()
+	r := New(root)
+	_, ok := r.Entry(1000)
+	require.False(t, ok, "nothing is there")
+	require.NoError(t, os.Mkdir(filepath.Join(root, "etc"), 0o755))
+	passwd := "a:x:1000:100::/home/a:/bin/bash\nb:x:1001:100::/b:/usr/sbin/nologin\nc:x:1002:100::/c:/bin/false\n" +
+		"d:x:1003:100::/d:\nshort:x:1004\n"
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(passwd), 0o644))
+	for range 2 {
+		a, ok := r.Entry(1000)
+		require.True(t, ok)
+		require.Equal(t, Entry{Name: "a", Home: "/home/a", Shell: "/bin/bash", Group: 100}, a)
+		require.False(t, a.LetsNobodyIn())
+		for id, in := range map[uint32]bool{1001: true, 1002: true, 1003: false, 1004: false, 1005: false} {
+			a, ok := r.Entry(id)
+			require.Equal(t, id < 1004, ok, id)
+			require.Equal(t, in, a.LetsNobodyIn(), id)
+		}
+	}
+}
