@@ -17,8 +17,8 @@ import (
 	"github.com/reconbeat/reconbeat/internal/beattest"
 )
 
-// TestLiveStrangersOnAQuietHost has three unknown accounts match on a host where for three days nobody but an agent has:
-// each is an alert, whatever the one before, and at noon, too, when most people work. It is about noon there whenever
+// TestLiveStrangersOnAQuietHost has three unknown accounts match on a host where for three days nobody but an agent
+// has: each is an alert, whatever the one before, and at noon, too, when most people work. It is about noon there whenever
 // the test runs.
 func TestLiveStrangersOnAQuietHost(t *testing.T) {
 	l := newLive(t, "context")

@@ -101,7 +101,7 @@ func TestARuleIsWrittenAsAuditctlDoes(t *testing.T) {
 	for line, want := range map[string]string{
 		"-w /usr/bin/ss -p x -k tools":                                 "-w /usr/bin/ss -p x -k tools",
 		"-a never,exit -F path=/usr/bin/ss -F perm=x":                  "-a never,exit -F path=/usr/bin/ss -F perm=x",
-		"-a never,exit -F path=/usr/bin/ss -F perm=x -k quiet":         "-a never,exit -F path=/usr/bin/ss -F perm=x -k quiet",
+		"-a never,exit -F path=/usr/bin/ss -F perm=x -k q":             "-a never,exit -F path=/usr/bin/ss -F perm=x -k q",
 		"-a never,exit -F path=/usr/bin/ss -F perm=rx -F auid=1000":    "",
 		"-a never,exit -F arch=b64 -S execve -F exe=/usr/bin/ss":       "",
 		"-a never,exit -F dir=/usr/bin -F perm=x":                      "-a never,exit -F dir=/usr/bin -F perm=x",

@@ -66,7 +66,8 @@ func runs(programs []string) any {
 	}
 	several := strings.Join(multi, "|") + "|" + loaders
 	executable := func(list string) any {
-		return object{"regexp": object{"process.executable": `(.*/)?(` + process.MemoryFile + `)?(` + list + `)( \(deleted\))?`}}
+		path := `(.*/)?(` + process.MemoryFile + `)?(` + list + `)( \(deleted\))?`
+		return object{"regexp": object{"process.executable": path}}
 	}
 	one := strings.Join(quoted, "|")
 	return anyOf(
