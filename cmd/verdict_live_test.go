@@ -18,8 +18,8 @@ import (
 )
 
 // TestLiveStrangersOnAQuietHost has three unknown accounts match on a host where for three days nobody but an agent
-// has: each is an alert, whatever the one before, and at noon, too, when most people work. It is about noon there whenever
-// the test runs.
+// has: each is an alert, whatever the one before, and at noon, too, when most people work. It is about noon there
+// whenever the test runs.
 func TestLiveStrangersOnAQuietHost(t *testing.T) {
 	l := newLive(t, "context")
 	l.more = fmt.Sprintf("reconbeat.detector.timezone: Etc/GMT%+d\n", noonOffset(time.Now().UTC().Hour()))
