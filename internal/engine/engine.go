@@ -156,10 +156,17 @@ func (eng *Engine) Snapshot() ([]byte, error) {
 // Restore replaces what has been learned by a snapshot, of this host or of another. The time since then was not
 // watched.
 func (eng *Engine) Restore(model []byte) error {
+	if err := eng.restore(model); err != nil {
+		return err
+	}
+	eng.Skip()
+	return nil
+}
+
+func (eng *Engine) restore(model []byte) error {
 	if err := eng.detector.Restore(model); err != nil {
 		return err
 	}
-	eng.detector.Stop()
 	clear(eng.origins)
 	return nil
 }
@@ -170,13 +177,12 @@ const behind = time.Hour
 // Resume is Restore for what this Beat has saved itself, at a time. Where it was reading the past, it goes on there,
 // and no time was missed.
 func (eng *Engine) Resume(model []byte, saved time.Time) error {
-	if err := eng.detector.Restore(model); err != nil {
+	if err := eng.restore(model); err != nil {
 		return err
 	}
 	if saved.Sub(eng.detector.Clock()) < behind {
-		eng.detector.Stop()
+		eng.Skip()
 	}
-	clear(eng.origins)
 	return nil
 }
 
